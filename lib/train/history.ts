@@ -56,11 +56,28 @@ export interface NonFinite {
   readonly loss: number
 }
 
+/** What an epoch's training took, its validations left out. Of an epoch that was cut, it is what was taken since the fit went on. */
+export interface Telemetry {
+  /** From 0, as in the epoch's record. */
+  readonly epoch: number
+  readonly itemsPerSecond: number
+  /** Where the loss counts something else than items, such as tokens. */
+  readonly countedPerSecond?: number
+  /** The share of the time in which the loop waited for data, in [0, 1]. */
+  readonly waiting: number
+  /** The share of the multiply-adds that the machine can do, in [0, 1]; with a run or loggers, where it is known. */
+  readonly peakShare?: number
+  /** The most bytes that tensors took since the program began. */
+  readonly peakBytes: number
+}
+
 /** `console.log` of it, and it as text, is a line an epoch, with a plot of the curves. */
 export interface History<M extends string = string> {
   readonly epochs: readonly EpochRecord<M>[]
   /** Records of all validations: one an epoch, or as `validateEvery` says. */
   readonly validations: readonly ValidationRecord<M>[]
+  /** One an epoch. */
+  readonly telemetry: readonly Telemetry[]
   /** Why the training ended before its last epoch: what a callback said, or `aborted: ...`, `failed: ...`; or null. */
   readonly stopped: string | null
   /** Where the loss first was NaN or infinite, or null. */
@@ -73,6 +90,7 @@ export interface History<M extends string = string> {
 export class TrainingHistory<M extends string> implements History<M> {
   readonly epochs: EpochRecord<M>[] = []
   readonly validations: ValidationRecord<M>[] = []
+  readonly telemetry: Telemetry[] = []
   stopped: string | null = null
   nonFinite: NonFinite | null = null
   memory: MemoryChoice | null = null

@@ -15,7 +15,7 @@ export {
   type LearningRateCurve,
   type RatedLoss,
 } from './find-learning-rate.js'
-export type { EpochRecord, History, NonFinite, PassRecord, StepRecord, ValidationRecord } from './history.js'
+export type { EpochRecord, History, NonFinite, PassRecord, StepRecord, Telemetry, ValidationRecord } from './history.js'
 export type { Metric } from './metrics/index.js'
 export * as metrics from './metrics/index.js'
 export type { Batch, Loss, Objective } from './objective.js'

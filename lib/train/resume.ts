@@ -8,7 +8,7 @@ import type { AverageState, WeightAverage } from '../optim/average.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Schedule, ScheduleState } from '../optim/schedule.js'
 import type { OptimizerState } from '../optim/state.js'
-import type { EpochRecord, NonFinite, ValidationRecord } from './history.js'
+import type { EpochRecord, NonFinite, Telemetry, ValidationRecord } from './history.js'
 import type { CommonOptions } from './options.js'
 import type { PassState } from './pass.js'
 import { createHash } from './record/system.js'
@@ -46,6 +46,8 @@ export interface Place {
   readonly history: {
     readonly epochs: readonly EpochRecord[]
     readonly validations: readonly ValidationRecord[]
+    /** Missing in checkpoints of earlier versions. */
+    readonly telemetry?: readonly Telemetry[]
     readonly nonFinite: NonFinite | null
     readonly stopped: string | null
   }

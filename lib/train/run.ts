@@ -25,7 +25,7 @@ export interface Run<M extends string> {
   suspects: boolean
   /** Where the next pass goes on in the data, as the checkpoint has it; null for what comes by itself. */
   data: unknown
-  /** The events for loggers; null without any. */
+  /** The measurements of a fit, and the events for loggers; null for steps alone. */
   journal: Journal | null
   heldOut: HeldOut
   /** The place in the data that the pass has now, where they know it. */
@@ -53,6 +53,7 @@ export function goOn<M extends string>(run: Run<M>, { within, data, validation, 
   run.heldOut.goOn(run.op, validation)
   run.history.epochs.push(...(history.epochs as readonly EpochRecord<M>[]))
   run.history.validations.push(...(history.validations as readonly ValidationRecord<M>[]))
+  run.history.telemetry.push(...(history.telemetry ?? []))
   run.history.nonFinite = history.nonFinite
   run.history.stopped = history.stopped
 }

@@ -182,7 +182,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     let recording: Recording | null = null
     try {
       recording = await Recording.open(op, this.#options, batches, history)
-      run.journal = recording?.journal ?? null
+      run.journal = recording.journal
       const parts = this.#partsOf(run, recording)
       saver = await openSaver(op, parts, this.#metrics, resume)
       const plan = planOf(options, saver?.from?.fit ?? { epochs: this.#epochs, steps: this.#steps, time: 0 })
@@ -192,13 +192,13 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         this.#epochs = saver.from.epochs
       }
       context.epochs = plan.epochs
-      await recording?.begin(parts, options, saver?.from ?? null, this.#epochs, context)
+      await recording.begin(parts, options, saver?.from ?? null, this.#epochs, context)
       const callbacks: Callback<M>[] = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
       for (const callback of callbacks) {
         await callback.onStart?.(context)
         started.push(callback)
       }
-      if (recording !== null) callbacks.push(recording.journal)
+      callbacks.push(recording.journal)
       saver?.loadCallbacks()
       saver?.watch((interrupted) => {
         run.signal = signal === undefined ? interrupted : AbortSignal.any([signal, interrupted])
@@ -238,21 +238,21 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     return history
   }
 
-  #partsOf(run: Run<M>, recording: Recording | null): Parts {
+  #partsOf(run: Run<M>, recording: Recording): Parts {
     return {
       model: this.model,
       average: this.#averaged?.average ?? null,
       options: this.#options as unknown as CommonOptions<string>,
       metrics: Object.keys(this.#metrics),
       batches: run.batches,
-      fingerprint: recording?.fingerprint ?? null,
+      fingerprint: recording.fingerprint,
       steps: this.#steps,
       given: this.#given,
     }
   }
 
   async #placeOf({ history, loader, heldOut }: Run<M>, { first }: Plan, within: Within | null): Promise<Place> {
-    const { epochs, validations, nonFinite, stopped } = history
+    const { epochs, validations, telemetry, nonFinite, stopped } = history
     return {
       steps: this.#steps,
       epochs: this.#epochs,
@@ -261,7 +261,13 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       data: loader(),
       validation: heldOut.place,
       // A run that was cut is to go on.
-      history: { epochs, validations, nonFinite, stopped: within === null ? stopped : null } as Place['history'],
+      history: {
+        epochs,
+        validations,
+        telemetry,
+        nonFinite,
+        stopped: within === null ? stopped : null,
+      } as Place['history'],
     }
   }
 

@@ -145,6 +145,7 @@ describe('checkpoints', () => {
     const again = run(cpu, where, { keep: 3 })
     const rest = await again.trainer.fit(again.loader, { ...fitting, validation: again.validation, resume: 'auto' })
     expect(numbers(rest)).toEqual(numbers(history))
+    expect(rest.telemetry).toEqual(history.telemetry)
     expect(again.state()).toEqual(state())
     const longer = run(cpu, where, { keep: 3 })
     const more = await longer.trainer.fit(longer.loader, {

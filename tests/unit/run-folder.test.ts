@@ -125,6 +125,10 @@ describe('a run', () => {
     expect(numbers('epoch').map((event) => event.numbers)).toMatchObject(
       history.epochs.map(({ loss, accuracy, validation }) => ({ loss, accuracy, 'validation.loss': validation?.loss })),
     )
+    expect(numbers('epoch').map((event) => event.numbers)).toMatchObject(
+      history.telemetry.map(({ epoch: _epoch, ...rates }) => rates),
+    )
+    expect(history.telemetry.map(({ epoch }) => epoch)).toEqual([0, 1])
     for (const { numbers: step } of numbers('step')) {
       expect(step).toMatchObject({
         loss: expect.any(Number),

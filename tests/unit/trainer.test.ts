@@ -79,6 +79,12 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     expect(second.loss).toBeCloseTo((2 * 0.0625 + 0.015625) / 3, 6)
     expect(first.validation?.loss).toBeCloseTo(0.0625, 6)
     expect(history).toMatchObject({ stopped: null, nonFinite: null })
+    // 3 rows an epoch, whose time holds the wait for them.
+    expect(history.telemetry.map(({ epoch }) => epoch)).toEqual([0, 1])
+    for (const [i, { itemsPerSecond, waiting, peakBytes }] of history.telemetry.entries()) {
+      expect(itemsPerSecond).toBeGreaterThanOrEqual(3 / (history.epochs[i] as EpochRecord).seconds)
+      expect([waiting >= 0, waiting <= 1, peakBytes > 0]).toEqual([true, true, true])
+    }
     expect(inspect(history)).toContain('epoch 1: loss 0.7500  validation.loss 0.06250  lr 0.25')
     expect(`${history}`).toBe(inspect(history))
   })

@@ -1,4 +1,4 @@
-/** The record of one fit: the run's folder, if it has one, and the loggers. */
+/** The record of one fit: the telemetry in its history, and the run's folder and the loggers, if it has any. */
 import type { TrainingContext } from '../callbacks.js'
 import type { TrainingHistory } from '../history.js'
 import type { CommonOptions, FitOptions } from '../options.js'
@@ -28,7 +28,7 @@ export class Recording {
     this.#options = options
   }
 
-  /** Takes the run's folder; null where nothing is to be recorded. Throws ValueError where another fit has the folder. */
+  /** Takes the run's folder, if there is one. Throws ValueError where another fit has the folder. */
   static async open(
     op: string,
     {
@@ -43,9 +43,8 @@ export class Recording {
     }: CommonOptions<never>,
     batches: unknown,
     history: TrainingHistory<string>,
-  ): Promise<Recording | null> {
+  ): Promise<Recording> {
     const path = folderOf(run, checkpoints?.folder)
-    if (path === undefined && loggers.length === 0) return null
     const folder = path === undefined ? null : await RunFolder.take(op, path)
     const [parameter] = optimizer.parameters()
     const options: JournalOptions = {
