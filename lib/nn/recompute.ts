@@ -19,7 +19,7 @@ export function groupOf(module: Module): number | undefined {
 
 /**
  * Runs `fn` with each of these modules as a `checkpoint`. Modules of one group that stand one after another in a `Sequential` are one
- * together. Gradients have the same bits as without. Hooks of modules inside run twice.
+ * together. Gradients have the same bits as without. Hooks of modules inside may run twice.
  */
 export function recomputing<R>(modules: readonly (readonly Module[])[], fn: () => R): R {
   return within(new Map(modules.flatMap((group, i) => group.map((module) => [module, i] as const))), fn)

@@ -4,7 +4,7 @@ import { recomputing } from '../../lib/nn/recompute.js'
 
 class Own extends nn.Module {
   readonly embed = new nn.Linear(4, 4)
-  readonly layers = [new nn.Linear(4, 4), new nn.Linear(4, 4)]
+  readonly layers = [0, 1].map(() => new nn.Sequential(new nn.Linear(4, 4), new nn.Linear(4, 4)))
   given = (): unknown => this.layers
   blocks(): nn.Module[] {
     return this.given() as nn.Module[]
@@ -77,19 +77,20 @@ describe('modules that are computed again', () => {
     return { loss: result.item(), found, products: kernels.filter(({ kernel }) => kernel.startsWith('matmul')).length }
   }
 
+  // The last product of what is computed again is left out, because only its inputs are saved.
   test.each([
-    ['each', (layers: nn.Module[]) => layers.map((layer) => [layer])],
-    ['together', (layers: nn.Module[]) => [layers]],
-  ])('%s, they give the same bits', (_, group) => {
+    ['each', (layers: nn.Module[]) => layers.map((layer) => [layer]), [2, 0]],
+    ['together', (layers: nn.Module[]) => [layers], [2, 1]],
+  ] as const)('%s, they give the same bits', (_, group, products) => {
     const own = new Own()
     const chain = new nn.Sequential(new nn.Linear(4, 4), new nn.ReLU(), new nn.Dropout(0), new nn.Linear(4, 4))
     const x = randn([3, 4])
-    for (const model of [own, chain]) {
+    for (const [i, model] of [own, chain].entries()) {
       const plain = gradients(model, x, [])
       const again = gradients(model, x, group([...(nn.blocksOf(model) ?? [])]))
       expect(again.found).toEqual(plain.found)
       expect(again.loss).toBe(plain.loss)
-      expect(again.products).toBeGreaterThan(plain.products)
+      expect(again.products - plain.products).toBe(products[i])
     }
   })
 
