@@ -203,9 +203,9 @@ describe('checkpoints', () => {
     const x = randn([12, 6], { generator: new Generator(2), device: cpu })
     const y = randint(0, 3, [12], { generator: new Generator(3), device: cpu })
     const noisy = ([a, b]: readonly [Tensor, Tensor], generator: Generator) =>
-      [a.add(randn([4, 6], { generator, device: cpu })), b] as [Tensor, Tensor]
+      [a.add(randn([4, 6], { generator, device: cpu })), b] as const
     const heldOut = () =>
-      new DataLoader<unknown, [Tensor, Tensor]>(new TensorDataset(x, y), {
+      new DataLoader<unknown, readonly [Tensor, Tensor]>(new TensorDataset(x, y), {
         ...own(),
         batchSize: 4,
         shuffle: true,
