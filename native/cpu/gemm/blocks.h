@@ -58,6 +58,7 @@ constexpr int64_t columns_at_once = 4;     // of B, where its columns are
 constexpr int64_t decoded_part = 512;      // elements of each of these, where B is blocks
 // Up to so many rows whole columns of blocks are multiplied where they are decoded: their sums fill the registers.
 constexpr int64_t most_decoded_rows = 4;
+constexpr int64_t scales_at_once = 32;  // blocks of these columns whose scales are widened together
 }  // namespace vector_blocks
 
 // Packing (pack.cpp).

@@ -3,8 +3,9 @@
 // half of one for each multiply-add of a row, so that the speed of memory is the limit where the processor keeps up.
 //
 // Legend: B is K x N. A chunk is some columns over the whole depth, several of which are taken together, lest a sum
-// wait for its last addition; each has two sums, of even and odd vectors of a block. So the order of a sum follows from
-// K and the instruction set alone.
+// wait for its last addition. Converting numbers is most of the work, so the scale of a block meets its sum, one
+// addition for each row, unless there are so many rows that scaling the numbers takes fewer. So the order of a sum
+// follows from K, the number of rows and the instruction set.
 #include "../simd/blocks.h"
 #include "../simd/half.h"
 #include "../simd/vector.h"
@@ -20,47 +21,84 @@ using simd::vectors_of_32;
 using namespace vector_blocks;
 
 constexpr int64_t block = 32;
-// Columns are streams of their own, the next of which begins soon: no hardware looks so far ahead.
-constexpr int64_t bytes_ahead = 1024;
+// No hardware looks beyond the end of a column, where the next columns begin. What is asked for is the same place of
+// these, unless it is so far away that the first-level cache would lose it again.
+constexpr int64_t bytes_ahead = 1024, most_bytes_ahead = 16384;
 
 struct Q8 {
   static constexpr int64_t bytes = 34;
-  FIRESTEEL_INLINE void read(Vec (&to)[vectors_of_32], const uint8_t* from) { simd::read_q8_0(to, from); }
+  FIRESTEEL_INLINE void numbers(Vec (&to)[vectors_of_32], const uint8_t* from) { simd::numbers_of_q8_0(to, from); }
 };
 struct Q4 {
   static constexpr int64_t bytes = 18;
-  FIRESTEEL_INLINE void read(Vec (&to)[vectors_of_32], const uint8_t* from) { simd::read_q4_0(to, from); }
+  FIRESTEEL_INLINE void numbers(Vec (&to)[vectors_of_32], const uint8_t* from) { simd::numbers_of_q4_0(to, from); }
 };
 
-// Columns taken together: with the rows they make at most four pairs of sums.
-constexpr int columns_together(int rows) {
-  return int(rows == 1 ? columns_at_once : rows == 2 ? columns_at_once / 2 : 1);
+// Columns taken together: with the rows they make at most eight sums.
+constexpr int columns_together(int rows) { return int(rows == 1 ? columns_at_once : columns_at_once / 2); }
+
+// Whether the scale of a block meets each row's sum of it, or its numbers, whichever is fewer.
+template <int Rows>
+constexpr bool scales_sums = Rows <= vectors_of_32;
+
+// The scales of a run of blocks of each column. They are widened many at a time, because a conversion takes as long
+// for one; a block then finds its own as a broadcast that costs no more than a load.
+template <class Format, int Columns>
+FIRESTEEL_INLINE void read_scales(float (&to)[Columns][scales_at_once], const uint8_t* columns, int64_t column_bytes,
+                                  int64_t blocks) {
+  alignas(64) uint16_t halves[Columns][scales_at_once] = {};
+  for (int64_t b = 0; b < blocks; b++)
+    for (int c = 0; c < Columns; c++)
+      memcpy(&halves[c][b], columns + c * column_bytes + b * Format::bytes, sizeof(uint16_t));
+  simd::widen_float16(Columns * scales_at_once, to[0], halves[0]);
 }
 
 // sums[row * Columns + column] of `blocks` blocks of each column.
 template <class Format, int Rows, int Columns>
 void dot(float* sums, const float* x, int64_t x_stride, const uint8_t* columns, int64_t column_bytes, int64_t blocks) {
-  Vec even[Rows][Columns], odd[Rows][Columns];
+  Vec sum[Rows][Columns];
   repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
-    repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED { even[r.value][c.value] = odd[r.value][c.value] = simd::zero(); });
+    repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED { sum[r.value][c.value] = simd::zero(); });
   });
-  for (int64_t b = 0; b < blocks; b++, x += block, columns += Format::bytes) {
-    repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED {
-      Vec numbers[vectors_of_32];
-      const uint8_t* from = columns + c.value * column_bytes;
-      __builtin_prefetch(from + bytes_ahead);
-      Format::read(numbers, from);
-      repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
-        repeat<vectors_of_32>([&](auto v) FIRESTEEL_UNROLLED {
-          Vec& sum = v.value % 2 ? odd[r.value][c.value] : even[r.value][c.value];
-          sum = simd::fma(simd::load(x + r.value * x_stride + v.value * simd::lanes), numbers[v.value], sum);
-        });
+  const int64_t ahead = Columns * column_bytes < most_bytes_ahead ? Columns * column_bytes : bytes_ahead;
+  while (blocks > 0) {
+    const int64_t run = min(blocks, scales_at_once);
+    alignas(64) float scales[Columns][scales_at_once];
+    if constexpr (scales_sums<Rows>) read_scales<Format, Columns>(scales, columns, column_bytes, run);
+    for (int64_t b = 0; b < run; b++, x += block, columns += Format::bytes) {
+      repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED {
+        Vec numbers[vectors_of_32];
+        const uint8_t* from = columns + c.value * column_bytes;
+        __builtin_prefetch(from + ahead);
+        Format::numbers(numbers, from);
+        if constexpr (scales_sums<Rows>) {
+          const Vec scale = simd::set(scales[c.value][b]);
+          repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
+            const float* row = x + r.value * x_stride;
+            Vec part = simd::load(row) * numbers[0];
+            repeat<vectors_of_32 - 1>([&](auto v) FIRESTEEL_UNROLLED {
+              part = simd::fma(simd::load(row + (v.value + 1) * simd::lanes), numbers[v.value + 1], part);
+            });
+            sum[r.value][c.value] = simd::fma(part, scale, sum[r.value][c.value]);
+          });
+        } else {
+          const Vec scale = simd::float16_at(from);
+          repeat<vectors_of_32>([&](auto v) FIRESTEEL_UNROLLED { numbers[v.value] = numbers[v.value] * scale; });
+          repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
+            const float* row = x + r.value * x_stride;
+            repeat<vectors_of_32>([&](auto v) FIRESTEEL_UNROLLED {
+              sum[r.value][c.value] =
+                  simd::fma(simd::load(row + v.value * simd::lanes), numbers[v.value], sum[r.value][c.value]);
+            });
+          });
+        }
       });
-    });
+    }
+    blocks -= run;
   }
   repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
     repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED {
-      sums[r.value * Columns + c.value] = simd::reduce_add(even[r.value][c.value] + odd[r.value][c.value]);
+      sums[r.value * Columns + c.value] = simd::reduce_add(sum[r.value][c.value]);
     });
   });
 }

@@ -80,35 +80,44 @@ FIRESTEEL_INLINE NativeInt unsigned_bytes(const uint8_t* from) {
 }
 #endif
 
-FIRESTEEL_INLINE Vec scaled(NativeInt numbers, Vec scale) {
-  return Vec{__builtin_convertvector(numbers, NativeFloat)} * scale;
-}
-
 // Vectors of a block of 32.
 constexpr int vectors_of_32 = 32 / lanes;
 
-// A block of q8_0, of q4_0, in registers.
-FIRESTEEL_INLINE void read_q8_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
-  const Vec scale = float16_at(from);
+// The numbers of a block of q8_0, of q4_0, in registers, without the scale, which is a float16 at `from`.
+FIRESTEEL_INLINE void numbers_of_q8_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
 #pragma GCC unroll 8
-  for (int v = 0; v < vectors_of_32; v++) to[v] = scaled(signed_bytes(from + 2 + v * lanes), scale);
+  for (int v = 0; v < vectors_of_32; v++)
+    to[v] = {__builtin_convertvector(signed_bytes(from + 2 + v * lanes), NativeFloat)};
 }
-FIRESTEEL_INLINE void read_q4_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
-  const Vec scale = float16_at(from);
+FIRESTEEL_INLINE void numbers_of_q4_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   // The instruction takes the lowest four bits for the index.
-  const NativeInt levels = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7}, bytes = unsigned_bytes(from + 2);
-  const __m512 table = (__m512)scaled(levels, scale).v;
-  to[0] = {(NativeFloat)_mm512_permutexvar_ps((__m512i)bytes, table)};
-  to[1] = {(NativeFloat)_mm512_permutexvar_ps((__m512i)(bytes >> 4), table)};
+  const NativeInt bytes = unsigned_bytes(from + 2);
+  const __m512 levels = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+  to[0] = {(NativeFloat)_mm512_permutexvar_ps((__m512i)bytes, levels)};
+  to[1] = {(NativeFloat)_mm512_permutexvar_ps((__m512i)(bytes >> 4), levels)};
 #else
 #pragma GCC unroll 4
   for (int v = 0; v < vectors_of_32 / 2; v++) {
     const NativeInt bytes = unsigned_bytes(from + 2 + v * lanes);
-    to[v] = scaled((bytes & 15) - 8, scale);
-    to[vectors_of_32 / 2 + v] = scaled((bytes >> 4) - 8, scale);
+    to[v] = {__builtin_convertvector((bytes & 15) - 8, NativeFloat)};
+    to[vectors_of_32 / 2 + v] = {__builtin_convertvector((bytes >> 4) - 8, NativeFloat)};
   }
 #endif
+}
+
+// The elements of such a block.
+FIRESTEEL_INLINE void read_q8_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
+  numbers_of_q8_0(to, from);
+  const Vec scale = float16_at(from);
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors_of_32; v++) to[v] = to[v] * scale;
+}
+FIRESTEEL_INLINE void read_q4_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
+  numbers_of_q4_0(to, from);
+  const Vec scale = float16_at(from);
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors_of_32; v++) to[v] = to[v] * scale;
 }
 
 template <class Read>

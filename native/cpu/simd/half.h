@@ -7,10 +7,17 @@ namespace firesteel::FIRESTEEL_ISA::simd {
 
 typedef uint16_t NativeHalves __attribute__((vector_size(2 * lanes)));
 
+// By name where g++ 12 would widen each half of the register by itself, and put them together again.
 FIRESTEEL_INLINE VecI widen_halves(const uint16_t* p) {
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+  return {(NativeInt)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p))};
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
+  return {(NativeInt)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p))};
+#else
   NativeHalves h;
   memcpy(&h, p, sizeof h);
   return {__builtin_convertvector(h, NativeInt)};
+#endif
 }
 // The low 16 bits of each lane.
 FIRESTEEL_INLINE void narrow_halves(uint16_t* p, VecI a) {
