@@ -84,6 +84,11 @@ export interface Device {
   run(kernel: KernelKey, args: KernelCall): boolean
   /** Copies the elements in; the storage's count must equal the array's length. */
   upload(storage: Storage, data: TypedArray): void
+  /**
+   * Copies a part of the elements in, to the place `from` of the array that would hold them all. The first part makes the memory,
+   * in which anything may stand until all parts have come.
+   */
+  uploadPart(storage: Storage, data: TypedArray, from: number): void
   /** A fresh copy of a dense view's elements; also throws what kernels found in their data before. */
   read(view: StridedView): Promise<TypedArray>
   readSync(view: StridedView): TypedArray

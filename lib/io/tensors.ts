@@ -246,7 +246,13 @@ export class PieceReader {
     return true
   }
 
-  /** Fills a tensor that nobody uses yet. */
+  /** Whether bytes become those of the tensor as they are, wherever it will lie: it is all of its memory, in the source's dtype. */
+  copies(name: string, to: Tensor): boolean {
+    const own = ownDTypes.get(this.#spec(name).dtype as FileDType)
+    return own === to.dtype && to.isContiguous && to.numel === to.storage.count
+  }
+
+  /** Fills a tensor that nobody uses yet. Its memory need not be there before where `copies` holds. */
   async fill(name: string, to: Tensor): Promise<void> {
     for (const piece of piecesOf(to.sizes, this.#most(name))) {
       const { data } = await this.#source.read(name, this.#part(name, piece), this.#from(name, piece))
@@ -267,9 +273,14 @@ export class PieceReader {
   /** Copies a piece into a tensor; whether so much is on its way now that the device should be waited for. */
   #put(name: string, piece: Piece, data: FileArray, to: Tensor): boolean {
     to.storage.check(this.#op)
-    const source = this.#tensor(name, data, piece, to.device)
-    noGrad(() => copyInto(partOf(to, piece), source, this.#op))
-    source.dispose()
+    if (this.copies(name, to)) {
+      to.device.uploadPart(to.storage, data as TypedArray, this.#from(name, piece))
+      to.storage.markWritten(this.#op)
+    } else {
+      const source = this.#tensor(name, data, piece, to.device)
+      noGrad(() => copyInto(partOf(to, piece), source, this.#op))
+      source.dispose()
+    }
     this.#coming += data.byteLength
     if (this.#coming < pieceBytes) return false
     this.#coming = 0

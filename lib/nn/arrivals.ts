@@ -7,7 +7,7 @@ import type { Storage } from '../core/storage.js'
 import { replaceMemory, Tensor } from '../core/tensor.js'
 import { to } from '../ops/convert.js'
 import { zeros } from '../ops/creation.js'
-import { creationNames, place } from '../ops/placement.js'
+import { creationNames, place, unwritten } from '../ops/placement.js'
 import { Buffer } from './parameter.js'
 import { sameMemory } from './views.js'
 
@@ -78,8 +78,8 @@ export class Arrivals {
     return device
   }
 
-  /** The tensor itself, or for one on meta what will be in its place. */
-  targetOf(tensor: Tensor, fallback: Device): Tensor {
+  /** The tensor itself, or for one on meta what will be in its place: zeros, unless all of its memory will be `uploaded`. */
+  targetOf(tensor: Tensor, fallback: Device, uploaded: boolean): Tensor {
     const known = this.#targets.get(tensor)
     if (known !== undefined) return known
     if (!isMeta(tensor)) return tensor
@@ -87,7 +87,10 @@ export class Arrivals {
     let memory = this.#memory.get(storage)
     if (memory === undefined) {
       const device = this.deviceOf(tensor, fallback)
-      memory = keep(namedAs(this.#op, () => zeros([storage.count], { device, dtype: storage.dtype })))
+      const { count, dtype } = storage
+      memory = uploaded
+        ? keep(unwritten(this.#op, device, dtype, count))
+        : keep(namedAs(this.#op, () => zeros([count], { device, dtype })))
       this.#memory.set(storage, memory)
     }
     const target = new Tensor(memory.storage, sizes, steps, offset)

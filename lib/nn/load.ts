@@ -60,7 +60,10 @@ export async function loadSource(module: Stateful, file: TensorSource, options: 
   if (contradictions.length > 0) throw new StateDictError(contradictions, op, path)
   const values = withoutAliases(given)
   const coming = values.filter(([, tensor]) => isMeta(tensor))
-  for (const [name, tensor] of coming) await reader.fill(name, arrivals.targetOf(tensor, fallback))
+  for (const [name, tensor] of coming) {
+    const uploaded = tensor.numel > 0 && reader.copies(name, tensor)
+    await reader.fill(name, arrivals.targetOf(tensor, fallback, uploaded))
+  }
   checkUnchanged(given, match())
   // From here on in one turn of the event loop, so that who uses the model meanwhile sees the old one or the new one.
   overwrite(

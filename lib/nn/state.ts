@@ -258,7 +258,7 @@ export function matchState(
     noGrad(() => {
       for (const [name, tensor] of given) {
         const value = tensorOf(name)
-        const target = arrivals.targetOf(tensor, value.device)
+        const target = arrivals.targetOf(tensor, value.device, false)
         copyInto(target, to(value, target.device), op)
       }
       arrivals.settle()

@@ -91,3 +91,8 @@ export function filled<S extends Shape, D extends DType>(
   run('fill', { out, value })
   return finish(op, out, options)
 }
+
+/** Memory in which anything may stand, for who uploads all of its elements before anybody else sees it. */
+export function unwritten(op: string, device: Device, dtype: DType, count: number): Tensor {
+  return empty(device, [count], dtype, op)
+}

@@ -131,14 +131,16 @@ int32_t Environment::poll(bool major) {
   return count;
 }
 
-void Environment::upload(int32_t handle, Napi::Value array, bool may_wait) {
+void Environment::upload(int32_t handle, double byte_offset, Napi::Value array, bool may_wait) {
   if (!handles_.valid(handle)) fail("upload: no handle");
   const bool fresh = !handles_[handle].live;
   const int64_t bytes = fresh ? handles_.announced_bytes(handle) : handles_[handle].bytes;
   if (bytes < 0) fail("upload: a storage of unknown size");
   const Read source = decode_array("upload: not a typed array", array);
-  if (static_cast<int64_t>(source.bytes) != bytes) fail("upload: the array's length is not the storage's");
-  queue_.upload(handle, fresh ? bytes : -1, source.to, source.bytes, may_wait);
+  if (!(byte_offset >= 0 && byte_offset <= static_cast<double>(bytes)) ||
+      source.bytes > static_cast<size_t>(bytes) - static_cast<size_t>(byte_offset))
+    fail("upload: outside of the storage");
+  queue_.upload(handle, fresh ? bytes : -1, source.to, source.bytes, may_wait, static_cast<size_t>(byte_offset));
   if (fresh) handles_[handle] = {.bytes = bytes, .live = true};
 }
 

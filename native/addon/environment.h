@@ -60,7 +60,8 @@ class Environment {
   void release(int32_t handle);
   void track(int32_t handle, Napi::Value object);
   int32_t poll(bool major);
-  void upload(int32_t handle, Napi::Value array, bool may_wait);
+  // The part of a storage from byte_offset on; the first part makes the memory of all.
+  void upload(int32_t handle, double byte_offset, Napi::Value array, bool may_wait);
   Napi::Value read(int32_t handle, double byte_offset, Napi::Value array);
   // False if the queue is busy and `wait` is not set.
   bool read_now(int32_t handle, double byte_offset, Napi::Value array, bool wait);

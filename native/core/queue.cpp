@@ -177,11 +177,12 @@ std::unique_ptr<char[]> Queue::stage(const void* source, size_t bytes) {
   return copy;
 }
 
-void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait) {
+void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait,
+                   size_t byte_offset) {
   std::unique_ptr<char[]> staged;
   if (may_wait && !idle()) staged = stage(source, bytes);
   if (!staged) {
-    if (drain()) run_upload(handle, fresh_bytes, source, bytes);
+    if (drain()) run_upload(handle, fresh_bytes, byte_offset, source, bytes);
     return;
   }
   staged_.fetch_add(bytes);
@@ -189,6 +190,7 @@ void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size
   entry.kind = Entry::Kind::upload;
   entry.handle = handle;
   entry.fresh_bytes = fresh_bytes;
+  entry.byte_offset = byte_offset;
   entry.staged = std::move(staged);
   entry.staged_bytes = bytes;
   submit(false);
@@ -218,7 +220,7 @@ void Queue::run(Entry& entry) noexcept {
       for (const int32_t handle : entry.released) storages_.release(handle);
       break;
     case Entry::Kind::upload:
-      run_upload(entry.handle, entry.fresh_bytes, entry.staged.get(), entry.staged_bytes);
+      run_upload(entry.handle, entry.fresh_bytes, entry.byte_offset, entry.staged.get(), entry.staged_bytes);
       entry.staged.reset();
       staged_.fetch_sub(entry.staged_bytes);
       break;
@@ -285,11 +287,11 @@ void* Queue::make(int32_t handle, int64_t bytes) {
   return data;
 }
 
-void Queue::run_upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes) {
+void Queue::run_upload(int32_t handle, int64_t fresh_bytes, size_t byte_offset, const void* source, size_t bytes) {
   context_.op = "upload";
   context_.label = 0;
   void* data = fresh_bytes >= 0 ? make(handle, fresh_bytes) : storages_.find(handle);
-  if (data) guard([&] { executor_->write(context_, data, source, bytes); });
+  if (data) guard([&] { executor_->write(context_, static_cast<char*>(data) + byte_offset, source, bytes); });
 }
 
 ErrorCode Queue::read_now(const Read& read) {

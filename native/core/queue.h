@@ -38,9 +38,10 @@ struct Entry {
   Call call;
   // release: these, or where there are none, `handle`.
   std::vector<int32_t> released;
-  // upload: `staged` is copied into the storage, which is made with fresh_bytes unless that is -1.
+  // upload: `staged` is copied into the storage, from byte_offset on, which is made with fresh_bytes unless that is -1.
   int32_t handle;
   int64_t fresh_bytes;
+  size_t byte_offset;
   std::unique_ptr<char[]> staged;
   size_t staged_bytes;
   Read* read;
@@ -85,7 +86,8 @@ class Queue {
   void release(const int32_t* handles, size_t count) noexcept;
   // Copies `bytes` bytes into a storage, in order; the source may change afterwards. Where it may not wait, as a copy
   // of its own, for what is in the queue, that runs now.
-  void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait = true);
+  void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait = true,
+              size_t byte_offset = 0);
   // Idle only. What failed, which is recorded too; zeros where the storage has no memory.
   ErrorCode read_now(const Read& read);
   // Abandons what has not run, the kernel in flight included, and ends all threads.
@@ -106,7 +108,7 @@ class Queue {
   static void read_ended(void* read, const char* error);
   void run_call(Call& call);
   bool place(View* views, const Place* places, int64_t count);
-  void run_upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes);
+  void run_upload(int32_t handle, int64_t fresh_bytes, size_t byte_offset, const void* source, size_t bytes);
   void* make(int32_t handle, int64_t bytes);
   void step(uint64_t tail);
   void wait_for_room(uint64_t head);

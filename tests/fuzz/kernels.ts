@@ -92,7 +92,7 @@ class Fuzz {
   #guard(handle: number): void {
     const bytes = new Uint8Array(this.#pick([64, 128, 256, 1024, 4096, 16384, 65536])).map(() => this.#below(256))
     this.#sizes[handle] = bytes.length
-    this.#addon.upload(handle, bytes, true)
+    this.#addon.upload(handle, 0, bytes, true)
     this.#guards.set(handle, bytes)
   }
 
@@ -146,7 +146,7 @@ class Fuzz {
     const bytes = extentOf(tensor) + (fresh ? 0 : 2 * margin * size)
     const held = fresh ? null : this.#elements(tensor, bytes, sound)
     this.#sizes[handle] = bytes
-    if (held) this.#addon.upload(handle, held, true)
+    if (held) this.#addon.upload(handle, 0, held, true)
     return {
       role,
       tensor,

@@ -56,6 +56,9 @@ class LackingDevice implements Device {
   upload(storage: Storage, data: TypedArray): void {
     this.#inner.upload(storage, data)
   }
+  uploadPart(storage: Storage, data: TypedArray, from: number): void {
+    this.#inner.uploadPart(storage, data, from)
+  }
   read(view: StridedView): Promise<TypedArray> {
     return this.#inner.read(view)
   }

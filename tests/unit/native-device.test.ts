@@ -199,6 +199,25 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     }
   })
 
+  it('uploads parts, the first of which makes the memory, and none beyond it', () => {
+    const { storage } = make(device, 5)
+    device.uploadPart(storage, Float32Array.of(4, 5), 3)
+    const busy = make(device, 1 << 20)
+    device.run(kernelOf('fill'), { out: busy, value: 1 })
+    device.uploadPart(storage, Float32Array.of(1, 2, 3), 0)
+    device.uploadPart(storage, new Float32Array(0), 5)
+    expect([...device.readSync(view(storage, [5]))]).toEqual([1, 2, 3, 4, 5])
+    for (const [count, from] of [
+      [1, 5],
+      [2, 4],
+      [6, 0],
+      [1, -1],
+      [1, Number.NaN],
+    ] as const)
+      expect(() => device.uploadPart(storage, new Float32Array(count), from)).toThrow('upload: outside of the storage')
+    expect([...device.readSync(view(storage, [5]))]).toEqual([1, 2, 3, 4, 5])
+  })
+
   it('refuses an array whose buffer is gone', () => {
     const data = new Float32Array(4)
     structuredClone(data.buffer, { transfer: [data.buffer] })
@@ -281,7 +300,7 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     addon.words(words.ints, words.doubles)
     addon.handles(sizes, new Int32Array(new ArrayBuffer(4 * 64)))
     sizes.fill(256)
-    for (let handle = 0; handle < 8; handle++) addon.upload(handle, new Float32Array(64).fill(handle), true)
+    for (let handle = 0; handle < 8; handle++) addon.upload(handle, 0, new Float32Array(64).fill(handle), true)
     for (let handle = 4; handle < 8; handle++) addon.release(handle)
     let seed = 1
     const random = (below: number) => {
@@ -362,14 +381,14 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     expect(thrown).toBeGreaterThan(0)
     expect(thrown).toBeLessThan(calls)
     const target = new Float32Array(64)
-    addon.upload(4, new Float32Array(64), true)
+    addon.upload(4, 0, new Float32Array(64), true)
     addon.release(4)
     for (const handle of [4, 64, -1, Number.NaN, 1e300])
       expect(() => addon.readNow(handle, 0, target, true)).toThrow(/not a live storage/)
     for (const offset of [1, -1, Number.NaN, 1e300])
       expect(() => addon.readNow(0, offset, target, true)).toThrow(/outside/)
-    expect(() => addon.upload(0, new Float32Array(63), true)).toThrow(/length/)
-    expect(() => addon.upload(0, new DataView(new ArrayBuffer(256)) as never, true)).toThrow(/not a typed array/)
+    expect(() => addon.upload(0, 0, new Float32Array(65), true)).toThrow(/outside/)
+    expect(() => addon.upload(0, 0, new DataView(new ArrayBuffer(256)) as never, true)).toThrow(/not a typed array/)
     expect(() => addon.track(4, {})).toThrow(/live/)
     expect(() => addon.call(1 as never, 'x' as never)).toThrow()
     // Arguments of another type than the function's, and none.

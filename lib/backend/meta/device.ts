@@ -85,6 +85,10 @@ class MetaDevice implements Device {
     // The elements are forgotten.
   }
 
+  uploadPart(_storage: Storage, _data: TypedArray, _from: number): void {
+    // The elements are forgotten.
+  }
+
   async read(view: StridedView): Promise<TypedArray> {
     return this.readSync(view)
   }

@@ -18,7 +18,7 @@ export interface Addon {
   /** Frees the storages whose objects the last garbage collection took; how many handles it wrote to `dead`. */
   poll(major: boolean): number
   /** Copies the elements, or a copy of them that waits for what is queued where there is memory for one. */
-  upload(handle: number, data: TypedArray, mayWait: boolean): void
+  upload(handle: number, byteOffset: number, data: TypedArray, mayWait: boolean): void
   /** Rejected where the elements could not be read; the reason is the first such error in `takeError`. */
   read(handle: number, byteOffset: number, to: TypedArray): Promise<TypedArray>
   /** Reads at once; false if it would have to wait and may not. */

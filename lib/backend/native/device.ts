@@ -140,9 +140,19 @@ export class QueueDevice implements Device {
         'upload',
         `the array has ${data.length} elements, but ${length} are wanted; its buffer may have been detached or resized`,
       )
+    this.#upload(storage, data, 0)
+  }
+
+  uploadPart(storage: Storage, data: TypedArray, from: number): void {
+    storage.check('upload')
+    this.#upload(storage, data, from)
+  }
+
+  #upload(storage: Storage, data: TypedArray, from: number): void {
     const pending = this.#memory.pending
     try {
-      this.#addon.upload(storage.handle, data, this.#memory.mayCopy(data.byteLength))
+      const byteOffset = from * data.BYTES_PER_ELEMENT
+      this.#addon.upload(storage.handle, byteOffset, data, this.#memory.mayCopy(data.byteLength))
       if (pending[storage.handle] === pendingTracked) this.#addon.track(storage.handle, storage)
     } catch (error) {
       throw asTyped('upload', error)

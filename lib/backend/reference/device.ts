@@ -123,7 +123,11 @@ class ReferenceDevice implements Device {
   }
 
   upload(storage: Storage, data: TypedArray): void {
-    ;(storage.data as TypedArray).set(data)
+    this.uploadPart(storage, data, 0)
+  }
+
+  uploadPart(storage: Storage, data: TypedArray, from: number): void {
+    ;(storage.data as TypedArray).set(data, from)
   }
 
   async read(view: StridedView): Promise<TypedArray> {
