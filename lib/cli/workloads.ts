@@ -13,6 +13,9 @@ export type Size = (typeof sizes)[number]
 
 export interface Workload {
   readonly name: string
+  /** What it is, and its sizes, so that another library can do the same. */
+  readonly kind: 'matmul' | 'conv' | 'lstm' | 'attention' | 'mlp' | 'cnn' | 'gpt'
+  readonly sizes: { readonly [name: string]: number }
   /** Whether a step returns a loss, which must be the same on each device. */
   readonly trains: boolean
   /** Makes the tensors on the device, and returns a step. */
@@ -47,10 +50,13 @@ export function workloads(size: Size): readonly Workload[] {
   const [heads, tokens, headWidth] = [pick(2, 4, 32), pick(16, 128, 2048), pick(8, 32, 64)]
   const [inner, digits] = [pick(16, 128, 4096), pick(8, 64, 1024)]
   const [deep, layers, vocabulary] = [pick(32, 128, 768), pick(1, 2, 12), pick(64, 512, 50304)]
+  const gptHeads = Math.max(1, deep / 64)
   const [texts, length] = [pick(2, 4, 8), pick(8, 32, 512)]
   return [
     {
       name: `matmul ${n}`,
+      kind: 'matmul',
+      sizes: { n },
       trains: false,
       make(device) {
         const options = inputs(device)
@@ -60,6 +66,8 @@ export function workloads(size: Size): readonly Workload[] {
     },
     {
       name: `conv 3x3 ${images}x${channels}x${side}x${side} and back`,
+      kind: 'conv',
+      sizes: { images, channels, side },
       trains: false,
       make(device) {
         const options = { ...inputs(device), requiresGrad: true }
@@ -70,6 +78,8 @@ export function workloads(size: Size): readonly Workload[] {
     },
     {
       name: `lstm ${rows}x${time}x${width} and back`,
+      kind: 'lstm',
+      sizes: { rows, time, width },
       trains: false,
       make(device) {
         const options = inputs(device)
@@ -80,6 +90,8 @@ export function workloads(size: Size): readonly Workload[] {
     },
     {
       name: `attention ${heads}x${tokens}x${headWidth} and back`,
+      kind: 'attention',
+      sizes: { heads, tokens, width: headWidth },
       trains: false,
       make(device) {
         const options = { ...inputs(device), requiresGrad: true }
@@ -90,6 +102,8 @@ export function workloads(size: Size): readonly Workload[] {
     },
     {
       name: `training step, MLP 784-${inner}-10, ${digits} rows`,
+      kind: 'mlp',
+      sizes: { inner, rows: digits },
       trains: true,
       make(device) {
         const options = inputs(device)
@@ -105,6 +119,8 @@ export function workloads(size: Size): readonly Workload[] {
     },
     {
       name: `training step, CNN of ${channels} channels, ${images} rows`,
+      kind: 'cnn',
+      sizes: { images, channels, side },
       trains: true,
       make(device) {
         const options = inputs(device)
@@ -121,12 +137,14 @@ export function workloads(size: Size): readonly Workload[] {
     },
     {
       name: `training step, GPT of ${layers} x ${deep}, ${texts}x${length} tokens`,
+      kind: 'gpt',
+      sizes: { width: deep, layers, vocabulary, rows: texts, tokens: length, heads: gptHeads },
       trains: true,
       make(device) {
         const options = inputs(device)
         const model = gpt2({
           ...options,
-          ...{ vocabSize: vocabulary, context: length, width: deep, layers, heads: Math.max(1, deep / 64), dropout: 0 },
+          ...{ vocabSize: vocabulary, context: length, width: deep, layers, heads: gptHeads, dropout: 0 },
         })
         const ids = randint(0, vocabulary, [texts, length], options)
         return trainingStep(model, () => {

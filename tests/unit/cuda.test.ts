@@ -124,6 +124,10 @@ describe('over the fake driver', () => {
     expectClean('digits.js')
   }, 300_000)
 
+  it("does the bench's small workloads with the CPU's losses", () => {
+    expect(expectClean('compare.js')).toBe('7 workloads\n')
+  }, 300_000)
+
   it('moves tensors, computes, differentiates, and names the kernels that it lacks', () => {
     expectClean('tensors.js')
   }, 300_000)

@@ -1,0 +1,78 @@
+/** What data sheets say of GPUs, and what a workload should therefore take, before anybody has measured it. */
+import type { KernelRecord } from '../lib/core/device.js'
+
+/** A GPU by NVIDIA's data sheets; dense rates, without sparsity. */
+export interface Gpu {
+  readonly name: string
+  /** Operations a second, a multiply-add being two: float32 outside of tensor cores, and bfloat16 within; 0 where there is none. */
+  readonly float32: number
+  readonly bfloat16: number
+  /** Bytes a second of its memory. */
+  readonly bandwidth: number
+}
+
+const gpu = (name: string, float32: number, bfloat16: number, bandwidth: number): Gpu => ({
+  name,
+  float32: float32 * 1e12,
+  bfloat16: bfloat16 * 1e12,
+  bandwidth: bandwidth * 1e9,
+})
+
+/** More particular names first, because the first that is part of the driver's name is taken. */
+const gpus: readonly Gpu[] = [
+  gpu('B200', 75, 2250, 8000),
+  gpu('H200', 67, 989, 4800),
+  gpu('H100 PCIe', 51, 756, 2000),
+  gpu('H100', 67, 989, 3350),
+  gpu('A100-SXM4-40GB', 19.5, 312, 1555),
+  gpu('A100', 19.5, 312, 2039),
+  gpu('L40S', 91.6, 362, 864),
+  gpu('L4', 30.3, 121, 300),
+  gpu('A10', 31.2, 125, 600),
+  gpu('T4', 8.1, 0, 320),
+  gpu('RTX 5090', 104.8, 209.5, 1792),
+  gpu('RTX 4090', 82.6, 165.2, 1008),
+]
+
+/** The GPU whose name is part of the driver's; null where the list has none. */
+export function findGpu(driverName: string): Gpu | null {
+  const words = ` ${driverName} `
+  return (
+    gpus.find(({ name }) => {
+      const at = words.indexOf(name)
+      // L4 is no part of L40.
+      return at > 0 && !/[0-9A-Za-z]/.test((words[at - 1] as string) + (words[at + name.length] as string))
+    }) ?? null
+  )
+}
+
+/** A kernel begins so long after the one before it, however little it does. */
+export const launchSeconds = 4e-6
+
+export interface Prediction {
+  readonly milliseconds: number
+  /** What takes the largest part. */
+  readonly limit: 'arithmetic' | 'memory' | 'launches'
+  readonly launches: number
+}
+
+/**
+ * What a step takes at best: each kernel as long as its multiply-adds take at the peak, or its bytes at the bandwidth, whichever
+ * is longer, but never less than a launch. Kernels do not overlap.
+ */
+export function predict(records: readonly KernelRecord[], gpu: Gpu): Prediction {
+  const parts = { arithmetic: 0, memory: 0, launches: 0 }
+  for (const { multiplyAdds, bytes, dtype } of records) {
+    const peak = dtype === 'bfloat16' && gpu.bfloat16 > 0 ? gpu.bfloat16 : gpu.float32
+    const arithmetic = (2 * multiplyAdds) / peak
+    const memory = bytes / gpu.bandwidth
+    const most = Math.max(arithmetic, memory, launchSeconds)
+    parts[most === launchSeconds ? 'launches' : arithmetic >= memory ? 'arithmetic' : 'memory'] += most
+  }
+  const [[limit]] = Object.entries(parts).sort(([, a], [, b]) => b - a) as [[Prediction['limit'], number]]
+  return {
+    milliseconds: 1000 * (parts.arithmetic + parts.memory + parts.launches),
+    limit,
+    launches: records.length,
+  }
+}

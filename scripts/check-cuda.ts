@@ -1,0 +1,84 @@
+/**
+ * Packs what a machine with a GPU needs to check and to time the library there, although it has neither Node nor a network:
+ * Node itself, the library, the addon, the CUDA library with its kernels, golden cases, parity, and the bench. Python is there.
+ *
+ * Usage: npm run check:cuda [-- FOLDER] [--no-kernels]; FOLDER is build/check-cuda unless given. Then, on that machine:
+ * python3 FOLDER/run.py. With --no-kernels nvcc is not started, for a trial with the emulated driver.
+ * Fails where the archive, FOLDER.tar.gz, would be larger than 60 MB.
+ */
+import { spawnSync } from 'node:child_process'
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { buildCuda } from './build-cuda.mjs'
+
+const root = fileURLToPath(new URL('../', import.meta.url))
+const most = 60e6
+const programs = ['tests/unit/cuda/*.ts', 'tests/suites/support.ts', 'bench/cuda-process.ts', 'bench/gpus.ts']
+
+function run(command: string, args: readonly string[]): void {
+  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? stderr}`)
+}
+
+/** Programs of the library as files that Node runs without packages: what they import of packages stands within. */
+async function compile(folder: string): Promise<void> {
+  await build({
+    entryPoints: ['lib/**/*.ts', 'tests/cases/**/*.ts', 'tests/goldens/**/*.ts', ...programs],
+    absWorkingDir: root,
+    outbase: '.',
+    outdir: folder,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    logLevel: 'error',
+  })
+}
+
+/** Copies what is there, and throws where it must be. */
+function copy(from: string, to: string): void {
+  if (!existsSync(from)) throw new Error(`${from} is missing; \`npm install\` builds it`)
+  mkdirSync(dirname(to), { recursive: true })
+  cpSync(from, to, { recursive: true })
+}
+
+/** Packs everything into a folder and its archive; says how large that is, in bytes, and whether kernels for GPUs are in it. */
+async function pack(
+  folder: string,
+  kernels: boolean,
+): Promise<{ readonly bytes: number; readonly withKernels: boolean }> {
+  const built = await buildCuda({ kernels })
+  if (built === null) throw new Error('no C++ compiler found: install g++ or clang++, or name one in CXX')
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  await compile(folder)
+  // The library finds its addon beside the manifest of its name; programs import it by that name.
+  const manifest = { name: 'firesteel', version: '0.0.0', type: 'module', exports: { '.': './lib/index.js' } }
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+  for (const name of ['firesteel.node', 'firesteel_cuda.so'])
+    copy(`${root}build/Release/${name}`, join(folder, 'build/Release', name))
+  for (const name of ['basic', 'breadth'])
+    copy(`${root}tests/goldens/data/${name}`, join(folder, 'tests/goldens/data', name))
+  copy(`${root}tests/cases`, join(folder, 'tests/cases'))
+  copyFileSync(`${root}bench/peers/torch_cuda.py`, join(folder, 'torch_cuda.py'))
+  copyFileSync(`${root}scripts/check-cuda/run.py`, join(folder, 'run.py'))
+  copyFileSync(process.execPath, join(folder, 'node'))
+  chmodSync(join(folder, 'node'), 0o755)
+  // Symbols that no run needs.
+  spawnSync('strip', [join(folder, 'node')])
+  const archive = `${folder}.tar.gz`
+  run('tar', ['-C', dirname(folder), '-czf', archive, basename(folder)])
+  const { size } = statSync(archive)
+  if (size > most) throw new Error(`${archive} has ${size} bytes, and may have ${most}`)
+  return { bytes: size, withKernels: built.withKernels }
+}
+
+const given = process.argv.slice(2)
+const kernels = !given.includes('--no-kernels')
+const [named, ...others] = given.filter((argument) => argument !== '--no-kernels')
+if (others.length > 0 || named?.startsWith('-')) throw new Error('usage: npm run check:cuda [-- FOLDER] [--no-kernels]')
+const folder = resolve(named ?? `${root}build/check-cuda`)
+const { bytes, withKernels } = await pack(folder, kernels)
+console.log(`${folder}.tar.gz: ${(bytes / 1e6).toFixed(1)} MB${withKernels ? '' : ', without kernels of GPUs'}`)
+console.log(`On the machine with the GPU: tar -xzf ${basename(folder)}.tar.gz && python3 ${basename(folder)}/run.py`)
