@@ -111,7 +111,7 @@ describe('a wrong config', () => {
     )
     await loadFinetune(written('c.yaml', good.replace('file: chats.jsonl', 'file: chats.jsonl, maxLength: 2')))
     expect(await refused(good.replace(/method: .*/, 'method: lora'))).toContain(
-      "method is 'lora', but must be 'full', 'head', 'bitfit', { lora: { rank: 16 } } or { last: 2 }",
+      "method is 'lora', but must be 'full' (default), 'head', 'bitfit', or a table of one: { full: { freezeNorms: true } }, ",
     )
     expect(await refused(good.replace('epochs: 2', 'memory: lots'))).toContain(
       "train.memory is 'lots', but must be bytes, or a text such as '8 GB'",

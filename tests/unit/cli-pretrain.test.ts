@@ -7,6 +7,12 @@ import { generateCommand } from '../../lib/cli/commands/generate.js'
 import { prepareCommand } from '../../lib/cli/commands/prepare.js'
 import { pretrainCommand } from '../../lib/cli/commands/pretrain.js'
 import { exitCodeOf } from '../../lib/cli/exit.js'
+import type { DataLoader } from '../../lib/data/index.js'
+import { seq2seq } from '../../lib/finetune/index.js'
+import { manualSeed, type Objective, optim, Trainer } from '../../lib/index.js'
+import { AutoModel, type PretrainedModel } from '../../lib/models/index.js'
+import { maskableRow, maskedBatches, maskedLM, openShards, spanBatches } from '../../lib/pretrain/index.js'
+import { saveTokenizer, type Tokenizer, trainTokenizer } from '../../lib/text/index.js'
 import { workplace } from './cli-finetune.js'
 
 let folder: string
@@ -141,4 +147,105 @@ it('wrong configs and corpora are refused with their place', async () => {
   )
   writeFileSync(shard, written)
   expect(await refused('corpsu={}')).toContain("there is no 'corpsu'; did you mean 'corpus'?")
+})
+
+/** A tokenizer whose special tokens encoders and T5 ask for. */
+async function withTokenizer(name: string): Promise<Tokenizer> {
+  const sentinels = Array.from({ length: 12 }, (_, i) => `<extra_id_${i}>`)
+  const tokenizer = await trainTokenizer('bpe', ['ping pong go on and'], {
+    vocabSize: 256 + 40,
+    special: ['<pad>', '</s>', '<cls>', '<mask>', ...sentinels],
+    roles: { eos: '</s>', sep: '</s>', cls: '<cls>', mask: '<mask>', pad: '<pad>' },
+  })
+  await saveTokenizer(tokenizer, join(folder, name))
+  return tokenizer
+}
+
+const sizes = { hidden_size: 16, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2 }
+const bert = { model_type: 'bert', ...sizes, max_position_embeddings: 32, type_vocab_size: 1 }
+const t5 = { model_type: 't5', d_model: 16, d_kv: 8, d_ff: 16, num_layers: 1, num_heads: 2, dropout_rate: 0 }
+const ends = { pad_token_id: 0, eos_token_id: 1, decoder_start_token_id: 0 }
+
+it.each([
+  ['masked', { masked: { wholeWords: true, probability: 0.3 } }, bert],
+  ['spans', { spans: { meanSpan: 2, probability: 0.2 } }, { ...t5, ...ends }],
+] as const)('pretrain learns by the objective %s what a program learns, to the bit', async (name, objective, model) => {
+  const tokenizer = await withTokenizer('tokens')
+  const values = set(
+    'tokenizer=./tokens',
+    `model=${JSON.stringify(model)}`,
+    `corpus={ file: corpus.txt, folder: shards-${name}, validation: 0.2 }`,
+    `objective=${JSON.stringify(objective)}`,
+    'train={ epochs: 2, lr: 1e-2, batchSize: 8 }',
+    `output=runs/${name}`,
+  )
+  expect(await pretrainCommand([config, ...values, '--json'])).toBe(0)
+  const { result, epochs } = JSON.parse(stdout) as {
+    result: string
+    epochs: { loss: number; validation: { loss: number } }[]
+  }
+  expect(epochs[1]?.validation.loss).toBeLessThan(epochs[0]?.loss ?? 0)
+  const shards = await openShards(join(folder, `shards-${name}`))
+  manualSeed(0)
+  const pass = { batchSize: 8, shuffle: true, seed: 0 }
+  const fitted = async <M extends PretrainedModel, B>(
+    made: M,
+    goal: Objective<M, B>,
+    batches: DataLoader<never, B>,
+  ) => {
+    const optimizer = new optim.AdamW(made.parameters(), { lr: 1e-2 })
+    const trainer = new Trainer(made, { optimizer, objective: goal, clipGradNorm: 1 })
+    await trainer.fit(batches, { epochs: 2, progress: false })
+    return made
+  }
+  const vocab = { vocab_size: tokenizer.size, ...model }
+  if ('masked' in objective) {
+    const windows = shards.train.windows({ length: 14 })
+    const texts = await Promise.all(Array.from({ length: windows.length }, async (_, i) => windows.get(i)))
+    const rows = texts.map(({ ids }) =>
+      maskableRow(tokenizer.decode(ids, { skipSpecialTokens: true }), tokenizer, { maxLength: 16 }),
+    )
+    const batches = maskedBatches(rows, tokenizer, { ...objective.masked, ...pass })
+    const made = await fitted(await AutoModel.forMaskedLM(vocab), maskedLM() as never, batches as never)
+    await made.save(join(folder, 'programs', name), { log: () => undefined })
+  } else {
+    const batches = spanBatches(shards.train.windows({ length: 15 }), tokenizer, { ...objective.spans, ...pass })
+    const made = await fitted(await AutoModel.forSeq2Seq(vocab), seq2seq() as never, batches as never)
+    await made.save(join(folder, 'programs', name), { log: () => undefined })
+  }
+  await shards.close()
+  const own = readFileSync(join(folder, 'programs', name, 'model.safetensors'))
+  expect(readFileSync(join(result, 'model.safetensors')).equals(own)).toBe(true)
+})
+
+it('refuses objectives that the tokenizer, the model or other keys do not go with', async () => {
+  await withTokenizer('tokens')
+  const refused = async (...values: string[]) => {
+    const all = [
+      'tokenizer=./tokens',
+      'corpus={ file: corpus.txt, folder: shards-wrong }',
+      'output=runs/wrong',
+      ...values,
+    ]
+    const error = await pretrainCommand([config, ...set(...all)]).catch((thrown: unknown) => thrown)
+    expect(exitCodeOf(error)).toBe(2)
+    return (error as Error).message
+  }
+  const encoder = `model=${JSON.stringify(bert)}`
+  expect(await refused('objective=maskd')).toMatch(/^--set objective: objective is 'maskd', but must be 'causal'/)
+  expect(await refused('objective={ masked: { whole: true } }')).toContain("there is no 'whole' in objective.masked")
+  expect(await refused('objective={ masked: { probability: 1 } }')).toContain('objective.masked.probability is 1, but')
+  expect(await refused(encoder, 'objective=masked', 'documents=true')).toContain(
+    "--set documents: documents is for the objective 'causal', but it is 'masked'; leave it out",
+  )
+  expect(await refused('objective=masked')).toMatch(/model: .*'llama'/)
+  expect(await refused(encoder, 'objective=masked', 'length=33')).toContain('the model has 32 positions')
+  expect(
+    await refused(
+      encoder,
+      'objective=masked',
+      'tokenizer=./model',
+      'corpus={ file: corpus.txt, folder: shards-other }',
+    ),
+  ).toContain('the tokenizer has no token for the mask; load')
 })

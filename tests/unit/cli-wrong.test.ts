@@ -38,6 +38,22 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
   ['a tab', '  epochs', '\tepochs', 'config.yaml:7:1', 'a tab', 'use spaces'],
   ['a key twice', 'train:', 'model: x\ntrain:', 'config.yaml:6:1', 'twice', 'leave one out'],
   ['a key without a colon', 'model: ./model', 'model ./model', 'config.yaml:1:1', 'no colon', 'as in model: ./model'],
+  ['two documents', 'model: ./model', '---\nmodel: x\n---\nmodel: y', 'config.yaml:3:1', 'a second document', 'leave'],
+  ['a tag', 'epochs: 2', 'epochs: !!float 2', 'config.yaml:7:11', 'a tag stands before', 'leave the tag out'],
+  ['a number in quotes', '5e-3', "'5e-3'", "config.yaml:8:7: train.lr is '5e-3'", 'a positive number'],
+  ['no end of numbers', '5e-3', '.inf', 'config.yaml:8:7: train.lr is Infinity', 'a positive number'],
+  ['another way to write names', 'batchSize', 'batch_size', 'config.yaml:9:3', "did you mean 'batchSize'?"],
+  ['a share in percent', '0.2', '20%', "config.yaml:5:15: data.validation is '20%'", 'such as 0.2'],
+  ['the data themselves for validation', '0.2', 'rows.jsonl', 'config.yaml:5:15', 'learns from too', 'another file'],
+  ['an address for data', 'rows.jsonl', 'https://x.y/z.jsonl', 'config.yaml:4:9', 'no such file', 'fetch it first'],
+  [
+    'a packed file',
+    'rows.jsonl',
+    'rows.jsonl.gz',
+    'config.yaml:4:9: data.file',
+    '.gz',
+    'is no file of rows by its name',
+  ],
   ['no such model', './model', './modle', 'config.yaml:1:8: model', 'modle', 'firesteel pull'],
   [
     'a file for a model',
@@ -194,6 +210,7 @@ const data: readonly (readonly [what: string, rows: readonly string[], ...says: 
     "with roles ['user']",
     'leave the row out',
   ],
+  ['one array', [`[${chatRow('a')},`, `${chatRow('b')}]`], 'rows.jsonl:1', 'no JSON', 'each line is a row of its own'],
   ['no rows', ['', ' '], 'rows.jsonl', 'there are no rows', 'give a file'],
   [
     'a completion without a prompt',
@@ -271,6 +288,42 @@ describe('data are refused that have', () => {
     writeFileSync(join(folder, 'rows.jsonl'), '{"text": "a", "label": "x"}\n{"text": "b", "label": "z"}')
     const message = await refused(['--set', 'model=./bert', '--set', 'data.labels=[x, y]'])
     expect(message).toMatch(/^rows\.jsonl:2: .*'z', but the labels are 'x', 'y'; mend the row, or add it to labels/)
+  })
+
+  it('a wrong label, without a word on the classes of the rows that are left', async () => {
+    await classifierFolder()
+    writeFileSync(join(folder, 'rows.jsonl'), '{"text": "a", "label": {}}\n{"text": "b", "label": "x"}')
+    expect(await refused(['--set', 'model=./bert'])).toBe(
+      'rows.jsonl:1: label is an object, but must be the name or the index of a class',
+    )
+  })
+
+  it('tables that are parted otherwise, without a header, or in another encoding', async () => {
+    const files: readonly (readonly [name: string, text: string | Buffer, ...says: string[]])[] = [
+      ['a.csv', 'text;label\na;x\n', 'a.csv:2', "parted by ';': write commas in a .csv"],
+      ['a.csv', 'text\tlabel\na\tx\n', 'a.csv:2', 'parted by tabs'],
+      ['a.tsv', 'text,label\na,x\n', 'a.tsv:2', "parted by ','", 'tabs in a .tsv'],
+      ['a.csv', 'text,text\na,x\n', "a.csv:1: the header has 'text' twice"],
+      ['a.csv', 'text,label\n"a,x\n', 'a.csv:2: a quote opens a field'],
+      ['a.csv', Buffer.from('text,label\n\xe4,x\n', 'latin1'), 'a.csv:2: the line is no UTF-8; write the file anew'],
+      ['a.jsonl', Buffer.from('\ufeff{"text": "a"}', 'utf16le'), 'a.jsonl:1: the line is no UTF-8'],
+      ['a.parquet', 'PAR1xx', 'a.parquet: the end of the file'],
+    ]
+    for (const [name, text, ...says] of files) {
+      writeFileSync(join(folder, name), text)
+      const message = await refused(['--set', `data.file=${name}`])
+      expect(message).not.toContain('[')
+      for (const each of says) expect(message).toContain(each)
+    }
+  })
+
+  it('a table that --set made, where --set is told', async () => {
+    expect(await refused(['--set', 'träin.lr=1'])).toMatch(
+      /^--set träin\.lr: there is no 'träin'; did you mean 'train'/,
+    )
+    expect(await refused(['--set', 'data.file.0=x'])).toMatch(
+      /^--set data\.file\.0: data\.file is an object, but must be/,
+    )
   })
 
   it('bytes that are no text', async () => {

@@ -67,8 +67,8 @@ const data = z
       )
       .optional(),
     validation: z
-      .union([z.number().positive(), z.string().min(1)])
-      .describe('a share below 1, a number of rows, or a file: what the training is measured on')
+      .union([z.number().positive(), z.string().regex(/^(?!\d+([.,]\d+)? ?%$)./)])
+      .describe('a share below 1 such as 0.2, a number of rows, or a file: what the training is measured on')
       .optional(),
   })
   .describe('a table such as { file: chats.jsonl, format: chat }')
@@ -178,6 +178,36 @@ const corpus = z
   })
   .describe('a table such as { file: texts/*.txt, folder: shards, validation: 0.01 }')
 
+const chosen = (what: string) => z.number().gt(0).lt(1).describe(`a number above 0 and below 1: ${what}`).optional()
+
+const objective = z
+  .union([
+    z.enum(['causal', 'masked', 'spans']),
+    z.strictObject({
+      masked: z
+        .strictObject({
+          probability: chosen('the share of tokens, or of words, that are to be found (default 0.15)'),
+          wholeWords: flag('whether the tokens of a word are masked together (default false)').optional(),
+        })
+        .describe('a table such as { wholeWords: true }'),
+    }),
+    z.strictObject({
+      spans: z
+        .strictObject({
+          probability: chosen('the share of tokens that are taken out (default 0.15)'),
+          meanSpan: z
+            .number()
+            .min(1)
+            .describe('a number of at least 1: tokens of a gap on average (default 3)')
+            .optional(),
+        })
+        .describe('a table such as { meanSpan: 3 }'),
+    }),
+  ])
+  .describe(
+    "'causal' (default: the next token), 'masked' (tokens that are masked, for encoders) or 'spans' (gaps that are filled in, for T5), or one with options, as in { masked: { wholeWords: true } }",
+  )
+
 /** The config of `firesteel prepare` and `firesteel pretrain`. */
 export const pretrainSchema = z
   .strictObject({
@@ -189,6 +219,7 @@ export const pretrainSchema = z
         'what a config.json holds, such as { model_type: llama, hidden_size: 384, ... }, or a folder whose weights are gone on with',
       ),
     corpus,
+    objective: objective.optional(),
     length: z
       .int()
       .min(2)

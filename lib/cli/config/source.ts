@@ -147,7 +147,7 @@ export class Source {
   /** `config.yaml:4:11` of a value, or of its key; of the nearest table around it where there is no such value. */
   place(path: Path, of: 'key' | 'value' = 'value'): string {
     const set = this.#set.findLast((each) => each.every((key, i) => i >= path.length || key === String(path[i])))
-    if (set !== undefined && set.length <= path.length) return `--set ${set.join('.')}`
+    if (set !== undefined && (set.length <= path.length || this.#isMade(path))) return `--set ${set.join('.')}`
     if (this.#lines === null) return this.path
     for (let length = path.length; length >= 0; length--) {
       const found = this.#nodeAt(path.slice(0, length), length === path.length ? of : 'key')
@@ -156,6 +156,12 @@ export class Source {
       return `${this.path}:${line}:${col}`
     }
     return this.path
+  }
+
+  /** Whether the value is a table that `--set` made, which stands nowhere in the text. */
+  #isMade(path: Path): boolean {
+    const node: unknown = path.length === 0 ? null : this.#document.getIn(path, true)
+    return isNode(node) && !node.range
   }
 
   #nodeAt(path: Path, of: 'key' | 'value'): number | null {
@@ -217,6 +223,8 @@ function faultText({ code, message }: { readonly code: string; readonly message:
   if (code === 'BAD_INDENT') return 'the line is indented differently from its neighbours'
   if (code === 'BLOCK_AS_IMPLICIT_KEY')
     return 'a key stands where the value before it goes on; indent the line as its neighbours are'
+  if (code === 'MULTIPLE_DOCS') return 'a second document begins here, but a config is one; leave the line --- out'
+  if (code === 'TAG_RESOLVE_FAILED') return 'a tag stands before the value; leave the tag out'
   if (code === 'MULTILINE_IMPLICIT_KEY') return 'the line has no colon and blank behind its key, as in model: ./model'
   return message
 }

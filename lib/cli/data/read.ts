@@ -11,6 +11,14 @@ export interface ReadRows {
   readonly places: readonly string[]
 }
 
+interface Fault {
+  /** Null where it is no single row's. */
+  readonly place: string | null
+  readonly text: string
+  /** Whether it is a fault of all rows together. */
+  readonly isOfAll?: boolean
+}
+
 /** Faults that are told before reading stops. */
 const mostFaults = 5
 
@@ -24,7 +32,7 @@ export async function readRows(
   columns: Columns,
   read: (rows: AsyncIterable<Row>) => Promise<TaskRows>,
 ): Promise<ReadRows> {
-  const faults: { readonly place: string | null; readonly text: string }[] = []
+  const faults: Fault[] = []
   const wrong = new Set<string>()
   for (;;) {
     const places: string[] = []
@@ -42,8 +50,8 @@ export async function readRows(
       return { rows, places }
     } catch (error) {
       const fault = faultOf(error, places, files)
-      // Where all rows that are left are wrong together, or the file is torn, no row can be left out.
-      if (fault.place === null && faults.length > 0 && places.length === 0) break
+      // Rows that are left are wrong together, as where they have one class, because others were left out.
+      if (fault.isOfAll && faults.length > 0) break
       faults.push(fault)
       if (fault.place === null || faults.length === mostFaults) break
       wrong.add(fault.place)
@@ -59,9 +67,17 @@ function checkColumns(row: Row, format: FormatName, columns: Columns): void {
     if (Object.hasOwn(row, name)) continue
     const near = nearest(name, Object.keys(row))
     throw new RowFault(
-      `there is no column '${name}'${near === null ? '' : `; did you mean '${near}'?`}${near === null ? ';' : ''} the row has ${columnsOf(row)}; name the right one by data.columns.${role}`,
+      `there is no column '${name}'${near === null ? '' : `; did you mean '${near}'?`}${near === null ? ';' : ''} the row has ${columnsOf(row)}; name the right one by data.columns.${role}${tableAdvice(row)}`,
     )
   }
+}
+
+/** What is wrong with a table whose header is one name that others are in. */
+export function tableAdvice(row: Row): string {
+  const [name = '', ...others] = Object.keys(row)
+  const found = others.length > 0 ? undefined : [';', '\t', '|', ','].find((each) => name.includes(each))
+  if (found === undefined) return ''
+  return `; the fields seem to be parted by ${found === '\t' ? 'tabs' : `'${found}'`}: write commas in a .csv, and tabs in a .tsv`
 }
 
 export const columnsOf = (row: Row): string =>
@@ -70,11 +86,7 @@ export const columnsOf = (row: Row): string =>
     .join(', ') || 'no columns'
 
 /** An error of reading without the name of the function, and with the place of the row instead of its number. */
-function faultOf(
-  error: unknown,
-  places: readonly string[],
-  files: readonly string[],
-): { readonly place: string | null; readonly text: string } {
+function faultOf(error: unknown, places: readonly string[], files: readonly string[]): Fault {
   if (error instanceof RowFault) return { place: places.at(-1) ?? null, text: error.message }
   if (error instanceof UsageError) return { place: null, text: error.message }
   if (!isFiresteelError(error)) throw error
@@ -82,12 +94,10 @@ function faultOf(
   const [, number, colon, text] = /^row (\d+)(:?) (.*)$/s.exec(own) ?? []
   const place = places[Number(number ?? Number.NaN)]
   if (place !== undefined) return { place, text: colon === ':' ? (text as string) : `the row ${text}` }
-  if (/: the line is no JSON/.test(own)) return { place: null, text: `${own}; mend the line, or remove it` }
-  // A fault of all rows together, or of the file, which is named in that case.
-  return { place: null, text: files.some((path) => own.includes(path)) ? own : `${files.join(', ')}: ${own}` }
+  return { place: null, text: `${files.join(', ')}: ${own}`, isOfAll: true }
 }
 
-function faultsText(faults: readonly { readonly place: string | null; readonly text: string }[]): string {
+function faultsText(faults: readonly Fault[]): string {
   const byText = new Map<string, string[]>()
   for (const { place, text } of faults)
     byText.set(text, [...(byText.get(text) ?? []), ...(place === null ? [] : [place])])

@@ -1,7 +1,7 @@
 /** Rows of data files with their places, so that an error about one says where it stands. */
 import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { kindOf } from '../../core/errors.js'
+import { isFiresteelError, kindOf } from '../../core/errors.js'
 import type { IterableDataset } from '../../data/iterable.js'
 import { csv } from '../../data/text/csv.js'
 import { type Files, pathsOf } from '../../data/text/files.js'
@@ -44,10 +44,25 @@ export async function dataFiles(files: Files): Promise<readonly string[]> {
         `${path} is no file of rows by its name; known are ${Object.keys(readers).join(', ')}; write a row on each line as JSON, and name the file .jsonl`,
       )
     const found = await stat(path).catch(() => null)
-    if (found === null) throw new UsageError(`${path}: there is no such file`)
+    const advice = /(^|\/)https?:\//.test(path) ? '; fetch it first, and give the path of what was fetched' : ''
+    if (found === null) throw new UsageError(`${path}: there is no such file${advice}`)
     if (found.isDirectory()) throw new UsageError(`${path} is a folder; give its files, as in ${path}/*.jsonl`)
   }
   return paths
+}
+
+/** Rows whose errors say what to do, without the name of the function that read them. */
+async function* told(rows: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  try {
+    yield* rows
+  } catch (error) {
+    if (!isFiresteelError(error)) throw error
+    const own = error.message.replace(`[${error.op}] `, '')
+    const advice = /: the line is no JSON/.test(own)
+      ? '; mend the line, or remove it: each line is a row of its own, as in {"text": "..."}'
+      : ''
+    throw new UsageError(`${own}${advice}`)
+  }
 }
 
 /** Rows of files, one after another, by the endings of their names. Throws UsageError and ValueError with the place. */
@@ -56,7 +71,7 @@ export async function* placedRows(files: Files): AsyncGenerator<PlacedRow> {
     const open = readers[extname(path).toLowerCase()] as (typeof readers)[string]
     const pass = (await open(path)).pass()
     let index = 0
-    for await (const row of pass) {
+    for await (const row of told(pass)) {
       const line = lineOf(pass.state())
       const place = line === null ? `${path}, row ${index}` : `${path}:${line}`
       index++

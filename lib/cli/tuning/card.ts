@@ -9,7 +9,7 @@ import { perplexed } from './evaluation.js'
 import type { TrainingPlan } from './plan.js'
 
 /** What a job says of itself. */
-export interface CardFacts extends Pick<ModelCardOptions, 'base' | 'data' | 'library' | 'training'> {
+export interface CardFacts extends Pick<ModelCardOptions, 'base' | 'data' | 'library' | 'task' | 'training'> {
   readonly format: FormatName
   /** Rows that were held back. */
   readonly held: number
@@ -37,8 +37,8 @@ export async function cardOf(
   const { epochs, stopped } = history
   return {
     name: basename(output),
-    ...facts,
     task: tasks[format],
+    ...facts,
     run,
     ...(epochs.length > 0 && { history: { epochs, stopped } }),
     ...(report !== null && { report }),

@@ -4,11 +4,9 @@ import { kindOf } from '../../core/errors.js'
 import { manualSeed } from '../../core/generator.js'
 import { onInterrupt } from '../../core/host.js'
 import { IterableDataset } from '../../data/iterable.js'
-import { AutoModel } from '../../models/auto.js'
-import type { CausalModel } from '../../models/causal.js'
 import type { CorpusCounts } from '../../pretrain/manifest.js'
 import { prepare } from '../../pretrain/prepare.js'
-import type { Shards } from '../../pretrain/shards.js'
+import type { Shards, TokenShards } from '../../pretrain/shards.js'
 import { AutoTokenizer, saveTokenizer } from '../../text/tokenizer/folder.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { type Loaded, placed } from '../config/config.js'
@@ -16,11 +14,14 @@ import type { PretrainConfig } from '../config/schema.js'
 import { columnsOf } from '../data/read.js'
 import { dataFiles, placedRows } from '../data/rows.js'
 import { Interruption, UsageError } from '../exit.js'
-import { taskOf } from '../tasks/tasks.js'
+import type { TaskBatch } from '../tasks/formats.js'
+import { positionsOf, type TaskModel } from '../tasks/tasks.js'
 import { version } from '../version.js'
 import { countText } from '../words.js'
 import type { Job } from './job.js'
+import { type Pretraining, pretrainingOf, sameEachPass } from './objectives.js'
 import { resultFolder } from './output.js'
+import type { PlacedBatches } from './plan.js'
 
 export interface Corpus {
   readonly tokenizer: Tokenizer
@@ -69,10 +70,15 @@ export async function openCorpus(loaded: Loaded<PretrainConfig>): Promise<Corpus
       }),
     )
     // Damaged tokens are tokens too, so that a training would tell nothing of them.
-    await placed(loaded, ['corpus', 'folder'], async () => {
-      await shards.train.verify()
-      await shards.validation.verify()
-    })
+    try {
+      await placed(loaded, ['corpus', 'folder'], async () => {
+        await shards.train.verify()
+        await shards.validation.verify()
+      })
+    } catch (error) {
+      await shards.close()
+      throw error
+    }
     return { tokenizer, shards }
   } catch (error) {
     throw controller.signal.aborted ? interruption : error
@@ -99,20 +105,37 @@ export function shardsText({ train, validation, counts }: Shards): string {
 }
 
 /** The model, made after the seed is set, so that the same config makes the same weights. */
-async function makeModel(loaded: Loaded<PretrainConfig>, { size }: Tokenizer): Promise<CausalModel> {
+async function makeModel(
+  loaded: Loaded<PretrainConfig>,
+  { load }: Pretraining,
+  { size }: Tokenizer,
+): Promise<TaskModel> {
   const { config, resolve, source } = loaded
   manualSeed(config.train?.seed ?? 0)
   const { model: given } = config
   const model = await placed(loaded, ['model'], () =>
-    typeof given === 'string'
-      ? AutoModel.forCausalLM(resolve(given))
-      : AutoModel.forCausalLM({ vocab_size: size, ...given }),
+    load(typeof given === 'string' ? resolve(given) : { vocab_size: size, ...given }),
   )
   if (model.config.vocabSize < size)
     throw new UsageError(
       `${source.place(['model'])}: model: the model knows ${model.config.vocabSize} tokens, but the tokenizer has ${size}; give vocab_size: ${size}, or leave it out`,
     )
   return model
+}
+
+/** Tokens of a window. Throws UsageError where the model says none, or has fewer positions. */
+function lengthOf({ config, source }: Loaded<PretrainConfig>, model: TaskModel): number {
+  const { length = model.config.context } = config
+  const limit = positionsOf(model)
+  if (length === undefined)
+    throw new UsageError(
+      `${source.place(['length'])}: length is missing, and the model's positions have no end; give the tokens of a row, such as length: 512`,
+    )
+  if (length > limit)
+    throw new UsageError(
+      `${source.place(['length'])}: length is ${length}, but the model has ${limit} positions; give at most ${limit}`,
+    )
+  return length
 }
 
 /** Prepares the corpus before the model is made. */
@@ -126,23 +149,36 @@ export async function pretraining(loaded: Loaded<PretrainConfig>): Promise<Job> 
   }
 }
 
+/** The first batch. Rows that the objective cannot use are told at their place in the config. */
+async function firstOf(loaded: Loaded<PretrainConfig>, batches: PlacedBatches): Promise<TaskBatch> {
+  const name = loaded.config.objective === undefined ? 'corpus' : 'objective'
+  return placed(loaded, [name], async () => {
+    for await (const batch of batches) return batch
+    throw new UsageError('the corpus has no rows; give more text')
+  })
+}
+
 async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corpus): Promise<Job> {
   const { config, resolve, source } = loaded
-  const { train: { batchSize = 1, seed = 0 } = {} } = config
-  const model = await makeModel(loaded, tokenizer)
-  const { length = model.config.context, documents: within = false } = config
-  if (length > model.positionLimit)
+  const { train: { batchSize = 1, seed = 0 } = {}, documents = false } = config
+  const kind = pretrainingOf(config.objective)
+  if (documents && kind.name !== 'causal')
     throw new UsageError(
-      `${source.place(['length'])}: length is ${length}, but the model has ${model.positionLimit} positions; give at most ${model.positionLimit}`,
+      `${source.place(['documents'], 'key')}: documents is for the objective 'causal', but it is '${kind.name}'; leave it out`,
     )
-  const shape = { length, documents: within, batchSize }
-  const loader = await placed(loaded, [config.length === undefined ? 'corpus' : 'length'], () =>
-    shards.train.batches({ ...shape, shuffle: true, seed }),
-  )
-  const validation = shards.validation.tokens < length ? null : shards.validation.batches(shape)
-  const windows = shards.train.windows({ length, documents: within })
+  const model = await makeModel(loaded, kind, tokenizer)
+  const length = lengthOf(loaded, model)
+  const shape = { length, documents, batchSize }
+  const made = (part: TokenShards, pass: { readonly shuffle: boolean; readonly seed: number }) =>
+    kind.batches(part, tokenizer, shape, pass)
+  const [loader, windows] = await placed(loaded, [config.length === undefined ? 'corpus' : 'length'], () => [
+    made(shards.train, { shuffle: true, seed }),
+    kind.rows(shards.train, shape),
+  ])
+  const isHeld = shards.validation.tokens >= length
+  const validation = isHeld ? sameEachPass(() => made(shards.validation, { shuffle: false, seed })) : null
   // Windows are all of one length.
-  const first = await windows.batch(Array.from({ length: Math.min(batchSize, windows.length) }, (_, i) => i))
+  const first = await firstOf(loaded, made(shards.train, { shuffle: false, seed }))
   const digest = createHash('sha256')
     .update(JSON.stringify([shards.tokenizer, shards.counts, shards.options, shards.train.tokens]))
     .digest('hex')
@@ -150,7 +186,7 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
   return {
     work: {
       model,
-      objective: taskOf('text').objective({ labels: [], kind: 'class' }),
+      objective: kind.objective,
       loader,
       validation,
       longest: first,
@@ -171,12 +207,13 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
       ...shards.counts,
       tokens: shards.train.tokens,
       validationTokens: shards.validation.tokens,
-      windows: windows.length,
+      windows,
     },
     figuresText: shardsText(shards),
     facts: {
       format: 'text',
-      held: validation === null ? 0 : shards.validation.windows({ length, documents: within }).length,
+      task: kind.task,
+      held: isHeld ? kind.rows(shards.validation, shape) : 0,
       ...(typeof config.model === 'string' && { base: config.model }),
       data: [config.corpus.file].flat(),
       library: 'transformers',

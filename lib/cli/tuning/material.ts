@@ -10,7 +10,7 @@ import { AutoTokenizer } from '../../text/tokenizer/folder.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { type Loaded, placed } from '../config/config.js'
 import type { FinetuneConfig } from '../config/schema.js'
-import { columnsOf, type ReadRows, readRows } from '../data/read.js'
+import { columnsOf, type ReadRows, readRows, tableAdvice } from '../data/read.js'
 import { dataFiles, placedRows } from '../data/rows.js'
 import { UsageError } from '../exit.js'
 import {
@@ -103,6 +103,12 @@ export async function readData(loaded: Loaded): Promise<Data> {
   if (validation === undefined) return { ...shared, train: all, validation: null }
   if (typeof validation === 'string') {
     const paths = await filesOf(['data', 'validation'], validation)
+    const learned = new Set(files)
+    const both = paths.find((path) => learned.has(path))
+    if (both !== undefined)
+      throw new UsageError(
+        `${source.place(['data', 'validation'])}: data.validation is ${both}, which the training learns from too, so that it measures nothing; name another file, or a share such as 0.1`,
+      )
     const classes = labelling.kind === 'number' || labelling.labels.length === 0 ? {} : { labels: labelling.labels }
     return { ...shared, train: all, validation: (await read(paths, { ...settings, ...classes })).rows }
   }
@@ -131,7 +137,7 @@ export async function guessed(files: readonly string[], columns: RowSettings['co
     if (format !== null) return format
     const known = Object.entries(formats).map(([name, { columns: own }]) => `${own.join(', ')} (${name})`)
     throw new UsageError(
-      `${place}: the row has ${columnsOf(row)}, which tells no format; known are ${known.join('; ')}; name the format by data.format, and its columns by data.columns`,
+      `${place}: the row has ${columnsOf(row)}, which tells no format; known are ${known.join('; ')}; name the format by data.format, and its columns by data.columns${tableAdvice(row)}`,
     )
   }
   throw new UsageError(`${files.join(', ')}: there are no rows; give a file with a row on each line`)

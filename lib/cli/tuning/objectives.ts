@@ -1,0 +1,124 @@
+/** The objectives of pre-training that a config can name: each with its model, and with batches of the shards' windows. */
+import { FunctionDataset } from '../../data/dataset.js'
+import { AutoModel } from '../../models/auto.js'
+import type { ConfigJson } from '../../models/config.js'
+import { maskedLM } from '../../pretrain/masked.js'
+import { maskableRow, maskedBatches } from '../../pretrain/masking.js'
+import type { TokenShards } from '../../pretrain/shards.js'
+import { spanBatches } from '../../pretrain/spans.js'
+import { seq2seq } from '../../tasks/seq2seq.js'
+import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
+import type { Objective } from '../../train/objective.js'
+import type { PretrainConfig } from '../config/schema.js'
+import type { TaskBatch } from '../tasks/formats.js'
+import { type TaskModel, taskOf } from '../tasks/tasks.js'
+import type { PlacedBatches } from './plan.js'
+
+export type ObjectiveName = 'causal' | 'masked' | 'spans'
+
+interface Shape {
+  /** Tokens of a row, with those that the tokenizer puts round it. */
+  readonly length: number
+  readonly documents: boolean
+  readonly batchSize: number
+}
+
+interface Pass {
+  readonly shuffle: boolean
+  readonly seed: number
+}
+
+export interface Pretraining {
+  readonly name: ObjectiveName
+  /** What models of the kind are for, as the hub calls it. */
+  readonly task: string
+  load(from: string | ConfigJson): Promise<TaskModel>
+  readonly objective: Objective<TaskModel, TaskBatch, string>
+  /** The number of rows that shards have. */
+  rows(shards: TokenShards, shape: Shape): number
+  batches(shards: TokenShards, tokenizer: Tokenizer, shape: Shape, pass: Pass): PlacedBatches
+}
+
+/** An objective that is only ever given the models and batches of its own kind. */
+const general = (objective: unknown) => objective as Objective<TaskModel, TaskBatch, string>
+
+const causal: Pretraining = {
+  name: 'causal',
+  task: 'text-generation',
+  load: (from) => AutoModel.forCausalLM(from),
+  objective: taskOf('text').objective({ labels: [], kind: 'class' }),
+  rows: (shards, { length, documents }) => shards.windows({ length, documents }).length,
+  batches: (shards, _, shape, { shuffle, seed }) => shards.batches({ ...shape, shuffle, ...(shuffle && { seed }) }),
+}
+
+/** Tokens that stand round a row of an encoder: [CLS] and [SEP]. */
+const around = 2
+
+type Masked = Exclude<
+  Extract<Exclude<PretrainConfig['objective'], string | undefined>, { masked: unknown }>['masked'],
+  undefined
+>
+type Spans = Exclude<
+  Extract<Exclude<PretrainConfig['objective'], string | undefined>, { spans: unknown }>['spans'],
+  undefined
+>
+
+function defined<T extends object>(table: T): { [name in keyof T]: Exclude<T[name], undefined> } {
+  const entries = Object.entries(table).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries) as { [name in keyof T]: Exclude<T[name], undefined> }
+}
+
+const masked = (options: Masked): Pretraining => {
+  const windowsOf = (shards: TokenShards, { length }: Shape) =>
+    shards.windows({ length: Math.max(2, length - around), documents: false })
+  return {
+    name: 'masked',
+    task: 'fill-mask',
+    load: (from) => AutoModel.forMaskedLM(from),
+    objective: general(maskedLM()),
+    rows: (shards, shape) => windowsOf(shards, shape).length,
+    batches: (shards, tokenizer, shape, pass) => {
+      const windows = windowsOf(shards, shape)
+      // Text again, because words are the tokenizer's to tell, and its special tokens stand round each row.
+      const rows = new FunctionDataset(windows.length, async (index) => {
+        const { ids } = await windows.get(index)
+        return maskableRow(tokenizer.decode(ids, { skipSpecialTokens: true }), tokenizer, { maxLength: shape.length })
+      })
+      const { batchSize } = shape
+      return maskedBatches(rows, tokenizer, { ...defined(options), batchSize, ...pass })
+    },
+  }
+}
+
+const spans = (options: Spans): Pretraining => {
+  // The end token stands behind each row.
+  const windowsOf = (shards: TokenShards, { length }: Shape) =>
+    shards.windows({ length: Math.max(2, length - 1), documents: false })
+  return {
+    name: 'spans',
+    task: 'translation',
+    load: (from) => AutoModel.forSeq2Seq(from),
+    objective: general(seq2seq()),
+    rows: (shards, shape) => windowsOf(shards, shape).length,
+    batches: (shards, tokenizer, shape, pass) =>
+      spanBatches(windowsOf(shards, shape), tokenizer, { ...defined(options), batchSize: shape.batchSize, ...pass }),
+  }
+}
+
+export function pretrainingOf(given: PretrainConfig['objective'] = 'causal'): Pretraining {
+  if (given === 'causal') return causal
+  if (given === 'masked') return masked({})
+  if (given === 'spans') return spans({})
+  return 'masked' in given ? masked(given.masked) : spans(given.spans)
+}
+
+/** Batches that are the same in each pass, so that a run that goes on measures as one that was never cut. */
+export function sameEachPass(make: () => PlacedBatches): PlacedBatches {
+  const first = make()
+  return {
+    length: first.length,
+    stateDict: () => first.stateDict(),
+    loadStateDict: (state) => first.loadStateDict(state),
+    [Symbol.asyncIterator]: () => make()[Symbol.asyncIterator](),
+  }
+}
