@@ -25,6 +25,7 @@ const nameless: { readonly [file: string]: string } = {
   'tests/suites/properties.test.ts': 'shapes and options at random, of families that say which',
   'tests/suites/scope.test.ts': 'the lives of tensors, whatever makes them',
   'tests/guards/race.test.ts': 'asynchronous calls, which operators are not',
+  'tests/guards/subpaths.test.ts': 'models, tokenizers and pictures, which operators are not',
 }
 
 /** Suites of what a composite operator has not. */

@@ -184,19 +184,22 @@ function rangeOf(
   value: number | readonly [number, number],
 ): readonly [number, number] | null {
   const isHue = name === 'hue'
-  const [low, high, ...more] = Array.isArray(value)
-    ? (value as readonly number[])
-    : isHue
-      ? [-value, value as number]
-      : [Math.max(0, 1 - (value as number)), 1 + (value as number)]
+  const given: readonly unknown[] = Array.isArray(value)
+    ? value
+    : typeof value !== 'number' || value < 0
+      ? []
+      : isHue
+        ? [-value, value]
+        : [Math.max(0, 1 - value), 1 + value]
+  const [low, high, ...more] = given
   const [least, most] = isHue ? [-0.5, 0.5] : [0, 1e3]
-  const fits = (low as number) >= least && (low as number) <= (high as number) && (high as number) <= most
-  if (!fits || more.length > 0 || (typeof value === 'number' && value < 0))
+  const areNumbers = typeof low === 'number' && typeof high === 'number'
+  if (!areNumbers || !(low >= least && low <= high && high <= most) || more.length > 0)
     throw new ValueError(
       op,
       `${name} is ${shown(value)}, but must be ${isHue ? 'a number from 0 to 0.5' : 'a number of at least 0'}, or [low, high] within ` +
         `[${least}, ${most}]`,
     )
   const still = isHue ? 0 : 1
-  return low === still && high === still ? null : [low as number, high as number]
+  return low === still && high === still ? null : [low, high]
 }

@@ -3,7 +3,7 @@ import { shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
 import { Picture } from '../data/picture.js'
 import { crop, inverseAffine, resizeBox, roundedToEven, warp } from './sample.js'
-import { checkNumber, checkRange, checkSize, type ImageStep, like, type Size, step, uniform } from './step.js'
+import { checkNumber, checkRange, checkSize, type ImageStep, like, mostSide, type Size, step, uniform } from './step.js'
 
 /** The picture in one size, bilinear with antialias; a number is the shorter side, and the longer one follows. As Resize. */
 export function resize(size: Size): ImageStep {
@@ -56,7 +56,8 @@ export function randomCrop(size: Size, options: RandomCropOptions = {}): ImageSt
     fill: true,
     padIfNeeded: true,
   })
-  if (padding !== 0) checkSize(op, 'padding', padding)
+  if (!Number.isSafeInteger(padding) || padding < 0 || padding > mostSide)
+    throw new ValueError(op, `padding is ${shown(padding)}, but must be an integer from 0 to ${mostSide}`)
   checkNumber(op, 'fill', fill, -1e9, 1e9)
   checkFlag(op, 'padIfNeeded', padIfNeeded)
   return step(op, [size, options], (picture, generator) => {

@@ -32,7 +32,7 @@ class Pictures extends Dataset<readonly [image: Picture, label: number]> {
   get(index: number): readonly [Picture, number] {
     const { bytes, labels, shape } = this.#pixels
     const [channels, height, width] = shape
-    const label = labels[index]
+    const label = Number.isSafeInteger(index) ? labels[index] : undefined
     if (label === undefined)
       throw new ValueError('pictures', `index ${shown(index)} lies outside of the ${this.length} pictures`)
     const size = height * width

@@ -1,7 +1,7 @@
 /** Steps from batch to batch that mix each row with the one before it: for the option `mix` of a DataLoader. */
 import { isFloating } from '../core/dtype.js'
-import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
-import type { Generator } from '../core/generator.js'
+import { DTypeError, formatShape, kindOf, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
+import { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import { to } from '../ops/convert.js'
@@ -46,7 +46,17 @@ function checkOwn(op: string, alpha: number, options: MixOptions): number | unde
 }
 
 /** The batch, its labels as probabilities. */
-function prepared(op: string, batch: unknown, classes: number | undefined): readonly [images: Tensor, labels: Tensor] {
+function prepared(
+  op: string,
+  batch: unknown,
+  generator: unknown,
+  classes: number | undefined,
+): readonly [images: Tensor, labels: Tensor] {
+  if (!(generator instanceof Generator))
+    throw new ValueError(
+      op,
+      `the generator is ${kindOf(generator)}, but must be a Generator; a DataLoader's mix gives one`,
+    )
   const [images, labels] = Array.isArray(batch) ? (batch as readonly unknown[]) : []
   if (!(images instanceof Tensor && labels instanceof Tensor))
     throw new ValueError(op, `the batch is ${kindOf(batch)}, but must be [images, labels]`)
@@ -66,7 +76,7 @@ function prepared(op: string, batch: unknown, classes: number | undefined): read
     )
   if (classes === undefined)
     throw new ValueError(op, `labels are numbers of classes; say how many there are: ${op}(alpha, { classes: 10 })`)
-  return [images, to(oneHot(labels, classes), 'float32')]
+  return [images, namedAs(op, () => to(oneHot(labels, classes), 'float32'))]
 }
 
 const blend = (x: Tensor, share: number) => add(mul(x, share), mul(roll(x, 1, 0), 1 - share))
@@ -78,7 +88,7 @@ const blend = (x: Tensor, share: number) => add(mul(x, share), mul(roll(x, 1, 0)
 export function mixup(alpha = 1, options: MixOptions = {}): (batch: ImageBatch, generator: Generator) => ImageBatch {
   const classes = checkOwn('mixup', alpha, options)
   return (batch, generator) => {
-    const [images, labels] = prepared('mixup', batch, classes)
+    const [images, labels] = prepared('mixup', batch, generator, classes)
     const share = beta(alpha, generator)
     return [blend(images, share), blend(labels, share)]
   }
@@ -91,7 +101,7 @@ export function mixup(alpha = 1, options: MixOptions = {}): (batch: ImageBatch, 
 export function cutmix(alpha = 1, options: MixOptions = {}): (batch: ImageBatch, generator: Generator) => ImageBatch {
   const classes = checkOwn('cutmix', alpha, options)
   return (batch, generator) => {
-    const [images, labels] = prepared('cutmix', batch, classes)
+    const [images, labels] = prepared('cutmix', batch, generator, classes)
     const [, , height, width] = images.sizes as readonly [number, number, number, number]
     const side = 0.5 * Math.sqrt(1 - beta(alpha, generator))
     const [x, y] = [generator.randint(0, width), generator.randint(0, height)]

@@ -2,16 +2,17 @@
 import { join } from 'node:path'
 import { dtypeOfRow } from '../core/arrays.js'
 import type { Device } from '../core/device.js'
-import { kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
+import { kindOf, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { Picture, planesOf } from '../data/picture.js'
 import { readJson } from '../io/json.js'
+import { checkPath } from '../io/refusal.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { decode } from './decode.js'
 import { type BytePicture, type Resampling, resample, resamplings } from './resample.js'
 import { crop } from './sample.js'
-import { type ImageStep, step } from './step.js'
+import { type ImageStep, mostSide, step } from './step.js'
 
 /** The content of a `preprocessor_config.json`. */
 export type ProcessorJson = { readonly [name: string]: unknown }
@@ -81,7 +82,14 @@ const harmless = new Set([
 /** From this shorter side on, ConvNext squeezes the picture into a square instead of cutting a square out of it. */
 const convNextWarps = 384
 
-const mostSide = 2 ** 15
+/** A size that does not fit, with its entries, because the misspelt name is most often the fault. */
+function shownTarget(value: unknown): string {
+  if (kindOf(value) !== 'an object') return shown(value)
+  return `{ ${Object.entries(value as object)
+    .slice(0, 8)
+    .map(([name, side]) => `${name}: ${shown(side)}`)
+    .join(', ')} }`
+}
 
 /** Reads settings one by one, and collects all that is wrong for one error. */
 class Reader {
@@ -147,7 +155,7 @@ class Reader {
     if (given.length === 2 && isSide(height) && isSide(width)) return [height, width]
     if (given.length === 1 && isSide(shorter)) return shorter
     this.faults.push(
-      `${name} is ${JSON.stringify(value)?.slice(0, 200)}, but must be { height, width } or { shortest_edge }, from 1 to ${mostSide}`,
+      `${name} is ${shownTarget(value)}, but must be { height, width } or { shortest_edge }, from 1 to ${mostSide}`,
     )
     return fallback
   }
@@ -214,8 +222,8 @@ export class ImageProcessor {
     if (typeof json !== 'object' || json === null || Array.isArray(json))
       throw new ValueError(op, `${path} is ${kindOf(json)}, but must be the object of a preprocessor_config.json`)
     const given = json['image_processor_type'] ?? json['feature_extractor_type']
-    this.#kind = String(given).replace(/(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/, '')
-    const kind = typeof given === 'string' && Object.hasOwn(kinds, this.#kind) ? (kinds[this.#kind] as Kind) : null
+    this.#kind = typeof given === 'string' ? given.replace(/(FeatureExtractor|ImageProcessor)(Fast|Pil)?$/, '') : ''
+    const kind = Object.hasOwn(kinds, this.#kind) ? (kinds[this.#kind] as Kind) : null
     if (kind === null)
       throw new ValueError(
         op,
@@ -257,8 +265,11 @@ export class ImageProcessor {
 
   /** The processor of a folder with `preprocessor_config.json`. Throws ValueError for settings that are wrong or unknown. */
   static async load(folder: string): Promise<ImageProcessor> {
+    const op = 'ImageProcessor.load'
+    checkPath(op, 'read', folder)
     const path = join(folder, 'preprocessor_config.json')
-    return new ImageProcessor((await readJson('ImageProcessor.load', path)) as ProcessorJson, path)
+    const json = (await readJson(op, path)) as ProcessorJson
+    return namedAs(op, () => new ImageProcessor(json, path))
   }
 
   /** The content of the `preprocessor_config.json`. */
@@ -321,12 +332,11 @@ export class ImageProcessor {
     const list: readonly (Picture | string)[] = Array.isArray(images) ? images : [images as Picture | string]
     if (list.length === 0) throw new ValueError(op, 'there are no images, but must be at least one')
     const done: Picture[] = []
-    for (const each of list)
-      done.push(
-        this.process(
-          typeof each === 'string' ? await decode(op, each, { channels: this.#channels === 1 ? 1 : 3 }) : each,
-        ),
-      )
+    for (const each of list) {
+      const picture =
+        typeof each === 'string' ? await decode(op, each, { channels: this.#channels === 1 ? 1 : 3 }) : each
+      done.push(namedAs(op, () => this.process(picture)))
+    }
     const [{ height, width, channels }] = done as [Picture, ...Picture[]]
     const other = done.findIndex((each) => each.height !== height || each.width !== width || each.channels !== channels)
     if (other >= 0) {
@@ -341,16 +351,14 @@ export class ImageProcessor {
         ],
       )
     }
-    return fromTypedArray(
-      planesOf(done),
-      [done.length, channels, height, width],
-      device === undefined ? {} : { device },
-    )
+    const shape = [done.length, channels, height, width]
+    return namedAs(op, () => fromTypedArray(planesOf(done), shape, device === undefined ? {} : { device }))
   }
 }
 
 /** A processor as the last step of rows: `dataset.map(augment(randomHorizontalFlip(), preprocess(processor)))`. */
 export function preprocess(processor: ImageProcessor | ProcessorJson): ImageStep {
-  const own = processor instanceof ImageProcessor ? processor : new ImageProcessor(processor)
+  const own =
+    processor instanceof ImageProcessor ? processor : namedAs('preprocess', () => new ImageProcessor(processor))
   return step('preprocess', [own.toConfig()], (picture) => own.process(picture))
 }

@@ -66,13 +66,13 @@ export function randAugment(options: RandAugmentOptions = {}): ImageStep {
     numMagnitudeBins: true,
     fill: true,
   })
-  for (const [name, value, least, most] of [
-    ['numOps', numOps, 0, 100],
-    ['numMagnitudeBins', numMagnitudeBins, 2, 1000],
-    ['magnitude', magnitude, 0, numMagnitudeBins - 1],
-  ] as const)
+  const checkInteger = (name: string, value: number, least: number, most: number): void => {
     if (!Number.isSafeInteger(value) || value < least || value > most)
       throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer from ${least} to ${most}`)
+  }
+  checkInteger('numOps', numOps, 0, 100)
+  checkInteger('numMagnitudeBins', numMagnitudeBins, 2, 1000)
+  checkInteger('magnitude', magnitude, 0, numMagnitudeBins - 1)
   checkNumber(op, 'fill', fill, 0, 255)
   const share = magnitude / (numMagnitudeBins - 1)
   return step(op, [options], (picture, generator) => {

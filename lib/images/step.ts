@@ -95,13 +95,16 @@ export function checkNumber(op: string, name: string, value: unknown, least: num
 /** Height and width: of one number a square. */
 export type Size = number | readonly [height: number, width: number]
 
+/** The most pixels of a side. */
+export const mostSide = 2 ** 15
+
 export function checkSize(op: string, name: string, size: Size, least = 1): readonly [height: number, width: number] {
   const [height, width, ...more] = Array.isArray(size) ? (size as readonly number[]) : [size as number, size as number]
   for (const side of [height, width])
-    if (!Number.isSafeInteger(side) || (side as number) < least || (side as number) > 2 ** 15 || more.length > 0)
+    if (!Number.isSafeInteger(side) || (side as number) < least || (side as number) > mostSide || more.length > 0)
       throw new ValueError(
         op,
-        `${name} is ${shown(size)}, but must be an integer from ${least} to ${2 ** 15}, or [height, width]`,
+        `${name} is ${shown(size)}, but must be an integer from ${least} to ${mostSide}, or [height, width]`,
       )
   return [height as number, width as number]
 }
@@ -114,13 +117,14 @@ export function checkRange(
   least: number,
   most: number,
 ): readonly [number, number] {
-  const [low, high, ...more] = Array.isArray(range) ? (range as readonly number[]) : []
-  if (!((low as number) >= least && (low as number) <= (high as number) && (high as number) <= most) || more.length > 0)
+  const [low, high, ...more]: readonly unknown[] = Array.isArray(range) ? range : []
+  const areNumbers = typeof low === 'number' && typeof high === 'number'
+  if (!areNumbers || !(low >= least && low <= high && high <= most) || more.length > 0)
     throw new ValueError(
       op,
       `${name} is ${shown(range)}, but must be two numbers from ${least} to ${most}, the smaller one first`,
     )
-  return [low as number, high as number]
+  return [low, high]
 }
 
 /** A number in [low, high). */

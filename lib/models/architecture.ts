@@ -1,4 +1,5 @@
 /** A kind of model, as those see it who load, save and choose models. */
+import { namedAs } from '../core/errors.js'
 import type { LayerOptions } from '../nn/layer.js'
 import { type ConfigJson, Settings } from './config.js'
 import type { PretrainedModel } from './pretrained.js'
@@ -59,9 +60,12 @@ export function fromConfig<C extends object, M extends PretrainedModel<C>>(
     architectures: [architecture.name],
     ...Object.fromEntries(known),
   }
-  const model = architecture.make(configOf(op, 'the configuration', given, architecture), given, options)
-  model.initialize(model, options.generator)
-  return model
+  const config = configOf(op, 'the configuration', given, architecture)
+  return namedAs(op, () => {
+    const model = architecture.make(config, given, options)
+    model.initialize(model, options.generator)
+    return model
+  })
 }
 
 /** The options of layers among others. */

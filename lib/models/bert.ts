@@ -4,6 +4,7 @@
  * transformers' Bert models.
  */
 
+import { checkTensor } from '../autograd/operator.js'
 import { ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
@@ -354,6 +355,7 @@ export class BertPreTraining extends EncoderModel<BertConfig> {
     const op = `${this.constructor.name}.loss`
     const names = { ...encoderNames, labels: true, nextSentenceLabels: true } as const
     const { labels, nextSentenceLabels, ...rest } = ownOptions(op, inputs, names)
+    checkTensor(op, 'ids', ids)
     checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
     checkShaped(op, 'nextSentenceLabels', nextSentenceLabels, [ids.sizes[0] as number], ['int32'])
     const states = this.body.forward(ids, rest)
@@ -391,6 +393,7 @@ export class BertNextSentence extends EncoderModel<BertConfig> {
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
     const { labels, ...rest } = ownOptions(op, inputs, { ...encoderNames, labels: true } as const)
+    checkTensor(op, 'ids', ids)
     checkShaped(op, 'labels', labels, [ids.sizes[0] as number], ['int32'])
     return { ...classLoss(this.forward(ids, rest), labels), target: labels }
   }

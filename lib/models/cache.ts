@@ -1,6 +1,7 @@
 /** Keys and values of the columns that a decoder has seen, in memory that is taken once and written in place. */
 import { noGrad } from '../autograd/mode.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import { listOf } from '../core/options.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Prompt } from '../nn/prompt.js'
@@ -154,8 +155,9 @@ export class KvCache {
   }
 
   /** Row i becomes what row `rows[i]` was, as beams ask for. With fewer or more rows than before it takes new memory. */
-  reorder(rows: readonly number[]): void {
+  reorder(given: readonly number[]): void {
     const most = this.#rows ?? 0
+    const rows = listOf('KvCache.reorder', 'rows', given, 'a list of places')
     if (rows.length === 0 || rows.some((row) => !Number.isInteger(row) || row < 0 || row >= most))
       throw new ValueError(
         'KvCache.reorder',

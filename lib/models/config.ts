@@ -80,6 +80,9 @@ const harmless = new Set([
 /** The deepest published models have some hundred. */
 const mostLayers = 4096
 
+/** Classes that are numbers alone; ImageNet's largest set has 22,000. */
+export const mostLabels = 2 ** 20
+
 /** A setting that is off, or of a program that marked it as its own. */
 function isIdle(name: string, value: unknown): boolean {
   const empty = typeof value === 'object' && value !== null && Object.keys(value).length === 0
@@ -138,6 +141,13 @@ export class Settings {
     const fits = (value: unknown): value is number =>
       Number.isInteger(value) && Number(value) > 0 && Number(value) <= mostLayers
     return this.#take(name, fits, `an integer from 1 to ${mostLayers}`, fallback, 1)
+  }
+
+  /** How many classes there are, each of which has a name. */
+  labels(name: string, fallback: number): number {
+    const fits = (value: unknown): value is number =>
+      Number.isInteger(value) && Number(value) > 0 && Number(value) <= mostLabels
+    return this.#take(name, fits, `an integer from 1 to ${mostLabels}`, fallback, 1)
   }
 
   /** A count, or null where the file says so; the fallback where it says nothing. */

@@ -227,7 +227,7 @@ export function attendAll(
 export function labelsOf(settings: Settings): readonly string[] {
   const names = settings.object('id2label')
   if (names === null) {
-    const count = settings.size('num_labels', 2)
+    const count = settings.labels('num_labels', 2)
     return Array.from({ length: count }, (_, i) => `LABEL_${i}`)
   }
   settings.unused('num_labels')

@@ -1,5 +1,7 @@
 /** Heads of encoders, by what they are for: what comes out, and the loss. */
+
 import { noGrad } from '../autograd/mode.js'
+import { checkTensor } from '../autograd/operator.js'
 import { formatShape, ShapeError } from '../core/errors.js'
 import { checkOptions, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -31,7 +33,8 @@ import type { Filled, FillOptions } from './inference/fill.js'
 import type { TextPair } from './inference/run.js'
 import type { Entity, TagOptions } from './inference/tag.js'
 import type { PretrainedModel } from './pretrained.js'
-import { classLoss, ignored, labelledLoss } from './scores.js'
+import { classLoss, labelledLoss } from './scores.js'
+import { ignored } from './vocabulary.js'
 
 export interface LabelledInputs extends EncoderInputs {
   readonly labels: Tensor
@@ -57,6 +60,7 @@ export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> exte
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
     const { labels, ...rest } = ownOptions(op, inputs, labelledNames)
+    checkTensor(op, 'ids', ids)
     checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
     return maskedLoss(this.outputHead(), this.transformed(this.body.forward(ids, rest)), labels)
   }
@@ -190,6 +194,7 @@ export class TokenClassifier<out C extends EncoderConfig = EncoderConfig> extend
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
     const { labels, ...rest } = ownOptions(op, inputs, labelledNames)
+    checkTensor(op, 'ids', ids)
     checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
     return { ...classLoss(this.forward(ids, rest), labels), target: labels }
   }
@@ -249,6 +254,7 @@ export class QuestionAnswerer<out C extends EncoderConfig = EncoderConfig> exten
     const op = `${this.constructor.name}.loss`
     const names = { ...encoderNames, startPositions: true, endPositions: true } as const
     const { startPositions, endPositions, ...rest } = ownOptions(op, inputs, names)
+    checkTensor(op, 'ids', ids)
     const [rows, columns] = ids.sizes as readonly [number, number]
     checkShaped(op, 'startPositions', startPositions, [rows], ['int32'])
     checkShaped(op, 'endPositions', endPositions, [rows], ['int32'])
@@ -296,6 +302,7 @@ export abstract class MultipleChoice<out C extends EncoderConfig = EncoderConfig
   /** Inputs are [B, choices, T], as ids are. */
   forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
     const op = this.constructor.name
+    checkTensor(op, 'ids', ids)
     if (ids.ndim !== 3 || ids.numel === 0)
       throw new ShapeError(
         op,
@@ -304,6 +311,7 @@ export abstract class MultipleChoice<out C extends EncoderConfig = EncoderConfig
       )
     const [rows, choices, columns] = ids.sizes as readonly [number, number, number]
     const flat = (x: Tensor, name: string): Tensor => {
+      checkTensor(op, name, x)
       if (formatShape(x.sizes) === formatShape(ids.sizes)) return reshape(x, [rows * choices, columns])
       throw new ShapeError(op, `${name} is ${formatShape(x.sizes)}, but must be ${formatShape(ids.sizes)}`, [x.sizes])
     }
@@ -317,6 +325,7 @@ export abstract class MultipleChoice<out C extends EncoderConfig = EncoderConfig
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
     const { labels, ...rest } = ownOptions(op, inputs, labelledNames)
+    checkTensor(op, 'ids', ids)
     checkShaped(op, 'labels', labels, [ids.sizes[0] as number], ['int32'])
     return { ...classLoss(this.forward(ids, rest), labels), target: labels }
   }

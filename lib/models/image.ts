@@ -8,7 +8,7 @@ import { castTo } from '../ops/convert.js'
 import { fromTypedArray } from '../ops/creation.js'
 import type { Loss } from '../train/objective.js'
 import type { Architecture, FileNames } from './architecture.js'
-import type { ConfigJson } from './config.js'
+import { type ConfigJson, mostLabels } from './config.js'
 import type { ProblemType } from './encoder.js'
 import type { ClassifyImagesOptions, Image } from './inference/classify-images.js'
 import type { Classified } from './inference/verdict.js'
@@ -150,11 +150,14 @@ export abstract class ImageClassifier<out C extends ImageConfig = ImageConfig> e
 /** Names of the classes for a count of them, or for their names. */
 export function classNames(op: string, classes: number | readonly string[] | undefined): ConfigJson {
   if (classes === undefined) return {}
-  const isCount = Number.isSafeInteger(classes) && (classes as number) > 0
-  const list = isCount ? Array.from({ length: classes as number }, (_, i) => `LABEL_${i}`) : classes
+  const isCount = typeof classes === 'number' && Number.isSafeInteger(classes) && classes > 0 && classes <= mostLabels
+  const list = isCount ? Array.from({ length: classes }, (_, i) => `LABEL_${i}`) : classes
   const isList = Array.isArray(list) && list.length > 0 && list.every((name) => typeof name === 'string')
   if (!isList || new Set(list).size !== list.length)
-    throw new ValueError(op, `classes are ${shown(classes)}, but must be how many there are, or their names, each once`)
+    throw new ValueError(
+      op,
+      `classes are ${shown(classes)}, but must be how many there are, up to ${mostLabels}, or their names, each once`,
+    )
   return {
     id2label: Object.fromEntries(list.map((name, i) => [i, name])),
     label2id: Object.fromEntries(list.map((name, i) => [name, i])),

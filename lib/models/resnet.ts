@@ -295,7 +295,7 @@ const resnetNames: OptionNames<ResNetOptions> = { ...layerOptions, classes: true
 export function resnet(depth: ResNetDepth, options: ResNetOptions = {}): ImageClassifier<ResNetConfig> {
   const op = 'resnet'
   const own = ownOptions(op, options, resnetNames)
-  if (!Object.hasOwn(published, depth))
+  if (typeof depth !== 'number' || !Object.hasOwn(published, depth))
     throw new ValueError(op, `depth is ${shown(depth)}, but must be one of ${Object.keys(published).join(', ')}`)
   const { kind, depths } = published[depth]
   const { classes = 1000, channels, width = 64 } = own

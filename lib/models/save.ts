@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { noGrad } from '../autograd/mode.js'
-import { namedAs, ValueError } from '../core/errors.js'
+import { kindOf, namedAs, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
@@ -45,6 +45,7 @@ function outputsOf(model: PretrainedModel): Uint8Array[] {
 export async function saveModel(model: PretrainedModel, folder: string, options: SaveOptions): Promise<void> {
   const op = 'save'
   const { log = console.log, card } = checkOptions(op, options, { log: true, card: true })
+  if (typeof log !== 'function') throw new ValueError(op, `log is ${kindOf(log)}, but must be a function of a line`)
   checkPath(op, 'write', folder)
   const cards = card === undefined ? [] : [(await import('../train/report/card-file.js')).cardFile(folder, card)]
   model.checkPlain(op)

@@ -1,4 +1,5 @@
 /** Losses of scores: of classes, and of a whole text or image by the kind of its labels. */
+import { checkTensor } from '../autograd/operator.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
 import { ne } from '../ops/elementwise/index.js'
@@ -7,9 +8,7 @@ import { sum } from '../ops/reduce/index.js'
 import { reshape } from '../ops/shape/index.js'
 import type { Loss } from '../train/objective.js'
 import { checkShaped, type ProblemType } from './encoder.js'
-
-/** Marks labels that are not learned. */
-export const ignored = -100
+import { ignored } from './vocabulary.js'
 
 /** Summed cross entropy of the labels that are not `none`, and their count: scores [.., N], int32 labels [..]. */
 export function classLoss(scores: Tensor, labels: Tensor, none = ignored): Loss & { count: Tensor } {
@@ -27,6 +26,7 @@ export function classLoss(scores: Tensor, labels: Tensor, none = ignored): Loss 
  * Without a problem type, one class means numbers, and otherwise the dtype tells, as in transformers.
  */
 export function labelledLoss(op: string, output: Tensor, labels: Tensor, problemType: ProblemType | null): Loss {
+  checkTensor(op, 'labels', labels)
   const [rows, classes] = output.sizes as readonly [number, number]
   const inferred = labels.dtype === 'int32' ? 'single_label_classification' : 'multi_label_classification'
   const problem: ProblemType = problemType ?? (classes === 1 ? 'regression' : inferred)

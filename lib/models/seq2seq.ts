@@ -130,6 +130,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
 
   /** Scores of all tokens: last states [.., width] -> [.., vocabSize]. */
   logits(states: Tensor): Tensor {
+    checkTensor(`${this.constructor.name}.logits`, 'states', states)
     return this.outputHead().forward(this.scaled(states))
   }
 
@@ -148,6 +149,8 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     const op = `${this.constructor.name}.loss`
     const { labelSmoothing = 0, ...rest } = ownOptions(op, inputs, lossNames)
     const { labels } = rest
+    if (typeof labelSmoothing !== 'number' || !(labelSmoothing >= 0 && labelSmoothing <= 1))
+      throw new ValueError(op, `labelSmoothing is ${shown(labelSmoothing)}, but must lie in [0, 1]`)
     checkIds(op, 'labels', labels)
     const states = this.scaled(this.#states(op, ids, rest))
     if (formatShape(states.sizes.slice(0, 2)) !== formatShape(labels.sizes))
@@ -215,7 +218,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     const op = `${this.constructor.name}.resizeTokenEmbeddings`
     const { startToken, padToken } = this.config
     const needed = Math.max(startToken, padToken)
-    if (count <= needed)
+    if (Number.isSafeInteger(count) && count <= needed)
       throw new ValueError(op, `count is ${shown(count)}, but the decoder begins or pads with token ${needed}`)
     const ends = resizedEnds(op, { embedding: this.inputEmbedding(), head: this.outputHead() }, count)
     this.replaceEmbedding(ends.embedding, ends.head)
@@ -259,11 +262,10 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     const op = `${this.constructor.name}.translate`
     const { prefix = '', batchSize = 16, ...writing } = ownOptions(op, options, translateNames)
     if (typeof prefix !== 'string') throw new ValueError(op, `prefix is ${kindOf(prefix)}, but must be a text`)
-    if (!Number.isSafeInteger(batchSize) || batchSize < 1)
-      throw new ValueError(op, `batchSize is ${shown(batchSize)}, but must be an integer of at least 1`)
-    const texts: readonly unknown[] = typeof given === 'string' ? [given] : given
-    if (!Array.isArray(texts) || !texts.every((text) => typeof text === 'string'))
-      throw new ValueError(op, `the texts are ${kindOf(given)}, but must be a text or a list of texts`)
+    const { checkCount, checkTokenizer, listOfTexts } = await import('./inference/run.js')
+    checkCount(op, 'batchSize', batchSize, 1)
+    checkTokenizer(op, tokenizer)
+    const { texts, single } = listOfTexts(op, given, (text) => typeof text === 'string', 'a text')
     const sources = texts.map((text, at) => ({ at, ids: [...tokenizer.encode(prefix + text).ids] }))
     sources.sort((a, b) => a.ids.length - b.ids.length)
     const found = new Array<string>(texts.length)
@@ -279,7 +281,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
         found[(batch[i] as { at: number }).at] = text
       })
     }
-    return typeof given === 'string' ? (found[0] as string) : found
+    return single ? (found[0] as string) : found
   }
 
   override probe(): readonly Tensor[] {

@@ -1,6 +1,7 @@
 /** The text that a decoder attends to, as the encoder left it, with the keys and values that the decoder's layers made of it. */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
+import { listOf } from '../core/options.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
@@ -66,7 +67,8 @@ export class Source {
    * The source of a decoder whose row i goes on from row `rows[i]`. What stays as it is, is shared with this one; what is no longer
    * needed is freed. Throws ValueError for a row that is not there.
    */
-  reorder(rows: readonly number[]): Source {
+  reorder(given: readonly number[]): Source {
+    const rows = listOf('Source.reorder', 'rows', given, 'a list of places')
     if (rows.length === 0 || rows.some((row) => !Number.isInteger(row) || row < 0 || row >= this.rows))
       throw new ValueError(
         'Source.reorder',

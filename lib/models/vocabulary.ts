@@ -1,7 +1,7 @@
 /** The two ends of a language model: the embedding of its vocabulary, and the layer that scores it. */
 import { noGrad } from '../autograd/mode.js'
 import { isFloating } from '../core/dtype.js'
-import { shown, ValueError } from '../core/errors.js'
+import { namedAs, shown, ValueError } from '../core/errors.js'
 import { outsideFrames } from '../core/scope.js'
 import { Embedding } from '../nn/embedding.js'
 import { Linear } from '../nn/linear.js'
@@ -66,14 +66,15 @@ export function resizedEnds(op: string, ends: Ends, count: number): Ends {
         op,
         `the layer has the adapter '${layer.adapters.names[0]}'; resize before adapters are applied`,
       )
+  const resized = (weight: Parameter): Parameter => namedAs(op, () => resizedTable(weight, count))
   return outsideFrames(() => {
     const { embeddingDim, paddingIdx } = embedding
-    const weight = resizedTable(embedding.weight, count)
+    const weight = resized(embedding.weight)
     const padding = paddingIdx !== null && paddingIdx < count ? paddingIdx : null
     return {
       embedding: Object.assign(new Embedding(count, embeddingDim, { device: 'meta', paddingIdx: padding }), { weight }),
       head: Object.assign(new Linear(embeddingDim, count, { device: 'meta', bias: false }), {
-        weight: isTied(ends) ? weight : resizedTable(head.weight, count),
+        weight: isTied(ends) ? weight : resized(head.weight),
       }),
     }
   })

@@ -2,16 +2,10 @@
 import * as datasets from '../../lib/data/datasets/index.js'
 import * as f from '../../lib/index.js'
 import type { PublicCall } from '../cases/sound.js'
+import { collector } from './collect.js'
 
 const t = (...shape: number[]) => f.rand(shape)
-const entries: PublicCall[] = []
-
-function add(name: string, call: (...args: never[]) => unknown, args: () => unknown[], ...others: string[]): void {
-  entries.push({ names: [name, ...others], args, call })
-}
-
-const make = (name: string, Class: new (...args: never[]) => unknown, args: () => unknown[], ...others: string[]) =>
-  add(name, (...given) => new Class(...given), args, ...others)
+const { entries, add, make } = collector()
 
 make('TensorDataset', f.TensorDataset, () => [t(4, 2), t(4)])
 make('Picture', f.Picture, () => [new Uint8Array(12), 2, 2, 3])

@@ -1,13 +1,10 @@
 /** Sound calls of metrics: how they are made, and what they are updated with, each with every option. */
 import * as f from '../../lib/index.js'
 import type { PublicCall } from '../cases/sound.js'
+import { collector } from './collect.js'
 
 const t = (...shape: number[]) => f.rand(shape)
-const entries: PublicCall[] = []
-
-function add(name: string, call: (...args: never[]) => unknown, args: () => unknown[], ...others: string[]): void {
-  entries.push({ names: [name, ...others], args, call })
-}
+const { entries, add } = collector()
 
 const { metrics: m } = f
 type AnyMetric = f.metrics.ResumableMetric<never, never, unknown>

@@ -9,12 +9,9 @@ import * as pretrain from '../../lib/pretrain/index.js'
 import { Tokenizer } from '../../lib/text/tokenizer/tokenizer.js'
 import type { PublicCall } from '../cases/sound.js'
 import { small, special, wordpiece } from '../unit/tasks.js'
+import { collector } from './collect.js'
 
-const entries: PublicCall[] = []
-
-function add(name: string, call: (...args: never[]) => unknown, args: () => unknown[], ...others: string[]): void {
-  entries.push({ names: [name, ...others], args, call })
-}
+const { entries, add } = collector()
 
 /** The first batch of a loader: what the rows are made into. */
 const first = async (batches: AsyncIterable<unknown>) => {

@@ -3,12 +3,9 @@ import * as finetune from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
 import type { PublicCall } from '../cases/sound.js'
 import { wordpiece } from '../unit/tasks.js'
+import { collector } from './collect.js'
 
-const entries: PublicCall[] = []
-
-function add(name: string, call: (...args: never[]) => unknown, args: () => unknown[], ...others: string[]): void {
-  entries.push({ names: [name, ...others], args, call })
-}
+const { entries, add } = collector()
 
 const tokenizer = wordpiece()
 const texts = [

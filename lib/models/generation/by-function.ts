@@ -1,7 +1,7 @@
 /** Writing with a model of one's own, of any form, which is a function of the texts so far. */
 import { defaultDevice, device as deviceOf } from '../../backend/devices.js'
 import type { Device } from '../../core/device.js'
-import { formatShape, kindOf, ShapeError, ValueError } from '../../core/errors.js'
+import { formatShape, kindOf, namedAs, ShapeError, ValueError } from '../../core/errors.js'
 import { ownOptions } from '../../core/options.js'
 import { Tensor } from '../../core/tensor.js'
 import { castTo } from '../../ops/convert.js'
@@ -95,7 +95,7 @@ export async function generateBy(
 ): Promise<Generated[]> {
   if (typeof next !== 'function') throw new ValueError(op, `next is ${kindOf(next)}, but must be a function`)
   const { device: name = defaultDevice(), ...rest } = ownOptions(op, options, { ...generateNames, device: true })
-  const device = deviceOf(name)
+  const device = namedAs(op, () => deviceOf(name))
   return write(op, rest, { endTokens: [] }, () => {
     const prompts = promptsOf(op, beginnings, mostTokens)
     const length = prompts[0]?.length

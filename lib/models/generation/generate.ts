@@ -35,6 +35,9 @@ export const generateNames: OptionNames<GenerateOptions> = {
   earlyStopping: true,
 }
 
+/** The most beams of a search: each prompt has a row in memory for each of them. */
+const mostBeams = 4096
+
 /** A text that was written. */
 export interface Generated {
   /** The new tokens, the stop token included. */
@@ -50,8 +53,8 @@ export interface Generated {
 function beamPlan(op: string, options: GenerateOptions, plan: Plan): (BeamPlan & { readonly returned: number }) | null {
   const { beams = 1, returnSequences = 1, lengthPenalty = 1, earlyStopping = false, logProbs = false } = options
   for (const [name, value] of Object.entries({ beams, returnSequences }))
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer of at least 1`)
+    if (!Number.isSafeInteger(value) || value < 1 || value > mostBeams)
+      throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer from 1 to ${mostBeams}`)
   if (typeof lengthPenalty !== 'number' || !Number.isFinite(lengthPenalty))
     throw new ValueError(op, `lengthPenalty is ${shown(lengthPenalty)}, but must be a finite number`)
   if (typeof earlyStopping !== 'boolean' && earlyStopping !== 'never')

@@ -1,4 +1,5 @@
 /** Classes of images. */
+import { checkTensor } from '../../autograd/operator.js'
 import { ValueError } from '../../core/errors.js'
 import { type OptionNames, ownOptions } from '../../core/options.js'
 import { Tensor } from '../../core/tensor.js'
@@ -48,6 +49,7 @@ export async function classifyImages(
     scores.dispose()
   }
   if (images instanceof Tensor) {
+    checkTensor(op, 'images', images)
     const count = images.sizes[0] ?? 0
     // The model's own check tells what is wrong with pixels that are no batch.
     if (images.ndim !== 4 || count <= batchSize) await tell(images)

@@ -57,7 +57,9 @@ export function verdicts(
       op,
       `threshold is for scores of sigmoid, or one number for two labels, but activation is ${how} over ${labels.length}; leave it out`,
     )
-  const bounds = typeof threshold === 'object' ? threshold : new Array<number>(labels.length).fill(threshold ?? 0.5)
+  const bounds: readonly unknown[] = Array.isArray(threshold)
+    ? threshold
+    : new Array<number>(labels.length).fill(threshold ?? 0.5)
   if (
     bounds.length !== labels.length ||
     !bounds.every((bound) => typeof bound === 'number' && bound >= 0 && bound <= 1)

@@ -186,10 +186,13 @@ export function chatRows(
   const op = 'chatRows'
   const { maxLength, learn = 'assistant', ...own } = ownOptions(op, options, rowNames)
   checkLearn(op, learn)
-  const most = maxLength ?? tokenizer.maxLength ?? Number.POSITIVE_INFINITY
   if (maxLength !== undefined && !(Number.isSafeInteger(maxLength) && maxLength >= 2))
     throw new ValueError(op, `maxLength is ${shown(maxLength)}, but must be an integer of at least 2`)
   sourceOf(op, { tokenizer, ...own })
+  const most = maxLength ?? tokenizer.maxLength ?? Number.POSITIVE_INFINITY
+  const isObject = typeof rows === 'object' && rows !== null && !ArrayBuffer.isView(rows)
+  if (!isObject || !(Symbol.asyncIterator in rows || Symbol.iterator in rows))
+    throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be a list of { messages }, or what jsonl gives`)
   return new IterableDataset(async function* () {
     let index = 0
     for await (const row of rows) {

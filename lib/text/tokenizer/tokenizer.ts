@@ -3,7 +3,7 @@
  * Results are those of the tokenizers library; offsets count UTF-16 units, as JavaScript's strings do.
  */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
-import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
+import { checkFlag, checkOptions, listOf, type OptionNames } from '../../core/options.js'
 import { AddedFinder, type AddedToken } from './added.js'
 import { Aligned } from './aligned.js'
 import { type Decoder, decoderOf } from './decoder.js'
@@ -59,6 +59,9 @@ const encodeNames: OptionNames<EncodeOptions> = {
 
 const { pair: _, ...batchNames } = encodeNames
 
+/** The most tokens that a text is padded to; no model takes as many. */
+const mostPadding = 2 ** 20
+
 export interface DecodeOptions {
   /** Whether special tokens are left out. Default true. */
   readonly skipSpecialTokens?: boolean
@@ -67,6 +70,15 @@ export interface DecodeOptions {
 /** Special tokens by their role. Their names are those of Hugging Face's files without `_token`. */
 export const roles = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'] as const
 export type Role = (typeof roles)[number]
+const roleNames: OptionNames<{ readonly [R in Role]?: string }> = {
+  bos: true,
+  eos: true,
+  unk: true,
+  sep: true,
+  pad: true,
+  cls: true,
+  mask: true,
+}
 
 export interface TokenizerSettings {
   /** The tokens of each role. */
@@ -77,6 +89,38 @@ export interface TokenizerSettings {
   readonly maxLength?: number | null
   /** A template for chats, in Jinja; or several by name, one of which is `default`. */
   readonly chatTemplate?: string | { readonly [name: string]: string } | null
+}
+
+const settingNames: OptionNames<TokenizerSettings> = {
+  special: true,
+  paddingSide: true,
+  truncationSide: true,
+  maxLength: true,
+  chatTemplate: true,
+}
+
+/** The settings, each with a value. Throws ValueError for those that are wrong. */
+function settingsOf(op: string, settings: TokenizerSettings): Required<TokenizerSettings> {
+  const {
+    special = {},
+    paddingSide = 'right',
+    truncationSide = 'right',
+    maxLength = null,
+    chatTemplate = null,
+  } = checkOptions(op, settings, settingNames)
+  checkOptions(op, special, roleNames)
+  for (const [role, token] of Object.entries(special))
+    if (typeof token !== 'string') throw new ValueError(op, `special.${role} is ${shown(token)}, but must be a token`)
+  for (const [name, side] of Object.entries({ paddingSide, truncationSide }))
+    if (side !== 'left' && side !== 'right')
+      throw new ValueError(op, `${name} is ${shown(side)}, but must be 'left' or 'right'`)
+  if (maxLength !== null && !(Number.isFinite(maxLength) && maxLength > 0))
+    throw new ValueError(op, `maxLength is ${shown(maxLength)}, but must be a positive number, or null`)
+  const isTable = typeof chatTemplate === 'object' && chatTemplate !== null && kindOf(chatTemplate) === 'an object'
+  const templates: readonly unknown[] = isTable ? Object.values(chatTemplate) : [chatTemplate ?? '']
+  if (!templates.every((template) => typeof template === 'string'))
+    throw new ValueError(op, `chatTemplate is ${shown(chatTemplate)}, but must be a template, or templates by name`)
+  return { special, paddingSide, truncationSide, maxLength, chatTemplate }
 }
 
 export interface AddTokensOptions {
@@ -152,13 +196,13 @@ export class Tokenizer {
     this.#index()
     const padding = fields.optional('padding')
     this.#padTypeId = padding?.count('pad_type_id', 0) ?? 0
-    const { special = {}, paddingSide = 'right', truncationSide = 'right', maxLength, chatTemplate } = settings
+    const { special, paddingSide, truncationSide, maxLength, chatTemplate } = settingsOf(op, settings)
     const pad = special.pad ?? padding?.text('pad_token')
     this.special = pad === undefined ? { ...special } : { ...special, pad }
     this.paddingSide = paddingSide
     this.truncationSide = truncationSide
-    this.maxLength = maxLength ?? null
-    this.chatTemplate = chatTemplate ?? null
+    this.maxLength = maxLength
+    this.chatTemplate = chatTemplate
     for (const [role, token] of Object.entries(this.special))
       if (this.idOf(token) === undefined)
         fields.fail(`has no token ${JSON.stringify(token)}, which is to be its ${role} token`)
@@ -207,6 +251,8 @@ export class Tokenizer {
 
   /** The id of the token of a role; null where the tokenizer has none. */
   idFor(role: Role): number | null {
+    if (!roles.includes(role))
+      throw new ValueError('idFor', `the role is ${shown(role)}, but must be one of ${roles.join(', ')}`)
     const token = this.special[role]
     return token === undefined ? null : (this.idOf(token) ?? null)
   }
@@ -285,9 +331,11 @@ export class Tokenizer {
   #check(op: string, options: Omit<EncodeOptions, 'pair'>): void {
     const { specialTokens, maxLength, truncation, truncationSide, stride, padding, paddingSide, padToMultipleOf } =
       options
-    const count = (name: string, value: unknown, least: number) => {
-      if (value !== undefined && !(Number.isSafeInteger(value) && (value as number) >= least))
-        throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer of at least ${least}`)
+    const count = (name: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER) => {
+      if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most))
+        return
+      const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
+      throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer ${range}`)
     }
     const choice = (name: string, value: unknown, choices: readonly string[]) => {
       if (value !== undefined && !choices.includes(value as string))
@@ -300,8 +348,8 @@ export class Tokenizer {
     if (specialTokens !== undefined) checkFlag(op, 'specialTokens', specialTokens)
     count('maxLength', maxLength, 0)
     count('stride', stride, 0)
-    count('padToMultipleOf', padToMultipleOf, 1)
-    if (padding !== 'longest') count('padding', padding, 0)
+    count('padToMultipleOf', padToMultipleOf, 1, mostPadding)
+    if (padding !== 'longest') count('padding', padding, 0, mostPadding)
     choice('truncation', truncation, ['longestFirst', 'first', 'second'])
     choice('truncationSide', truncationSide, ['left', 'right'])
     choice('paddingSide', paddingSide, ['left', 'right'])
@@ -378,10 +426,8 @@ export class Tokenizer {
     const op = 'decode'
     const { skipSpecialTokens = true } = checkOptions(op, options, { skipSpecialTokens: true })
     checkFlag(op, 'skipSpecialTokens', skipSpecialTokens)
-    if (typeof ids !== 'object' || ids === null || typeof ids[Symbol.iterator] !== 'function')
-      throw new ValueError(op, `ids are ${kindOf(ids)}, but must be a list of numbers`)
     const tokens: string[] = []
-    for (const id of ids) {
+    for (const id of listOf(op, 'ids', ids, 'a list of numbers')) {
       const token = this.#tokens.get(id)
       if (token === undefined) continue
       if (skipSpecialTokens && this.#added.get(token)?.token.special) continue

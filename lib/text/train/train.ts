@@ -118,6 +118,9 @@ async function countWords(
   const normalize = normalizer === null ? (text: Aligned) => text : normalizerOf(normalizer)
   const split = preTokenizerOf(fields.table('pre_tokenizer'))
   const counts = new Map<string, number>()
+  const isObject = typeof texts === 'object' && texts !== null && !ArrayBuffer.isView(texts)
+  if (!isObject || !(Symbol.asyncIterator in texts || Symbol.iterator in texts))
+    throw new ValueError(op, `the texts are ${kindOf(texts)}, but must be a list of texts, or a stream of them`)
   let index = 0
   for await (const text of texts) {
     if (typeof text !== 'string') throw new ValueError(op, `text ${index} is ${kindOf(text)}, but must be a string`)

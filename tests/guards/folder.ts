@@ -1,0 +1,9 @@
+/** The folder of the files that guards write. It is the working folder, because a text that stands where a path should is a path there. */
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export const folder = mkdtempSync(join(tmpdir(), 'firesteel-guards-'))
+process.chdir(folder)
+
+export const path = (name: string): string => join(folder, name)

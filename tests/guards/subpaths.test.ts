@@ -1,0 +1,55 @@
+/** Every function, constructor and method of `firesteel/models`, `/text` and `/images`, with hostile arguments; and that no subpath is left out. */
+import './memory.js'
+import { readFileSync } from 'node:fs'
+import { expect, it } from 'vitest'
+import * as images from '../../lib/images/index.js'
+import * as models from '../../lib/models/index.js'
+import * as text from '../../lib/text/index.js'
+import { exported, functionsOf } from './calls.js'
+import { guardCalls } from './guard.js'
+import { imageCalls } from './images.js'
+import { modelCalls } from './models.js'
+import { textCalls } from './text.js'
+
+const calls = [...modelCalls, ...textCalls, ...imageCalls]
+
+const madeByAuto = 'made by a function of its name or by AutoModel, which check the settings; its methods are called'
+const abstract = 'abstract; methods of its kinds are called'
+
+const excused: { readonly [name: string]: string } = {
+  ...Object.fromEntries(
+    [
+      ...['Bert', 'BertNextSentence', 'BertPreTraining', 'DistilBert', 'Gemma', 'Gpt2', 'Llama', 'ResNet', 'Roberta'],
+      ...['T5', 'TokenClassifier', 'QuestionAnswerer', 'Vit', 'VitClassifier', 'Source'],
+    ].map((name) => [name, madeByAuto]),
+  ),
+  ...Object.fromEntries(
+    [
+      ...['CausalModel', 'EncoderBody', 'EncoderModel', 'ImageBody', 'ImageClassifier', 'MaskedLM', 'MultipleChoice'],
+      ...['PretrainedModel', 'Seq2SeqModel', 'SequenceClassifier'],
+    ].map((name) => [name, abstract]),
+  ),
+  ChatTemplate: 'ChatTemplate.compile makes it',
+  folderOf: 'threads make what imageFolder made',
+  picturesOf: 'threads make what pictures made',
+  Picture: 'called with the data',
+}
+
+it('every export is called', () => {
+  const called = new Set(calls.flatMap(({ names }) => names))
+  const before = new Set(exported())
+  const left = functionsOf([models, text, images]).filter((name) => !called.has(name) && !before.has(name))
+  expect(left.filter((name) => !excused[name])).toEqual([])
+  expect(Object.keys(excused).filter((name) => called.has(name) && !left.includes(name))).toEqual([])
+})
+
+it('every subpath of the package is guarded', () => {
+  const { exports } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    exports: { [subpath: string]: unknown }
+  }
+  const here = ['./models', './text', './images']
+  const others = ['.', './datasets', './pretrain', './finetune']
+  expect(Object.keys(exports).sort()).toEqual([...here, ...others, './package.json'].sort())
+})
+
+guardCalls(calls, 10_000)
