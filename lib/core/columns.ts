@@ -1,4 +1,4 @@
-/** How wide texts are in a terminal. */
+/** The width of texts in a terminal. */
 
 const mark = /^[\p{M}\p{Cf}]$/u
 const wide =

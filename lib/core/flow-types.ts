@@ -240,7 +240,7 @@ type Padded<A extends number, W extends Sliding, I extends 0 | 1> = Sum<
   Product<Digits<Size<W['padding'], I, number>>, '2'>
 >
 
-/** How many windows there are along a dimension: a number, never where none fits. */
+/** The number of windows along a dimension; never where none fits. */
 type Slid<A extends number, W extends Sliding, I extends 0 | 1> = 'same' extends W['padding']
   ? W['padding'] extends 'same'
     ? A

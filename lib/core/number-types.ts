@@ -156,7 +156,7 @@ type Divided<
     : never
   : Out
 
-/** How often B goes into A, and what is left. */
+/** The quotient of A by B, rounded down, and the remainder. */
 type Often<A extends Unit, B extends Unit, Count extends Unit = []> = A extends readonly [
   ...B,
   ...infer Rest extends Unit,

@@ -6,7 +6,7 @@ import { formatShape, shown, ValueError } from '../core/errors.js'
 import { denseStrides, isOverlapping, type Shape, sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 
-/** What most kernels of floats take. */
+/** The dtypes that most kernels of floats take. */
 export const floating: readonly DType[] = ['float32', 'float64']
 /** Elementwise kernels and matrix products also take bfloat16; float16 is stored and converted, and copied. */
 export const anyFloating: readonly DType[] = ['float32', 'float64', 'bfloat16']

@@ -1,4 +1,4 @@
-/** What stands around an image that is not surrounded by zeros. */
+/** Frames of images that are not surrounded by zeros. */
 import { namedAs } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { type PadMode, pad } from './shape/index.js'

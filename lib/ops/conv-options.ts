@@ -1,8 +1,8 @@
-/** What convolutions of one and two dimensions are told, as the pairs that kernels take: of one dimension the height is 1. */
+/** The options of convolutions of one and two dimensions, as the pairs that kernels take. In one dimension the height is 1. */
 import { shown, ValueError } from '../core/errors.js'
 import { type Both, type Pair, pair } from './pair.js'
 
-/** How many dimensions a convolution slides over. */
+/** The number of dimensions that a convolution slides over. */
 export type Dims = 1 | 2
 
 /** A number, or [width]. */

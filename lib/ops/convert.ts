@@ -81,7 +81,7 @@ export function castTo(x: Tensor, dtype: DType): Tensor {
   return apply(cast, [x], dtype)
 }
 
-/** What is to be added up: sums are made in float32. */
+/** Converts terms of a sum, because sums are made in float32. */
 export function summable(x: Tensor): Tensor {
   return x.dtype === 'bfloat16' || x.dtype === 'float16' ? castTo(x, 'float32') : x
 }
@@ -95,7 +95,7 @@ const lower: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
   op: 'autocast',
   infer: ([x], dtype) => ({ shape: x.sizes, dtype }),
   forward([x], _dtype, { shape, dtype }) {
-    // What lives on is likely to be converted again: parameters, above all.
+    // A tensor that lives on, such as a parameter, is likely to be converted again.
     if (dtype === 'bfloat16' && x.dtype === 'float32' && (x.storage.owner === 'model' || (x.isLeaf && x.requiresGrad)))
       return new Tensor(shadowOf(x.storage), x.sizes, x.steps, x.offset)
     const y = empty(x.device, shape, dtype, 'autocast')

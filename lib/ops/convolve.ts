@@ -123,7 +123,7 @@ function convolution(
 
 const records = { 1: convolution('conv1d', 1), 2: convolution('conv2d', 2) }
 
-/** What a product of inputs 0 and 1 saves: the gradient of one needs the other. */
+/** The inputs that a product of inputs 0 and 1 saves: the gradient of one needs the other. */
 function factorsFor(needs: Needs): readonly number[] {
   return [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])]
 }

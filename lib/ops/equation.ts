@@ -2,13 +2,13 @@
 import { formatShape, ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 
-/** What dimensions are called: a letter, or '...' and the place of the dimension among those of '...', from the end. */
+/** The name of a dimension: a letter, or '...' and the place of the dimension among those of '...', from the end. */
 export type Labels = readonly string[]
 
 export interface Equation {
   readonly inputs: readonly Labels[]
   readonly output: Labels
-  /** What an error calls a label. */
+  /** The name that an error has for a label. */
   nameOf(label: string): string
 }
 
@@ -39,7 +39,7 @@ function spread(terms: readonly string[], count: number): Labels {
   return terms.flatMap((term) => (term === ellipsis ? dims : [term]))
 }
 
-/** How many dimensions '...' stands for in an operand. */
+/** The number of dimensions that '...' stands for in an operand. */
 function widthOf(equation: string, terms: readonly string[], x: Tensor, i: number): number {
   const letters = terms.filter((term) => term !== ellipsis).length
   const hasEllipsis = letters < terms.length

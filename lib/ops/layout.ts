@@ -60,7 +60,7 @@ export function emptySideBySide(tensors: readonly Tensor[], op: string): readonl
   return null
 }
 
-/** What the parts are along `dim`, if they lie one after another in one memory; else null. */
+/** The whole that the parts are cut from along `dim`, if they lie one after another in one memory; else null. */
 export function joined(parts: readonly Tensor[], dim: number): Tensor | null {
   const [first] = parts
   if (first === undefined) return null

@@ -1,4 +1,4 @@
-/** What an error says of inputs whose dtypes do not fit a row: all that is to be converted, and to what, so that one try suffices. */
+/** The text of an error about inputs whose dtypes do not fit a row. It lists every conversion that is needed, so that one try suffices. */
 import { type InputRule, type Inputs, noTensor } from '../autograd/operator.js'
 import type { ParsedArgument } from '../backend/table/index.js'
 import { type DType, isBlocks } from '../core/dtype.js'
@@ -6,7 +6,7 @@ import { DTypeError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import { mixedDTypes, widerOf } from './elementwise/numbers.js'
 
-/** What the row says of an input. */
+/** The rule that the row has for an input. */
 export interface InputFact extends InputRule {
   /** The kernel's, null where several arguments stand for the input. */
   readonly argument: ParsedArgument | null

@@ -87,7 +87,7 @@ export interface OperatorRecord<I extends Inputs, A, O extends Outputs, X extend
   readonly forward:
     | KernelUse<I, A>
     | ((inputs: I, attrs: A, specs: Specs<[...O, ...X]>, needs: Needs, device: Device) => Bare<[...O, ...X]>)
-  /** What errors call the inputs, by position, where that is not the row's name; or an input with dtypes of its own. */
+  /** The names that errors have for the inputs, by position, where these are not the row's; or an input with dtypes of its own. */
   readonly inputs?: readonly (string | OwnInput)[]
   /** Inputs that the kernel writes in place: each must have memory of its own, and who saved it before is told. */
   writes?(attrs: A): readonly number[]
@@ -166,7 +166,7 @@ function isFused(gradient: AnyRecord['gradient']): gradient is AnyFused {
   return !('differentiable' in gradient) && typeof gradient.backward !== 'function'
 }
 
-/** What holds for an input of which the row does not speak. */
+/** The rule for an input that the row does not mention. */
 function free(input: string | OwnInput): InputFact {
   const { name, dtypes } = typeof input === 'string' ? { name: input, dtypes: 'free' as const } : input
   return { name, argument: null, dtypes: dtypes === 'free' ? null : dtypes, isShared: false, isOptional: true }
@@ -225,7 +225,7 @@ function extendedInfer(
   writes: AnyRecord['writes'],
   constants: readonly number[],
 ): AnyRecord['infer'] {
-  // What may mix float32 and bfloat16 may not mix float64 with either.
+  // Inputs that may mix float32 and bfloat16 may not mix float64 with either.
   const mixes = facts.some(({ argument }) => isFloats(argument))
   const floats = facts.flatMap(({ argument }, i) => (isFloats(argument) || argument?.dtype === 'T' ? [i] : []))
   if (!mixes && writes === undefined && constants.length === 0) return infer

@@ -1,4 +1,4 @@
-/** What windows of two dimensions are given as. */
+/** The form in which windows of two dimensions are given. */
 import { shown, ValueError } from '../core/errors.js'
 
 /** A number for both dimensions, or [height, width]. */

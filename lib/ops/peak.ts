@@ -1,4 +1,4 @@
-/** What comes off exponents before they are taken. */
+/** The peak that is subtracted from exponents before the exponential is taken. */
 import type { Tensor } from '../core/tensor.js'
 import { amax, sum } from './reduce/index.js'
 import { detach } from './shape/index.js'

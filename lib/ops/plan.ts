@@ -21,7 +21,7 @@ export class PlanningDevice {
     this.device = createMetaDevice(like)
   }
 
-  /** What lives now, and the most since the last `resetPeak`. */
+  /** The bytes that live now, and the most since the last `resetPeak`. */
   get planned(): Planned {
     return this.device.memory().planned as Planned
   }

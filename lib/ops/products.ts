@@ -20,7 +20,7 @@ const matmul = typedMatmul as (a: Tensor, b: Tensor) => Tensor
 interface Factor {
   readonly name: string
   readonly x: Tensor
-  /** What its dimensions are, as a message shows them: `['B', 'M', 'K']`. */
+  /** The names of its dimensions, as a message shows them: `['B', 'M', 'K']`. */
   readonly form: readonly string[]
 }
 
@@ -152,7 +152,7 @@ function tensordotDims(a: Tensor, b: Tensor, dims: TensordotDims): readonly [num
   return [resolve(ofA, a), resolve(ofB, b)]
 }
 
-/** How many of a's last and b's first dimensions are summed, or which of a and which of b. */
+/** The number of a's last and b's first dimensions that are summed, or lists of dimensions of a and of b. */
 export type TensordotDims = number | readonly [ofA: readonly number[], ofB: readonly number[]]
 
 /**
@@ -206,7 +206,7 @@ export interface AddProductOptions {
 
 const addProductNames: OptionNames<AddProductOptions> = { beta: true, alpha: true }
 
-/** What is added to a product, under autocast in the dtype of the product. */
+/** A tensor that is added to a product. Under autocast it takes the dtype of the product. */
 const addend = (x: Tensor, made: Tensor): Tensor => (autocastDType() === null ? x : castTo(x, made.dtype))
 
 /** beta input + alpha a b. */

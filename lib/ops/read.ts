@@ -65,7 +65,7 @@ export function item(x: Tensor): number {
   return elements('item', x)[0] as number
 }
 
-/** Of the JavaScript heap, at most: a number of its own and its place in a list that has grown; a list. */
+/** The most bytes of the JavaScript heap for a number with its place in a list that has grown, and for a list. */
 const [numberBytes, placeBytes, listBytes] = [16, 20, 64]
 /** Lists of so many entries or fewer are made in one piece. */
 const wholeList = 2 ** 20

@@ -21,7 +21,7 @@ const matmul = typedMatmul as (a: Tensor, b: Tensor) => Tensor
 export interface CovOptions {
   /** The number that is subtracted from the count of observations. Default 1. */
   readonly correction?: number
-  /** How often each observation was made: int32 [observations], none negative. Read, and waited for. */
+  /** The number of times that each observation was made: int32 [observations], none negative. It is read, and waited for. */
   readonly fweights?: Tensor | null
   /** The weight of each observation: floats [observations], none negative. Read, and waited for. */
   readonly aweights?: Tensor | null
@@ -117,7 +117,7 @@ export function corrcoef(x: Tensor): Tensor {
 }
 
 export interface DiffOptions {
-  /** How many times differences are taken. Default 1. */
+  /** The number of times that differences are taken. Default 1. */
   readonly n?: number
   /** Default -1. */
   readonly dim?: number
@@ -158,7 +158,7 @@ export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
 export interface TrapezoidOptions {
   /** Where the samples lie: of y's shape, or a vector along `dim`. */
   readonly x?: Tensor | null
-  /** How far apart they lie, where there is no x. Default 1. */
+  /** The distance between them, where there is no x. Default 1. */
   readonly dx?: number
   /** Default -1. */
   readonly dim?: number

@@ -17,7 +17,7 @@ export interface Dims {
 interface Reduction extends Dims {
   /** The result's; null: that of x. */
   readonly dtype: DType | null
-  /** What the sum is multiplied by (mean: 1 / count). */
+  /** The factor of the sum (mean: 1 / count). */
   readonly scale: number
 }
 

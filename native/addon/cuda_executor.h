@@ -40,7 +40,7 @@ class CudaExecutor final : public Executor {
  private:
   CudaExecutor(const cuda::Library& library, cuda::Device* device);
 
-  // What a kernel that has run found wrong in its data.
+  // The fault that a kernel found in its data.
   void record_late_error(Context& context);
 
   const cuda::Library& library_;

@@ -42,7 +42,7 @@ class Decoder {
   bool decode(const Words& words, HandleList& handles, Call& call);
   const char* error() const { return error_; }
 
-  // Of the last decoded call: the storages it makes, how each is guarded, how many objects come along, its elements.
+  // The last decoded call: the storages it makes, how each is guarded, how many objects come along, its elements.
   int made_count() const { return made_count_; }
   int32_t made(int i) const { return made_[i]; }
   int32_t made_guard(int i) const { return guards_[i]; }

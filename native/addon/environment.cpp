@@ -223,7 +223,7 @@ void Environment::resolve_reads(Napi::Env env, Napi::Function, Environment* self
 void PendingRead::resolve() noexcept {
   try {
     if (failed == ErrorCode::none) return deferred.Resolve(array.Value());
-    // Of several failures the first one alone is recorded.
+    // Only the first of several failures is recorded.
     Napi::Error error = Napi::Error::New(deferred.Env(), "the read failed, as an error before it tells");
     error.Set("code", failed == ErrorCode::memory ? "ERR_MEMORY" : "ERR_INTERNAL");
     deferred.Reject(error.Value());

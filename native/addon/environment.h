@@ -55,7 +55,8 @@ class Environment {
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 
-  // What JavaScript calls: see lib/backend/native/addon.ts. Each throws a Napi::Error when its arguments make no sense.
+  // The functions that JavaScript calls: see lib/backend/native/addon.ts. Each throws a Napi::Error when its arguments
+  // make no sense.
   void call(size_t object_count, const napi_value* objects);
   void release(int32_t handle);
   void track(int32_t handle, Napi::Value object);

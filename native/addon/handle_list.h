@@ -1,5 +1,5 @@
-// What a call must know of each storage: whether it lives, and its bytes. Knows nothing of Node, so that the decoder of
-// calls is tested without it.
+// The facts about each storage that a call needs: whether it lives, and its bytes. This file knows nothing of Node, so
+// that the decoder of calls is tested without it.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

@@ -1,10 +1,11 @@
-// What the JavaScript thread knows of each storage: whether it lives, its bytes, and the guard by which the garbage
-// collector's verdict is polled. A guard is a weak reference to a JavaScript object: a storage's own, or for small
-// storages one that several share and that ends with the last of them: a reference costs more than a small kernel.
-// Guards are in one of three lists, by how many polls they survived: V8 promotes what survives two minor collections,
-// so those are looked at after a major collection only.
+// The facts about each storage that the JavaScript thread knows: whether it lives, its bytes, and the guard by which
+// the garbage collector's verdict is polled. A guard is a weak reference to a JavaScript object: a storage's own, or
+// for small storages one that several share and that ends with the last of them: a reference costs more than a small
+// kernel. Guards are in one of three lists, by how many polls they survived: V8 promotes what survives two minor
+// collections, so those are looked at after a major collection only.
 #pragma once
-// Plain Node-API: a collection polls thousands of weak references here, and the native tests link this file without Node.
+// Plain Node-API: a collection polls thousands of weak references here, and the native tests link this file without
+// Node.
 #include <node_api.h>
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-// What stands behind the functions of kernel.h, one per queue: threads, scratch memory and the first error.
+// The state behind the functions of kernel.h, one per queue: threads, scratch memory and the first error.
 #pragma once
 #include <stddef.h>
 

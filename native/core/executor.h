@@ -22,7 +22,7 @@ class Executor {
   virtual void flush() = 0;
   virtual size_t live_bytes() const = 0;
   virtual size_t reserved_bytes() const = 0;
-  // What may still be taken beside the reserved bytes.
+  // The bytes that may still be taken beside those that are reserved.
   virtual size_t available_bytes() const = 0;
 
   // Runs a kernel, or starts it; failures are recorded in the context.

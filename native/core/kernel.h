@@ -1,4 +1,4 @@
-// What a kernel sees: tensors as plain structs, a context for threads, scratch memory and errors.
+// The world as a kernel sees it: tensors as plain structs, a context for threads, scratch memory and errors.
 //
 // Kernel sources are compiled once per instruction set, each inside its own namespace FIRESTEEL_ISA. So that the linker
 // cannot merge a function built with AVX-512 into the baseline, nothing here is inline with external linkage: structs
@@ -69,7 +69,7 @@ enum class ErrorCode : int32_t { none = 0, shape = 1, index = 2, value = 3, memo
 // be called from any thread. The kernel goes on (skipping what is wrong) or returns.
 void record_error(Context& context, ErrorCode code, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
-// For what dispatch has already checked in TypeScript: `if (!expect(context, a.sizes[0] == b.sizes[0], "rows differ"))
+// Checks again what dispatch has checked in TypeScript: `if (!expect(context, a.sizes[0] == b.sizes[0], "rows differ"))
 // return;` A call that does not come from dispatch must not reach memory outside its tensors.
 static inline bool expect(Context& context, bool condition, const char* what) {
   if (!condition) record_error(context, ErrorCode::internal, "%s", what);

@@ -15,7 +15,7 @@ namespace {
 constexpr size_t megabyte = size_t(1) << 20;
 // The least and the most that a level keeps back.
 constexpr size_t least_reserve = 16 * megabyte, most_reserve = 512 * megabyte;
-// Of what is left, an allocator gets so much more than it asks for, so that it need not ask for each page.
+// An allocator gets so much more than it asks for, because it would otherwise ask for each page.
 constexpr size_t grant_share = 32, most_granted = 64 * megabyte;
 // Announcements that change nothing worth asking again for.
 constexpr size_t small_announcement = megabyte;

@@ -1,4 +1,4 @@
-// What memory this process may still take: by the machine, by its control group, and by all groups above that one.
+// The memory that this process may still take: by the machine, by its control group, and by all groups above that one.
 //
 // The system counts memory as taken when it is touched, which for a tensor is when its kernel runs. Until then whoever
 // handed it out has to remember it: `Commitments` knows all of them in this process, so that what is left is told

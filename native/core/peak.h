@@ -1,4 +1,4 @@
-// What this machine can do at most, measured: multiply-adds from registers, and bytes from and to memory. A roofline
+// The most that this machine can do, measured: multiply-adds from registers, and bytes from and to memory. A roofline
 // is drawn from these (Williams, Waterman, Patterson: "Roofline", CACM 2009).
 //
 // All threads start together and the clock stops with the last; the best of many short windows counts, for whatever

@@ -196,7 +196,7 @@ void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size
   submit(false);
 }
 
-// What an executor throws, for want of memory for its bookkeeping, is an error of the entry: it may neither leave the
+// An exception of an executor that has no memory for its bookkeeping is an error of the entry: it may neither leave the
 // queue with half of its state, nor end the process.
 template <class F>
 void Queue::guard(const F& body) noexcept {

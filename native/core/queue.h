@@ -56,7 +56,7 @@ class Queue {
   // `read_done` is called after each read entry, by any thread, and by stop() for those that never ran; it may not
   // throw.
   Queue(const KernelTable& table, int threads, void (*read_done)(void* owner, Read* read), void* owner);
-  // Of another device than the CPU.
+  // The queue of another device than the CPU.
   Queue(std::unique_ptr<Executor> executor, void (*read_done)(void* owner, Read* read), void* owner);
   ~Queue() { stop(); }
   Queue(const Queue&) = delete;

@@ -1,5 +1,5 @@
-// How a kernel cuts its work between threads. The shape alone decides, never the number of threads, so that results are
-// equal for every number of threads.
+// The cutting of a kernel's work between threads. The shape alone decides, never the number of threads, so that results
+// are equal for every number of threads.
 //
 // A kernel counts its work in items that are computed alone, such as rows or planes, and says how many items make a
 // chunk. The sizes of chunks that several kernels need are functions here; the work of a chunk is a constant of the

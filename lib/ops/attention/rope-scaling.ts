@@ -27,7 +27,7 @@ export interface YarnScaling {
   readonly betaFast?: number
   /** Turns below which it is divided by `factor`. Default 1. */
   readonly betaSlow?: number
-  /** What queries and keys are multiplied with. Default 0.1 ln(factor) + 1, or by `mscale` and `mscaleAllDim`. */
+  /** The factor of queries and keys. Default 0.1 ln(factor) + 1, or by `mscale` and `mscaleAllDim`. */
   readonly attentionFactor?: number
   readonly mscale?: number
   readonly mscaleAllDim?: number
@@ -52,7 +52,7 @@ export interface LongScaling {
   readonly originalMaxPositions: number
   /** The new length over the original one. */
   readonly factor: number
-  /** What queries and keys are multiplied with. Default sqrt(1 + ln(factor) / ln(originalMaxPositions)). */
+  /** The factor of queries and keys. Default sqrt(1 + ln(factor) / ln(originalMaxPositions)). */
   readonly attentionFactor?: number
 }
 
@@ -90,9 +90,9 @@ const names: { readonly [K in RotaryScaling as K['type']]: Checked<K> } = {
   },
 }
 
-/** What may be left out; of the rest every number must be there. */
+/** Options that may be left out. Every other one must be there. */
 const optional = ['betaFast', 'betaSlow', 'attentionFactor', 'mscale', 'mscaleAllDim', 'truncate']
-/** What may be any number; the others are positive. */
+/** Options that may be any number. The others are positive. */
 const anySign = ['mscale', 'mscaleAllDim']
 
 /** Which features are a pair. */

@@ -34,7 +34,7 @@ export interface RotaryOptions {
   readonly offset?: number
   /** int32 [T], or [B, T] for x [B, .., T, D]: the position of each element, in place of `offset`. */
   readonly positions?: Tensor | null
-  /** How many features turn, an even number; those after them stay as they are. Default: all. */
+  /** The number of features that turn, which is even. Those after them stay as they are. Default: all. */
   readonly dims?: number | undefined
   readonly scaling?: RotaryScaling | null
   /**

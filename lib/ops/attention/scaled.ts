@@ -242,7 +242,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   const [tq, tk] = [q.sizes[2] ?? 0, k.sizes[2] ?? 0]
   const mask = slopes ? masked(distanceBias(slopes, tq, tk, options.offset ?? 0), given) : given
   const inputs: AttentionInputs = [q, k, v, mask, lengths]
-  // What is refused takes no random numbers.
+  // Checks come first, because a call that is refused must take no random numbers.
   if (dropoutP > 0) checkShapes(inputs)
   const random = (generator ?? defaultGenerator()).take(dropoutP > 0 ? countOf(scoresShape(q, k)) : 0)
   return apply(attentionRecord, inputs, { scale, ...span, dropout: dropoutP, random })

@@ -94,7 +94,7 @@ export function additiveScores(q: Tensor, k: Tensor, queryWeight: Tensor, keyWei
   return asGiven(squeeze(matmul(tanh(pairs), unsqueeze(wide(vector), -1)), -1), q)
 }
 
-/** What sums are made in. */
+/** The tensor in the dtype that sums are made in. */
 const wide = (x: Tensor): Tensor => (x.dtype === 'bfloat16' ? castTo(x, 'float32') : x)
 
 /** A result in the inputs' dtype; autocast has its own. */
@@ -106,7 +106,7 @@ function directions(x: Tensor, eps: number): Tensor {
 }
 
 export interface CosineOptions {
-  /** What cosines are multiplied with: the inverse of the temperature. Default 1. */
+  /** The factor of cosines: the inverse of the temperature. Default 1. */
   readonly scale?: number
   /** The shortest length that a vector is divided by. Default 1e-12. */
   readonly eps?: number

@@ -1,4 +1,4 @@
-/** What the fused attention's composite and attention with other scores share: who sees whom, and weights from scores. */
+/** The common part of the fused attention's composite and of attention with other scores: who sees whom, and weights from scores. */
 
 import type { DType } from '../../core/dtype.js'
 import { DTypeError, formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'

@@ -55,7 +55,7 @@ const records = {
   ),
 }
 
-/** How a gradient is shared: none of it for what lost, half at a tie. NaN loses to nothing. */
+/** The share of a gradient that an operand gets: none where it lost, half at a tie. NaN loses to nothing. */
 function share(g: Tensor, a: Tensor, b: Tensor, loses: 'gt' | 'lt'): Tensor {
   return where(loses === 'gt' ? gt(a, b) : lt(a, b), 0, where(eq(a, b), mul(g, 0.5), g))
 }
@@ -106,7 +106,7 @@ const scalarRecords = {
 
 /** x * scale + shift, which is x `op` value or the other way round. */
 function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift: number, value: number): Tensor {
-  // What is no tensor, null among it, has no dtype, and comes to the operator's own checks.
+  // A value that is no tensor, such as null, has no dtype. The operator's own checks refuse it.
   const dtype = x?.dtype
   if (dtype !== 'int32' && dtype !== 'uint8' && dtype !== 'bool') return apply(scalarRecords[op], [x], { scale, shift })
   if (dtype === 'bool' && op === 'sub')
@@ -142,7 +142,7 @@ export function mul(a: Operand, b: Operand): Tensor {
   return combined(records.mul, null, a, b)
 }
 
-/** Of integers it is one, or a float, as the rounding mode says. */
+/** The quotient of integers is an integer or a float, as the rounding mode says. */
 type Quotient<A extends Operand, B extends Operand> = Result<A, B> | FloatResult<A, B>
 
 export interface DivOptions {

@@ -1,4 +1,4 @@
-/** What functions of two tensors share: their records, and their operands, of which one may be a number. */
+/** The common part of functions of two tensors: their records, and their operands, of which one may be a number. */
 import { apply, checkTensor, type Needs, type Operator } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { DTypeError, ValueError } from '../../core/errors.js'

@@ -67,7 +67,7 @@ export function logaddexp(a: Operand, b: Operand): Tensor {
   return once('logaddexp', [x, y], (v, w) => {
     const first = gt(v, w)
     const distance = where(first, sub(w, v), sub(v, w))
-    // Of two infinities that are equal it is NaN.
+    // The difference of two equal infinities is NaN.
     const known = where(eq(v, w), where(ne(distance, distance), 0, distance), distance)
     return add(where(first, v, w), softplus(known))
   })
@@ -112,7 +112,7 @@ export function lerp(start: Tensor, end: Tensor, weight: Operand): Tensor {
 }
 
 export interface AddcOptions {
-  /** Of the product or quotient; default 1. */
+  /** The factor of the product or quotient. Default 1. */
   readonly value?: number
 }
 

@@ -1,4 +1,4 @@
-/** What is asked of elements: whether they are NaN, infinite, close; and truths combined. None has a gradient. */
+/** Questions about elements: whether they are NaN, infinite, close; and truths combined. None has a gradient. */
 
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'

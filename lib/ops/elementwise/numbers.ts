@@ -33,7 +33,7 @@ export function promotedWithNumber(dtype: DType, value: number): DType {
   return Number.isInteger(value) ? (dtype === 'bool' ? 'int32' : dtype) : 'float32'
 }
 
-/** What functions of floats make of a dtype. */
+/** The dtype of the results that functions of floats give for a dtype. */
 export function floatOf<D extends DType | null>(dtype: D): D | 'float32' {
   return dtype !== null && integerRanges[dtype] !== undefined ? 'float32' : dtype
 }

@@ -35,5 +35,5 @@ export function simple(name: UnaryName, saved: 'x' | 'y' | 'nothing', derivative
   return call
 }
 
-/** Of what is constant. A function, because the modules import each other. */
+/** The gradient of a function that is constant. It is made in a function, because the modules import each other. */
 export const nothing: Derivative = (g) => zerosLike(g)

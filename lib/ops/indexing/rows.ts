@@ -78,7 +78,7 @@ const indexAddRecord = operator<[dy: Tensor, index: Tensor], Select & { readonly
       const index = ctx.input(1)
       const rows = apply(selectRecord, [g, index], { dim, skip })
       if (skip === noSkip) return [rows, null]
-      // What was left out of the sums has no part in them.
+      // Rows that were left out of the sums get no gradient from them.
       const skipped = eq(
         reshape(
           index,
@@ -103,7 +103,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   return apply(selectRecord, [x, index], { dim: normalizeDim('indexSelect', dim, x.ndim), skip: noSkip })
 }
 
-/** How often the row of each of these ids is asked for among them all: [n, 1] for ids [n], as floats. */
+/** The number of times that the row of each of these ids is asked for among them all: ids [n] -> floats [n, 1]. */
 function frequencies(ids: Tensor, rows: number): Tensor {
   const ones = full([ids.numel, 1], 1, { dtype: 'float32', device: ids.device })
   const counts = apply(indexAddRecord, [ones, ids], { dim: 0, skip: noSkip, size: rows })

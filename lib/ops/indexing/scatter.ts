@@ -296,7 +296,7 @@ export function scatterReduce(
 }
 
 export interface IndexAddOptions {
-  /** What src is multiplied by. Default 1. */
+  /** The factor of src. Default 1. */
   readonly alpha?: number
 }
 

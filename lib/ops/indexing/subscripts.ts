@@ -112,7 +112,7 @@ function readIndex(op: string, index: Index): Read {
   return dtype === 'bool' ? { kind: 'mask', sizes: shape, truths: data } : { kind: 'list', sizes: shape, data }
 }
 
-/** How many dimensions of x an index speaks of. */
+/** The number of dimensions of x that an index speaks of. */
 function rankOf(read: Read): number {
   return read.kind === 'rest' || read.kind === 'new' ? 0 : read.kind === 'mask' ? read.sizes.length : 1
 }
@@ -263,7 +263,7 @@ function checkPlaces(op: string, count: number, view: Tensor): void {
     )
 }
 
-/** How elements lie in memory: a tensor, or what one would be. */
+/** The place of elements in memory, of a tensor or of one that is yet to be made. */
 type Lying = Pick<Tensor, 'sizes' | 'steps' | 'offset'>
 
 /** Where the elements lie that the subscripts name (int32), in the shape in which they come. */

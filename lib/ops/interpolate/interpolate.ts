@@ -19,7 +19,7 @@ const modes = {
 } as const satisfies { readonly [name: string]: Mode }
 
 interface Mode {
-  /** How many dimensions besides N and C it takes. */
+  /** The number of dimensions besides N and C that it takes. */
   readonly ranks: readonly number[]
   readonly table: ((axis: Axis, alignCorners: boolean) => Table) | null
   readonly filter?: (typeof filters)[keyof typeof filters]
@@ -32,9 +32,9 @@ export type InterpolateMode = keyof typeof modes
 const withCorners: readonly string[] = ['linear', 'bilinear', 'bicubic', 'trilinear'] satisfies InterpolateMode[]
 
 export interface InterpolateOptions {
-  /** Of the result: one number, or one for each dimension behind N and C. Either this or `scaleFactor`. */
+  /** The sizes of the result: one number, or one for each dimension behind N and C. Either this or `scaleFactor` is given. */
   readonly size?: number | readonly number[] | null | undefined
-  /** Of the sizes: the result's are rounded down. */
+  /** The factor of the sizes. The result's sizes are rounded down. */
   readonly scaleFactor?: number | readonly number[] | null | undefined
   /** Default 'nearest'. */
   readonly mode?: InterpolateMode | undefined

@@ -104,7 +104,7 @@ export function binaryCrossEntropyWithLogits(
 export interface SigmoidFocalLossOptions {
   /** The weight of positive targets, 1 - alpha that of negative ones; negative: none. Default 0.25. */
   readonly alpha?: number
-  /** How much less counts what is right already. Default 2. */
+  /** The exponent that makes examples count less that are right already. Default 2. */
   readonly gamma?: number
   /** Default 'none', as in torchvision. */
   readonly reduction?: Reduction

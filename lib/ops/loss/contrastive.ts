@@ -22,7 +22,7 @@ import {
 } from './reduction.js'
 
 export interface ContrastiveLossOptions extends ReductionOptions {
-  /** What cosines are divided by: a number, or a tensor of one, which may be learnt. */
+  /** The divisor of cosines: a number, or a tensor of one element, which may learn. */
   readonly temperature?: number | Tensor
 }
 

@@ -104,7 +104,7 @@ export interface CrossEntropyOptions extends ReductionOptions {
   readonly weight?: Tensor | null
   /** Rows with this label do not count. Default -100. Not for targets that are probabilities. */
   readonly ignoreIndex?: number
-  /** How much of each target is spread over all classes, in [0, 1]. */
+  /** The share of each target that is spread over all classes, in [0, 1]. */
   readonly labelSmoothing?: number
 }
 

@@ -73,7 +73,7 @@ function negativeLogLikelihood(
   const impossible = gt(nll, -lowest / 10)
   const within = lt(unsqueeze(indices(steps, targets), 1), inputLengths)
   const mass = sum(where(unsqueeze(within, 2), exp(logProbs), 0), [0, 2])
-  // Of value 0 and gradient exp(logProbs).
+  // Its value is 0, and its gradient exp(logProbs).
   const possible = add(nll, sub(mass, detach(mass)))
   if (zeroInfinity) return where(impossible, 0, possible)
   // -log(0) = inf, whose gradient is NaN.

@@ -49,7 +49,7 @@ function tripletLosses({ anchor, positive, negative }: Triplet, distance: Distan
 }
 
 export interface TripletMarginLossOptions extends ReductionOptions {
-  /** How much farther the negative is to be. Default 1. */
+  /** The distance by which the negative is to be farther away. Default 1. */
   readonly margin?: number
   /** Which norm, from 0 to Infinity. Default 2. */
   readonly p?: number

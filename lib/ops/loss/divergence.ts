@@ -54,7 +54,7 @@ export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {})
 }
 
 export interface DistillationLossOptions {
-  /** What both logits are divided by. Default 2. */
+  /** The divisor of both logits. Default 2. */
   readonly temperature?: number
   /** The dimension of the classes. Default -1. */
   readonly dim?: number

@@ -1,4 +1,4 @@
-/** What the losses share: reductions, the dtype that they compute in, and checks of their options and shapes. */
+/** The common part of the losses: reductions, the dtype that they compute in, and checks of their options and shapes. */
 import { autocastDType, withAutocast } from '../../autograd/autocast.js'
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -10,7 +10,7 @@ import { castTo, convert } from '../convert.js'
 import { div } from '../elementwise/index.js'
 import { mean, sum } from '../reduce/index.js'
 
-/** What becomes of the losses: their mean, their sum, or themselves. */
+/** The result that is made of the losses: their mean, their sum, or themselves. */
 export type Reduction = 'mean' | 'sum' | 'none'
 
 export const reductionCodes = { none: 0, mean: 1, sum: 2 } as const
@@ -76,7 +76,7 @@ interface Given {
 /** Inputs that a call may leave out. */
 const optional = ['weight', 'posWeight', 'temperature', 'variance', 'negatives']
 
-/** What may be read as numbers. */
+/** The dtypes that may be read as numbers. */
 const countable: readonly DType[] = [...anyFloating, 'int32', 'uint8', 'bool']
 
 /** Throws DTypeError unless all are floats; those named in `labels` may be integers or bool, which a loss reads as numbers. */

@@ -122,7 +122,7 @@ export interface BatchNormOptions {
   readonly bias?: Tensor | null
   /** Normalise by the batch and update the running statistics; else by the running statistics. Default false. */
   readonly training?: boolean
-  /** How far the running statistics move. Default 0.1. */
+  /** The share of a batch in the running statistics. Default 0.1. */
   readonly momentum?: number
   /** Added to the variance. Default 1e-5. */
   readonly eps?: number

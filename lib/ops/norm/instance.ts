@@ -16,7 +16,7 @@ export interface InstanceNormOptions {
   readonly bias?: Tensor | null
   /** Normalise by each image's own statistics and update the running ones, if there are any; else by the running. Default true. */
   readonly useInputStats?: boolean
-  /** How far the running statistics move. Default 0.1. */
+  /** The share of a batch in the running statistics. Default 0.1. */
   readonly momentum?: number
   /** Added to the variance. Default 1e-5. */
   readonly eps?: number

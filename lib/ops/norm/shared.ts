@@ -1,4 +1,4 @@
-/** What the norms share. */
+/** The common part of the norms. */
 import { type Faults, formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
 import { countOf, type Shape, sameShape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'

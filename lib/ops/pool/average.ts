@@ -22,11 +22,11 @@ import {
 
 interface AvgPool extends Window {
   readonly countIncludePad: boolean
-  /** What sums are divided by; 0: by what counts. */
+  /** The divisor of sums. 0: the number of elements that count. */
   readonly divisor: number
 }
 
-/** Of an average's window, which the kernels know: what it has besides is in the result's shape. */
+/** The attributes of an average's window that the kernels know. All else of it is in the result's shape. */
 function kernelWindow({ kernel, stride, padding, countIncludePad, divisor }: AvgPool) {
   return { kernel, stride, padding, countIncludePad, divisor }
 }
@@ -64,7 +64,7 @@ export interface AvgPool2dOptions<S extends Pair = Pair, P extends Pair = Pair, 
   extends WindowOptions<Pair, S, P, C> {
   /** Whether zeros of the padding count in the mean. Default true. */
   readonly countIncludePad?: boolean | undefined
-  /** What sums are divided by, whatever counts; not 0. Default null. */
+  /** The divisor of sums, whatever counts. Not 0. Default null. */
   readonly divisorOverride?: number | null | undefined
 }
 

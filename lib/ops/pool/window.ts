@@ -29,7 +29,7 @@ export interface WindowOptions<Size, S extends Size = Size, P extends Size = Siz
   readonly ceilMode?: C | undefined
 }
 
-/** What windows are given as: a pair in two dimensions, a number in one. */
+/** The form in which windows are given: a pair in two dimensions, a number in one. */
 export type Reader<Size> = (op: string, name: string, value: Size, least: number) => Both
 
 export const readPair: Reader<Pair> = pair

@@ -48,7 +48,7 @@ const rnnStep =
   (activation: (x: Tensor) => Tensor): Step<RecurrentWeights> =>
   (input, state, { wHh, bHh }) => [activation(add(input, linear(entry(state, 0), wHh, bHh)))]
 
-/** What an RNN makes its state with. */
+/** The function that an RNN makes its state with. */
 export type Nonlinearity = 'tanh' | 'relu'
 
 export function checkNonlinearity(op: string, value: unknown): void {

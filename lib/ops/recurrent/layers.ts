@@ -1,4 +1,4 @@
-/** What LSTM, GRU and RNN share: layers in one or two directions over a sequence, and the checks of all that they take. */
+/** The common part of LSTM, GRU and RNN: layers in one or two directions over a sequence, and the checks of their arguments. */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import { Faults, formatShape, kindOf, namedAs, ValueError } from '../../core/errors.js'
 import { checkGenerator, type Generator } from '../../core/generator.js'
@@ -20,7 +20,7 @@ export interface RecurrentWeights {
 }
 
 export interface RecurrentOptions {
-  /** How many steps of each sequence count; all if left out. The others give 0, and leave the state as it is. */
+  /** The number of steps of each sequence that count. Default: all. The others give 0, and leave the state as it is. */
   readonly lengths?: SequenceLengths | undefined
   /** x and the result are [B, T, ...] instead of [T, B, ...]. */
   readonly batchFirst?: boolean

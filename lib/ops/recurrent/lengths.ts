@@ -9,7 +9,7 @@ import { indexSelect } from '../indexing/index.js'
 import { kernel, operator } from '../operator.js'
 import { unsqueeze } from '../shape/index.js'
 
-/** How many steps of each sequence of a batch count: [B] integers from 1 to T, as a list or as an int32 tensor. */
+/** The number of steps of each sequence of a batch that count: [B] integers from 1 to T, as a list or as an int32 tensor. */
 export type SequenceLengths = Tensor | ArrayLike<number>
 
 /** lengths [B] int32 -> [T, B] bool. What is not from 1 to T is a late error, because only the device knows it. */

@@ -10,19 +10,19 @@ import { transpose } from '../shape/index.js'
 import { checkLengths, type SequenceLengths, sequenceMask, withoutPadding } from './lengths.js'
 import { entry, partsOf, type Stepped, walkSteps } from './steps.js'
 
-/** What a cell keeps from step to step: a tensor, or several. */
+/** The state that a cell keeps from step to step: a tensor, or several. */
 export type CellState = Tensor | readonly [] | readonly Tensor[]
 
 /** A state of which the number of tensors is known, but not their shapes. */
 export type AnyShapes<S extends CellState> = S extends Tensor ? Tensor : { readonly [K in keyof S]: Tensor }
 
-/** What a cell gives: its new state, whose first tensor then is the output too, or both. */
+/** The results of a cell: its new state and its output, or the state alone, whose first tensor is the output then. */
 export type CellResult<S extends CellState> = S | { readonly output: Tensor; readonly state: S }
 
 export interface ScanOptions<S extends CellState> {
   /** The state before the first step. Left out, the cell gets undefined there, and a sequence that begins later gets zeros. */
   readonly initial?: S | undefined
-  /** How many steps of each sequence count; all if left out. The others give 0, and leave the state as it is. */
+  /** The number of steps of each sequence that count. Default: all. The others give 0, and leave the state as it is. */
   readonly lengths?: SequenceLengths | undefined
   /** x and the output are [B, T, ...] instead of [T, B, ...]. Default false. */
   readonly batchFirst?: boolean
@@ -51,7 +51,7 @@ function checkParts(name: string, parts: unknown): readonly Tensor[] {
   return list as readonly Tensor[]
 }
 
-/** What a cell gave, taken apart: { output, state }, a list that is a state, or one tensor. */
+/** Takes apart the results of a cell: { output, state }, a list that is a state, or one tensor. */
 function takenApart(made: unknown): { readonly output: unknown; readonly state: unknown } {
   if (made instanceof Tensor) return { output: made, state: made }
   if (Array.isArray(made)) return { output: made[0], state: made }
@@ -102,7 +102,7 @@ class Stepper {
     return { output, state: parts }
   }
 
-  /** What no steps give: a step of zeros tells the sizes. */
+  /** The results of no steps. A step of zeros tells their sizes. */
   none(sequence: Tensor, initial: readonly Tensor[]): Stepped {
     const { dtype, device } = sequence
     const made = noGrad(() => this.step(zeros(sequence.sizes.slice(1), { dtype, device }), initial))

@@ -24,7 +24,7 @@ export interface Walk {
   readonly mask: Tensor | null
 }
 
-/** What a step gives: its output, and the state after it. */
+/** The results of a step: its output, and the state after it. */
 export interface Stepped {
   readonly output: Tensor
   readonly state: readonly Tensor[]

@@ -1,4 +1,4 @@
-/** What all reductions do with their arguments. */
+/** The arguments that all reductions have in common. */
 import { checkOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
 import { castTo } from '../convert.js'
@@ -20,7 +20,7 @@ export function countable(x: Tensor): Tensor {
   return x.dtype === 'uint8' || x.dtype === 'bool' ? castTo(x, 'int32') : x
 }
 
-/** What has an order to kernels: narrow floats as float32, bytes and truths as int32. */
+/** The tensor in a dtype that kernels can order: narrow floats as float32, bytes and truths as int32. */
 export function comparable(x: Tensor): Tensor {
   return x.dtype === 'bfloat16' || x.dtype === 'float16' ? castTo(x, 'float32') : countable(x)
 }

@@ -48,7 +48,7 @@ function lengthOf(x: Tensor, { dims, keepdim, p }: Norm): Tensor {
   const sizes = abs(x)
   if (p === 1) return sum(sizes, dims, options)
   if (infinite(p)) {
-    // What has no elements has no extreme; `infer` let it pass where its length is 0.
+    // A vector without elements has no extreme. `infer` let it pass where its norm is 0.
     if (x.numel === 0) return full(reducedShape(x.sizes, dims, keepdim), 0, { dtype: x.dtype, device: x.device })
     return p > 0 ? amax(sizes, dims, options) : amin(sizes, dims, options)
   }
@@ -216,7 +216,7 @@ export function matrixNorm(
 export interface NormalizeOptions {
   /** The norm's order. Default 2. */
   readonly p?: number
-  /** What is normalised along. Default 1. */
+  /** The dimension that the vectors lie along. Default 1. */
   readonly dim?: Dim
   /** The least that is divided by. Default 1e-12. */
   readonly eps?: number
@@ -235,7 +235,7 @@ export function normalize(x: Tensor, options: NormalizeOptions = {}): Tensor {
 }
 
 export interface CosineSimilarityOptions {
-  /** What the vectors lie along, after broadcasting. Default 1. */
+  /** The dimension that the vectors lie along, after broadcasting. Default 1. */
   readonly dim?: number
   /** The least that each length counts as. Default 1e-8. */
   readonly eps?: number

@@ -5,7 +5,7 @@ import type { Tensor } from '../../core/tensor.js'
 import { gather } from '../indexing/index.js'
 import { reshape, squeeze } from '../shape/index.js'
 
-/** What was chosen along a dimension, and its indices there. */
+/** Values that were chosen along a dimension, and their indices there. */
 export type Selected<D extends DType = DType> = [values: Tensor<Shape, D>, indices: Tensor<Shape, 'int32'>]
 
 /**

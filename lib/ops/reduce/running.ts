@@ -1,4 +1,4 @@
-/** What runs along a dimension: sums, extremes and logarithms of sums so far. */
+/** Running results along a dimension: sums, extremes and logarithms of sums so far. */
 import { apply, checkDType, checkTensor, type Operator } from '../../autograd/operator.js'
 import type { DType, Summed } from '../../core/dtype.js'
 import { namedAs } from '../../core/errors.js'

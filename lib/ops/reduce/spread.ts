@@ -16,7 +16,7 @@ import { type Dim, finiteOrZero, type ReduceOptions, sizeOf } from './dims.js'
 import { mean } from './sums.js'
 
 export interface VarOptions extends ReduceOptions {
-  /** What is subtracted from the count: 1 for the unbiased estimate (default), 0 for the population's. */
+  /** The number that is subtracted from the count: 1 for the unbiased estimate (default), 0 for the population's. */
   readonly correction?: number
 }
 

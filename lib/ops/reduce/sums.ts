@@ -73,7 +73,7 @@ export function nanmean(x: Tensor, dim: Dim = null, options: ReduceOptions = {})
   return div(total, castTo(sum(eq(x, x), dim, options), total.dtype))
 }
 
-/** How many elements over `dim` are not 0 (int32); NaN is not. */
+/** The number of elements over `dim` that are not 0 (int32). NaN counts. */
 export function countNonzero(x: Tensor, dim?: Dim, options?: ReduceOptions): Tensor<Shape, 'int32'>
 export function countNonzero(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   check('countNonzero', x, dim, options)

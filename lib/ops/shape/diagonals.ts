@@ -115,7 +115,7 @@ export function diagEmbed(x: Tensor, offset = 0, dim1 = -2, dim2 = -1): Tensor {
   return apply(spreadRecord, [x], { ...at, shape })
 }
 
-/** Of a vector the matrix with it on the diagonal, of a matrix its diagonal (a view). */
+/** Gives the matrix that has a vector on its diagonal, or the diagonal of a matrix (a view). */
 export function diag<D extends DType>(x: Tensor<Shape, D>, diagonal?: number): Tensor<Shape, D>
 export function diag(x: Tensor, offset = 0): Tensor {
   checkTensor('diag', 'x', x)
@@ -145,13 +145,13 @@ function triangle(op: 'tril' | 'triu', x: Tensor, offset: number): Tensor {
   return where(op === 'tril' ? le(right, offset) : ge(right, offset), x, 0)
 }
 
-/** Of each matrix in the last two dimensions what lies on and below a diagonal (0 is the main one, 1 the next above), else 0. */
+/** Keeps the elements on and below a diagonal of each matrix in the last two dimensions (0 is the main one, 1 the next above). All others are 0. */
 export function tril<S extends Shape, D extends DType>(x: Tensor<S, D>, diagonal?: number): Tensor<S, D>
 export function tril(x: Tensor, offset = 0): Tensor {
   return triangle('tril', x, offset)
 }
 
-/** Of each matrix in the last two dimensions what lies on and above a diagonal (0 is the main one, 1 the next above), else 0. */
+/** Keeps the elements on and above a diagonal of each matrix in the last two dimensions (0 is the main one, 1 the next above). All others are 0. */
 export function triu<S extends Shape, D extends DType>(x: Tensor<S, D>, diagonal?: number): Tensor<S, D>
 export function triu(x: Tensor, offset = 0): Tensor {
   return triangle('triu', x, offset)

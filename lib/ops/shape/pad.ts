@@ -12,13 +12,13 @@ import { indexSelect } from '../indexing/index.js'
 import { clone } from './copies.js'
 import { sliceRecord, unsliceRecord } from './cut.js'
 
-/** What stands around: a number, the mirrored inside without the border, the border again, or the other end. */
+/** The values around the tensor: a number, the mirrored inside without the border, the border again, or the other end. */
 export type PadMode = 'constant' | 'reflect' | 'replicate' | 'circular'
 
 export interface PadOptions {
   /** Default 'constant'. */
   readonly mode?: PadMode
-  /** Of mode 'constant'. Default 0. */
+  /** The number of mode 'constant'. Default 0. */
   readonly value?: number
 }
 
@@ -100,7 +100,7 @@ function sourcesOf(
   last: number,
 ): Int32Array {
   const size = shape[dim] as number
-  // What is cut off is gone before the rest comes round again.
+  // Negative padding cuts first, so that elements that are cut off do not come round again.
   const [start, end] = [Math.max(0, -first), size - Math.max(0, -last)]
   const own = size === 0 ? 0 : Number.POSITIVE_INFINITY
   const most = mode === 'reflect' ? size - 1 : mode === 'circular' ? end - start : own

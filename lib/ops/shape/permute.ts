@@ -25,7 +25,7 @@ const permuteRecord = operator<[x: Tensor], readonly number[]>({
   },
 })
 
-/** What a list holds at each of the dimensions. */
+/** The entries that a list has at each of the dimensions. */
 const picked = (list: Shape, dims: readonly number[]): Shape => dims.map((d) => list[d] ?? 0)
 
 /** Dimensions in another order: result dimension i is x's `dims[i]`. A view. */

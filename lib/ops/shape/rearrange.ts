@@ -143,7 +143,7 @@ export function repeat(x: Tensor, counts: number | readonly number[]): Tensor {
 }
 
 export interface RepeatInterleaveOptions {
-  /** What the counts add up to, where the program knows it: another sum is an error. */
+  /** The sum of the counts, where the program knows it. Another sum is an error. */
   readonly outputSize?: number
 }
 

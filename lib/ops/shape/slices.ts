@@ -59,7 +59,7 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
   return viewFor('select', x, () => squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d))
 }
 
-/** What a slice takes of one dimension: one index (dropping the dimension), [start, end) or [start, end, step], or all (null). */
+/** The part of one dimension that a slice takes: one index (dropping the dimension), [start, end) or [start, end, step], or all (null). */
 export type SliceIndex = number | readonly [start: number | null, end: number | null, step?: number] | null
 
 /**

@@ -59,7 +59,7 @@ const splitRecord = operator<[x: Tensor], Split, readonly Tensor[]>({
 })
 
 const mostPieces = 2 ** 24
-/** Of the JavaScript heap, for each piece: the tensor, its sizes and what the list and autograd keep of it. */
+/** Bytes of the JavaScript heap that each piece takes: the tensor, its sizes, and what the list and autograd keep of it. */
 const pieceBytes = 512
 
 /** Throws where so many tensors are too many for a list, or for what the JavaScript heap has left. */

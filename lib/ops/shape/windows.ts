@@ -21,7 +21,7 @@ import { narrow } from './slices.js'
 
 interface Windows {
   readonly dim: number
-  /** How many windows there are. */
+  /** The number of windows. */
   readonly count: number
   /** From one window to the next. */
   readonly step: number

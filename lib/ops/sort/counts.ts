@@ -162,7 +162,7 @@ export function unique(x: Tensor, options: UniqueOptions = {}): Tensor | [Tensor
 }
 
 export interface BincountOptions<W extends DType = DType> {
-  /** What each element counts, instead of 1: floats of x's shape. */
+  /** The weight that each element counts with, instead of 1: floats of x's shape. */
   readonly weights?: Tensor<Shape, W> | null
   /** The least number of bins. Default 0. */
   readonly minlength?: number

@@ -15,7 +15,7 @@ import { detach, narrow, reshape } from '../shape/index.js'
 
 interface Order {
   readonly dim: number
-  /** How many of a line are wanted. */
+  /** The number of elements of a line that are wanted. */
   readonly k: number
   readonly descending: boolean
 }

@@ -40,7 +40,7 @@ struct Gradients {
   bool scores;  // anything but dv
 };
 
-// What a chunk works on: one query head at a time, and its piece of the keys of their key head. Rows are whole vectors.
+// The work of a chunk: one query head at a time, and its piece of the keys of their key head. Rows are whole vectors.
 struct Room {
   float *q, *dy;                    // panels of queries, [D or Dv][NR]; q scaled
   float *q_rows, *dy_rows, *k, *v;  // copies of what cannot be read where it lies

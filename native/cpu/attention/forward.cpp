@@ -98,7 +98,7 @@ void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, bo
     write_row(out, i + c, 0, panel.out + c * width, p.Dv, panel.sum[c] == 0 ? 0 : 1 / panel.sum[c]);
 }
 
-// What a unit needs beside its panels; q, k and v are empty where they are read where they lie.
+// The memory that a unit needs beside its panels. q, k and v are empty where they are read in place.
 struct Room {
   float *panels, *tile, *shared_mask, *part, *q, *k, *v;
 };

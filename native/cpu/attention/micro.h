@@ -39,12 +39,12 @@ constexpr int block_rows(int64_t vectors) {
 #endif
 }
 constexpr int most_rows = block_rows(1);
-// Of `left` vectors, those to be multiplied next: single ones are slower.
+// The number of vectors to multiply next, of the `left` ones. Single vectors are slower.
 constexpr int64_t next_vectors(int64_t left) { return left == 1 ? 1 : left % 2 == 1 ? 3 : 2; }
 
 // Element (i, d) of A is a[i * a_stride + d] by rows, a[d * a_stride + i] by columns.
 enum class Left { rows, columns };
-// What was in C before.
+// The values that were in C before.
 enum class Before { nothing, kept, scaled };
 
 // C = [factors C +] A B.

@@ -1,4 +1,4 @@
-// What the forward and the backward pass of attention share: the sizes of a call, masks and dropout by row, and
+// The common part of the forward and the backward pass of attention: the sizes of a call, masks and dropout by row, and
 // workspaces.
 //
 // Legend: B batches, Hq query heads, Hk key heads (a group of Hq / Hk query heads reads one), Tq queries, Tk keys, D
@@ -229,7 +229,7 @@ static inline const T* element_of(const View* view, int64_t batch, int64_t head,
   return pointer<const T>(*view) + batch * stride[0] + head * stride[1] + i * stride[2] + j * stride[3];
 }
 
-// What the masks add to the scores of query i with keys [j, j + n): -infinity where a key does not take part.
+// Writes the part of the masks in the scores of query i with keys [j, j + n): -infinity where a key does not take part.
 static inline void mask_row(const Problem& p, int64_t batch, int64_t head, int64_t i, int64_t j, int64_t n, float* to) {
   const float* added = element_of<float>(p.mask_add, batch, head, i, j);
   const uint8_t* kept = element_of<uint8_t>(p.mask_bool, batch, head, i, j);

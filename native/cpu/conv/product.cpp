@@ -126,7 +126,7 @@ void pack_straight(float* to, int64_t panel_floats, const float* tile, const int
   }
 }
 
-// What the unpacked product of a block of positions works on: rows x columns positions, a block of depth.
+// The operands of the unpacked product of a block of positions: rows x columns positions, a block of depth.
 struct Few {
   const float* tile;
   int64_t row_advance;
@@ -252,7 +252,7 @@ void multiply_step(const Product& p, const Block& block, const float* tile, cons
         if (below)
           for (int64_t i = 0; i < tile_columns; i++) panel[depth * tile_columns + i] = 1;
       }
-      // What the next panel is made of, of planes far apart: asked for bit by bit while this one is multiplied.
+      // Prefetches the next panel bit by bit while this one is multiplied, because its planes lie far apart.
       const float* ahead = nullptr;
       if (p.in_place && !straight) {
         if (j + tile_columns < positions)
@@ -300,7 +300,7 @@ void plan_products(Context& context, Product* products, int64_t count) {
     }
   }
 
-  // What holds for all: the most taps and positions, and an axis that has the taps of all.
+  // The bounds that hold for all: the most taps and positions, and an axis that has the taps of all.
   const bool few = first.M <= few_rows || first.sweep;
   int64_t taps = 0, P = 0, Q = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -344,7 +344,7 @@ void plan_products(Context& context, Product* products, int64_t count) {
     p.plane = p.in_place ? p.Q : slots_of(row_span) * pitch;
     p.row_advance = row_span.advance * pitch;
     p.offsets = scratch_of<int64_t>(context, p.depth);
-    // Of joined axes the slots of neighbouring taps are neighbours, from the first on.
+    // The slots of neighbouring taps of joined axes are neighbours, from the first on.
     const auto slot = [&](const Span& span, const Axis& joined, const Axis& own, int64_t tap) {
       return count == 1 ? span.slots[tap] : span.slots[own.offsets[tap] - joined.offsets[0]];
     };

@@ -57,7 +57,7 @@ struct Block {
       columns;  // positions; either one row or whole rows, so that they are consecutive in a plane
 };
 
-// Of products that share tiles a block may be empty, with rows or columns below 1.
+// A block may be empty, with rows or columns below 1, where products share tiles.
 Block block_at(const Product& product, int64_t number);
 
 // Overwrites rows [m0, m1) (m0 a multiple of MR) of a block; c is the block's first position in row m0, ldc the

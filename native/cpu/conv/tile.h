@@ -15,7 +15,7 @@ struct Axis {
   const int64_t* offsets;
 };
 
-// How an axis lies in a tile: `runs` runs of `length` slots; run r holds the source's positions origins[r] + i *
+// The layout of an axis in a tile: `runs` runs of `length` slots; run r holds the source's positions origins[r] + i *
 // stride, counted from q0 * step, where q0 is the first result of the block. Result q0 + q with tap t reads slot q *
 // advance + slots[t].
 struct Span {

@@ -14,7 +14,7 @@
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
-// Of equal numbers everywhere the range is 4, at a corner with a padding of 2 it is 16.
+// The range of equal numbers is 4. At a corner with a padding of 2 it is 16.
 constexpr float widest_range = 256;
 
 enum class Range { nothing, even, wide, not_finite };
@@ -66,7 +66,7 @@ static inline void find_ranges(const float* energies, int64_t pitch, int64_t til
       for (int64_t t = 0; t < count; t++) found(first + t, Range::even);
       continue;
     }
-    // Of each column: the least energy of the windows that begin there, and its own.
+    // Each column has the least energy of the windows that begin there, and its own.
     float least[at_once * winograd_tile + Side + simd::lanes], whole[at_once * winograd_tile + Side + simd::lanes];
     for (int64_t i = 0; i < width; i += simd::lanes) {
       Vec sum = simd::zero(), across[Side], lowest = simd::zero();

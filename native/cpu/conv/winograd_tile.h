@@ -1,5 +1,5 @@
-// What both Winograd kernels (winograd.h) do with tiles: the one-dimensional transforms, on a vector of tiles or of
-// channels, and the order of tiles.
+// The common work of both Winograd kernels (winograd.h) on tiles: the one-dimensional transforms, on a vector of tiles
+// or of channels, and the order of tiles.
 #pragma once
 #include <string.h>
 

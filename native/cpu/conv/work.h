@@ -1,4 +1,4 @@
-// How work is cut into chunks: by shape alone, so that results do not depend on the number of threads.
+// Work is cut into chunks by shape alone, so that results do not depend on the number of threads.
 #pragma once
 #include "blocks.h"
 

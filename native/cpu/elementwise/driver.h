@@ -43,7 +43,7 @@ struct Body {
   void (*call)(const void* self, bool stream, int64_t n, Out* out, const In*... inputs);
   const void* self;
 };
-// Of a function of the same arguments, which must live as long.
+// Made of a function of the same arguments, which must live as long.
 template <class Out, class... In, class F>
 static inline Body<Out, In...> body_of(const F& function) {
   return {[](const void* self, bool stream, int64_t n, Out* out, const In*... inputs) {

@@ -21,7 +21,7 @@ namespace {
 using simd::Vec;
 constexpr int lanes = simd::lanes;
 
-// Of one axis; null where it stays as it is.
+// The table of one axis. It is null where the axis stays as it is.
 struct Table {
   const int32_t *ends, *index;
   const float* weight;
@@ -78,7 +78,7 @@ void sum_rows(float* to, const float* from, int64_t origin, int64_t pitch, int64
       });
 }
 
-// What the pass along columns needs for itself.
+// The memory that the pass along columns needs for itself.
 struct Columns {
   const Table& table;
   int64_t W, Q, pitch;  // pitch: of rows of results, whole registers

@@ -35,7 +35,8 @@ struct Alignment {
   int64_t blank;
 };
 
-// What a sequence needs: two rows of states between -infinity, what each state says, and from where it may be reached.
+// The memory of a sequence: two rows of states between -infinity, what each state says, and from where it may be
+// reached.
 struct Rows {
   float *now, *next, *emitted, *skips;
   int32_t* labels;
@@ -122,7 +123,7 @@ FIRESTEEL_INLINE Vec log_sum(Vec x, Vec y, Vec z) {
   return center + log(exp_of_negative(x - center) + exp_of_negative(y - center) + exp_of_negative(z - center));
 }
 
-// What a row's elements are taken relative to.
+// The number that is subtracted from a row's elements.
 float center_of(const float* row, int64_t n) {
   const float largest = row_max(row, n);
   return largest == -INFINITY ? 0.0f : largest;
@@ -168,7 +169,7 @@ void backward_of(const Alignment& a, Rows& rows, int64_t n, const float* alpha, 
   const int64_t states = rows.states, width = 2 * a.labels + 1;
   const Vec g = set(gradient);
   float* const shares = rows.emitted;
-  // What may end.
+  // The states that may be the last ones.
   rows.now[states - 1] = 0;
   if (states > 1) rows.now[states - 2] = 0;
   for (int64_t t = rows.steps - 1; t >= 0; t--) {

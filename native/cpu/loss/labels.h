@@ -1,5 +1,5 @@
-// What the cross entropies share: which rows count, the sums over a row of logits, and a row's loss and gradient. The
-// formulas stand in cross_entropy.cpp.
+// The common part of the cross entropies: which rows count, the sums over a row of logits, and a row's loss and
+// gradient. The formulas stand in cross_entropy.cpp.
 #pragma once
 #include <math.h>
 
@@ -91,7 +91,7 @@ static inline RowSums sum_logits(const Labels& labels, const Read& read) {
   return {largest, exponentials, log_sum_exp, smooth};
 }
 
-// Of a row that counts.
+// The loss of a row that counts.
 static inline double loss_of_row(const Labels& labels, int64_t label, const RowSums& sums, double at_label) {
   const double loss = (1.0 - labels.smoothing) * weight_of(labels, label) * (sums.log_sum_exp - at_label);
   return labels.smoothing != 0 ? loss + labels.smoothing / double(labels.classes) * sums.smooth : loss;

@@ -97,7 +97,7 @@ void rows_backward(int64_t columns, const float* dy, const float* x, const float
       if constexpr (centred) means_g[r] = set(float(sums[each * r + 1] / double(columns)));
     }
   }
-  // Of elements [i, i + n), dx of the last of the rows; that of the others is written.
+  // Gives dx of elements [i, i + n) of the last row, and writes that of the other rows.
   const auto gradients = [&](int64_t i, int64_t n) {
     const Vec weight = w ? load_some(w + i, n) : set(1.0f);
     Vec sum_w = dw ? load_some(dw + i, n) : zero(), sum_b = db ? load_some(db + i, n) : zero(), last;

@@ -103,7 +103,7 @@ int64_t counted(const Axis& axis, int64_t q, bool padding) {
   return min(range.start + axis.taps, axis.length + axis.pad) - range.start;
 }
 
-// What sums are divided by is widths[q] * height_of(p): a divisor of the caller's stands in the latter alone.
+// The divisor of sums is widths[q] * height_of(p): a divisor of the caller's stands in the latter alone.
 float* widths_of(Context& context, const Axis& columns, bool padding, int64_t divisor) {
   float* const widths = floats_of(context, columns.result);
   for (int64_t q = 0; q < columns.result; q++) widths[q] = divisor ? 1.0f : float(counted(columns, q, padding));

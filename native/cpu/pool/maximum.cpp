@@ -273,7 +273,7 @@ bool fill_cells(const Gradient& plane) {
         const simd::Mask here = index == steps;
         where |= simd::bits(here);
         const Vec result = simd::select(here, value, simd::zero());
-        // What a vector writes too much belongs to the next row.
+        // A vector may write beyond its row, into the next one.
         if (count == lanes || position + lanes <= plane.H * W)
           simd::store(plane.to + position, result);
         else

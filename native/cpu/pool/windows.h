@@ -1,4 +1,4 @@
-// What the kernels of pooling share: the geometry of windows, and vectors of neighbouring windows.
+// The common part of the kernels of pooling: the geometry of windows, and vectors of neighbouring windows.
 //
 // Legend: an image has H x W planes (N C of them), the result P x Q; a window R x S. All results are overwritten.
 // Planes are independent, so that gradients are added up plane by plane, in the order of the windows, without a

@@ -130,7 +130,7 @@ static inline void philox_words(uint32_t* out, int64_t count, uint64_t seed, uin
   }
 }
 
-// What is dropped with probability p: the elements whose word is below this, in [0, 2^32].
+// The bound, in [0, 2^32], below which the words of elements lie that are dropped with probability p.
 static inline uint64_t drop_threshold(double p) { return uint64_t(p * 4294967296.0 + 0.5); }
 
 }  // namespace firesteel::FIRESTEEL_ISA::random

@@ -19,7 +19,7 @@
 
 namespace firesteel::FIRESTEEL_ISA::recurrent {
 
-// What the kernels of all cells take.
+// The arguments that the kernels of all cells take.
 struct Backward {
   const View *dx, *dh0, *dw_ih, *dw_hh, *db_ih, *db_hh, *dy, *dhn, *x, *h0, *w_ih, *w_hh, *lengths, *out;
   bool reverse;
@@ -140,7 +140,7 @@ static void run_backward(Context& context, const Backward& b, const Cell& cell) 
 
   const int64_t most_steps = min(T, max(1, rows_at_once / max(B, 1)));
   float* dgates = floats(context, most_steps * B * K);
-  // What reaches h' beside the gates: of a step that does not count all.
+  // The gradient that reaches h' beside the gates. In a step that does not count, it is all of it.
   float* carry = Cell::carries || lengths.of ? floats(context, B * H) : nullptr;
   // Rows that begin at different times meet h0 at different times: their gates' gradients there.
   float* firsts = lengths.of && b.reverse && h0 && dw_hh ? floats(context, B * K) : nullptr;

@@ -21,7 +21,7 @@
 
 namespace firesteel::FIRESTEEL_ISA::recurrent {
 
-// What the kernels of all cells take.
+// The arguments that the kernels of all cells take.
 struct Forward {
   const View *out, *hn, *x, *h0, *w_ih, *w_hh, *b_ih, *b_hh, *lengths;
   bool reverse;

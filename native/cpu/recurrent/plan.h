@@ -1,4 +1,5 @@
-// How a sequence is cut and walked through: shared by the forward and backward kernels of LSTM, GRU and RNN.
+// The way in which a sequence is cut and walked through, shared by the forward and backward kernels of LSTM, GRU and
+// RNN.
 //
 // Legend: T time steps, B rows of a batch, I inputs, H hidden units, G gates (4, 3, 1). Gates, and with them the rows
 // of the weights, stand in the order i, f, g, o and r, z, n.
@@ -23,7 +24,7 @@ struct Tile {
   int64_t width;                  // units, rounded up to whole registers
 };
 
-// How a sequence is cut, by its shape alone.
+// The cuts of a sequence, which its shape alone decides.
 struct Plan {
   int64_t T, B, I, H, G;
   bool reverse;
@@ -56,7 +57,7 @@ static inline Tile make_tile(const Plan& plan, int64_t row_block, int64_t unit_b
 // Steps are counted in the order in which the layer takes them; this is where they lie in x and out.
 static inline int64_t time_of(const Plan& plan, int64_t step) { return plan.reverse ? plan.T - 1 - step : step; }
 
-// How many steps of each row of the batch count: all, or as many as its length says.
+// The number of steps of each row of the batch that count: all, or as many as its length says.
 struct Lengths {
   const int32_t* of;  // null: T
   int64_t T;
@@ -68,7 +69,7 @@ struct Lengths {
   bool is_first(int64_t time, int64_t row) const { return time == (reverse ? length(row) - 1 : 0); }
 };
 
-// What of a block of rows was taken, and what is done, in tiles.
+// The tiles of a block of rows that were taken, and those that are done.
 struct Progress {
   alignas(64) int64_t taken;
   alignas(64) int64_t done;
@@ -129,7 +130,7 @@ static inline float* state_of(const States& states, int64_t step, int64_t row_bl
 static inline const float* data(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
 static inline float* output(const View* view) { return view ? pointer<float>(*view) : nullptr; }
 
-// Of an empty tensor the pointers may be null.
+// The pointers of an empty tensor may be null.
 static inline void copy_or_clear(float* to, const float* from, int64_t count) {
   if (count == 0) return;
   if (from)

@@ -132,7 +132,7 @@ void exponentials(Context& context, const View& out, const View& x, const Around
       for (int64_t j = 0; j < count; j++) value[j] = pointer<const float>(x)[begins[j] + row];
       for (int64_t j = 0; j < count; j += lanes) {
         const Vec v = load(value + j), old = load(peak + j), top = max(old, v);
-        // What is the peak itself is 1 below it, infinite or not.
+        // The exponential of the peak itself is 1, infinite or not.
         store(before + j, exp(select(old == top, zero(), old - top)));
         store(here + j, exp(select(v == top, zero(), v - top)));
         store(peak + j, top);

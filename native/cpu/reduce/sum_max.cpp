@@ -99,7 +99,7 @@ FIRESTEEL_INLINE void prefetch_ahead(const T* x, int64_t n) {
   for (int i = 0; i < 4 * simd::lanes; i += 16) __builtin_prefetch(x + 256 + i);
 }
 
-// What to fold: a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns),
+// A fold: a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns),
 // joins, and becomes an element of out. The loops are not inlined: each would stand in four places.
 struct SumOfFloats {
   using T = float;

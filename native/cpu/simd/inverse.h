@@ -47,7 +47,7 @@ FIRESTEEL_INLINE Vec tan(Vec x) {
 
 constexpr float pi = 3.14159265f, half_pi = 1.57079633f, quarter_pi = 0.785398163f;
 
-// Of a >= 0, or NaN.
+// Takes a >= 0, or NaN.
 FIRESTEEL_INLINE Vec atan_of_size(Vec a) {
   const Vec one = set(1.0f);
   const Mask far = a > set(2.41421356f), middle = a > set(0.414213562f);
@@ -156,7 +156,7 @@ FIRESTEEL_INLINE Vec erf_inverse(Vec x) {
   return select(a == one, copy_sign(set(INFINITY), x), select(a > one, set(NAN), y));
 }
 
-// Of each lane by itself: for what has no short form for registers.
+// Computes each lane by itself, where there is no short form for registers.
 template <class Function>
 FIRESTEEL_INLINE Vec by_lanes(Vec x, Vec y, Function function) {
   float left[lanes], right[lanes];

@@ -125,7 +125,7 @@ FIRESTEEL_INLINE Mask operator~(Mask a) { return {~a.v}; }
 
 #endif
 
-// What the file of the instruction set adds:
+// The instruction set's file adds:
 //   load_partial(p, n)      the first n < lanes floats (or int32), 0 in the other lanes; touches no other memory
 //   store_partial(p, a, n)  the first n < lanes
 //   fma(a, b, c)            a * b + c, rounded once where the instruction set can

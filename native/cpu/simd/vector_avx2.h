@@ -1,4 +1,5 @@
-// What vector.h asks of an instruction set, for AVX2 with FMA: 16 registers of 8 lanes. Included by vector.h.
+// The part of vector.h that depends on the instruction set, for AVX2 with FMA: 16 registers of 8 lanes. Included by
+// vector.h.
 #pragma once
 
 namespace firesteel::FIRESTEEL_ISA::simd {

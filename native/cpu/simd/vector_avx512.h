@@ -1,5 +1,5 @@
-// What vector.h asks of an instruction set, for AVX-512 (F, BW, VL, DQ): 32 registers of 16 lanes, masks in registers
-// of their own. Included by vector.h.
+// The part of vector.h that depends on the instruction set, for AVX-512 (F, BW, VL, DQ): 32 registers of 16 lanes,
+// masks in registers of their own. Included by vector.h.
 #pragma once
 
 namespace firesteel::FIRESTEEL_ISA::simd {

@@ -1,5 +1,5 @@
-// What vector.h asks of an instruction set, for any processor, in the compilers' vector extension; SSE2 where it is one
-// instruction. fma is a product, rounded, and a sum, rounded. Included by vector.h.
+// The part of vector.h that depends on the instruction set, for any processor, in the compilers' vector extension; SSE2
+// where it is one instruction. fma is a product, rounded, and a sum, rounded. Included by vector.h.
 #pragma once
 
 namespace firesteel::FIRESTEEL_ISA::simd {

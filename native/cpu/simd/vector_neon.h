@@ -1,4 +1,5 @@
-// What vector.h asks of an instruction set, for 64-bit ARM: 32 registers of 4 lanes. Included by vector.h.
+// The part of vector.h that depends on the instruction set, for 64-bit ARM: 32 registers of 4 lanes. Included by
+// vector.h.
 #pragma once
 
 namespace firesteel::FIRESTEEL_ISA::simd {

@@ -1,5 +1,5 @@
-// What softmax and cross entropy share: exponentials of differences to the largest element, which are at most 1,
-// that element, and how work is cut.
+// The common part of softmax and cross entropy: exponentials of differences to the largest element, which are at most
+// 1, that element, and how work is cut.
 #pragma once
 #include <math.h>
 
