@@ -85,10 +85,8 @@ const convNextWarps = 384
 /** A size that does not fit, with its entries, because the misspelt name is most often the fault. */
 function shownTarget(value: unknown): string {
   if (kindOf(value) !== 'an object') return shown(value)
-  return `{ ${Object.entries(value as object)
-    .slice(0, 8)
-    .map(([name, side]) => `${name}: ${shown(side)}`)
-    .join(', ')} }`
+  const entries = Object.entries(value as object).slice(0, 8)
+  return `{${entries.map(([name, side]) => `${JSON.stringify(name)}:${shown(side)}`).join(',')}}`
 }
 
 /** Reads settings one by one, and collects all that is wrong for one error. */

@@ -19,7 +19,7 @@ interface Options<
   readonly stride?: Stride
   /** dilation (kernel - 1) - padding zeros are put around the input: what is cut off the result on each side. */
   readonly padding?: Pad
-  /** What the result is longer on the far side: less than stride or dilation. Of the sizes that the convolution turns into the input's, a stride has several. */
+  /** Elements that are added on the far side, fewer than stride or dilation, because a convolution turns several sizes into the input's. */
   readonly outputPadding?: OutputPadding
   readonly dilation?: Dilation
   readonly groups?: number

@@ -65,7 +65,7 @@ function misfitOfArguments(op: string, all: readonly Given[]): DTypeError {
     const allowed = allowedFor(input)
     if (allowed === null || allowed.includes(input.given)) return []
     const target = common !== undefined && allowed.includes(common) ? common : allowed[0]
-    // What comes before all that fits is told the whole choice.
+    // An input before the first one that fits is told the whole choice.
     const choice = i < lead && input.dtypes !== null && !fits(input) ? input.dtypes : allowed
     const model = fits(input) ? all.find((other) => isJoint(other) && other.given === target) : undefined
     return [{ ...input, input, target, choice, reason: model === undefined ? '' : `, as ${model.name} is` }]

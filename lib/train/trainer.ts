@@ -1,17 +1,8 @@
-/**
- * The training loop: short enough to be copied, and never more than two steps ahead of the device. Over 600 lines, because `fit`,
- * `steps` and evaluations share counters, a guard and a history that nobody else may touch.
- */
-import { autocast } from '../autograd/autocast.js'
-import { zeroGrad } from '../autograd/backward.js'
-import { noGrad } from '../autograd/mode.js'
-import { kindOf, ValueError } from '../core/errors.js'
+/** The Trainer: fits and loops of one's own, with what surrounds their steps. `stepping.ts` has the steps, `looking.ts` evaluations. */
+import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
-import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
-import { Module, type Parameter, trainModes } from '../nn/module.js'
-import { randomState } from '../nn/random-state.js'
-import { clipGradNorm } from '../optim/clip.js'
+import type { Module } from '../nn/module.js'
 import { Averaged } from './averaged.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import {
@@ -23,12 +14,8 @@ import {
   checkSignal,
   checkTrainer,
   checkWiring,
-  noBatches,
-  onePass,
   stepsIn,
 } from './checks.js'
-import { divide, type Group, newGroup, sumsOf } from './group.js'
-import { Guard } from './guard.js'
 import { HeldOut } from './held-out.js'
 import {
   type EpochRecord,
@@ -39,9 +26,8 @@ import {
   TrainingHistory,
   type ValidationRecord,
 } from './history.js'
-import { untilAborted } from './interrupt.js'
-import { type BatchLearning, learnBatch } from './learn.js'
-import { type Batch, type Learned, learning, type Measured, type Sums } from './objective.js'
+import { Looking } from './looking.js'
+import type { Batch } from './objective.js'
 import type {
   AnyOptions,
   Batches,
@@ -51,26 +37,17 @@ import type {
   StepsOptions,
   TrainerOptions,
 } from './options.js'
-import { type Metrics, meanOf, Pass, type PassState } from './pass.js'
-import { findAnomalies, Sentinel } from './preflight/anomaly.js'
-import type { CheckOptions, CheckReport, MemoryPrediction, PredictOptions, Subject } from './preflight/index.js'
+import type { Metrics, PassState } from './pass.js'
+import type { CheckOptions, CheckReport, MemoryPrediction, PredictOptions } from './preflight/index.js'
 import { blockGroups, noBlocks, noThrift, type Thrift } from './preflight/thrift.js'
 import { progressBar } from './progress.js'
 import { Recording } from './record/recording.js'
 import type { Report, ReportOptions } from './report/report.js'
-import {
-  behind,
-  type Config,
-  givenOptions,
-  hasState,
-  isResumable,
-  type Parts,
-  type Place,
-  type Within,
-} from './resume.js'
+import { type Config, givenOptions, isResumable, type Parts, type Place, type Within } from './resume.js'
 import { epochsOf, goOn, type Plan, planOf, type Run } from './run.js'
 import { interruption, openSaver, type Saver } from './saver.js'
-import { endAll, notFinite, Tellings, tellNonFinite, tellSuspects } from './tell.js'
+import { Stepping } from './stepping.js'
+import { endAll, Tellings, tellNonFinite } from './tell.js'
 
 /**
  * Trains a model. In the short form it takes a batch's input, and gives what the loss function takes. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
@@ -78,20 +55,12 @@ import { endAll, notFinite, Tellings, tellNonFinite, tellSuspects } from './tell
  */
 export class Trainer<M extends string = string, B = Batch, Mod extends Module = Module> {
   readonly model: Mod
-  /** Runs model and loss on a batch, in the precision asked for. */
-  readonly #measured: (op: string, batch: unknown) => Measured
-  /** Gives the model's prediction for a batch. */
-  readonly #predicted: (batch: unknown) => Tensor
-  /** Runs what it is given in the precision asked for. */
-  readonly #precisely: <R>(fn: () => R) => R
   readonly #options: CommonOptions<M>
-  readonly #accumulate: number
   readonly #metrics: Metrics<M, never>
   readonly #given: Config
-  readonly #guard: Guard
   readonly #averaged: Averaged | null
-  #steps = 0
-  #epochs = 0
+  readonly #looking: Looking<M>
+  readonly #stepping: Stepping<M>
   #running = false
   readonly #tell: Tellings
   #history = new TrainingHistory<M>()
@@ -100,40 +69,18 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   constructor(model: Mod, options: TrainerOptions<M, B, Mod>) {
     checkTrainer(model, options as AnyOptions)
     checkWiring([...model.parameters()], options.optimizer.parameters())
-    const { precision = 'float32', accumulate = 1 } = options
     this.model = model
     this.#metrics = { ...options.objective?.metrics, ...options.metrics } as Metrics<M, never>
-    this.#precisely = precision === 'float32' ? (fn) => fn() : (fn) => autocast(precision, fn)
     this.#options = options
-    const { measured, predicted } = this.#learned(model)
-    this.#measured = measured
-    this.#predicted = predicted
-    this.#accumulate = accumulate
     this.#given = givenOptions(options.optimizer)
-    this.#guard = Guard.of(model)
     const { average, averageAfter = 0 } = options
     this.#averaged = average === undefined ? null : new Averaged(model, average, averageAfter)
     this.#tell = new Tellings(model, this.#options)
-  }
-
-  #learned(model: Module): Learned {
-    const { measured, predicted } = learning(model, this.#options as AnyOptions)
-    return {
-      measured: (op, batch) => this.#precisely(() => measured(op, batch)),
-      predicted: (batch) => this.#precisely(() => predicted(batch)),
-    }
-  }
-
-  /** How a model is looked at: the Trainer's own, unless another is given. */
-  #looking(op: string, model: Module | undefined): Learned & { readonly guard: Guard } {
-    if (model === undefined) return { measured: this.#measured, predicted: this.#predicted, guard: this.#guard }
-    if (!(model instanceof Module)) throw new ValueError(op, `model is ${kindOf(model)}, but must be a module`)
-    if ((this.#options as AnyOptions).step !== undefined)
-      throw new ValueError(
-        op,
-        'model cannot take the place of that which `step` runs itself; give the Trainer a loss or an objective, which are told the model',
-      )
-    return { ...this.#learned(model), guard: Guard.of(model) }
+    this.#looking = new Looking(model, this.#options as AnyOptions, this.#metrics, this.#tell)
+    this.#stepping = new Stepping({
+      ...{ model, options: this.#options, metrics: this.#metrics },
+      ...{ looked: this.#looking.own, averaged: this.#averaged, tell: this.#tell },
+    })
   }
 
   /** The options that it was made with. */
@@ -161,7 +108,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     checkFit(op, options, this.#options.checkpoints)
     const { steps, validation, signal, resume, memory, progress = true } = options
     const { Budget } = memory === undefined ? { Budget: null } : await import('./preflight/index.js')
-    const budget = Budget === null ? null : new Budget(op, this.#subject(), memory)
+    const budget = Budget === null ? null : new Budget(op, this.#stepping.subject(), memory)
     const run = this.#begin(op, batches, epochsOf(options), signal, steps)
     run.budget = budget
     run.heldOut = new HeldOut(validation, batches)
@@ -170,7 +117,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const context: { -readonly [K in keyof TrainingContext]: TrainingContext[K] } = {
       model: this.model,
       epochs: 0,
-      stepsPerEpoch: stepsIn(batches, this.#accumulate),
+      stepsPerEpoch: stepsIn(batches, this.#stepping.accumulate),
       monitors: monitorsOf(Object.keys(this.#metrics), validation !== undefined),
       stop: (reason) => {
         history.stopped ??= reason
@@ -185,14 +132,17 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       run.journal = recording.journal
       const parts = this.#partsOf(run, recording)
       saver = await openSaver(op, parts, this.#metrics, resume)
-      const plan = planOf(options, saver?.from?.fit ?? { epochs: this.#epochs, steps: this.#steps, time: 0 })
+      const plan = planOf(
+        options,
+        saver?.from?.fit ?? { epochs: this.#stepping.epochs, steps: this.#stepping.steps, time: 0 },
+      )
       if (saver?.from != null) {
         goOn(run, saver.from)
-        this.#steps = saver.from.steps
-        this.#epochs = saver.from.epochs
+        this.#stepping.steps = saver.from.steps
+        this.#stepping.epochs = saver.from.epochs
       }
       context.epochs = plan.epochs
-      await recording.begin(parts, options, saver?.from ?? null, this.#epochs, context)
+      await recording.begin(parts, options, saver?.from ?? null, this.#stepping.epochs, context)
       const callbacks: Callback<M>[] = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
       for (const callback of callbacks) {
         await callback.onStart?.(context)
@@ -203,7 +153,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       saver?.watch((interrupted) => {
         run.signal = signal === undefined ? interrupted : AbortSignal.any([signal, interrupted])
       })
-      while (run.from !== null || (this.#epochs < plan.epochs && history.stopped === null && !this.#over(plan))) {
+      while (
+        run.from !== null ||
+        (this.#stepping.epochs < plan.epochs && history.stopped === null && !this.#over(plan))
+      ) {
         if (saver !== null && run.signal?.aborted) {
           await saver.save(() => this.#placeOf(run, plan, null))
           throw run.signal.reason
@@ -246,7 +199,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       metrics: Object.keys(this.#metrics),
       batches: run.batches,
       fingerprint: recording.fingerprint,
-      steps: this.#steps,
+      steps: this.#stepping.steps,
       given: this.#given,
     }
   }
@@ -254,8 +207,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   async #placeOf({ history, loader, heldOut }: Run<M>, { first }: Plan, within: Within | null): Promise<Place> {
     const { epochs, validations, telemetry, nonFinite, stopped } = history
     return {
-      steps: this.#steps,
-      epochs: this.#epochs,
+      steps: this.#stepping.steps,
+      epochs: this.#stepping.epochs,
       fit: { steps: first.steps, epochs: first.epochs, time: performance.now() - first.began },
       within,
       data: loader(),
@@ -272,7 +225,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   #over({ steps, time }: Plan): boolean {
-    return this.#steps >= steps || performance.now() >= time
+    return this.#stepping.steps >= steps || performance.now() >= time
   }
 
   async #fitEpoch(
@@ -287,7 +240,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const seconds = () => (performance.now() - started) / 1000
     const { validateEvery } = plan
     let [index, lr] = from === null ? [0, Number.NaN] : [from.index, from.lr]
-    const pass = this.#openPass(run)
+    const pass = this.#stepping.beginPass(run)
     let held: PassState | null = null
     const save = (left: Pick<Within, 'validate' | 'ended'>) =>
       saver?.save(async () => {
@@ -311,7 +264,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     // A run that is saved ends behind a step, and not before one.
     const ending = saver === null ? signal : undefined
     let [taken, waiting] = [from?.batches ?? 0, true]
-    const steps = from === null || !(from.ended || this.#over(plan)) ? this.#epoch(run, from, ending) : []
+    const steps = from === null || !(from.ended || this.#over(plan)) ? this.#stepping.stepsOf(run, from, ending) : []
     try {
       for await (const step of steps) {
         waiting = false
@@ -322,13 +275,13 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
           const done = callback.onStep?.(step, context)
           if (done !== undefined) await done
         }
-        const validate = validateEvery !== undefined && this.#steps % validateEvery === 0
+        const validate = validateEvery !== undefined && this.#stepping.steps % validateEvery === 0
         if (saver !== null && signal?.aborted) {
           await save({ validate, ended: false })
           throw signal.reason
         }
         if (validate) validated = await validating(false)
-        if (saver?.due(this.#steps)) await save({ validate: false, ended: false })
+        if (saver?.due(this.#stepping.steps)) await save({ validate: false, ended: false })
         // The last step of a pass is followed by its end, where a schedule may be stepped.
         const complete = index === context.stepsPerEpoch && history.stopped === null
         if (!complete && (history.stopped !== null || this.#over(plan))) break
@@ -344,8 +297,11 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     held = saver === null ? null : await pass.state()
     const training = await pass.record().finally(() => pass.end())
     this.#tell.empty(run.op, pass)
-    const last = history.stopped !== null || this.#epochs >= plan.epochs || this.#over(plan)
-    if (plan.validation !== undefined && (validateEvery === undefined || (last && validated?.step !== this.#steps)))
+    const last = history.stopped !== null || this.#stepping.epochs >= plan.epochs || this.#over(plan)
+    if (
+      plan.validation !== undefined &&
+      (validateEvery === undefined || (last && validated?.step !== this.#stepping.steps))
+    )
       validated = await validating(true)
     const { epoch } = run
     const { epoch: _epoch, step: _step, ...validation } = validated ?? { epoch, step: 0 }
@@ -358,20 +314,6 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     }
   }
 
-  /** Begins an epoch, or goes on with the one of `run.from`. The caller ends what it gives. */
-  #openPass(run: Run<M>): Pass<M> {
-    const { from } = run
-    run.from = null
-    run.pass?.end()
-    run.epoch = from === null ? this.#epochs++ : this.#epochs - 1
-    const pass = new Pass(run.op, this.#metrics, (loss, index) => {
-      if (!Number.isFinite(loss)) run.suspects ||= tellNonFinite(run, run.epoch, index, loss)
-    })
-    run.pass = pass
-    if (from !== null) pass.resume(from.pass)
-    return pass
-  }
-
   async #validate(
     run: Run<M>,
     plan: Plan,
@@ -382,10 +324,15 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     run.journal?.pauses()
     heldOut.begins(this.model)
     const validate = async () => {
-      const measured = await this.#measure(op, 'validation batches', plan.validation as Batches<unknown>, signal)
+      const measured = await this.#looking.measure(
+        op,
+        'validation batches',
+        plan.validation as Batches<unknown>,
+        signal,
+      )
       heldOut.ended()
       if (!Number.isFinite(measured.loss)) tellNonFinite(run, epoch, null, measured.loss)
-      const record = { epoch, step: this.#steps, ...measured }
+      const record = { epoch, step: this.#stepping.steps, ...measured }
       history.validations.push(record)
       for (const callback of callbacks) await callback.onValidation?.(record, context)
       return record
@@ -405,8 +352,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     try {
       checkBare(op, this.#options)
       for (let epoch = 0; epoch < epochs; epoch++) {
-        const pass = this.#openPass(run)
-        yield* this.#epoch(run, null, signal)
+        const pass = this.#stepping.beginPass(run)
+        yield* this.#stepping.stepsOf(run, null, signal)
         await pass.settle()
       }
     } finally {
@@ -424,40 +371,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const { signal, model } = checkOptions(op, options, { signal: true, model: true })
     checkBatches(op, batches)
     checkSignal(op, signal)
-    return this.#measure(op, 'batches', batches, signal, model)
-  }
-
-  #measure(
-    op: string,
-    name: string,
-    batches: Batches<unknown>,
-    signal: AbortSignal | undefined,
-    model?: Module,
-  ): Promise<PassRecord<M>> {
-    const { measured: measure, guard } = this.#looking(op, model)
-    return guard.evaluating(op, async (checkUnchanged) => {
-      const pass = new Pass(op, this.#metrics)
-      try {
-        for await (const batch of untilAborted(onePass(op, batches), signal)) {
-          signal?.throwIfAborted()
-          checkUnchanged()
-          const { read } = scope(() =>
-            noGrad(() => {
-              const measured = measure(op, batch)
-              pass.observe(measured.output, measured.target)
-              return { read: measured.read() }
-            }),
-          )
-          await pass.submitted(read)
-        }
-        if (pass.batches === 0) throw noBatches(op, name)
-        const record = await pass.record()
-        this.#tell.empty(op, pass)
-        return record
-      } finally {
-        pass.end()
-      }
-    })
+    return this.#looking.measure(op, 'batches', batches, signal, model)
   }
 
   /**
@@ -469,17 +383,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const { signal, model } = checkOptions(op, options, { signal: true, model: true })
     checkBatches(op, batches)
     checkSignal(op, signal)
-    const { predicted, guard } = this.#looking(op, model)
-    const evaluation = guard.evaluate(op)
-    try {
-      for await (const batch of untilAborted(onePass<unknown>(op, batches), signal)) {
-        signal?.throwIfAborted()
-        evaluation.check()
-        yield noGrad(() => scope(() => predicted(batch)))
-      }
-    } finally {
-      evaluation.end()
-    }
+    yield* this.#looking.predict(op, batches, signal, model)
   }
 
   /**
@@ -494,7 +398,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     if (this.#running) throw new ValueError('Trainer.check', 'the Trainer is running; check before the training')
     const { check } = await import('./preflight/index.js')
     const isShort = (this.#options as AnyOptions).loss !== undefined
-    return check({ ...this.#subject(), isShort }, data, options)
+    return check({ ...this.#stepping.subject(), isShort }, data, options)
   }
 
   /**
@@ -508,7 +412,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
    */
   async predictMemory(data: B | Batches<B>, options: PredictOptions = {}): Promise<MemoryPrediction> {
     const { predictMemory } = await import('./preflight/index.js')
-    return predictMemory(this.#subject(), data, options)
+    return predictMemory(this.#stepping.subject(), data, options)
   }
 
   /**
@@ -520,27 +424,15 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   async report(test: Batches<B>, options: ReportOptions<B> = {}): Promise<Report> {
     const op = 'Trainer.report'
     // From here to the end, so that both sets are looked at in one state of the weights.
-    const evaluation = this.#guard.evaluate(op)
+    const evaluation = this.#looking.own.guard.evaluate(op)
     try {
       const { report } = await import('./report/report.js')
-      const looking = (model: Module | undefined) => this.#looking(op, model)
+      const looking = (model: Module | undefined) => this.#looking.at(op, model)
       const made = await report(op, { metrics: this.#metrics, looking }, test, options)
       evaluation.check()
       return made
     } finally {
       evaluation.end()
-    }
-  }
-
-  #subject(): Subject {
-    const { optimizer, clipGradNorm: maxNorm } = this.#options
-    return {
-      model: this.model,
-      optimizer,
-      measured: this.#measured,
-      accumulate: this.#accumulate,
-      clipGradNorm: maxNorm,
-      checkpointing: this.#options.checkpointing ?? false,
     }
   }
 
@@ -558,13 +450,13 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     signal?.throwIfAborted()
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
     this.#running = true
-    this.#tell.scheduleEnds(op, stepsIn(batches, this.#accumulate), epochs, steps)
+    this.#tell.scheduleEnds(op, stepsIn(batches, this.#stepping.accumulate), epochs, steps)
     return {
       op,
       batches,
       signal,
       history: new TrainingHistory<M>(),
-      epoch: this.#epochs,
+      epoch: this.#stepping.epochs,
       pass: null,
       from: null,
       thrift: this.#thrift(op),
@@ -582,157 +474,5 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const recomputed = blockGroups(this.model)
     if (recomputed === null) throw noBlocks(op, this.model)
     return { parts: 1, recomputed }
-  }
-
-  /** The steps of one pass, or those behind a place within it. Its losses and metrics go to `run.pass`. */
-  async *#epoch(run: Run<M>, from: Within | null, signal: AbortSignal | undefined): AsyncGenerator<StepRecord> {
-    const { op } = run
-    const pass = run.pass as Pass<M>
-    const { optimizer, schedule, scheduleEvery } = this.#options
-    const optimized = optimizer.parameters()
-    if (!optimized.some((parameter) => parameter.requiresGrad))
-      throw new ValueError(
-        op,
-        `all of the optimizer's ${optimized.length} parameters are frozen; unfreeze what is to learn`,
-      )
-    // Gradients from before the training would add up, as would those of parameters that nobody steps.
-    const stepped = new Set(optimized)
-    const others = [...this.model.parameters()].filter((parameter) => !stepped.has(parameter))
-    this.#tell.unstepped(op, stepped)
-    optimizer.zeroGrad()
-    let index = from?.index ?? 0
-    let group = newGroup()
-    const ended = (): StepRecord => {
-      const { read, items } = group
-      group.counts.end()
-      group = newGroup()
-      const sums = () => sumsOf(read)
-      return {
-        ...{ epoch: run.epoch, index: index++, step: this.#steps++, items },
-        ...{ loss: () => sums().then(meanOf), counted: () => sums().then(({ count }) => count) },
-      }
-    }
-    const { journal } = run
-    try {
-      journal?.asks()
-      for await (const batch of untilAborted(this.#passOver(run, from), run.signal)) {
-        journal?.given()
-        if (group.read.length === 0) signal?.throwIfAborted()
-        if (this.#guard.busy) {
-          await this.#guard.quiet(op, run.signal)
-          run.signal?.throwIfAborted()
-        }
-        // Before each step, because a callback may have called eval() for a prediction.
-        trainModes(this.model)
-        if (run.budget !== null) {
-          const { thrift, choice } = run.budget.thriftFor(batch)
-          run.thrift = thrift
-          if (choice !== null) run.history.memory = choice
-        }
-        const last = group.read.length + 1 === this.#accumulate
-        const learn = () => this.#learn(run, batch, group, last ? others : null)
-        const { read } = this.#guard.step(() => (journal === null ? learn() : journal.counting(learn)))
-        const submitted = pass.submitted(read)
-        // Awaited below; while a callback takes its time, an error must not count as unhandled.
-        submitted.catch(() => undefined)
-        if (last) yield ended()
-        await submitted
-        journal?.asks()
-      }
-      if (group.read.length > 0) {
-        this.#guard.step(() => scope(() => this.#update(run, group, others)))
-        yield ended()
-      }
-    } finally {
-      group.counts.end()
-    }
-    if (pass.batches === 0) throw noBatches(op, 'batches')
-    await pass.settle()
-    if (scheduleEvery === 'epoch') schedule?.step()
-  }
-
-  /** The batches of a pass, or those behind a place within it; `run.loader` tells the place of data that know it. */
-  #passOver(run: Run<M>, from: Within | null): AsyncIterable<unknown> | Iterable<unknown> {
-    const { op, batches } = run
-    if (!isResumable(batches)) {
-      const all = onePass(op, batches)
-      return from === null ? all : behind(op, all, from.batches)
-    }
-    // Here, because whatever else has read the loader since its checkpoint would have taken the place.
-    if (run.data !== null) batches.loadStateDict(run.data)
-    run.data = null
-    const pass = (batches as unknown as AsyncIterable<unknown>)[Symbol.asyncIterator]()
-    run.loader = hasState(pass) ? () => pass.state() : () => batches.stateDict()
-    return { [Symbol.asyncIterator]: () => pass }
-  }
-
-  /**
-   * Adds a batch's gradients to the group's, and with the last of a group steps; returns the batch's loss, which is being read.
-   * Everything that it made is freed here.
-   */
-  #learn(
-    run: Run<M>,
-    batch: unknown,
-    group: Group,
-    others: readonly Parameter[] | null,
-  ): { readonly read: Promise<Sums>; readonly items: number } {
-    const { op, thrift } = run
-    const pass = run.pass as Pass<M>
-    const { optimizer } = this.#options
-    const [isSummed, isFirst] = [this.#isSummed(run), pass.batches === 0]
-    const measured = (part: unknown) => this.#measured(op, part)
-    const check = this.#anomalies(run, batch)
-    const learning = { op, measured, optimizer, thrift, isSummed, isFirst, group, check, seen: pass }
-    const before = group.items
-    return scope(() => {
-      const read = learnBatch(learning, batch, () => {
-        if (others !== null) this.#update(run, group, others)
-      })
-      group.read.push(read)
-      return { read, items: group.items - before }
-    })
-  }
-
-  /** Looks for numbers that are not finite: where `detectAnomaly` asks for it, or in the step behind a loss that was not. */
-  #anomalies(run: Run<M>, batch: unknown): BatchLearning['check'] {
-    const { op } = run
-    const step = this.#steps + 1
-    if (run.suspects) {
-      run.suspects = false
-      tellSuspects(op, step, findAnomalies(op, this.#subject(), batch, randomState(this.model)))
-    }
-    if (!this.#options.detectAnomaly) return null
-    const sentinel = new Sentinel(this.#subject())
-    return (loss, part) => {
-      const found = sentinel.look(op, loss, part)
-      if (found !== null) throw notFinite(op, step, found)
-    }
-  }
-
-  /** Whether gradients are those of sums, which a step divides by what they count. */
-  #isSummed({ thrift }: Run<M>): boolean {
-    return this.#accumulate > 1 || thrift.parts > 1
-  }
-
-  /** One step of the optimizer by the gradients of a group. */
-  #update(run: Run<M>, group: Group, others: readonly Parameter[]): void {
-    const { optimizer, clipGradNorm: maxNorm } = this.#options
-    const optimized = optimizer.parameters()
-    if (this.#isSummed(run)) divide(optimized, group.counts.divisor())
-    const most = run.journal?.asksNorm() ? (maxNorm ?? Number.POSITIVE_INFINITY) : maxNorm
-    const norm = most === undefined ? null : clipGradNorm(optimized, most)
-    run.journal?.norm(norm)
-    optimizer.step()
-    this.#averaged?.update(this.#steps)
-    optimizer.zeroGrad()
-    zeroGrad(others)
-    this.#stepSchedule(run)
-  }
-
-  #stepSchedule({ op }: Run<M>): void {
-    const { schedule, scheduleEvery = 'step' } = this.#options
-    if (schedule === undefined || scheduleEvery !== 'step') return
-    schedule.step()
-    this.#tell.scheduleEnded(op)
   }
 }

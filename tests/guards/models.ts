@@ -224,7 +224,12 @@ add(
 const translating = models.t5({ ...t5Sizes, vocabSize: 1200 })
 add(
   'T5.translate',
-  (own, texts, options) => translating.translate(own, texts, { ...options, maxNewTokens: 2 }),
+  (own, texts, options: models.TranslateOptions) =>
+    translating.translate(
+      own,
+      texts,
+      options === null || typeof options !== 'object' ? options : { ...options, maxNewTokens: 2 },
+    ),
   () => [tokenizer, ['it fits'], { prefix: 'to German: ', batchSize: 1 }],
 )
 

@@ -70,6 +70,10 @@ describe('writing by a function', () => {
     await expect(generateBy(() => tensor([[1, 2]]), beginnings)).rejects.toThrow(/\[1, 2\].*\[3, vocabulary\]/)
     await expect(generateBy(() => 3 as never, beginnings)).rejects.toThrow(/must give the scores/)
     await expect(generateBy(model as never, beginnings)).rejects.toThrow(/must be a function/)
+    // The most beams are taken, so that the next check speaks.
+    for (const beams of [4095, 4096])
+      await expect(generateBy(next, beginnings, { beams, logProbs: true })).rejects.toThrow(/logProbs are given/)
+    await expect(generateBy(next, beginnings, { beams: 4097 })).rejects.toThrow(/beams is 4097.*from 1 to 4096/)
     await expect(generateBy(next, beginnings, { beam: 3 } as GenerateOptions)).rejects.toThrow(/no option beam/)
   })
 })

@@ -60,4 +60,15 @@ describe('hostile settings', () => {
     expect(outcome(gpt2Architecture as never, { ...config('gpt2'), n_layer: 4097 })).toBe('refused')
     expect(() => new Settings('test', 'x', { n: 4096 }).layers('n')).not.toThrow()
   })
+
+  it('are more classes than there can be', () => {
+    const labels = (n: number) => {
+      const settings = new Settings('test', 'x', { n })
+      const count = settings.labels('n', 2)
+      settings.close()
+      return count
+    }
+    for (const n of [1, 2 ** 20 - 1, 2 ** 20]) expect(labels(n)).toBe(n)
+    for (const n of [0, 2 ** 20 + 1, 2 ** 31]) expect(() => labels(n)).toThrow(/from 1 to 1048576/)
+  })
 })

@@ -93,6 +93,8 @@ describe('tokenizers', () => {
     [{ stride: 1 }, 'stride is given without maxLength'],
     [{ truncation: 'first' as const }, 'truncation is given without maxLength'],
     [{ padToMultipleOf: 8 }, 'padToMultipleOf is given without padding'],
+    [{ padding: 2 ** 20 + 1 }, 'padding is 1048577, but must be an integer from 0 to 1048576'],
+    [{ padding: 8, padToMultipleOf: 2 ** 20 + 1 }, 'padToMultipleOf is 1048577, but must be an integer from 1 to'],
     [{ padding: 'longest' as const }, 'no padding token'],
     [{ maxLength: 2 }, 'there are 3 special tokens', true],
     [{ maxLength: 5, stride: 4 }, 'stride is 4'],

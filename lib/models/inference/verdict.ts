@@ -59,7 +59,7 @@ export function verdicts(
     )
   const bounds: readonly unknown[] = Array.isArray(threshold)
     ? threshold
-    : new Array<number>(labels.length).fill(threshold ?? 0.5)
+    : new Array<unknown>(labels.length).fill(threshold === undefined ? 0.5 : threshold)
   if (
     bounds.length !== labels.length ||
     !bounds.every((bound) => typeof bound === 'number' && bound >= 0 && bound <= 1)

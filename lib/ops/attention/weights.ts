@@ -11,7 +11,7 @@ import { peakOf } from '../peak.js'
 import { sum } from '../reduce/index.js'
 import { expand, reshape, unsqueeze } from '../shape/index.js'
 
-/** What counts of keys and positions are, which are options and are refused by those names. */
+/** The dtypes of the numbers of keys and of positions. They are options, and are refused under those names. */
 export const counts: readonly DType[] = ['int32']
 
 /** Query i stands at offset + i among the keys, and sees none later (Tk hides none), and `window` up to there (0: all). */

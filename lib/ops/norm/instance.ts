@@ -72,7 +72,7 @@ export function instanceNorm(
   return namedAs(op, () => {
     // Each image's channels are channels of one image of N C.
     const repeated = (p: Tensor) => reshape(expand(reshape(p, [1, c]), [n, c]), [n * c])
-    // What is averaged over the images is rounded once.
+    // Statistics stay float32 until they are averaged over the images, so that they are rounded once.
     const own = (p: Tensor | null) =>
       p && noGrad(() => contiguous(castTo(detach(repeated(p)), p.dtype === 'bfloat16' ? 'float32' : p.dtype)))
     const [means, variances] = [own(runningMean), own(runningVar)]

@@ -19,7 +19,7 @@ interface MaxUnpoolOptions<Size> {
   readonly stride?: Size | undefined
   /** That of the pooling. Default 0. */
   readonly padding?: Size | undefined
-  /** Of the result's planes, or of all its dimensions: less than a stride from the default, (n - 1) stride - 2 padding + kernel. */
+  /** The sizes of the result's planes, or of all its dimensions: less than a stride from the default, (n - 1) stride - 2 padding + kernel. */
   readonly outputSize?: readonly number[] | null | undefined
 }
 

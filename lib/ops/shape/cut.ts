@@ -11,7 +11,7 @@ import { viewOf } from '../views.js'
 interface Slice {
   readonly starts: readonly number[]
   readonly steps: readonly number[]
-  /** Of the result. */
+  /** The result's. */
   readonly sizes: Shape
 }
 

@@ -74,7 +74,7 @@ export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim
   )
 }
 
-/** What the lists below are joined along after each has so many dimensions. */
+/** Joins tensors that are given their dimensions first; `dimOf` says along which one, by how many they have. */
 function joinedFrom<D extends DType>(
   op: string,
   tensors: readonly Tensor<Shape, D>[],
