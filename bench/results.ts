@@ -40,7 +40,7 @@ export function peerVersions(python: string): string | null {
   return output(python, ['-c', program])
 }
 
-export function writeJson(path: string, results: Results): void {
+export function writeJson(path: string, results: object): void {
   writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`)
 }
 

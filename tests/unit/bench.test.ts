@@ -1,13 +1,16 @@
 /** What the bench says must be right before it is believed: intervals, bounds, drawn shapes, the page. */
 import { fileURLToPath } from 'node:url'
 import { device as findDevice, setDefaultDevice, trace } from 'firesteel'
+import { llama } from 'firesteel/models'
 import { expect, test } from 'vitest'
 import { boundOf, leastTimes } from '../../bench/bound.js'
 import { drawWorkloads, seedOf } from '../../bench/draw.js'
 import { page } from '../../bench/html.js'
+import { kernelSum } from '../../bench/kernel-times.js'
 import { bestRates, Machine, type Rates } from '../../bench/machine.js'
 import { Maker } from '../../bench/maker.js'
 import type { Row } from '../../bench/measure.js'
+import { ServedPeer } from '../../bench/served.js'
 import { geometricMean, pairedRatio, signedRankInterval } from '../../bench/statistics.js'
 import { builderOf, readWorkloads } from '../../bench/suite.js'
 import type { Workload } from '../../bench/work.js'
@@ -201,4 +204,28 @@ test('the page holds everything, and asks for nothing', () => {
   expect(html).toContain('PyTorch 2, both held to avx2')
   expect(html.match(/<svg/g)).toHaveLength(2)
   expect(page({ ...results, machine: null })).not.toMatch(/NaN|undefined/)
+})
+
+test('a served peer answers line by line, may have no answer, and says why it ended', async () => {
+  const program = `
+    process.stdin.on('data', (text) => {
+      const { count } = JSON.parse(text)
+      if (count === 3) { console.error('no such shape'); process.exit(4) }
+      console.log('a line of a library')
+      console.log(count === 2 ? 'null' : JSON.stringify({ prefill: count }))
+    })`
+  const peer = new ServedPeer(process.execPath, ['-e', program])
+  expect(await peer.ask({ count: 1 })).toEqual({ prefill: 1 })
+  expect(await peer.ask({ count: 2 })).toBeNull()
+  await expect(peer.ask({ count: 3 })).rejects.toThrow(/ended with code 4: no such shape/)
+  await expect(peer.ask({ count: 1 })).rejects.toThrow(/has ended/)
+  peer.close()
+})
+
+test('the kernels of a token are summed by their least times', () => {
+  const device = findDevice('reference')
+  const model = llama({ vocabSize: 301, layers: 1, width: 8, heads: 2, inner: 8, context: 8, device })
+  const seconds = kernelSum(device, model, { prompt: 2, repeats: 2 })
+  expect(seconds).toBeGreaterThan(0)
+  expect(seconds).toBeLessThan(60)
 })
