@@ -177,12 +177,13 @@ export async function runTrainers(
 interface LoopDelay {
   readonly steps: number
   readonly seconds: number
+  readonly processors: number
   readonly median: number
   readonly p99: number
   readonly most: number
 }
 
-/** How long the event loop waits while the Trainer runs a CNN, in milliseconds. */
+/** How long the event loop waits while the Trainer runs a CNN with a loader, checkpoints and loggers, in milliseconds. */
 export function runEventLoop(node: NodeBinary, seconds: number, allowed: number): Report {
   const name = 'event loop beside the Trainer'
   const program = fileURLToPath(new URL('event-loop.ts', import.meta.url))
@@ -190,11 +191,11 @@ export function runEventLoop(node: NodeBinary, seconds: number, allowed: number)
     encoding: 'utf8',
   })
   if (status !== 0) return { name, figures: '', faults: [`ended with ${status ?? signal}: ${stderr.trim()}`] }
-  const { steps, seconds: took, median, p99, most: longest } = JSON.parse(stdout) as LoopDelay
+  const { steps, seconds: took, processors, median, p99, most: longest } = JSON.parse(stdout) as LoopDelay
   return {
     name,
     figures:
-      `${((1000 * took) / steps).toFixed(1)} ms a step; a timer of 1 ms fired after ${median.toFixed(1)} ms in the ` +
+      `${((1000 * took) / steps).toFixed(1)} ms a step on ${processors.toFixed(2)} processors; a timer of 1 ms fired after ${median.toFixed(1)} ms in the ` +
       `median, 99% within ${p99.toFixed(1)} ms, all within ${longest.toFixed(1)} ms`,
     faults: check(p99 < allowed, `the 99th percentile is ${p99.toFixed(1)} ms; ${allowed} ms are allowed`),
   }
