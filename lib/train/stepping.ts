@@ -102,7 +102,11 @@ export class Stepping<M extends string> {
       const { read, items } = group
       group.counts.end()
       group = newGroup()
-      const sums = () => sumsOf(read)
+      let asked: Promise<Sums> | null = null
+      const sums = () => {
+        asked ??= sumsOf(read)
+        return asked
+      }
       return {
         ...{ epoch: run.epoch, index: index++, step: this.steps++, items },
         ...{ loss: () => sums().then(meanOf), counted: () => sums().then(({ count }) => count) },
