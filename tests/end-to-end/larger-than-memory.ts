@@ -1,9 +1,10 @@
 /**
  * Trains on a NumPy file ten times larger than the memory that the process may still take (`ulimit -v`), and on a tenth of the
  * same rows in memory, without a limit: the same steps, which must take the same time to a tenth. Rows of a batch are
- * neighbours in the file, so that each batch is one read, and the batches come in a random order.
+ * neighbours in the file, so that each batch is one read, and the batches come in a random order. With --processor the processors' time is
+ * compared in place of the clock's, for a machine that is busy; waiting for a disk is not in it.
  *
- * Usage: npx tsx tests/end-to-end/larger-than-memory.ts [--megabytes 2000] [--steps 2000] [--slower 1.1]
+ * Usage: npx tsx tests/end-to-end/larger-than-memory.ts [--megabytes 2000] [--steps 2000] [--slower 1.1] [--processor]
  */
 import { spawnSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
@@ -19,6 +20,7 @@ const { values: options } = parseArgs({
     megabytes: { type: 'string', default: '2000' },
     steps: { type: 'string', default: '2000' },
     slower: { type: 'string', default: '1.1' },
+    processor: { type: 'boolean', default: false },
     /** Within a process of its own: the file, and how its rows are read. */
     file: { type: 'string' },
     mode: { type: 'string', default: 'disk' },
@@ -27,8 +29,10 @@ const { values: options } = parseArgs({
 const [features, batchSize, steps] = [784, 128, Number(options.steps)]
 
 interface Measured {
-  /** Of a step, the median. */
+  /** Of a step, by the clock, the median. */
   readonly milliseconds: number
+  /** Of a step, by the processors, the mean. */
+  readonly processor: number
   readonly loss: number
   /** The largest address space, in kB: what `ulimit -v` counts. */
   readonly virtual: number
@@ -68,6 +72,7 @@ async function train(file: string, inMemory: boolean): Promise<Measured> {
   const times: number[] = []
   let loss = Number.NaN
   let before = performance.now()
+  const used = process.cpuUsage()
   while (times.length < steps)
     for await (const batch of loader) {
       loss = scope(() => {
@@ -83,8 +88,15 @@ async function train(file: string, inMemory: boolean): Promise<Measured> {
       before = now
       if (times.length === steps) break
     }
+  const { user, system } = process.cpuUsage(used)
   times.sort((a, b) => a - b)
-  return { milliseconds: times[steps >> 1] as number, loss, virtual: status('VmPeak'), resident: status('VmHWM') }
+  return {
+    milliseconds: times[steps >> 1] as number,
+    processor: (user + system) / 1000 / steps,
+    loss,
+    virtual: status('VmPeak'),
+    resident: status('VmHWM'),
+  }
 }
 
 /** Random numbers as NumPy writes them, a piece of a megabyte again and again with another first number. */
@@ -100,6 +112,8 @@ function write(path: string, rows: number): void {
   }
   closeSync(file)
 }
+
+const timeOf = ({ milliseconds, processor }: Measured) => (options.processor ? processor : milliseconds)
 
 /** In a process that may take so many kB of addresses; null for any. */
 function measure(file: string, mode: string, limit: number | null, count = steps): Measured {
@@ -129,13 +143,15 @@ else {
       measure(file, 'memory', null),
     ])
     const [disk, memory] = [0, 1].map((i) =>
-      both.map((pair) => pair[i] as Measured).reduce((a, b) => (a.milliseconds < b.milliseconds ? a : b)),
+      both.map((pair) => pair[i] as Measured).reduce((a, b) => (timeOf(a) < timeOf(b) ? a : b)),
     ) as [Measured, Measured]
-    const ratio = disk.milliseconds / memory.milliseconds
+    const ratio = timeOf(disk) / timeOf(memory)
+    const told = ({ milliseconds, processor, resident }: Measured) =>
+      `${milliseconds.toFixed(2)} ms a step, ${processor.toFixed(2)} ms of processors' time, ${((resident * 1024) / 1e6).toFixed(0)} MB resident at most`
     process.stdout.write(
       `${(bytes / 1e6).toFixed(0)} MB of rows; ${(allowed / 1e6).toFixed(0)} MB more than a process without rows allowed\n` +
-        `from disk: ${disk.milliseconds.toFixed(2)} ms a step, ${((disk.resident * 1024) / 1e6).toFixed(0)} MB resident at most\n` +
-        `in memory: ${memory.milliseconds.toFixed(2)} ms a step (a tenth of the rows), ${((memory.resident * 1024) / 1e6).toFixed(0)} MB\n` +
+        `from disk: ${told(disk)}\n` +
+        `in memory, a tenth of the rows: ${told(memory)}\n` +
         `ratio ${ratio.toFixed(3)}\n`,
     )
     if (!Number.isFinite(disk.loss) || ratio > Number(options.slower)) process.exitCode = 1
