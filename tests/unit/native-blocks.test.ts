@@ -27,6 +27,7 @@ const listed: Record<string, string> = {
   'gemm/decoded.cpp: block': 'of the format',
   'gemm/decoded.cpp: bytes': 'of the format',
   'gemm/decoded.cpp: bytes_ahead': ahead,
+  'gemm/decoded.cpp: most_bytes_ahead': ahead,
   'gemm/decoded.cpp: together': derived,
   'interpolate/resample.cpp: lanes': width,
   'loss/ctc.cpp: margin': 'room beside the states for the two neighbours of the last: ctc.cpp has states around it',
