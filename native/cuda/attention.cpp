@@ -1,10 +1,11 @@
-// Launches the entries of attention.cu and attention_mma.cu.
+// Launches the entries of attention.cu, attention_mma.cu and rotary.cu.
 #include <algorithm>
 #include <bit>
 #include <limits>
 
 #include "attention_job.h"
 #include "device.h"
+#include "rotation.h"
 
 namespace firesteel::cuda {
 namespace {
@@ -169,11 +170,45 @@ bool backward(Device& device, const Launchable&, const KernelCall& call) {
          (!of_values || launch(device, "attention_dv_", q.dtype, job, key_heads, keys, job.value_size));
 }
 
+bool launch_rotary(Device& device, const Launchable&, const KernelCall& call) {
+  const View &out = call.views[0], &x = call.views[1], &cosines = call.views[2], &sines = call.views[3];
+  if (x.ndim < 2 || !same_shape(out, x) || out.dtype != x.dtype) return device.fail("rotary: x is not [.., T, D]");
+  if (out.count == 0) return true;
+  const int64_t times = x.sizes[x.ndim - 2], features = x.sizes[x.ndim - 1], batch = x.ndim > 2 ? x.sizes[0] : 1;
+  const int64_t pairs = cosines.ndim > 0 ? cosines.sizes[cosines.ndim - 1] : 0;
+  const int64_t tables = pairs > 0 ? cosines.count / pairs : times, rows = out.count / features;
+  if (!same_shape(cosines, sines) || 2 * pairs > features || (tables != times && tables != batch * times))
+    return device.fail("rotary: cosines and sines are not [.., T, R]");
+  if (std::max(rows, features) > most) return device.fail("rotary: more than 2^30 rows or features");
+  Rotation job = {};
+  job.out = out.data;
+  job.x = x.data;
+  job.cosines = static_cast<const float*>(cosines.data);
+  job.sines = static_cast<const float*>(sines.data);
+  job.rows = rows;
+  job.rows_of_batch = rows / batch;
+  job.times = static_cast<int32_t>(times);
+  job.features = static_cast<int32_t>(features);
+  job.pairs = static_cast<int32_t>(pairs);
+  job.of_batches = tables != times;
+  job.neighbours = call.numbers[0] != 0;
+  job.sign = call.numbers[1] != 0 ? -1.0f : 1.0f;
+  job.step = x.strides[x.ndim - 1];
+  for (int d = x.ndim - 2; d >= 0; d--) {
+    if (x.sizes[d] == 1) continue;
+    job.divisors[job.dims] = make_divisor(static_cast<uint32_t>(x.sizes[d]));
+    job.strides[job.dims++] = x.strides[d];
+  }
+  return device.launch(std::string("rotary_") + dtype_names[static_cast<int>(x.dtype)],
+                       static_cast<uint64_t>(rows * (features - pairs)), &job);
+}
+
 }  // namespace
 
 const Launchable attention_kernels[] = {
     {"attention_forward", forward, "attention_forward_float32_64"},
     {"attention_backward", backward, "attention_dq_float32_64"},
+    {"rotary", launch_rotary, "rotary_float32"},
     {},
 };
 

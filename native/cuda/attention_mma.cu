@@ -539,10 +539,10 @@ DEVICE void gradient_of_keys(const Attention& job) {
 
 }  // namespace
 
-KERNEL(attention_mma_forward_64, const __grid_constant__ Attention job) { forward<64>(job); }
-KERNEL(attention_mma_forward_128, const __grid_constant__ Attention job) { forward<128>(job); }
-KERNEL(attention_mma_forward_256, const __grid_constant__ Attention job) { forward<256>(job); }
-KERNEL(attention_mma_dq_64, const __grid_constant__ Attention job) { gradient_of_queries<64>(job); }
-KERNEL(attention_mma_dq_128, const __grid_constant__ Attention job) { gradient_of_queries<128>(job); }
-KERNEL(attention_mma_dkv_64, const __grid_constant__ Attention job) { gradient_of_keys<64>(job); }
-KERNEL(attention_mma_dkv_128, const __grid_constant__ Attention job) { gradient_of_keys<128>(job); }
+KERNEL_ALONE(attention_mma_forward_64, const __grid_constant__ Attention job) { forward<64>(job); }
+KERNEL_ALONE(attention_mma_forward_128, const __grid_constant__ Attention job) { forward<128>(job); }
+KERNEL_ALONE(attention_mma_forward_256, const __grid_constant__ Attention job) { forward<256>(job); }
+KERNEL_ALONE(attention_mma_dq_64, const __grid_constant__ Attention job) { gradient_of_queries<64>(job); }
+KERNEL_ALONE(attention_mma_dq_128, const __grid_constant__ Attention job) { gradient_of_queries<128>(job); }
+KERNEL_ALONE(attention_mma_dkv_64, const __grid_constant__ Attention job) { gradient_of_keys<64>(job); }
+KERNEL_ALONE(attention_mma_dkv_128, const __grid_constant__ Attention job) { gradient_of_keys<128>(job); }

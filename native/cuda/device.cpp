@@ -79,8 +79,9 @@ int Device::find_kernel(const KernelInfo& info) {
     return static_cast<int>(kernels.size()) - 1;
   };
   for (const Launchable* table :
-       {elementwise_kernels, shape_kernels, reduce_kernels, indexing_kernels, matmul_kernels, conv_kernels,
-        pool_kernels, norm_kernels, softmax_kernels, loss_kernels, attention_kernels, random_kernels, optimizer_kernels})
+       {elementwise_kernels, gated_kernels, shape_kernels, reduce_kernels, sort_kernels, indexing_kernels,
+        matmul_kernels, conv_kernels, pool_kernels, interpolate_kernels, norm_kernels, softmax_kernels, loss_kernels,
+        attention_kernels, random_kernels, optimizer_kernels})
     for (; table->kernel; table++)
       if (std::string_view(table->kernel) == info.name) return add(*table, !table->entry || entry(table->entry));
   if (!is_map(info)) return -1;

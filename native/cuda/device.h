@@ -43,6 +43,9 @@ extern const Launchable norm_kernels[];
 extern const Launchable softmax_kernels[];
 extern const Launchable loss_kernels[];
 extern const Launchable attention_kernels[];
+extern const Launchable sort_kernels[];
+extern const Launchable interpolate_kernels[];
+extern const Launchable gated_kernels[];
 extern const Launchable random_kernels[];
 extern const Launchable optimizer_kernels[];
 

@@ -230,6 +230,19 @@ bool launch_cat(Device& device, const Launchable&, const KernelCall& call) {
   return start == out.sizes[dim] || device.fail("cat: the sizes differ");
 }
 
+bool launch_swiglu(Device& device, const Launchable&, const KernelCall& call) {
+  const View* views[] = {&call.views[0], &call.views[1], &call.views[2]};
+  return map(device, entry_name("swiglu", views[0]->dtype), views, 3);
+}
+
+bool launch_swiglu_backward(Device& device, const Launchable&, const KernelCall& call) {
+  const View &dgate = call.views[0], &dup = call.views[1], &dy = call.views[2], &gate = call.views[3];
+  const View* of_gate[] = {&dgate, &dy, &gate, &call.views[4]};
+  const View* of_up[] = {&dup, &dy, &gate};
+  return (dgate.ndim < 0 || map(device, entry_name("swiglu_dgate", dy.dtype), of_gate, 4)) &&
+         (dup.ndim < 0 || map(device, entry_name("swiglu_dup", dy.dtype), of_up, 3));
+}
+
 constexpr int most_options = sizeof Job::numbers / sizeof *Job::numbers;
 
 }  // namespace
@@ -264,6 +277,12 @@ bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call
 
 const Launchable elementwise_kernels[] = {
     {"where", launch_where, "where_word"},
+    {},
+};
+
+const Launchable gated_kernels[] = {
+    {"swiglu", launch_swiglu, "swiglu_float32"},
+    {"swiglu_backward", launch_swiglu_backward, "swiglu_dgate_float32"},
     {},
 };
 

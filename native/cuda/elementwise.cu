@@ -386,6 +386,18 @@ BACKWARD(leaky_relu_backward, x > 0.0f ? dy : dy * p)
 BACKWARD(sigmoid_backward, dy*(1.0f - x) * x)
 BACKWARD(tanh_backward, dy*(1.0f - x * x))
 
+// Gated: a is the gate of b, or the gradient of a result beside its gate b.
+BINARIES(swiglu, a / (1.0f + expf(-a)) * b)
+BINARIES(swiglu_dup, a*(b / (1.0f + expf(-b))))
+#define GATE(name, T)                                                                        \
+  KERNEL(name, const __grid_constant__ Job job) {                                            \
+    map<T, T, T, T>(job, [](float dy, float gate, float up) {                                \
+      return dy * up * sigmoid(gate) * fmaf(gate, 1.0f - sigmoid(gate), 1.0f);               \
+    });                                                                                      \
+  }
+GATE(swiglu_dgate_float32, float)
+GATE(swiglu_dgate_bfloat16, bfloat16)
+
 // Copies of equal dtypes, by the width of an element, and conversions.
 UNARY(copy_word, uint32_t, x)
 UNARY(copy_half, uint16_t, x)

@@ -11,6 +11,8 @@
 #define KERNEL(name, parameter) extern "C" __global__ void __launch_bounds__(256) name(parameter)
 // The same, with room for two blocks on a multiprocessor: at most 128 registers.
 #define KERNEL_BY_TWO(name, parameter) extern "C" __global__ void __launch_bounds__(256, 2) name(parameter)
+// The same, with all registers that threads can have, because the kernel needs more than two blocks find.
+#define KERNEL_ALONE(name, parameter) extern "C" __global__ void __launch_bounds__(256, 1) name(parameter)
 #define SHARED(type, name) __shared__ type name
 
 // V is a vector of T, aligned to its size.

@@ -1,4 +1,4 @@
-// What the kernels of cross entropy are told, by the host (loss.cpp) to the device (loss.cu).
+// What the kernels of cross entropy and of negative log likelihood are told, by the host (loss.cpp) to the device (loss.cu).
 #pragma once
 #include <stdint.h>
 
@@ -15,6 +15,7 @@ struct Labels {
   double* losses;        // of rows
   uint64_t* wrong;       // the slot for a label that is out of range
   int64_t rows;
+  int64_t inner;  // of negative log likelihood: logits are [N, classes, inner], and rows N inner
   int32_t classes, ignore_index;
   bool ignores;          // not where ignoreIndex is no int32
   float smoothing;

@@ -102,6 +102,36 @@ DEVICE void backward(const Labels& job) {
   });
 }
 
+DEVICE int64_t place_of_label(const Labels& job, int64_t row) {
+  return (row / job.inner * job.classes + job.target[row]) * job.inner + row % job.inner;
+}
+
+// A thread has a row.
+template <class T>
+DEVICE void pick(const Labels& job) {
+  for_rows<1>(job.rows, [&](int64_t row) {
+    const int32_t label = job.target[row];
+    double loss = 0;
+    if (counts(job, label))
+      loss = -weight_of(job, label) * double(widen(static_cast<const T*>(job.logits)[place_of_label(job, row)]));
+    else if (!(job.ignores && label == job.ignore_index))
+      bring_least(job.wrong, uint64_t(row) << 32 | uint32_t(label));
+    job.losses[row] = loss;
+  });
+}
+
+// The rest of the gradient is 0 already.
+template <class T>
+DEVICE void put(const Labels& job) {
+  for_rows<1>(job.rows, [&](int64_t row) {
+    const int32_t label = job.target[row];
+    if (!counts(job, label)) return;
+    double gradient = job.out[job.reduction == reduce_none ? row : 0];
+    if (job.reduction == reduce_mean) gradient /= double(*job.total);
+    static_cast<T*>(job.dlogits)[place_of_label(job, row)] = narrow<T>(float(-gradient * weight_of(job, label)));
+  });
+}
+
 }  // namespace
 
 #define LOSS(name, body, T)                                                         \
@@ -112,4 +142,9 @@ LOSS(cross_entropy_forward_float32, forward, float)
 LOSS(cross_entropy_forward_bfloat16, forward, bfloat16)
 LOSS(cross_entropy_backward_float32, backward, float)
 LOSS(cross_entropy_backward_bfloat16, backward, bfloat16)
-KERNEL(cross_entropy_finish, const __grid_constant__ Labels job) { finish(job); }
+KERNEL(nll_loss_forward_float32, const __grid_constant__ Labels job) { pick<float>(job); }
+KERNEL(nll_loss_forward_bfloat16, const __grid_constant__ Labels job) { pick<bfloat16>(job); }
+KERNEL(nll_loss_backward_float32, const __grid_constant__ Labels job) { put<float>(job); }
+KERNEL(nll_loss_backward_bfloat16, const __grid_constant__ Labels job) { put<bfloat16>(job); }
+// The sums of either.
+KERNEL(loss_finish, const __grid_constant__ Labels job) { finish(job); }

@@ -26,6 +26,7 @@
   static const emulator::Registration name##_registration(#name, name); \
   extern "C" void name(parameter)
 #define KERNEL_BY_TWO(name, parameter) KERNEL(name, parameter)
+#define KERNEL_ALONE(name, parameter) KERNEL(name, parameter)
 #define SHARED(type, name)          \
   static const char name##_key = 0; \
   type& name = *static_cast<type*>(emulator::shared_variable(&name##_key, sizeof(type), alignof(type)))

@@ -120,6 +120,14 @@ describe('over the fake driver', () => {
     })
   }, 120_000)
 
+  it('sorts lines of several blocks to the bit', () => {
+    expectClean('sort.ts', {
+      FIRESTEEL_CUDA_DRIVER: `${release}libfakecuda-checked.so`,
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
   it("trains a network on handwritten digits with the CPU's losses", () => {
     expectClean('digits.js')
   }, 300_000)

@@ -13,10 +13,12 @@ const reference = device('reference')
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : null
 const families = chosen ?? [
   'reduce',
+  'sort',
   'indexing',
   'matmul',
   'conv',
   'pool',
+  'interpolate',
   'norm',
   'softmax',
   'loss',

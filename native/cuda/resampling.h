@@ -1,0 +1,21 @@
+// What the kernels of interpolation are told, by the host (interpolate.cpp) to the device (interpolate.cu).
+#pragma once
+#include <stdint.h>
+
+namespace firesteel::cuda {
+
+// The terms of each result of an axis: its ends, then positions. Without a table each result is its position's element.
+struct Taps {
+  const int32_t* ends;
+  const float* weights;
+  int32_t results, terms, size;
+};
+
+struct Resampling {
+  void* out;
+  const void* x;
+  int64_t count;
+  Taps rows, columns;
+};
+
+}  // namespace firesteel::cuda
