@@ -333,11 +333,13 @@ DEVICE void sum_rows(const Attention& job) {
 
 }  // namespace
 
-#define ATTENTION(T, width)                                                                                            \
-  KERNEL(attention_forward_##T##_##width, const __grid_constant__ Attention job) { forward<T, width>(job); }           \
-  KERNEL(attention_dq_##T##_##width, const __grid_constant__ Attention job) { gradient<T, width, Of::queries>(job); }  \
-  KERNEL(attention_dk_##T##_##width, const __grid_constant__ Attention job) { gradient<T, width, Of::keys>(job); }     \
-  KERNEL(attention_dv_##T##_##width, const __grid_constant__ Attention job) { gradient<T, width, Of::values>(job); }
+#define GRADIENT(name, T, width, of) \
+  KERNEL_ALONE(name##_##T##_##width, const __grid_constant__ Attention job) { gradient<T, width, Of::of>(job); }
+#define ATTENTION(T, width)                                                                                  \
+  KERNEL(attention_forward_##T##_##width, const __grid_constant__ Attention job) { forward<T, width>(job); } \
+  GRADIENT(attention_dq, T, width, queries)                                                                  \
+  GRADIENT(attention_dk, T, width, keys)                                                                     \
+  GRADIENT(attention_dv, T, width, values)
 
 using float32 = float;
 ATTENTION(float32, 64)
