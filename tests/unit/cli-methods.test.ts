@@ -1,5 +1,5 @@
 /** The methods of a config: each learns what a program with the same strategy learns, to the bit. */
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { evaluateCommand } from '../../lib/cli/commands/evaluate.js'
@@ -201,6 +201,29 @@ describe('a method of a config learns what a program learns', () => {
       ).toString('latin1')
     })
     expect(new Set(files).size).toBe(files.length)
+  })
+
+  it('gradual unfreezing and a probe that are cut go on to the same bytes', async () => {
+    const cut = ['gradual unfreezing', 'a probe before fine-tuning'] as const
+    for (const name of cut) {
+      const [method] = methods[name] as (typeof methods)[string]
+      // As if it was killed behind the fourth of nine steps: the second group of the one is open, and not of the other.
+      await learned(`cut ${name}`, method, 'train.checkpoints={ every: 4, keep: 9 }')
+      const checkpoints = join(folder, 'runs', `cut ${name}`, 'checkpoints')
+      for (const file of readdirSync(checkpoints)) if (!file.includes('0004.')) rmSync(join(checkpoints, file))
+      expect(readdirSync(checkpoints)).toHaveLength(1)
+      const values = [
+        `method=${JSON.stringify(method)}`,
+        `output=runs/cut ${name}`,
+        'train.checkpoints={ every: 4, keep: 9 }',
+      ]
+      const args = [join(folder, 'methods.json'), '--resume', ...values.flatMap((value) => ['--set', value])]
+      expect(await finetuneCommand(args)).toBe(0)
+      const [own, uncut] = [`cut ${name}`, name].map((run) =>
+        readFileSync(join(folder, 'runs', run, 'model/model.safetensors')),
+      ) as [Buffer, Buffer]
+      expect(own.equals(uncut), name).toBe(true)
+    }
   })
 
   it.each(['prompt', 'prefix'] as const)('a %s before texts', async (kind) => {
