@@ -34,6 +34,12 @@ const recipe = { betas: [0.9, 0.98], eps: 1e-8, weightDecay: 0.01, clipNorm: 1 }
 /** What the first losses may differ by, relative to PyTorch's. */
 const lossBound = 1e-3
 
+/** One thread, no downloads, and memory that glibc keeps: else it returns large tensors to the system, which doubles PyTorch's times. */
+const torchEnvironment = {
+  ...{ OMP_NUM_THREADS: '1', MKL_NUM_THREADS: '1', HF_HUB_OFFLINE: '1' },
+  ...{ MALLOC_MMAP_THRESHOLD_: String(2 ** 33), MALLOC_TRIM_THRESHOLD_: String(2 ** 33) },
+}
+
 const warmupOf = (steps: number): number => Math.ceil(steps / 10)
 
 /** Fisher and Yates, from the end. */
@@ -117,7 +123,8 @@ export async function learnInTorch<M extends PretrainedModel, R, B>(
     const plain = (_: string, value: unknown) => (ArrayBuffer.isView(value) ? Array.from(value as Int32Array) : value)
     writeFileSync(join(folder, 'job.json'), JSON.stringify(job, plain))
     const script = fileURLToPath(new URL('beside_torch.py', import.meta.url))
-    const { status, stderr, error } = spawnSync(python, [script, folder], { encoding: 'utf8' })
+    const env = { ...process.env, ...torchEnvironment }
+    const { status, stderr, error } = spawnSync(python, [script, folder], { encoding: 'utf8', env })
     if (status !== 0) throw new Error(`${python} ${script} failed: ${error?.message ?? stderr}`)
     return JSON.parse(readFileSync(join(folder, 'learned.json'), 'utf8')) as TorchLearned
   } finally {
