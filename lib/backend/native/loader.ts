@@ -105,13 +105,22 @@ function open(source: string, path: string) {
   return { module, addon, path }
 }
 
+const loaded = new Map<string, AddonModule>()
+
 /** The addon in a file; throws why there is none in words for a person. */
 function load(path: string): AddonModule {
+  const known = loaded.get(path)
+  if (known !== undefined) return known
+  const module = { exports: {} }
   try {
-    return requireHere()(path) as AddonModule
+    // What `require` does in the end. The way there, by its search for packages and real paths, takes longer than the opening.
+    process.dlopen(module, path)
   } catch (error) {
     throw new Error(whyRefused(path, error instanceof Error ? error.message : String(error)))
   }
+  const addon = module.exports as AddonModule
+  loaded.set(path, addon)
+  return addon
 }
 
 let anyModule: AddonModule | null | undefined
