@@ -1,16 +1,16 @@
 /**
- * Builds dist/: declarations by the TypeScript compiler, and the code by esbuild in as few files as there are entries and what
- * they share, because opening two hundred files takes most of the time of an import.
+ * Builds dist/: declarations by the TypeScript compiler, and the code by rolldown in as few files as its users allow, because opening
+ * two hundred files, or the sixty that a bundler makes by itself, takes much of the time of an import.
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
-/** dist/a/b.js is made of lib/a/b.ts. */
+/** Names of the files that programs import, such as data/datasets/index: dist/NAME.js is made of lib/NAME.ts. */
 function entries() {
   const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   // The threads of a loader have a file of their own, which is no entry of the package.
@@ -19,16 +19,93 @@ function entries() {
     ...Object.values(bin),
     './dist/data/worker.js',
   ].filter(Boolean)
-  return built.map((path) => join(root, path.replace(/^\.\/dist\//, 'lib/').replace(/\.js$/, '.ts')))
+  return built.map((path) => path.replace(/^\.\/dist\/(.*)\.js$/, '$1'))
+}
+
+const source = (entry) => join(root, `lib/${entry}.ts`)
+
+/** Of each module the entries that load it whatever they do. */
+function users(names, moduleInfo) {
+  const of = new Map()
+  for (const name of names) {
+    const waiting = [source(name)]
+    for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+      const known = of.get(id) ?? new Set()
+      of.set(id, known)
+      if (known.has(name)) continue
+      known.add(name)
+      waiting.push(...(moduleInfo(id)?.importedIds ?? []))
+    }
+  }
+  return of
+}
+
+/** Entries whose programs want most of what the main entry brings. */
+const heavy = ['models/index', 'pretrain/index', 'finetune/index']
+
+/**
+ * The file that a module goes to, by its users. What the main entry loads is in few files, which tell apart only the kinds of its other users.
+ * All else is in a file for each set of users, so that no entry loads a line that is not its own. Files cannot import each other in a
+ * circle, because what a module imports has all its users and more.
+ */
+function fileOf(usersOfIt) {
+  if (!usersOfIt.has('index')) return [...usersOfIt].join('-').replaceAll('/index', '').replaceAll('/', '-')
+  const others = [...usersOfIt].filter((name) => name !== 'index')
+  const light = others.filter((name) => !heavy.includes(name))
+  if (light.includes('cli/main')) return 'shared'
+  if (others.length > light.length) return light.length > 0 ? 'base' : 'nets'
+  return light.length > 0 ? `main-${light.join('-').replaceAll('/', '-')}` : 'main'
+}
+
+async function bundle(rolldown) {
+  const names = entries()
+  let known
+  const build = await rolldown({
+    cwd: root,
+    input: Object.fromEntries(names.map((name) => [name, source(name)])),
+    platform: 'node',
+    external: (id) => !id.startsWith('.') && !isAbsolute(id),
+    // Every module is in a file of `fileOf`, so entries have their own exports and nothing else.
+    preserveEntrySignatures: 'allow-extension',
+    transform: { target: 'node20.19' },
+    // Whoever wants all models imports them, and whoever wants one loads it when it is needed.
+    checks: { ineffectiveDynamicImport: false },
+  })
+  await build.write({
+    dir: join(root, 'dist'),
+    format: 'esm',
+    // Errors name classes.
+    keepNames: true,
+    // They would lead to sources that the package does not bring, and weigh two thirds of the code.
+    sourcemap: false,
+    // Bundlers read some (webpackIgnore).
+    comments: { legal: false, annotation: true, jsdoc: false },
+    minifyInternalExports: false,
+    chunkFileNames: '[name]-[hash].js',
+    codeSplitting: {
+      includeDependenciesRecursively: false,
+      groups: [
+        {
+          debugName: 'by users',
+          name(id, context) {
+            known ??= users(names, (each) => context.getModuleInfo(each))
+            const usersOfIt = known.get(id)
+            return usersOfIt === undefined ? null : fileOf(usersOfIt)
+          },
+        },
+      ],
+    },
+  })
+  await build.close()
 }
 
 /** False where it failed; null where the tools are missing, as in an installed package, which brings dist along. */
 export async function buildDist() {
   let compiler
-  let esbuild
+  let bundler
   try {
     compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc')
-    esbuild = await import('esbuild')
+    bundler = await import('rolldown')
   } catch {
     return null
   }
@@ -38,26 +115,9 @@ export async function buildDist() {
     stdio: 'inherit',
   })
   if (status !== 0) return false
-  const { errors } = await esbuild.build({
-    entryPoints: entries(),
-    outdir: join(root, 'dist'),
-    outbase: join(root, 'lib'),
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.19',
-    packages: 'external',
-    // Errors name classes.
-    keepNames: true,
-    // Spaces weigh a tenth of the package. Lines stay short, so that those of a stack say where.
-    minifyWhitespace: true,
-    lineLimit: 120,
-    // No maps: they would lead to sources that the package does not bring, and weigh two thirds of the code.
-    sourcemap: false,
-  })
+  await bundle(bundler.rolldown)
   removeUnreached()
-  return errors.length === 0
+  return true
 }
 
 /** Removes declarations that no entry of the package leads to, because nobody can import them: a third of all. */
