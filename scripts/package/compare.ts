@@ -22,7 +22,16 @@ const programs: { readonly [name: string]: string } = {
   'onnxruntime-node': "await import('onnxruntime-node')",
   '@tensorflow/tfjs-node': "await import('@tensorflow/tfjs-node')",
 }
-const imports = 7
+const imports = 20
+
+/** Processor time in milliseconds, which other programs on the machine lengthen less than they do the time of the clock. */
+const spent =
+  'const spent = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000 }; const begun = spent()'
+
+/** What firesteel does of itself once it is imported: it finds the binary, and opens a device with its threads. */
+const openProgram = `const { describeDevice } = await import('firesteel'); ${spent}; const open = process.dlopen; let ofSystem = 0
+process.dlopen = (...args) => { const before = spent(); open.apply(process, args); ofSystem = spent() - before }
+describeDevice(); console.log(spent() - begun - ofSystem); process.exit(0)`
 
 interface Row {
   readonly name: string
@@ -35,8 +44,8 @@ interface Row {
   readonly scripts?: number
   readonly packed?: number
   readonly unpacked?: number
-  /** Milliseconds. */
-  readonly load?: number
+  /** Where it loads. */
+  readonly project?: Project
 }
 
 interface Installed {
@@ -66,11 +75,15 @@ function fetchedBytes(cache: string): number {
   return [...sizes.values()].reduce((sum, size) => sum + size, 0)
 }
 
-/** The time of the program alone, the least of several. */
-function loadOf(project: Project, program: string): number {
-  const timed = `const began = performance.now(); ${program}; console.log(performance.now() - began); process.exit(0)`
-  const times = Array.from({ length: imports }, () => Number(project.run('--input-type=module', '-e', timed)))
-  return Math.min(...times)
+const timed = (program: string) => `${spent}; ${program}; console.log(spent() - begun); process.exit(0)`
+
+/** The least that each program says, run in turns, so that all meet the same machine. */
+function leastOf(programs: readonly { readonly project: Project; readonly program: string }[]): readonly number[] {
+  const least = programs.map(() => Number.POSITIVE_INFINITY)
+  for (let turn = 0; turn < imports; turn++)
+    for (const [i, { project, program }] of programs.entries())
+      least[i] = Math.min(least[i] ?? 0, Number(project.run('--input-type=module', '-e', program)))
+  return least
 }
 
 function measure(work: string, registry: Registry, name: string): Row {
@@ -114,7 +127,8 @@ function measure(work: string, registry: Registry, name: string): Row {
   }
   const told = failure === undefined ? [] : [failure]
   try {
-    return { ...row, ...(failure === undefined ? {} : { failure }), load: loadOf(project, programs[name] ?? '') }
+    project.run('--input-type=module', '-e', timed(programs[name] ?? ''))
+    return { ...row, ...(failure === undefined ? {} : { failure }), project }
   } catch (error) {
     const reason = firstErrorOf(error instanceof Error ? error.message : String(error))
     return { ...row, failure: [...told, `it does not load: ${reason}`].join('; ') }
@@ -123,7 +137,7 @@ function measure(work: string, registry: Registry, name: string): Row {
 
 const titles = ['package', 'version', 'install', 'packages', 'with scripts', 'packed', 'on disk', 'import']
 
-function cells({ name, version, seconds, packages, scripts, packed, unpacked, load }: Row): readonly string[] {
+function cells({ name, version, seconds, packages, scripts, packed, unpacked }: Row, load?: number): readonly string[] {
   const megabytes = (bytes?: number) => (bytes === undefined ? '-' : `${(bytes / 1e6).toFixed(1)} MB`)
   return [
     name,
@@ -149,14 +163,25 @@ async function compare(names: readonly string[], onlyBuilt: boolean): Promise<vo
       registry.publish(join(packagesFolder, folder))
     const rows: Row[] = []
     for (const name of names.length > 0 ? names : Object.keys(programs)) rows.push(measure(work, registry, name))
-    const table = [titles, ...rows.map(cells)]
+    const loading = rows.flatMap(({ name, project }) =>
+      project === undefined ? [] : [{ name, project, program: timed(programs[name] ?? '') }],
+    )
+    const own = loading.find(({ name }) => name === 'firesteel')
+    const least = leastOf([...loading, ...(own === undefined ? [] : [{ ...own, program: openProgram }])])
+    const table = [titles, ...rows.map((row) => cells(row, least[loading.findIndex(({ name }) => name === row.name)]))]
     const widths = titles.map((_, i) => Math.max(...table.map((row) => row[i]?.length ?? 0)))
     for (const row of table)
       console.log(
         row.map((text, i) => (i < 2 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))).join('  '),
       )
     for (const { name, failure } of rows) if (failure !== undefined) console.log(`${name}: ${failure}`)
-    console.log(`import: the least of ${imports}, with the binary loaded, on Node ${process.versions.node}`)
+    console.log(
+      `import: processor time with the binary loaded, the least of ${imports} in turns, on Node ${process.versions.node}`,
+    )
+    if (own !== undefined)
+      console.log(
+        `firesteel's finding of its binary and opening of a device take ${least.at(-1)?.toFixed(1)} ms of it, beside the system's loader`,
+      )
   } finally {
     await registry.stop()
     rmSync(work, { recursive: true, force: true })
