@@ -16,6 +16,7 @@ import { clones } from './clones.js'
 import { emulated } from './emulated.js'
 import { installations } from './installations.js'
 import { builtPlatforms, manifest, packagesFolder, writeMainPackage } from './manifests.js'
+import { onMusl } from './musl.js'
 import { startRegistry } from './registry.js'
 import { LeftOut, type Scenario, type Setting } from './scenario.js'
 import { npmProgram, tool } from './tools.js'
@@ -89,7 +90,11 @@ async function check(pattern: RegExp, onlyBuilt: boolean): Promise<boolean> {
       isa: isas.trim().split('\n').at(-1) ?? '',
     }
     const all = [contents(packed), installations(setting), bundles(setting), browsers(setting)]
-      .concat(built.includes('linux-arm64') ? [emulated(setting)] : [], [clones(setting)])
+      .concat(
+        built.includes('linux-arm64') ? [emulated(setting)] : [],
+        built.includes('linux-x64-musl') ? [onMusl(setting)] : [],
+        [clones(setting)],
+      )
       .flat()
     for (const { name, run } of all.filter((scenario) => pattern.test(scenario.name))) {
       const started = performance.now()

@@ -26,11 +26,27 @@ function onArm(project: Project, env: NodeJS.ProcessEnv, ...args: readonly strin
   return stdout.trim()
 }
 
-/** Installed as if this machine were of that processor. */
-function installedForArm({ work, registry }: Setting): Project {
+/** Installed as if this machine were of that processor and C library. */
+export function installedFor({ work, registry }: Setting, cpu: 'x64' | 'arm64', libc: 'glibc' | 'musl'): Project {
   const project = new Project(work, registry)
-  project.npm('install', 'firesteel', '--cpu=arm64', '--os=linux', '--libc=glibc')
+  project.npm('install', 'firesteel', `--cpu=${cpu}`, '--os=linux', `--libc=${libc}`)
   return project
+}
+
+/** Below tests/goldens/data. */
+export const goldenFolders = ['basic', 'breadth']
+
+/** Puts PyTorch's golden cases into a project as goldens.mjs: the checkout's own sources, over the binary that is installed there. */
+export function bundleGoldens(project: Project, { root }: Setting): void {
+  const main = join(root, 'tests/goldens/main.ts')
+  const esbuild = createRequire(import.meta.url).resolve('esbuild/bin/esbuild')
+  const options = ['--bundle', '--platform=node', '--format=esm', '--log-level=error', '--external:cli-progress']
+  const { status, stderr } = spawnSync(
+    esbuild,
+    [main, ...options, `--outfile=${join(project.folder, 'goldens.mjs')}`],
+    { cwd: root, encoding: 'utf8' },
+  )
+  if (status !== 0) throw new Error(stderr)
 }
 
 export function emulated(setting: Setting): readonly Scenario[] {
@@ -38,7 +54,7 @@ export function emulated(setting: Setting): readonly Scenario[] {
     {
       name: 'arm64, emulated',
       run() {
-        const told = onArm(installedForArm(setting), {}, 'use.mjs')
+        const told = onArm(installedFor(setting, 'arm64', 'glibc'), {}, 'use.mjs')
         if (!told.startsWith('native kernels on the CPU: neon,')) throw new Error(told)
         return told
       },
@@ -46,28 +62,13 @@ export function emulated(setting: Setting): readonly Scenario[] {
     {
       name: 'arm64, emulated, goldens',
       run() {
-        const project = installedForArm(setting)
-        const main = join(setting.root, 'tests/goldens/main.ts')
-        const esbuild = createRequire(import.meta.url).resolve('esbuild/bin/esbuild')
-        // The checkout's own sources, over the binary that is installed beside them.
-        const bundle = [
-          main,
-          '--bundle',
-          '--platform=node',
-          '--format=esm',
-          '--log-level=error',
-          '--external:cli-progress',
-        ]
-        const { status, stderr } = spawnSync(esbuild, [...bundle, `--outfile=${join(project.folder, 'goldens.mjs')}`], {
-          cwd: setting.root,
-          encoding: 'utf8',
-        })
-        if (status !== 0) throw new Error(stderr)
+        const project = installedFor(setting, 'arm64', 'glibc')
+        bundleGoldens(project, setting)
         const last = (folder: string) => {
           const env = { FIRESTEEL_TEST_DEVICES: 'cpu', GOLDENS_DIR: join(setting.root, 'tests/goldens/data', folder) }
           return onArm(project, env, 'goldens.mjs').split('\n').at(-1) ?? ''
         }
-        return ['basic', 'breadth'].map(last).join('; ')
+        return goldenFolders.map(last).join('; ')
       },
     },
   ]
