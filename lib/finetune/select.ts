@@ -1,5 +1,6 @@
-/** Selecting layers by name, as PEFT does: whatever selects nothing is an error that lists what there is. */
+/** Selecting layers by name, as PEFT does: whatever selects nothing is an error that lists what there is, or a warning where PEFT passes over it. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
+import { warn } from '../core/host.js'
 import { Module } from '../nn/module.js'
 import { newBudget, Pattern } from './pattern.js'
 
@@ -55,7 +56,7 @@ export function byNames<M>(
 
 /**
  * For each path the value of the first key that matches, or undefined. A key is a regular expression for the end of a path,
- * at its beginning or after a dot. Throws naming every key that matches no path.
+ * at its beginning or after a dot. Warns of keys that match no path.
  */
 export function byPatterns(
   op: string,
@@ -82,10 +83,11 @@ export function byPatterns(
     return chosen
   })
   const lost = keys.filter(({ used }) => !used).map(({ key }) => key)
+  // PEFT passes over them, so a file may have some, as of layers that its author has left out since.
   if (lost.length > 0)
-    throw new ValueError(
-      op,
-      `${option} has ${quoted(lost)}, which match${lost.length === 1 ? 'es' : ''} no adapted layer; these are ${quoted(paths)}`,
+    warn(
+      `[${op}] ${option} has ${quoted(lost)}, which match${lost.length === 1 ? 'es' : ''} no adapted layer; these are ${quoted(paths)}`,
+      { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' },
     )
   return found
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
   applyLora,
   countParameters,
@@ -100,9 +100,6 @@ describe('LoRA’s layers', () => {
       { targetModules: ['head'], modulesToSave: ['head'] },
       "targetModules names ['head'], but 'head' is in modulesToSave, which learns whole; the names",
     ],
-    [{ rankPattern: { k: 2 } }, "rankPattern has ['k'], which matches no adapted layer; these are ['layers.0.qProj'"],
-    [{ targetModules: ['v'], rankPattern: { head: 2 } }, "rankPattern has ['head'], which matches no adapted layer"],
-    [{ alphaPattern: { v: 2, qPro: 1, o: 3 } }, "alphaPattern has ['qPro', 'o'], which match no adapted layer"],
     [{ rankPattern: { '(': 2 } }, 'a key of rankPattern "(" is no regular expression'],
     [{ rankPattern: { 'v)|(x': 2 } }, 'a key of rankPattern "v)|(x" is no regular expression'],
     [{ rankPattern: { v: 1.5 } }, 'rank is 1.5 for layers.0.v'],
@@ -121,6 +118,19 @@ describe('LoRA’s layers', () => {
     // Nothing has changed.
     expect(adapted(model)).toEqual([])
     expect(countParameters(model).trainable).toBe(countParameters(model).total)
+  })
+
+  it.each([
+    [{ rankPattern: { k: 2 } }, "rankPattern has ['k'], which matches no adapted layer; these are ['layers.0.qProj'"],
+    [{ targetModules: ['v'], rankPattern: { head: 2 } }, "rankPattern has ['head'], which matches no adapted layer"],
+    [{ alphaPattern: { v: 2, qPro: 1, o: 3 } }, "alphaPattern has ['qPro', 'o'], which match no adapted layer"],
+  ])('are warned of where a pattern of %j matches nothing', (options, message) => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const model = new Net()
+    apply(options as never, model)
+    expect(warned.mock.calls.map(([text]) => text)).toEqual([expect.stringContaining(`[applyLora] ${message}`)])
+    expect(adapted(model).length).toBeGreaterThan(0)
+    warned.mockRestore()
   })
 
   it('may not be of another kind', () => {
