@@ -56,6 +56,28 @@ describe('tokenizers', () => {
       expect(tokenizer.encode('a'.repeat(count)).tokens.includes('[UNK]')).toBe(unknown)
   })
 
+  // What pre_tokenizers.UnicodeScripts of tokenizers 0.23 gives.
+  it.each([
+    ['どこで生れ。Yes', ['どこで生れ', '。', 'Yes']],
+    [' hello', ['hello']],
+    ['a 1', ['a ', '1']],
+    ['Ⅷ apples são 彼ー女', ['Ⅷ apples são ', '彼ー女']],
+    ['hello мир', ['hello ', 'мир']],
+    ['漢字ー仮名 カナ', ['漢字ー仮名 カナ']],
+    ['a. b', ['a', '. ', 'b']],
+    ['a\u0301b', ['a', '\u0301', 'b']],
+    ['\u{1E900}x', ['\u{1E900}', 'x']],
+    ['a\uE000b', ['a\uE000b']],
+    ['  ', []],
+  ])('cut %j where another script begins', (text, pieces) => {
+    const vocab = Object.fromEntries(['?', ...pieces].map((piece, id) => [piece, id]))
+    const tokenizer = new Tokenizer({
+      model: { type: 'WordLevel', vocab, unk_token: '?' },
+      pre_tokenizer: { type: 'UnicodeScripts' },
+    })
+    expect(tokenizer.encode(text).tokens).toEqual(pieces)
+  })
+
   // As Oniguruma splits: ① is no character of a word, and ² is one outside of a class alone.
   it.each([
     ['\\w+', ['Cat', '①', 'a²b', '౸', 'Ⅷe\u0301x']],

@@ -3,6 +3,7 @@ import type { Aligned } from './aligned.js'
 import { toByteCharacters } from './bytes.js'
 import type { Fields } from './fields.js'
 import { patternIn, type Stretch, stretchesOf } from './pattern.js'
+import { cutByScripts } from './scripts.js'
 
 export type PreTokenizer = (pieces: readonly Aligned[]) => readonly Aligned[]
 
@@ -127,6 +128,8 @@ export function preTokenizerOf(fields: Fields): PreTokenizer {
       const code = delimiter.codePointAt(0) ?? fields.fail('is empty', 'delimiter')
       return split(new RegExp(`\\u{${code.toString(16)}}`, 'gu'), 'Removed')
     }
+    case 'UnicodeScripts':
+      return (pieces) => pieces.flatMap(cutByScripts)
     case 'FixedLength': {
       const length = fields.count('length')
       return length > 0 ? fixedLength(length) : fields.fail('is 0, but must be at least 1', 'length')
