@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
-import { loadTensors, ValueError } from '../../lib/index.js'
+import { fromTypedArray, loadTensors, saveGguf, type Tensor, ValueError } from '../../lib/index.js'
 import { GgufFile, writeGguf } from '../../lib/io/gguf.js'
 import { dataSync } from '../../lib/ops/read.js'
 
@@ -93,5 +93,54 @@ describe('GGUF files', () => {
       expect(error, `cut at ${end}`).toBeInstanceOf(ValueError)
       expect((error as Error).message).toContain(path)
     }
+  })
+})
+
+describe('saveGguf', () => {
+  /** Numbers that no 16-bit float holds. */
+  const floats = (shape: readonly number[]) =>
+    fromTypedArray(
+      Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i + 1)),
+      shape,
+    )
+  const worst = (got: ArrayLike<number>, wanted: ArrayLike<number>) =>
+    Array.from(wanted, (each, i) => Math.abs(each - (got[i] as number))).reduce((a, b) => Math.max(a, b), 0)
+
+  it.each([
+    ['float32', 0, 0],
+    ['float16', 1e-5, 1e-3],
+    ['q8_0', 1e-4, 1e-2],
+  ] as const)('writes matrices in %s, and vectors in float32', async (dtype, least, most) => {
+    const path = join(folder, `${dtype}.gguf`)
+    const tensors = { weight: floats([3, 64]), bias: floats([5]) }
+    const metadata = { 'general.architecture': 'llama' }
+    const { unblocked } = await saveGguf(path, tensors, { dtype, metadata })
+    expect(unblocked).toEqual([])
+    const file = await GgufFile.open(path)
+    expect(file.values.get('general.architecture')).toBe('llama')
+    expect(file.spec('weight')).toMatchObject({ dtype: { float32: 'F32', float16: 'F16', q8_0: 'q8_0' }[dtype] })
+    expect(file.spec('bias')).toMatchObject({ dtype: 'F32', shape: [5] })
+    await file.close()
+    const again = await loadTensors(path)
+    const read = (name: string) => dataSync((again.get(name) as Tensor).to('float32'))
+    expect(worst(read('bias'), dataSync(tensors.bias))).toBe(0)
+    const off = worst(read('weight'), dataSync(tensors.weight))
+    expect(off).toBeGreaterThanOrEqual(least)
+    expect(off).toBeLessThanOrEqual(most)
+  })
+
+  it('keeps rows of 31, 33 and 63 numbers as float16, and says so', async () => {
+    const rows = Object.fromEntries([31, 32, 33, 63, 64].map((width) => [`w${width}`, floats([2, width])]))
+    const saved = await saveGguf(join(folder, 'rows.gguf'), rows, { dtype: 'q8_0' })
+    expect(saved).toEqual({ converted: 2, unblocked: ['w31', 'w33', 'w63'] })
+  })
+
+  it('refuses what the format does not hold', async () => {
+    const path = join(folder, 'refused.gguf')
+    await expect(saveGguf(path, { x: floats([2, 2]) }, { dtype: 'q4_0' as never })).rejects.toThrow(
+      "dtype is 'q4_0', but must be one of float32, float16, q8_0",
+    )
+    await expect(saveGguf(path, { x: fromTypedArray(Int32Array.of(1), [1]) })).rejects.toThrow("'x' is int32")
+    await expect(saveGguf(path, { x: floats([1, 1, 1, 1, 2]) })).rejects.toThrow(/at most 4 dimensions/)
   })
 })

@@ -1,0 +1,90 @@
+/** Tensors into a GGUF file, which is read again before the call returns. */
+import { noGrad } from '../autograd/mode.js'
+import { checkTensor } from '../autograd/operator.js'
+import { dtypes } from '../core/dtype.js'
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
+import type { Tensor } from '../core/tensor.js'
+import { castTo } from '../ops/convert.js'
+import { GgufFile, type GgufTensor, type GgufValue, writeGguf } from './gguf.js'
+import { comingTensors } from './tensors.js'
+
+/** How matrices are stored. */
+const stored = ['float32', 'float16', 'q8_0'] as const
+export type GgufDType = (typeof stored)[number]
+
+export interface SaveGgufOptions {
+  /** That of tensors with two dimensions or more. Others stay float32, as llama.cpp reads them. Default 'float16'. */
+  readonly dtype?: GgufDType
+  /** `{ 'general.architecture': 'llama', 'llama.block_count': 2 }`: numbers, texts, truth values and lists of one of these. */
+  readonly metadata?: { readonly [key: string]: GgufValue }
+}
+
+export interface SavedGguf {
+  /** Tensors in the dtype that was asked for. */
+  readonly converted: number
+  /** Names of matrices whose rows hold no whole blocks of 'q8_0', which are float16. */
+  readonly unblocked: readonly string[]
+}
+
+/**
+ * Writes tensors by name, as they are at the call, to a GGUF file, whole or not at all, then reads it and compares every byte. Names are
+ * the file's own: llama.cpp has others than transformers. Throws ValueError for more than four dimensions, for integers, and for a file
+ * that does not hold what was written.
+ */
+export async function saveGguf(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor> | { readonly [name: string]: Tensor },
+  options: SaveGgufOptions = {},
+): Promise<SavedGguf> {
+  const op = 'saveGguf'
+  const { dtype = 'float16', metadata = {} } = checkOptions(op, options, { dtype: true, metadata: true })
+  if (!stored.includes(dtype))
+    throw new ValueError(op, `dtype is ${shown(dtype)}, but must be one of ${stored.join(', ')}`)
+  if (typeof metadata !== 'object' || metadata === null)
+    throw new ValueError(op, `metadata are ${kindOf(metadata)}, but must be an object`)
+  const named = new Map(
+    tensors instanceof Map ? tensors : Object.entries(tensors as { readonly [name: string]: Tensor }),
+  )
+  const unblocked: string[] = []
+  const made = new Map<string, Tensor>()
+  let converted = 0
+  for (const [name, tensor] of named) {
+    checkTensor(op, `'${name}'`, tensor)
+    if (!/^b?float/.test(tensor.dtype) && tensor.dtype !== 'q8_0')
+      throw new ValueError(op, `'${name}' is ${tensor.dtype}, but must be of floats`)
+    const fits = dtype !== 'q8_0' || (tensor.sizes.at(-1) as number) % dtypes.q8_0.block === 0
+    const own = tensor.ndim < 2 ? 'float32' : fits ? dtype : 'float16'
+    if (tensor.ndim >= 2 && !fits) unblocked.push(name)
+    if (own === dtype) converted++
+    made.set(
+      name,
+      noGrad(() => castTo(tensor, own)),
+    )
+  }
+  const written = new Map<string, GgufTensor>()
+  for (const [name, { data, ...spec }] of comingTensors(made, op)) written.set(name, { ...spec, data: await data })
+  for (const [name, tensor] of made) if (tensor !== named.get(name)) tensor.dispose()
+  await writeGguf(path, written, metadata, op)
+  await prove(op, path, written)
+  return { converted, unblocked }
+}
+
+function sameBytes({ data: a }: Pick<GgufTensor, 'data'>, { data: b }: Pick<GgufTensor, 'data'>): boolean {
+  const [x, y] = [a, b].map((each) => new Uint8Array(each.buffer, each.byteOffset, each.byteLength)) as [
+    Uint8Array,
+    Uint8Array,
+  ]
+  return x.length === y.length && x.every((byte, i) => byte === y[i])
+}
+
+async function prove(op: string, path: string, written: ReadonlyMap<string, GgufTensor>): Promise<void> {
+  const file = await GgufFile.open(path)
+  try {
+    const wrong: string[] = []
+    for (const [name, tensor] of written) if (!bytesOf(await file.read(name)).equals(bytesOf(tensor))) wrong.push(name)
+    if (wrong.length > 0) throw new ValueError(op, `${path} was written, but holds other numbers in ${shown(wrong)}`)
+  } finally {
+    await file.close()
+  }
+}
