@@ -82,7 +82,7 @@ async function prove(op: string, path: string, written: ReadonlyMap<string, Gguf
   const file = await GgufFile.open(path)
   try {
     const wrong: string[] = []
-    for (const [name, tensor] of written) if (!bytesOf(await file.read(name)).equals(bytesOf(tensor))) wrong.push(name)
+    for (const [name, tensor] of written) if (!sameBytes(await file.read(name), tensor)) wrong.push(name)
     if (wrong.length > 0) throw new ValueError(op, `${path} was written, but holds other numbers in ${shown(wrong)}`)
   } finally {
     await file.close()
