@@ -89,6 +89,8 @@ async function bundle(rolldown) {
           debugName: 'by users',
           name(id, context) {
             known ??= users(names, (each) => context.getModuleInfo(each))
+            // What an entry does when it begins must not happen to who wants a part that it shares.
+            if (names.some((each) => source(each) === id)) return null
             const usersOfIt = known.get(id)
             return usersOfIt === undefined ? null : fileOf(usersOfIt)
           },
