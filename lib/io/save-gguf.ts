@@ -63,7 +63,10 @@ export async function saveGguf(
     )
   }
   const written = new Map<string, GgufTensor>()
-  for (const [name, { data, ...spec }] of comingTensors(made, op)) written.set(name, { ...spec, data: await data })
+  for (const [name, { data, ...spec }] of comingTensors(made, op)) {
+    const read = await data
+    written.set(name, { ...spec, data: typeof read === 'function' ? read() : read })
+  }
   for (const [name, tensor] of made) if (tensor !== named.get(name)) tensor.dispose()
   await writeGguf(path, written, metadata, op)
   await prove(op, path, written)
