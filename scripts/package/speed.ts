@@ -1,7 +1,7 @@
 /**
  * The binary of this platform's package against the build of the checkout, in turns: whether what is shipped is as fast. Processor time
- * on one thread, the least of all turns. Exit code 1 where a row is slower by more than 3%. Usage: tsx scripts/package/speed.ts [REGEX
- * of workloads]; by default the four that another compiler had made slower.
+ * on one thread, the least of all turns. Exit code 1 where a row is slower by more than 3%. Usage: npm run check:speed [-- REGEX of
+ * workloads]; by default the four that another compiler had made slower.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
