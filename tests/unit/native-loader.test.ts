@@ -152,24 +152,32 @@ describe('a binary that does not load', () => {
 
 describe('the name of a platform', () => {
   /** The headers of a program of 64 bits whose interpreter is its third. */
-  function program(interpreter: string): Buffer {
-    const file = Buffer.alloc(1024)
+  function program(interpreter: string, at = 600): Buffer {
+    const file = Buffer.alloc(at + 424)
     file.write('\x7fELF\x02\x01', 0, 'latin1')
     file.writeBigUInt64LE(64n, 32)
     file.writeUInt16LE(56, 54)
     file.writeUInt16LE(3, 56)
     for (const [i, type] of [6, 1, 3].entries()) file.writeUInt32LE(type, 64 + 56 * i)
-    file.writeBigUInt64LE(600n, 64 + 56 * 2 + 8)
+    file.writeBigUInt64LE(BigInt(at), 64 + 56 * 2 + 8)
     file.writeBigUInt64LE(BigInt(interpreter.length + 1), 64 + 56 * 2 + 32)
-    file.write(`${interpreter}\0`, 600, 'latin1')
+    file.write(`${interpreter}\0`, at, 'latin1')
     return file
   }
 
+  const interpreter = (file: Buffer) => interpreterOf((from, count) => file.subarray(from, from + count))
+
   it('comes from the loader that a program asks for', () => {
-    expect(interpreterOf(program('/lib64/ld-linux-x86-64.so.2'))).toBe('/lib64/ld-linux-x86-64.so.2')
-    expect(interpreterOf(program('/lib/ld-musl-x86_64.so.1'))).toBe('/lib/ld-musl-x86_64.so.1')
-    expect(interpreterOf(program('/lib/ld-musl-x86_64.so.1').subarray(0, 200))).toBeNull()
-    expect(interpreterOf(Buffer.from('#!/bin/sh'))).toBeNull()
+    expect(interpreter(program('/lib64/ld-linux-x86-64.so.2'))).toBe('/lib64/ld-linux-x86-64.so.2')
+    expect(interpreter(program('/lib/ld-musl-x86_64.so.1'))).toBe('/lib/ld-musl-x86_64.so.1')
+    // Cut off within the entries, and just before the one that tells.
+    expect(interpreter(program('/lib/ld-musl-x86_64.so.1').subarray(0, 64 + 3 * 56 - 1))).toBeNull()
+    expect(interpreter(program('/lib/ld-musl-x86_64.so.1').subarray(0, 63))).toBeNull()
+    expect(interpreter(Buffer.from('#!/bin/sh'))).toBeNull()
+  })
+
+  it('is found wherever the file has it, as patchelf puts it behind all else', () => {
+    expect(interpreter(program('/lib/ld-musl-x86_64.so.1', 50_000_000))).toBe('/lib/ld-musl-x86_64.so.1')
   })
 
   it.runIf(process.platform === 'linux')('tells musl from glibc, and is glibc where nothing is known', () => {

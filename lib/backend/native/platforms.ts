@@ -11,31 +11,44 @@ export const oldestGlibc = '2.28'
 
 export const packageOf = (platform: string) => `@firesteel/${platform}`
 
-/** Enough for the headers of an executable and the name of its interpreter behind them. */
-const headerBytes = 4096
+const headerBytes = 64
+const entryBytes = 56
 const interpreterEntry = 3
+/** No path is longer. */
+const mostPath = 4096
 
-/** The path of the loader that an ELF file of 64 bits asks for, as /lib64/ld-linux-x86-64.so.2; null where it names none. */
-export function interpreterOf(file: Buffer): string | null {
-  if (file.length < 64 || file.toString('latin1', 0, 4) !== '\x7fELF' || file[4] !== 2 || file[5] !== 1) return null
-  const start = Number(file.readBigUInt64LE(32))
-  const size = file.readUInt16LE(54)
-  for (let i = 0; i < file.readUInt16LE(56); i++) {
-    const at = start + i * size
-    if (at + 40 > file.length) return null
-    if (file.readUInt32LE(at) !== interpreterEntry) continue
-    const offset = Number(file.readBigUInt64LE(at + 8))
-    const length = Number(file.readBigUInt64LE(at + 32))
-    return file.toString('latin1', offset, offset + length).replace(/\0.*$/s, '')
+/** Bytes of a file from a place on, fewer at its end. */
+export type ReadBytes = (from: number, count: number) => Buffer
+
+/**
+ * The path of the loader that an ELF file of 64 bits asks for, as /lib64/ld-linux-x86-64.so.2; null where it names none. The path may
+ * stand anywhere, because tools that change it (patchelf) put the new one at the file's end.
+ */
+export function interpreterOf(read: ReadBytes): string | null {
+  const header = read(0, headerBytes)
+  const isElf = header.length === headerBytes && header.toString('latin1', 0, 4) === '\x7fELF'
+  if (!isElf || header[4] !== 2 || header[5] !== 1) return null
+  const size = header.readUInt16LE(54)
+  if (size < entryBytes) return null
+  const entries = read(Number(header.readBigUInt64LE(32)), size * header.readUInt16LE(56))
+  for (let at = 0; at + entryBytes <= entries.length; at += size) {
+    if (entries.readUInt32LE(at) !== interpreterEntry) continue
+    const length = Math.min(mostPath, Number(entries.readBigUInt64LE(at + 32)))
+    return read(Number(entries.readBigUInt64LE(at + 8)), length)
+      .toString('latin1')
+      .replace(/\0.*$/s, '')
   }
   return null
 }
 
-function readHeader(path: string): Buffer {
+/** What `interpreterOf` says of a file. Throws where it cannot be read. */
+function interpreterIn(path: string): string | null {
   const file = openSync(path, 'r')
   try {
-    const buffer = Buffer.alloc(headerBytes)
-    return buffer.subarray(0, readSync(file, buffer, 0, headerBytes, 0))
+    return interpreterOf((from, count) => {
+      const buffer = Buffer.alloc(count)
+      return buffer.subarray(0, readSync(file, buffer, 0, count, from))
+    })
   } finally {
     closeSync(file)
   }
@@ -49,7 +62,7 @@ export function platformName(executable = process.execPath): string {
   const name = `${process.platform}-${process.arch}`
   if (process.platform !== 'linux') return name
   try {
-    return /\bld-musl-/.test(interpreterOf(readHeader(executable)) ?? '') ? `${name}-musl` : name
+    return /\bld-musl-/.test(interpreterIn(executable) ?? '') ? `${name}-musl` : name
   } catch {
     // Not readable; nearly all are glibc.
     return name
