@@ -30,7 +30,7 @@ function inMusl(folder: string, env: { readonly [name: string]: string }, progra
     const { status, stdout, stderr, error } = spawnSync(
       'chroot',
       [root, '/usr/bin/node', '--input-type=module', '-e', enter],
-      { encoding: 'utf8', env: { ...env, FIRESTEEL_REQUIRE: 'native' } },
+      { encoding: 'utf8', env: { PATH: process.env['PATH'], ...env, FIRESTEEL_REQUIRE: 'native' } },
     )
     if (status !== 0) throw new Error(`${program}: ${error?.message ?? ''}${stdout}${stderr}`.slice(-2000))
     return stdout.trim()
