@@ -56,7 +56,7 @@ export interface NonFinite {
   readonly loss: number
 }
 
-/** What an epoch's training took, its validations left out. Of an epoch that was cut, it is what was taken since the fit went on. */
+/** The measurements of an epoch's training, its validations left out; of an epoch that was cut, those since the fit went on. */
 export interface Telemetry {
   /** From 0, as in the epoch's record. */
   readonly epoch: number
