@@ -37,7 +37,9 @@ export function labelledLoss(op: string, output: Tensor, labels: Tensor, problem
   const flat = problem === 'regression' && classes === 1 && labels.ndim === 1
   checkShaped(op, 'labels', labels, flat ? [rows] : [rows, classes], ['float32'])
   const target = flat ? reshape(labels, [rows, 1]) : labels
-  const lossOf = problem === 'regression' ? mseLoss : binaryCrossEntropyWithLogits
-  const total = lossOf(output, target, { reduction: 'sum' })
+  const total =
+    problem === 'regression'
+      ? mseLoss(output, target, { reduction: 'sum' })
+      : binaryCrossEntropyWithLogits(output, target, { reduction: 'sum' })
   return { total, count: rows * classes, output, target }
 }

@@ -73,7 +73,10 @@ export function denoising(
           `the model gave ${formatShape(output.sizes)} for an input of ${formatShape(target.sizes)}, but must give its shape`,
           [output.sizes, target.sizes],
         )
-      const total = (loss === 'squares' ? mseLoss : binaryCrossEntropyWithLogits)(output, target, { reduction: 'sum' })
+      const total =
+        loss === 'squares'
+          ? mseLoss(output, target, { reduction: 'sum' })
+          : binaryCrossEntropyWithLogits(output, target, { reduction: 'sum' })
       return { total, count: target.numel, output, target }
     },
     predict: (model, batch) => model.forward(inputOf(batch)),

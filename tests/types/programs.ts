@@ -6,6 +6,7 @@ import {
   cat,
   crossEntropy,
   customOperator,
+  DataLoader,
   type DType,
   type EpochRecord,
   earlyStopping,
@@ -13,6 +14,7 @@ import {
   fromTypedArray,
   type Metric,
   matmul,
+  mean,
   metrics,
   mul,
   nn,
@@ -27,6 +29,7 @@ import {
   type Shape,
   type SingleFloat,
   scope,
+  sum,
   type Tensor,
   Trainer,
   tensor,
@@ -276,6 +279,49 @@ export async function records(): Promise<void> {
   new Trainer(model, { optimizer, loss: crossEntropy, metrics: { accuracy: 3 } })
 }
 
+/** A loss is one number, unless it is asked for the loss of each row. */
+export function losses(): void {
+  const [scores, labels] = [randn([4, 3]), randint(0, 3, [4])]
+  const loss = crossEntropy(scores, labels)
+  same<typeof loss, Tensor<[]>>(true)
+  same<ReturnType<typeof loss.item>, number>(true)
+  const summed = crossEntropy(scores, labels, { reduction: 'sum', labelSmoothing: 0.1 })
+  same<typeof summed, Tensor<[]>>(true)
+  const total: Tensor<[]> = sum(scores)
+    .add(mean(scores))
+    .add(nn.functional.klDiv(scores, scores, { reduction: 'batchmean' }))
+  void total.add(loss).backward()
+  const rows = crossEntropy(scores, labels, { reduction: 'none' })
+  same<typeof rows, Tensor>(true)
+  // @ts-expect-error a loss for each row is not one number
+  const one: Tensor<[]> = crossEntropy(scores, labels, { reduction: 'none' })
+  // @ts-expect-error an option that there is not
+  crossEntropy(scores, labels, { reductoin: 'sum' })
+  void one
+}
+
+/** The batches of a fit are those that the Trainer's step takes. */
+export async function steps(): Promise<void> {
+  const model = new nn.Linear(3, 2)
+  const optimizer = new optim.SGD(model.parameters(), { lr: 1 })
+  const named = new DataLoader([{ x: [1, 2, 3], y: 0 }], { batchSize: 1 })
+  const trainer = new Trainer(model, {
+    optimizer,
+    step: ({ x, y }: { readonly x: Tensor; readonly y: Tensor }) => ({
+      total: crossEntropy(model.forward(x), y, { reduction: 'sum' }),
+      count: 1,
+    }),
+  })
+  await trainer.fit(named)
+  const others = new DataLoader([{ x: [1, 2, 3], label: 0 }], { batchSize: 1 })
+  // @ts-expect-error the step takes y, but the batches have label
+  await trainer.fit(others)
+  // @ts-expect-error so it is in a loop of one's own
+  for await (const _ of trainer.steps(others));
+  // @ts-expect-error and in a validation
+  await trainer.fit(named, { validation: others })
+}
+
 export async function values(): Promise<void> {
   const floats = randn([2, 3])
   same<ReturnType<typeof floats.dataSync>, Float32Array>(true)
@@ -496,8 +542,8 @@ export function operatorsOfSeveralOutputs(): void {
       return [product?.mul(b) ?? sum, product?.mul(a) ?? sum]
     },
   })
-  const [sum, product] = both(unknown, unknown)
-  same<typeof sum, Tensor>(true)
+  const [added, product] = both(unknown, unknown)
+  same<typeof added, Tensor>(true)
   void product.relu()
   // @ts-expect-error there are two outputs
   void both(unknown, unknown)[2]

@@ -69,13 +69,16 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     for (const value of list(x.grad)) expect(value).not.toBeNaN()
   })
 
-  it.each([f.smoothL1Loss, f.huberLoss])('%o of infinities', (loss) => {
-    const x = leaf([0, inf, -inf, 1, 3])
-    const y = loss(x, f.zeros([5]), { reduction: 'none' })
-    expect(list(y)).toEqual([0, inf, inf, 0.5, 2.5])
-    f.sum(y).backward()
-    expect(list(x.grad)).toEqual([0, 1, -1, 1, 1])
-  })
+  it.each<(x: f.Tensor, y: f.Tensor, options: f.ReductionOptions) => f.Tensor>([f.smoothL1Loss, f.huberLoss])(
+    '%o of infinities',
+    (loss) => {
+      const x = leaf([0, inf, -inf, 1, 3])
+      const y = loss(x, f.zeros([5]), { reduction: 'none' })
+      expect(list(y)).toEqual([0, inf, inf, 0.5, 2.5])
+      f.sum(y).backward()
+      expect(list(x.grad)).toEqual([0, 1, -1, 1, 1])
+    },
+  )
 
   it('binaryCrossEntropy of probabilities that leave no doubt', () => {
     const x = leaf([0, 1, 0])

@@ -17,6 +17,7 @@ import {
   type Reduction,
   type ReductionOptions,
   reduceLoss,
+  type ToOne,
 } from './reduction.js'
 
 /** log(1 + exp(x)) to the last digit of float64: from 40 on it is x. */
@@ -60,6 +61,12 @@ const weighted = (losses: Tensor, weight: Tensor | null): Tensor => (weight ? mu
  * -(t log(p) + (1 - t) log(1 - p)) of probabilities p and targets t of one shape; logarithms are not below -100. A p outside of
  * [0, 1] gives NaN. Targets may be bool or integers. Of logits, binaryCrossEntropyWithLogits is exact where this is not.
  */
+export function binaryCrossEntropy(
+  input: Tensor,
+  target: Tensor,
+  options?: BinaryCrossEntropyOptions & ToOne,
+): Tensor<[]>
+export function binaryCrossEntropy(input: Tensor, target: Tensor, options?: BinaryCrossEntropyOptions): Tensor
 export function binaryCrossEntropy(input: Tensor, target: Tensor, options: BinaryCrossEntropyOptions = {}): Tensor {
   const { reduction = 'mean', weight = null } = checkOptions('binaryCrossEntropy', options, bceNames)
   checkReduction('binaryCrossEntropy', reduction)
@@ -86,6 +93,16 @@ function lossOfLogits(x: Tensor, t: Tensor, posWeight: Tensor | null): Tensor {
 /**
  * Binary cross entropy of sigmoid(input), without overflow. input and target have one shape; targets may be bool or integers.
  */
+export function binaryCrossEntropyWithLogits(
+  input: Tensor,
+  target: Tensor,
+  options?: BinaryCrossEntropyWithLogitsOptions & ToOne,
+): Tensor<[]>
+export function binaryCrossEntropyWithLogits(
+  input: Tensor,
+  target: Tensor,
+  options?: BinaryCrossEntropyWithLogitsOptions,
+): Tensor
 export function binaryCrossEntropyWithLogits(
   input: Tensor,
   target: Tensor,
@@ -116,6 +133,8 @@ const focalNames: OptionNames<SigmoidFocalLossOptions> = { alpha: true, gamma: t
  * alpha_t (1 - p_t)^gamma times binary cross entropy of logits, with p_t the probability of the target (Lin et al., 2017; as
  * torchvision has it). input and target have one shape; targets may be bool or integers.
  */
+export function sigmoidFocalLoss(input: Tensor, target: Tensor, options?: SigmoidFocalLossOptions & ToOne): Tensor<[]>
+export function sigmoidFocalLoss(input: Tensor, target: Tensor, options?: SigmoidFocalLossOptions): Tensor
 export function sigmoidFocalLoss(input: Tensor, target: Tensor, options: SigmoidFocalLossOptions = {}): Tensor {
   const op = 'sigmoidFocalLoss'
   const { alpha = 0.25, gamma = 2, reduction = 'none' } = checkOptions(op, options, focalNames)
@@ -135,6 +154,8 @@ export function sigmoidFocalLoss(input: Tensor, target: Tensor, options: Sigmoid
 const reductionNames: OptionNames<ReductionOptions> = { reduction: true }
 
 /** log(1 + exp(-target input)) of targets 1 and -1; both broadcast, and targets may be integers. */
+export function softMarginLoss(input: Tensor, target: Tensor, options?: ReductionOptions & ToOne): Tensor<[]>
+export function softMarginLoss(input: Tensor, target: Tensor, options?: ReductionOptions): Tensor
 export function softMarginLoss(input: Tensor, target: Tensor, options: ReductionOptions = {}): Tensor {
   const { reduction = 'mean' } = checkOptions('softMarginLoss', options, reductionNames)
   checkReduction('softMarginLoss', reduction)
@@ -154,6 +175,16 @@ const multilabelNames: OptionNames<MultilabelSoftMarginLossOptions> = { reductio
  * The mean over the classes, the last dimension, of binary cross entropy of logits, for targets 0 and 1 of the input's shape:
  * [..., C] -> [...].
  */
+export function multilabelSoftMarginLoss(
+  input: Tensor,
+  target: Tensor,
+  options?: MultilabelSoftMarginLossOptions & ToOne,
+): Tensor<[]>
+export function multilabelSoftMarginLoss(
+  input: Tensor,
+  target: Tensor,
+  options?: MultilabelSoftMarginLossOptions,
+): Tensor
 export function multilabelSoftMarginLoss(
   input: Tensor,
   target: Tensor,

@@ -19,6 +19,7 @@ import {
   inFloats,
   type ReductionOptions,
   reduceLoss,
+  type ToOne,
 } from './reduction.js'
 
 export interface ContrastiveLossOptions extends ReductionOptions {
@@ -99,6 +100,8 @@ const choose = (logits: Tensor, target: Tensor): Tensor => crossEntropy(logits, 
  * Normalised temperature-scaled cross entropy of SimCLR (Chen et al., 2020): each of the 2N vectors of a and b [N, D] is to find its
  * partner among the other 2N - 1. With reduction 'none' a loss for each, those of a first. temperature: default 0.5.
  */
+export function ntXent(a: Tensor, b: Tensor, options?: ContrastiveLossOptions & ToOne): Tensor<[]>
+export function ntXent(a: Tensor, b: Tensor, options?: ContrastiveLossOptions): Tensor
 export function ntXent(a: Tensor, b: Tensor, options: ContrastiveLossOptions = {}): Tensor {
   return ofPairs('ntXent', a, b, options, 0.5, (p, q, cosines) => {
     const n = p.sizes[0] as number
@@ -112,6 +115,8 @@ export function ntXent(a: Tensor, b: Tensor, options: ContrastiveLossOptions = {
  * InfoNCE (van den Oord, Li and Vinyals, 2018): each row of a [N, D] is to find its partner among the rows of b, and negatives. temperature:
  * default 0.07.
  */
+export function infoNce(a: Tensor, b: Tensor, options?: InfoNceOptions & ToOne): Tensor<[]>
+export function infoNce(a: Tensor, b: Tensor, options?: InfoNceOptions): Tensor
 export function infoNce(a: Tensor, b: Tensor, options: InfoNceOptions = {}): Tensor {
   const op = 'infoNce'
   const { negatives = null, ...rest } = ownOptions(op, options, { ...contrastiveNames, negatives: true })
@@ -121,6 +126,8 @@ export function infoNce(a: Tensor, b: Tensor, options: InfoNceOptions = {}): Ten
 }
 
 /** The mean of infoNce in both directions (CLIP; Radford et al., 2021), of a and b [N, D]. temperature: default 0.07. */
+export function clipLoss(a: Tensor, b: Tensor, options?: ContrastiveLossOptions & ToOne): Tensor<[]>
+export function clipLoss(a: Tensor, b: Tensor, options?: ContrastiveLossOptions): Tensor
 export function clipLoss(a: Tensor, b: Tensor, options: ContrastiveLossOptions = {}): Tensor {
   return ofPairs('clipLoss', a, b, options, 0.07, (p, q, cosines) => {
     const logits = cosines(p, q)
@@ -134,6 +141,8 @@ export function clipLoss(a: Tensor, b: Tensor, options: ContrastiveLossOptions =
  * to those of the same int32 label [N] than to others. The mean is over vectors that have another of their label; with
  * reduction 'none' the others' losses are 0. temperature: default 0.07.
  */
+export function supervisedContrastive(x: Tensor, labels: Tensor, options?: ContrastiveLossOptions & ToOne): Tensor<[]>
+export function supervisedContrastive(x: Tensor, labels: Tensor, options?: ContrastiveLossOptions): Tensor
 export function supervisedContrastive(x: Tensor, labels: Tensor, options: ContrastiveLossOptions = {}): Tensor {
   const op = 'supervisedContrastive'
   const { temperature = 0.07, reduction = 'mean' } = checkOptions(op, options, contrastiveNames)

@@ -23,6 +23,7 @@ import {
   type ReductionOptions,
   reduceLoss,
   reductionCodes,
+  type ToOne,
 } from './reduction.js'
 
 interface CrossEntropy {
@@ -142,6 +143,8 @@ function ofProbabilities(logits: Tensor, target: Tensor, weight: Tensor | null, 
  * the logits' shape, which may want a gradient, and `mean` divides by the number of rows. A label outside of the classes is a
  * late IndexOutOfRangeError. Of bfloat16 logits the loss is computed in float32 and rounded.
  */
+export function crossEntropy(logits: Tensor, target: Tensor, options?: CrossEntropyOptions & ToOne): Tensor<[]>
+export function crossEntropy(logits: Tensor, target: Tensor, options?: CrossEntropyOptions): Tensor
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   checkOptions('crossEntropy', options, crossEntropyNames)
   const { weight = null, ignoreIndex, labelSmoothing = 0, reduction = 'mean' } = options

@@ -15,7 +15,7 @@ import { kernel, operator } from '../operator.js'
 import { cumsum, logsumexp, sum } from '../reduce/index.js'
 import { cat, detach, expand, narrow, reshape, select, stack, unsqueeze } from '../shape/index.js'
 import { checkLabels } from './classes.js'
-import { checkFloats, checkReduction, inFloats, type ReductionOptions, reduceLoss } from './reduction.js'
+import { checkFloats, checkReduction, inFloats, type ReductionOptions, reduceLoss, type ToOne } from './reduction.js'
 
 /** The logarithm of nothing, finite so that no gradient meets inf - inf. */
 const lowest = -1e30
@@ -185,6 +185,20 @@ function rowsOf(targets: Tensor, lengths: Tensor, longest: number): Tensor {
  * The gradient for logProbs is PyTorch's: exact where these are normalised. Labels outside of the classes and lengths in tensors
  * that are too large are late errors.
  */
+export function ctcLoss(
+  logProbs: Tensor,
+  targets: Tensor,
+  inputLengths: CtcLengths,
+  targetLengths: CtcLengths,
+  options?: CtcLossOptions & ToOne,
+): Tensor<[]>
+export function ctcLoss(
+  logProbs: Tensor,
+  targets: Tensor,
+  inputLengths: CtcLengths,
+  targetLengths: CtcLengths,
+  options?: CtcLossOptions,
+): Tensor
 export function ctcLoss(
   logProbs: Tensor,
   targets: Tensor,

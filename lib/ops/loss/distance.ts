@@ -5,7 +5,7 @@ import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js
 import type { Tensor } from '../../core/tensor.js'
 import { add, minimum, relu, sub } from '../elementwise/index.js'
 import { normOf } from './length.js'
-import { checkFinite, checkReduction, inFloats, type ReductionOptions, reduceLoss } from './reduction.js'
+import { checkFinite, checkReduction, inFloats, type ReductionOptions, reduceLoss, type ToOne } from './reduction.js'
 
 function checkNorm(op: string, p: number): void {
   if (typeof p !== 'number' || !(p >= 0)) throw new ValueError(op, `p is ${shown(p)}, but must be a number from 0 on`)
@@ -72,6 +72,18 @@ export function tripletMarginLoss(
   anchor: Tensor,
   positive: Tensor,
   negative: Tensor,
+  options?: TripletMarginLossOptions & ToOne,
+): Tensor<[]>
+export function tripletMarginLoss(
+  anchor: Tensor,
+  positive: Tensor,
+  negative: Tensor,
+  options?: TripletMarginLossOptions,
+): Tensor
+export function tripletMarginLoss(
+  anchor: Tensor,
+  positive: Tensor,
+  negative: Tensor,
   options: TripletMarginLossOptions = {},
 ): Tensor {
   const op = 'tripletMarginLoss'
@@ -105,6 +117,18 @@ const ownDistanceNames: OptionNames<TripletMarginWithDistanceLossOptions> = {
 }
 
 /** tripletMarginLoss with a distance of the program's own, of two batches, which gives one number for each pair. */
+export function tripletMarginWithDistanceLoss(
+  anchor: Tensor,
+  positive: Tensor,
+  negative: Tensor,
+  options?: TripletMarginWithDistanceLossOptions & ToOne,
+): Tensor<[]>
+export function tripletMarginWithDistanceLoss(
+  anchor: Tensor,
+  positive: Tensor,
+  negative: Tensor,
+  options?: TripletMarginWithDistanceLossOptions,
+): Tensor
 export function tripletMarginWithDistanceLoss(
   anchor: Tensor,
   positive: Tensor,

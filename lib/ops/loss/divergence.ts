@@ -8,7 +8,7 @@ import { div, eq, exp, log, mul, sub, where } from '../elementwise/index.js'
 import { sum } from '../reduce/index.js'
 import { detach } from '../shape/index.js'
 import { logSoftmax, softmax } from '../softmax.js'
-import { checkFinite, checkSame, inFloats, type Reduction, reduceLoss } from './reduction.js'
+import { checkFinite, checkSame, inFloats, type Reduction, reduceLoss, type ToOne } from './reduction.js'
 
 /** As `Reduction`, or 'batchmean': the sum divided by the first dimension's size, which is what the divergence means. */
 export type DivergenceReduction = Reduction | 'batchmean'
@@ -43,6 +43,8 @@ const klNames: OptionNames<KlDivOptions> = { logTarget: true, reduction: true }
  * Kullback-Leibler divergence of the target from the input, which holds logarithms: target (log(target) - input), summed or
  * averaged; both broadcast.
  */
+export function klDiv(input: Tensor, target: Tensor, options?: KlDivOptions & ToOne): Tensor<[]>
+export function klDiv(input: Tensor, target: Tensor, options?: KlDivOptions): Tensor
 export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
   const { logTarget = false, reduction = 'mean' } = checkOptions('klDiv', options, klNames)
   checkDivergence('klDiv', reduction)
@@ -68,6 +70,12 @@ const distillationNames: OptionNames<DistillationLossOptions> = { temperature: t
  * T^2 KL(softmax(teacher / T) || softmax(student / T)) of logits of one shape (Hinton, Vinyals and Dean, 2015), so that its
  * gradient is as large at any temperature T. The teacher gets no gradient.
  */
+export function distillationLoss(
+  student: Tensor,
+  teacher: Tensor,
+  options?: DistillationLossOptions & ToOne,
+): Tensor<[]>
+export function distillationLoss(student: Tensor, teacher: Tensor, options?: DistillationLossOptions): Tensor
 export function distillationLoss(student: Tensor, teacher: Tensor, options: DistillationLossOptions = {}): Tensor {
   const op = 'distillationLoss'
   const { temperature = 2, dim = -1, reduction = 'batchmean' } = checkOptions(op, options, distillationNames)

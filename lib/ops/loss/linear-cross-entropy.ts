@@ -16,7 +16,7 @@ import { kernel, operator } from '../operator.js'
 import { reshape } from '../shape/index.js'
 import { checkIgnoreIndex, checkLabels } from './classes.js'
 import { type CrossEntropyOptions, crossEntropy } from './cross-entropy.js'
-import { checkReduction, type Reduction, reductionCodes } from './reduction.js'
+import { checkReduction, type Reduction, reductionCodes, type ToOne } from './reduction.js'
 
 interface LinearCrossEntropy {
   readonly reduction: Reduction
@@ -218,6 +218,18 @@ function lossOf(op: string, given: HeadInputs, attrs: LinearCrossEntropy): Tenso
  * compute it along with the loss, and `none` computes the logits once more in backward. A label outside of the classes is a late
  * IndexOutOfRangeError. After the kernels of Liger (Hsu et al., 2024) and "Cut Your Losses" (Wijmans et al., 2024).
  */
+export function linearCrossEntropy(
+  x: Tensor,
+  linearWeight: Tensor,
+  target: Tensor,
+  options?: LinearCrossEntropyOptions & ToOne,
+): Tensor<[]>
+export function linearCrossEntropy(
+  x: Tensor,
+  linearWeight: Tensor,
+  target: Tensor,
+  options?: LinearCrossEntropyOptions,
+): Tensor
 export function linearCrossEntropy(
   x: Tensor,
   linearWeight: Tensor,

@@ -18,6 +18,7 @@ import {
   inFloats,
   type ReductionOptions,
   reduceLoss,
+  type ToOne,
 } from './reduction.js'
 
 export interface MarginLossOptions extends ReductionOptions {
@@ -30,6 +31,8 @@ const marginNames: OptionNames<MarginLossOptions> = { margin: true, reduction: t
 const atLeastZero = (x: Tensor): Tensor => clamp(x, 0)
 
 /** max(0, margin - target (a - b)) of targets 1 where a is to be larger, -1 where b is; all broadcast. margin: default 0. */
+export function marginRankingLoss(a: Tensor, b: Tensor, target: Tensor, options?: MarginLossOptions & ToOne): Tensor<[]>
+export function marginRankingLoss(a: Tensor, b: Tensor, target: Tensor, options?: MarginLossOptions): Tensor
 export function marginRankingLoss(a: Tensor, b: Tensor, target: Tensor, options: MarginLossOptions = {}): Tensor {
   const { margin = 0, reduction = 'mean' } = checkOptions('marginRankingLoss', options, marginNames)
   checkReduction('marginRankingLoss', reduction)
@@ -40,6 +43,8 @@ export function marginRankingLoss(a: Tensor, b: Tensor, target: Tensor, options:
 }
 
 /** input where the target is 1, max(0, margin - input) where it is -1; both broadcast. margin: default 1. */
+export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options?: MarginLossOptions & ToOne): Tensor<[]>
+export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options?: MarginLossOptions): Tensor
 export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options: MarginLossOptions = {}): Tensor {
   const { margin = 1, reduction = 'mean' } = checkOptions('hingeEmbeddingLoss', options, marginNames)
   checkReduction('hingeEmbeddingLoss', reduction)
@@ -54,6 +59,13 @@ export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options: Margi
  * 1 - cos(a, b) where the target is 1, max(0, cos(a, b) - margin) where it is -1: a and b [N, D] with target [N], or [D] with
  * []. margin: default 0.
  */
+export function cosineEmbeddingLoss(
+  a: Tensor,
+  b: Tensor,
+  target: Tensor,
+  options?: MarginLossOptions & ToOne,
+): Tensor<[]>
+export function cosineEmbeddingLoss(a: Tensor, b: Tensor, target: Tensor, options?: MarginLossOptions): Tensor
 export function cosineEmbeddingLoss(a: Tensor, b: Tensor, target: Tensor, options: MarginLossOptions = {}): Tensor {
   const op = 'cosineEmbeddingLoss'
   const { margin = 0, reduction = 'mean' } = checkOptions(op, options, marginNames)
@@ -99,6 +111,8 @@ const multiMarginNames: OptionNames<MultiMarginLossOptions> = { p: true, margin:
  * sum_i max(0, margin - x_y + x_i)^p / C over the classes i but the target y: input [N, C] with int32 targets [N], or [C] with
  * []. margin: default 1. A target outside of the classes is a late IndexOutOfRangeError.
  */
+export function multiMarginLoss(input: Tensor, target: Tensor, options?: MultiMarginLossOptions & ToOne): Tensor<[]>
+export function multiMarginLoss(input: Tensor, target: Tensor, options?: MultiMarginLossOptions): Tensor
 export function multiMarginLoss(input: Tensor, target: Tensor, options: MultiMarginLossOptions = {}): Tensor {
   const op = 'multiMarginLoss'
   checkOptions(op, options, multiMarginNames)
@@ -131,6 +145,8 @@ const reductionNames: OptionNames<ReductionOptions> = { reduction: true }
  * sum_ij max(0, 1 - (x_j - x_i)) / C over target classes j and all other classes i: input [N, C] or [C], target of its shape, whose
  * rows list int32 classes up to the first negative number. A class beyond the last is a late IndexOutOfRangeError.
  */
+export function multilabelMarginLoss(input: Tensor, target: Tensor, options?: ReductionOptions & ToOne): Tensor<[]>
+export function multilabelMarginLoss(input: Tensor, target: Tensor, options?: ReductionOptions): Tensor
 export function multilabelMarginLoss(input: Tensor, target: Tensor, options: ReductionOptions = {}): Tensor {
   const op = 'multilabelMarginLoss'
   const { reduction = 'mean' } = checkOptions(op, options, reductionNames)

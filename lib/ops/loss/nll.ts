@@ -11,7 +11,14 @@ import { kernel, operator } from '../operator.js'
 import { sum } from '../reduce/index.js'
 import { reshape } from '../shape/index.js'
 import { checkClasses, checkIgnoreIndex } from './classes.js'
-import { checkFloats, checkReduction, type Reduction, type ReductionOptions, reductionCodes } from './reduction.js'
+import {
+  checkFloats,
+  checkReduction,
+  type Reduction,
+  type ReductionOptions,
+  reductionCodes,
+  type ToOne,
+} from './reduction.js'
 
 interface Nll {
   readonly reduction: Reduction
@@ -85,6 +92,8 @@ const nllNames: OptionNames<NllLossOptions> = { weight: true, ignoreIndex: true,
  * `mean` divides by the sum of the counted rows' weights, and is NaN where none counts. A label outside of the classes is a late
  * IndexOutOfRangeError.
  */
+export function nllLoss(logProbs: Tensor, target: Tensor, options?: NllLossOptions & ToOne): Tensor<[]>
+export function nllLoss(logProbs: Tensor, target: Tensor, options?: NllLossOptions): Tensor
 export function nllLoss(logProbs: Tensor, target: Tensor, options: NllLossOptions = {}): Tensor {
   const op = 'nllLoss'
   const { weight = null, ignoreIndex = -100, reduction = 'mean' } = checkOptions(op, options, nllNames)

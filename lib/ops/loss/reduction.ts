@@ -21,6 +21,11 @@ export interface ReductionOptions {
   readonly reduction?: Reduction
 }
 
+/** The reductions that make one number of a loss: all but 'none'. */
+export interface ToOne {
+  readonly reduction?: 'mean' | 'sum' | 'batchmean'
+}
+
 export function checkReduction(op: string, reduction: Reduction): void {
   if (typeof reduction !== 'string' || !Object.hasOwn(reductionCodes, reduction))
     throw new ValueError(op, `reduction is ${shown(reduction)}, but must be 'mean', 'sum' or 'none'`)

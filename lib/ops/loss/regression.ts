@@ -16,6 +16,7 @@ import {
   type Reduction,
   type ReductionOptions,
   reduceLoss,
+  type ToOne,
 } from './reduction.js'
 
 const reductionNames: OptionNames<ReductionOptions> = { reduction: true }
@@ -35,12 +36,16 @@ function ofPairs(
 }
 
 /** Mean of (input - target)^2 over all elements, NaN of none. Throws ShapeError unless both have one shape. */
+export function mseLoss(input: Tensor, target: Tensor, options?: ReductionOptions & ToOne): Tensor<[]>
+export function mseLoss(input: Tensor, target: Tensor, options?: ReductionOptions): Tensor
 export function mseLoss(input: Tensor, target: Tensor, options: ReductionOptions = {}): Tensor {
   const { reduction = 'mean' } = checkOptions('mseLoss', options, reductionNames)
   return ofPairs('mseLoss', input, target, reduction, (x, y) => square(sub(x, y)))
 }
 
 /** Mean of |input - target| over all elements, NaN of none. Throws ShapeError unless both have one shape. */
+export function l1Loss(input: Tensor, target: Tensor, options?: ReductionOptions & ToOne): Tensor<[]>
+export function l1Loss(input: Tensor, target: Tensor, options?: ReductionOptions): Tensor
 export function l1Loss(input: Tensor, target: Tensor, options: ReductionOptions = {}): Tensor {
   const { reduction = 'mean' } = checkOptions('l1Loss', options, reductionNames)
   return ofPairs('l1Loss', input, target, reduction, (x, y) => abs(sub(x, y)))
@@ -61,6 +66,8 @@ export interface SmoothL1LossOptions extends ReductionOptions {
 const smoothL1Names: OptionNames<SmoothL1LossOptions> = { reduction: true, beta: true }
 
 /** d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, of d = input - target, which have one shape (Girshick, 2015). */
+export function smoothL1Loss(input: Tensor, target: Tensor, options?: SmoothL1LossOptions & ToOne): Tensor<[]>
+export function smoothL1Loss(input: Tensor, target: Tensor, options?: SmoothL1LossOptions): Tensor
 export function smoothL1Loss(input: Tensor, target: Tensor, options: SmoothL1LossOptions = {}): Tensor {
   const { reduction = 'mean', beta = 1 } = checkOptions('smoothL1Loss', options, smoothL1Names)
   checkFinite('smoothL1Loss', 'beta', beta, 0)
@@ -77,6 +84,8 @@ export interface HuberLossOptions extends ReductionOptions {
 const huberNames: OptionNames<HuberLossOptions> = { reduction: true, delta: true }
 
 /** d^2 / 2 where |d| < delta, else delta (|d| - delta / 2), of d = input - target, which have one shape (Huber, 1964). */
+export function huberLoss(input: Tensor, target: Tensor, options?: HuberLossOptions & ToOne): Tensor<[]>
+export function huberLoss(input: Tensor, target: Tensor, options?: HuberLossOptions): Tensor
 export function huberLoss(input: Tensor, target: Tensor, options: HuberLossOptions = {}): Tensor {
   const { reduction = 'mean', delta = 1 } = checkOptions('huberLoss', options, huberNames)
   checkFinite('huberLoss', 'delta', delta, 0, false)
@@ -116,6 +125,18 @@ function limited(variance: Tensor, eps: number): Tensor {
  * and target broadcast; variance has input's shape, may lack the last dimension or have 1 there, or is one number. A negative
  * variance gives NaN. (Nix and Weigend, 1994)
  */
+export function gaussianNllLoss(
+  input: Tensor,
+  target: Tensor,
+  variance: Tensor | number,
+  options?: GaussianNllLossOptions & ToOne,
+): Tensor<[]>
+export function gaussianNllLoss(
+  input: Tensor,
+  target: Tensor,
+  variance: Tensor | number,
+  options?: GaussianNllLossOptions,
+): Tensor
 export function gaussianNllLoss(
   input: Tensor,
   target: Tensor,
@@ -165,6 +186,8 @@ function logFactorial(target: Tensor): Tensor {
  * Negative log likelihood of counts under Poisson distributions: exp(input) - target input, or input - target log(input + eps)
  * where `logInput` is false. input and target broadcast; the target may be of integers.
  */
+export function poissonNllLoss(input: Tensor, target: Tensor, options?: PoissonNllLossOptions & ToOne): Tensor<[]>
+export function poissonNllLoss(input: Tensor, target: Tensor, options?: PoissonNllLossOptions): Tensor
 export function poissonNllLoss(input: Tensor, target: Tensor, options: PoissonNllLossOptions = {}): Tensor {
   checkOptions('poissonNllLoss', options, poissonNames)
   const { reduction = 'mean', logInput = true, full = false, eps = 1e-8 } = options

@@ -20,6 +20,7 @@ function sumDType(x: Tensor): DType | null {
  * Sum over `dim` (a number, several, or null for all). Accumulated in float32 or wider, in a fixed order. Of uint8 and bool it
  * is int32. A sum of integers that int32 cannot hold is a late ValueError.
  */
+export function sum<D extends DType>(x: Tensor<Shape, D>): Tensor<[], Summed<D>>
 export function sum<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, Summed<D>>
 export function sum(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('sum', options)
@@ -29,6 +30,7 @@ export function sum(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Te
 }
 
 /** Mean over `dim`; NaN of nothing. */
+export function mean<D extends DType>(x: Tensor<Shape, D>): Tensor<[], D>
 export function mean<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
 export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('mean', options)

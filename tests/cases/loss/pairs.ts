@@ -191,7 +191,11 @@ export const errors: readonly ErrorCase[] = [
       call: (make) => fn(make(x), make(normal([4]))),
     }),
   ),
-  ...Object.entries({ poissonNllLoss: f.poissonNllLoss, softMarginLoss: f.softMarginLoss, klDiv: f.klDiv }).map(
+  ...Object.entries<(a: f.Tensor, b: f.Tensor) => f.Tensor>({
+    poissonNllLoss: f.poissonNllLoss,
+    softMarginLoss: f.softMarginLoss,
+    klDiv: f.klDiv,
+  }).map(
     ([op, fn]): ErrorCase => ({
       op,
       name: 'shapes that do not broadcast',
