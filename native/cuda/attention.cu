@@ -5,7 +5,8 @@
 // scores are computed anew for each of the three gradients.
 //
 // A thread has the scores of 4 neighbouring rows with columns 16 apart. Features beyond the width of an entry are
-// another block's, which computes the scores again. Columns that no row sees are skipped, so that a window costs no more than its width.
+// another block's, which computes the scores again. Columns that no row sees are skipped, so that a window costs no
+// more than its width.
 #include "attention_tile.h"
 #include "team.h"
 
@@ -179,7 +180,8 @@ DEVICE void forward(const Attention& job) {
   // The last queries see most keys: they start first.
   const int32_t query = (tiles - 1 - static_cast<int32_t>(blockIdx.x / heads)) * tile;
   const Head at = head_at(job, number / job.query_heads, number % job.query_heads);
-  const int32_t key_head = at.head / (job.query_heads / job.key_heads), feature = static_cast<int32_t>(blockIdx.y) * width;
+  const int32_t key_head = at.head / (job.query_heads / job.key_heads);
+  const int32_t feature = static_cast<int32_t>(blockIdx.y) * width;
   const int32_t last_query = smaller(query + tile, job.queries) - 1;
   const int32_t end = smaller(keys_of(job, at.batch), last_query + job.last + 1);
   const Rows<T> q(job.q, at.batch, at.head, job.queries, job.size);
@@ -264,8 +266,8 @@ DEVICE void gradient(const Attention& job) {
   const Rows<T> k(job.k, batch, key_head, keys, job.size), v(job.v, batch, key_head, keys, job.value_size);
   float sums[4][width / 16] = {};
 #pragma unroll 1
-  for (int32_t head = by_query ? own_head : own_head * group; head < (by_query ? own_head + 1 : (own_head + 1) * group);
-       head++) {
+  for (int32_t which = 0; which < (by_query ? 1 : group); which++) {
+    const int32_t head = by_query ? own_head : own_head * group + which;
     const Head at = head_at(job, batch, head);
     const Rows<T> q(job.q, batch, head, job.queries, job.size), dy(job.dy, batch, head, job.queries, job.value_size);
 #pragma unroll 1

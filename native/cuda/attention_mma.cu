@@ -453,7 +453,8 @@ DEVICE void gradient_of_keys(const Attention& job) {
   constexpr int rows = 64, columns = 16;
   SHARED(KeyTiles<size>, shared);
   const int32_t heads = job.batches * job.key_heads, number = static_cast<int32_t>(blockIdx.x % heads);
-  const int32_t group = job.query_heads / job.key_heads, batch = number / job.key_heads, key_head = number % job.key_heads;
+  const int32_t batch = number / job.key_heads, key_head = number % job.key_heads;
+  const int32_t group = job.query_heads / job.key_heads;
   const int32_t first_key = static_cast<int32_t>(blockIdx.x / heads) * rows, keys = keys_of(job, batch);
   const int own_row = warp_of() % 4 * 16;
   const bool of_values = warp_of() < 4;

@@ -7,7 +7,8 @@ using namespace firesteel::cuda;
 
 namespace {
 
-// f(position, weight) of the terms of a result. Positions outside of the axis, which no table of ours has, are left out.
+// f(position, weight) of the terms of a result. Positions outside of the axis, which no table of ours has, are left
+// out.
 template <class F>
 DEVICE void for_terms(const Taps& taps, int32_t result, const F& f) {
   if (!taps.ends) return f(result, 1.0f);

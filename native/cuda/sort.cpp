@@ -10,7 +10,8 @@ constexpr int64_t most_elements = int64_t(1) << 30;  // of a line, so that its p
 bool launch_sort(Device& device, const Launchable&, const KernelCall& call) {
   const View &out = call.views[0], &indices = call.views[1], &x = call.views[2];
   const auto dim = static_cast<int64_t>(call.numbers[0]);
-  if (out.dtype != x.dtype || out.ndim != x.ndim || !same_shape(out, indices) || (x.ndim > 0 && (dim < 0 || dim >= x.ndim)))
+  if (out.dtype != x.dtype || out.ndim != x.ndim || !same_shape(out, indices) ||
+      (x.ndim > 0 && (dim < 0 || dim >= x.ndim)))
     return device.fail("sort: the shapes or dtypes differ");
   Sort job = {};
   job.lines = job.inner = 1;

@@ -46,7 +46,8 @@ DEVICE void make_keys(const Sort& job) {
   });
 }
 
-// Pair `number` of keys a stride apart, from place `first` among all; runs rise and fall in turn, and the last one rises.
+// Pair `number` of keys a stride apart, from place `first` among all; runs rise and fall in turn, and the last one
+// rises.
 DEVICE void order_pair(uint64_t* keys, int64_t first, int32_t number, int32_t padded, int32_t run, int32_t stride) {
   const int32_t i = 2 * number - (number & (stride - 1));
   const bool rises = ((first + i) & (padded - 1) & run) == 0;

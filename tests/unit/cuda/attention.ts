@@ -126,7 +126,7 @@ const small: readonly Problem[] = [
   // A warp's rows, a tile of keys of the backward pass and one more; heads in groups.
   { sizes: [1, 2, 1, 17, 33, 16, 24], options: causal },
   { sizes: [2, 1, 1, 3, 65, 64, 64], options: { ...causal, offset: 62 } },
-  // Two thirds of the weights dropped, a mask, and lengths.
+  // Dropped weights, a mask, and lengths.
   { sizes: [2, 1, 1, 9, 40, 8, 8], mask: 'bool', lengths: [33, 5], options: { dropoutP: 0.4 } },
   { sizes: [1, 1, 1, 20, 20, 72, 40], mask: 'added', options: { ...causal, window: 7 } },
   // NaN in a tile that some rows see.
