@@ -1,4 +1,4 @@
-/** What `firesteel bench` times: operators with their gradients, and training steps, in three sizes. */
+/** The work that `firesteel bench` times: operators with their gradients, and training steps, in three sizes. */
 import type { Device } from '../core/device.js'
 import { Generator } from '../core/generator.js'
 import type { Tensor } from '../core/tensor.js'
@@ -13,7 +13,7 @@ export type Size = (typeof sizes)[number]
 
 export interface Workload {
   readonly name: string
-  /** What it is, and its sizes, so that another library can do the same. */
+  /** The kind of work and its sizes, so that another library can do the same. */
   readonly kind: 'matmul' | 'conv' | 'lstm' | 'attention' | 'mlp' | 'cnn' | 'gpt'
   readonly sizes: { readonly [name: string]: number }
   /** Whether a step returns a loss, which must be the same on each device. */

@@ -74,9 +74,7 @@ void Queue::step(uint64_t tail) {
   run(entries_[tail % capacity]);
   tail_.store(tail + 1);
   if (producer_waits_.load() && tail + 1 >= awaited_tail_.load()) {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-    }
+    { std::lock_guard<std::mutex> lock(mutex_); }
     advanced_.notify_one();
   }
 }
@@ -112,9 +110,7 @@ void Queue::submit(bool small) {
   }
   head_.store(head + 1);
   if (sleeping_.load()) {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-    }
+    { std::lock_guard<std::mutex> lock(mutex_); }
     wake_.notify_one();
   }
 }

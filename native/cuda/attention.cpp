@@ -31,8 +31,8 @@ Heads heads_of(const View& view) {
 }
 
 // What both passes are given; `views`: the masks and the lengths; `numbers`: scale, offset, window, dropout.
-bool read_attention(Device& device, Attention* job, const KernelCall& call, const View& q, const View& k,
-                    const View& v, const View& out, const View& statistics, const View* views) {
+bool read_attention(Device& device, Attention* job, const KernelCall& call, const View& q, const View& k, const View& v,
+                    const View& out, const View& statistics, const View* views) {
   if (q.ndim != 4 || k.ndim != 4 || v.ndim != 4) return device.fail("attention: q, k and v must have 4 dimensions");
   const int64_t batches = q.sizes[0], heads = q.sizes[1], key_heads = k.sizes[1], queries = q.sizes[2],
                 keys = k.sizes[2], size = q.sizes[3], value_size = v.sizes[3];
@@ -160,10 +160,8 @@ bool backward(Device& device, const Launchable&, const KernelCall& call) {
   const bool of_keys = job.dk.data && dk.count > 0, of_values = job.dv.data && dv.count > 0;
   if (suits_tensor_cores(device, q.dtype, job)) {
     const std::string width = std::max(job.size, job.value_size) <= 64 ? "64" : "128";
-    return (!of_queries ||
-            launch_tiles(device, "attention_mma_dq_" + width, job, query_heads, job.queries, 128)) &&
-           (!(of_keys || of_values) ||
-            launch_tiles(device, "attention_mma_dkv_" + width, job, key_heads, keys, 64));
+    return (!of_queries || launch_tiles(device, "attention_mma_dq_" + width, job, query_heads, job.queries, 128)) &&
+           (!(of_keys || of_values) || launch_tiles(device, "attention_mma_dkv_" + width, job, key_heads, keys, 64));
   }
   return (!of_queries || launch(device, "attention_dq_", q.dtype, job, query_heads, job.queries, job.size)) &&
          (!of_keys || launch(device, "attention_dk_", q.dtype, job, key_heads, keys, job.size)) &&

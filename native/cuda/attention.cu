@@ -226,8 +226,7 @@ DEVICE void forward(const Attention& job) {
       const int32_t column = column_in_tile() + 16 * c;
       Four weights;
 #pragma unroll
-      for (int r = 0; r < 4; r++)
-        weights.of[r] = scores[r][c] * kept(job, at, query + row_in_tile() + r, key + column);
+      for (int r = 0; r < 4; r++) weights.of[r] = scores[r][c] * kept(job, at, query + row_in_tile() + r, key + column);
       store(&room.weights[column][row_in_tile()], weights);
     }
     const bool partial = !all_see(job, query, query + tile - 1, key, key + tile - 1);
@@ -261,8 +260,9 @@ DEVICE void gradient(const Attention& job) {
   const int32_t feature = static_cast<int32_t>(blockIdx.y) * width, keys = keys_of(job, batch);
   const int32_t rows = by_query ? job.queries : keys, last_row = smaller(row + tile, rows) - 1;
   const int32_t begin = larger(0, by_query ? row + job.first : row - job.last);
-  const int32_t end = by_query ? smaller(keys, last_row + job.last + 1)
-                               : row < rows ? smaller(job.queries, last_row - job.first + 1) : 0;
+  const int32_t end = by_query     ? smaller(keys, last_row + job.last + 1)
+                      : row < rows ? smaller(job.queries, last_row - job.first + 1)
+                                   : 0;
   const Rows<T> k(job.k, batch, key_head, keys, job.size), v(job.v, batch, key_head, keys, job.value_size);
   float sums[4][width / 16] = {};
 #pragma unroll 1

@@ -270,9 +270,8 @@ DEVICE void forward(const Attention& job) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
           const int row = row_of_sum(i), column = column_of_sum(n, i);
-          scores.of[n][i] = takes_part(row, column)
-                                ? score_of(job, at, query + row, key + column, scores.of[n][i])
-                                : -INFINITY;
+          scores.of[n][i] =
+              takes_part(row, column) ? score_of(job, at, query + row, key + column, scores.of[n][i]) : -INFINITY;
         }
     } else {
 #pragma unroll
@@ -312,8 +311,7 @@ DEVICE void forward(const Attention& job) {
 #pragma unroll
       for (int n = 0; n < columns / 8; n++)
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-          scores.of[n][i] *= kept(job, at, query + row_of_sum(i), key + column_of_sum(n, i));
+        for (int i = 0; i < 4; i++) scores.of[n][i] *= kept(job, at, query + row_of_sum(i), key + column_of_sum(n, i));
     }
     wait_copies<1>();
     const bool singly = __syncthreads_or(partial && !copied_finite<size, columns>(v_tile));
@@ -371,8 +369,9 @@ DEVICE void gradient_of_queries(const Attention& job) {
   uint32_t left[2][size / 16][4];
 #pragma unroll
   for (int which = 0; which < 2; which++) {
-    copy_rows<size, rows>(shared.of, which == 0 ? rows_of(job.q, at.batch, at.head, job.queries, job.size)
-                                                : rows_of(job.dy, at.batch, at.head, job.queries, job.value_size),
+    copy_rows<size, rows>(shared.of,
+                          which == 0 ? rows_of(job.q, at.batch, at.head, job.queries, job.size)
+                                     : rows_of(job.dy, at.batch, at.head, job.queries, job.value_size),
                           first_query);
     commit_copies();
     wait_copies<0>();
@@ -436,8 +435,7 @@ DEVICE void gradient_of_queries(const Attention& job) {
     __syncthreads();
   }
   wait_copies<0>();
-  if (job.dq.data)
-    write_rows(job.dq, at.batch, at.head, query, job.queries, 0, job.size, sums, job.scale, job.scale);
+  if (job.dq.data) write_rows(job.dq, at.batch, at.head, query, job.queries, 0, job.size, sums, job.scale, job.scale);
 }
 
 template <int size>
@@ -490,8 +488,8 @@ DEVICE void gradient_of_keys(const Attention& job) {
     };
     copy(step + 1);
     wait_copies<1>();
-    const bool singly = __syncthreads_or(
-        partial && !(copied_finite<size, columns>(q_tile) && copied_finite<size, columns>(dy_tile)));
+    const bool singly =
+        __syncthreads_or(partial && !(copied_finite<size, columns>(q_tile) && copied_finite<size, columns>(dy_tile)));
     Sums<columns> weights, gradients;
     multiply_rows<size>(
         weights, [&](uint32_t(&x)[4], int f) { load_left<size>(x, shared.k, own_row, f); }, q_tile);

@@ -19,7 +19,8 @@ bool built_with_kernels() { return firesteel_cuda_modules[0] != nullptr; }
 
 }  // namespace
 
-Device::Device(const Driver& driver, int index) : driver(driver), memory(driver), reads(*this), late(driver), index_(index) {}
+Device::Device(const Driver& driver, int index)
+    : driver(driver), memory(driver), reads(*this), late(driver), index_(index) {}
 
 std::unique_ptr<Device> Device::open(const Driver& driver, int index, std::string* error) {
   std::unique_ptr<Device> device(new Device(driver, index));

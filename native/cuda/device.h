@@ -126,8 +126,7 @@ class Scratch {
   T* take(int64_t count) {
     bytes_ = static_cast<size_t>(count) * sizeof(T);
     data_ = device_.memory.allocate(bytes_);
-    if (!data_)
-      device_.fail("no memory for " + std::to_string(bytes_) + " bytes of scratch space", ErrorCode::memory);
+    if (!data_) device_.fail("no memory for " + std::to_string(bytes_) + " bytes of scratch space", ErrorCode::memory);
     return static_cast<T*>(data_);
   }
 

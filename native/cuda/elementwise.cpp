@@ -197,8 +197,8 @@ bool launch_fill(Device& device, const Launchable&, const KernelCall& call) {
     case DType::boolean:
       return device.check("fill", driver.cuMemsetD8Async(to, value != 0, count, device.stream));
     case DType::bfloat16:
-      return device.check("fill", driver.cuMemsetD16Async(to, to_bfloat16(static_cast<float>(value)), count,
-                                                          device.stream));
+      return device.check("fill",
+                          driver.cuMemsetD16Async(to, to_bfloat16(static_cast<float>(value)), count, device.stream));
     default:
       return device.fail("this device has no such dtype");
   }

@@ -89,7 +89,9 @@ struct Places {};
 template <class Out, class... In, int... o, class F>
 DEVICE void map_at(const Job& job, Places<o...>, F f) {
   int64_t at[1 + sizeof...(In)] = {};
-  const auto one = [&] { operand<Out>(job, 0)[at[0]] = Stored<Out>::of(f(widen(operand<const In>(job, o)[at[o]])...)); };
+  const auto one = [&] {
+    operand<Out>(job, 0)[at[0]] = Stored<Out>::of(f(widen(operand<const In>(job, o)[at[o]])...));
+  };
   for (uint32_t n = thread_index(); n < job.count; n += thread_count()) {
     locate(job, n, at);
     if (job.grouped) {
@@ -250,20 +252,20 @@ DEVICE float erf_inverse(float x) {
     map<T, T, T>(job, [=](float dy, float x) -> float { return expression; }); \
   }
 // Of float32 and of bfloat16, which is computed in float32.
-#define UNARIES(name, ...)                 \
+#define UNARIES(name, ...)                  \
   UNARY(name##_float32, float, __VA_ARGS__) \
   UNARY(name##_bfloat16, bfloat16, __VA_ARGS__)
-#define BINARIES(name, ...)                 \
+#define BINARIES(name, ...)                  \
   BINARY(name##_float32, float, __VA_ARGS__) \
   BINARY(name##_bfloat16, bfloat16, __VA_ARGS__)
-#define BACKWARD(name, ...)                \
+#define BACKWARD(name, ...)                 \
   SLOPE(name##_float32, float, __VA_ARGS__) \
   SLOPE(name##_bfloat16, bfloat16, __VA_ARGS__)
 #define COMPARISON(name, T, operation)                                              \
   KERNEL(name, const __grid_constant__ Job job) {                                   \
     map<uint8_t, T, T>(job, [](auto a, auto b) { return uint8_t(a operation b); }); \
   }
-#define COMPARISONS(name, operation)              \
+#define COMPARISONS(name, operation)               \
   COMPARISON(name##_float32, float, operation)     \
   COMPARISON(name##_bfloat16, bfloat16, operation) \
   COMPARISON(name##_int32, int32_t, operation)     \
@@ -273,8 +275,8 @@ DEVICE float erf_inverse(float x) {
   KERNEL(name, const __grid_constant__ Job job) {                                              \
     map<T, uint8_t, T, T>(job, [](uint8_t condition, T a, T b) { return condition ? a : b; }); \
   }
-#define CONVERSION(name, Out, X, expression)            \
-  KERNEL(name, const __grid_constant__ Job job) {       \
+#define CONVERSION(name, Out, X, expression)             \
+  KERNEL(name, const __grid_constant__ Job job) {        \
     map<Out, X>(job, [](auto x) { return expression; }); \
   }
 
@@ -389,11 +391,11 @@ BACKWARD(tanh_backward, dy*(1.0f - x * x))
 // Gated: a is the gate of b, or the gradient of a result beside its gate b.
 BINARIES(swiglu, a / (1.0f + expf(-a)) * b)
 BINARIES(swiglu_dup, a*(b / (1.0f + expf(-b))))
-#define GATE(name, T)                                                                        \
-  KERNEL(name, const __grid_constant__ Job job) {                                            \
-    map<T, T, T, T>(job, [](float dy, float gate, float up) {                                \
-      return dy * up * sigmoid(gate) * fmaf(gate, 1.0f - sigmoid(gate), 1.0f);               \
-    });                                                                                      \
+#define GATE(name, T)                                                          \
+  KERNEL(name, const __grid_constant__ Job job) {                              \
+    map<T, T, T, T>(job, [](float dy, float gate, float up) {                  \
+      return dy * up * sigmoid(gate) * fmaf(gate, 1.0f - sigmoid(gate), 1.0f); \
+    });                                                                        \
   }
 GATE(swiglu_dgate_float32, float)
 GATE(swiglu_dgate_bfloat16, bfloat16)

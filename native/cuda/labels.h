@@ -1,4 +1,5 @@
-// What the kernels of cross entropy and of negative log likelihood are told, by the host (loss.cpp) to the device (loss.cu).
+// What the kernels of cross entropy and of negative log likelihood are told, by the host (loss.cpp) to the device
+// (loss.cu).
 #pragma once
 #include <stdint.h>
 
@@ -11,13 +12,13 @@ struct Labels {
   void* dlogits;
   const void* logits;  // [rows, classes]
   const int32_t* target;
-  const float* weight;   // null: 1 each
-  double* losses;        // of rows
-  uint64_t* wrong;       // the slot for a label that is out of range
+  const float* weight;  // null: 1 each
+  double* losses;       // of rows
+  uint64_t* wrong;      // the slot for a label that is out of range
   int64_t rows;
   int64_t inner;  // of negative log likelihood: logits are [N, classes, inner], and rows N inner
   int32_t classes, ignore_index;
-  bool ignores;          // not where ignoreIndex is no int32
+  bool ignores;  // not where ignoreIndex is no int32
   float smoothing;
   LossReduction reduction;
 };

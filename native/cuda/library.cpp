@@ -69,7 +69,6 @@ const char* synchronize(Device* device) {
 ErrorCode code(const Device* device) { return device->code; }
 bool take_late_error(Device* device, LateError* error) { return device->late.take(error); }
 
-
 const char* write(Device* device, void* to, const void* from, size_t bytes) {
   device->make_current();
   if (bytes == 0) return nullptr;

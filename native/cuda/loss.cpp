@@ -45,8 +45,8 @@ bool launch_rows(Device& device, const char* kernel, DType dtype, const Labels& 
 LateSlot* expect_labels(Device& device, const KernelCall& call, int32_t classes) {
   return device.late.expect(call, ErrorCode::index,
                             "label %value of row %position is outside [0, " + std::to_string(classes) +
-                                ") and is not ignoreIndex (" +
-                                std::to_string(static_cast<int64_t>(call.numbers[0])) + ")");
+                                ") and is not ignoreIndex (" + std::to_string(static_cast<int64_t>(call.numbers[0])) +
+                                ")");
 }
 
 bool forward(Device& device, const Launchable&, const KernelCall& call) {

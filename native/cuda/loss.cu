@@ -134,8 +134,8 @@ DEVICE void put(const Labels& job) {
 
 }  // namespace
 
-#define LOSS(name, body, T)                                                         \
-  KERNEL(name##_32, const __grid_constant__ Labels job) { body<T, 32>(job); }       \
+#define LOSS(name, body, T)                                                   \
+  KERNEL(name##_32, const __grid_constant__ Labels job) { body<T, 32>(job); } \
   KERNEL(name##_256, const __grid_constant__ Labels job) { body<T, 256>(job); }
 
 LOSS(cross_entropy_forward_float32, forward, float)

@@ -45,15 +45,15 @@ DEVICE double polynomial(double x, const double (&c)[count]) {
 
 // The quantile of (word + 0.5) / 2^32 (Wichura, "Algorithm AS 241", 1988, PPND16; its third region is never met).
 DEVICE double normal_quantile(uint32_t word) {
-  constexpr double near_top[] = {2509.0809287301227, 33430.57558358813,  67265.7709270087,  45921.95393154987,
+  constexpr double near_top[] = {2509.0809287301227, 33430.57558358813,  67265.7709270087,   45921.95393154987,
                                  13731.69376550946,  1971.5909503065513, 133.14166789178438, 3.3871328727963665};
   constexpr double near_bottom[] = {5226.495278852854, 28729.085735721943, 39307.89580009271, 21213.794301586597,
                                     5394.196021424751, 687.1870074920579,  42.31333070160091, 1};
   constexpr double far_top[] = {0.0007745450142783414, 0.022723844989269184, 0.2417807251774506, 1.2704582524523684,
                                 3.6478483247632045,    5.769497221460691,    4.630337846156546,  1.4234371107496835};
-  constexpr double far_bottom[] = {1.0507500716444169e-9, 0.0005475938084995345, 0.015198666563616457,
-                                   0.14810397642748008,   0.6897673349851,       1.6763848301838038,
-                                   2.053191626637759,     1};
+  constexpr double far_bottom[] = {
+      1.0507500716444169e-9, 0.0005475938084995345, 0.015198666563616457, 0.14810397642748008,
+      0.6897673349851,       1.6763848301838038,    2.053191626637759,    1};
   const bool upper = word > 0x7fffffffu;
   const uint32_t odd = 2 * (upper ? 0xffffffffu - word : word) + 1;
   const double q = 0.5 - double(odd) * 1.1641532182693481e-10;
@@ -106,9 +106,8 @@ KERNEL(random_normal_float32, const __grid_constant__ Random job) {
   fill<float>(job, [&](uint32_t word, int64_t) { return float(normal_quantile(word) * job.b + job.a); });
 }
 KERNEL(random_integers_int32, const __grid_constant__ Random job) {
-  fill<int32_t>(job, [&](uint32_t word, int64_t) {
-    return int32_t(int64_t(job.a) + int64_t(uint64_t(word) * job.bound >> 32));
-  });
+  fill<int32_t>(
+      job, [&](uint32_t word, int64_t) { return int32_t(int64_t(job.a) + int64_t(uint64_t(word) * job.bound >> 32)); });
 }
 KERNEL(dropout_float32, const __grid_constant__ Random job) { dropout<float>(job); }
 KERNEL(dropout_bfloat16, const __grid_constant__ Random job) { dropout<bfloat16>(job); }

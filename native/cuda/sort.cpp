@@ -69,8 +69,9 @@ bool launch_search(Device& device, const Launchable&, const KernelCall& call) {
     rows *= sorted.sizes[d];
   }
   if (size > most_elements) return device.fail("searchsorted: a row of more than 2^30 elements");
-  const Search job = {static_cast<int32_t*>(out.data), sorted.data, values.data, values.count, values.count / rows,
-                      static_cast<int32_t>(size), call.numbers[0] != 0};
+  const Search job = {
+      static_cast<int32_t*>(out.data), sorted.data,         values.data, values.count, values.count / rows,
+      static_cast<int32_t>(size),      call.numbers[0] != 0};
   return device.launch(std::string("search_") + dtype_names[static_cast<int>(values.dtype)],
                        static_cast<uint64_t>(values.count), &job);
 }

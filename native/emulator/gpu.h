@@ -160,19 +160,20 @@ EMULATOR_UNCHECKED inline void load_matrices(uint32_t (&r)[4], const void* row) 
   if (reinterpret_cast<uintptr_t>(row) % 16) emulator::fail("a row of a matrix is not at a multiple of 16 bytes");
   emulator::check_access(row, 16, false);
   MatrixRow mine = {static_cast<const uint16_t*>(row), r};
-  emulator::meet(turned ? "ldmatrix.trans" : "ldmatrix", ~0u, &mine, [](void** slots, unsigned lanes) EMULATOR_UNCHECKED {
-    if (lanes != ~0u) emulator::fail("ldmatrix by a part of a warp");
-    for (unsigned lane = 0; lane < 32; lane++)
-      for (unsigned m = 0; m < 4; m++) {
-        uint32_t both = 0;
-        for (unsigned half = 0; half < 2; half++) {
-          const unsigned across = 2 * (lane % 4) + half, along = lane / 4;
-          const MatrixRow& source = *static_cast<MatrixRow*>(slots[8 * m + (turned ? across : along)]);
-          both |= uint32_t(source.row[turned ? along : across]) << 16 * half;
-        }
-        static_cast<MatrixRow*>(slots[lane])->r[m] = both;
-      }
-  });
+  emulator::meet(turned ? "ldmatrix.trans" : "ldmatrix", ~0u, &mine,
+                 [](void** slots, unsigned lanes) EMULATOR_UNCHECKED {
+                   if (lanes != ~0u) emulator::fail("ldmatrix by a part of a warp");
+                   for (unsigned lane = 0; lane < 32; lane++)
+                     for (unsigned m = 0; m < 4; m++) {
+                       uint32_t both = 0;
+                       for (unsigned half = 0; half < 2; half++) {
+                         const unsigned across = 2 * (lane % 4) + half, along = lane / 4;
+                         const MatrixRow& source = *static_cast<MatrixRow*>(slots[8 * m + (turned ? across : along)]);
+                         both |= uint32_t(source.row[turned ? along : across]) << 16 * half;
+                       }
+                       static_cast<MatrixRow*>(slots[lane])->r[m] = both;
+                     }
+                 });
 }
 
 struct ProductOperands {

@@ -112,17 +112,15 @@ describe('over the fake driver', () => {
   }, 300_000)
 
   it('attends by every kernel, masked and not, and keeps NaN from rows that do not see it', () => {
-    expectClean('attention.ts')
-    expectClean('attention.ts', {
-      FIRESTEEL_CUDA_DRIVER: `${release}libfakecuda-checked.so`,
+    expectClean('attention.js')
+    expectClean('attention.js', {
       FIRESTEEL_EMULATOR_CHECK: '1',
       FIRESTEEL_EMULATOR_ORDER: 'reverse',
     })
   }, 120_000)
 
   it('sorts lines of several blocks to the bit', () => {
-    expectClean('sort.ts', {
-      FIRESTEEL_CUDA_DRIVER: `${release}libfakecuda-checked.so`,
+    expectClean('sort.js', {
       FIRESTEEL_EMULATOR_CHECK: '1',
       FIRESTEEL_EMULATOR_ORDER: 'reverse',
     })

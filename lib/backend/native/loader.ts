@@ -113,7 +113,7 @@ function load(path: string): AddonModule {
   if (known !== undefined) return known
   const module = { exports: {} }
   try {
-    // What `require` does in the end. The way there, by its search for packages and real paths, takes longer than the opening.
+    // The step that `require` ends with. The way there, by its search for packages and real paths, takes longer than the opening.
     process.dlopen(module, path)
   } catch (error) {
     throw new Error(whyRefused(path, error instanceof Error ? error.message : String(error)))

@@ -41,7 +41,7 @@ export function interpreterOf(read: ReadBytes): string | null {
   return null
 }
 
-/** What `interpreterOf` says of a file. Throws where it cannot be read. */
+/** The result of `interpreterOf` for a file. Throws where it cannot be read. */
 function interpreterIn(path: string): string | null {
   const file = openSync(path, 'r')
   try {

@@ -72,7 +72,7 @@ function checkColumns(row: Row, format: FormatName, columns: Columns): void {
   }
 }
 
-/** What is wrong with a table whose header is one name that others are in. */
+/** The fault of a table whose header is one name that others are in. */
 export function tableAdvice(row: Row): string {
   const [name = '', ...others] = Object.keys(row)
   const found = others.length > 0 ? undefined : [';', '\t', '|', ','].find((each) => name.includes(each))

@@ -8,14 +8,14 @@ import type { FormatName } from '../tasks/formats.js'
 import { perplexed } from './evaluation.js'
 import type { TrainingPlan } from './plan.js'
 
-/** What a job says of itself. */
+/** A job's description of itself. */
 export interface CardFacts extends Pick<ModelCardOptions, 'base' | 'data' | 'library' | 'task' | 'training'> {
   readonly format: FormatName
   /** Rows that were held back. */
   readonly held: number
 }
 
-/** What models for rows of a format are called on the hub. */
+/** The hub's names of models for rows of a format. */
 const tasks: { readonly [name in FormatName]: string } = {
   chat: 'text-generation',
   completion: 'text-generation',

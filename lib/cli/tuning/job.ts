@@ -18,7 +18,7 @@ export interface Job {
   /** Figures of the data, as an object and in words. */
   readonly figures: object
   readonly figuresText: string
-  /** What the model card says beside the figures of the run. */
+  /** The model card's words beside the figures of the run. */
   readonly facts: CardFacts
   /** Saves what was learned, with its model card, and gives the folder. */
   save(card: ModelCardOptions): Promise<string>

@@ -30,7 +30,7 @@ interface Pass {
 
 export interface Pretraining {
   readonly name: ObjectiveName
-  /** What models of the kind are for, as the hub calls it. */
+  /** The purpose of models of the kind, as the hub calls it. */
   readonly task: string
   load(from: string | ConfigJson): Promise<TaskModel>
   readonly objective: Objective<TaskModel, TaskBatch, string>

@@ -25,7 +25,7 @@ export interface PlacedBatches extends AsyncIterable<TaskBatch>, Resumable<DataL
   readonly length: number
 }
 
-/** What an optimizer takes. */
+/** The settings that an optimizer takes. */
 export type Learning = optim.Parameters | readonly LayerGroup[]
 
 /** A model with what it is to learn, and from what. */

@@ -112,7 +112,7 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
   }
 
   /**
-   * [indices, ...]: of float32, float64 (where the device has it), float16, bool or uint8, other integers of int32. Rows that follow one another are read at once. In
+   * The rows, of shape [indices, ...], of float32, float64 (where the device has it), float16, bool or uint8, other integers of int32. Rows that follow one another are read at once. In
    * Fortran's order the elements of a row lie apart, so that rows in a random order cost a read for each element. Throws
    * ValueError for an integer that int32 does not hold.
    */

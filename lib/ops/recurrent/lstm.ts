@@ -111,7 +111,7 @@ const lstmRecord = operator<
 
 /** The weights of one layer in one direction. */
 export interface LstmWeights extends RecurrentWeights {
-  /** [P, H]: h is this times o tanh(c), of P numbers, and wHh is [4 H, P]. */
+  /** The projection, of shape [P, H]: h is this times o tanh(c), of P numbers, and wHh is [4 H, P]. */
   readonly wHr?: Tensor | null
 }
 

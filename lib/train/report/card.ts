@@ -20,13 +20,13 @@ export interface ModelCardOptions {
   readonly license?: string
   /** The library that loads the folder: 'transformers', 'peft'. Default 'firesteel'. */
   readonly library?: string
-  /** What the model is for, by the hub's name: 'text-classification'. With a report, its numbers are told to the hub too. */
+  /** The model's purpose, by the hub's name: 'text-classification'. With a report, its numbers are told to the hub too. */
   readonly task?: string
   /** How it was trained, in words: strategy, epochs, learning rate. */
   readonly training?: string
   /** The purpose of the model, and where it fails, in words. */
   readonly notes?: string
-  /** What the `run.json` of its run holds: how many weights learned, from how many rows, with which options. */
+  /** The contents of the run's `run.json`: how many weights learned, from how many rows, with which options. */
   readonly run?: object
   /** The history of its fit, whose last epoch is told. */
   readonly history?: Pick<History, 'epochs' | 'stopped'>
@@ -131,7 +131,7 @@ function indexOf(name: string, task: string, { loss, metrics }: SetReport): stri
   ]
 }
 
-/** What a run's record says of weights, rows and options. A part that it has not is left out. */
+/** The lines of a run's record about weights, rows and options. A part that it has not is left out. */
 function ofRun(run: object): string {
   const { model, data, config, fit } = run as {
     readonly model?: { readonly parameters?: unknown; readonly trainable?: unknown }

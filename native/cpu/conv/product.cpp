@@ -36,7 +36,7 @@ int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
   return best;
 }
 
-void reach_of(const Product* products, int64_t count, Axis Product::* axis, int64_t& least, int64_t& greatest) {
+void reach_of(const Product* products, int64_t count, Axis Product::*axis, int64_t& least, int64_t& greatest) {
   least = greatest = (products[0].*axis).offsets[0];
   for (int64_t i = 0; i < count; i++)
     for (int64_t t = 0; t < (products[i].*axis).taps; t++) {
@@ -46,7 +46,7 @@ void reach_of(const Product* products, int64_t count, Axis Product::* axis, int6
 }
 
 // One axis with the taps of all products, or the only one's own.
-Axis join_axes(Context& context, const Product* products, int64_t count, Axis Product::* axis) {
+Axis join_axes(Context& context, const Product* products, int64_t count, Axis Product::*axis) {
   if (count == 1) return products[0].*axis;
   int64_t least, greatest;
   reach_of(products, count, axis, least, greatest);
@@ -276,7 +276,7 @@ void multiply_step(const Product& p, const Block& block, const float* tile, cons
 }  // namespace
 
 bool can_share_tiles(const Product* products, int64_t count) {
-  const auto reach = [&](Axis Product::* axis) {
+  const auto reach = [&](Axis Product::*axis) {
     int64_t least, greatest, taps = 0;
     reach_of(products, count, axis, least, greatest);
     for (int64_t i = 0; i < count; i++) taps = max(taps, (products[i].*axis).taps);
