@@ -2,7 +2,7 @@
 import { describeDevice } from '../backend/describe.js'
 import { device as findDevice, unavailable, withDefaultDevice } from '../backend/devices.js'
 import type { Device } from '../core/device.js'
-import { DeviceError, DTypeError, kindOf, shown, ValueError } from '../core/errors.js'
+import { DeviceError, DTypeError, kindOf, namedAs, shown, ValueError } from '../core/errors.js'
 import { defaultGenerator } from '../core/generator.js'
 import { nextTurn } from '../core/host.js'
 import { checkOptions, listOf } from '../core/options.js'
@@ -18,6 +18,9 @@ export interface CompareOptions {
   readonly seconds?: number
 }
 
+/** More is taken for a slip, because the call would not end. */
+const mostLosses = 100_000
+const mostSeconds = 86_400
 /** A sample holds so many seconds of steps, so that the wait for the device at its end is a small part. */
 const sampleSeconds = 0.02
 /** The rounds in which devices take turns, so that what else the machine does meets all of them. */
@@ -118,10 +121,10 @@ export async function compare(
 ): Promise<Comparison> {
   const { losses = 20, seconds = 5 } = checkOptions<CompareOptions>(op, options, { losses: true, seconds: true })
   checkFunction(op, make)
-  if (!(Number.isSafeInteger(losses) && losses >= 0))
-    throw new ValueError(op, `losses is ${shown(losses)}, but must be a whole number of at least 0`)
-  if (!(Number.isFinite(seconds) && seconds >= 0))
-    throw new ValueError(op, `seconds is ${shown(seconds)}, but must be a number of at least 0`)
+  if (!(Number.isInteger(losses) && losses >= 0 && losses <= mostLosses))
+    throw new ValueError(op, `losses is ${shown(losses)}, but must be a whole number from 0 to ${mostLosses}`)
+  if (!(typeof seconds === 'number' && seconds >= 0 && seconds <= mostSeconds))
+    throw new ValueError(op, `seconds is ${shown(seconds)}, but must be a number from 0 to ${mostSeconds}`)
   const named = listOf(op, 'devices', devices, "a list of devices, such as ['reference', 'cpu', 'cuda']")
   if (named.length === 0) throw new ValueError(op, 'no device is named')
   const generator = defaultGenerator()
@@ -129,7 +132,7 @@ export async function compare(
   const found = named.map((name) => {
     const missing = typeof name === 'string' ? unavailable(name) : null
     if (missing !== null) return { name: String(name), reason: missing.replaceAll('\n', ' ') }
-    const device = findDevice(name)
+    const device = namedAs(op, () => findDevice(name))
     generator.loadStateDict(start)
     try {
       return { name: device.name, player: prepare(device, make, losses) }

@@ -1,13 +1,12 @@
 /** Tensors into a GGUF file, which is read again before the call returns. */
 import { noGrad } from '../autograd/mode.js'
-import { checkTensor } from '../autograd/operator.js'
 import { dtypes } from '../core/dtype.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
 import { GgufFile, type GgufTensor, type GgufValue, writeGguf } from './gguf.js'
-import { comingTensors } from './tensors.js'
+import { comingTensors, namedTensors } from './tensors.js'
 
 /** How matrices are stored. */
 const stored = ['float32', 'float16', 'q8_0'] as const
@@ -43,14 +42,11 @@ export async function saveGguf(
     throw new ValueError(op, `dtype is ${shown(dtype)}, but must be one of ${stored.join(', ')}`)
   if (typeof metadata !== 'object' || metadata === null)
     throw new ValueError(op, `metadata are ${kindOf(metadata)}, but must be an object`)
-  const named = new Map(
-    tensors instanceof Map ? tensors : Object.entries(tensors as { readonly [name: string]: Tensor }),
-  )
+  const named = namedTensors(op, tensors)
   const unblocked: string[] = []
   const made = new Map<string, Tensor>()
   let converted = 0
   for (const [name, tensor] of named) {
-    checkTensor(op, `'${name}'`, tensor)
     if (!/^b?float/.test(tensor.dtype) && tensor.dtype !== 'q8_0')
       throw new ValueError(op, `'${name}' is ${tensor.dtype}, but must be of floats`)
     const fits = dtype !== 'q8_0' || (tensor.sizes.at(-1) as number) % dtypes.q8_0.block === 0

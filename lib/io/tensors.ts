@@ -385,15 +385,22 @@ export async function saveTensors(
 ): Promise<void> {
   const op = 'saveTensors'
   const { metadata } = checkOptions(op, options, { metadata: true })
-  if (typeof tensors !== 'object' || tensors === null || tensors instanceof Tensor || Array.isArray(tensors))
-    throw new ValueError(op, `the tensors are ${kindOf(tensors)}, but must be an object or a Map of tensors by name`)
+  const named = namedTensors(op, tensors)
   if (metadata !== undefined && (typeof metadata !== 'object' || metadata === null))
     throw new ValueError(op, `metadata are ${kindOf(metadata)}, but must be an object of texts`)
-  const named = new Map(
-    tensors instanceof Map ? tensors : Object.entries(tensors as { readonly [name: string]: Tensor }),
-  )
-  for (const [name, tensor] of named) checkTensor(op, `'${name}'`, tensor)
   await writeTensors(path, named, metadata, op)
+}
+
+/** The tensors that a program gave to be saved. */
+export function namedTensors(
+  op: string,
+  tensors: ReadonlyMap<string, Tensor> | { readonly [name: string]: Tensor },
+): Map<string, Tensor> {
+  if (typeof tensors !== 'object' || tensors === null || tensors instanceof Tensor || Array.isArray(tensors))
+    throw new ValueError(op, `the tensors are ${kindOf(tensors)}, but must be an object or a Map of tensors by name`)
+  const named = new Map<string, Tensor>(tensors instanceof Map ? tensors : Object.entries(tensors))
+  for (const [name, tensor] of named) checkTensor(op, `'${name}'`, tensor)
+  return named
 }
 
 /** As saveTensors, in the name of another function. */

@@ -386,9 +386,13 @@ const vitNames: OptionNames<VitOptions> = {
  * computes them so.
  */
 function checkDivided(op: string, { imageSize = 224, patchSize = 16 }: VitOptions): void {
-  const sides = (size: number | readonly number[]) => (typeof size === 'number' ? [size, size] : size)
-  const [image, patch] = [sides(imageSize), sides(patchSize)]
   // Sizes that are wrong by themselves are refused with all settings.
+  const sides = (size: number | readonly number[]) => {
+    const pair: readonly unknown[] = Array.isArray(size) ? size : [size, size]
+    return pair.length === 2 && pair.every(Number.isInteger) ? (pair as readonly number[]) : null
+  }
+  const [image, patch] = [sides(imageSize), sides(patchSize)]
+  if (image === null || patch === null) return
   const cut = image.some((side, i) => side > (patch[i] as number) && side % (patch[i] as number) > 0)
   if (!cut) return
   const fitting = image.map((side, i) => side - (side % (patch[i] as number)))

@@ -62,6 +62,7 @@ add(
   'safetensors',
 )
 add('saveTensors', f.saveTensors, () => [path('saved.safetensors'), { x: t(2) }, { metadata: { format: 'pt' } }])
+add('saveGguf', f.saveGguf, () => [path('saved.gguf'), { x: t(2, 3) }, { dtype: 'float16', metadata: { a: 1 } }])
 add('saveCheckpoint', f.saveCheckpoint, () => [path('saved.ckpt'), { model: new f.nn.Linear(2, 1), epoch: 1 }])
 add(
   'loadCheckpoint',

@@ -120,6 +120,11 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     await racing(c, () => f.saveTensors(path, c.model.stateDict()))
     expect(only((await f.loadTensors(path)).values())).toBe(0)
   },
+  async saveGguf(c, device) {
+    const path = join(folder, `${device.name}-tensors.gguf`)
+    await racing(c, () => f.saveGguf(path, c.model.stateDict()))
+    expect(only((await f.loadTensors(path)).values())).toBe(0)
+  },
   async saveCheckpoint(c, device) {
     const path = join(folder, `${device.name}-state.ckpt`)
     await racing(c, () => f.saveCheckpoint(path, { model: c.model }))
@@ -413,6 +418,8 @@ const without: { readonly [call: string]: string } = {
   'Logger.open': 'the user writes it',
   'Logger.close': 'the user writes it',
   search: 'the user makes the models of its trials',
+  compare: 'the user makes the models that it times',
+  'Comparison.save': 'a comparison holds numbers alone',
   'Study.save': 'a study holds numbers alone',
   'Report.save': 'a report holds numbers alone',
   'SoupOptions.greedy': 'the user writes it',

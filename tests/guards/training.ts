@@ -116,6 +116,8 @@ add('choice', f.choice, () => [64, 'x', null])
 add('uniform', f.uniform, () => [0, 0.5])
 add('logUniform', f.logUniform, () => [1e-5, 1e-2])
 add('integer', f.integer, () => [1, 3])
+add('compare', f.compare, () => [['cpu'], () => () => 1, { losses: 1, seconds: 0.001 }])
+
 let searches = 0
 add('search', f.search as never, () => [
   join(folder, `search-${searches++}`),

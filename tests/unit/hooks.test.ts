@@ -73,7 +73,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('forward 
     expect(model.hasForwardHooks || conv?.hasForwardHooks || relu?.hasForwardHooks).toBe(false)
   })
 
-  it('run once for each forward, of modules within modules too, and twice under a checkpoint', () => {
+  it('run once for each forward, of modules within modules too, and again under a checkpoint, as far as it runs again', () => {
     const model = new nn.TransformerEncoderLayer(4, 2, { dimFeedforward: 8, dropout: 0, device })
     const counts = new Map<string, number>()
     for (const [path, module] of model.namedModules())
@@ -93,7 +93,9 @@ describe.each(devices.map((device) => [device.name, device] as const))('forward 
     f.checkpoint((y: f.Tensor) => model.forward(y), x)
       .sum()
       .backward()
-    expect([...counts.values()].every((count) => count === 3)).toBe(true)
+    // The second run ends with the last tensor that the backward pass reads, which may be within the last modules.
+    for (const path of ['self_attn', 'norm1', 'linear1']) expect(counts.get(path), path).toBe(3)
+    for (const [path, count] of counts) expect([2, 3], path).toContain(count)
   })
 
   it('come and go while a forward runs without a stumble', () => {

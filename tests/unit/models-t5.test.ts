@@ -351,7 +351,9 @@ describe('writing from a source', () => {
     const [first] = await wide.generate([...tokenizer.encode('say: text').ids], { maxNewTokens: 5, tokenizer })
     expect(many[2]).toBe(first?.text)
     expect(await wide.translate(tokenizer, [])).toEqual([])
-    await expect(wide.translate(tokenizer, 5 as never)).rejects.toThrow(/must be a text or a list of texts/)
+    await expect(wide.translate(tokenizer, 5 as never)).rejects.toThrow(
+      /is the number 5, but must be a text, or a list of them/,
+    )
     await expect(wide.translate(tokenizer, texts, { batchSize: 0 })).rejects.toThrow(/batchSize is 0/)
     await expect(wide.translate(tokenizer, texts, { tokenizer } as never)).rejects.toThrow(/no option tokenizer/)
   })

@@ -80,7 +80,7 @@ export function listOfTexts<T>(
   if (wrong >= 0)
     throw new ValueError(
       op,
-      `${Array.isArray(given) ? `text ${wrong}` : 'the text'} is ${kindOf(texts[wrong])}, but must be ${form}`,
+      `${Array.isArray(given) ? `text ${wrong}` : 'the text'} is ${kindOf(texts[wrong])}, but must be ${form}${Array.isArray(given) ? '' : ', or a list of them'}`,
     )
   return { texts: texts as readonly T[], single: !Array.isArray(given) }
 }
