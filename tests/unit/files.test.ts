@@ -99,6 +99,27 @@ describe('safetensors files', () => {
     expect(await new Weights(3, 2).load(path)).toEqual({ missing: ['bias'], unexpected: [], excluded: [] })
   })
 
+  it('hold what a class has getters for, beside its fields', async () => {
+    class Weights {
+      readonly field = full([2], 1)
+      get computed(): Tensor {
+        return full([3], 2)
+      }
+    }
+    class Named extends Weights {
+      get more(): Tensor {
+        return full([1], 3)
+      }
+    }
+    await saveTensors(at('getters'), new Named() as never)
+    const back = await loadTensors(at('getters'))
+    expect(Object.fromEntries([...back].map(([name, x]) => [name, x.toArray()]))).toEqual({
+      computed: [2, 2, 2],
+      field: [1, 1],
+      more: [3],
+    })
+  })
+
   it('are written whole or not at all', async () => {
     const path = at('missing/linear.safetensors')
     const saving = new nn.Linear(3, 2).save(path)
