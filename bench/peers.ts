@@ -1,10 +1,10 @@
 /** Peers: processes that time one call of a workload for each name they are sent (peers/torch_bench.py has the protocol). */
-import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { createInterface, type Interface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { ServedPeer } from './served.js'
 import type { Check, Workload } from './work.js'
 
 const here = fileURLToPath(new URL('./peers/', import.meta.url))
@@ -69,56 +69,19 @@ export function findPeer({ script, python }: PeerPlace): { readonly script: stri
 
 export const defaultScript = here
 
-export class Peer {
-  readonly #child: ChildProcessWithoutNullStreams
-  readonly #lines: Interface
-  readonly #script: string
-  #errors = ''
-  #ended = false
-  #waiting: { resolve(line: string): void; reject(error: Error): void } | null = null
-
+export class Peer extends ServedPeer {
   constructor(
     where: { readonly script: string; readonly python: string },
     threads: number,
     workloads: string,
     environment: { readonly [name: string]: string },
   ) {
-    const args = [where.script, '--serve', '--threads', String(threads), '--workloads', workloads]
-    this.#script = where.script
-    this.#child = spawn(where.python, args, { env: { ...process.env, ...environment } })
-    this.#child.stderr.on('data', (chunk: Buffer) => {
-      this.#errors = (this.#errors + chunk.toString()).slice(-2000)
-    })
-    this.#child.stdin.on('error', () => undefined)
-    this.#child.on('error', (error) => this.#fail(error.message))
-    this.#child.on('close', (code) => this.#fail(`ended with code ${code}`))
-    this.#lines = createInterface({ input: this.#child.stdout })
-    this.#lines.on('line', (line) => {
-      this.#waiting?.resolve(line)
-      this.#waiting = null
-    })
-  }
-
-  #fail(reason: string): void {
-    this.#ended = true
-    this.#waiting?.reject(new Error(`${this.#script} ${reason}: ${this.#errors.trim()}`))
-    this.#waiting = null
+    super(where.python, [where.script, '--serve', '--threads', String(threads), '--workloads', workloads], environment)
   }
 
   /** Times one call of a workload; the first time it also builds, checks and warms up. */
-  async time(name: string): Promise<PeerRow> {
-    if (this.#ended) throw new Error(`${this.#script} has ended: ${this.#errors.trim()}`)
-    const line = await new Promise<string>((done, failed) => {
-      this.#waiting = { resolve: done, reject: failed }
-      this.#child.stdin.write(`${name}\n`)
-    })
-    return JSON.parse(line) as PeerRow
-  }
-
-  close(): void {
-    this.#lines.close()
-    this.#child.stdin.end()
-    this.#child.kill()
+  time(name: string): Promise<PeerRow> {
+    return this.ask(name)
   }
 }
 

@@ -1,4 +1,4 @@
-/** A process that answers each line of JSON with one: how the bench asks peers that are programs of their own. */
+/** A process that answers each line with one of JSON. The bench asks peers this way that are programs of their own. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { createInterface, type Interface } from 'node:readline'
 
@@ -10,9 +10,9 @@ export class ServedPeer {
   #ended = false
   #waiting: { resolve(line: string): void; reject(error: Error): void } | null = null
 
-  constructor(program: string, args: readonly string[]) {
+  constructor(program: string, args: readonly string[], environment: { readonly [name: string]: string } = {}) {
     this.#called = [program, ...args].join(' ')
-    this.#child = spawn(program, args)
+    this.#child = spawn(program, args, { env: { ...process.env, ...environment } })
     this.#child.stderr.on('data', (chunk: Buffer) => {
       this.#errors = (this.#errors + chunk.toString()).slice(-2000)
     })
@@ -35,11 +35,11 @@ export class ServedPeer {
   }
 
   /** Its answer; null where it has none to this. */
-  async ask<A>(question: object): Promise<A> {
+  async ask<A>(question: object | string): Promise<A> {
     if (this.#ended) throw new Error(`${this.#called} has ended: ${this.#errors.trim()}`)
     const line = await new Promise<string>((resolve, reject) => {
       this.#waiting = { resolve, reject }
-      this.#child.stdin.write(`${JSON.stringify(question)}\n`)
+      this.#child.stdin.write(`${typeof question === 'string' ? question : JSON.stringify(question)}\n`)
     })
     return JSON.parse(line) as A
   }
