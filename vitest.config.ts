@@ -5,7 +5,7 @@ import { defineConfig, type Plugin } from 'vitest/config'
 const root = fileURLToPath(new URL('./', import.meta.url))
 const compiled = `${root}build/compiled/`
 const folders = ['lib', 'tests/cases']
-// What tests start in processes of their own, which would each take seconds to transform the library.
+// The programs that tests start as processes, each of which would take seconds to transform the library.
 const programs = ['tests/unit/cuda/*.ts', 'tests/suites/support.ts']
 
 // The library and the cases as Node itself loads them, because Vitest takes a second longer, in each of a hundred files.

@@ -29,7 +29,7 @@ const description = describeDevice(device)
 const gpu = findGpu(named ?? description)
 const meta = createMetaDevice(device)
 
-/** What the device's kernels would do in a step, without elements. */
+/** The work of the device's kernels in a step, counted without elements. */
 function predicted({ make }: Workload): Prediction | null {
   if (gpu === null) return null
   return withDefaultDevice(meta, () => {

@@ -78,7 +78,7 @@ interface Figures {
   readonly share: Sample
   /** Seconds of a token's kernels: see `kernelSum`. */
   readonly kernels: number
-  /** Of the weights that a token needs. */
+  /** The bytes of the weights that a token needs. */
   readonly bytes: number
   /** Bytes, and multiply-adds, a second. */
   readonly bandwidth: number
@@ -86,7 +86,7 @@ interface Figures {
   readonly peers: readonly {
     readonly peer: string
     readonly best: Sample
-    /** How many times longer it takes. */
+    /** The ratio of the peer's time to ours. */
     readonly ratios: { readonly prefill: Interval | null; readonly decode: Interval | null }
   }[]
 }
@@ -170,7 +170,7 @@ async function row(
   }
   const kernels = kernelSum(device, model, settings)
   const bytes = weightBytes(model)
-  // Of the prompt only the last token meets the head.
+  // The head sees the prompt's last token only.
   const head = model.outputHead().weight.numel
   const layers = [...model.parameters()].reduce((sum, { numel, ndim }) => sum + (ndim > 1 ? numel : 0), 0) - head
   const bound = { prefill: (settings.prompt * layers + head) / rate, decode: bytes / bandwidth }
@@ -261,7 +261,7 @@ async function main(args: readonly string[]): Promise<void> {
       date: new Date().toISOString(),
       commit: currentCommit(),
       settings,
-      // Of the last minute: who else used the machine.
+      // The load of the last minute tells who else used the machine.
       load: loadavg()[0],
       machine: new Machine(device).describe(),
       rows,

@@ -1,4 +1,4 @@
-/** What data sheets say of GPUs, and what a workload should therefore take, before anybody has measured it. */
+/** Figures from the data sheets of GPUs, and the time that they predict for a workload before anybody has measured it. */
 import type { KernelRecord } from '../lib/core/device.js'
 
 /** A GPU by NVIDIA's data sheets; dense rates, without sparsity. */
@@ -51,13 +51,13 @@ export const launchSeconds = 4e-6
 
 export interface Prediction {
   readonly milliseconds: number
-  /** What takes the largest part. */
+  /** The part that takes longest. */
   readonly limit: 'arithmetic' | 'memory' | 'launches'
   readonly launches: number
 }
 
 /**
- * What a step takes at best: each kernel as long as its multiply-adds take at the peak, or its bytes at the bandwidth, whichever
+ * The least time of a step: each kernel as long as its multiply-adds take at the peak, or its bytes at the bandwidth, whichever
  * is longer, but never less than a launch. Kernels do not overlap.
  */
 export function predict(records: readonly KernelRecord[], gpu: Gpu): Prediction {

@@ -183,7 +183,7 @@ ${data}.section .note.GNU-stack,"",%progbits
   return object
 }
 
-// What most files include.
+// The headers that most files include.
 const hostHeaders = [
   'algorithm',
   'atomic',

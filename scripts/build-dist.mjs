@@ -24,7 +24,7 @@ function entries() {
 
 const source = (entry) => join(root, `lib/${entry}.ts`)
 
-/** Of each module the entries that load it whatever they do. */
+/** The entries that load a module whatever they do, by module. */
 function users(names, moduleInfo) {
   const of = new Map()
   for (const name of names) {
@@ -89,7 +89,7 @@ async function bundle(rolldown) {
           debugName: 'by users',
           name(id, context) {
             known ??= users(names, (each) => context.getModuleInfo(each))
-            // What an entry does when it begins must not happen to who wants a part that it shares.
+            // An entry's first actions must not happen in a program that only wants a part which the entry shares.
             if (names.some((each) => source(each) === id)) return null
             const usersOfIt = known.get(id)
             return usersOfIt === undefined ? null : fileOf(usersOfIt)

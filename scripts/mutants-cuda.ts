@@ -56,7 +56,7 @@ export function spread<T>(items: readonly T[], most: number): T[] {
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
-/** What holds a file of kernels to numbers: programs of tests/unit/cuda with their arguments. */
+/** The checks of each file of kernels: programs of tests/unit/cuda with their arguments. */
 function checksOf(file: string): readonly (readonly string[])[] {
   const family = file.replace(/(_\w+)?\.cu$/, '')
   if (family === 'elementwise') return [['kernels.js']]

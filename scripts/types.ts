@@ -19,7 +19,7 @@ const compiler = createRequire(import.meta.url)
   .resolve('typescript-7/package.json')
   .replace('package.json', 'bin/tsc')
 
-/** What the compiler prints of a project and the code it exits with; one thread, because several count shared types twice. */
+/** The compiler's text about a project, and its exit code. It has one thread, because several count shared types twice. */
 function check(project: string): Promise<{ text: string; code: number | null }> {
   const flags = ['--noEmit', '--singleThreaded', '--extendedDiagnostics', '--pretty', 'false']
   const run = spawn(process.execPath, [compiler, '-p', project, ...flags], { cwd: root })

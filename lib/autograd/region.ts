@@ -168,7 +168,7 @@ export class Region {
   readonly #leaves = new Set<Tensor>()
   readonly #within = capturePath()
   readonly #generators = new Map<Generator, Draws>()
-  /** How far generators were when the last tensor was kept. */
+  /** The states of generators when the last tensor was kept. */
   #drawn: ReadonlyMap<Generator, GeneratorState> | null = null
   #fn: (inputs: unknown) => unknown
   /** The inputs, with tensors as they are kept: those that are made within another region would outlive it otherwise. */

@@ -146,7 +146,7 @@ export async function compare(
   if (only?.error !== undefined && found.every(({ player }) => player === undefined)) throw only.error
   for (let round = 0; round < rounds; round++)
     for (const { player } of found) {
-      // What is so slow that a step takes more than its share is not asked again.
+      // A device whose step takes longer than its share of the time makes no further one.
       if (player === undefined || (player.samples[0] ?? 0) * player.samples.length > seconds) continue
       time(player, seconds / rounds)
       player.peakBytes = player.device.memory().peakBytes

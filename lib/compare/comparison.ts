@@ -1,4 +1,4 @@
-/** What a comparison of devices has found: as rows, as text, and as a page. */
+/** The result of a comparison of devices: as rows, as text, and as a page. */
 import { shown, ValueError } from '../core/errors.js'
 import { nodeModule, printed } from '../core/host.js'
 import { writeAtomically } from '../io/atomic.js'
@@ -9,11 +9,11 @@ import { bar, tableLines } from './text.js'
 export interface MeasuredRow {
   readonly device: string
   readonly missing: null
-  /** What runs the kernels. */
+  /** The processor or GPU that runs the kernels. */
   readonly description: string
-  /** Of a step: the median of samples that took turns with the other devices. */
+  /** The median time of a step, over samples that took turns with the other devices. */
   readonly milliseconds: number
-  /** How many times longer the first device takes that did the work. */
+  /** The time of the first device that did the work, divided by this one's. */
   readonly speedUp: number
   /** Steps that were timed. */
   readonly steps: number

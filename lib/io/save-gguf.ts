@@ -8,7 +8,7 @@ import { castTo } from '../ops/convert.js'
 import { GgufFile, type GgufTensor, type GgufValue, writeGguf } from './gguf.js'
 import { comingTensors, namedTensors } from './tensors.js'
 
-/** How matrices are stored. */
+/** The dtypes that matrices are stored in. */
 const stored = ['float32', 'float16', 'q8_0'] as const
 export type GgufDType = (typeof stored)[number]
 

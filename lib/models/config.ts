@@ -143,7 +143,7 @@ export class Settings {
     return this.#take(name, fits, `an integer from 1 to ${mostLayers}`, fallback, 1)
   }
 
-  /** How many classes there are, each of which has a name. */
+  /** The number of classes, each of which has a name. */
   labels(name: string, fallback: number): number {
     const fits = (value: unknown): value is number =>
       Number.isInteger(value) && Number(value) > 0 && Number(value) <= mostLabels

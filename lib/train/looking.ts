@@ -1,4 +1,4 @@
-/** How a Trainer looks at models without training them: evaluations and predictions, of its own model or of another. */
+/** A Trainer's looks at models that it does not train: evaluations and predictions, of its own model or of another. */
 import { autocast } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
 import { kindOf, ValueError } from '../core/errors.js'
@@ -43,7 +43,7 @@ export class Looking<M extends string> {
     }
   }
 
-  /** How a model is looked at: the Trainer's own, unless another is given. Throws ValueError for what is no model, or takes no other. */
+  /** The model to look at: the Trainer's own, unless another is given. Throws ValueError for what is no model, or takes no other. */
   at(op: string, model: Module | undefined): Looked {
     if (model === undefined) return this.own
     if (!(model instanceof Module)) throw new ValueError(op, `model is ${kindOf(model)}, but must be a module`)

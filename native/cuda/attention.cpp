@@ -30,7 +30,7 @@ Heads heads_of(const View& view) {
   return {view.data, strides[0], strides[1], strides[2], strides[3], vectors};
 }
 
-// What both passes are given; `views`: the masks and the lengths; `numbers`: scale, offset, window, dropout.
+// The arguments of both passes; `views`: the masks and the lengths; `numbers`: scale, offset, window, dropout.
 bool read_attention(Device& device, Attention* job, const KernelCall& call, const View& q, const View& k, const View& v,
                     const View& out, const View& statistics, const View* views) {
   if (q.ndim != 4 || k.ndim != 4 || v.ndim != 4) return device.fail("attention: q, k and v must have 4 dimensions");

@@ -164,7 +164,7 @@ DEVICE void write_rows(const Heads& to, int32_t batch, int32_t head, int32_t fir
   }
 }
 
-// Of the 16 threads that share rows.
+// The largest value, or the sum, among the 16 threads that share rows.
 template <class F>
 DEVICE float of_row(float value, const F& together) {
 #pragma unroll
@@ -346,7 +346,7 @@ DEVICE void sum_rows(const Attention& job) {
 using float32 = float;
 ATTENTION(float32, 64)
 ATTENTION(float32, 128)
-// Of what tensor cores do not take.
+// The kernels of all that tensor cores do not take.
 ATTENTION(bfloat16, 64)
 KERNEL(attention_sum_rows_float32, const __grid_constant__ Attention job) { sum_rows<float>(job); }
 KERNEL(attention_sum_rows_bfloat16, const __grid_constant__ Attention job) { sum_rows<bfloat16>(job); }

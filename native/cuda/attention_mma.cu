@@ -153,7 +153,7 @@ DEVICE void add_weighted(Sums<features>& sums, const Sums<columns>& weights, con
   }
 }
 
-// What was cleared of a tile, for the pairs of this warp's rows and the tile's rows that take part.
+// The cleared part of a tile, for the pairs of this warp's rows and the tile's rows that take part.
 template <int features, class Pairs>
 DEVICE void add_infinite(Sums<features>& sums, const Rows& from, int32_t first, int rows, int feature,
                          const Pairs& pairs) {
@@ -207,7 +207,7 @@ struct alignas(128) Pair {
 template <int size>
 DEVICE void forward(const Attention& job) {
   if constexpr (!has_matrix_products) return;
-  // Of the largest heads two warps share rows, and each has half of the results' features.
+  // Two warps share the rows of the largest heads, and each has half of the results' features.
   constexpr int parts = size > 128 ? 2 : 1, features = size / parts, rows = 128 / parts, columns = 64 / (parts * parts);
   // The queries at first, then keys and values.
   SHARED(Pair<rows * size / 2>, shared);

@@ -1,4 +1,4 @@
-// What the kernels of attention share: which keys a query sees, and what masks and dropout do to a score.
+// The common part of the kernels of attention: which keys a query sees, and what masks and dropout do to a score.
 #pragma once
 #include "attention_job.h"
 #include "philox.h"
@@ -56,7 +56,7 @@ DEVICE float score_of(const Attention& job, const Head& at, int32_t query, int32
   return score;
 }
 
-// What dropout multiplies the weight of a pair by.
+// The factor that dropout gives the weight of a pair.
 DEVICE float kept(const Attention& job, const Head& at, int32_t query, int32_t key) {
   if (job.drop_below == 0) return 1.0f;
   const auto number = static_cast<uint64_t>(number_of(job, at, query, key));

@@ -1,4 +1,4 @@
-// What the kernels of cross entropy and of negative log likelihood are told, by the host (loss.cpp) to the device
+// The arguments of the kernels of cross entropy and of negative log likelihood, from the host (loss.cpp) to the device
 // (loss.cu).
 #pragma once
 #include <stdint.h>

@@ -21,7 +21,7 @@ class Memory {
 
   // Null if the driver has none even after a flush. 0 bytes are a valid block.
   void* allocate(size_t bytes);
-  // What the driver said to the last allocation, if it was neither success nor
+  // The driver's answer to the last allocation, if it was neither success nor
   // that the memory is full.
   Status failure() const { return failure_; }
   // `bytes` as in allocate.

@@ -1,4 +1,4 @@
-// What the kernels of interpolation are told, by the host (interpolate.cpp) to the device (interpolate.cu).
+// The arguments of the kernels of interpolation, from the host (interpolate.cpp) to the device (interpolate.cu).
 #pragma once
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-// What the kernel of rotary embeddings is told, by the host (attention.cpp) to the device (rotary.cu).
+// The arguments of the kernel of rotary embeddings, from the host (attention.cpp) to the device (rotary.cu).
 #pragma once
 #include <stdint.h>
 

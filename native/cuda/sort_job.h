@@ -1,4 +1,4 @@
-// What the kernels of sorting and searching are told, by the host (sort.cpp) to the device (sort.cu).
+// The arguments of the kernels of sorting and searching, from the host (sort.cpp) to the device (sort.cu).
 #pragma once
 #include <stdint.h>
 

@@ -28,7 +28,7 @@ const imports = 20
 const spent =
   'const spent = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000 }; const begun = spent()'
 
-/** What firesteel does of itself once it is imported: it finds the binary, and opens a device with its threads. */
+/** The steps that follow an import of firesteel: it finds the binary, and opens a device with its threads. */
 const openProgram = `const { describeDevice } = await import('firesteel'); ${spent}; const open = process.dlopen; let ofSystem = 0
 process.dlopen = (...args) => { const before = spent(); open.apply(process, args); ofSystem = spent() - before }
 describeDevice(); console.log(spent() - begun - ofSystem); process.exit(0)`

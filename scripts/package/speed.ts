@@ -15,7 +15,7 @@ import { packageOf, platformName } from '../../lib/backend/native/platforms.js'
 import { packagesFolder } from './manifests.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-/** What a row is measured for, in each of both; short ones need many turns. */
+/** The seconds for which a row is measured, with each of both binaries; short rows need many turns. */
 const budget = { milliseconds: 1500, least: 8, most: 60 }
 const mostLoss = 1.03
 const formerlySlow = /^(cross_entropy|train_cnn|train_gpt_char$|matmul_bf16)/

@@ -29,9 +29,9 @@ const { values: options } = parseArgs({
 const [features, batchSize, steps] = [784, 128, Number(options.steps)]
 
 interface Measured {
-  /** Of a step, by the clock, the median. */
+  /** The median time of a step, by the clock. */
   readonly milliseconds: number
-  /** Of a step, by the processors, the mean. */
+  /** The mean time of a step, by the processors. */
   readonly processor: number
   readonly loss: number
   /** The largest address space, in kB: what `ulimit -v` counts. */

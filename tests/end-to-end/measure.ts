@@ -183,7 +183,7 @@ interface LoopDelay {
   readonly most: number
 }
 
-/** How long the event loop waits while the Trainer runs a CNN with a loader, checkpoints and loggers, in milliseconds. */
+/** The waits of the event loop while the Trainer runs a CNN with a loader, checkpoints and loggers, in milliseconds. */
 export function runEventLoop(node: NodeBinary, seconds: number, allowed: number): Report {
   const name = 'event loop beside the Trainer'
   const program = fileURLToPath(new URL('event-loop.ts', import.meta.url))

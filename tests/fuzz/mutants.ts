@@ -47,7 +47,7 @@ export function mutated(original: Buffer, within = original.length): Buffer {
   return bytes
 }
 
-/** What a refusal says; throws for an error that is not Firesteel's, does not name the file, or has no end. */
+/** The text of a refusal; throws for an error that is not Firesteel's, does not name the file, or has no end. */
 export function refusalOf(error: unknown, path: string): string {
   const ours = error instanceof ValueError || error instanceof OutOfMemoryError
   insist(

@@ -1,5 +1,5 @@
 /**
- * What programs pass by mistake: values that are no options, of another realm, of another device, disposed, aliased, shared, empty,
+ * The values that programs pass by mistake: values that are no options, of another realm, of another device, disposed, aliased, shared, empty,
  * huge, NaN. Each call must give a result, or throw one of the library's own errors that names what was called.
  */
 import vm from 'node:vm'
@@ -22,7 +22,7 @@ const disposed = () => {
   return x
 }
 
-/** What is wrong wherever it stands, or in most places. */
+/** Values that are wrong wherever they stand, or in most places. */
 const hostile: readonly (readonly [string, () => unknown])[] = [
   ['null', () => null],
   ['NaN', () => Number.NaN],
@@ -99,7 +99,7 @@ const hostile: readonly (readonly [string, () => unknown])[] = [
   ['a module', () => new f.nn.Linear(2, 2)],
 ]
 
-/** What is wrong with how a call ended, or null. */
+/** The fault in the end of a call, or null. */
 function faultOf(error: unknown, { names }: PublicCall): string | null {
   if (error instanceof f.ValueError && error.op === 'proxy') return null
   if (!(error instanceof Error)) return `threw ${String(error)}, which is no error`

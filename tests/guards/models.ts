@@ -14,7 +14,7 @@ const ids = (shape: number[] = [2, 3], below = 5) => f.randint(0, below, shape)
 const generator = () => new f.Generator(1)
 const mask = () => f.ones([2, 3], { dtype: 'int32' })
 const tokenizer = wordpiece()
-/** What all layers take. */
+/** The arguments that all layers take. */
 const shared = () => ({ device: 'cpu', dtype: 'float32', generator: generator() })
 
 // Models made by their sizes.

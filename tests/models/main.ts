@@ -103,7 +103,7 @@ if (pattern.test('tokenizers') && existsSync(join(root, 'tokenizers'))) {
 for (const part of readdirSync(root)) {
   const known = ['models', 'adapters', 'tokenizers', 'chat', 'images', 'torch', 'quantised', 'gguf', 'minilm']
   if (known.includes(part) || !isFolder(join(root, part))) continue
-  // What other runs take their tokens from, without numbers to hold it to.
+  // The source of other runs' tokens, for which there are no numbers.
   if (readdirSync(join(root, part)).join() === 'tokenizer.json') {
     const { ids } = (await AutoTokenizer.load(join(root, part))).encode('The state of the union is strong.')
     console.log(

@@ -34,7 +34,7 @@ const { values: args } = parseArgs({
   options: {
     corpora: { type: 'string' },
     only: { type: 'string', default: 'ensemble,search' },
-    /** Of the process that is killed: where its search is. */
+    /** The folder of the search whose process is killed. */
     folder: { type: 'string' },
   },
 })
@@ -69,7 +69,7 @@ const validation = all.filter((_, i) => i % 10 === 1)
 const train = all.filter((_, i) => i % 5 !== 0 && i % 10 !== 1)
 
 interface Read {
-  /** How many numbers there are; 0 pads. */
+  /** The number of tokens; 0 pads. */
   readonly size: number
   readonly ids: ReadonlyMap<Row, readonly number[]>
 }

@@ -22,7 +22,7 @@ export interface Lesson<M extends PretrainedModel, R, B> {
   readonly lr: number
 }
 
-/** What both sides tell of their training. */
+/** The report of a training, by either side. */
 export interface Learned {
   readonly losses: readonly number[]
   readonly cpuSeconds: number
@@ -31,7 +31,7 @@ export interface Learned {
 /** AdamW's settings, of every parameter, and the bound of the gradient's norm. */
 const recipe = { betas: [0.9, 0.98], eps: 1e-8, weightDecay: 0.01, clipNorm: 1 } as const
 
-/** What the first losses may differ by, relative to PyTorch's. */
+/** The most that the first losses may differ by, relative to PyTorch's. */
 const lossBound = 1e-3
 
 /** One thread, no downloads, and memory that glibc keeps: else it returns large tensors to the system, which doubles PyTorch's times. */
@@ -102,7 +102,7 @@ export interface Exam {
 }
 
 export interface TorchLearned extends Learned {
-  /** Of 'answers' the first and the last token of each text's; of 'writing' the tokens written. */
+  /** The first and the last token of each answer, or the tokens that were written. */
   readonly answers: readonly (readonly number[])[]
 }
 

@@ -1,4 +1,4 @@
-/** What is predicted of GPUs, and that the other library's program knows every workload that ours has. */
+/** The predictions for GPUs, and the proof that the other library's program knows every workload that ours has. */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'

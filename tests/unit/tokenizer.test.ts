@@ -56,7 +56,7 @@ describe('tokenizers', () => {
       expect(tokenizer.encode('a'.repeat(count)).tokens.includes('[UNK]')).toBe(unknown)
   })
 
-  // What pre_tokenizers.UnicodeScripts of tokenizers 0.23 gives.
+  // The pieces that pre_tokenizers.UnicodeScripts of tokenizers 0.23 gives.
   it.each([
     ['どこで生れ。Yes', ['どこで生れ', '。', 'Yes']],
     [' hello', ['hello']],

@@ -33,7 +33,7 @@ if (what === 'allocate') {
   // More than the blocks that lie unused, so that the driver is asked.
   const error = thrownBy(() => sumOf(ones([100_000], { device: 'cuda' }).add(1)))
   assert.ok(error instanceof OutOfMemoryError, String(error))
-  // What holds the memory is named by the module that holds it.
+  // The error names the module that holds the memory.
   assert.match(error.message, /are held by \d+ tensors \(.* in the parameter 0\.weight\)/)
   end()
   assert.equal(sumOf(ones([100_000], { device: 'cuda' }).add(1)), 200_000)
