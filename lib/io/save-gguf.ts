@@ -3,8 +3,11 @@ import { noGrad } from '../autograd/mode.js'
 import { dtypes } from '../core/dtype.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
+import { keep, scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
+import { isfinite, logicalAnd, logicalNot } from '../ops/elementwise/logic.js'
+import { sum } from '../ops/reduce/sums.js'
 import { GgufFile, type GgufTensor, type GgufValue, writeGguf } from './gguf.js'
 import { comingTensors, namedTensors } from './tensors.js'
 
@@ -28,8 +31,8 @@ export interface SavedGguf {
 
 /**
  * Writes tensors by name, as they are at the call, to a GGUF file, whole or not at all, then reads it and compares every byte. Names are
- * the file's own: llama.cpp has others than transformers. Throws ValueError for more than four dimensions, for integers, and for a file
- * that does not hold what was written.
+ * the file's own: llama.cpp has others than transformers. Throws ValueError for more than four dimensions, for integers, for numbers
+ * that are too large for the dtype, and for a file that does not hold what was written.
  */
 export async function saveGguf(
   path: string,
@@ -45,6 +48,7 @@ export async function saveGguf(
   const named = namedTensors(op, tensors)
   const unblocked: string[] = []
   const made = new Map<string, Tensor>()
+  const losses = new Map<string, Tensor>()
   let converted = 0
   for (const [name, tensor] of named) {
     if (!/^b?float/.test(tensor.dtype) && tensor.dtype !== 'q8_0')
@@ -53,20 +57,34 @@ export async function saveGguf(
     const own = tensor.ndim < 2 ? 'float32' : fits ? dtype : 'float16'
     if (tensor.ndim >= 2 && !fits) unblocked.push(name)
     if (own === dtype) converted++
-    made.set(
-      name,
-      noGrad(() => castTo(tensor, own)),
-    )
+    const stored = noGrad(() => castTo(tensor, own))
+    made.set(name, stored)
+    if (stored !== tensor) losses.set(name, lost(tensor, stored))
   }
   const written = new Map<string, GgufTensor>()
   for (const [name, { data, ...spec }] of comingTensors(made, op)) {
     const read = await data
     written.set(name, { ...spec, data: typeof read === 'function' ? read() : read })
   }
+  const counts = new Map<string, number>()
+  for (const [name, count] of losses) counts.set(name, (await count.data())[0] as number)
   for (const [name, tensor] of made) if (tensor !== named.get(name)) tensor.dispose()
+  for (const count of losses.values()) count.dispose()
+  for (const [name, count] of counts)
+    if (count > 0)
+      throw new ValueError(
+        op,
+        `'${name}' has ${count} ${count === 1 ? 'number' : 'numbers'} too large for ${dtype}; give { dtype: 'float32' }`,
+      )
   await writeGguf(path, written, metadata, op)
   await prove(op, path, written)
   return { converted, unblocked }
+}
+
+/** The number of elements that were finite before a conversion, and are not behind it: int32 []. */
+function lost(before: Tensor, after: Tensor): Tensor {
+  const finite = (x: Tensor) => isfinite(/^float(32|64)$/.test(x.dtype) ? x : castTo(x, 'float32'))
+  return noGrad(() => scope(() => keep(sum(logicalAnd(finite(before), logicalNot(finite(after)))))))
 }
 
 function sameBytes({ data: a }: Pick<GgufTensor, 'data'>, { data: b }: Pick<GgufTensor, 'data'>): boolean {

@@ -143,4 +143,17 @@ describe('saveGguf', () => {
     await expect(saveGguf(path, { x: fromTypedArray(Int32Array.of(1), [1]) })).rejects.toThrow("'x' is int32")
     await expect(saveGguf(path, { x: floats([1, 1, 1, 1, 2]) })).rejects.toThrow(/at most 4 dimensions/)
   })
+
+  it.each([
+    ['float16', 65504, 65536],
+    ['q8_0', 8e6, 1e8],
+  ] as const)('refuses numbers that %s has not, and keeps those that were not finite', async (dtype, held, beyond) => {
+    const path = join(folder, `range-${dtype}.gguf`)
+    const of = (x: number) => ({ x: fromTypedArray(new Float32Array(64).fill(x), [2, 32]) })
+    await expect(saveGguf(path, of(beyond), { dtype })).rejects.toThrow(
+      `'x' has 64 numbers too large for ${dtype}; give { dtype: 'float32' }`,
+    )
+    expect(await saveGguf(path, of(held), { dtype })).toEqual({ converted: 1, unblocked: [] })
+    expect(await saveGguf(path, of(Number.NaN), { dtype })).toEqual({ converted: 1, unblocked: [] })
+  })
 })
