@@ -1,4 +1,5 @@
-// The arguments of the kernels of attention, from the host (attention.cpp) to the device (attention.cu, attention_mma.cu).
+// The arguments of the kernels of attention, from the host (attention.cpp) to the device (attention.cu,
+// attention_mma.cu).
 #pragma once
 #include <stdint.h>
 
