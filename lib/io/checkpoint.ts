@@ -8,6 +8,7 @@ import { creationNames, place } from '../ops/placement.js'
 import { type Chunks, type NewFile, writeAtomically } from './atomic.js'
 import { InputFile } from './input.js'
 import { nesting } from './json.js'
+import { membersOf } from './members.js'
 import { SafetensorsFile, safetensorsChunks } from './safetensors.js'
 import type { SourceSpec } from './source.js'
 import { crc32 } from './system.js'
@@ -125,19 +126,10 @@ function isResumable(value: unknown): value is Resumable<unknown> {
   return typeof stateDict === 'function' && typeof loadStateDict === 'function'
 }
 
-/** The parts by name; of an instance of a class its getters too. */
-function partsOf(op: string, parts: unknown): [name: string, part: unknown][] {
-  if (parts instanceof Map) return [...parts]
+function partsOf(op: string, parts: unknown): Map<string, unknown> {
   if (typeof parts !== 'object' || parts === null || Array.isArray(parts))
     throw new ValueError(op, `the parts are ${shown(parts)}, but must be an object: { model, optimizer, epoch }`)
-  const names = new Set(Object.keys(parts))
-  for (let at: object = Object.getPrototypeOf(parts); at !== null; ) {
-    const next: object | null = Object.getPrototypeOf(at)
-    if (next === null) break
-    for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(at))) if (get) names.add(name)
-    at = next
-  }
-  return [...names].map((name) => [name, (parts as CheckpointParts)[name]])
+  return membersOf(parts)
 }
 
 /**
@@ -149,7 +141,7 @@ function partsOf(op: string, parts: unknown): [name: string, part: unknown][] {
 export async function saveCheckpoint(path: string, parts: CheckpointParts): Promise<void> {
   const op = 'saveCheckpoint'
   const states = Object.fromEntries(
-    partsOf(op, parts).map(([name, part]) => [name, isResumable(part) ? part.stateDict() : part]),
+    [...partsOf(op, parts)].map(([name, part]) => [name, isResumable(part) ? part.stateDict() : part]),
   )
   const { chunks } = checkpointFile(path, states, op)
   await writeAtomically(path, chunks, op)

@@ -14,6 +14,7 @@ import { creationNames, place } from '../ops/placement.js'
 import { dataSync } from '../ops/read.js'
 import { contiguous } from '../ops/shape/index.js'
 import { type NewFile, writeAtomically } from './atomic.js'
+import { membersOf } from './members.js'
 import { type ComingTensor, safetensorsChunks } from './safetensors.js'
 import { openTensors } from './shards.js'
 import {
@@ -391,17 +392,6 @@ export async function saveTensors(
   await writeTensors(path, named, metadata, op)
 }
 
-/** The members of an object by name, with those that its class has getters for. */
-function membersOf<T>(object: { readonly [name: string]: T }): Map<string, T> {
-  const members = new Map(Object.entries(object))
-  let at: object | null = Object.getPrototypeOf(object)
-  // The last prototype is that of all objects, of this realm or another.
-  for (; at !== null && Object.getPrototypeOf(at) !== null; at = Object.getPrototypeOf(at))
-    for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(at)))
-      if (get !== undefined && !members.has(name)) members.set(name, object[name] as T)
-  return members
-}
-
 /** The tensors that a program gave to be saved. */
 export function namedTensors(
   op: string,
@@ -409,8 +399,7 @@ export function namedTensors(
 ): Map<string, Tensor> {
   if (typeof tensors !== 'object' || tensors === null || tensors instanceof Tensor || Array.isArray(tensors))
     throw new ValueError(op, `the tensors are ${kindOf(tensors)}, but must be an object or a Map of tensors by name`)
-  const named =
-    tensors instanceof Map ? new Map<string, Tensor>(tensors) : membersOf(tensors as { [name: string]: Tensor })
+  const named = membersOf(tensors) as Map<string, Tensor>
   for (const [name, tensor] of named) checkTensor(op, `'${name}'`, tensor)
   return named
 }

@@ -1,5 +1,6 @@
 /** Values of plain data and tensors, taken apart into JSON and tensors by name, and put together again. */
 import { fromBase64, toBase64 } from '../core/base64.js'
+import { isMap } from '../core/engine.js'
 import { DisposedError, kindOf, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 
@@ -73,10 +74,13 @@ export function takeApart(
         if (isDetached(at)) return refuse(path, `a ${name} whose memory was handed to another thread`)
         return { [mark]: name, bytes: toBase64(at) }
       }
-      if (at instanceof Map) {
-        for (const key of at.keys())
+      if (isMap(at)) {
+        const entries: [key: string, part: unknown][] = []
+        for (const [key, part] of at) {
           if (typeof key !== 'string') return refuse(path, `a Map with the key ${kindOf(key)}`)
-        return { [mark]: 'map', entries: [...at].map(([key, part]) => [key, inner(key, part)]) }
+          entries.push([key, inner(key, part)])
+        }
+        return { [mark]: 'map', entries }
       }
       const prototype: unknown = Object.getPrototypeOf(at)
       if (prototype !== Object.prototype && prototype !== null) return refuse(path, kindOf(at))

@@ -1,4 +1,5 @@
 /** Names of a state that a model has otherwise, or that are to be left out, before they are held against the model's. */
+import { isMap } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { TensorSource } from '../io/source.js'
 
@@ -28,8 +29,7 @@ export function stateless(pattern: RegExp): (text: string) => boolean {
 function tableOf(op: string, rename: unknown): ReadonlyMap<string, string> {
   if (typeof rename !== 'object' || rename === null || Array.isArray(rename))
     throw new ValueError(op, `rename is ${kindOf(rename)}, but must be a function, or an object or a Map of names`)
-  const table =
-    rename instanceof Map ? new Map<string, string>(rename) : new Map<string, string>(Object.entries(rename))
+  const table = new Map<string, string>(isMap(rename) ? (rename as Map<string, string>) : Object.entries(rename))
   for (const [from, to] of table)
     if (typeof from !== 'string' || typeof to !== 'string')
       throw new ValueError(op, `rename takes ${shown(from)} for ${shown(to)}, but both must be names`)

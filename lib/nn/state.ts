@@ -1,6 +1,7 @@
 /** A module's state under PyTorch's names: reading it, and loading it with all mismatches in one error. */
 import { noGrad } from '../autograd/mode.js'
 import type { Device } from '../core/device.js'
+import { isMap } from '../core/engine.js'
 import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { scope } from '../core/scope.js'
@@ -82,7 +83,7 @@ function entriesOf(op: string, state: LoadableState): ReadonlyMap<string, unknow
     throw new ValueError(op, `the state is ${what}, but must be an object or a Map of tensors by name`)
   }
   if (typeof state !== 'object' || state === null) return refuse(shown(state))
-  if (state instanceof Map) return state
+  if (isMap(state)) return state as ReadonlyMap<string, unknown>
   if (Array.isArray(state)) return refuse('an array')
   if (state instanceof Tensor) return refuse('a tensor')
   if (typeof (state as Partial<Stateful>).namedState === 'function') return refuse('a module; pass its stateDict()')

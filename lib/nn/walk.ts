@@ -1,5 +1,6 @@
 /** The content of a module, found in its own properties and in the lists and tables that stand there. */
 
+import { isMap, isSet } from '../core/engine.js'
 import { shown, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
 import { checkNesting } from '../core/module-path.js'
@@ -130,13 +131,13 @@ function exchangeIn(container: object, others: ReadonlyMap<Tensor, Tensor>, seen
     }
     const other = others.get(value)
     if (other === undefined) continue
-    if (container instanceof Map) container.set(key, other)
-    else if (container instanceof Set) {
+    if (isMap(container)) container.set(key, other)
+    else if (isSet(container)) {
       found[i] = [key, other]
       rebuilt = true
     } else table[key as string] = other
   }
-  if (rebuilt && container instanceof Set) {
+  if (rebuilt && isSet(container)) {
     container.clear()
     for (const [, value] of found) container.add(value)
   }
@@ -172,17 +173,17 @@ function* entriesOfArray(array: readonly unknown[]): Iterable<readonly [number, 
 /** The entries of a list or table, with their names; null for what is neither. */
 function entriesOf(container: object): Iterable<readonly [key: unknown, value: unknown]> | null {
   if (Array.isArray(container)) return container.length > large ? entriesOfArray(container) : container.entries()
-  if (container instanceof Map) return container.entries()
-  if (container instanceof Set) return [...container].entries()
   const prototype: unknown = Object.getPrototypeOf(container)
   // Objects of any realm count: the prototype of plain objects has none itself.
   const plain = prototype === null || Object.getPrototypeOf(prototype) === null
-  return plain ? Object.entries(container) : null
+  if (plain) return Object.entries(container)
+  if (isMap(container)) return container.entries()
+  return isSet(container) ? [...container].entries() : null
 }
 
 function sizeOf(container: object): number {
   if (Array.isArray(container)) return container.length
-  return container instanceof Map || container instanceof Set ? container.size : Object.keys(container).length
+  return isMap(container) || isSet(container) ? container.size : Object.keys(container).length
 }
 
 /** Lists that hold numbers, as sizes do, are the most common by far: those of one or two are looked through in place. */
@@ -221,7 +222,7 @@ function visitInside(
       return
     }
     const before = { seen, held, cut }
-    const names = container instanceof Map ? new Set<string>() : null
+    const names = isMap(container) ? new Set<string>() : null
     for (const [key, item] of entries) {
       seen++
       if (typeof item !== 'object' || item === null) continue

@@ -1,5 +1,6 @@
 /** Averages of a model's weights over the steps of a training: exponential (EMA), and of all alike (SWA). */
 import { noGrad } from '../autograd/mode.js'
+import { isMap } from '../core/engine.js'
 import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
@@ -152,7 +153,7 @@ export class WeightAverage {
   /** Takes over a copy of a state; throws StateDictError, with nothing changed, for one that does not fit the model. */
   loadStateDict(state: AverageState): void {
     const op = 'WeightAverage.loadStateDict'
-    if (!(state?.counts instanceof Map && state.tensors instanceof Map))
+    if (!(state && isMap(state.counts) && isMap(state.tensors)))
       throw new StateDictError(['the state must have Maps counts and tensors, as stateDict() gives it'], op)
     const parameters = new Map(this.#model.namedParameters())
     const problems: string[] = []

@@ -1,5 +1,6 @@
 /** The memory of an optimiser, and the check of a state that it is to take over. */
 import { isFloating } from '../core/dtype.js'
+import { isMap } from '../core/engine.js'
 import { formatShape, shown } from '../core/errors.js'
 import { sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
@@ -32,7 +33,7 @@ export function formProblems(saved: unknown, groups: number): string[] {
     problems.push(`the state has ${saved.groups.length} parameter groups, this optimiser ${groups}`)
   for (const [i, group] of saved.groups.entries())
     if (!isObject(group)) problems.push(`group ${i} is ${shown(group)}, but must be an object of options`)
-  if (!(saved.state instanceof Map)) problems.push(`state is no Map of tensors by parameter; ${lost}`)
+  if (!isObject(saved.state) || !isMap(saved.state)) problems.push(`state is no Map of tensors by parameter; ${lost}`)
   return problems
 }
 

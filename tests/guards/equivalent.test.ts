@@ -3,6 +3,7 @@
  * each of them frozen, of another realm, behind a proxy, in shared memory, or seen through a view.
  */
 import './memory.js'
+import { types } from 'node:util'
 import vm from 'node:vm'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -42,6 +43,7 @@ const foreign = vm.createContext({})
 const foreignList: (items: readonly unknown[]) => unknown = vm.runInContext('(items) => Array.from(items)', foreign)
 const foreignObject: (object: object) => unknown = vm.runInContext('(object) => Object.assign({}, object)', foreign)
 const foreignFloats: (x: Float32Array) => unknown = vm.runInContext('(x) => Float32Array.from(x)', foreign)
+const foreignMap: (map: ReadonlyMap<unknown, unknown>) => unknown = vm.runInContext('(map) => new Map(map)', foreign)
 const foreignBytes: (x: Uint8Array) => unknown = vm.runInContext('(x) => Uint8Array.from(x)', foreign)
 
 /** An object of a class whose properties are getters of its prototype. */
@@ -78,6 +80,7 @@ const forms: readonly (readonly [string, Form])[] = [
   ['frozen', (value) => deep((part) => (Array.isArray(part) || isPlain(part) ? Object.freeze(part) : part), value)],
   ['lists of another realm', (value) => deep(onLists(foreignList), value)],
   ['objects of another realm', (value) => deep(onObjects(foreignObject), value)],
+  ['Maps of another realm', (value) => deep((part) => (part instanceof Map ? foreignMap(part) : part), value)],
   [
     'without a prototype',
     (value) =>
@@ -124,7 +127,7 @@ async function seen(value: unknown): Promise<unknown> {
       Buffer.from(buffer).toString('hex'),
     ]
   }
-  if (value instanceof Map) return Promise.all([...value].map(seen))
+  if (types.isMap(value)) return Promise.all([...value].map(seen))
   if (ArrayBuffer.isView(value)) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')
   if (Array.isArray(value)) return Promise.all(value.map(seen))
   if (typeof value !== 'object' || value === null) return typeof value === 'function' ? 'a function' : value
@@ -145,7 +148,7 @@ async function seen(value: unknown): Promise<unknown> {
 function tensorsIn(value: unknown, found: f.Tensor[] = []): readonly f.Tensor[] {
   if (value instanceof f.Tensor) found.push(value)
   else if (value instanceof f.nn.Module) found.push(...value.namedState().map(([, tensor]) => tensor))
-  else if (value instanceof Map) for (const each of value.values()) tensorsIn(each, found)
+  else if (types.isMap(value)) for (const each of value.values()) tensorsIn(each, found)
   else if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
     // Getters too.
     for (const key in value) tensorsIn((value as { readonly [name: string]: unknown })[key], found)

@@ -1,4 +1,5 @@
 /** A batch of data that are asked for one only, and then are where they were. */
+import { isMap } from '../../core/engine.js'
 import { kindOf, ValueError } from '../../core/errors.js'
 import { defaultGenerator } from '../../core/generator.js'
 import { visitTensors } from '../../core/scope.js'
@@ -10,7 +11,7 @@ import { isResumable } from '../resume.js'
 /** Whether a value is batches and not a batch, which may be a list that holds tensors itself. */
 export function isBatches(value: unknown): value is Batches<unknown> {
   if (typeof value === 'function') return true
-  if (typeof value !== 'object' || value === null || value instanceof Tensor || value instanceof Map) return false
+  if (typeof value !== 'object' || value === null || value instanceof Tensor || isMap(value)) return false
   if (Array.isArray(value)) return !value.some((item) => item instanceof Tensor)
   return Symbol.asyncIterator in value || Symbol.iterator in value
 }
