@@ -1,6 +1,6 @@
 import { isMap } from '../core/engine.js'
 
-/** What a program gave to be written, by name: the entries of a Map; the members of an object, with those that its class has getters for. */
+/** Parts by name that a program gave to be written: entries of a Map, or members of an object, getters of its class included. */
 export function membersOf(given: object): Map<string, unknown> {
   if (isMap(given)) return new Map(given as Map<string, unknown>)
   const members = new Map<string, unknown>(Object.entries(given))
