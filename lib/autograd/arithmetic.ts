@@ -2,17 +2,23 @@ import type { DType } from '../core/dtype.js'
 import { AutogradError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 
-/** The few operations on gradients that a backward pass needs itself; `ops` hands them in, since autograd knows no operator. */
+/**
+ * The few operations on gradients that a backward pass itself needs. `ops` supplies them, because autograd knows no
+ * operator.
+ */
 export interface GradientArithmetic {
   add(a: Tensor, b: Tensor): Tensor
   /** into += gradient, in place */
   accumulate(into: Tensor, gradient: Tensor): void
   /** A dense copy. */
   clone(x: Tensor): Tensor
-  /** The same memory, as the result of an operator. */
+  /** A view of the same memory, recorded as an operator's result. */
   alias(x: Tensor): Tensor
   ones(like: Tensor): Tensor
-  /** In another floating dtype, with a graph. A parameter's copy is kept with its memory: it is read, never written. */
+  /**
+   * Converts to another floating dtype, with a graph. The result may be a parameter's kept copy, so it must never be
+   * written.
+   */
   convert(x: Tensor, dtype: DType): Tensor
 }
 

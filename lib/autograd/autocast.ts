@@ -1,6 +1,7 @@
 /**
- * Mixed precision as a mode: while it is on, each operator gets its inputs in the dtypes that its policy asks for. Knows no
- * operator: policies stand in the records (from the table of kernels), conversions come from `ops`.
+ * Mixed precision as a mode: while it is on, each operator gets its inputs in the dtypes that its policy asks for. This
+ * file knows no operator: records hold the policies, which come from the table of kernels, and `ops` supplies the
+ * conversions.
  */
 import { type DType, isConvertible, type Precision } from '../core/dtype.js'
 import { shown, ValueError } from '../core/errors.js'
@@ -29,14 +30,15 @@ export function withAutocast<R>(dtype: AutocastDType | null, fn: () => R): R {
 }
 
 /**
- * Runs a synchronous function in mixed precision: matrix products take and give `dtype` ('bfloat16'; their sums are float32),
- * norms, softmax, losses and reductions run in float32, everything else in the widest of its inputs. Results have these
- * dtypes; convert with `.to('float32')` where a fixed one is needed. 'float32' inside of an autocast turns it off: products
- * run in float32, whatever they are given.
+ * Runs a synchronous function in mixed precision. Matrix products take and give `dtype` ('bfloat16'; their sums are
+ * float32). Norms, softmax, losses and reductions run in float32, and everything else in the widest dtype of its
+ * inputs. Results have these dtypes; convert with `.to('float32')` if you need a fixed one. Inside of an autocast,
+ * 'float32' turns it off: products run in float32, whatever they are given.
  *
- * Parameters stay float32, and so do their gradients and the optimiser's state. The bfloat16 copy that a product reads of
- * a parameter is kept beside it and written by the optimiser's step. The backward pass runs in the dtypes of the forward
- * pass, inside or outside. Throws ValueError for another dtype, and if `fn` returns a promise or a generator.
+ * Parameters stay float32, and so do their gradients and the optimiser's state. A product reads a bfloat16 copy of a
+ * parameter, which is kept beside it and written by the optimiser's step. The backward pass runs in the dtypes of the
+ * forward pass, whether it is called inside or outside. Throws ValueError for another dtype, and if `fn` returns a
+ * promise or a generator.
  */
 export function autocast<R>(dtype: AutocastDType, fn: () => R): R {
   if (dtype !== 'bfloat16' && dtype !== 'float32')
@@ -49,7 +51,7 @@ export function autocast<R>(dtype: AutocastDType, fn: () => R): R {
   }
 }
 
-/** The last activation that was converted: what several products read one after the other is converted once. */
+/** The last activation that was converted. It is kept, because several products in a row may read the same one. */
 interface Conversion {
   readonly input: Tensor
   readonly version: number
@@ -58,7 +60,7 @@ interface Conversion {
 
 let last: Conversion | null = null
 
-/** Lets go of what is kept for the next product. */
+/** Releases the kept conversion. */
 export function forgetConversion(): void {
   last = null
 }
@@ -74,12 +76,15 @@ function converted(input: Tensor, dtype: DType): Tensor {
       return result
   }
   const result = gradientArithmetic().convert(input, dtype)
-  // A parameter's copy is kept with it.
+  // A parameter's copy is not kept here, because it is kept with the parameter.
   if (result.storage.owner !== 'model') last = { input, version: input.storage.version, result }
   return result
 }
 
-/** The inputs in the dtypes of the policy, but for those that stay `asIs`, float32 or bfloat16. Calls in float64 are left alone. */
+/**
+ * Converts the inputs to the dtypes of the policy, except those that stay `asIs`, float32 or bfloat16. Calls in float64
+ * stay as they are.
+ */
 export function autocastInputs(
   policy: Precision,
   asIs: readonly number[],
@@ -94,7 +99,7 @@ export function autocastInputs(
   })
 }
 
-/** float32 where floats meet, null where there is nothing to do. */
+/** float32 if floats of several dtypes meet; null if nothing needs converting. */
 function widest(inputs: readonly (Tensor | null)[]): DType | null {
   let found: DType | null = null
   for (const input of inputs) {

@@ -14,11 +14,11 @@ import { checkTensor } from './operator.js'
 import { Pass, type Root } from './pass.js'
 
 export interface BackwardOptions {
-  /** The gradient of the root, of its shape; may be left out for a root with one element (1). */
+  /** The gradient of the root, of its shape. For a root of one element it may be left out, and is then 1. */
   readonly gradient?: Tensor | undefined
-  /** Keep what was saved, so that another backward can follow. Default: createGraph. */
+  /** Keeps the saved tensors, so that another backward can follow. Default: createGraph. */
   readonly retainGraph?: boolean | undefined
-  /** Record the backward pass itself, for second derivatives. Default false. */
+  /** Records the backward pass itself, for second derivatives. Default false. */
   readonly createGraph?: boolean | undefined
 }
 
@@ -41,9 +41,9 @@ export function backward(root: Tensor, options: BackwardOptions = {}): void {
 }
 
 export interface GradOptions extends Omit<BackwardOptions, 'gradient'> {
-  /** The gradients of the outputs; may be left out where an output has one element. */
+  /** The gradients of the outputs. Those of outputs with one element may be left out. */
   readonly gradOutputs?: readonly (Tensor | null)[] | undefined
-  /** Give null for an input the outputs do not depend on, instead of an error. */
+  /** Gives null for an input on which the outputs do not depend, instead of an error. */
   readonly allowUnused?: boolean | undefined
 }
 
@@ -83,7 +83,7 @@ export function grad(
     wanted,
     deliver: (target, output, gradient, alone) => {
       const slots = found.get(target) ?? new Map<number, Tensor>()
-      // With a graph the gradient is the scope's that asked for it, like its graph.
+      // A gradient with a graph belongs to the scope that asked for it, as its graph does.
       const clone = () => gradientArithmetic().clone(gradient)
       const own = alone ? gradient : createGraph ? clone() : outsideFrames(clone)
       found.set(target, slots.set(output, own))
@@ -119,7 +119,7 @@ function checkRoot(op: string, tensor: Tensor, gradient: Tensor | null): Root {
   return { tensor, gradient }
 }
 
-/** Throws unless the gradient that a program gives has the tensor's shape and device, and any floating dtype. */
+/** Throws unless a program's gradient has the tensor's shape and device, and a floating dtype. */
 function checkGiven(op: string, name: string, gradient: Tensor, tensor: Tensor): void {
   checkTensor(op, name, gradient)
   gradient.storage.check(op)
@@ -147,7 +147,7 @@ function deliverToLeaf(leaf: Tensor, gradient: Tensor, alone: boolean, createGra
   const before = leaf.peekGrad()
   before?.storage.check('backward')
   const { add, accumulate, clone } = gradientArithmetic()
-  // A leaf's gradient has memory that nobody else sees, because the next pass adds to it in place.
+  // A leaf's gradient must have memory of its own, because the next pass adds to it in place.
   const taken = before === null && !createGraph && alone && value === gradient && !value.storage.seen
   if (taken) {
     value.storage.adopt()
@@ -167,7 +167,7 @@ function deliverToLeaf(leaf: Tensor, gradient: Tensor, alone: boolean, createGra
 /** Hooks that have not returned yet. */
 let hooksRunning = 0
 
-/** Runs a hook. No step of the pass frees the tensors that it makes, because they belong to the program. */
+/** Runs a hook. No step of the pass frees the tensors made in it, because they belong to the program. */
 function runHook<R>(hook: (tensor: Tensor) => R, tensor: Tensor): R {
   hooksRunning++
   try {
@@ -182,7 +182,8 @@ function throughHooks(leaf: Tensor, gradient: Tensor): Tensor {
   if (leaf.leaf === null) return gradient
   let value = gradient
   for (const hook of leaf.leaf.hooks) {
-    // The program may hold what a hook shows it: such memory is left to the garbage collector, and never written.
+    // A program may hold the gradient that its hook was shown, so the garbage collector frees this memory, and nothing
+    // writes to it.
     value.storage.seen = true
     value.storage.adopt()
     const given = runHook(hook, value) ?? value
@@ -202,9 +203,9 @@ function leafState(tensor: Tensor, op: string, hook: unknown): LeafState {
 }
 
 /**
- * Calls `hook` with each gradient of a leaf before it is accumulated; what it returns replaces the gradient. Gives the undo.
- * A hook records no graph unless the pass has `createGraph`; use `enableGrad` in it for a graph of its own. Tensors that it makes
- * live as those made beside `backward()` do.
+ * Calls `hook` with each gradient of a leaf before it is accumulated. A tensor that the hook returns replaces the
+ * gradient. Returns a function that removes the hook. A hook records no graph unless the pass has `createGraph`; use
+ * `enableGrad` in it for a graph of its own. Its tensors live as long as those made beside the call of `backward()`.
  */
 export function registerHook(tensor: Tensor, hook: (gradient: Tensor) => Tensor | undefined | void): () => void {
   const { hooks } = leafState(tensor, 'registerHook', hook)
@@ -212,7 +213,10 @@ export function registerHook(tensor: Tensor, hook: (gradient: Tensor) => Tensor 
   return () => void hooks.delete(hook)
 }
 
-/** Calls `hook` with the leaf when its gradient of a backward pass is complete, as `registerHook` says. Gives the undo. */
+/**
+ * Calls `hook` with the leaf when its gradient of a backward pass is complete, under the rules of `registerHook`.
+ * Returns a function that removes the hook.
+ */
 export function registerPostAccumulateGradHook(tensor: Tensor, hook: (tensor: Tensor) => void): () => void {
   const { readyHooks } = leafState(tensor, 'registerPostAccumulateGradHook', hook)
   readyHooks.add(hook)
@@ -220,7 +224,8 @@ export function registerPostAccumulateGradHook(tensor: Tensor, hook: (tensor: Te
 }
 
 /**
- * Sets the gradients of leaves to null. Memory that the program has not seen through `.grad` or a hook is free at once.
+ * Sets the gradients of leaves to null. Memory that the program has not seen through `.grad` or a hook is freed at
+ * once.
  */
 export function zeroGrad(tensors: Iterable<Tensor>): void {
   for (const tensor of listOf('zeroGrad', 'the tensors', tensors, 'in a list; write zeroGrad([x])')) {

@@ -27,19 +27,19 @@ function checkResult<R>(result: R): R {
 }
 
 /**
- * Runs a function of tensors whose intermediate results are not kept for the backward pass, but computed again there
- * (activation checkpointing). Costs at most one more forward pass of the function, which is left as soon as all is there that the
- * backward pass reads, and gives the same bits: it runs again with the same random numbers, whatever generators it draws from,
- * under the same autocast and with the same adapters. Gradients of parameters inside, hooks, `grad` and second derivatives are
- * as without.
+ * Runs a function of tensors without keeping its intermediate results for the backward pass, which computes them again
+ * (activation checkpointing). It costs at most one more forward pass of the function, which ends as soon as everything
+ * that the backward pass reads is there. It gives the same bits: the function runs again with the same random numbers,
+ * whatever generators it draws from, under the same autocast and with the same adapters. Gradients of parameters
+ * inside, hooks, `grad` and second derivatives are the same as without it.
  *
- * The function gets `inputs`, which may be tensors, arrays, plain objects, Maps and Sets of them, or anything else, and gives
- * tensors, in these or not. All other tensors that it makes are freed at its end, as by `scope`. It must do the same
- * when it runs again; a layer with a state of its own asks `isRecomputing()`, as batch norm does, whose statistics see each
- * batch once. Without gradients (`noGrad`) it runs once, as it is.
+ * The function gets `inputs`: tensors, arrays, plain objects, Maps and Sets of them, or anything else. It returns
+ * tensors, bare or in these. All other tensors that it makes are freed at its end, as by `scope`. It must do the same
+ * when it runs again. A layer with a state of its own asks `isRecomputing()`, as batch norm does, whose statistics must
+ * see each batch once. Without gradients (`noGrad`) the function runs once, without any of this.
  *
- * Throws ValueError for other results. The backward pass throws AutogradError where the function does something else
- * the second time, or where an input or a parameter was overwritten in between.
+ * Throws ValueError for other results. The backward pass throws AutogradError if the function does something else the
+ * second time, or if an input or a parameter was overwritten in between.
  */
 export function checkpoint<const In extends readonly unknown[], Out extends object>(
   fn: (...inputs: In) => Out,

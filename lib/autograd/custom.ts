@@ -1,4 +1,4 @@
-/** Operators of a program, with a backward of their own (PyTorch's `autograd.Function`). */
+/** A program's own operators, each with a backward of its own (PyTorch's `autograd.Function`). */
 
 import type { Device } from '../core/device.js'
 import type { Precision } from '../core/dtype.js'
@@ -22,30 +22,35 @@ import { Node } from './node.js'
 import type { BackwardContext, Gradient, Inputs, Outputs } from './operator.js'
 import { findWithin, mapLeaves } from './values.js'
 
-/** The result of a forward: one tensor or several, and whatever backward will read. */
+/** The result of a forward: one tensor or several, and the values that backward will read. */
 export interface CustomForward<Out extends Tensor | readonly Tensor[], Saved> {
   readonly output: Out
-  /** Tensors, numbers and whatever else, in arrays, plain objects, Maps and Sets or not. Let it hold only what `needs` asks for. */
+  /**
+   * Tensors, numbers or any other values, bare or in arrays, plain objects, Maps and Sets. Save only what the gradients
+   * in `needs` require.
+   */
   readonly saved: Saved
 }
 
 export interface CustomContext<Saved> {
-  /** The value that `forward` saved. Its tensors are checked: if one was overwritten since, reading `saved` throws AutogradError. */
+  /**
+   * The value that `forward` saved. Reading it throws AutogradError if one of its tensors has been overwritten since.
+   */
   readonly saved: Saved
-  /** By argument of the call: whether it wants a gradient. */
+  /** For each argument of the call, whether it wants a gradient. */
   readonly needs: readonly boolean[]
-  /** Whether the gradients are to have a graph of their own. */
+  /** Whether the gradients need a graph of their own. */
   readonly createGraph: boolean
 }
 
-/** By output: null where nothing flowed back to it. A single output always has one. */
+/** The gradient of each output; null if nothing flowed back to it. A single output always has one. */
 export type GradientsOf<Out> = Out extends Tensor
   ? [Tensor]
   : { [K in keyof Out]: Tensor | null } extends infer G extends readonly (Tensor | null)[]
     ? [...G]
     : never
 
-/** By argument: null where it is no tensor, or nothing flows back to it. */
+/** The gradient of each argument; null if it is not a tensor, or nothing flows back to it. */
 export type GradientsFor<Args extends readonly unknown[]> = {
   readonly [K in keyof Args]: Extract<Args[K], Tensor> extends never ? null : Tensor | null
 }
@@ -54,27 +59,28 @@ export interface CustomOperator<Args extends readonly unknown[], Out extends Ten
   /** The name in errors and graphs. */
   readonly name: string
   /**
-   * Computes the output; runs without a graph, so that any operators may be used. `needs` says, by argument, which want a
-   * gradient; none does under `noGrad`.
+   * Computes the output. It runs without a graph, so it may use any operators. `needs` says for each argument whether
+   * it wants a gradient; under `noGrad` none does.
    */
   forward(context: { readonly needs: readonly boolean[] }, ...args: Args): CustomForward<Out, Saved>
   /**
-   * The gradients of the arguments from those of the outputs. Written with operators, it has derivatives itself, so that
-   * `createGraph` gives second ones. An argument that wants no gradient may get null.
+   * Computes the gradients of the arguments from those of the outputs. If it is written with operators, it has
+   * derivatives itself, so that `createGraph` gives second ones. It may give null for an argument that wants no
+   * gradient.
    */
   backward(context: CustomContext<Saved>, ...gradients: GradientsOf<Out>): GradientsFor<Args>
   /**
-   * The dtype that floating tensors among the arguments have under autocast: 'low' that of autocast, 'widest' (the default)
-   * the widest among them. Within `forward` autocast is off.
+   * The dtype of floating tensor arguments under autocast: 'low' is autocast's, 'widest' (the default) the widest among
+   * them. Within `forward` autocast is off.
    */
   readonly precision?: Precision
 }
 
-/** Stands for a tensor among what was saved. */
+/** Stands in a saved value for a tensor. */
 class Place {
   readonly of: 'input' | 'output'
   readonly index: number
-  /** Among what was saved. */
+  /** The place within the saved value. */
   readonly path: string
   constructor(of: 'input' | 'output', index: number, path: string) {
     this.of = of
@@ -84,13 +90,13 @@ class Place {
 }
 
 interface Call {
-  /** By argument: which of the node's inputs it is; -1 where it is no tensor. */
+  /** For each argument, its index among the node's inputs; -1 if it is not a tensor. */
   readonly places: readonly number[]
   readonly needs: readonly boolean[]
-  /** By argument that is a tensor. */
+  /** The device of each argument that is a tensor. */
   readonly devices: readonly Device[]
   readonly saved: unknown
-  /** Whether the call gave one tensor, and how many there are. */
+  /** Whether the call returned a single tensor rather than a list. */
   readonly isSingle: boolean
   readonly outputs: number
 }
@@ -98,7 +104,7 @@ interface Call {
 type CustomCallContext = BackwardContext<Inputs, Call, Outputs, []>
 
 /**
- * Makes an operator of a forward and a backward: a function of tensors and of anything else.
+ * Makes an operator from a forward and a backward. The operator is a function of tensors and any other arguments.
  *
  *     const clampedLog = customOperator({
  *       name: 'clampedLog',
@@ -108,12 +114,12 @@ type CustomCallContext = BackwardContext<Inputs, Call, Outputs, []>
  *       backward: ({ saved: { x, floor } }, g) => [where(x.gt(floor), g.div(x), 0), null],
  *     })
  *
- * Its calls throw ValueError where `forward` gives anything but tensors, AutogradError where an object of a class is saved that
- * holds a tensor, because nobody could check it, and what `forward` throws. A backward pass throws
- * AutogradError, ShapeError, DTypeError or DeviceError, with the operator's name, where `backward` gives another number of
- * gradients than there were arguments, or one of another shape, dtype or device than its argument. With `createGraph`, it
- * throws AutogradError where a floating tensor was saved that is neither an argument nor an output, because the way from the
- * arguments to it was not recorded: make it an output.
+ * A call throws ValueError if `forward` gives anything but tensors, AutogradError if it saves an instance of a class
+ * that holds a tensor, which could not be checked, and whatever `forward` throws. A backward pass throws AutogradError,
+ * ShapeError, DTypeError or DeviceError, with the operator's name, if `backward` gives a wrong number of gradients, or
+ * one whose shape, dtype or device differs from its argument's. With `createGraph`, it throws AutogradError if a saved
+ * floating tensor is neither an argument nor an output, because its computation from the arguments was not recorded:
+ * make it an output.
  */
 export function customOperator<Args extends readonly unknown[], const Out extends Tensor | readonly Tensor[], Saved>(
   operator: CustomOperator<Args, Out, Saved>,
@@ -157,7 +163,8 @@ export function customOperator<Args extends readonly unknown[], const Out extend
     const given = checkForward(name, withGradMode(name, false, run))
     const isSingle = given.output instanceof Tensor
     const list = (isSingle ? [given.output] : given.output) as readonly Tensor[]
-    // Objects of their own, because an argument that comes out as it went in has another place in the graph.
+    // The outputs get new tensor objects, because an argument that is returned unchanged has another place in the
+    // graph.
     const outputs = list.map(({ storage, sizes, steps, offset }) => new Tensor(storage, sizes, steps, offset))
     if (wanted.includes(true)) {
       const results = [...outputs]
@@ -206,7 +213,7 @@ function checkOperator<Args extends readonly unknown[], Out extends Tensor | rea
   return operator
 }
 
-/** Throws where a tensor that wants a gradient stands within an argument, because none would come to it. */
+/** Throws if a tensor that wants a gradient is hidden within an argument, because it would get none. */
 function checkInside(name: string, index: number, arg: unknown): void {
   if (typeof arg !== 'object' || arg === null || !isGradEnabled()) return
   const path = findWithin(arg, (object) => object instanceof Tensor && object.requiresGrad)
@@ -219,7 +226,7 @@ function checkInside(name: string, index: number, arg: unknown): void {
     )
 }
 
-/** Throws where what is saved hides a tensor, which nobody would check for having been overwritten. */
+/** Throws if a saved value hides a tensor, because nothing would check whether it was overwritten. */
 function checkSaved(name: string, leaf: unknown, path: string): unknown {
   if (typeof leaf !== 'object' || leaf === null) return leaf
   const within = findWithin(leaf, (object) => object instanceof Tensor)

@@ -22,7 +22,7 @@ export function noGrad<R>(fn: () => R): R {
   return withGradMode('noGrad', false, fn)
 }
 
-/** Records a graph inside of `noGrad`. */
+/** Runs a synchronous function that records a graph, even inside of `noGrad`. */
 export function enableGrad<R>(fn: () => R): R {
   return withGradMode('enableGrad', true, fn)
 }

@@ -6,10 +6,10 @@ import { type GraphNode, Tensor } from '../core/tensor.js'
 import type { AnyOperator, BackwardContext, Extras, Gradient, Inputs, Needs, TensorSpec } from './operator.js'
 import { activeRegion, type Kept, keepForBackward, type Region, recall, Saved } from './region.js'
 
-/** Where gradients end: a leaf, or an output of a node. */
+/** The target of a gradient: a leaf, or a node, which takes gradients of its outputs. */
 export type Target = Node | Tensor
 
-/** Where the gradient of an input goes: output `index` of an operator call, or a leaf (0). */
+/** The destination of an input's gradient: output `index` of an operator call, or a leaf (0). */
 export interface Edge {
   readonly target: Target
   readonly index: number
@@ -23,7 +23,7 @@ interface OutputSpec extends TensorSpec {
   readonly device: Device
 }
 
-/** In place of the shape and dtype of an input that the call did not have. */
+/** Stands for the shape and dtype of an input that the call did not have. */
 const absent: TensorSpec = { shape: [], dtype: 'float32' }
 
 /** The parts of an operator that a node reads. */
@@ -36,22 +36,22 @@ let sequence = 0
 // biome-ignore lint/suspicious/noExplicitAny: a node holds the call of any operator; only the operator reads its parts
 type Any = any
 
-/** One recorded call of an operator. Keeps what the operator's `saves` names, nothing else. */
+/** One recorded call of an operator. It keeps only the tensors that the operator's `saves` names. */
 export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
   readonly operator: NodeOperator
   readonly gradient: Gradient<Any, Any, Any, Any>
   readonly attrs: Any
   readonly needs: Needs
-  /** By input; null where no gradient is wanted. */
+  /** The destination of each input's gradient; null if none is wanted. */
   readonly edges: readonly (Edge | null)[]
-  /** Shape and dtype of each output, for gradients of zeros. */
+  /** The shape, dtype and device of each output, for gradients of zeros. */
   readonly outputSpecs: readonly OutputSpec[]
-  /** Position in program order: consumers come after producers. */
+  /** The position in program order: consumers come after producers. */
   readonly order = sequence++
   createGraph = false
-  /** The pass's, while it visits: what waits at an edge and may be added to. */
+  /** Finds the gradient that waits at an edge and may be added to. The pass sets it while it visits this node. */
   sums: ((edge: Edge | null) => Tensor | null) | null = null
-  /** Where what is saved is computed again; null where it is kept. */
+  /** The region that computes the saved tensors again; null if they are kept. */
   readonly region: Region | null
   #inputs: (Kept | null)[] | null
   #outputs: (Kept | null)[]
@@ -69,7 +69,8 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
     this.gradient = gradient
     this.attrs = attrs
     this.needs = needs
-    // Loops over arrays of the right length, because every operator of a step comes here, and an array that grows takes 17.
+    // Arrays are made at full length, because every operator of a step comes here, and push() would grow one to a
+    // capacity of 17.
     const edges = new Array<Edge | null>(inputs.length)
     const specs = new Array<TensorSpec>(inputs.length)
     const savedInputs = new Array<Kept | null>(inputs.length)
@@ -143,7 +144,7 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
     const edge = this.edges[index]
     if (!(edge?.target instanceof Node && edge.target.operator.conversion)) return own
     const before = edge.target.spec(0).dtype
-    // No kernel gives float16.
+    // The gradient keeps the converted dtype, because no kernel gives float16.
     return before === 'float16' ? own : before
   }
 
@@ -153,8 +154,9 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
   }
 
   /**
-   * The inputs as they were, for the composite of a second derivative. Null where the call had none, and for constants that
-   * the record does not save (running statistics, which the composite must not update a second time).
+   * The inputs of the call, for the composite of a second derivative. An entry is null if the call had no such input,
+   * and for constants that the record does not save: running statistics, which the composite must not update a second
+   * time.
    */
   allInputs(): Inputs {
     return this.#specs.map((spec, i) =>
@@ -166,7 +168,7 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
     if (this.#inputs === null) throw this.#used(op)
   }
 
-  /** Lets go of what was saved. */
+  /** Releases the saved tensors. */
   release(): void {
     if (this.#inputs !== null) this.region?.release()
     this.#inputs = null
@@ -214,7 +216,10 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
   }
 }
 
-/** Counts the tensors that the graph behind a tensor keeps for backward. A model's own memory does not count, because it lives anyway. */
+/**
+ * Counts the tensors, and their bytes, that the graph behind a tensor keeps for backward. A model's own memory does not
+ * count, because it lives on anyway.
+ */
 export function savedForBackward(root: Tensor): { readonly tensors: number; readonly bytes: number } {
   if (!(root instanceof Tensor)) throw new ValueError('savedForBackward', `needs a tensor, but got ${kindOf(root)}`)
   const storages = new Set<Storage>()

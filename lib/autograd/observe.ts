@@ -1,10 +1,10 @@
-/** Watching operators run and gradients go back: for who looks for the one that did something wrong. */
+/** Observation of operators and of their backwards, for finding the one that went wrong. */
 import type { Tensor } from '../core/tensor.js'
 import type { Node } from './node.js'
 import type { AnyOperator, Extras, Inputs } from './operator.js'
 
 export interface OperatorObserver {
-  /** An operator has run. Those that it is made of came before it. */
+  /** An operator has run. The operators of its composite were reported before it. */
   ran?(operator: AnyOperator, inputs: Inputs, attrs: unknown, results: Extras): void
   /** The backward of a node begins; operators that run until its end are parts of it. */
   goesBack?(node: Node): void
@@ -14,12 +14,12 @@ export interface OperatorObserver {
 
 let observer: OperatorObserver | null = null
 
-/** The observer of now. Null for nearly all calls, which pay a look and no more. */
+/** The current observer; null for nearly all calls, which pay only for this look. */
 export function operatorObserver(): OperatorObserver | null {
   return observer
 }
 
-/** Lets `seen` watch all operators and backwards that run in `fn`. */
+/** Calls `seen` for all operators and backwards that run in `fn`. */
 export function observeOperators<R>(seen: OperatorObserver, fn: () => R): R {
   const before = observer
   observer = seen
@@ -30,7 +30,7 @@ export function observeOperators<R>(seen: OperatorObserver, fn: () => R): R {
   }
 }
 
-/** Runs `fn` without an observer: what that one does itself. */
+/** Runs `fn` without an observer. An observer uses it for its own operators. */
 export function unobserved<R>(fn: () => R): R {
   const before = observer
   observer = null

@@ -1,6 +1,7 @@
 /**
- * Operators as autograd sees them: `Operator` holds everything about one, and `apply` runs it and hangs its node on the
- * results. Knows no operator and no kernel: `ops/operator.ts` makes these of records and rows of the table of kernels.
+ * Operators as autograd sees them: `Operator` holds everything about one, and `apply` runs it and attaches its node to
+ * the results. This file knows no particular operator or kernel: `ops/operator.ts` makes operators from records and
+ * from rows of the table of kernels.
  */
 import type { Device } from '../core/device.js'
 import { type DType, isConvertible, type Precision } from '../core/dtype.js'
@@ -18,25 +19,25 @@ export interface TensorSpec {
   readonly dtype: DType
 }
 
-/** A labelled tuple (or a list, where any number goes); null where an input may be left out. */
+/** A labelled tuple, or a list for any number of inputs. An input that was left out is null. */
 export type Inputs = readonly (Tensor | null)[]
 /** The results of an operator that its caller sees. */
 export type Outputs = readonly Tensor[]
-/** Further results that only backward reads; null where a call may do without because nothing wants a gradient. */
+/** Further results that only backward reads. They may be null if nothing wants a gradient. */
 export type Extras = readonly (Tensor | null)[]
 
-/** One thing bare, several in their tuple. */
+/** The single item of a tuple, or the tuple if it has several. */
 export type Bare<T extends readonly unknown[]> = T extends readonly [infer One] ? One : T
-/** Shape and dtype of each result. */
+/** The shape and dtype of each result. */
 export type Specs<R extends readonly unknown[]> = Bare<{ readonly [K in keyof R]: TensorSpec }>
-/** By output: null where nothing flowed back, which a backward of one output never sees. */
+/** The gradient of each output; null if nothing flowed back, which never happens for a single output. */
 export type GradientsOfOutputs<O extends Outputs> = O extends readonly [Tensor]
   ? O
   : { readonly [K in keyof O]: Tensor | null }
-/** By input: null where no gradient is wanted. */
+/** The gradient of each input; null if none is wanted. */
 export type GradientsOfInputs<I extends Inputs> = { readonly [K in keyof I]: Tensor | null }
 
-/** Which inputs want a gradient. It decides what is saved, and what backward computes. */
+/** For each input, whether it wants a gradient. This decides what is saved, and what backward computes. */
 export type Needs = readonly boolean[]
 
 /** The tensors that a backward pass keeps, by position. Extra outputs are counted behind the public ones. */
@@ -45,17 +46,17 @@ export interface Saves {
   readonly outputs?: readonly number[]
 }
 
-/** The facts about an input's gradient that `backward` may ask for. */
+/** Facts about an input's gradient that `backward` may ask for. */
 export interface GradientTargets {
   readonly needs: Needs
-  /** Shape and dtype of an input, saved or not. */
+  /** The shape and dtype of an input, saved or not. */
   spec(index: number): TensorSpec
-  /** The dtype that the gradient of an input is best given in: where the input was converted for the call, what it was. */
+  /** The preferred dtype of an input's gradient: if the input was converted for the call, its dtype before. */
   gradientDType(index: number): DType
   /**
-   * The sum of what other consumers gave for the gradient of an input. It is dense and nobody else's: backward may add its
-   * part (`markWritten`) and give it back as the gradient, which saves a pass over memory. Its dtype is the input's or its
-   * `gradientDType`. Null where there is none yet, or where it must not be written.
+   * The sum of the gradients that other consumers of an input have given. It is dense and has no other owner, so
+   * backward may add its part in place (`markWritten`) and return it as the gradient, which saves a pass over memory.
+   * Its dtype is the input's or its `gradientDType`. It is null if there is none yet, or if it must not be written.
    */
   sumSoFar(index: number): Tensor | null
 }
@@ -68,78 +69,81 @@ export interface BackwardContext<
   X extends Extras = Extras,
 > extends GradientTargets {
   readonly attrs: A
-  /** Where the call ran. */
+  /** The device on which the call ran. */
   readonly device: Device
-  /** A saved input, null where the call had none; throws if the record did not save it or it was overwritten since. */
+  /**
+   * A saved input; null if the call had none. Throws if the record did not save it, or it has been overwritten since.
+   */
   input<K extends number>(index: K): I[K]
   output<K extends number>(index: K): NonNullable<[...O, ...X][K]>
-  /** Whether the gradients computed now are to have a graph of their own: then only operators, no bare kernels. */
+  /** Whether the gradients need a graph of their own. If so, backward must use operators only, and no bare kernels. */
   readonly createGraph: boolean
 }
 
 export interface Gradient<I extends Inputs, A, O extends Outputs, X extends Extras> {
-  /** The tensors that backward will read, given which inputs want a gradient. */
+  /** The tensors that backward will read, given the inputs that want a gradient. */
   saves(needs: Needs, attrs: A): Saves
   /**
-   * Gradients by input (null where `needs` is false) from gradients by output (null where nothing flowed back).
-   * `fused`: written with kernels that have no gradient themselves; a second derivative goes through the composite.
+   * Computes the gradient of each input (null if `needs` is false) from that of each output (null if nothing flowed
+   * back). If `fused`, it is written with kernels that have no gradient, and a second derivative goes through the
+   * composite.
    */
   backward(context: BackwardContext<I, A, O, X>, gradients: GradientsOfOutputs<O>): GradientsOfInputs<I>
   readonly fused?: boolean
 }
 
-/** In place of a gradient. */
+/** Stands in place of a gradient, with the reason why there is none. */
 export interface NotDifferentiable {
   readonly differentiable: false
   readonly reason: string
 }
 
-/** The rule for an input of every call, so that no `infer` needs to check it. */
+/** A rule that an input must meet in every call, so that no `infer` needs to check it. */
 export interface InputRule {
   /** The name of the input in errors. */
   readonly name: string
-  /** Null: any. */
+  /** The allowed dtypes; null allows any. */
   readonly dtypes: readonly DType[] | null
-  /** One dtype for all inputs that share. */
+  /** Whether this input must have the same dtype as the others that share. */
   readonly isShared: boolean
   readonly isOptional: boolean
 }
 
-/** The common part of an operator's record and its definition. */
+/** The part that an operator's record and its definition have in common. */
 export interface Described<I extends Inputs, A, O extends Outputs, X extends Extras> {
-  /** Unique among all operators. */
+  /** The name, unique among all operators. */
   readonly name: string
   /** The function that the program called, which errors name. Default: `name`. */
   readonly op?: string | undefined
-  /** Results' shapes and dtypes, the extra ones last, or a typed error that names all faults. */
+  /** Gives the shapes and dtypes of the results, the extra ones last, or throws a typed error that names all faults. */
   infer(inputs: I, attrs: A): Specs<[...O, ...X]>
-  /** How many of forward's results are the operator's, at most; the rest is kept for backward. Default 1. */
+  /** The most results of forward that the operator returns; the others are kept for backward. Default 1. */
   readonly outputs?: number | undefined
-  /** The operator in terms of others. Mandatory where backward is a fused kernel. */
+  /** The operator in terms of others. It is mandatory if backward is a fused kernel. */
   composite?: ((inputs: I, attrs: A) => Bare<O>) | undefined
   /** The dtype that it computes in under autocast. Default 'widest'. */
   readonly precision?: Precision | undefined
-  /** Inputs that autocast leaves alone, because the kernel takes them in either dtype. */
+  /** The inputs that autocast does not convert, because the kernel takes them in either dtype. */
   readonly asIs?: readonly number[] | undefined
-  /** Changes the dtype and nothing else: its gradient may arrive in the dtype of its input. */
+  /** Whether the operator changes only the dtype, so that its gradient may arrive in the dtype of its input. */
   readonly conversion?: boolean | undefined
 }
 
 export interface Definition<I extends Inputs, A, O extends Outputs, X extends Extras> extends Described<I, A, O, X> {
-  /** Rules for the inputs, by position. The last one holds for all inputs that follow. */
+  /** The rules for the inputs, by position. The last rule holds for all further inputs. */
   readonly inputs?: readonly InputRule[]
-  /** The error for inputs whose dtypes break the rules. */
+  /** Makes the error for inputs whose dtypes break the rules. */
   misfit?(inputs: I): Error
-  /** Runs the kernels, or makes a view. `specs` is what infer said; the results must have those shapes. */
+  /** Runs the kernels, or makes a view. `specs` is the result of infer; the results must have those shapes. */
   forward(inputs: I, attrs: A, specs: Specs<[...O, ...X]>, needs: Needs, device: Device): Bare<[...O, ...X]>
-  /** Kernels that forward and backward call: where the device lacks one, the composite runs instead. */
+  /** The kernels that forward and backward call. If the device lacks one, the composite runs instead. */
   readonly kernels?: { readonly forward: readonly string[]; readonly backward: readonly string[] }
   readonly gradient: Gradient<I, A, O, X> | NotDifferentiable
 }
 
 const nothing: readonly never[] = []
 
-/** An operator, in one form for all: what runs it reads the same fields of every one. */
+/** An operator. All operators have the same fields in the same order, so that V8 reads them by one hidden class. */
 export class Operator<I extends Inputs, A, O extends Outputs = [out: Tensor], X extends Extras = []> {
   readonly name: string
   readonly op: string
@@ -153,10 +157,10 @@ export class Operator<I extends Inputs, A, O extends Outputs = [out: Tensor], X 
   readonly precision: Precision
   readonly asIs: readonly number[]
   readonly conversion: boolean
-  /** Null where the operator has none; `reason` says why. */
+  /** The gradient; null if the operator has none, and then `reason` says why. */
   readonly gradient: Gradient<I, A, O, X> | null
   readonly reason: string | null
-  /** The device that was last asked which of the kernels it lacks, and the answers. */
+  /** The device that was last asked for the kernels it lacks, and its answers. */
   #asked: Device | null = null
   #lacksForward = false
   #lacksBackward = false
@@ -179,7 +183,7 @@ export class Operator<I extends Inputs, A, O extends Outputs = [out: Tensor], X 
     this.reason = 'differentiable' in gradient ? gradient.reason : null
   }
 
-  /** Whether the device lacks a kernel of forward, or of backward where a gradient is wanted. */
+  /** Whether the device lacks a kernel of forward, or of backward if a gradient is wanted. */
   isMissingOn(device: Device, wantsGradient: boolean): boolean {
     if (this.#asked !== device) {
       this.#asked = device
@@ -190,7 +194,7 @@ export class Operator<I extends Inputs, A, O extends Outputs = [out: Tensor], X 
   }
 }
 
-/** Any operator, where its inputs, attributes and outputs do not matter. */
+/** Any operator, for code to which its inputs, attributes and outputs do not matter. */
 // biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are contravariant; who runs an operator only hands them on
 export type AnyOperator = Operator<any, any, any, any>
 
@@ -209,7 +213,7 @@ export function operators(): readonly AnyOperator[] {
 
 const noNeeds: Needs = []
 
-/** Which inputs want a gradient; the shared empty list when none does. */
+/** For each input, whether it wants a gradient; the shared empty list if none does. */
 function needsOf(inputs: Inputs): Needs {
   if (!isGradEnabled()) return noNeeds
   for (let i = 0; i < inputs.length; i++) {
@@ -224,19 +228,19 @@ export function noTensor(op: string, name: string, value: unknown): DTypeError {
   return new DTypeError(op, `${name} must be a tensor, but is ${kind}`)
 }
 
-/** For programs that no compiler has checked: throws unless the value is a tensor whose memory is there. */
+/** Throws unless the value is a tensor whose memory is alive, because plain JavaScript has no compiler to check it. */
 export function checkTensor(op: string, name: string, value: unknown): asserts value is Tensor {
   if (!(value instanceof Tensor)) throw noTensor(op, name, value)
   value.storage.check(op)
 }
 
-/** Checks that all inputs are alive, on one device, which it gives, and of the dtypes that their rules allow. */
+/** Checks that all inputs are alive, on one device, and of the dtypes that their rules allow. Returns the device. */
 function checkInputs(operator: AnyOperator, inputs: Inputs, checksDTypes: boolean): Device | null {
   const { op, inputs: rules } = operator
   const last = rules.length - 1
   let device: Device | null = null
   let shared: DType | null = null
-  // Loops by index, because every operator of a step comes here, and `includes` is a call.
+  // Plain loops are used, because every operator of a step comes here, and `includes` would be a call.
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]
     // biome-ignore lint/complexity/useMathMinMax: a call, in the loop that every operator of a step comes through
@@ -247,7 +251,7 @@ function checkInputs(operator: AnyOperator, inputs: Inputs, checksDTypes: boolea
     storage.check(op)
     if (device === null) device = storage.device
     else if (storage.device !== device)
-      // An error of dtypes comes first, because no device could help.
+      // The error about dtypes comes first, because no device could help.
       throw checksDTypes && rule?.dtypes?.includes(dtype) === false
         ? misfitOf(operator, inputs)
         : onDifferentDevices(op, device, inputs)
@@ -282,14 +286,14 @@ function onDifferentDevices(op: string, first: Device, inputs: Inputs): DeviceEr
 
 type Results = Tensor | Extras
 
-/** The inputs that a node will keep; null where it keeps results as well. */
+/** The inputs that a node will keep; null if it keeps results as well. */
 function savedInputs({ gradient }: AnyOperator, inputs: Inputs, attrs: unknown, needs: Needs): Tensor[] | null {
   if (needs === noNeeds || gradient === null) return []
   const { inputs: kept = [], outputs = [] } = gradient.saves(needs, attrs)
   return outputs.length > 0 ? null : kept.flatMap((i) => inputs[i] ?? [])
 }
 
-/** Checks, computes, and hangs a node on the results if an input wants a gradient. Extra results come along. */
+/** Checks, computes, and attaches a node to the results if an input wants a gradient. Returns the extra results too. */
 function execute(operator: AnyOperator, inputs: Inputs, attrs: unknown): Results {
   const low = autocastDType()
   if (low !== null) return executeIn(low, operator, inputs, attrs)
@@ -305,7 +309,7 @@ function execute(operator: AnyOperator, inputs: Inputs, attrs: unknown): Results
   }
   if (mayEnd()) endIfKept(operator.op, savedInputs(operator, inputs, attrs, needs))
   const result: Results = operator.forward(inputs, attrs, specs, needs, device)
-  // Results of an operator without a gradient (comparisons, indices) are constants: nothing to record.
+  // An operator without a gradient (comparisons, indices) gives constants, so nothing is recorded.
   if (needs !== noNeeds && operator.gradient !== null)
     new Node(operator, operator.gradient, inputs, attrs, needs, resultsOf(result))
   const observer = operatorObserver()
@@ -313,7 +317,10 @@ function execute(operator: AnyOperator, inputs: Inputs, attrs: unknown): Results
   return result
 }
 
-/** Under autocast: converts the inputs, then runs in their dtypes, so that a composite's parts follow its own policy. */
+/**
+ * Runs under autocast: converts the inputs, then runs in their dtypes with the mode off, so that a composite's parts do
+ * not convert again.
+ */
 function executeIn(low: AutocastDType, operator: AnyOperator, inputs: Inputs, attrs: unknown): Results {
   checkInputs(operator, inputs, false)
   return withAutocast(null, () =>
@@ -329,7 +336,7 @@ function resultsOf(result: Results): Extras {
   return isList(result) ? result : [result]
 }
 
-/** Runs an operator on its inputs. Throws what its `infer` does, DeviceError, DisposedError. */
+/** Runs an operator on its inputs. Throws DeviceError, DisposedError, and the errors of its `infer`. */
 export function apply<I extends Inputs, A, O extends Outputs, X extends Extras>(
   operator: Operator<I, A, O, X>,
   inputs: NoInfer<I>,
@@ -341,16 +348,16 @@ export function apply(operator: AnyOperator, inputs: Inputs, attrs: unknown): Te
   return isList(result) ? (result[0] ?? null) : result
 }
 
-/** Whether two tensors have one dtype, or autocast will give them one. */
+/** Whether two tensors have the same dtype, or autocast will give them the same. */
 export function agree(a: Tensor, b: Tensor): boolean {
   return a.dtype === b.dtype || (autocastDType() !== null && isConvertible(a.dtype) && isConvertible(b.dtype))
 }
 
-/** Throws unless the tensor has one of the dtypes, or autocast will give it one. */
+/** Throws unless the tensor has one of the dtypes, or autocast will give it one of them. */
 export function checkDType(op: string, name: string, tensor: Tensor, allowed: readonly DType[]): void {
-  // A value that is no tensor comes to the error below without costing a check.
+  // A value that is not a tensor reaches the error below without a check of its own.
   const dtype = (tensor as Tensor | null | undefined)?.dtype
-  // A loop, because `includes` is a call.
+  // A loop is used, because `includes` would be a call.
   for (let i = 0; i < allowed.length; i++) if (allowed[i] === dtype) return
   checkTensor(op, name, tensor)
   if (autocastDType() !== null && isConvertible(tensor.dtype) && allowed.some(isConvertible)) return

@@ -1,9 +1,9 @@
 /**
- * One backward pass: walks the nodes from the roots, consumers before producers, sums gradients that meet, and delivers
- * each to its target as soon as the last contribution is there.
+ * One backward pass: visits the nodes from the roots, consumers before producers, sums gradients that meet, and
+ * delivers each to its target as soon as the last contribution has arrived.
  *
- * Gradients on the way are raw storages: made in frames that the garbage collector does not know, counted here, and freed
- * after their last use. With `createGraph` they are ordinary tensors instead.
+ * Gradients on the way are raw storages. They are made in frames unknown to the garbage collector, counted here, and
+ * freed after their last use. With `createGraph` they are ordinary tensors instead.
  */
 import type { DType } from '../core/dtype.js'
 import { AutogradError, formatShape } from '../core/errors.js'
@@ -21,7 +21,7 @@ import type { Region } from './region.js'
 /** Gradients waiting at one target, by output. */
 interface Pending {
   readonly gradients: (Tensor | null)[]
-  /** Consumers that have not delivered yet. */
+  /** The number of consumers that have not delivered yet. */
   awaited: number
 }
 
@@ -30,9 +30,11 @@ export interface PassOptions {
   readonly op: string
   readonly createGraph: boolean
   readonly retainGraph: boolean
-  /** Which outputs of which targets are wanted; null: all leaves. */
+  /** The wanted outputs of each target; null for all leaves. */
   readonly wanted: ReadonlyMap<Target, ReadonlySet<number>> | null
-  /** Takes a finished gradient; `alone`: nobody else holds its memory. True if it keeps that memory. */
+  /**
+   * Takes a finished gradient. `alone` says that nobody else holds its memory. Returns true if it keeps that memory.
+   */
   readonly deliver: (target: Target, output: number, gradient: Tensor, alone: boolean) => boolean
 }
 
@@ -44,13 +46,13 @@ export interface Root {
 export class Pass {
   readonly #options: PassOptions
   readonly #pending = new Map<Target, Pending>()
-  /** Nodes that lead to something wanted. */
+  /** The nodes that lead to a wanted target. */
   readonly #useful = new Set<Node>()
-  /** References of the pass to storages it made. */
+  /** Counts of the pass's references to storages that it made. */
   readonly #owned = new Map<Storage, number>()
-  /** Waiting gradients that the node which is visited was given to add to (`sumSoFar`). */
+  /** Waiting gradients that were lent to the visited node to add to (`sumSoFar`). */
   readonly #lent: Tensor[] = []
-  /** Regions that are computed again, and how many of their nodes are still to be visited. */
+  /** Regions that are computed again, with the number of their nodes still to be visited. */
   readonly #regions = new Map<Region, number>()
   #frame: Frame | null = null
 
@@ -58,9 +60,9 @@ export class Pass {
     this.#options = options
   }
 
-  /** In the dtypes of the forward pass, whatever autocast it is called under. */
+  /** Runs the pass in the dtypes of the forward pass, whatever autocast it is called under. */
   run(roots: readonly Root[]): void {
-    // Its node may be used up by this pass.
+    // The kept conversion is released, because this pass may use up its node.
     forgetConversion()
     withAutocast(null, () => this.#run(roots))
   }
@@ -86,7 +88,7 @@ export class Pass {
     }
   }
 
-  /** The useful nodes, consumers first; counts for each target how many gradients will arrive. */
+  /** The useful nodes, consumers first. Also counts the gradients that each target will get. */
   #plan(roots: readonly Root[]): Node[] {
     const seen = new Set<Node>()
     const stack: Node[] = []
@@ -140,11 +142,12 @@ export class Pass {
     const passedOn: Storage[] = []
     this.#inFrame(() => {
       const results = this.#differentiate(node, gradients)
-      // One memory may be the gradient of several inputs (both biases of an LSTM): no target may take or end it alone.
+      // Several inputs may share one gradient's memory (both biases of an LSTM), and then no target may take it or free
+      // it alone.
       const shared = results.filter((gradient, i) => gradient && firstWith(gradient.storage, results) < i)
       for (const gradient of shared) this.#hold((gradient as Tensor).storage)
-      // A gradient that is passed on as it came (by a reshape or conversion) goes from one target to the next, which may be
-      // the only one to hold it.
+      // A gradient returned unchanged (by a reshape or conversion) moves to the next target, which may then be its only
+      // holder.
       for (const gradient of gradients)
         if (gradient && firstWith(gradient.storage, results) >= 0) {
           passedOn.push(gradient.storage)
@@ -164,7 +167,7 @@ export class Pass {
     if (!this.#options.retainGraph) node.release()
   }
 
-  /** A node was visited: empties the regions that it was the last one of. */
+  /** Empties the regions whose last node was just visited. */
   #leave(innermost: Region): void {
     for (let region: Region | null = innermost; region !== null; region = region.parent) {
       const left = (this.#regions.get(region) as number) - 1
@@ -173,7 +176,7 @@ export class Pass {
     }
   }
 
-  /** Runs one step; what it made and did not send on is freed at its end. */
+  /** Runs one step, and at its end frees the storages that it made and did not send on. */
   #inFrame(step: () => void): void {
     const { createGraph } = this.#options
     const frame = pushFrame()
@@ -184,7 +187,8 @@ export class Pass {
       this.#frame = null
       popFrame(frame)
       for (const storage of frame.storages) {
-        // The pass owns memory that was sent on; the collector owns memory that a leaf, a hook or the program took.
+        // Other owners are the pass, for memory sent on, and the collector, for memory that a leaf, a hook or the
+        // program took.
         if (storage.freed || storage.owner !== frame) continue
         if (createGraph) handUp(storage)
         else storage.device.free(storage)
@@ -203,7 +207,7 @@ export class Pass {
       observer?.wentBack?.(node, results)
       const { region } = node
       if (region === null) return results
-      // Memory that was computed again is freed with its region, but a gradient goes further.
+      // A gradient in memory that was computed again is copied, because that memory is freed with its region.
       return results.map((gradient) =>
         gradient && region.owns(gradient.storage) ? gradientArithmetic().clone(gradient) : gradient,
       )
@@ -213,8 +217,8 @@ export class Pass {
   }
 
   /**
-   * The gradient that waits at an edge, if it may be added to in place. One function for the whole pass: one for each node
-   * kept what it could see alive until the next full collection.
+   * The gradient that waits at an edge, if it may be added to in place. The whole pass shares one function, because a
+   * closure for each node would keep everything in its sight alive until the next full collection.
    */
   readonly #sums = (edge: Edge | null): Tensor | null => {
     if (this.#options.createGraph || !this.#isUseful(edge)) return null
@@ -234,13 +238,17 @@ export class Pass {
         this.#hold(gradient.storage)
         pending.gradients[index] = gradient
       } else if (!(gradient === before && this.#lent.includes(before)))
-        // Given back after `sumSoFar`, it has its part already. The same tensor for two inputs (x + x) counts twice.
+        // A gradient lent by `sumSoFar` and returned already holds the node's part. Otherwise the same tensor for two
+        // inputs (x + x) counts twice.
         pending.gradients[index] = this.#sum(before, gradient)
     }
     if (--pending.awaited === 0) this.#complete(target, pending)
   }
 
-  /** All contributions are there: hands over what is wanted; nodes that lead further stay pending for their visit. */
+  /**
+   * Handles a target whose contributions are all there: delivers the wanted ones, and leaves nodes that lead further
+   * pending for their visit.
+   */
   #complete(target: Target, pending: Pending): void {
     const { wanted, deliver, createGraph } = this.#options
     const goesOn = target instanceof Node && this.#useful.has(target)
@@ -259,7 +267,7 @@ export class Pass {
     })
   }
 
-  /** A gradient given in its conversion's input dtype, in the dtype of the tensor that it is of. */
+  /** Converts a gradient, given in the dtype before a conversion, to the dtype of its tensor. */
   #inDType(gradient: Tensor, dtype: DType): Tensor {
     if (gradient.dtype === dtype) return gradient
     const other = converted(gradient, dtype)
@@ -268,7 +276,9 @@ export class Pass {
     return other
   }
 
-  /** In place where the first is ours alone and dense, so that fan-in needs no new memory. */
+  /**
+   * Adds two gradients, in place if the pass alone holds the first and it is dense, so that fan-in needs no new memory.
+   */
   #sum(before: Tensor, gradient: Tensor): Tensor {
     if (before.dtype !== gradient.dtype)
       return this.#sum(this.#inDType(before, 'float32'), converted(gradient, 'float32'))
@@ -282,7 +292,7 @@ export class Pass {
     return total
   }
 
-  /** Whether nobody else sees the memory: neither this pass, nor a program that a hook has shown it. */
+  /** Whether nobody else can see the memory: no other gradient of this pass, and no program through a hook. */
   #isAlone(gradient: Tensor): boolean {
     const { storage } = gradient
     if (storage.owner !== 'pass' || this.#owned.get(storage) !== 1) return false
@@ -300,7 +310,9 @@ export class Pass {
     }
   }
 
-  /** Gives up a reference without freeing what has no other: somebody is about to take it. */
+  /**
+   * Gives up a reference, but does not free a storage without references, because its next holder is about to take it.
+   */
   #passOn(storage: Storage): void {
     const count = this.#owned.get(storage)
     if (count !== undefined) this.#owned.set(storage, count - 1)
@@ -317,12 +329,12 @@ export class Pass {
   }
 }
 
-/** Frees what the pass has made and needs no more, unless a leaf or the program took it. */
+/** Frees a storage that the pass made and no longer needs, unless a leaf or the program took it. */
 function endOf(storage: Storage): void {
   if (storage.owner === 'pass' && !storage.freed) storage.device.free(storage)
 }
 
-/** Which is the first of the tensors with this memory; -1 where none has it. */
+/** The index of the first tensor with this storage; -1 if none has it. */
 function firstWith(storage: Storage, tensors: readonly (Tensor | null)[]): number {
   for (let i = 0; i < tensors.length; i++) if (tensors[i]?.storage === storage) return i
   return -1
@@ -348,8 +360,8 @@ function checkGradient(node: Node, index: number, gradient: Tensor): void {
 }
 
 /**
- * The gradients of a fused operator with a graph of their own: runs its composite on aliases of the inputs, and a pass over
- * that which ends at the aliases. Second derivatives flow through the aliases to the inputs.
+ * The gradients of a fused operator, with a graph of their own. Runs its composite on aliases of the inputs, and a pass
+ * over that graph which ends at the aliases. Second derivatives flow through the aliases to the inputs.
  */
 function throughComposite(node: Node, gradients: readonly (Tensor | null)[]): (Tensor | null)[] {
   const { composite } = node.operator

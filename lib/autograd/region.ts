@@ -1,10 +1,10 @@
 /**
- * Regions of a graph whose activations a backward pass computes again instead of keeping them (Chen et al., "Training deep
- * nets with sublinear memory cost", 2016). The graph of a region is the one that was recorded, with its nodes and edges; only what the
- * nodes save is replaced by slots. The first node that reads a slot lets the region's function run again, which fills all of
- * them, because it saves the same tensors in the same order, and ends with the last of them: what would come then, such as the
- * last product of a block, whose inputs are saved and whose result is not, nobody reads. The pass empties the slots after its last
- * node of the region.
+ * Regions of a graph whose activations a backward pass computes again instead of keeping them (Chen et al., "Training
+ * deep nets with sublinear memory cost", 2016). A region keeps its recorded graph, with nodes and edges; only the saved
+ * tensors are replaced by slots. When the first node reads a slot, the region's function runs again. It saves the same
+ * tensors in the same order, and so fills all slots. It ends once the last slot is filled, because nobody reads the
+ * rest: the last product of a block, for example, whose inputs are saved and whose result is not. The pass empties the
+ * slots after its last node of the region.
  */
 
 import { type Choice, currentChoice, type Defaults, notingDefaults, withChoice } from '../core/choice.js'
@@ -21,10 +21,13 @@ import { mapLeaves } from './values.js'
 
 const op = 'checkpoint'
 
-/** A tensor kept for backward, with the version its memory had: overwritten since, it is of no use. */
+/**
+ * A tensor kept for backward, with the version of its memory at that time. If it has been overwritten since, it is of
+ * no use.
+ */
 export class Saved {
   readonly tensor: Tensor
-  /** The tensor's at the call: a parameter may get other memory, by `Module.to()`. */
+  /** The tensor's storage at the call. It is kept, because `Module.to()` may give a parameter other memory. */
   readonly storage: Storage
   readonly version: number
 
@@ -35,7 +38,7 @@ export class Saved {
   }
 }
 
-/** A place for a tensor that its region computes again. */
+/** A slot for a tensor that its region computes again. */
 export class Slot {
   readonly region: Region
   readonly version: number
@@ -45,7 +48,7 @@ export class Slot {
   readonly outputIndex: number
   /** The name of the operator that needs it. */
   readonly by: string
-  /** The memory of a parameter that wants a gradient, which must be that parameter's again. */
+  /** The memory of a parameter that wants a gradient. The same parameter must fill the slot again. */
   readonly parameter: Storage | null
   filled: Saved | null = null
 
@@ -76,7 +79,7 @@ export class Slot {
 
 export type Kept = Saved | Slot
 
-/** Only of modules: a leaf that the function made is another one each time. */
+/** The memory of a module's parameter. Other leaves do not count, because the function makes new ones each time. */
 function parameterOf({ node, requiresGrad, storage }: Tensor): Storage | null {
   return node === null && requiresGrad && storage.owner === 'model' ? storage : null
 }
@@ -85,13 +88,13 @@ function parameterOf({ node, requiresGrad, storage }: Tensor): Storage | null {
 interface Keeper {
   readonly region: Region | null
   keep(tensor: Tensor, by: string): Kept
-  /** An operator reads a tensor, which may be a parameter that nothing saves. */
+  /** Called when an operator reads a tensor, which may be a parameter that nothing saves. */
   read(tensor: Tensor): void
-  /** Whether so many more tensors are the last to be kept. */
+  /** Whether `more` further tensors are the last ones to keep. */
   ends(more: number): boolean
 }
 
-/** Thrown where a function that runs again has kept all that its region needs. */
+/** Thrown when a function that runs again has kept everything that its region needs. */
 class Enough extends Error {}
 const enough = new Enough('the end of what a backward pass needs, which only the library sees')
 
@@ -102,20 +105,21 @@ export function keepForBackward(tensor: Tensor, by: string): Kept {
   return active === null ? new Saved(tensor) : active.keep(tensor, by)
 }
 
-/** Tells the region that runs now, for the first time or again, what an operator reads. */
+/** Tells the running region, on its first run or a later one, what an operator reads. */
 export function noteReads(inputs: readonly (Tensor | null)[]): void {
   if (active === null) return
   for (const input of inputs) if (input !== null) active.read(input)
 }
 
-/** Whether a function runs again, so that it may end early. */
+/** Whether a function is running again, so that it may end early. */
 export function mayEnd(): boolean {
   return active !== null && active.region === null
 }
 
 /**
- * Before an operator of a function that runs again: ends the function where all is kept, or will be with these inputs of the
- * operator, which are kept here then, and it need not run. `saved` is null where it keeps results too.
+ * Called before an operator of a function that runs again. Ends the function if everything is kept, or will be with
+ * these inputs of the operator: they are then kept here, and the operator need not run. `saved` is null if the operator
+ * keeps results too.
  */
 export function endIfKept(by: string, saved: readonly Tensor[] | null): void {
   const keeper = active as Keeper
@@ -125,14 +129,16 @@ export function endIfKept(by: string, saved: readonly Tensor[] | null): void {
   throw enough
 }
 
-/** The tensor that was kept; computed again where its region has not done so yet, for gradients with a graph or without. */
+/**
+ * The kept tensor. If its region has not computed it again yet, this does so, for gradients with or without a graph.
+ */
 export function recall(kept: Kept, createGraph: boolean): Saved {
   if (!(kept instanceof Slot)) return kept
   if (kept.filled === null) kept.region.runAgain(createGraph)
   return kept.filled as Saved
 }
 
-/** The region whose function runs now for the first time. */
+/** The region whose function is running for the first time; null if there is none. */
 export function activeRegion(): Region | null {
   return active === null ? null : active.region
 }
@@ -140,8 +146,8 @@ export function activeRegion(): Region | null {
 let runningAgain = 0
 
 /**
- * Whether the function of a `checkpoint` runs again for a backward pass. A layer that updates a state in its forward asks
- * this, because the state has had its update already.
+ * Whether the function of a `checkpoint` is running again for a backward pass. A layer that updates a state in its
+ * forward asks this, because the state already has its update.
  */
 export function isRecomputing(): boolean {
   return runningAgain > 0
@@ -162,30 +168,32 @@ export class Region {
   readonly parent: Region | null
   readonly #autocast: AutocastDType | null = autocastDType()
   readonly #choice: Choice | null = currentChoice()
-  /** The adapters that were active the first time: by then others may be. */
+  /** The adapters that were active the first time, because others may be active by the time it runs again. */
   readonly #defaults: Defaults = new Map()
-  /** Leaves that wanted a gradient the first time, which decides what is saved. */
+  /** The leaves that wanted a gradient the first time, because this decides what is saved. */
   readonly #leaves = new Set<Tensor>()
   readonly #within = capturePath()
   readonly #generators = new Map<Generator, Draws>()
-  /** The states of generators when the last tensor was kept. */
+  /** The states of the generators when the last tensor was kept. */
   #drawn: ReadonlyMap<Generator, GeneratorState> | null = null
   #fn: (inputs: unknown) => unknown
-  /** The inputs, with tensors as they are kept: those that are made within another region would outlive it otherwise. */
+  /**
+   * The inputs, whose tensors are kept like saved ones: tensors made within another region would otherwise outlive it.
+   */
   #form: unknown
   #inputs: Kept[] = []
   #slots: Slot[] = []
   #isRunning = true
-  /** Nodes that may still ask for their slots. */
+  /** The number of nodes that may still ask for their slots. */
   #nodes = 0
   /**
-   * By memory that was read the first time: the version then. Not only of parameters: what is made within is made anew when the
-   * function runs again, and never looked up.
+   * The version of each storage when it was first read. Storages made within the function are recorded too, but never
+   * looked up, because the function makes new ones when it runs again.
    */
   readonly #read = new WeakMap<Storage, number>()
-  /** Whom to tell of reads too, while the function runs for the first time. */
+  /** The keeper around this region, which must also hear of reads while the function runs for the first time. */
   #around: Keeper | null = active
-  /** Made when the function ran again, and in a slot. */
+  /** The storages in slots that were made when the function ran again. */
   readonly #storages = new Set<Storage>()
 
   private constructor(fn: (inputs: unknown) => unknown, inputs: unknown) {
@@ -199,7 +207,7 @@ export class Region {
     })
   }
 
-  /** Runs a function, whose result is all that remains of it. */
+  /** Runs a function, and keeps only its result. */
   static run<In extends readonly unknown[], R>(fn: (...inputs: In) => R, inputs: In, check: (result: R) => R): R {
     if (mayEnd()) endIfKept(op, null)
     const region = new Region((recalled) => fn(...(recalled as In)), inputs)
@@ -221,7 +229,8 @@ export class Region {
   #as<R>(keeper: Keeper, fn: () => R): R {
     const before = active
     active = keeper
-    // A conversion that was made outside would be made inside the next time, and the other way round.
+    // The kept conversion is released, because one made outside would be made inside the next time, and the other way
+    // round.
     forgetConversion()
     try {
       return fn()
@@ -246,19 +255,19 @@ export class Region {
     this.#around?.read(tensor)
   }
 
-  /** A region that runs for the first time does not know. */
+  /** Always false, because a region that runs for the first time cannot know. */
   ends(): boolean {
     return false
   }
 
-  /** Whether as many random numbers are drawn as were when the last tensor was kept. */
+  /** Whether as many random numbers have been drawn as when the last tensor was kept. */
   #drewThose(): boolean {
     for (const [generator, { before }] of this.#generators)
       if (!sameState(generator.stateDict(), this.#drawn?.get(generator) ?? before)) return false
     return true
   }
 
-  /** Fills the slots. */
+  /** Runs the function again, which fills the slots. */
   runAgain(createGraph: boolean): void {
     if (this.#isRunning)
       throw new AutogradError(
@@ -282,7 +291,7 @@ export class Region {
       },
       ends: (more) => found.length + more === this.#slots.length && this.#drewThose(),
     }
-    // With a graph of the gradients, what is made now is part of that, and freed like it.
+    // If the gradients have a graph, the tensors made here are part of it, and are freed like it.
     const frame = createGraph ? null : pushFrame()
     try {
       this.#as(keeper, () => this.#replay(createGraph))
@@ -371,7 +380,7 @@ export class Region {
     if (slot.version !== storage.version) throw overwritten(sizes, storage, slot.version)
   }
 
-  /** Whether a storage is freed when this region, or one around it, empties its slots. */
+  /** Whether a storage is freed when this region, or an enclosing one, empties its slots. */
   owns(storage: Storage): boolean {
     return this.#storages.has(storage) || this.parent?.owns(storage) === true
   }
@@ -383,13 +392,13 @@ export class Region {
     this.#storages.clear()
   }
 
-  /** A node of this region is made; those of inner regions may ask for this one's slots too. */
+  /** Counts a new node of this region. Nodes of inner regions may ask for this one's slots too. */
   enter(): void {
     this.#nodes++
     this.parent?.enter()
   }
 
-  /** A node needs its slots no more; with the last one the region lets go of its inputs. */
+  /** Called when a node no longer needs its slots. After the last one the region releases its inputs. */
   release(): void {
     if (--this.#nodes === 0) {
       this.empty()
@@ -403,7 +412,7 @@ export class Region {
     this.parent?.release()
   }
 
-  /** Calls `visit` for every storage that running again would read, but for what the function itself holds. */
+  /** Calls `visit` with every storage that running again would read, except those that the function itself holds. */
   visitSaved(visit: (storage: Storage) => void, seen: Set<object>): void {
     if (seen.has(this)) return
     seen.add(this)
@@ -413,7 +422,7 @@ export class Region {
   }
 }
 
-/** Whether a function was ended because all was kept. */
+/** Runs a function, and tells whether it ended early because everything was kept. */
 function endsEarly(run: () => unknown): boolean {
   try {
     run()

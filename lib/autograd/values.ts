@@ -1,21 +1,21 @@
-/** Values that hold tensors: lists, plain objects, Maps and Sets, nested or not. */
+/** Walks through values that hold tensors: lists, plain objects, Maps and Sets, nested or not. */
 import { isMap, isSet } from '../core/engine.js'
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
-  // A plain object may come from any realm: its prototype has no prototype.
+  // A plain object may come from any realm. Its prototype has no prototype.
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** Whether a Map or Set is of no class of the program's, which might hold more than its items. */
+/** Whether a Map or Set has no subclass of the program's, which might hold more than its items. */
 function isBare(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Map.prototype || prototype === Set.prototype
 }
 
 /**
- * The same arrays, plain objects, Maps and Sets with other leaves: with what `change` makes of everything that is none of these,
- * and of objects that are keys of Maps, whatever they are, because a copy of a key finds nothing.
+ * Copies arrays, plain objects, Maps and Sets, and replaces every other value by the result of `change`. Objects that
+ * are keys of Maps go to `change` too, whatever they are, because a copy of a key finds nothing.
  */
 export function mapLeaves(value: unknown, change: (leaf: unknown, path: string) => unknown, path = ''): unknown {
   if (Array.isArray(value)) return value.map((item, i) => mapLeaves(item, change, `${path}[${i}]`))
@@ -37,16 +37,16 @@ export function mapLeaves(value: unknown, change: (leaf: unknown, path: string) 
   return change(value, path)
 }
 
-/** Objects that a search goes through before it gives up. */
+/** The number of objects that a search visits before it gives up. */
 const mostObjects = 100_000
 
 /**
- * The path of what is searched for within a value, own properties of class instances included; null if it is nowhere, and
- * `undefined` where the value is too large to be looked into. Private `#fields` and closures are closed to it.
+ * The path to a wanted item within a value, own properties of class instances included. It is null if there is none,
+ * and `undefined` if the value is too large to be searched. Private `#fields` and closures cannot be searched.
  */
 export function findWithin(value: unknown, isWanted: (object: object) => boolean): string | null | undefined {
   const seen = new Set<object>()
-  // A list of what is left instead of recursion, because nesting may be deeper than the stack.
+  // A work list replaces recursion, because nesting may be deeper than the stack.
   const left: [item: unknown, path: string][] = [[value, '']]
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
     const [at, path] = next
@@ -54,7 +54,7 @@ export function findWithin(value: unknown, isWanted: (object: object) => boolean
     if (isWanted(at)) return path
     if (seen.add(at).size > mostObjects) return undefined
     if (Array.isArray(at)) {
-      // Numbers and texts are not worth a path each.
+      // Only objects are listed, because a path for each number and text would be wasted.
       for (let i = at.length - 1; i >= 0; i--) if (typeof at[i] === 'object') left.push([at[i], `${path}[${i}]`])
       continue
     }

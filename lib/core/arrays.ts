@@ -1,6 +1,6 @@
 /**
- * Typed arrays as a program may have them, of any kind and realm (worker, vm, test runner) and over any buffer, made into
- * arrays of the kinds that hold a tensor's elements.
+ * Conversion of typed arrays to the kinds that hold a tensor's elements. A program's array may be of any kind, from any
+ * realm (worker, vm, test runner) and over any buffer.
  */
 import { type DType, dtypes, holds, isBlocks, noElement, type TypedArray } from './dtype.js'
 import { isShared } from './engine.js'
@@ -16,7 +16,7 @@ export type NumericArray =
   | BigInt64Array
   | BigUint64Array
 
-/** The dtype of each kind of array, where none is named. */
+/** The dtype that each kind of array becomes when the program names none. */
 const kinds: { readonly [kind: string]: DType | 'bits' } = {
   Float32Array: 'float32',
   Float64Array: 'float64',
@@ -35,7 +35,7 @@ const kinds: { readonly [kind: string]: DType | 'bits' } = {
 const prototype: object = Object.getPrototypeOf(Uint8Array.prototype)
 const tag = Object.getOwnPropertyDescriptor(prototype, Symbol.toStringTag)?.get as (this: unknown) => string | undefined
 
-/** Whether the value is a typed array, of any realm; a DataView is none. */
+/** Whether the value is a typed array of any realm. A DataView is not one. */
 export function isNumericArray(value: unknown): value is NumericArray {
   // `instanceof` knows the classes of one realm only; the tag comes from what the engine knows of the object.
   return ArrayBuffer.isView(value) && tag.call(value) !== undefined
@@ -47,15 +47,16 @@ export function dtypeOfRow(row: NumericArray): DType | null {
   return held === undefined || held === 'bits' ? null : held
 }
 
-/** Elements that a tensor of the dtype can be made of: in it, or floats that are yet to be converted. */
+/** The elements for a tensor of the dtype: already in that dtype, or floats that are still to be converted. */
 export interface Elements {
   readonly data: TypedArray
   readonly dtype: DType
 }
 
 /**
- * The elements of an array, for a tensor of `wanted` (by default the dtype of the array's kind). Numbers become floats by
- * rounding; a number that an integer dtype does not hold is a ValueError, never cut off. Copies only what must change.
+ * The elements of an array, for a tensor of `wanted` (by default the dtype of the array's kind). Numbers become floats
+ * by rounding. A number that an integer dtype cannot hold is a ValueError; it is never truncated. The array is copied
+ * only if it must change.
  */
 export function elementsOf(op: string, array: NumericArray, wanted: DType | undefined): Elements {
   if (!isNumericArray(array)) {
@@ -83,7 +84,7 @@ export function elementsOf(op: string, array: NumericArray, wanted: DType | unde
   if (dtype === 'float32' && held === 'float32') return { data: plain(array, Float32Array), dtype }
   if (dtype === 'float64' && held === 'float64') return { data: plain(array, Float64Array), dtype }
   if (!dtypes[dtype].floating) return { data: integers(op, array, kind, dtype), dtype }
-  // Floats of 16 bits are rounded by the device, from the widest that it has.
+  // The device rounds to 16-bit floats, starting from its widest float.
   const target = held === 'float64' ? 'float64' : 'float32'
   return {
     data: floats(array, dtype === 'float64' || target === 'float64'),
@@ -114,7 +115,10 @@ function isBig(array: NumericArray): boolean {
 
 type View<A> = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => A
 
-/** The same elements as an array of this realm's class, over memory that neither another thread nor a resize changes. */
+/**
+ * The same elements in an array of this realm's class. Its memory can change neither through another thread nor through
+ * a resize.
+ */
 function plain<A extends TypedArray>(array: NumericArray, Class: View<A>): A {
   const { buffer, byteOffset, length } = array
   const view = new Class(buffer, byteOffset, length)
@@ -122,7 +126,10 @@ function plain<A extends TypedArray>(array: NumericArray, Class: View<A>): A {
   return changing ? (view.slice() as A) : view
 }
 
-/** An array whose buffer was sent to another thread, or cut, has no elements: that is told apart from an empty one. */
+/**
+ * Throws for an array that has lost its buffer to another thread or to a resize, because it would pass for an empty
+ * one.
+ */
 function checkAttached(op: string, array: NumericArray): void {
   try {
     ;(prototype as Uint8Array).values.call(array as Uint8Array)

@@ -3,7 +3,7 @@ import { inNode, nodeModule } from './host.js'
 
 const { Buffer } = nodeModule('node:buffer')
 
-/** Bytes of one call: a multiple of 3, so that the texts can be joined, and no more than a call takes arguments. */
+/** Bytes encoded by one call: a multiple of 3, so that the texts can be joined, and few enough to pass as arguments. */
 const pieceBytes = 3 * 2 ** 12
 
 export function toBase64({ buffer, byteOffset, byteLength }: ArrayBufferView): string {
@@ -22,7 +22,7 @@ function decoded(text: string): Uint8Array<ArrayBuffer> {
     : Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
 }
 
-/** The bytes, in memory of their own; null for a text that `toBase64` cannot have written. */
+/** Decodes into new memory. Returns null for a text that `toBase64` cannot have written. */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> | null {
   try {
     const bytes = decoded(text)

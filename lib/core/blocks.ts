@@ -1,4 +1,4 @@
-/** Where blocks may lie: whole ones, along one dimension. */
+/** Rules for where blocks may lie: they are whole, and along one dimension. */
 import { type DType, dtypes, isBlocks } from './dtype.js'
 import { DTypeError, formatShape, ShapeError } from './errors.js'
 import { countOf, type Shape } from './shape.js'
@@ -22,7 +22,10 @@ export function checkBlockShape(op: string, dtype: DType, sizes: Shape): void {
   )
 }
 
-/** Throws ShapeError for a view that would cut a block: one dimension holds whole blocks, the others lead from one to others. */
+/**
+ * Throws ShapeError for a view that would cut a block: one dimension must hold whole blocks, and the others must step
+ * from block to block.
+ */
 export function checkBlockView(op: string, dtype: DType, sizes: Shape, steps: Shape, offset: number): void {
   const { block } = dtypes[dtype]
   if (block === 1 || countOf(sizes) === 0) return
@@ -42,7 +45,10 @@ export function checkBlockView(op: string, dtype: DType, sizes: Shape, steps: Sh
   )
 }
 
-/** Throws DTypeError where blocks do not lie along the last dimension, which a copy or conversion would have to make anew. */
+/**
+ * Throws DTypeError unless blocks lie along the last dimension, because a copy or conversion would have to quantise
+ * them again.
+ */
 export function checkBlockRows(op: string, { dtype, sizes, steps }: Placed): void {
   if (!isBlocks(dtype) || steps.at(-1) === 1 || countOf(sizes) === 0) return
   throw new DTypeError(

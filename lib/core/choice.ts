@@ -1,7 +1,7 @@
 /**
- * Choices: objects that stand in for others while a synchronous function runs, as adapters of layers do for one request.
- * They are a stack of the calling thread, which is never held across an `await`. A checkpoint of activations, which runs a
- * function again later, restores them.
+ * Choices: objects that stand in for others while a synchronous function runs, as a layer's adapters do for one
+ * request. They form a stack of the calling thread, which is never held across an `await`. Activation checkpointing
+ * restores them when it runs a function again.
  */
 import { AutogradError } from './errors.js'
 import { checkFinished, checkFunction } from './synchronous.js'
@@ -13,33 +13,36 @@ export interface Choice {
 
 let current: Choice | null = null
 
-/** The choice that holds now; null where nothing was chosen. */
+/** The current choice; null if nothing was chosen. */
 export function currentChoice(): Choice | null {
   return current
 }
 
 const all = new Set<WeakRef<StandingIn>>()
 
-/** An object that puts others in place, as another weight in a layer's property, so that who uses them asks for no choice. */
+/**
+ * An object that swaps others into place, such as another weight into a layer's property, so that their users need not
+ * ask for a choice.
+ */
 export abstract class StandingIn {
   constructor() {
     all.add(new WeakRef(this))
   }
 
-  /** The object that is in place where no choice speaks of this one. */
+  /** The object that is in place when no choice names this one. */
   abstract get own(): object | null
 
-  /** Puts in place what the choice that holds now says. */
+  /** Swaps in what the current choice says. */
   abstract settle(): void
 }
 
-/** Lets the objects that a choice speaks of, and those around it up to another one, follow the choice that holds now. */
+/** Makes the objects named by a choice, and by those around it up to `until`, follow the current choice. */
 function settle(choice: Choice | null, until: Choice | null): void {
   for (let at = choice; at !== null && at !== until; at = at.outer)
     for (const key of at.values.keys()) if (key instanceof StandingIn) key.settle()
 }
 
-/** The object that stands in for another, by the innermost choice that speaks of it; undefined where none does. */
+/** The object that stands in for another, by the innermost choice that names it; undefined if none does. */
 export function chosenFor(key: object): object | null | undefined {
   for (let at = current; at !== null; at = at.outer) {
     const value = at.values.get(key)
@@ -48,7 +51,7 @@ export function chosenFor(key: object): object | null | undefined {
   return undefined
 }
 
-/** The objects that were used where no choice spoke of them. Others may be used by the time that a function runs again. */
+/** The objects that were used because no choice named them. By the time a function runs again, others may be used. */
 export type Defaults = Map<object, object | null>
 
 interface Note {
@@ -58,7 +61,7 @@ interface Note {
 
 let noting: Note | null = null
 
-/** The object that stands in for another, or `own` where no choice speaks of it. */
+/** The object that stands in for another, or `own` if no choice names it. */
 export function chosenOr(key: object, own: object | null): object | null {
   const chosen = chosenFor(key)
   if (chosen !== undefined) return chosen
@@ -73,11 +76,11 @@ export function chosenOr(key: object, own: object | null): object | null {
   return own
 }
 
-/** Runs a function, and notes in `defaults` the objects that it uses where no choice speaks of them. */
+/** Runs a function, and records in `defaults` the objects that it uses because no choice names them. */
 export function notingDefaults<R>(defaults: Defaults, fn: () => R): R {
   const outer = noting
   noting = { defaults, outer }
-  // They are used without a word, so that each may have been.
+  // Stand-ins are used without asking, so any of them may have been used.
   for (const reference of all) {
     const standing = reference.deref()
     if (standing === undefined) all.delete(reference)
@@ -90,7 +93,10 @@ export function notingDefaults<R>(defaults: Defaults, fn: () => R): R {
   }
 }
 
-/** Runs a function under a choice. Throws ValueError if it returns what runs on: a promise or a generator. */
+/**
+ * Runs a function under a choice. Throws ValueError if it returns a promise or a generator, which would run on
+ * afterwards.
+ */
 export function withChoice<R>(op: string, choice: Choice | null, fn: () => R): R {
   checkFunction(op, fn)
   const before = current

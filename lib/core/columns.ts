@@ -5,7 +5,10 @@ const wide =
   /^(?:[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}]|[\u3000-\u303e\u30fb-\u30ff\uff01-\uff60\uffe0-\uffe6])$/u
 const halfWidth = /^[\uff61-\uffdc]$/
 
-/** The columns that a text takes in a terminal: two for each Chinese, Japanese or Korean character, none for marks on others. */
+/**
+ * The number of terminal columns that a text takes: two for each Chinese, Japanese or Korean character, none for a
+ * combining mark.
+ */
 export function columnsOf(text: string): number {
   let columns = 0
   for (const character of text)

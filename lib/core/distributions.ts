@@ -1,9 +1,9 @@
 /**
- * Random words to numbers of a distribution. Each is + - * / and sqrt of float64 in a fixed order, so that every device
- * gives the same bits; native/cpu/random/normal.h is the same sequence in C++.
+ * Functions from random words to numbers of a distribution. Each uses only + - * / and sqrt of float64 in a fixed
+ * order, so that every device gives the same bits. native/cpu/random/normal.h is the same sequence in C++.
  */
 
-/** Uniform in [0, 1): the upper 24 bits of the word. */
+/** A uniform number in [0, 1): the upper 24 bits of the word. */
 export function uniform(word: number): number {
   return (word >>> 8) / 16777216
 }
@@ -36,9 +36,9 @@ function negativeLog(odd: number): number {
 }
 
 /**
- * Standard normal: the quantile of (word + 0.5) / 2^32 by Wichura, "Algorithm AS 241: the percentage points of the
- * normal distribution" (Applied Statistics 37, 1988), PPND16; its third region, below e^-25, is never met. By
- * symmetry words of the upper half mirror those of the lower.
+ * A standard normal number: the quantile of (word + 0.5) / 2^32 by Wichura, "Algorithm AS 241: the percentage points of
+ * the normal distribution" (Applied Statistics 37, 1988), PPND16; its third region, below e^-25, is never reached. By
+ * symmetry, words in the upper half mirror those in the lower.
  */
 export function normalQuantile(word: number): number {
   const upper = word > 0x7fffffff

@@ -1,6 +1,6 @@
 /**
- * Random JavaScript numbers from a generator's positions. Each number takes words of blocks of its own, two of which make 53
- * bits: without bias for any count that fits in memory.
+ * Random JavaScript numbers from a generator's positions. Two words of a Philox block make a number of 53 bits, which
+ * has no measurable bias for any count that fits in memory.
  */
 import { normalQuantile } from './distributions.js'
 import type { Generator, RandomPosition } from './generator.js'
@@ -9,26 +9,26 @@ import { askHeap, checkEntries, mostEntries } from './room.js'
 
 const words = new Uint32Array(4)
 
-/** Uniform in [0, 1) out of two words of a block: the first half of it, or the second. */
+/** A uniform number in [0, 1) from two words of a block: its first half, or its second. */
 function unit({ seed, stream, offset }: RandomPosition, block: number, half: 0 | 1): number {
   philox4(seed, stream, offset + block, words)
   const [high, low] = [words[2 * half] as number, words[2 * half + 1] as number]
   return (high * 2 ** 21 + (low >>> 11)) / 2 ** 53
 }
 
-/** Uniform in [0, 1), with 53 bits. */
+/** A uniform number in [0, 1), with 53 bits. */
 export function drawUnit(generator: Generator): number {
   return unit(generator.take(2), 0, 0)
 }
 
-/** Standard normal. */
+/** A standard normal number. */
 export function drawNormal(generator: Generator): number {
   const { seed, stream, offset } = generator.take(1)
   philox4(seed, stream, offset, words)
   return normalQuantile(words[0] as number)
 }
 
-/** Exponentially distributed with this rate: a word each, in the middle of its interval. */
+/** Numbers of the exponential distribution of this rate. Each takes one word, read as the middle of its interval. */
 export function exponentials(count: number, rate: number, generator: Generator): Float64Array {
   const { seed, stream, offset } = generator.take(count)
   return Float64Array.from({ length: count }, (_, i) => {
@@ -37,7 +37,7 @@ export function exponentials(count: number, rate: number, generator: Generator):
   })
 }
 
-/** A random order of 0 .. length - 1 (Fisher and Yates), the same for the same generator state. */
+/** A random order of 0 .. length - 1 (Fisher and Yates), determined by the generator's state. */
 export function permutation(length: number, generator: Generator, op = 'randperm'): number[] {
   checkEntries(op, length, mostEntries, 'places', 'draw from fewer')
   askHeap(8 * length, op, `${length} places`, 'draw from fewer')
@@ -52,7 +52,7 @@ export function permutation(length: number, generator: Generator, op = 'randperm
   return order
 }
 
-/** The reason why `count` draws by these weights are impossible, or null. */
+/** The reason why these weights do not allow `count` draws, or null. */
 export function faultOfWeights(weights: ArrayLike<number>, count: number, replacement: boolean): string | null {
   let positive = 0
   for (let i = 0; i < weights.length; i++) {
@@ -67,7 +67,7 @@ export function faultOfWeights(weights: ArrayLike<number>, count: number, replac
   return null
 }
 
-/** Sums of the weights so far. */
+/** Writes the running sums of the weights, and returns the total. */
 function sums(weights: ArrayLike<number>, to: Float64Array): number {
   let total = 0
   for (let i = 0; i < to.length; i++) {
@@ -77,7 +77,10 @@ function sums(weights: ArrayLike<number>, to: Float64Array): number {
   return total
 }
 
-/** The first place whose sum is more than `target`; where rounding made it the total, the last that has a weight. */
+/**
+ * The first index whose running sum exceeds `target`. If rounding made `target` the total, the last index with a
+ * weight.
+ */
 function placeOf(target: number, upTo: Float64Array, weights: ArrayLike<number>): number {
   let low = 0
   let high = upTo.length
@@ -90,7 +93,7 @@ function placeOf(target: number, upTo: Float64Array, weights: ArrayLike<number>)
   return low
 }
 
-/** Places drawn with probabilities that grow with the weights, which have no faults. */
+/** Indices drawn with probabilities proportional to the weights, which must have no fault (`faultOfWeights`). */
 export function choices(
   weights: ArrayLike<number>,
   count: number,
@@ -105,7 +108,8 @@ export function choices(
     const place = placeOf(unit(position, i, 0) * total, upTo, left)
     if (left instanceof Float64Array && !replacement) {
       left[place] = 0
-      // Not the total less the weight, whose rounding would choose what is chosen already.
+      // The sums are taken anew, because subtracting the weight from the total would round, and could choose an index
+      // again.
       if (i + 1 < count) total = sums(left, upTo)
     }
     return place

@@ -5,9 +5,9 @@ import { kindOf, ValueError } from './errors.js'
 export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'uint8' | 'bool' | BlockDType
 
 /**
- * Numbers in blocks along the last dimension, each with a scale of its own: weights at a fraction of their memory. Tensors of
- * them are converted, moved, saved, looked up by row and multiplied with; they are never computed with otherwise, and want no
- * gradient. Numbers are little-endian.
+ * Numbers in blocks along the last dimension, each with a scale of its own: weights at a fraction of their memory.
+ * Their tensors can be converted, moved, saved, looked up by row and multiplied with. Nothing else computes with them,
+ * and they take no gradient. Numbers are little-endian.
  *
  * - q8_0: GGML's; 34 bytes for 32 numbers, a float16 scale and 32 int8; a number is scale * int8.
  * - q4_0: GGML's; 18 bytes for 32 numbers, a float16 scale and 16 bytes; byte i holds number i in its low four bits and number
@@ -19,15 +19,18 @@ export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | '
 export type BlockDType = 'q8_0' | 'q4_0' | 'nf4'
 
 /**
- * float32 and the 16-bit floats: one kind to the types, because autocast turns one into another without their knowledge.
- * JavaScript sees all of them as float32.
+ * float32 and the 16-bit floats, which are one kind to the type system, because autocast converts between them at run
+ * time. JavaScript sees all of them as float32.
  */
 export type SingleFloat = 'float32' | 'bfloat16' | 'float16'
 
-/** The dtype that the types know of a tensor that is made with D. */
+/** The static dtype of a tensor created with dtype D. */
 export type Known<D extends DType> = [DType] extends [D] ? DType : D extends SingleFloat ? SingleFloat : D
 
-/** The array that reading a tensor of each dtype gives: a table, because the compiler sees how its entries vary. */
+/**
+ * The array that reading a tensor of each dtype gives. It is a table, because the compiler can infer how its entries
+ * vary.
+ */
 interface Elements {
   readonly float32: Float32Array
   readonly bfloat16: Float32Array
@@ -41,13 +44,13 @@ interface Elements {
   readonly nf4: Float32Array
 }
 
-/** The array that reading a tensor gives; a union where its dtype is not known. */
+/** The array that reading a tensor gives; a union if its dtype is unknown. */
 export type ElementsOf<D extends DType> = Elements[D]
 
 /** The JavaScript value of one element in nested arrays. */
 export type ElementOf<D extends DType> = { readonly [T in DType]: T extends 'bool' ? boolean : number }[D]
 
-/** The dtype of a sum: bytes and truths are counted in int32. */
+/** The dtype of a sum: uint8 and bool are summed in int32. */
 export type Summed<D extends DType> = { readonly [T in DType]: T extends 'uint8' | 'bool' ? 'int32' : T }[D]
 
 /**
@@ -56,7 +59,7 @@ export type Summed<D extends DType> = { readonly [T in DType]: T extends 'uint8'
  */
 export type Precision = 'low' | 'float32' | 'widest'
 
-/** Whether autocast turns the dtype into another by itself. */
+/** Whether autocast converts the dtype. */
 export function isConvertible(dtype: DType): boolean {
   return dtype === 'float32' || dtype === 'bfloat16' || dtype === 'float16'
 }
@@ -65,8 +68,8 @@ export function isConvertible(dtype: DType): boolean {
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array
 
 /**
- * `bytes` are those of an element. A block dtype has a fraction, which is exact for whole blocks. `block` is how many elements
- * are stored together, 1 unless it is a block dtype.
+ * `bytes` is the size of an element; a block dtype's is a fraction, which is exact for whole blocks. `block` is the
+ * number of elements stored together, 1 unless it is a block dtype.
  */
 export const dtypes = {
   float32: { bytes: 4, block: 1, floating: true, Array: Float32Array },
@@ -81,7 +84,7 @@ export const dtypes = {
   nf4: { bytes: 36 / 64, block: 64, floating: false, Array: Uint8Array },
 } as const satisfies { readonly [D in DType]: unknown }
 
-/** Numbers of the dtypes in the addon's calls, as in `enum class DType`; float64 has none. */
+/** Codes of the dtypes in the addon's calls, as in `enum class DType`. float64 has none. */
 export const dtypeCodes = {
   float32: 0,
   bfloat16: 1,
@@ -97,35 +100,35 @@ export const dtypeCodes = {
 /** The dtypes whose elements are stored in blocks. */
 export const blockDTypes = ['q8_0', 'q4_0', 'nf4'] as const satisfies readonly BlockDType[]
 
-// Comparisons, because every view asks.
+// Whether the dtype is stored in blocks. These are comparisons rather than a lookup, because every view asks.
 export function isBlocks(dtype: DType): dtype is BlockDType {
   return dtype === 'q8_0' || dtype === 'q4_0' || dtype === 'nf4'
 }
 
-/** The length of the array that holds so many elements of the dtype. */
+/** The length of the array that holds `count` elements of the dtype. */
 export function arrayLength(dtype: DType, count: number): number {
   return isBlocks(dtype) ? count * dtypes[dtype].bytes : count
 }
 
-/** Whether its numbers are floats that may want a gradient. */
+/** Whether its numbers are floats, which can have a gradient. */
 export function isFloating(dtype: DType): boolean {
   return dtypes[dtype].floating
 }
 
-/** The least and the largest element of each dtype that is no float. */
+/** The least and the largest element of each dtype that is not a float. */
 export const integerRanges: { readonly [D in DType]?: readonly [low: number, high: number] } = {
   int32: [-(2 ** 31), 2 ** 31 - 1],
   uint8: [0, 255],
   bool: [0, 1],
 }
 
-/** Whether an element may be this number. Floats take every one: they round it, and beyond their range to infinity. */
+/** Whether an element can hold this number. Floats take every number: they round it, beyond their range to infinity. */
 export function holds(dtype: DType, value: number): boolean {
   const range = integerRanges[dtype]
   return range === undefined || (Number.isInteger(value) && value >= range[0] && value <= range[1])
 }
 
-/** Throws ValueError unless the value is a number that an element of the dtype may be. */
+/** Throws ValueError unless the value is a number that an element of the dtype can hold. */
 export function checkElement(op: string, value: number, dtype: DType): number {
   if (typeof value !== 'number') throw new ValueError(op, `the value is ${kindOf(value)}, but must be a number`)
   if (!holds(dtype, value)) throw noElement(op, value, dtype)

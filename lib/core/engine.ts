@@ -1,9 +1,9 @@
 /**
- * Kinds of objects, by what the engine knows of them rather than by their classes, because those of another realm (worker, vm,
- * frame) are others.
+ * Kinds of objects, told by the engine's own knowledge rather than by class, because another realm (worker, vm, frame)
+ * has other classes.
  */
 
-/** The kind that an object says it is of; '' where asking is an error. */
+/** The kind that an object claims to be; '' if asking throws. */
 function tagOf(value: object): string {
   try {
     return Object.prototype.toString.call(value).slice(8, -1)
@@ -12,7 +12,7 @@ function tagOf(value: object): string {
   }
 }
 
-/** Reads the number of items. It throws for all but what the engine made as a Map, or as a Set. */
+/** The getter of `size`, which throws for everything that the engine did not make as a Map, or as a Set. */
 const sizeOf = (prototype: object) =>
   Object.getOwnPropertyDescriptor(prototype, 'size')?.get as (this: unknown) => number
 const mapSize = sizeOf(Map.prototype)
@@ -27,7 +27,7 @@ function has(size: (this: unknown) => number, value: object): boolean {
   }
 }
 
-// The tag comes first, because an exception takes a thousand times as long.
+// The tag is compared first, because an exception takes a thousand times as long.
 
 export function isMap(value: object): value is Map<unknown, unknown> {
   return (value instanceof Map || tagOf(value) === 'Map') && has(mapSize, value)
@@ -37,12 +37,12 @@ export function isSet(value: object): value is Set<unknown> {
   return (value instanceof Set || tagOf(value) === 'Set') && has(setSize, value)
 }
 
-/** Whether the value is what a generator function returns, synchronous or not. */
+/** Whether a generator function returned the value, synchronous or not. */
 export function isGenerator(value: object): boolean {
   return /^(Async)?Generator$/.test(tagOf(value))
 }
 
-/** Whether threads share the memory. A browser may have no class of that name. */
+/** Whether threads share the memory. A browser may lack SharedArrayBuffer. */
 export function isShared(buffer: ArrayBufferLike): boolean {
   return tagOf(buffer) === 'SharedArrayBuffer'
 }

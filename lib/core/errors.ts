@@ -1,9 +1,9 @@
 /**
- * Typed errors. Every message has the form `[operator] rule with the actual values; what to do.` All faults of a call are
- * collected into one error (`Faults`), and `op`, `shapes` and `code` are there for programs.
+ * Typed errors. Every message has the form `[operator] rule with the actual values; what to do.` `Faults` collects all
+ * faults of a call into one error. Programs read `op`, `shapes` and `code`.
  */
 
-/** The properties of all Firesteel's errors, each of which is a RangeError, TypeError or Error too. */
+/** The properties of every Firesteel error, which is also a RangeError, TypeError or Error. */
 export interface FiresteelError extends Error {
   readonly code: string
   /** The operator, function or class that complains. */
@@ -13,7 +13,7 @@ export interface FiresteelError extends Error {
 
 type ErrorClass = new (op: string, message: string, shapes?: readonly (readonly number[])[]) => FiresteelError
 
-/** A class of errors on top of one of JavaScript's own, whose messages begin with the operator. */
+/** Makes a class of errors on top of one of JavaScript's own. Its messages begin with the operator. */
 function typed(Base: new (message: string) => Error, name: string, code: string): ErrorClass {
   class Typed extends Base implements FiresteelError {
     readonly code = code
@@ -22,11 +22,11 @@ function typed(Base: new (message: string) => Error, name: string, code: string)
     constructor(op: string, message: string, shapes: readonly (readonly number[])[] = []) {
       super(`[${op}] ${message}`)
       this.op = op
-      // Copies, because a tensor's own list is not to be handed out.
+      // The lists are copied, because a tensor's own list must not be handed out.
       this.shapes = shapes.map((shape) => [...shape])
     }
   }
-  // On the prototype, where V8 looks for it when it writes the first line of the stack.
+  // The name stands on the prototype, because V8 looks for it there when it writes the first line of the stack.
   Object.defineProperty(Typed.prototype, 'name', { value: name })
   return Typed
 }
@@ -34,16 +34,16 @@ function typed(Base: new (message: string) => Error, name: string, code: string)
 /** Sizes or numbers of dimensions do not fit together. */
 export class ShapeError extends typed(RangeError, 'ShapeError', 'ERR_SHAPE') {}
 
-/** A dtype that the operator or the device does not take. */
+/** The operator or the device does not accept this dtype. */
 export class DTypeError extends typed(TypeError, 'DTypeError', 'ERR_DTYPE') {}
 
 /** Tensors of one call live on different devices, or a device is not available. */
 export class DeviceError extends typed(Error, 'DeviceError', 'ERR_DEVICE') {}
 
-/** An option or argument outside of what it may be. */
+/** An option or argument is outside its allowed range. */
 export class ValueError extends typed(RangeError, 'ValueError', 'ERR_VALUE') {}
 
-/** Functions whose indices count from the end where they are negative. Kernels, which know of none, allow those from 0 on. */
+/** Functions whose negative indices count from the end. Their kernels accept only indices from 0 on. */
 const fromEnd: ReadonlySet<string> = new Set(['index', 'indexPut', 'indexPut_', 'take'])
 
 /** A label or index in a tensor's data lies outside its range. Found by the kernel, thrown by the next read or step. */
@@ -58,7 +58,7 @@ export class IndexOutOfRangeError extends typed(RangeError, 'IndexOutOfRangeErro
   }
 }
 
-/** The indices of so many places, those from the end too. */
+/** The range of valid indices into `size` places, negative ones included. */
 export function allowed(size: number): string {
   return `${-size} to ${size - 1}`
 }
@@ -66,7 +66,7 @@ export function allowed(size: number): string {
 /** A tensor was used after its memory was freed by `dispose`, `using` or the end of its scope. */
 export class DisposedError extends typed(Error, 'DisposedError', 'ERR_DISPOSED') {}
 
-/** The request does not fit in the memory that is left. */
+/** The request does not fit in the remaining memory. */
 export class OutOfMemoryError extends typed(RangeError, 'OutOfMemoryError', 'ERR_MEMORY') {}
 
 /** A wrong use of automatic differentiation: backward twice, an overwritten saved tensor, a root without a graph. */
@@ -77,7 +77,7 @@ export class InternalError extends typed(Error, 'InternalError', 'ERR_INTERNAL')
 
 /** A thread of a DataLoader failed. `cause` is its error, with the stack of that thread. */
 export class WorkerError extends typed(Error, 'WorkerError', 'ERR_WORKER') {
-  /** The index of the row that could not be made; null where no single row is at fault. */
+  /** The index of the row that could not be made; null if no single row is at fault. */
   readonly row: number | null
   constructor(op: string, message: string, cause?: Error, row: number | null = null) {
     super(op, message)
@@ -89,7 +89,7 @@ export class WorkerError extends typed(Error, 'WorkerError', 'ERR_WORKER') {
 /** Keys or shapes of a state do not fit what it is loaded into; lists all mismatches. */
 export class StateDictError extends typed(Error, 'StateDictError', 'ERR_STATE_DICT') {
   readonly problems: readonly string[]
-  /** `path` is that of the file whose state it is. */
+  /** `path` names the file that holds the state. */
   constructor(problems: readonly string[], op = 'loadStateDict', path?: string) {
     const count = `${problems.length} ${problems.length === 1 ? 'mismatch' : 'mismatches'}`
     super(op, `${path === undefined ? '' : `${path}: `}${count}:\n  ${problems.join('\n  ')}`)
@@ -97,19 +97,22 @@ export class StateDictError extends typed(Error, 'StateDictError', 'ERR_STATE_DI
   }
 }
 
-/** Whether something thrown is one of the errors above. */
+/** Whether a thrown value is one of the errors above. */
 export function isFiresteelError(error: unknown): error is FiresteelError {
   return error instanceof Error && 'code' in error && 'op' in error && 'shapes' in error
 }
 
-/** The function that the program called, if it is made of others. Null where kernels and operators already have the right names. */
+/**
+ * The function that the program called, if it is composed of others. Null if kernels and operators already have the
+ * right names.
+ */
 let called: string | null = null
 
 export function calledName(): string | null {
   return called
 }
 
-/** Late errors: they bear the name of the call that they come from, which is none of those that read. */
+/** Late errors. They bear the name of the call that caused them, not of the call that read the result. */
 const late = new WeakSet<FiresteelError>()
 
 export function asLate<E extends FiresteelError>(error: E): E {
@@ -118,8 +121,8 @@ export function asLate<E extends FiresteelError>(error: E): E {
 }
 
 /**
- * Runs what something is made of: an error in there is told in the name that the program called, with its cause. So are the
- * late errors of kernels that run in there (`currentLabel` of module-path.ts).
+ * Runs the parts of a composed function. An error within them is reported under `op`, the name that the program called,
+ * with its cause. So are the late errors of kernels that run there (`currentLabel` of module-path.ts).
  */
 export function namedAs<R>(op: string, run: () => R): R {
   const outer = called
@@ -135,14 +138,15 @@ export function namedAs<R>(op: string, run: () => R): R {
   }
 }
 
-/** `[2, 3]` as people write a shape; whatever a list of sizes holds besides numbers, as `kindOf`. */
+/** A shape as people write it: `[2, 3]`. Entries other than numbers appear as `kindOf` names them. */
 export function formatShape(shape: readonly number[]): string {
   return `[${Array.from(shape, bare).join(', ')}]`
 }
 
 /**
- * A value of an unexpected kind as a message names it: `null`, `'cpu'`, `the number 5`, `an array`, `a Map`. Never the value's
- * own words, because these can be long, or throw: a Symbol, an object without a prototype, detached memory, a tensor.
+ * A value of an unexpected kind as a message names it: `null`, `'cpu'`, `the number 5`, `an array`, `a Map`. The
+ * value's own `toString` is never used, because it can be long, or throw: a Symbol, an object without a prototype,
+ * detached memory, a tensor.
  */
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
@@ -155,7 +159,7 @@ export function kindOf(value: unknown): string {
   try {
     return kindOfObject(value)
   } catch {
-    // A getter or proxy of the program's that throws, or a proxy that was revoked.
+    // A getter or proxy of the program threw, or a proxy was revoked.
     return 'an object that cannot be looked into'
   }
 }
@@ -171,7 +175,10 @@ function kindOfObject(value: object): string {
 
 const bare = (value: unknown): string => (typeof value === 'number' ? String(value) : kindOf(value))
 
-/** The value of an option as a message shows it: numbers bare, lists with their first values, all else as `kindOf`. */
+/**
+ * The value of an option as a message shows it: numbers bare, lists with their first values, everything else by
+ * `kindOf`.
+ */
 export function shown(value: unknown): string {
   if (typeof value !== 'object' || kindOf(value) !== 'an array') return bare(value)
   const list = value as readonly unknown[]
@@ -179,7 +186,7 @@ export function shown(value: unknown): string {
   return `[${(list.length > 8 ? [...items, '...'] : items).join(', ')}]`
 }
 
-/** Collects all faults of one call, so that the user mends them in one go. */
+/** Collects all faults of one call, so that the user can mend them in one go. */
 export class Faults {
   readonly #found: string[] = []
   check(condition: boolean, fault: () => string): void {

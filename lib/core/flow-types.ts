@@ -1,28 +1,29 @@
 /**
- * Shapes through layers at compile time. A layer says in its type what it takes and gives (`Signature`), and shapes follow
- * from that as far as sizes are known. `number` is an unknown size, `Shape` a shape of which nothing is known, and
- * `[...number[], 64, number, number]` one whose last three dimensions are 64 channels of images of unknown size.
+ * Shapes through layers at compile time. The type of a layer says what it takes and gives (`Signature`), and shapes
+ * follow from that as far as sizes are known. `number` is an unknown size, `Shape` an unknown shape, and `[...number[],
+ * 64, number, number]` a shape whose last three dimensions are 64 channels of images of unknown size.
  *
- * A layer that does not fit gives a text instead of a shape: the words of the error at run time, with sizes and place.
+ * A layer that does not fit gives a text instead of a shape: the message of the error at run time, with sizes and
+ * place.
  */
 import type { Difference, Digits, NumberOf, Product, Quotient, Sum } from './number-types.js'
 import type { Shape } from './shape.js'
 import type { FormatShape, FormatSize, Last, Misfit, Mutable } from './shape-types.js'
 
-/** A number for all dimensions of a plane, or one for each; null: as the input's. */
+/** A number for all dimensions of a plane, or one for each; null takes the input's. */
 type Amount = number | null | readonly (number | null)[]
-/** As many numbers as there are dimensions behind the channels. */
+/** One number for each dimension after the channels. */
 type Amounts = number | null | readonly number[]
 type Dims = 1 | 2 | 3
 
-/** Channels of rows, images or volumes: [N, C, ..], and [C, ..] where no batch is needed. */
+/** Channels of rows, images or volumes: [N, C, ..], or [C, ..] if no batch is needed. */
 interface Channels {
   readonly channels: number
   readonly dims: Dims
   readonly batch: boolean
 }
 
-/** Windows that slide: 'kernels' of a convolution give other channels, 'windows' of a pool keep them. */
+/** Sliding windows: the 'kernels' of a convolution change the channels, the 'windows' of a pool keep them. */
 interface Sliding {
   readonly kind: 'kernels' | 'windows'
   readonly channels: number
@@ -51,7 +52,7 @@ interface Transposed {
  * `number`.
  */
 export interface Signature {
-  /** The function that errors name at run time. */
+  /** The function that run-time errors name. */
   readonly op: string
   readonly takes:
     | 'anything'
@@ -80,14 +81,20 @@ export interface Keeps {
   readonly gives: 'keep'
 }
 
-/** The signature of a layer over the last dimension, which keeps the shape. `Sizes` is its size, or the last sizes of all. */
+/**
+ * The signature of a layer over the last dimension, which keeps the shape. `Sizes` is that dimension's size, or a list
+ * of the last sizes.
+ */
 export interface KeepsFeatures<Op extends string, Sizes extends number | Shape> {
   readonly op: Op
   readonly takes: { readonly last: Sizes }
   readonly gives: 'keep'
 }
 
-/** The signature of a recurrent layer: h of `Proj` or else `Hidden` numbers, and of twice as many in both directions. */
+/**
+ * The signature of a recurrent layer. Its output has `Proj` features, else `Hidden`, and twice as many if it runs in
+ * both directions.
+ */
 export interface Recurs<
   Op extends string,
   In extends number,
@@ -105,7 +112,7 @@ export interface Recurs<
   }
 }
 
-/** The features that a recurrent layer gives. */
+/** The number of features that a recurrent layer gives. */
 type Recurred<G> = G extends {
   readonly hidden: infer Hidden extends number
   readonly both: infer Both extends boolean
@@ -216,7 +223,7 @@ export interface PoolsTo<Op extends string, D extends 1 | 2, To extends Amount> 
   readonly gives: { readonly kind: 'sized'; readonly dims: D; readonly size: To }
 }
 
-/** The type of an option that was left out: its default. It is unknown where a type is written without the kernel. */
+/** The type of an option that was left out: its default. It is unknown if the type is written without the kernel. */
 export type Usual<Kernel, Default, Unknown> = number extends Kernel ? Unknown : Default
 
 type Size<A, I extends 0 | 1, Own extends number> = A extends readonly unknown[]
@@ -240,7 +247,7 @@ type Padded<A extends number, W extends Sliding, I extends 0 | 1> = Sum<
   Product<Digits<Size<W['padding'], I, number>>, '2'>
 >
 
-/** The number of windows along a dimension; never where none fits. */
+/** The number of windows along a dimension; never if none fits. */
 type Slid<A extends number, W extends Sliding, I extends 0 | 1> = 'same' extends W['padding']
   ? W['padding'] extends 'same'
     ? A
@@ -252,7 +259,7 @@ type Slid<A extends number, W extends Sliding, I extends 0 | 1> = 'same' extends
       Sum<Digits<A>, Digits<Size<W['padding'], I, number>>>
     >
 
-/** `Room` is what a window can move by, `End` where the input ends: a last window must begin before that. */
+/** `Room` is how far a window can move. `End` is where the input ends: the last window must begin before it. */
 type Counted<Room extends string, Stride extends string, Ceil extends boolean, End extends string> = [Room] extends [
   never,
 ]
@@ -286,7 +293,7 @@ type Grown<A extends number, W extends Transposed, I extends 0 | 1> =
     ? NumberOf<Exclude<Out, 'negative'>>
     : never
 
-/** `factor` times the size, where that is a whole number; a size that is given counts, and where both are unknown nothing is known. */
+/** The given size, or `factor` times the size if that is a whole number; `number` if both options are unknown. */
 type Scaled<A extends number, Z, F, I extends 0 | 1> =
   number extends Size<F, I, never>
     ? Size<Z, I, number>
@@ -363,7 +370,7 @@ type Multiplied<S extends Shape, So extends string = '1'> = S extends readonly [
   ? Multiplied<Rest, Product<So, Digits<A>>>
   : NumberOf<So>
 
-/** All dimensions from `Start` on as one; `Before` are those that are passed. */
+/** Joins all dimensions from `Start` on into one. `Before` are those already passed. */
 type Flat<S extends Shape, Start extends number, Before extends Shape = []> = number extends S['length'] | Start
   ? Shape
   : S extends readonly [infer A extends number, ...infer Rest extends Shape]
@@ -372,7 +379,7 @@ type Flat<S extends Shape, Start extends number, Before extends Shape = []> = nu
       : Flat<Rest, Start, [...Before, A]>
     : Shape
 
-/** One dimension as several, of which one may be -1: what is left. */
+/** Splits one dimension into several. One of them may be -1, which takes what is left. */
 type Split<S extends Shape, D extends number, Z extends Shape, Before extends Shape = []> = number extends
   | S['length']
   | Z['length']
@@ -420,7 +427,7 @@ interface UnknownPlane {
   3: [number, number, number]
 }
 
-/** A shape as what comes before the channels, the channels and the planes; 'none' where it cannot be these. */
+/** A shape cut into the dimensions before the channels, the channels, and the planes; 'none' if it cannot be cut so. */
 type Cut<S extends Shape, D extends Dims> = D extends 1
   ? S extends readonly [...infer Lead extends Shape, infer C extends number, infer W extends number]
     ? [Lead, C, [W]]
@@ -467,7 +474,7 @@ type ChannelsMisfit<
   Takes extends number,
 > = `[${Op}] gets ${Gets} channels, but takes ${Takes}`
 
-/** With the channels that the layer takes, where they were not known before. */
+/** The shape with the layer's channels filled in, if they were unknown. */
 type InChannels<S extends Shape, T extends Channels, Op extends string> =
   Cut<S, T['dims']> extends [infer Lead extends Shape, infer C extends number, infer Plane extends Shape]
     ? [Lead['length'] & (T['batch'] extends true ? 1 : 0 | 1)] extends [never]
@@ -483,7 +490,10 @@ type RankMisfit<
   Op extends string,
 > = `[${Op}] x must be ${Batches[T['dims']]}${T['batch'] extends true ? '' : ` or ${Singles[T['dims']]}`}, but is [${FormatShape<S>}]`
 
-/** Channels after the batch. Of a convolution's result that may or may not be a batch the channels are known all the same. */
+/**
+ * The shape with the channels after the batch filled in. They are known even if a convolution's result may lack the
+ * batch.
+ */
 type InSecond<S extends Shape, C extends number, Op extends string> = S extends readonly [
   infer N extends number,
   infer Gets extends number,
@@ -522,7 +532,7 @@ type Taken<S extends Shape, T, Op extends string> = T extends Channels
 export type Applied<S extends Shape, G extends Signature> =
   Taken<S, G['takes'], G['op']> extends infer T ? (T extends Shape ? Given<T, G['gives'], G['op']> : T) : never
 
-/** As `Applied`, of the layer at a place in a Sequential. Of a layer without a signature nothing is known. */
+/** `Applied`, for the layer at a place in a Sequential. A layer without a signature gives an unknown shape. */
 type Step<S extends Shape, L, Place extends string> = L extends { readonly signature?: infer G }
   ? Exclude<G, undefined> extends infer G
     ? G extends { readonly layers: infer Inner extends readonly unknown[] }
@@ -537,7 +547,7 @@ type Step<S extends Shape, L, Place extends string> = L extends { readonly signa
     : never
   : Shape
 
-/** As `Applied`, of layers one after another. Of none, and of a list that is no tuple, nothing is known. */
+/** `Applied`, for layers one after another. No layers, or a list that is not a tuple, give an unknown shape. */
 type Through<
   L extends readonly unknown[],
   S extends Shape,
@@ -554,8 +564,8 @@ type Through<
     : S
 
 /**
- * The layers, each that does not fit replaced by a Misfit that names its place and both sizes. `S` is the shape that the first
- * gets. Of a list that is no tuple nothing is known.
+ * A verdict for each layer: `unknown` if it fits, else a Misfit that names its place and both sizes. `S` is the shape
+ * that the first layer gets. A list that is not a tuple has unknown verdicts.
  */
 export type Chained<
   L extends readonly unknown[],
@@ -571,7 +581,7 @@ export type Chained<
       : never
     : Out
 
-/** `Chained`, asked for layer by layer, so that the error stands at the layer. */
+/** `Chained`, evaluated layer by layer, so that the compiler marks the layer at fault. */
 export type Fitting<L extends readonly unknown[], S extends Shape = Shape> = {
   readonly [I in keyof L]: L[I] & VerdictAt<Chained<L, S>, I>
 }
@@ -582,7 +592,7 @@ type VerdictAt<Verdicts, I> = I extends keyof Verdicts ? Verdicts[I] : unknown
 export type Passes<L extends readonly unknown[], S extends Shape> =
   Through<L, S> extends infer R extends string ? Misfit<R> : unknown
 
-/** The shape that comes out of the layers; unknown where the rank of what goes in is. */
+/** The shape that comes out of the layers; unknown if the rank of the input is. */
 export type Passed<L extends readonly unknown[], S extends Shape> = number extends S['length']
   ? Shape
   : Through<L, S> extends infer R extends Shape

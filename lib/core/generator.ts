@@ -1,20 +1,20 @@
 import { choices, drawNormal, drawUnit, faultOfWeights, permutation } from './draws.js'
 import { kindOf, shown, ValueError } from './errors.js'
 
-/** A position in a random stream; kernels turn it into numbers by Philox, the same on every device. */
+/** A position in a random stream. Kernels turn it into numbers by Philox, which are the same on every device. */
 export interface RandomPosition {
   readonly seed: number
   readonly stream: number
   readonly offset: number
 }
 
-/** An object whose state a checkpoint of a training holds, and that can go on from such a state. */
+/** An object whose state a training checkpoint holds, and which can continue from such a state. */
 export interface Resumable<State> {
   stateDict(): State
   loadStateDict(state: State): void
 }
 
-/** A plain object, which may be written as JSON. */
+/** The state of a generator: a plain object, which can be written as JSON. */
 export interface GeneratorState {
   readonly seed: number
   readonly stream: number
@@ -22,21 +22,21 @@ export interface GeneratorState {
 }
 
 /**
- * A source of random numbers: Philox 4x32-10 by (seed, stream, offset). Operators take positions from it in program order,
- * so that the same seed gives the same weights, batches and masks on every device; the state goes into checkpoints.
+ * A source of random numbers: Philox 4x32-10 by (seed, stream, offset). Operators take positions from it in program
+ * order, so that the same seed gives the same weights, batches and masks on every device. Checkpoints hold its state.
  */
 export class Generator implements Resumable<GeneratorState> {
   #seed: number
   #stream: number
   #offset = 0
 
-  /** `seed` a safe non-negative integer; `stream` (32 bits) tells generators of one seed apart. */
+  /** `seed` is a safe non-negative integer. `stream` (32 bits) separates generators of one seed. */
   constructor(seed: number, stream = 0) {
     this.#seed = checkInteger('seed', seed, Number.MAX_SAFE_INTEGER)
     this.#stream = checkInteger('stream', stream, 2 ** 32 - 1)
   }
 
-  /** Starts the sequence of `seed` from its beginning. */
+  /** Restarts from the beginning of the sequence of `seed`. */
   manualSeed(seed: number): this {
     watcher?.(this)
     this.#seed = checkInteger('seed', seed, Number.MAX_SAFE_INTEGER, 'manualSeed')
@@ -47,7 +47,7 @@ export class Generator implements Resumable<GeneratorState> {
   /** Takes the position for `count` 32-bit words; the next call gets other words. */
   take(count: number): RandomPosition {
     if (watcher !== null) watcher(this)
-    // A position that is no number would stay one for all calls to come.
+    // The count is checked, because NaN in the position would stay there for all later calls.
     checkInteger('count', count, Number.MAX_SAFE_INTEGER)
     const position = { seed: this.#seed, stream: this.#stream, offset: this.#offset }
     const next = this.#offset + Math.ceil(count / 4)
@@ -66,7 +66,7 @@ export class Generator implements Resumable<GeneratorState> {
     return new Generator((seed + 0x9e3779b9 * (offset + 1)) % Number.MAX_SAFE_INTEGER, (stream + 1) >>> 0)
   }
 
-  /** A number in [0, 1), with 53 bits: `Math.random` that a seed repeats. */
+  /** A number in [0, 1), with 53 bits: a `Math.random` that a seed can repeat. */
   random(): number {
     return drawUnit(this)
   }
@@ -81,7 +81,7 @@ export class Generator implements Resumable<GeneratorState> {
     return low + Math.floor(this.random() * (high - low))
   }
 
-  /** A number of the normal distribution of this mean and standard deviation. */
+  /** A number of the normal distribution with this mean and standard deviation. */
   normal(mean = 0, std = 1): number {
     if (!Number.isFinite(mean) || !(std >= 0))
       throw new ValueError(
@@ -98,14 +98,14 @@ export class Generator implements Resumable<GeneratorState> {
     return this.random() < p
   }
 
-  /** 0 .. n - 1 in a random order. */
+  /** The integers 0 .. n - 1 in a random order. */
   randperm(n: number): number[] {
     return permutation(checkInteger('n', n, 2 ** 32 - 1, 'Generator.randperm'), this)
   }
 
   /**
-   * So many places of `weights`, each with a probability that grows with its weight; with `replacement` a place may come more
-   * than once. Throws ValueError where there are not enough to choose from.
+   * `count` indices of `weights`, each drawn with a probability proportional to its weight. With `replacement` an index
+   * may come more than once. Throws ValueError if there are too few to choose from.
    */
   multinomial(weights: ArrayLike<number>, count: number, replacement = false): number[] {
     const op = 'Generator.multinomial'
@@ -121,7 +121,7 @@ export class Generator implements Resumable<GeneratorState> {
     return { seed: this.#seed, stream: this.#stream, offset: this.#offset }
   }
 
-  /** Goes on from what `stateDict` gave. Throws ValueError for what is no such state; nothing has changed then. */
+  /** Continues from a state that `stateDict` gave. Throws ValueError for anything else, and then changes nothing. */
   loadStateDict(state: GeneratorState): void {
     const { seed, stream, offset } = checkGeneratorState('Generator', state)
     watcher?.(this)
@@ -137,7 +137,7 @@ function checkInteger(name: string, value: number, max: number, op = 'Generator'
   return value
 }
 
-/** Throws unless it is what `Generator.stateDict` gives. */
+/** Throws unless the state has the form that `Generator.stateDict` gives. */
 export function checkGeneratorState(op: string, state: GeneratorState): GeneratorState {
   if (typeof state !== 'object' || state === null)
     throw new ValueError(op, `the state is ${kindOf(state)}, but must be what stateDict() gave`)
@@ -150,7 +150,7 @@ export function checkGeneratorState(op: string, state: GeneratorState): Generato
 
 let watcher: ((generator: Generator) => void) | null = null
 
-/** Calls `seen` with each generator before it draws or gets another state, while `fn` runs. */
+/** Calls `seen` with each generator before it draws or changes state, while `fn` runs. */
 export function watchGenerators<R>(seen: (generator: Generator) => void, fn: () => R): R {
   const before = watcher
   watcher =
@@ -167,7 +167,7 @@ export function watchGenerators<R>(seen: (generator: Generator) => void, fn: () 
   }
 }
 
-/** Throws unless it is a Generator, or left out. */
+/** Throws unless the option is a Generator, or left out. */
 export function checkGenerator(op: string, generator: unknown): void {
   if (generator !== undefined && !(generator instanceof Generator))
     throw new ValueError(op, `generator is ${shown(generator)}, but must be a Generator`)
@@ -181,7 +181,7 @@ export function defaultGenerator(): Generator {
   return current
 }
 
-/** Seeds this thread's default generator: all that follows is reproducible. */
+/** Seeds this thread's default generator, so that everything after it is reproducible. */
 export function manualSeed(seed: number): Generator {
   return defaultGenerator().manualSeed(seed)
 }

@@ -1,8 +1,8 @@
 /**
  * The host of the library: Node, or another with Node's modules (Bun, Electron); or a browser, which has none.
  *
- * The library imports no module of Node, because a browser refuses the whole of it for one such import. It asks Node instead,
- * by `nodeModule`. scripts/floors.ts holds every file to that.
+ * The library imports no module of Node, because one such import would make a browser refuse the whole library. It asks
+ * Node instead, through `nodeModule`. scripts/floors.ts holds every file to that.
  */
 import { ValueError } from './errors.js'
 
@@ -23,7 +23,7 @@ interface NodeModules {
   readonly 'node:zlib': typeof import('node:zlib')
 }
 
-/** Node's object; null where programs for browsers have one of the same name, with next to nothing in it. */
+/** Node's `process`; null in browsers, where bundlers may put a near-empty object of that name. */
 function processOfNode(): NodeJS.Process | null {
   const { process } = globalThis as { readonly process?: Partial<NodeJS.Process> }
   if (process?.versions?.node === undefined) return null
@@ -34,10 +34,10 @@ function processOfNode(): NodeJS.Process | null {
 
 const node = processOfNode()
 
-/** Whether there are modules of Node, and with them files, threads and addons. */
+/** Whether Node's modules exist, and with them files, threads and addons. */
 export const inNode = node !== null
 
-/** Takes the place of a module's functions where there is no Node, so that asking for them is no fault, but a call is. */
+/** Stands in for a module's functions in a browser, so that only a call throws, not the look-up. */
 function standIn(module: string): object {
   return new Proxy(
     {},
@@ -52,7 +52,7 @@ function standIn(module: string): object {
   )
 }
 
-/** A module of Node. In a browser all that it has are functions that throw ValueError. */
+/** A module of Node. In a browser its functions throw ValueError. */
 export function nodeModule<N extends keyof NodeModules>(name: N): NodeModules[N] {
   return (node === null ? standIn(name) : node.getBuiltinModule(name)) as NodeModules[N]
 }
@@ -67,22 +67,22 @@ export interface Warning {
   readonly code?: string
 }
 
-/** Warns: by the process, which may have listeners for it, or in a browser's console. */
+/** Warns through the process, which may have listeners, or in a browser's console. */
 export function warn(text: string, options: Warning = {}): void {
   if (node === null) console.warn(options.code === undefined ? text : `${options.code}: ${text}`)
   else node.emitWarning(text, { ...options, ctor: warn })
 }
 
-/** Calls the function the first time that the program is interrupted from the keyboard, until what it returns is called. */
+/** Calls the function at the first interrupt from the keyboard. The function returned here stops listening. */
 export function onInterrupt(listener: () => void): () => void {
   node?.once('SIGINT', listener)
   return () => void node?.off('SIGINT', listener)
 }
 
-/** Resolves in a later turn of the event loop, when timers and what else waits have had theirs. */
+/** Resolves in a later turn of the event loop, after timers and other waiting work. */
 export function nextTurn(): Promise<void> {
   if (inNode) return nodeModule('node:timers/promises').setImmediate()
-  // A timer would wait four milliseconds.
+  // A message is used, because a timer would wait four milliseconds.
   const { port1, port2 } = new MessageChannel()
   return new Promise((resolve) => {
     port1.addEventListener('message', () => {
@@ -94,12 +94,12 @@ export function nextTurn(): Promise<void> {
   })
 }
 
-/** Bytes that the JavaScript heap may still grow by; no limit where the engine does not say. */
+/** Bytes by which the JavaScript heap may still grow; Infinity if the engine does not say. */
 export function heapLeft(): number {
   if (!inNode) return Number.POSITIVE_INFINITY
   const { heap_size_limit: limit, used_heap_size: used } = nodeModule('node:v8').getHeapStatistics()
   return limit - used
 }
 
-/** The name of the method by which Node's console prints an object. */
+/** The symbol of the method with which Node's console prints an object. */
 export const printed: unique symbol = Symbol.for('nodejs.util.inspect.custom')

@@ -1,25 +1,25 @@
 /**
- * Which module's forward is running, and which function: what a kernel's late error and a trace name. A stack of the calling
- * thread; each distinct nesting of modules has a number, and each function called in it that is made of others, so that a
- * kernel call carries one integer.
+ * The module and the function that run now, which late errors of kernels and traces name. They form a stack of the
+ * calling thread. Each distinct nesting of modules has a number, and so has each composed function called in it, so
+ * that a kernel call carries one integer.
  */
 import { calledName, ValueError } from './errors.js'
 
 interface Site {
   readonly label: number
-  /** The outermost module's is 1. */
+  /** The number of nested modules; 1 for the outermost. */
   readonly depth: number
   readonly parent: Site | null
   readonly module: object
   readonly inner: WeakMap<object, Site>
-  /** The labels of functions that were called here, by name. */
+  /** The labels of the functions called here, by name. */
   readonly calls: Map<string, number>
 }
 
 const roots = new WeakMap<object, Site>()
-/** By label; a site is gone with the last of its modules. */
+/** Sites by label. A site disappears with the last of its modules. */
 const sites = new Map<number, WeakRef<Site>>()
-/** By label: a function that was called, and the label of the nesting, 0 outside of modules. */
+/** Called functions by label, each with the label of its nesting, which is 0 outside of modules. */
 const calls = new Map<number, { readonly name: string; readonly site: number }>()
 const callsOutside = new Map<string, number>()
 const gone = new FinalizationRegistry<Pick<Site, 'label' | 'calls'>>((site) => {
@@ -29,13 +29,13 @@ const gone = new FinalizationRegistry<Pick<Site, 'label' | 'calls'>>((site) => {
 let lastLabel = 0
 let current: Site | null = null
 
-/** Gives a module its name within its parent; set by whoever can walk modules. */
+/** Names a module within its parent. lib/nn sets it, because only lib/nn can walk modules. */
 let nameOf: (module: object, parent: object | null) => string = (module) => module.constructor.name
 
-/** Adds to an error which module's forward threw it; set by whoever knows errors and modules. */
+/** Adds to an error the module whose forward threw it. lib/nn sets it. */
 let explain: (error: unknown, module: object, path: () => string) => void = () => undefined
 
-/** Looks at a module that runs within another for the first time; set by whoever can walk modules. */
+/** Inspects a module that runs within another for the first time. lib/nn sets it. */
 let meet: (module: object, outermost: object) => void = () => undefined
 
 export function setModuleNaming(naming: typeof nameOf, meeting: typeof meet, explaining: typeof explain): void {
@@ -47,7 +47,7 @@ export function setModuleNaming(naming: typeof nameOf, meeting: typeof meet, exp
 type Observer = (module: object, result: unknown) => void
 let observer: Observer | null = null
 
-/** Calls `seen` with what each module's forward gives while `fn` runs. */
+/** Calls `seen` with the result of each module's forward while `fn` runs. */
 export function observeModules<R>(seen: Observer, fn: () => R): R {
   const before = observer
   observer = seen
@@ -58,12 +58,12 @@ export function observeModules<R>(seen: Observer, fn: () => R): R {
   }
 }
 
-/** Whether somebody wants to see what each module gives. */
+/** Whether an observer wants the result of each module. */
 export function modulesAreObserved(): boolean {
   return observer !== null
 }
 
-/** The number of the nesting that runs now, and of what was called there; 0 outside of both. */
+/** The label of the nesting and the function that run now; 0 outside of both. */
 export function currentLabel(): number {
   const name = calledName()
   return name === null ? (current === null ? 0 : current.label) : callLabel(name)
@@ -80,7 +80,7 @@ function callLabel(name: string): number {
   return label
 }
 
-/** The function that was called, where that was none of the kernel's own name. */
+/** The composed function of a label; null if the kernel's own name is right. */
 export function nameOfLabel(label: number): string | null {
   return calls.get(label)?.name ?? null
 }
@@ -91,10 +91,10 @@ function outermost(site: Site): object {
   return outer.module
 }
 
-/** Modules within modules. A forward takes some stack for each, of which there is enough for twice as many. */
+/** The greatest depth of nested modules. A forward takes stack at each level; the stack has room for twice as many. */
 export const mostNested = 1000
 
-/** Throws ValueError where modules are nested too deep for those who go down into them. */
+/** Throws ValueError if modules are nested too deep to be walked. */
 export function checkNesting(depth: number, module: object): void {
   if (depth > mostNested)
     throw new ValueError(
@@ -104,7 +104,7 @@ export function checkNesting(depth: number, module: object): void {
     )
 }
 
-/** Runs `fn` as part of a module. */
+/** Runs `fn` as part of the module. */
 export function withinModule<R>(module: object, fn: () => R): R {
   const parent = current
   const known = parent === null ? roots : parent.inner
@@ -146,7 +146,7 @@ export function capturePath(): <R>(fn: () => R) => R {
   }
 }
 
-/** Modules that were run outside of all others, and still live. */
+/** The modules that ran outside of all others, and are still alive. */
 export function outermostModules(): object[] {
   const found: object[] = []
   for (const reference of sites.values()) {

@@ -1,4 +1,4 @@
-/** Nested arrays of JavaScript as the elements of a tensor. */
+/** Conversion of nested JavaScript arrays to the elements of a tensor. */
 import { dtypeOfRow, isNumericArray, type NumericArray } from './arrays.js'
 import type { DType, TypedArray } from './dtype.js'
 import { DTypeError, kindOf, ShapeError, ValueError } from './errors.js'
@@ -6,13 +6,16 @@ import { maxDims } from './shape.js'
 
 interface Flattened {
   readonly shape: readonly number[]
-  /** float64, or the array of a kind that all innermost lists are of. */
+  /** A Float64Array, or an array of the kind that all innermost lists have. */
   readonly data: TypedArray
-  /** The dtype of the tensor where the program names none. */
+  /** The dtype of the tensor if the program names none. */
   readonly dtype: DType
 }
 
-/** The elements of nested arrays in row-major order. Throws for ragged nesting and for what is no number, with its place. */
+/**
+ * The elements of nested arrays in row-major order. Throws for ragged nesting, and for an item that is not a number,
+ * and names its place.
+ */
 export function flattened(op: string, value: unknown): Flattened {
   const shape = shapeOf(op, value)
   const rows: unknown[] = []
@@ -36,7 +39,7 @@ export function flattened(op: string, value: unknown): Flattened {
   return { shape, data, dtype: booleans ? 'bool' : commonDType(dtypes) }
 }
 
-/** Integers stay integers; beside a float all are float32. */
+/** The dtype of mixed lists: integers stay integers, but beside a float all become float32. */
 function commonDType(dtypes: ReadonlySet<DType>): DType {
   const [only] = dtypes
   if (dtypes.size === 1 && only !== undefined && only !== 'float64') return only
@@ -53,11 +56,11 @@ function rowDType(op: string, row: NumericArray): DType {
   )
 }
 
-/** By the first entry of each list. */
+/** The shape, read from the first entry of each list. */
 function shapeOf(op: string, value: unknown): number[] {
   const shape: number[] = []
   for (let at = value; Array.isArray(at) || isNumericArray(at); at = at[0]) {
-    // An array that holds itself has no end.
+    // The depth is limited, because an array may contain itself.
     if (shape.length === maxDims)
       throw new ShapeError(op, `lists are nested deeper than ${maxDims}, the most dimensions that are possible`)
     shape.push(at.length)

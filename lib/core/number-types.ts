@@ -1,11 +1,13 @@
 /**
- * Arithmetic of sizes at compile time, as it is done on paper: digit by digit. TypeScript cannot add, but it knows the length
- * of a list, so a digit is a list of as many items, and a step over two digits and a carry is the length of a list of at most
- * 99. A sum of seven digits takes seven steps, where a list as long as the number itself would end at 10,000.
+ * Arithmetic of sizes at compile time, digit by digit as on paper. TypeScript cannot add, but it knows the length of a
+ * list. So a digit is a list of as many items, and a step over two digits and a carry is the length of a list of at
+ * most
+ * 99. A sum of seven digits takes seven steps, whereas a list as long as the number itself could not exceed 10,000.
  *
- * Numbers are texts with the last digit first (`Digits`), so that what is carried goes where the text goes. `never` stands
- * for what is unknown, `number` itself, and for what no size is: fractions, negative numbers, those that TypeScript writes
- * with an exponent. Of a union of numbers each is computed with, so the result holds all that may come out.
+ * Numbers are texts with the last digit first (`Digits`), so that a carry moves in the direction of the text. `never`
+ * stands for `number` itself, which is unknown, and for numbers that are not sizes: fractions, negative numbers, and
+ * those that TypeScript writes with an exponent. Each member of a union is computed with, so the result is the union of
+ * all possible results.
  */
 
 interface Units {
@@ -23,7 +25,7 @@ interface Units {
 type Unit = readonly 0[]
 type Digit = keyof Units
 
-/** A list as often as each digit says. */
+/** A list repeated as often as each digit says. */
 interface Times<U extends Unit> {
   0: []
   1: U
@@ -52,14 +54,14 @@ type WithoutZeros<Text extends string> = Text extends `0${infer Rest}`
     : WithoutZeros<Rest>
   : Text
 
-/** The number of digits; `number` where they are not known, or too many to be exact. */
+/** The number that the digits spell; `number` if they are unknown, or too many to be exact. */
 export type NumberOf<A extends string> = [A] extends [never]
   ? number
   : WithoutZeros<Reversed<A>> extends `${infer N extends number}`
     ? N
     : number
 
-/** A times the digit Y, plus C: the step of which sums and products consist. */
+/** A times the digit Y, plus C. Sums and products are made of this step. */
 type MultiplyAdd<
   A extends string,
   Y extends Digit,
@@ -94,7 +96,7 @@ export type Product<A extends string, B extends string> = B extends `${infer Y e
     : MultiplyAdd<A, Y, `0${Product<A, Bs>}`>
   : never
 
-/** A - B; 'negative' where B is the larger. */
+/** A - B; 'negative' if B is larger. */
 export type Difference<
   A extends string,
   B extends string,
@@ -122,7 +124,7 @@ type Borrowed<
     ? Difference<A, B, [0], `${Out}${Rest['length'] & number}`>
     : never
 
-/** A / B, rounded down. B has at most two digits: more are unknown, as is a division by 0. */
+/** A / B, rounded down. The result is unknown if B is 0 or has more than two digits. */
 export type Quotient<A extends string, B extends string> = B extends '1'
   ? A
   : UnitsOf<B> extends infer Divisor extends Unit
@@ -141,7 +143,7 @@ type UnitsOf<B extends string> = B extends `${infer Ones extends Digit}${infer T
 
 type Tenfold<U extends Unit> = [...U, ...Times<U>[9]]
 
-/** The first digit first: each with what remains from those before. */
+/** Long division: takes the first digit first, each with the remainder from those before. */
 type Divided<
   Text extends string,
   Divisor extends Unit,

@@ -1,14 +1,15 @@
-/** Options objects of calls: what is misspelt in one must not be ignored. */
+/** Checks of options objects, in which a misspelt name must not be ignored. */
 import { kindOf, shown, ValueError } from './errors.js'
 import { Tensor } from './tensor.js'
 
-/** Every name of an options type; the compiler sees to it that none is left out. */
+/** Every name of an options type. The compiler makes sure that none is left out. */
 export type OptionNames<O> = { readonly [K in keyof O]-?: true }
 
 /**
- * The options, if they are an object whose own properties have no other names (options may be of a class with getters).
- * The compiler says so in TypeScript; in JavaScript a misspelt option, or a number where options belong, would be taken for
- * options left out. Throws ValueError that says what was given, or lists the unknown names and those there are.
+ * Returns the options if they are an object whose own properties have known names. Options may also be of a class with
+ * getters. In JavaScript, which has no compiler to say so, a misspelt option or a number in place of options would
+ * otherwise pass for options left out. Throws a ValueError that says what was given, or lists the unknown names and the
+ * known ones.
  */
 export function checkOptions<O extends object>(op: string, options: O, names: OptionNames<O>): O {
   if (!isOptions(options, names)) {
@@ -18,7 +19,7 @@ export function checkOptions<O extends object>(op: string, options: O, names: Op
       `options are ${kindOf(options)}, but must be an object such as { ${known[0] ?? ''}: ... }, or left out; there are ${known.join(', ')}`,
     )
   }
-  // Only a name of the object itself can be unknown: libraries put theirs on Object.prototype.
+  // Only the object's own names are checked, because libraries put names on Object.prototype.
   for (const name in options) {
     if (Object.hasOwn(names, name) || !Object.hasOwn(options, name)) continue
     const unknown = Object.keys(options).filter((key) => !Object.hasOwn(names, key))
@@ -28,8 +29,8 @@ export function checkOptions<O extends object>(op: string, options: O, names: Op
 }
 
 /**
- * The items of an iterable that a program gave, in a list of our own. A string is none: it is one thing. Throws ValueError for
- * what has no items, and for an array whose memory went to another thread.
+ * Copies the items of a program's iterable into a list of our own. A string counts as one item, not as an iterable, so
+ * it is refused. Throws ValueError for a value without items, and for an array whose memory went to another thread.
  */
 export function listOf<T>(op: string, name: string, value: Iterable<T>, what: string): T[] {
   const iterable = typeof value === 'object' && value !== null && typeof value[Symbol.iterator] === 'function'
@@ -42,14 +43,14 @@ export function listOf<T>(op: string, name: string, value: Iterable<T>, what: st
   }
 }
 
-/** Throws unless it is true or false: 0, 'false' and null are neither. */
+/** Throws unless the value is true or false: 0, 'false' and null are neither. */
 export function checkFlag(op: string, name: string, value: unknown): void {
   if (typeof value !== 'boolean') throw new ValueError(op, `${name} is ${shown(value)}, but must be true or false`)
 }
 
 /**
- * `checkOptions` for who keeps or spreads them: a plain copy of what is given, lists too. A spread loses getters of a class,
- * and an object that is kept is still the program's to change.
+ * `checkOptions` for callers that keep or spread the options: returns a plain copy, lists included. A spread would lose
+ * getters of a class, and the program could still change an object that was kept.
  */
 export function ownOptions<O extends object>(op: string, options: O, names: OptionNames<O>): O {
   checkOptions(op, options, names)
@@ -61,11 +62,14 @@ export function ownOptions<O extends object>(op: string, options: O, names: Opti
   return own as O
 }
 
-/** Whether the value is a plain object, or of a class that has options (no array, Map, tensor, generator or device). */
+/**
+ * Whether the value is a plain object, or of a class that can hold options: not an array, Map, tensor, generator or
+ * device.
+ */
 function isOptions(value: unknown, names: object): boolean {
   if (typeof value !== 'object' || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)
-  // A plain object of another realm has that one's Object.prototype, which has no prototype itself.
+  // A plain object of another realm has that realm's Object.prototype, which has no prototype itself.
   if (prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null) return true
   if (Object.prototype.toString.call(value) !== '[object Object]' || value instanceof Tensor) return false
   return Object.keys(names).some((name) => name in value)

@@ -1,4 +1,4 @@
-/** Where this package lies. */
+/** The folder of this package. */
 import { inNode, nodeModule } from './host.js'
 
 const { readFileSync } = nodeModule('node:fs')
@@ -6,11 +6,12 @@ const { dirname, join } = nodeModule('node:path')
 const { fileURLToPath } = nodeModule('node:url')
 
 /**
- * The folder of package.json, which is above these sources and above what is built from them, at different depths. Null where
- * this code stands in no such package: a bundler put it into another file.
+ * The folder of package.json, which is above these sources and above the built files, at different depths. Null if a
+ * bundler moved this code out of the package.
  */
 export function packageRoot(from: string | undefined = import.meta.url): string | null {
-  // Bundlers that write CommonJS leave no URL; some that write for browsers leave that of the file on the machine they ran on.
+  // Bundlers to CommonJS leave no URL. Some bundlers for browsers leave the URL of the file on the machine where they
+  // ran.
   if (!inNode || !from?.startsWith('file:')) return null
   for (let folder = dirname(fileURLToPath(from)); ; folder = dirname(folder)) {
     const name = nameIn(join(folder, 'package.json'))
@@ -19,7 +20,7 @@ export function packageRoot(from: string | undefined = import.meta.url): string 
   }
 }
 
-/** The name of a package; '' where it has none, null where there is no manifest. */
+/** The name of a package; '' if it has none, null if there is no manifest. */
 function nameIn(path: string): string | null {
   let text: string
   try {

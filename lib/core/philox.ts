@@ -20,7 +20,7 @@ export function multiplyHigh(word: number, factor: number): number {
   return ((high + Math.floor(low / 65536)) / 65536) >>> 0
 }
 
-/** The function of the paper: replaces the four words of `counter` by the random words of the key (key0, key1). */
+/** Philox of the paper: replaces the four words of `counter` by the random words of the key (key0, key1). */
 export function philox4x32(counter: Uint32Array, key0: number, key1: number): void {
   let c0 = counter[0] as number
   let c1 = counter[1] as number
@@ -61,7 +61,7 @@ export function philox4(seed: number, stream: number, block: number, out: Uint32
   philox4x32(out, seed | 0, Math.floor(seed / 4294967296) | 0)
 }
 
-/** The bound for dropping with probability p: elements are dropped whose word is below it. It is in [0, 2^32]. */
+/** The threshold for dropping with probability p, in [0, 2^32]: an element is dropped if its word is below it. */
 export function dropThreshold(p: number): number {
   return Math.floor(p * 4294967296 + 0.5)
 }

@@ -1,6 +1,7 @@
 /**
- * Room for what is no tensor: arrays that a file is read into, lists that a tensor becomes. The system gives any array and ends
- * the process when it is filled, and V8 ends it when its heap is full; so both are asked before.
+ * Checks of memory for things other than tensors: arrays that a file is read into, lists that a tensor becomes. The
+ * system grants any array, and ends the process when it is filled; V8 ends the process when its heap is full. So both
+ * are asked beforehand.
  */
 import { OutOfMemoryError, ValueError } from './errors.js'
 import { heapLeft } from './host.js'
@@ -9,22 +10,27 @@ type AskRoom = (bytes: number, op: string) => void
 
 let ask: AskRoom = () => {}
 
-/** For the backend, which knows what the machine has left and what an allocator can give back. */
+/**
+ * Sets the answer to `askRoom`. The backend gives it, because it knows how much the machine has left and an allocator
+ * can give back.
+ */
 export function answerRoom(answer: AskRoom): void {
   ask = answer
 }
 
-/** Throws OutOfMemoryError where an array of so many bytes does not fit in what the system has left. */
+/** Throws OutOfMemoryError if the system cannot hold an array of `bytes` more. */
 export function askRoom(bytes: number, op: string): void {
   ask(bytes, op)
 }
 
-/** Lists of fewer bytes are made without a look at the heap, which costs some microseconds. */
+/** Lists of fewer bytes are made without asking for the heap's size, which costs some microseconds. */
 const largeBytes = 2 ** 24
-/** Bytes of the heap that stay free, because the program makes other objects meanwhile. */
+/** Bytes of the heap kept free, because the program makes other objects meanwhile. */
 const heapReserve = 64e6
 
-/** Throws OutOfMemoryError where lists of so many bytes do not fit in the JavaScript heap. `what` are they, such as `8 pieces`. */
+/**
+ * Throws OutOfMemoryError if lists of `bytes` do not fit in the JavaScript heap. `what` names them, such as `8 pieces`.
+ */
 export function askHeap(bytes: number, op: string, what: string, advice: string): void {
   if (bytes < largeBytes) return
   const left = Math.max(0, heapLeft() - heapReserve)
@@ -40,10 +46,10 @@ function megabytes(bytes: number): string {
   return `${Math.ceil(bytes / 1e6)} MB`
 }
 
-/** A list of JavaScript is not to be longer: beyond, V8 keeps it as a table of hashes, or ends the process. */
+/** The greatest length of a JavaScript list: beyond it V8 keeps a list as a hash table, or ends the process. */
 export const mostEntries = 2 ** 26
 
-/** Throws ValueError where a list would have more than `most` entries. */
+/** Throws ValueError if a list would have more than `most` entries. */
 export function checkEntries(op: string, count: number, most: number, what: string, advice: string): void {
   if (count > most) throw new ValueError(op, `${count} ${what}, but at most ${most} are possible; ${advice}`)
 }

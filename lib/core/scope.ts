@@ -1,9 +1,10 @@
 /**
- * Frames own the storages that are made now. They are a stack of the calling thread, which is never held across an `await`.
+ * Frames own the storages that are being made. They form a stack of the calling thread, which is never held across an
+ * `await`.
  *
- * The frame of a `scope` frees at its end the storages that are not returned or kept. A frame of the backward pass frees each
- * storage right after its last use. The garbage collector is told only of storages that no frame holds, because telling it
- * costs as much as a small kernel.
+ * The frame of a `scope` frees, at its end, the storages that are not returned or kept. A frame of the backward pass
+ * frees each storage right after its last use. The garbage collector hears only of storages that no frame holds,
+ * because telling it costs as much as a small kernel.
  */
 import type { Device } from './device.js'
 import type { DType } from './dtype.js'
@@ -16,7 +17,7 @@ import { Tensor } from './tensor.js'
 class OpenFrame implements Frame {
   readonly parent: OpenFrame | null
   readonly storages: Storage[] = []
-  /** Leaves whose gradient got a graph while the frame was open; null where there are none. */
+  /** Leaves whose gradient got a graph while the frame was open; null if there are none. */
   leaves: Set<Tensor> | null = null
 
   constructor(parent: OpenFrame | null) {
@@ -35,7 +36,7 @@ export function popFrame(frame: Frame): void {
   top = frame.parent as OpenFrame | null
 }
 
-/** Makes a storage, and gives it to the open frame; to the garbage collector where there is none. */
+/** Makes a storage, and gives it to the open frame, or to the garbage collector if no frame is open. */
 export function allocate(device: Device, dtype: DType, count: number, op: string): Storage {
   if (top === null) return device.allocate(dtype, count, true, op)
   const storage = device.allocate(dtype, count, false, op)
@@ -44,7 +45,7 @@ export function allocate(device: Device, dtype: DType, count: number, op: string
   return storage
 }
 
-/** Hands a storage from a frame that has ended to the one that is open; to the garbage collector where there is none. */
+/** Hands a storage from an ended frame to the open one, or to the garbage collector if no frame is open. */
 export function handUp(storage: Storage): void {
   if (top === null) storage.adopt()
   else {
@@ -53,7 +54,9 @@ export function handUp(storage: Storage): void {
   }
 }
 
-/** Runs `fn` with storages owned by the garbage collector, whatever frames are open: for what outlives them. */
+/**
+ * Runs `fn` with storages owned by the garbage collector, whatever frames are open, because they outlive the frames.
+ */
 export function outsideFrames<R>(fn: () => R): R {
   const saved = top
   top = null
@@ -64,7 +67,7 @@ export function outsideFrames<R>(fn: () => R): R {
   }
 }
 
-/** Runs `fn` as if the innermost frame were not open: for a program's function that is called within one of the library's. */
+/** Runs `fn`, a program's function called from the library, as if the library's innermost frame were not open. */
 export function inOuterFrame<R>(fn: () => R): R {
   const saved = top
   top = saved === null ? null : saved.parent
@@ -75,7 +78,7 @@ export function inOuterFrame<R>(fn: () => R): R {
   }
 }
 
-/** Lets the graph behind a leaf's gradient live as long as the gradient, which no scope frees. */
+/** Keeps the graph behind a leaf's gradient alive as long as the gradient, which no scope frees. */
 export function outliveScopes(leaf: Tensor): void {
   for (let frame = top; frame !== null; frame = frame.parent) {
     frame.leaves ??= new Set()
@@ -85,7 +88,7 @@ export function outliveScopes(leaf: Tensor): void {
 
 /** Every tensor reachable from a value through arrays, plain objects, maps (values and keys) and sets, in order. */
 export function visitTensors(value: unknown, visit: (tensor: Tensor) => void): void {
-  // A list of what is left instead of recursion, because nesting may be deeper than the stack.
+  // A work list replaces recursion, because nesting may be deeper than the stack.
   const seen = new Set<object>()
   const left: unknown[] = [value]
   while (left.length > 0) {
@@ -107,8 +110,8 @@ function partsOf(value: object): unknown[] {
 /**
  * Runs a synchronous function and frees every tensor made inside, except what it returns (in arrays and objects too),
  * what the graph behind a returned tensor needs for its backward pass, and what a module, an optimiser or `keep` holds.
- * Using a freed tensor throws DisposedError. Frees also when `fn` throws. Throws ValueError if the function returns what runs
- * after it: a promise or a generator.
+ * Using a freed tensor throws DisposedError. It frees them also when `fn` throws. Throws ValueError if the function
+ * returns a promise or a generator, which would run on afterwards.
  */
 export function scope<R>(fn: () => R): R {
   checkFunction('scope', fn)
@@ -139,7 +142,7 @@ export function scope<R>(fn: () => R): R {
   }
 }
 
-/** Lets a tensor outlive the scopes it was made in; it is then freed by the garbage collector or by `dispose()`. */
+/** Lets a tensor outlive the scopes it was made in. The garbage collector or `dispose()` then frees it. */
 export function keep<T extends Tensor>(tensor: T): T {
   if (!(tensor instanceof Tensor)) throw new DTypeError('keep', `needs a tensor, but got ${kindOf(tensor)}`)
   tensor.storage.adopt()

@@ -1,11 +1,11 @@
 /**
- * Shapes at compile time. A shape is a tuple of literal sizes where they are known and `number` where not; `readonly
- * number[]` where not even the number of dimensions is. What does not fit becomes a type that no tensor has, whose text says
- * what is wrong (`Misfit`).
+ * Shapes at compile time. A shape is a tuple with a literal for each known size and `number` for each unknown one; it
+ * is `readonly number[]` if the number of dimensions is unknown. A shape that does not fit becomes a type that no
+ * tensor has, whose text says what is wrong (`Misfit`).
  */
 import type { Shape } from './shape.js'
 
-/** Without `readonly`, so that shapes read `[32, 784]` in messages. */
+/** The shape without `readonly`, so that the compiler's messages read `[32, 784]`. */
 export type Mutable<S extends Shape> = { -readonly [K in keyof S]: S[K] }
 
 /** No tensor has this property: an argument of this type does not compile, and the text says why. */
@@ -40,7 +40,7 @@ type BroadcastSize<A extends number, B extends number> = number extends A
           ? A
           : never
 
-/** `never` where two sizes differ and none of them is 1. */
+/** The broadcast tuple; `never` if two sizes differ and neither is 1. */
 type BroadcastTuples<A extends Shape, B extends Shape, Out extends number[] = []> = A extends readonly [
   ...infer RestA extends Shape,
   infer LastA extends number,
@@ -54,7 +54,7 @@ type BroadcastTuples<A extends Shape, B extends Shape, Out extends number[] = []
     : [...Mutable<A>, ...Out]
   : [...Mutable<B>, ...Out]
 
-/** The shape both broadcast to; unknown where one's rank is. */
+/** The shape that both broadcast to; unknown if either rank is. */
 export type Broadcast<A extends Shape, B extends Shape> =
   IsUnknownRank<A> extends true ? Shape : IsUnknownRank<B> extends true ? Shape : BroadcastTuples<A, B>
 
@@ -63,7 +63,10 @@ export type BroadcastFits<A extends Shape, B extends Shape, Op extends string> =
   ? Misfit<`${Op}: shapes do not broadcast: [${FormatShape<A>}] and [${FormatShape<B>}]`>
   : unknown
 
-/** The size of dimension N, negative from the end: `number` where unknown, `never` where there is none. */
+/**
+ * The size of dimension N, counted from the end if negative: `number` if unknown, `never` if there is no such
+ * dimension.
+ */
 export type SizeAt<S extends Shape, N extends number> = number extends N
   ? number
   : IsUnknownRank<S> extends true
@@ -72,7 +75,7 @@ export type SizeAt<S extends Shape, N extends number> = number extends N
       ? Size
       : never
 
-/** The item of a tuple at a literal place, negative from the end; `undefined` where there is none. */
+/** The item of a tuple at a literal index, counted from the end if negative; `undefined` if there is none. */
 export type At<L extends readonly unknown[], N extends number> = `${N}` extends `-${infer Back extends number}`
   ? FromEnd<L, Back>
   : N extends keyof L
@@ -91,7 +94,7 @@ type FromEnd<
     : FromEnd<Rest, Back, readonly [...Passed, unknown]>
   : undefined
 
-/** Items of type T nested as deep as the shape has dimensions; unknown where its rank is. */
+/** Items of type T nested as deep as the shape has dimensions; unknown if the rank is. */
 export type NestedOf<S extends Shape, T> =
   IsUnknownRank<S> extends true
     ? Nested<T>
@@ -101,7 +104,7 @@ export type NestedOf<S extends Shape, T> =
 
 export type Nested<T = number | boolean> = T | Nested<T>[]
 
-/** All dimensions but the last replaced by nothing: `[2, 3, 4]` -> 4. `number` where unknown. */
+/** The last size: `[2, 3, 4]` -> 4. `number` if unknown. */
 export type Last<S extends Shape> = S extends readonly [...Shape, infer L extends number] ? L : number
 
 /** `S` with another last size. */

@@ -7,7 +7,7 @@ export type Shape = readonly number[]
 
 export const maxDims = 8
 
-/** Written out for the usual lengths, because a method of arrays costs five times as much. */
+/** Copies a list. The usual lengths are written out, because an array method costs five times as much. */
 export function copyOf(list: Shape): number[] {
   switch (list.length) {
     case 0:
@@ -57,7 +57,7 @@ export function isDense(shape: Shape, strides: Shape): boolean {
   return true
 }
 
-/** Whether several elements are one in memory, as after `expand`. */
+/** Whether several elements share one place in memory, as after `expand`. */
 export function isOverlapping({ sizes, steps }: { readonly sizes: Shape; readonly steps: Shape }): boolean {
   let overlapping = false
   for (let d = 0; d < sizes.length; d++) {
@@ -74,7 +74,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return true
 }
 
-/** The shape both broadcast to, by NumPy's rule. */
+/** The shape that both broadcast to, by NumPy's rule. */
 export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
   if (sameShape(a, b)) return a
   const rank = Math.max(a.length, b.length)
@@ -94,7 +94,7 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
   return sameShape(out, a) ? a : sameShape(out, b) ? b : out
 }
 
-/** `dim` in [0, rank), counted from the end where negative. */
+/** Brings `dim` into [0, rank); a negative one counts from the end. */
 export function normalizeDim(op: string, dim: number, rank: number): number {
   const limit = Math.max(rank, 1)
   if (!Number.isInteger(dim) || dim < -limit || dim >= limit)
@@ -128,7 +128,7 @@ export function reducedShape(shape: Shape, dims: readonly number[], keepdim: boo
   return shape.filter((_, i) => !dims.includes(i))
 }
 
-/** A copy of sizes given by a user, read once: what the program does to its array later is no business of a tensor. */
+/** A copy of sizes given by a user, read once, so that later changes of the program's array do not reach a tensor. */
 export function copySizes(op: string, shape: Shape): number[] {
   if (!Array.isArray(shape))
     throw new ValueError(op, `a shape must be an array of sizes such as [2, 3], but is ${kindOf(shape)}`)
@@ -144,10 +144,10 @@ export function checkShape<const S extends Shape>(op: string, shape: S): Mutable
   return sizes as Shape as Mutable<S>
 }
 
-/** `checkShape` of a list that is ours. Gives the number of elements. */
+/** `checkShape` for a list of the library's own. Returns the number of elements. */
 export function checkSizes(op: string, sizes: Shape): number {
   let count = 1
-  // Strides are products of sizes, which a size of 0 elsewhere does not make smaller.
+  // The product leaves sizes of 0 out, because strides are products too, and a 0 elsewhere does not make them smaller.
   let largest = 1
   for (let i = 0; i < sizes.length; i++) {
     const size = sizes[i] as number

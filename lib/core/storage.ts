@@ -5,7 +5,7 @@ import { DisposedError } from './errors.js'
 /** A bfloat16 copy of a storage's elements, for reading under autocast. */
 export interface Shadow {
   readonly storage: Storage
-  /** The original's version that the copy is of. */
+  /** The version of the original that was copied. */
   version: number
   /** Whether it was read since the original was last updated. */
   used: boolean
@@ -14,13 +14,14 @@ export interface Shadow {
 /**
  * Who frees a storage.
  * - 'collector': the garbage collector, when the program holds no tensor over it.
- * - 'model': the collector too, but it is expected to live on: parameters, buffers, the state of optimisers, what `keep` was given.
- * - a frame (scope.ts): the scope or the step of a backward pass that it was made in, at its end.
+ * - 'model': the collector too, but the storage is expected to live on: parameters, buffers, optimiser state, tensors
+ *   given to `keep`.
+ * - a frame (scope.ts): the scope or backward step that made it, when it ends.
  * - 'pass': the backward pass, after its last use there.
  */
 export type Owner = 'collector' | 'model' | 'pass' | Frame
 
-/** The storages that are made while a scope or one step of a backward pass runs. */
+/** The storages made while a scope, or one step of a backward pass, runs. */
 export interface Frame {
   readonly parent: Frame | null
   readonly storages: Storage[]
@@ -29,8 +30,8 @@ export interface Frame {
 /**
  * Memory on a device, shared by all views of it. Made by `Device.allocate` only.
  *
- * `version` counts the writes that autograd must know of (see `markWritten`): a saved tensor whose storage has
- * another version at backward is an error that names `writer`, the operator that wrote last.
+ * `version` counts the writes that autograd must know of (see `markWritten`). If a saved tensor's storage has another
+ * version at backward, the error names `writer`, the operator that wrote last.
  */
 export class Storage {
   readonly device: Device
@@ -42,13 +43,16 @@ export class Storage {
   writer = ''
   /** Who frees it. Changed by `adopt`, by scope.ts and by a backward pass only. */
   owner: Owner = 'collector'
-  /** Whether the program may hold it, though the library made it for itself: a gradient that was read or shown to a hook. */
+  /**
+   * Whether the program may hold this storage although the library made it for itself: a gradient that was read or
+   * shown to a hook.
+   */
   seen = false
   /** An object of its device that must live as long as this one. */
   guard: object | null = null
-  /** The copy that autocast reads instead; null until autocast has read it. */
+  /** The copy that autocast reads instead; null until its first read. */
   shadow: Shadow | null = null
-  /** Elements, on devices that keep them in JavaScript. */
+  /** The elements, on devices that keep them in JavaScript. */
   data: TypedArray | null = null
 
   constructor(device: Device, dtype: DType, count: number, handle: number) {
@@ -62,7 +66,10 @@ export class Storage {
     return this.handle < 0
   }
 
-  /** Hands it to the garbage collector, unless that has it already: no scope and no backward pass frees it any more. */
+  /**
+   * Hands the storage to the garbage collector, unless the collector already owns it. No scope or backward pass frees
+   * it from then on.
+   */
   adopt(): void {
     if (this.owner === 'collector' || this.owner === 'model') return
     this.owner = 'collector'

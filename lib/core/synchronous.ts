@@ -1,4 +1,4 @@
-/** Checks for functions that take another and hold something while it runs: scopes, gradient mode, autocast. */
+/** Checks for functions that call another and hold a mode while it runs: scopes, gradient mode, autocast. */
 import { isGenerator } from './engine.js'
 import { kindOf, ValueError } from './errors.js'
 
@@ -6,7 +6,10 @@ export function checkFunction(op: string, fn: unknown): void {
   if (typeof fn !== 'function') throw new ValueError(op, `needs a function to run, but got ${kindOf(fn)}`)
 }
 
-/** The result, unless it is of the kind that runs on when the function has returned: then ValueError. */
+/**
+ * Returns the result. Throws ValueError if it is a promise or a generator, which runs on after the function has
+ * returned.
+ */
 export function checkFinished<R>(op: string, result: R): R {
   if (typeof result !== 'object' || result === null) return result
   if (typeof (result as { then?: unknown }).then === 'function')

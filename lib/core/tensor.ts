@@ -5,10 +5,10 @@ import { printed } from './host.js'
 import { copyOf, countOf, denseStrides, isDense, type Shape, sameShape } from './shape.js'
 import type { Storage } from './storage.js'
 
-/** The node that autograd hangs on a tensor that an operator made. Only autograd knows its form. */
+/** The node that autograd attaches to an operator's result. Only autograd knows its form. */
 export interface GraphNode {
   readonly name: string
-  /** Calls `visit` for every storage that the backward pass from here would read. */
+  /** Calls `visit` with every storage that the backward pass from here would read. */
   visitSaved(visit: (storage: Storage) => void, seen: Set<object>): void
 }
 
@@ -21,26 +21,27 @@ export interface LeafState {
 /**
  * A view of typed memory on a device: shape, strides and offset over a storage.
  *
- * Tensors come from the creation functions and from operators; methods (`x.matmul(w).add(b)`) are put on by
- * their families, by `core/methods.ts`. `Shape` holds literal sizes where they are known at compile time, and `number` where not.
+ * Tensors come from the creation functions and from operators; their families add the methods (`x.matmul(w).add(b)`)
+ * through `core/methods.ts`. `Shape` holds a literal for each size that is known at compile time, and `number` for
+ * others.
  *
- * A tensor of known sizes is a tensor of unknown ones (`out`). That holds because its shape is only read; the compiler, which
- * compares methods with conditional types, cannot prove it.
+ * A tensor of known sizes is also one of unknown sizes (`out`). That holds because its shape is only read. The compiler
+ * cannot prove it, because methods have conditional types.
  */
 export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   readonly storage: Storage
-  /** The library's own list of `shape`, shared between tensors: never written, nor handed to a program. */
+  /** The library's own list of sizes, shared between tensors. It is never written, nor handed to a program. */
   readonly sizes: S
-  /** As `sizes`, of `strides`. */
+  /** The library's own list of strides, shared in the same way. */
   readonly steps: Shape
-  /** Elements before the first one, in the storage. */
+  /** The number of elements before the first one, in the storage. */
   readonly offset: number
   readonly dtype: D
   /** The operator call that made this tensor, if it takes part in a graph. */
   node: GraphNode | null = null
   /** Which of that call's outputs this is. */
   outputIndex = 0
-  /** Autograd's: null unless this leaf has hooks. */
+  /** The hooks of this leaf, which autograd keeps; null if there are none. */
   leaf: LeafState | null = null
   #requiresGrad = false
   #gradient: Tensor<S, D> | null = null
@@ -54,14 +55,14 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   }
 
   /**
-   * Sizes of the dimensions, outermost first: a copy, so that nothing a program does to it touches the tensor. (A frozen list would
-   * do too, but engines read its elements at a fifth of the speed.)
+   * Sizes of the dimensions, outermost first. This is a copy, so that a program's changes do not reach the tensor. (A
+   * frozen list would do too, but V8 reads its elements five times slower.)
    */
   get shape(): S {
     return copyOf(this.sizes) as Shape as S
   }
 
-  /** Elements in memory from one index to the next, per dimension; 0 where broadcast. A copy. */
+  /** Elements in memory from one index to the next, per dimension; 0 if broadcast. This is a copy. */
   get strides(): Shape {
     return copyOf(this.steps)
   }
@@ -85,7 +86,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     return isDense(this.sizes, this.steps)
   }
 
-  /** Whether no operator of a graph made this tensor. */
+  /** Whether this tensor is a leaf: no recorded operator made it. */
   get isLeaf(): boolean {
     return this.node === null
   }
@@ -95,7 +96,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     return this.node !== null || this.#requiresGrad
   }
 
-  /** Only leaves of a floating dtype can be told to want a gradient. */
+  /** Throws unless this is a leaf of a floating dtype, because only these can accumulate a gradient. */
   set requiresGrad(value: boolean) {
     if (typeof value !== 'boolean')
       throw new ValueError('requiresGrad', `is true or false, but was set to ${kindOf(value)}`)
@@ -111,11 +112,11 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
 
   /**
    * The accumulated gradient of a leaf, or null. A leaf's gradient is shared, not copied: detach and clone to keep it.
-   * Set to null, its memory is free at once if the program has not seen it, here or in a hook. Set to a tensor, that one must
-   * have the leaf's shape, dtype and device, and later passes add to it in place.
+   * Setting it to null frees its memory at once, unless the program has seen it, here or in a hook. A tensor set here
+   * must have the leaf's shape, dtype and device, and later passes add to it in place.
    */
   get grad(): Tensor<S, D> | null {
-    // Once a program has seen the gradient it may hold it: zeroGrad then leaves the memory to the garbage collector.
+    // A program that has seen the gradient may hold it, so zeroGrad then leaves the memory to the garbage collector.
     if (this.#gradient !== null) this.#gradient.storage.seen = true
     return this.#gradient
   }
@@ -123,7 +124,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   set grad(value: Tensor<S, D> | null) {
     if (value !== null) {
       this.#checkGrad(value)
-      // No scope frees it, because it belongs to the leaf now.
+      // The leaf owns the gradient now, so no scope may free it.
       value.storage.adopt()
       value.storage.seen = true
     } else this.freeUnseenGrad()
@@ -152,18 +153,18 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
       )
   }
 
-  /** For autograd and optimisers: the gradient, without counting as seen by the program. */
+  /** The gradient for autograd and optimisers, which does not count as seen by the program. */
   peekGrad(): Tensor<S, D> | null {
     return this.#gradient
   }
 
-  /** For autograd: frees a gradient that the program cannot hold. */
+  /** Frees a gradient that the program cannot hold. Autograd calls it. */
   freeUnseenGrad(): void {
     const storage = this.#gradient?.storage
     if (storage && !storage.seen && !storage.freed) storage.device.free(storage)
   }
 
-  /** For autograd: sets a gradient that only autograd holds. */
+  /** Sets a gradient that only autograd holds. Autograd calls it. */
   ownGrad(value: Tensor<S, D> | null): void {
     this.#gradient = value
   }
@@ -191,7 +192,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     return this.toString()
   }
 
-  /** Refused, because the elements lie in memory of a device: without them the text would be of no use. */
+  /** Throws, because the elements lie in a device's memory, and JSON without them would be useless. */
   toJSON(): never {
     throw new ValueError(
       'JSON.stringify',
@@ -199,7 +200,10 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     )
   }
 
-  /** Text where text is wanted. JavaScript's operators on numbers are refused, which otherwise would give NaN or false. */
+  /**
+   * Gives text if text is wanted. Throws for JavaScript's arithmetic and comparison operators, which would otherwise
+   * give NaN or false.
+   */
   [Symbol.toPrimitive](hint: string): string {
     if (hint !== 'number') return this.toString()
     throw new ValueError(
@@ -214,7 +218,7 @@ export function denseTensor<S extends Shape>(storage: Storage, shape: S): Tensor
   return new Tensor(storage, shape, denseStrides(shape), 0)
 }
 
-/** For modules: lets a leaf see other memory, keeping its identity. */
+/** Lets a leaf view other memory and keep its identity. Modules call it. */
 export function replaceMemory(tensor: Tensor, from: Tensor): void {
   const { storage, sizes, steps, offset, dtype } = from
   Object.assign(tensor, { storage, sizes, steps, offset, dtype })

@@ -1,11 +1,11 @@
-/** Why something cannot be copied to another thread, told where JavaScript would copy it. */
+/** The reason why an object cannot be copied to another thread, which JavaScript tells when it would copy it. */
 import { ValueError } from './errors.js'
 import { printed } from './host.js'
 
 /**
- * Stands in a property of what must not be copied: structuredClone, postMessage and v8.serialize refuse symbols, and quote them
- * in their DataCloneError. A getter that throws would say it more plainly, but also to whoever only looks through an object,
- * as `scope` does with what it returns.
+ * Stands in a property of what must not be copied: structuredClone, postMessage and v8.serialize refuse symbols, and
+ * quote them in their DataCloneError. A getter that throws would say it more plainly, but it would also throw for code
+ * that only looks through an object, as `scope` does with its results.
  */
 export class Uncloneable {
   readonly refusal: symbol
@@ -14,18 +14,18 @@ export class Uncloneable {
     this.refusal = Symbol(`[${op}] ${why}`)
   }
 
-  /** Left out, because whoever writes JSON copies nothing. */
+  /** Left out of JSON, because writing JSON copies nothing. */
   toJSON(): undefined {
     return undefined
   }
 
-  /** Short, because it is seen by whoever prints what holds it. */
+  /** The printed form is short, because it appears wherever its holder is printed. */
   [printed](): string {
     return 'Uncloneable'
   }
 }
 
-/** Makes JSON.stringify throw for a Map of tensors, of which it would write `{}`. The property is not enumerable. */
+/** Makes JSON.stringify throw for a Map of tensors, instead of writing `{}`. The property is not enumerable. */
 export function refuseJson<M extends ReadonlyMap<string, unknown>>(map: M, op: string, why: string): M {
   const toJSON = (): never => {
     throw new ValueError(op, why)

@@ -18,13 +18,16 @@ export interface AdadeltaOptions {
   maximize: boolean
 }
 
-/** The averages of the squares of gradients and of steps. */
+/** The running averages of squared gradients and of squared steps. */
 export interface AdadeltaState {
   readonly square: Tensor
   readonly delta: Tensor
 }
 
-/** Steps in the parameter's own units: the gradient times the size of steps over the size of gradients (Zeiler, 2012). */
+/**
+ * Takes steps in the parameter's own units: scales the gradient by the size of recent steps over that of recent
+ * gradients (Zeiler, 2012).
+ */
 export class Adadelta extends Optimizer<AdadeltaOptions, AdadeltaState> {
   protected override defaults(): Defaults<AdadeltaOptions> {
     return { lr: 1, rho: 0.9, eps: 1e-6, weightDecay: 0, maximize: false }

@@ -14,7 +14,10 @@ export interface AdafactorOptions {
   lr: number
   /** The average of squares keeps 1 - t^beta2Decay at step t. Default -0.8. */
   beta2Decay: number
-  /** The least root of an average of squares, and the least size of a parameter. Default [2^-23 (float64: 2^-52), 1e-3]. */
+  /**
+   * The lower bounds of the root of an average of squares, and of a parameter's size. Default [2^-23 (float64: 2^-52),
+   * 1e-3].
+   */
   eps: readonly [number | null, number]
   /** The largest root mean square of a step before its rate. Default 1. */
   d: number
@@ -23,7 +26,10 @@ export interface AdafactorOptions {
   maximize: boolean
 }
 
-/** The means of the squares of a matrix's rows and columns (its last two dimensions); else the average of squares. */
+/**
+ * For a matrix (the last two dimensions), the averages of squares by row and by column; for others, the average of
+ * squares.
+ */
 export interface AdafactorState {
   readonly rowVar?: Tensor
   readonly colVar?: Tensor
@@ -33,8 +39,8 @@ export interface AdafactorState {
 const rootMeanSquare = (x: Tensor): Tensor => sqrt(mean(square(x)))
 
 /**
- * Adam's rates with memory of rows and columns alone (Shazeer and Stern, 2018), in PyTorch's form: of a matrix of m x n, m + n
- * numbers instead of 2 m n.
+ * Adam's rates from averages over rows and columns only (Shazeer and Stern, 2018), in PyTorch's form. A matrix of m x n
+ * needs m + n numbers instead of 2 m n.
  */
 export class Adafactor extends Optimizer<AdafactorOptions, AdafactorState> {
   protected override defaults(): Defaults<AdafactorOptions> {

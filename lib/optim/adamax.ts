@@ -9,7 +9,7 @@ import type { Slots } from './slots.js'
 export interface AdamaxOptions {
   /** Default 2e-3. */
   lr: number
-  /** Decay of the average and of the largest size. Default [0.9, 0.999]. */
+  /** Decay of the average and of the largest magnitude. Default [0.9, 0.999]. */
   betas: readonly [number, number]
   /** Default 1e-8. */
   eps: number
@@ -18,7 +18,7 @@ export interface AdamaxOptions {
   maximize: boolean
 }
 
-/** The average of gradients, and the largest size of late, which decays. */
+/** The average of gradients, and the largest recent magnitude, which decays. */
 export interface AdamaxState {
   readonly mean: Tensor
   readonly largest: Tensor

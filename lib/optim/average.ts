@@ -1,4 +1,7 @@
-/** Averages of a model's weights over the steps of a training: exponential (EMA), and of all alike (SWA). */
+/**
+ * Averages of a model's weights over the steps of a training: exponential (EMA), or with equal weight for every step
+ * (SWA).
+ */
 import { noGrad } from '../autograd/mode.js'
 import { isMap } from '../core/engine.js'
 import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
@@ -11,10 +14,13 @@ import { add, mul } from '../ops/elementwise/index.js'
 import { clone } from '../ops/shape/index.js'
 import { notWithin } from './options.js'
 
-/** The share of the new weights in an average over `count` before them; at the first, 1. */
+/** The share of the new weights in an average that already holds `count`; 1 for the first. */
 export type Averaging = (count: number) => number
 
-/** Each average is `decay` times the one before, plus 1 - decay times the weights. Throws ValueError unless it is in [0, 1). */
+/**
+ * Each average is `decay` times the previous one, plus 1 - decay times the weights. Throws ValueError unless `decay` is
+ * in [0, 1).
+ */
 export function ema(decay: number): Averaging {
   const fault = notWithin('decay', decay, 0, 1)
   if (fault !== false) throw new ValueError('ema', fault)
@@ -31,7 +37,7 @@ function checkModel(op: string, model: Module): void {
     throw new ValueError(op, `the model is ${kindOf(model)}, but must be a module`)
 }
 
-/** How often a weight was averaged, and its average, by name. */
+/** The number of updates and the average of each weight, by name. */
 export interface AverageState {
   readonly counts: ReadonlyMap<string, number>
   readonly tensors: ReadonlyMap<string, Tensor>
@@ -50,8 +56,8 @@ interface Average {
  *     average.withWeights(() => evaluate(model))
  *     average.copyTo(model)
  *
- * Averages are on the parameter's device, in its dtype, those of 16-bit weights in float32. Parameters that are added later
- * begin their average with the next update. Buffers, such as running statistics, are the model's own.
+ * Averages are on the parameter's device and in its dtype; those of 16-bit weights are float32. Parameters that are
+ * added later begin their average with the next update. Buffers, such as running statistics, are not averaged.
  */
 export class WeightAverage {
   readonly #model: Module
@@ -66,7 +72,7 @@ export class WeightAverage {
     this.#averaging = averaging
   }
 
-  /** Takes the weights as they are now into the average. */
+  /** Adds the current weights to the average. */
   update(): void {
     noGrad(() => {
       for (const [name, parameter] of this.#model.namedParameters()) scope(() => this.#take(name, parameter))
@@ -94,8 +100,8 @@ export class WeightAverage {
   }
 
   /**
-   * Overwrites a model's weights with the averages: those of this model, or one with the same names. Throws StateDictError,
-   * with nothing changed, for a parameter of another shape, or without an average.
+   * Overwrites the weights of this model, or of one with the same names, with the averages. Throws StateDictError, and
+   * changes nothing, for a parameter that has another shape or no average.
    */
   copyTo(model: Module): void {
     checkModel('WeightAverage.copyTo', model)
@@ -115,8 +121,8 @@ export class WeightAverage {
   }
 
   /**
-   * Calls a function while the model has the averages for weights, and gives its own back after it; after the promise, where it
-   * returns one: the model must not be trained meanwhile.
+   * Calls a function while the model's weights are the averages, and then restores its own. If the function returns a
+   * promise, they are restored when it settles; the model must not be trained until then.
    */
   withWeights<R>(fn: () => R): R {
     const own = noGrad(() =>
@@ -141,7 +147,9 @@ export class WeightAverage {
     }
   }
 
-  /** The averages are this one's own: the next update changes them. `loadStateDict` copies. */
+  /**
+   * The averages and their counts. The tensors are not copies: the next update changes them. `loadStateDict` copies.
+   */
   stateDict(): AverageState {
     const all = [...this.#averages]
     return {
@@ -150,7 +158,7 @@ export class WeightAverage {
     }
   }
 
-  /** Takes over a copy of a state; throws StateDictError, with nothing changed, for one that does not fit the model. */
+  /** Copies a state into this average. Throws StateDictError, and changes nothing, if it does not fit the model. */
   loadStateDict(state: AverageState): void {
     const op = 'WeightAverage.loadStateDict'
     if (!(state && isMap(state.counts) && isMap(state.tensors)))

@@ -15,14 +15,14 @@ import { clone } from '../ops/shape/index.js'
 const op = 'clipGradNorm'
 
 export interface ClipOptions {
-  /** Default 2; Infinity takes the largest element. */
+  /** The p of the norm. Default 2; Infinity takes the largest element. */
   readonly normType?: number
 }
 
 /**
- * Scales all gradients so that their common norm is at most `maxNorm`; Infinity only measures. Returns the norm before, as a tensor: nothing waits
- * for it. Parameters without a gradient do not count, and one that is listed twice counts once.
- * Throws DeviceError or DTypeError where gradients are on several devices or of several dtypes.
+ * Scales all gradients so that their common norm is at most `maxNorm`; Infinity only measures. Returns the norm before
+ * scaling, as a tensor, so that nothing waits for it. Parameters without a gradient do not count, and one that is
+ * listed twice counts once. Throws DeviceError or DTypeError if gradients are on several devices or of several dtypes.
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, options: ClipOptions = {}): Tensor<[]> {
   const { normType = 2 } = checkOptions(op, options, { normType: true })
@@ -46,7 +46,7 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
   return noGrad(() => {
     const first = gradients[0]
     if (first === undefined) return zeros([])
-    // Mostly each gradient has memory of its own, and then nothing is listed twice.
+    // Gradients mostly have memory of their own, and then none is listed twice.
     const tensors = markApart(gradients) && apart ? gradients : separated(all)
     const norm = empty(first.device, [] as [], first.dtype, op)
     run(totalNorm, { out: norm, tensors, p: normType })
@@ -70,7 +70,7 @@ export function clipGradValue(parameters: Iterable<Tensor>, clipValue: number): 
       const gradient = parameter.peekGrad()
       if (gradient === null) continue
       const clipped = outsideFrames(() => clamp(gradient, -clipValue, clipValue))
-      // Elements that share memory cannot be written one by one.
+      // A gradient with overlapping elements is replaced, because these cannot be written one by one.
       if (isOverlapping(gradient)) parameter.grad = clipped
       else {
         gradient.copy_(clipped)
@@ -84,8 +84,8 @@ const totalNorm = kernelOf('total_norm')
 const clipScale = kernelOf('clip_scale')
 
 /**
- * Marks what is about to be written, and tells whether no two of the tensors lie in one storage: then the versions have grown by
- * one each. Clipping 400 small gradients takes a third longer with a set of their storages.
+ * Marks the tensors as written, and tells whether each has a storage of its own, because each version then has grown by
+ * exactly one. A set of storages would make clipping 400 small gradients take a third longer.
  */
 function markApart(tensors: readonly Tensor[]): boolean {
   let grown = 0
@@ -97,7 +97,10 @@ function markApart(tensors: readonly Tensor[]): boolean {
 
 type Extent = readonly [from: number, to: number]
 
-/** The gradients, of each parameter once. One that shares elements with another, or within itself, is copied: each is scaled once. */
+/**
+ * The gradients, each parameter's once. A gradient that shares elements with another, or within itself, is copied, so
+ * that each element is scaled once.
+ */
 function separated(parameters: readonly Tensor[]): Tensor[] {
   const taken = new Map<Storage, Extent[]>()
   return [...new Set(parameters)].flatMap((parameter) => {
@@ -132,7 +135,7 @@ function checkGradient(gradient: Tensor, i: number, first: Tensor): void {
   )
 }
 
-/** Whether the elements lie among those of a gradient before; else they are noted. */
+/** Whether a gradient shares elements with an earlier one; if not, records its extent. */
 function meetsOther(gradient: Tensor, taken: Map<Storage, Extent[]>): boolean {
   const [from, to] = extent(gradient)
   const others = taken.get(gradient.storage) ?? []
@@ -141,7 +144,7 @@ function meetsOther(gradient: Tensor, taken: Map<Storage, Extent[]>): boolean {
   return false
 }
 
-/** From where to where in its storage the elements lie. */
+/** The first and the last place of the elements in their storage. */
 function extent({ offset, sizes, steps, numel }: Tensor): Extent {
   let [from, to] = [offset, offset]
   if (numel === 0) return [from, to]

@@ -1,4 +1,4 @@
-/** Schedules that move the momentum against the rate. */
+/** Schedules that move the momentum opposite to the rate. */
 import { shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
 import { checkCount, checkFactor } from './rates.js'
@@ -24,7 +24,7 @@ function checkEach(op: string, name: string, value: Each, { paramGroups }: Sched
 }
 
 export interface MomentumOptions {
-  /** Moves the momentum (of Adam and kin the first beta) against the rate. Default true. */
+  /** Moves the momentum (Adam's first beta) opposite to the rate. Default true. */
   readonly cycleMomentum?: boolean
   readonly baseMomentum?: Each
   readonly maxMomentum?: Each
@@ -35,7 +35,7 @@ interface Group {
   betas?: readonly number[]
 }
 
-/** Sets what an optimiser has of a momentum. */
+/** Sets the group's momentum or first beta. */
 function setMomentum(group: Group, value: number): void {
   if (group.betas === undefined) group.momentum = value
   else group.betas = [value, ...group.betas.slice(1)]
@@ -43,7 +43,7 @@ function setMomentum(group: Group, value: number): void {
 
 type Momentum = (group: number, steps: number) => number
 
-/** A schedule of the momentum too. */
+/** A schedule that may also set the momentum. */
 class Cycle extends Schedule {
   readonly #momentum: Momentum | null
 
@@ -65,7 +65,7 @@ class Cycle extends Schedule {
   }
 
   protected override settled(group: { lr: number }, i: number): void {
-    // The base class sets the first rates before the momentum is known here.
+    // The base class's constructor sets the first rates before `#momentum` exists.
     if (#momentum in this && this.#momentum !== null) setMomentum(group as Group, this.#momentum(i, this.steps))
   }
 }
@@ -75,19 +75,22 @@ export interface CyclicOptions extends MomentumOptions {
   readonly maxLr: Each
   /** Steps from the base rate to the largest. Default 2000. */
   readonly stepSizeUp?: number
-  /** Steps back. Default: stepSizeUp. */
+  /** Steps from the largest rate back to the base. Default: stepSizeUp. */
   readonly stepSizeDown?: number
-  /** The height of cycles: all the same, halved with each, or gamma^steps. Default 'triangular'. */
+  /** The height of the cycles: constant, halved with each cycle, or gamma^steps. Default 'triangular'. */
   readonly mode?: 'triangular' | 'triangular2' | 'expRange'
   /** The base of 'expRange'. Default 1. */
   readonly gamma?: number
-  /** A height of one's own instead of a mode. */
+  /** A function that gives the height, instead of a mode. */
   readonly scaleFn?: (x: number) => number
   /** The argument of `scaleFn`: the cycle's number from 1, or the steps. Default 'cycle'. */
   readonly scaleMode?: 'cycle' | 'iterations'
 }
 
-/** Up and down between two rates (Smith, 2017). The momentum, 0.8 to 0.9 by default, moves against it. */
+/**
+ * Moves the rate up and down between two values (Smith, 2017). The momentum, 0.8 to 0.9 by default, moves the opposite
+ * way.
+ */
 export class CyclicLR extends Cycle {
   constructor(optimizer: Scheduled, options: CyclicOptions) {
     const op = 'CyclicLR'
@@ -131,7 +134,7 @@ export class CyclicLR extends Cycle {
     const height = scaleFn
       ? (cycle: number, steps: number) => scaleFn(scaleMode === 'cycle' ? cycle : steps)
       : heights[mode]
-    /** From 0 at the base to the height of the cycle. */
+    /** The part of the way from the base to the peak, times the height of the cycle. */
     const part = (steps: number) => {
       const cycle = Math.floor(1 + steps / (up + down))
       const within = steps - (cycle - 1) * (up + down)
@@ -164,7 +167,7 @@ export interface OneCycleOptions extends MomentumOptions {
   readonly divFactor?: number
   /** The last rate is the first / finalDivFactor. Default 1e4. */
   readonly finalDivFactor?: number
-  /** Down to the first rate as fast as up, and then to the last. Default false. */
+  /** Falls to the first rate in as many steps as it rose, and then to the last rate. Default false. */
   readonly threePhase?: boolean
 }
 
@@ -173,7 +176,10 @@ const anneals = {
   linear: (from: number, to: number, part: number) => from + (to - from) * part,
 }
 
-/** Once up and down over the whole training (Smith and Topin, 2018). The momentum, 0.95 to 0.85 by default, moves against it. */
+/**
+ * Moves the rate once up and down over the whole training (Smith and Topin, 2018). The momentum, 0.95 to 0.85 by
+ * default, moves the opposite way.
+ */
 export class OneCycleLR extends Cycle {
   constructor(optimizer: Scheduled, options: OneCycleOptions) {
     const op = 'OneCycleLR'
@@ -210,7 +216,7 @@ export class OneCycleLR extends Cycle {
     const first = (group: number) => high(group) / divFactor
     const last = (group: number) => first(group) / finalDivFactor
     const ends = [pctStart * totalSteps - 1, ...(threePhase ? [2 * pctStart * totalSteps - 2] : []), totalSteps - 1]
-    /** The value after `steps`, of what takes these values at the beginning and at the ends of phases. */
+    /** The value after `steps` of a curve that has the given values at the beginning and at the end of each phase. */
     const along = (values: readonly number[], steps: number) => {
       const found = ends.findIndex((end) => steps <= end)
       const phase = found === -1 ? ends.length - 1 : found

@@ -1,8 +1,8 @@
-/** The common parts of the updates of optimisers. */
+/** Parts that the updates of several optimisers share. */
 import type { Tensor } from '../core/tensor.js'
 import { add, mul, neg } from '../ops/elementwise/index.js'
 
-/** The gradient of what is minimised: turned round to maximise, and with the gradient of an L2 penalty. */
+/** The gradient to descend: negated if the objective is maximised, plus the gradient of an L2 penalty. */
 export function direction(parameter: Tensor, gradient: Tensor, maximize: boolean, weightDecay: number): Tensor {
   const uphill = maximize ? neg(gradient) : gradient
   return weightDecay === 0 ? uphill : add(uphill, mul(parameter, weightDecay))

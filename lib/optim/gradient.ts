@@ -1,4 +1,4 @@
-/** The refusals of a step: gradients that do not fit their parameters, and parameters that no step can change. */
+/** Checks that refuse a step: gradients that do not fit their parameters, and parameters that no step can change. */
 import { DeviceError, DisposedError, DTypeError, formatShape, ShapeError } from '../core/errors.js'
 import { sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'

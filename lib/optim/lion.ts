@@ -7,9 +7,9 @@ import { type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface LionOptions {
-  /** Default 1e-4: about a third to a tenth of AdamW's. */
+  /** Default 1e-4. A good value is about a third to a tenth of AdamW's. */
   lr: number
-  /** Share of the average in the direction of a step, and decay of the average. Default [0.9, 0.99]. */
+  /** The share of the average in a step's direction, and the decay of the average. Default [0.9, 0.99]. */
   betas: readonly [number, number]
   /** Decoupled decay. Default 0. */
   weightDecay: number
@@ -21,7 +21,7 @@ export interface LionState {
   readonly mean: Tensor
 }
 
-/** Steps of one size in every element: the sign of an average (Chen et al., 2023). */
+/** Takes steps of the same size in every element, in the direction of the sign of an average (Chen et al., 2023). */
 export class Lion extends Optimizer<LionOptions, LionState> {
   protected override defaults(): Defaults<LionOptions> {
     return { lr: 1e-4, betas: [0.9, 0.99], weightDecay: 0, maximize: false }

@@ -21,7 +21,7 @@ export interface MuonOptions {
   nesterov: boolean
   /** Coefficients of the polynomial that the iteration applies to the singular values. Default [3.4445, -4.775, 2.0315]. */
   nsCoefficients: readonly [number, number, number]
-  /** The least norm to divide by. Default 1e-7. */
+  /** The lower bound of the norm to divide by. Default 1e-7. */
   eps: number
   /** How often the polynomial is applied. Default 5. */
   nsSteps: number
@@ -37,14 +37,14 @@ export interface MuonState {
   readonly momentumBuffer: Tensor
 }
 
-/** Rounded to bfloat16, as float32: products of such values are summed in float32 and rounded once, as PyTorch's are. */
+/** Rounds to bfloat16 values held as float32. Their products are summed in float32 and rounded once, as in PyTorch. */
 function rounded(x: Tensor): Tensor {
   return x.to('bfloat16').to('float32')
 }
 
 /**
- * About U V^T of a matrix U S V^T, by a polynomial in it (Newton and Schulz), in bfloat16: the singular values end between
- * 0.7 and 1.2, which is as good as 1 here.
+ * Approximates U V^T of a matrix U S V^T by a polynomial in it (Newton and Schulz), in bfloat16. The singular values
+ * end between 0.7 and 1.2, which serves as well as 1 here.
  */
 function orthogonalised(x: Tensor, { nsCoefficients: [a, b, c], nsSteps, eps }: MuonOptions): Tensor {
   const [rows = 0, columns = 0] = x.sizes
@@ -67,8 +67,9 @@ function checkMatrix({ sizes }: Tensor): void {
 }
 
 /**
- * Momentum whose steps are made orthogonal (Jordan et al., 2024), for the matrices of hidden layers; biases, norms, embeddings
- * and the head belong to another optimiser, such as AdamW. In PyTorch's form. Throws ShapeError for a parameter that is no matrix.
+ * Momentum whose steps are made orthogonal (Jordan et al., 2024), in PyTorch's form. It is for the matrices of hidden
+ * layers; give biases, norms, embeddings and the head to another optimiser, such as AdamW. Throws ShapeError for a
+ * parameter that is not a matrix.
  */
 export class Muon extends Optimizer<MuonOptions, MuonState> {
   protected override defaults(): Defaults<MuonOptions> {
@@ -109,7 +110,7 @@ export class Muon extends Optimizer<MuonOptions, MuonState> {
     for (const parameter of params) checkMatrix(parameter)
   }
 
-  /** Asked for parameters that were added since, too. */
+  /** The check stands here because `slots` is also asked for parameters that are added later. */
   protected override slots(parameter: Tensor): Slots<MuonState> {
     checkMatrix(parameter)
     return { momentumBuffer: {} }

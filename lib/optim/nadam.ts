@@ -13,11 +13,11 @@ export interface NAdamOptions {
   betas: readonly [number, number]
   /** Default 1e-8. */
   eps: number
-  /** L2 penalty, or decay of the parameter where it is decoupled. Default 0. */
+  /** L2 penalty, or decay of the parameter if decoupled. Default 0. */
   weightDecay: number
-  /** How soon the momentum grows to beta1. Default 4e-3. */
+  /** The rate at which the momentum grows to beta1. Default 4e-3. */
   momentumDecay: number
-  /** As in AdamW. Default false. */
+  /** Whether the decay is decoupled, as in AdamW. Default false. */
   decoupledWeightDecay: boolean
   maximize: boolean
 }

@@ -23,11 +23,11 @@ import { begin, tensorsOf, updateByRow, updateEach } from './update.js'
 /** The states of all parameters, as an optimiser holds them. */
 export class States {
   known = new WeakMap<Parameter, Known>()
-  /** Whether a step has found a gradient, or the warning that none does has been given. */
+  /** Whether a step has found a gradient, or has already warned that there is none. */
   isSettled = false
 }
 
-/** Exchanges all states of an optimiser for others, and gives those from before: for a trial that is to leave no trace. */
+/** Exchanges all states of an optimiser for others, and returns the old ones, so that a trial can leave no trace. */
 export const exchangeStates: unique symbol = Symbol('exchangeStates')
 
 interface Group<O> {
@@ -36,8 +36,8 @@ interface Group<O> {
 }
 
 /**
- * An optimiser is an update, written with operators: what a step makes of one parameter, its gradient and what is remembered
- * of it. A subclass says it in a few lines, and runs on every device:
+ * The base of optimisers. An optimiser is an update, written with operators, of one parameter from its gradient and its
+ * state. A subclass takes a few lines, and runs on every device:
  *
  *     const defaults = { lr: 1e-4, betas: [0.9, 0.99] as [number, number], weightDecay: 0 }
  *
@@ -51,25 +51,26 @@ interface Group<O> {
  *       }
  *     }
  *
- * `O` are the options of a group, `S` the tensors of a state, by slot; those that options switch on and off are optional there.
+ * `O` is the options of a group. `S` is the tensors of a state, by slot; a slot that options switch on and off is
+ * optional there.
  *
- * A state is made at a parameter's first gradient and belongs to that very tensor, wherever it is found; a parameter without a
- * gradient is skipped, without decay. When the model has moved to another device or dtype, the states follow at the next step.
- * Groups over a module's `parameters()` see layers that were added, frozen or adapted later. A parameter that several groups
- * hold, because it was tied since, is stepped once, with the options of the first.
+ * A state is made at a parameter's first gradient, and belongs to that tensor object. A parameter without a gradient is
+ * skipped, and does not decay. If the model moves to another device or dtype, the states follow at the next step.
+ * Groups over a module's `parameters()` see layers that are added, frozen or adapted later. A parameter that several
+ * groups hold, because it was tied later, is stepped once, with the options of the first group.
  */
 export abstract class Optimizer<out O extends { lr: number } = { lr: number }, out S extends object = object> {
   readonly #groups: Group<O>[] = []
   readonly #defaults: Defaults<O>
   readonly #names: OptionNames<O>
   #states = new States()
-  /** The last result of `slots`, and its list: often the same object for all parameters. */
+  /** The last result of `slots` and its list, cached because it is often the same object for all parameters. */
   #declared: NamedSlots = {}
   #list: SlotList = []
 
   /**
-   * `options` are those of all groups that say nothing else. Throws ValueError for options that are wrong, and for what is no
-   * list of parameters.
+   * `options` hold for all groups that do not set their own. Throws ValueError for wrong options, and if `params` is
+   * not a list of parameters.
    */
   constructor(params: Parameters | readonly ParameterGroup<O>[], options: Partial<O> = {}) {
     const op = this.constructor.name
@@ -84,45 +85,52 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
       throw new ValueError(op, 'there are no parameters to optimise; pass model.parameters()')
   }
 
-  /** All options with their usual values. One without an `lr` has to be given it. */
+  /** All options with their default values. If `lr` has none, the program must give it. */
   protected abstract defaults(): Defaults<O>
 
-  /** Faults of the values of options, one text each. By default, those of another kind than their usual values. */
+  /**
+   * Faults of the options' values, one text each. By default, values of another kind than their defaults are faults.
+   */
   protected faults(options: O): readonly (string | false)[] {
     return kindFaults(options, this.defaults())
   }
 
-  /** The tensors to keep for a parameter, by name. Asked at each step, so that options can switch some on and off. */
+  /**
+   * The tensors to keep for a parameter, by name. Every step asks for them, so that options can switch some on and off.
+   */
   protected slots(_parameter: Tensor, _options: O): Slots<S> {
     return {} as Slots<S>
   }
 
   /**
-   * One step of one parameter, in place: `parameter.copy_(...)`. Slots are written in place too; one that is assigned
-   * (`state.mean = ...`) is written when the update ends, and must be declared in `slots`: another throws ValueError. Runs without a graph and outside of autocast, in float32 or float64;
-   * what it makes is freed at its end. `gradient` must only be read.
+   * Takes one step of one parameter, in place: `parameter.copy_(...)`. Slots are written in place too. A slot may also
+   * be assigned (`state.mean = ...`): it is then written when the update ends, and assigning one that `slots` does not
+   * declare throws ValueError. The update runs without a graph and outside of autocast, in float32 or float64, and the
+   * tensors that it makes are freed at its end. It must not write to `gradient`.
    */
   protected abstract update(parameter: Tensor, gradient: Tensor, state: S, options: O, at: At): void
 
   /**
-   * A row of the table of kernels that does the same for many parameters at once, where the device has it; `slot` gives the
-   * tensors of a slot in the parameters' order, and an empty list where it is not used.
+   * A row of the table of kernels that does the same for many parameters at once, on devices that have it. `slot` gives
+   * the tensors of a slot in the parameters' order, or an empty list if it is not used.
    */
   protected row(_slot: (name: string) => readonly Tensor[], _options: O, _at: At): Row | null {
     return null
   }
 
-  /** Options of each group; change `lr` here, or let a schedule do it. */
+  /** The options of each group. Change `lr` here, or let a schedule do it. */
   get paramGroups(): readonly O[] {
     return this.#groups.map((group) => group.options)
   }
 
-  /** The parameters of all groups as they are now, each once. */
+  /** The current parameters of all groups, each once. */
   parameters(): Parameter[] {
     return [...new Set(this.#groups.flatMap(({ params }) => [...params]))]
   }
 
-  /** Adds parameters with options of their own, at any time. Throws ValueError for one that another group has. */
+  /**
+   * Adds parameters with options of their own, at any time. Throws ValueError for a parameter that another group has.
+   */
   addParamGroup(group: ParameterGroup<O>): void {
     const op = this.constructor.name
     if (typeof group !== 'object' || group === null)
@@ -135,15 +143,15 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
     this.#groups.push({ params: held, options: this.#checked(overlaid<O>(group, this.#defaults, this.#names)) })
   }
 
-  /** A copy of the options; throws ValueError naming all that are wrong. */
+  /** A copy of the options. Throws a ValueError that names all wrong ones. */
   #checked(options: O): O {
     return checkedOptions(this.constructor.name, options, this.#names, this.faults(options))
   }
 
   /**
-   * One step: throws what kernels found in their data before, then updates every parameter that has a gradient. Throws
-   * before anything is changed where a gradient does not fit its parameter, an option was set to a wrong value, or the memory
-   * for a new state is not there.
+   * Takes one step: throws the errors that earlier kernels found in their data, then updates every parameter that has a
+   * gradient. Throws before anything changes if a gradient does not fit its parameter, an option was set to a wrong
+   * value, or memory for a new state is lacking.
    */
   step(): void {
     noGrad(() =>
@@ -157,7 +165,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
     )
   }
 
-  /** The parameters that a step is to update, after all checks. */
+  /** The parameters that a step will update, after all checks. */
   #gather(): { readonly ready: readonly Ready[]; readonly options: O }[] {
     const seen = new Set<Parameter>()
     const steps: { readonly ready: Ready[]; readonly options: O }[] = []
@@ -190,7 +198,9 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
     )
   }
 
-  /** Makes what the update will ask for, because a step that ends for want of memory must not have begun. */
+  /**
+   * Makes the tensors that the update will need beforehand, because a step that runs out of memory must not have begun.
+   */
   #prepare(ready: readonly Ready[], options: O): void {
     const op = `${this.constructor.name}.step`
     for (const each of ready) {
@@ -213,7 +223,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
     return this.#list
   }
 
-  /** By one kernel call where the device has a row for it, else one parameter after the other. */
+  /** Updates by one kernel call if the device has a row for it, else one parameter after the other. */
   #update(ready: readonly Ready[], options: O): void {
     const op = `${this.constructor.name}.step`
     for (const round of roundsOf(ready)) {
@@ -239,9 +249,9 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   }
 
   /**
-   * Everything that a stop and a resume need: options of the groups, and the state by the parameter's name (its path in the
-   * module; with its group before it where paths of several modules coincide). The state is the optimiser's own, as in
-   * PyTorch: the next step changes it. `loadStateDict` copies.
+   * Everything needed to stop and resume: the options of the groups, and each parameter's state by its name. The name
+   * is the path in the module, after the group's number if paths of several modules coincide. The tensors are not
+   * copies, as in PyTorch: the next step changes them. `loadStateDict` copies.
    */
   stateDict(): OptimizerState {
     const state = new Map<string, ParameterState>()
@@ -258,8 +268,8 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   }
 
   /**
-   * Takes over a copy of a state; options of each group included. Throws StateDictError listing what does not fit (names,
-   * shapes, dtypes, options), and then changes nothing.
+   * Copies a state into this optimiser, with the options of each group. Throws a StateDictError that lists every misfit
+   * (names, shapes, dtypes, options), and then changes nothing.
    */
   loadStateDict(saved: OptimizerState): void {
     const op = `${this.constructor.name}.loadStateDict`
@@ -320,7 +330,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
     return parameter.describe()
   }
 
-  /** Class, and of each group how many parameters it has and its options. */
+  /** The class, and the number of parameters and options of each group. */
   [printed](_depth: number, options: InspectOptions, print: typeof inspect): string {
     const groups = this.#groups.map(({ params, options: { lr, ...given } }, i) => {
       const all = [...params]

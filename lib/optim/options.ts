@@ -1,8 +1,8 @@
-/** Options of optimisers: given ones over defaults, and the check of their values. */
+/** Options of optimisers: merging them with defaults, and checking their values. */
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 
-/** Values of options where nothing is given; `lr` may have none, and must then be given. */
+/** Default values of options. `lr` may lack one, and must then be given. */
 export type Defaults<O extends { lr: number }> = Omit<O, 'lr'> & { readonly lr?: number }
 
 /** The names of all options. */
@@ -11,8 +11,8 @@ export function optionNames<O extends { lr: number }>(defaults: Defaults<O>): Op
 }
 
 /**
- * Options over defaults, where those that are undefined count as left out. They are read by name, because an object of a
- * class may have them as getters.
+ * Options over defaults. An undefined option counts as left out. Options are read by name, because an object of a class
+ * may have them as getters.
  */
 export function overlaid<O extends object>(given: object, defaults: object, names: OptionNames<O>): O {
   const options: { [name: string]: unknown } = { ...defaults }
@@ -23,7 +23,7 @@ export function overlaid<O extends object>(given: object, defaults: object, name
   return options as O
 }
 
-/** A copy of the options; throws ValueError for names that there are not, and for all values that are wrong. */
+/** A copy of the options. Throws a ValueError that names all unknown names and wrong values. */
 export function checkedOptions<O extends object>(
   op: string,
   options: O,
@@ -36,7 +36,7 @@ export function checkedOptions<O extends object>(
   return { ...options }
 }
 
-/** Faults of values that are not of the kind of their defaults, and of `lr`, which is at least 0. */
+/** Faults of values of another kind than their defaults, and of an `lr` that is below 0. */
 export function kindFaults(options: { readonly lr: number }, defaults: object): (string | false)[] {
   const values = options as { readonly [name: string]: unknown }
   const kinds = Object.entries(defaults).map(([name, usual]: [string, unknown]) => {
@@ -69,7 +69,7 @@ export const notWithin = (name: string, value: unknown, least: number, below: nu
   !(typeof value === 'number' && value >= least && value < below) &&
   wrong(name, value, `must be a number in [${least}, ${below})`)
 
-/** Decays of two averages. */
+/** The fault of a value that is not two decays in [0, 1); false if it has none. */
 export const notBetas = (betas: unknown): string | false =>
   !(Array.isArray(betas) && betas.length === 2 && betas.every((beta) => notWithin('', beta, 0, 1) === false)) &&
   `betas are ${shown(betas)}, but must be two numbers in [0, 1)`

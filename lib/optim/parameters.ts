@@ -1,4 +1,7 @@
-/** The parameters that an optimiser is given: lists of tensors and live views of a module, checked, with names for messages and states. */
+/**
+ * The parameters given to an optimiser, lists of tensors or live views of a module: their checks, and their names in
+ * messages and states.
+ */
 import { formatShape, kindOf, StateDictError, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
@@ -16,7 +19,7 @@ export function isView(params: Parameters): params is ParameterView {
 
 const hasParams = (item: unknown) => typeof item === 'object' && item !== null && 'params' in item
 
-/** Whether these are groups; throws where some are groups and others are not. */
+/** Whether these are groups. Throws if only some of them are. */
 export function isGroups<O>(
   op: string,
   params: Parameters | readonly ParameterGroup<O>[],
@@ -26,7 +29,10 @@ export function isGroups<O>(
   throw new ValueError(op, 'the list holds both groups ({ params, ... }) and tensors; make groups of all of them')
 }
 
-/** Checks what one group is given: leaves of a floating dtype, each once. Lists are copied, views stay live. */
+/**
+ * Checks the parameters of one group, which must be leaves of a floating dtype, each once. Lists are copied; views stay
+ * live.
+ */
 export function checkParameters(op: string, params: unknown): Parameters {
   if (params instanceof Tensor) throw new ValueError(op, 'the parameters are one tensor; put it in a list')
   const given = params as Parameters
@@ -54,7 +60,7 @@ export function checkParameters(op: string, params: unknown): Parameters {
   return isView(given) ? given : all
 }
 
-/** A group's parameters with their paths in the module, or their places where only tensors were given. */
+/** A group's parameters with their paths in the module, or their positions if only tensors were given. */
 function* named(params: Parameters): Iterable<readonly [string, Parameter]> {
   if (isView(params)) yield* params.named()
   else {
@@ -64,9 +70,9 @@ function* named(params: Parameters): Iterable<readonly [string, Parameter]> {
 }
 
 /**
- * Parameters of all groups by the names of a state, each once, under the first group that has it. A name is the path in the
- * module, or group and place in a list. Paths are unique within one module only: where two parameters would have one name,
- * all names are told apart by their group, as in `0.weight` and `1.weight`.
+ * The parameters of all groups by their names in a state, each once, under the first group that has it. A name is the
+ * path in the module, or group and position in a list. Paths are unique only within one module. If two parameters would
+ * share a name, all names begin with their group, as in `0.weight` and `1.weight`.
  */
 export function namedParameters(op: string, groups: readonly Parameters[]): Map<string, Parameter> {
   const seen = new Set<Parameter>()

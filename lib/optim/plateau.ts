@@ -1,4 +1,7 @@
-/** A rate that falls when a metric has stopped to get better: no function of the step, so no `Schedule`. */
+/**
+ * A rate that falls when a metric has stopped improving. It is not a `Schedule`, because it is not a function of the
+ * step.
+ */
 import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
@@ -6,21 +9,21 @@ import { notAtLeast } from './options.js'
 import type { Scheduled } from './schedule.js'
 
 export interface PlateauOptions {
-  /** Whether the metric is to fall or to grow. Default 'min'. */
+  /** Whether the metric should fall or grow. Default 'min'. */
   readonly mode?: 'min' | 'max'
   /** The factor of the rate. Default 0.1. */
   readonly factor?: number
-  /** How many steps without progress are waited for. Default 10. */
+  /** The number of steps without progress that are tolerated. Default 10. */
   readonly patience?: number
   /** The least change that counts as progress. Default 1e-4. */
   readonly threshold?: number
-  /** Whether the threshold is a part of the best value, or an amount. Default 'rel'. */
+  /** Whether the threshold is relative to the best value, or absolute. Default 'rel'. */
   readonly thresholdMode?: 'rel' | 'abs'
-  /** Steps after a fall in which no progress is asked for. Default 0. */
+  /** The number of steps after a fall in which progress is not checked. Default 0. */
   readonly cooldown?: number
-  /** The least rate, of all groups or of each. Default 0. */
+  /** The lowest rate, for all groups or for each. Default 0. */
   readonly minLr?: number | readonly number[]
-  /** A change of the rate that is not more than this is not made. Default 1e-8. */
+  /** Changes of the rate up to this size are not made. Default 1e-8. */
   readonly eps?: number
 }
 
@@ -39,7 +42,7 @@ export interface PlateauState {
 export class ReduceLROnPlateau {
   readonly optimizer: Scheduled
   readonly #options: Required<PlateauOptions>
-  /** null before the first metric. */
+  /** The best metric so far; null before the first. */
   #best: number | null = null
   #bad = 0
   #cooldown = 0
@@ -93,7 +96,9 @@ export class ReduceLROnPlateau {
     this.#options = { ...all, minLr: Array.isArray(minLr) ? [...minLr] : minLr }
   }
 
-  /** Notes a metric, a number or a tensor of one element (which is read), and lowers the rates where it is time. */
+  /**
+   * Takes a metric, a number or a tensor of one element (which is read), and lowers the rates if progress has stopped.
+   */
   step(metric: number | Tensor): void {
     const value = metric instanceof Tensor ? metric.item() : metric
     if (typeof value !== 'number')
@@ -116,7 +121,7 @@ export class ReduceLROnPlateau {
     return this.optimizer.paramGroups.map((group) => group.lr)
   }
 
-  /** NaN is no progress. */
+  /** Whether the metric is progress. NaN never is. */
   #isBetter(value: number): boolean {
     const { mode, threshold, thresholdMode } = this.#options
     const sign = mode === 'min' ? -1 : 1
@@ -134,12 +139,12 @@ export class ReduceLROnPlateau {
     })
   }
 
-  /** The rates are the optimiser's, and are saved with it. */
+  /** The state, without the rates, which the optimiser's state holds. */
   stateDict(): PlateauState {
     return { best: this.#best, bad: this.#bad, cooldown: this.#cooldown }
   }
 
-  /** Takes over a state; throws StateDictError, with nothing changed, for one that does not fit. */
+  /** Loads a state. Throws StateDictError, and changes nothing, if it does not fit. */
   loadStateDict(state: PlateauState): void {
     const problems: string[] = []
     const best: unknown = state?.best

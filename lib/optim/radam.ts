@@ -13,9 +13,9 @@ export interface RAdamOptions {
   betas: readonly [number, number]
   /** Default 1e-8. */
   eps: number
-  /** L2 penalty, or decay of the parameter where it is decoupled. Default 0. */
+  /** L2 penalty, or decay of the parameter if decoupled. Default 0. */
   weightDecay: number
-  /** As in AdamW. Default false. */
+  /** Whether the decay is decoupled, as in AdamW. Default false. */
   decoupledWeightDecay: boolean
   maximize: boolean
 }
@@ -27,8 +27,8 @@ export interface RAdamState {
 }
 
 /**
- * The factor that rectifies the adaptive rate of a step, or null as long as the average of squares rests on too few of them:
- * then the step is one of momentum alone.
+ * The factor that rectifies the adaptive rate of a step. It is null as long as the average of squares rests on too few
+ * steps, and the step then uses momentum alone.
  */
 function rectification(step: number, beta2: number): number | null {
   const most = 2 / (1 - beta2) - 1
@@ -37,7 +37,7 @@ function rectification(step: number, beta2: number): number | null {
   return Math.sqrt(((length - 4) * (length - 2) * most) / ((most - 4) * (most - 2) * length))
 }
 
-/** The factor of the average, and whether the root of the squares divides it. */
+/** The factor of the average, and whether it is divided by the root of the squares. */
 function pace(step: number, lr: number, beta1: number, beta2: number): { rate: number; adapts: boolean } {
   const rectified = rectification(step, beta2)
   const rate = lr / (1 - beta1 ** step)
@@ -45,7 +45,7 @@ function pace(step: number, lr: number, beta1: number, beta2: number): { rate: n
   return { rate: rate * rectified * Math.sqrt(1 - beta2 ** step), adapts: true }
 }
 
-/** Adam with the variance of its first rates rectified (Liu et al., 2020), in PyTorch's form. */
+/** Adam that rectifies the variance of its early adaptive rates (Liu et al., 2020), in PyTorch's form. */
 export class RAdam extends Optimizer<RAdamOptions, RAdamState> {
   protected override defaults(): Defaults<RAdamOptions> {
     return { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, decoupledWeightDecay: false, maximize: false }

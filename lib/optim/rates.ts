@@ -1,4 +1,4 @@
-/** Learning rates as functions of the step, which named schedules set, and which compose. */
+/** Learning rates as functions of the step. They compose, and named schedules set them. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Rate } from './schedule.js'
@@ -69,7 +69,7 @@ export interface MultiStep {
   readonly gamma?: number
 }
 
-/** Numbers of steps that do not fall; a copy. */
+/** Checks that milestones are numbers of steps in rising order, and returns a copy. */
 function checkMilestones(op: string, milestones: readonly number[]): readonly number[] {
   const rising = (value: number, i: number) =>
     Number.isFinite(value) && value >= (i === 0 ? 0 : Number(milestones[i - 1]))
@@ -112,7 +112,7 @@ export function polynomial(op: string, options: Polynomial): Rate {
   return (base, steps) => base * Math.max(0, 1 - steps / totalIters) ** power
 }
 
-/** From 1 to 0 as `part` goes from 0 to 1. */
+/** Falls from 1 to 0 as `part` goes from 0 to 1. */
 const halfCosine = (part: number): number => (1 + Math.cos(Math.PI * part)) / 2
 
 export interface Cosine {
@@ -194,7 +194,7 @@ export function lambda(op: string, factor: Factor | readonly Factor[]): Rate {
 /** A factor of the first rate after so many steps. */
 export type Factor = (steps: number) => number
 
-/** The rate before times a function of the steps, at each step. */
+/** At each step, the previous rate times a function of the steps. */
 export function multiplicative(op: string, factor: Factor): Rate {
   checkFunction(op, 'the factor', factor)
   const products = [1]
@@ -224,7 +224,7 @@ export function sequential(op: string, rates: readonly Rate[], milestones: reado
   }
 }
 
-/** Each rate is the first rate of the next: factors multiply. */
+/** Each rate is the base of the next, so that factors multiply. */
 export function chained(op: string, rates: readonly Rate[]): Rate {
   if (!Array.isArray(rates)) throw new ValueError(op, `rates are ${shown(rates)}, but must be functions in a list`)
   for (const [i, rate] of rates.entries()) checkFunction(op, `rate ${i}`, rate)
@@ -233,7 +233,7 @@ export function chained(op: string, rates: readonly Rate[]): Rate {
 }
 
 export interface Warmup {
-  /** Steps from 0 to the first rate, in equal parts. */
+  /** The number of steps from 0 to the first rate, in equal parts. */
   readonly warmupSteps: number
 }
 
@@ -247,7 +247,7 @@ function checkWarmup(op: string, warmupSteps: number): number {
   return warmupSteps === 0 ? 0 : checkCount(op, 'warmupSteps', warmupSteps)
 }
 
-/** The steps after the warm-up. */
+/** The number of steps after the warm-up. */
 function restOf(op: string, warmupSteps: number, totalSteps: number): number {
   checkWarmup(op, warmupSteps)
   checkCount(op, 'totalSteps', totalSteps)
@@ -292,7 +292,10 @@ export function warmupCosine(op: string, options: WarmupCosine): Rate {
 }
 
 export interface WarmupInverseSqrt extends Warmup {
-  /** The steps after which the rate is halved four times over. Default: warmupSteps, or 10,000 without a warm-up. */
+  /**
+   * The time scale T: after the warm-up the rate falls as sqrt(T / (T + steps)). Default: warmupSteps, or 10,000
+   * without a warm-up.
+   */
   readonly timescale?: number
 }
 
@@ -304,9 +307,9 @@ export function warmupInverseSqrt(op: string, options: WarmupInverseSqrt): Rate 
 }
 
 export interface WarmupStableDecay extends WarmupLinear {
-  /** The last steps, in which the rate falls to `minFactor` times the first. */
+  /** The number of last steps, in which the rate falls to `minFactor` times the first. */
   readonly decaySteps: number
-  /** How it falls: 'linear' (default), 'cosine', or as 1 - sqrt of the part that is done. */
+  /** The form of the fall: 'linear' (default), 'cosine', or 1 - sqrt of the part that is done. */
   readonly decay?: 'linear' | 'cosine' | 'oneMinusSqrt'
   /** Default 0. */
   readonly minFactor?: number
@@ -349,11 +352,11 @@ export function warmupStableDecay(op: string, options: WarmupStableDecay): Rate 
 }
 
 export interface SlantedTriangular {
-  /** Steps of the training. */
+  /** The number of steps of the training. */
   readonly totalSteps: number
   /** The part of the steps in which the rate rises. Default 0.1. */
   readonly cutFraction?: number
-  /** How many times smaller the rate is at the beginning and at the end. Default 32. */
+  /** The factor by which the rate is smaller at the beginning and at the end. Default 32. */
   readonly ratio?: number
 }
 
@@ -367,19 +370,19 @@ export function slantedTriangular(op: string, options: SlantedTriangular): Rate 
     throw new ValueError(op, `ratio is ${shown(ratio)}, but must be at least 1`)
   const cut = Math.max(1, Math.floor(totalSteps * cutFraction))
   return (base, steps) => {
-    // The paper's fall ends before the training where the cut was rounded down; from there the rate stays.
+    // The paper's fall ends before the training if the cut was rounded down. The rate stays constant from there.
     const part = steps < cut ? steps / cut : Math.max(0, 1 - (steps - cut) / (cut * (1 / cutFraction - 1)))
     return (base * (1 + part * (ratio - 1))) / ratio
   }
 }
 
 /**
- * The rates of the named schedules, to be composed:
+ * The rates of the named schedules, for composing:
  *
  *     const rate = rates.sequential([rates.linear({ startFactor: 0.01, totalIters: 500 }), rates.exponential({ gamma: 0.999 })], [500])
  *     new optim.Schedule(optimizer, rate)
  *
- * Each throws ValueError for options that are wrong.
+ * Each throws ValueError for wrong options.
  */
 export const rates = {
   constant: (options: Constant = {}): Rate => constant('rates.constant', options),
@@ -395,7 +398,7 @@ export const rates = {
   /** One rate after the other: each begins at its milestone, as if it were the first. */
   sequential: (all: readonly Rate[], milestones: readonly number[]): Rate =>
     sequential('rates.sequential', all, milestones),
-  /** Each rate is the first rate of the next: factors multiply. */
+  /** Each rate is the base of the next, so that factors multiply. */
   chained: (all: readonly Rate[]): Rate => chained('rates.chained', all),
   warmupConstant: (options: Warmup): Rate => warmupConstant('rates.warmupConstant', options),
   warmupLinear: (options: WarmupLinear): Rate => warmupLinear('rates.warmupLinear', options),

@@ -17,12 +17,12 @@ export interface RMSpropOptions {
   weightDecay: number
   /** Default 0. */
   momentum: number
-  /** Divides by an estimate of the deviation instead of the root of the mean square. Default false. */
+  /** Divides by an estimate of the standard deviation instead of the root of the mean square. Default false. */
   centered: boolean
   maximize: boolean
 }
 
-/** The average of squares; of gradients where it is centred; and the running sum where there is a momentum. */
+/** The average of squares, the average of gradients if centred, and the running sum if there is a momentum. */
 export interface RMSpropState {
   readonly square: Tensor
   readonly mean?: Tensor

@@ -1,4 +1,4 @@
-/** The parts of a step: parameters that one kernel call can update together. */
+/** Rounds, the parts of a step: parameters that one kernel call can update together. */
 import type { KernelArguments, KernelName, KernelTable } from '../backend/table/index.js'
 import type { Device } from '../core/device.js'
 import type { DType } from '../core/dtype.js'
@@ -8,18 +8,21 @@ import type { Parameter } from '../nn/module.js'
 import { nothingMissing, type SlotList, type Tensors } from './slots.js'
 import type { ParameterState } from './state.js'
 
-/** Which step of a parameter it is. */
+/** The step that a parameter is at. */
 export interface At {
-  /** 1 for the first. */
+  /** The number of the step, from 1. */
   readonly step: number
-  /** The slots that were made for this step, because no step before it had them. */
+  /** The slots that were made for this step, because no earlier step had them. */
   readonly fresh: readonly string[]
 }
 
-/** The knowledge that an optimiser has of a parameter. */
+/** An optimiser's cached knowledge of a parameter. */
 export interface Known {
   readonly state: ParameterState
-  /** The tensors that the last step has found in the state, or put there, and for which device and dtype: the next need not look again. */
+  /**
+   * The tensors that the last step found in the state, or put there, with their device and dtype, so that the next step
+   * need not look again.
+   */
   slots: SlotList
   device: Device | null
   dtype: DType | null
@@ -52,7 +55,7 @@ function freshOf({ made, known: { state } }: Ready): readonly string[] {
 
 const sameNames = (a: readonly string[], b: readonly string[]): boolean => a === b || a.join() === b.join()
 
-/** The rounds of a step: mostly one. Two parameters may share memory; they are then stepped in turn. */
+/** The rounds of a step, mostly one. Two parameters that share memory go into different rounds. */
 export function roundsOf(ready: readonly Ready[]): readonly Round[] {
   const rounds: Round[] = []
   for (const each of ready) {
@@ -80,7 +83,7 @@ function joins({ parameter: { storage }, known }: Ready, fresh: readonly string[
   )
 }
 
-/** The arguments of a row that the base of all optimisers gives. */
+/** The arguments of a row that the base class fills in. */
 type Given = 'params' | 'grads' | 'shadows'
 
 /** The rows that update many parameters in one call. */
@@ -88,15 +91,18 @@ type RowName = {
   [K in KernelName]: Given extends keyof KernelTable[K]['args'] ? K : never
 }[KernelName]
 
-/** A call of a row that does what `update` says for many parameters, without what the base gives. Made by `rowOf`. */
+/**
+ * A call of a row that does the work of `update` for many parameters, without the arguments that the base class fills
+ * in. `rowOf` makes it.
+ */
 export interface Row {
   readonly kernel: string
   readonly args: object
 }
 
 /**
- * The call of a row with its own arguments, which the compiler holds to the table of kernels: here, lest every program that has an
- * optimiser pays for types of all kernels.
+ * Makes the call of a row from its own arguments. The compiler checks them against the table of kernels here, so that
+ * programs with an optimiser need not load the types of all kernels.
  */
 export function rowOf<K extends RowName>(kernel: K, args: Omit<KernelArguments<K, Tensor>, Given>): Row {
   return { kernel, args }

@@ -13,12 +13,12 @@ export interface ScheduleState {
   readonly base: readonly number[]
 }
 
-/** The rate that a schedule left at its end, and the one that it began with, of groups whose schedule has ended. */
+/** For groups whose schedule has ended: the rate that it left, and the rate that it began with. */
 const ended = new WeakMap<object, { readonly lr: number; readonly base: number }>()
 
 /**
- * The learning rate after `steps` steps (0 at first) of group number `group`, which began with `base`: some number plus `base`
- * times another, so that a rate that was changed can be followed.
+ * The learning rate of group number `group` after `steps` steps (0 at first), starting from `base`. It must be linear
+ * in `base`, a number plus another times `base`, so that a rate changed elsewhere can be followed.
  */
 export type Rate = (base: number, steps: number, group: number) => number
 
@@ -27,26 +27,26 @@ export type Rate = (base: number, steps: number, group: number) => number
  *
  *     new optim.Schedule(optimizer, (base, steps) => base / Math.sqrt(steps + 1))
  *
- * The others are such functions with a name. `end` tells after how many steps no training should go on with it; null, as by
- * default, where its last rate is meant to stay.
+ * The named schedules are such functions. `end` is the number of steps after which no training should continue with the
+ * schedule; null, the default, if its last rate is meant to stay.
  *
- * Calls of `step()` count, whatever they stand for: after every step of the optimiser (as the Trainer does), or after every
- * epoch (the Trainer's `scheduleEvery: 'epoch'`). All lengths are in such calls. The learning rate of a group is
- * `rate(base, steps)`, where `base` is what it was when the schedule was made; after a schedule that came to its end, what
- * that one began with, because the end may be 0.
+ * A step is a call of `step()`, after every step of the optimiser (as the Trainer does) or after every epoch (the
+ * Trainer's `scheduleEvery: 'epoch'`). All lengths count these calls. The learning rate of a group is `rate(base,
+ * steps)`, where `base` is its rate when the schedule was made. After a schedule that has ended, `base` is the rate
+ * that that schedule began with, because its last rate may be 0.
  *
- * A rate that something else has changed since, by hand or by another schedule, is what the next step starts from: schedules
- * of one optimiser that are stepped in turn multiply, as PyTorch's do. Throws ValueError for a rate that is no finite number, or
- * that cannot be followed.
+ * If something else has changed the rate, by hand or by another schedule, the next step starts from that rate. So
+ * schedules of one optimiser that are stepped in turn multiply, as in PyTorch. Throws ValueError for a rate that is not
+ * a finite number, or that cannot be followed.
  */
 export class Schedule {
-  /** Whose rates it sets. */
+  /** The optimiser whose rates it sets. */
   readonly optimizer: Scheduled
-  /** After how many steps no training should go on with it; null where its last rate is meant to stay. */
+  /** The number of steps after which no training should continue with it; null if its last rate is meant to stay. */
   readonly end: number | null
   readonly #rate: Rate
   #base: number[]
-  /** The rates that it set last, by group. */
+  /** The rates that this schedule set last, by group. */
   #last: number[] = []
   #steps = 0
 
@@ -86,8 +86,8 @@ export class Schedule {
   }
 
   /**
-   * The rate after so many steps of group number `group`, had it begun with `base`: the schedule as a function, whatever step it is at.
-   * Throws ValueError where that is no finite number.
+   * The rate of group number `group` after `steps` steps from `base`, independent of the step that the schedule is at.
+   * Throws ValueError if it is not a finite number.
    */
   rateAt(steps: number, base: number, group = 0): number {
     return this.#rateOf(base, group, steps)
@@ -97,7 +97,7 @@ export class Schedule {
     return { steps: this.#steps, base: [...this.#base] }
   }
 
-  /** Takes over a state and sets the rates; throws StateDictError, with nothing changed, for one that does not fit. */
+  /** Loads a state and sets the rates. Throws StateDictError, and changes nothing, if it does not fit. */
   loadStateDict(state: ScheduleState): void {
     const problems: string[] = []
     if (!Number.isSafeInteger(state?.steps) || state.steps < 0)
@@ -111,7 +111,7 @@ export class Schedule {
     this.#set()
   }
 
-  /** For schedules that set more than the rate. */
+  /** Called with each group after its rate is set. Schedules that set more than the rate override it. */
   protected settled(_group: { lr: number }, _i: number): void {}
 
   #rateOf(base: number, i: number, steps = this.#steps): number {
@@ -124,7 +124,7 @@ export class Schedule {
     return lr
   }
 
-  /** Where a rate is not what it was set to: the base from which it would have come to be so. */
+  /** Follows rates changed elsewhere: takes as base the number from which the current rate would have followed. */
   #follow(): void {
     this.optimizer.paramGroups.forEach(({ lr }, i) => {
       if (lr === this.#last[i] || this.#base[i] === undefined) return
@@ -137,15 +137,15 @@ export class Schedule {
           `a learning rate was changed to ${lr} by something else, which a rate cannot follow that is not some number plus ` +
             'the first rate times another; make a new schedule',
         )
-      // At the foot of a cosine every base has the same rate.
+      // Every base has the same rate where the slope is 0, as at the foot of a cosine.
       if (Math.abs(slope) > 1e-12) this.#base[i] = (lr - least) / slope
     })
   }
 
   #set(): void {
-    // All are asked before one is set, because a rate may be refused.
+    // All rates are computed before one is set, because a rate may be refused.
     const rates = this.optimizer.paramGroups.map((group, i) => {
-      // A group that was added since begins its schedule from what it was given.
+      // A group that was added later begins from the rate that it was given.
       const base = (this.#base[i] ??= group.lr)
       return { group, base, lr: this.#rateOf(base, i) }
     })

@@ -1,44 +1,44 @@
-/** The schedules by name. Each is a rate of `rates.ts`; steps are calls of `step()`, as `Schedule` says. */
+/** The named schedules. Each is a rate of `rates.ts`; steps are calls of `step()`, as `Schedule` says. */
 import { checkOptions } from '../core/options.js'
 import * as r from './rates.js'
 import { Schedule, type Scheduled } from './schedule.js'
 
-/** `factor` times the first rate for `totalIters` steps, then the first rate. */
+/** Keeps `factor` times the first rate for `totalIters` steps, then the first rate. */
 export class ConstantLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.Constant = {}) {
     super(optimizer, r.constant('ConstantLR', options))
   }
 }
 
-/** From startFactor to endFactor times the initial rate, in equal parts of `totalIters` steps: a linear warm-up. */
+/** Goes from startFactor to endFactor times the first rate in `totalIters` equal steps: a linear warm-up. */
 export class LinearLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.Linear = {}) {
     super(optimizer, r.linear('LinearLR', options))
   }
 }
 
-/** `gamma` times the rate every `stepSize` steps. */
+/** Multiplies the rate by `gamma` every `stepSize` steps. */
 export class StepLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.Step) {
     super(optimizer, r.step('StepLR', options))
   }
 }
 
-/** `gamma` times the rate at each of the milestones. */
+/** Multiplies the rate by `gamma` at each milestone. */
 export class MultiStepLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.MultiStep) {
     super(optimizer, r.multiStep('MultiStepLR', options))
   }
 }
 
-/** `gamma` times the rate at every step. */
+/** Multiplies the rate by `gamma` at every step. */
 export class ExponentialLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.Exponential) {
     super(optimizer, r.exponential('ExponentialLR', options))
   }
 }
 
-/** (1 - steps / totalIters)^power times the first rate; 0 from there on. */
+/** Falls as (1 - steps / totalIters)^power times the first rate, and stays 0 from there on. */
 export class PolynomialLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.Polynomial = {}) {
     super(optimizer, r.polynomial('PolynomialLR', options), { end: options.totalIters ?? 5 })
@@ -46,8 +46,9 @@ export class PolynomialLR extends Schedule {
 }
 
 /**
- * Half a cosine from the initial rate to `etaMin` in `tMax` steps (Loshchilov and Hutter, 2017), and back up after. Steps are
- * calls of `step()`: for a Trainer that steps it with the optimiser, `tMax` is epochs times batches, not epochs.
+ * Falls along half a cosine from the first rate to `etaMin` in `tMax` steps (Loshchilov and Hutter, 2017), and rises
+ * again after them. Steps are calls of `step()`: if the Trainer steps it with the optimiser, `tMax` is epochs times
+ * batches, not epochs.
  */
 export class CosineAnnealingLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.Cosine) {
@@ -55,28 +56,31 @@ export class CosineAnnealingLR extends Schedule {
   }
 }
 
-/** Half a cosine down to `etaMin`, again and again; each period is `tMult` times the one before (Loshchilov and Hutter, 2017). */
+/**
+ * Falls along half a cosine to `etaMin`, again and again. Each period is `tMult` times as long as the previous one
+ * (Loshchilov and Hutter, 2017).
+ */
 export class CosineAnnealingWarmRestarts extends Schedule {
   constructor(optimizer: Scheduled, options: r.CosineWarmRestarts) {
     super(optimizer, r.cosineWarmRestarts('CosineAnnealingWarmRestarts', options))
   }
 }
 
-/** The first rate times a function of the steps; a list of functions has one for each group. */
+/** Sets the first rate times a function of the steps. A list of functions has one for each group. */
 export class LambdaLR extends Schedule {
   constructor(optimizer: Scheduled, factor: r.Factor | readonly r.Factor[]) {
     super(optimizer, r.lambda('LambdaLR', factor))
   }
 }
 
-/** At each step, the rate times a function of the steps. */
+/** Multiplies the rate by a function of the steps at each step. */
 export class MultiplicativeLR extends Schedule {
   constructor(optimizer: Scheduled, factor: r.Factor) {
     super(optimizer, r.multiplicative('MultiplicativeLR', factor))
   }
 }
 
-/** One rate after the other: `rates[i]` begins at `milestones[i - 1]`, as if it were the first. */
+/** Sets one rate after the other: `rates[i]` begins at `milestones[i - 1]`, as if it were the first. */
 export class SequentialLR extends Schedule {
   constructor(
     optimizer: Scheduled,
@@ -88,7 +92,7 @@ export class SequentialLR extends Schedule {
   }
 }
 
-/** From the first rate to `swaLr`, where it stays while weights are averaged (Izmailov et al., 2018). */
+/** Goes from the first rate to `swaLr`, and stays there while weights are averaged (Izmailov et al., 2018). */
 export class SWALR extends Schedule {
   constructor(optimizer: Scheduled, options: r.Swa) {
     super(optimizer, r.swa('SWALR', options))
@@ -126,7 +130,10 @@ export class WarmupInverseSqrtLR extends Schedule {
   }
 }
 
-/** Warm-up, the first rate, and a decay over the last `decaySteps` of `totalSteps` (Hu et al., 2024; Hägele et al., 2024). */
+/**
+ * A warm-up, the constant first rate, and a decay over the last `decaySteps` of `totalSteps` (Hu et al., 2024; Hägele
+ * et al., 2024).
+ */
 export class WarmupStableDecayLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.WarmupStableDecay) {
     super(optimizer, r.warmupStableDecay('WarmupStableDecayLR', options), { end: options.totalSteps })

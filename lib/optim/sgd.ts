@@ -14,12 +14,12 @@ export interface SgdOptions {
   dampening: number
   /** L2 penalty. Default 0. */
   weightDecay: number
-  /** Needs momentum and no dampening. */
+  /** Nesterov's momentum, which needs a momentum and no dampening. Default false. */
   nesterov: boolean
   maximize: boolean
 }
 
-/** The running sum of gradients, of the parameter's shape, where there is a momentum. */
+/** The running sum of gradients, of the parameter's shape; only with a momentum. */
 export interface SgdState {
   readonly momentumBuffer?: Tensor
 }
@@ -73,7 +73,10 @@ export class SGD extends Optimizer<SgdOptions, SgdState> {
     parameter.copy_(sub(parameter, mul(d, lr)))
   }
 
-  /** The buffer begins at each parameter's first step with a momentum, which may be set, or the parameter join, at any step. */
+  /**
+   * The buffer begins at each parameter's first step with a momentum. The momentum may be set, or the parameter join,
+   * at any step.
+   */
   protected override row(
     slot: (name: string) => readonly Tensor[],
     { lr, momentum, dampening, weightDecay, nesterov, maximize }: SgdOptions,

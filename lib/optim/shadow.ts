@@ -1,11 +1,11 @@
-/** The bfloat16 copies of parameters that autocast reads: a step writes those that were read since the one before. */
+/** The bfloat16 copies of parameters that autocast reads. A step writes those that were read since the last step. */
 import { run } from '../backend/dispatch.js'
 import type { Shadow } from '../core/storage.js'
 import { Tensor } from '../core/tensor.js'
 
 /**
- * A parameter's copy, if the step is to write it: current, and read since the last step. One that autocast no longer reads
- * is let go, so that training in float32 pays nothing for it.
+ * A parameter's copy if the step must write it, because it is current and was read since the last step. A copy that
+ * autocast no longer reads is released, so that training in float32 pays nothing for it.
  */
 export function writableShadow({ storage, numel, isContiguous }: Tensor): Shadow | null {
   const { shadow } = storage
@@ -18,17 +18,17 @@ export function writableShadow({ storage, numel, isContiguous }: Tensor): Shadow
   return shadow.version === storage.version && numel === storage.count && isContiguous ? shadow : null
 }
 
-/** The copy's elements, as the parameter's. */
+/** A view of the copy with the parameter's shape and strides. */
 export function shadowView({ sizes: shape, steps: strides, offset }: Tensor, shadow: Shadow): Tensor {
   return new Tensor(shadow.storage, shape, strides, offset)
 }
 
-/** Writes the copy from the new values, where no kernel has done so beside them. */
+/** Writes the copy from the new values, if the kernel did not write both. */
 export function renewShadow(parameter: Tensor, shadow: Shadow): void {
   run('copy', { out: shadowView(parameter, shadow), x: parameter })
 }
 
-/** After the step, when the parameter has its new version. */
+/** Marks the copy as current after the step, when the parameter has its new version. */
 export function shadowWritten({ storage }: Tensor, shadow: Shadow, writer: string): void {
   shadow.storage.markWritten(writer)
   shadow.version = storage.version

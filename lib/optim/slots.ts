@@ -1,4 +1,4 @@
-/** The tensors that an optimiser keeps for a parameter: what it declares, and the making and moving of them. */
+/** Slots, the tensors that an optimiser keeps for a parameter: their declaration, creation and moves. */
 import { type DType, isDType } from '../core/dtype.js'
 import { DeviceError, DTypeError, formatShape, kindOf, namedAs, ShapeError, ValueError } from '../core/errors.js'
 import { keep } from '../core/scope.js'
@@ -14,18 +14,21 @@ import { clone } from '../ops/shape/index.js'
 export interface Slot {
   /** Default: the parameter's. */
   readonly shape?: Shape
-  /** Default: the parameter's, also after the parameter was converted. */
+  /** Default: the parameter's, which it follows when the parameter is converted. */
   readonly dtype?: DType
-  /** All elements at first. Default 0. */
+  /** The initial value of all elements. Default 0. */
   readonly value?: number
   /**
-   * Whether the options ask for it now; left out, they always do. One that says so, true or false, may join at any step, so a
-   * state that is loaded may lack it.
+   * Whether the options currently ask for this slot. Left out, they always do. A slot that says true or false may join
+   * at any step, so a loaded state may lack it.
    */
   readonly used?: boolean
 }
 
-/** The slots of a state of type `S`, by name. One that is optional there may be left out for parameters that never have it. */
+/**
+ * The slots of a state of type `S`, by name. A slot that is optional there may be left out for parameters that never
+ * have it.
+ */
 export type Slots<out S> = { readonly [K in keyof S]: Slot }
 
 export type NamedSlots = { readonly [name: string]: Slot }
@@ -35,7 +38,7 @@ interface NamedSlot {
   readonly slot: Slot
 }
 
-/** Slots in a list, because a step goes through them for each parameter. */
+/** Slots in a list, because a step visits them for each parameter. */
 export type SlotList = readonly NamedSlot[]
 
 const slotOptions: { readonly [K in keyof Required<Slot>]: true } = {
@@ -45,7 +48,7 @@ const slotOptions: { readonly [K in keyof Required<Slot>]: true } = {
   used: true,
 }
 
-/** The slots that an optimiser declares, in a list; throws ValueError for what is no slot. */
+/** The declared slots of an optimiser, in a list. Throws ValueError if one is not a slot. */
 export function listSlots(op: string, slots: NamedSlots): SlotList {
   if (typeof slots !== 'object' || slots === null)
     throw new ValueError(op, `slots() gave ${kindOf(slots)}, but must give an object of slots by name`)
@@ -73,11 +76,11 @@ export function listSlots(op: string, slots: NamedSlots): SlotList {
 
 export type Tensors = { readonly [name: string]: Tensor }
 
-/** No missing tensors: one object for all parameters that lack none. */
+/** The shared object for parameters that lack no tensor. */
 export const nothingMissing: Tensors = {}
 
 /**
- * What a step needs besides the tensors that are there: new slots with their first values, and those that follow a parameter to
+ * The tensors that a step must still make: new slots with their initial values, and slots that follow a parameter to
  * another device or dtype.
  */
 export function missingSlots(op: string, parameter: Parameter, tensors: Tensors, slots: SlotList): Tensors {
@@ -103,9 +106,9 @@ interface Assigned {
   readonly value: unknown
 }
 
-/** Writes the slots that an update has assigned instead of writing into them. */
+/** Writes the slots that an update has assigned instead of written. */
 export function writeAssigned(op: string, assigned: readonly Assigned[]): void {
-  // All are read before any is written, because they may have changed places.
+  // All values are read before any is written, because slots may have been swapped.
   const values = assigned.map((each) => clone(fittingValue(op, each)))
   for (const [i, { tensor }] of assigned.entries()) copyInto(tensor, values[i] as Tensor, op)
 }

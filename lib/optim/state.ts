@@ -1,4 +1,4 @@
-/** The memory of an optimiser, and the check of a state that it is to take over. */
+/** The state of an optimiser, and the checks of a state that it will load. */
 import { isFloating } from '../core/dtype.js'
 import { isMap } from '../core/engine.js'
 import { formatShape, shown } from '../core/errors.js'
@@ -7,7 +7,7 @@ import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
 import type { SlotList } from './slots.js'
 
-/** The memory of a parameter: tensors by the names of its slots, and the number of its steps. */
+/** The state of a parameter: tensors by the names of their slots, and the number of steps. */
 export interface ParameterState {
   step: number
   readonly tensors: { [name: string]: Tensor }
@@ -15,7 +15,7 @@ export interface ParameterState {
 
 export interface OptimizerState {
   readonly groups: readonly { readonly [option: string]: unknown }[]
-  /** By the parameter's name. */
+  /** The states by the parameter's name. */
   readonly state: ReadonlyMap<string, { readonly step: number; readonly tensors: { readonly [name: string]: Tensor } }>
 }
 
@@ -23,7 +23,7 @@ const isObject = (value: unknown): value is object => typeof value === 'object' 
 
 const lost = 'JSON and structuredClone keep no tensors'
 
-/** Faults of the form of a state and of its groups; an empty list if its entries can be looked at. */
+/** Faults of the form of a state and of its groups. An empty list means that its entries can be checked. */
 export function formProblems(saved: unknown, groups: number): string[] {
   if (!isObject(saved) || !('groups' in saved) || !('state' in saved))
     return [`the state is ${isObject(saved) ? 'an object without groups and state' : shown(saved)}`]

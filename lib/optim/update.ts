@@ -1,4 +1,7 @@
-/** The update of parameters together: by one kernel call, or one after the other with operators. Only here are shadows known. */
+/**
+ * The update of a round's parameters: by one kernel call, or one after the other with operators. Only this file knows
+ * of shadows.
+ */
 import { run } from '../backend/dispatch.js'
 import type { KernelArguments, KernelName } from '../backend/table/index.js'
 import { DisposedError, InternalError, ValueError } from '../core/errors.js'
@@ -11,14 +14,14 @@ import type { Known, Ready, Round, Row } from './round.js'
 import { renewShadow, shadowView, shadowWritten, writableShadow } from './shadow.js'
 import { nothingMissing, writeAssigned } from './slots.js'
 
-/** A round that has begun. */
+/** A round that has begun: its slots are in the states. */
 export interface Batch {
-  /** Those with a shadow come first, as rows want them. */
+  /** The parameters; those with a shadow come first, as rows require. */
   readonly ready: readonly Ready[]
   readonly shadowed: readonly (readonly [Ready, Shadow])[]
 }
 
-/** Puts into the states what was made for them. */
+/** Begins a round: puts the new tensors into the states. */
 export function begin({ ready, written, device, dtype }: Round): Batch {
   const shadowed: (readonly [Ready, Shadow])[] = []
   const others: Ready[] = []
@@ -26,7 +29,7 @@ export function begin({ ready, written, device, dtype }: Round): Batch {
     const { parameter, gradient, known, made } = each
     if (made !== nothingMissing) Object.assign(known.state.tensors, made)
     if (known.device !== device || known.dtype !== dtype) Object.assign(known, { device, dtype })
-    // A gradient may be the very memory that the step writes.
+    // A gradient may share memory with what the step writes.
     each.gradient = written.has(gradient.storage) ? clone(gradient) : contiguous(gradient)
     const shadow = writableShadow(parameter)
     if (shadow === null) others.push(each)
@@ -35,12 +38,12 @@ export function begin({ ready, written, device, dtype }: Round): Batch {
   return { ready: shadowed.length === 0 ? others : [...shadowed.map(([each]) => each), ...others], shadowed }
 }
 
-/** Updates all by one kernel call. */
+/** Updates all parameters by one kernel call. */
 export function updateByRow(op: string, { kernel, args }: Row, { ready, shadowed }: Batch): void {
   const params = ready.map(({ parameter }) => parameter)
   const grads = ready.map(({ gradient }) => gradient)
   const shadows = shadowed.map(([{ parameter }, shadow]) => shadowView(parameter, shadow))
-  // The object is the step's own, and writing into it is cheaper than a copy.
+  // The object was made for this step, and writing into it is cheaper than a copy.
   const call = Object.assign(args, { params, grads, shadows })
   run(kernel as KernelName, call as unknown as KernelArguments<KernelName, Tensor>)
   for (const each of ready) noteStep(op, each)
@@ -49,7 +52,7 @@ export function updateByRow(op: string, { kernel, args }: Row, { ready, shadowed
 
 type Update = (parameter: Tensor, gradient: Tensor, tensors: object) => unknown
 
-/** Updates one after the other. */
+/** Updates one parameter after the other. */
 export function updateEach(op: string, { ready, shadowed }: Batch, update: Update): void {
   for (const each of ready) {
     scope(() => updateAlone(op, each, update))
@@ -91,7 +94,7 @@ function undeclared(op: string, name: string, { slots }: Known): ValueError {
   )
 }
 
-/** The tensors of a slot in the parameters' order, where they use it. */
+/** The tensors of a slot in the parameters' order; an empty list if it is not used. */
 export function tensorsOf(op: string, name: string, ready: readonly Ready[]): readonly Tensor[] {
   const found = ready[0]?.known.slots.find((each) => each.name === name)
   if (found === undefined) throw new InternalError(op, `there is no slot ${name}`)
