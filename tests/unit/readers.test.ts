@@ -117,6 +117,29 @@ describe('JSON lines', () => {
     const path = await file('bad.jsonl', '{"x": 1}\n\n{"x": }\n')
     await expect(jsonl(path).toArray()).rejects.toThrow(`[jsonl] ${path}:3: the line is no JSON`)
   })
+
+  it('that have a key twice in one object are refused, because one of its values would be lost', async () => {
+    const twice = {
+      '{"x": 1, "y": 2, "x": 3}': 'x',
+      '{"x": [{"y": 1}, {"y": 1, "\\u0079": 2}]}': 'y',
+      '{"a\\"b": {"__proto__": 1, "__proto__" : 2}}': '__proto__',
+      '{"": 1, "x": "}", "": 2}': '',
+    }
+    for (const [text, key] of Object.entries(twice)) {
+      const path = await file('twice.jsonl', `{"x": 1}\n${text}\n`)
+      const says = `${path}:2: the key ${JSON.stringify(key)} stands twice in one object; leave one out`
+      await expect(jsonl(path).toArray()).rejects.toThrow(says)
+    }
+    const once = [
+      '{"x": {"x": {"x": 1}}, "y": [{"x": 1}, {"x": "x"}]}',
+      '{"x": "\\"x\\": 1", "\\\\": "\\\\", "y":"{\\"y\\":"}',
+      '{"__proto__": 1, "constructor": {"toString": ":"}}',
+      '["x", "x:", ":"]',
+      `${'['.repeat(20_000)}{"x":1}${']'.repeat(20_000)}`,
+    ]
+    const path = await file('once.jsonl', once.join('\n'))
+    expect(await jsonl(path).toArray()).toHaveLength(once.length)
+  })
 })
 
 describe('CSV', () => {

@@ -5,6 +5,7 @@ import { InputFile } from '../../io/input.js'
 import { kindBytes, kindOf as kindOfFile } from '../../io/kinds.js'
 import type { IterableDataset } from '../iterable.js'
 import { type Files, type Placed, rowsOfFiles } from './files.js'
+import { repeatedKey } from './json.js'
 
 /** Where the next line begins. */
 export interface LinePlace {
@@ -197,7 +198,7 @@ async function* paragraphs(
 
 /**
  * Rows of JSON lines: a value on each line, empty lines left out. What R says of them is not checked. Throws ValueError for a
- * line that is no JSON, with file and line.
+ * line that is no JSON, or has a key twice in one object, with file and line.
  */
 export function jsonl<R = unknown>(files: Files, options: LineOptions = {}): IterableDataset<R> {
   const op = 'jsonl'
@@ -211,6 +212,9 @@ export function jsonl<R = unknown>(files: Files, options: LineOptions = {}): Ite
       } catch (error) {
         throw fault(op, path, line, `the line is no JSON: ${(error as Error).message.slice(0, 200)}`)
       }
+      const twice = repeatedKey(text, row)
+      if (twice !== null)
+        throw fault(op, path, line, `the key ${JSON.stringify(twice)} stands twice in one object; leave one out`)
       yield { row, place: next }
     }
   })
