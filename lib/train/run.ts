@@ -27,6 +27,8 @@ export interface Run<M extends string> {
   data: unknown
   /** The measurements of a fit, and the events for loggers; null for steps alone. */
   journal: Journal | null
+  /** Whether the checkpoint of the fit's end is written, which a longer fit goes on from. */
+  isSaved: boolean
   heldOut: HeldOut
   /** The place in the data that the pass has now, where they know it. */
   loader: () => unknown

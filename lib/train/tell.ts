@@ -6,6 +6,7 @@ import type { Callback, TrainingContext } from './callbacks.js'
 import type { TrainingHistory } from './history.js'
 import type { CommonOptions } from './options.js'
 import { type Anomalies, describeAnomalies } from './preflight/anomaly.js'
+import type { Plan } from './run.js'
 
 export class Tellings {
   readonly #model: Module
@@ -36,6 +37,18 @@ export class Tellings {
   scheduleEnded(op: string): void {
     const { end = null, steps = 0 } = this.#options.schedule ?? {}
     if (end !== null && steps > end) this.#schedule(op, `came to its end after ${end} steps, but the training goes on`)
+  }
+
+  /** That `validateEvery` reaches behind the last step, where the steps are known: the end alone is then measured. */
+  neverValidates(op: string, { first, epochs, steps, validateEvery = 1 }: Plan, stepsPerEpoch: number | null): void {
+    const byEpochs = stepsPerEpoch === null ? Number.POSITIVE_INFINITY : (epochs - first.epochs) * stepsPerEpoch
+    const last = Math.min(steps, first.steps + byEpochs)
+    if (last === Number.POSITIVE_INFINITY || Math.floor(last / validateEvery) > Math.floor(first.steps / validateEvery))
+      return
+    warn(
+      `[${op}] validateEvery is ${validateEvery}, but this training ends with step ${last}, so that nothing is measured before its end; ` +
+        'give fewer steps, or leave it out, and each epoch is measured',
+    )
   }
 
   /** Batches of a pass that all taught and measured nothing, because their loss counted no row or token. One of many may. */

@@ -141,6 +141,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         this.#stepping.steps = saver.from.steps
         this.#stepping.epochs = saver.from.epochs
       }
+      this.#tell.neverValidates(op, plan, context.stepsPerEpoch)
       context.epochs = plan.epochs
       await recording.begin(parts, options, saver?.from ?? null, this.#stepping.epochs, context)
       const callbacks: Callback<M>[] = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
@@ -165,7 +166,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         history.epochs.push(record)
         for (const callback of callbacks) await callback.onEpochEnd?.(record, context)
       }
-      await saver?.save(() => this.#placeOf(run, plan, null))
+      if (!run.isSaved) await saver?.save(() => this.#placeOf(run, plan, null))
       await saver?.finish()
       this.#averaged?.finish()
       failed = false
@@ -264,7 +265,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     // A run that is saved ends behind a step, and not before one.
     const ending = saver === null ? signal : undefined
     let [taken, waiting] = [from?.batches ?? 0, true]
-    const steps = from === null || !(from.ended || this.#over(plan)) ? this.#stepping.stepsOf(run, from, ending) : []
+    const goesOn = from === null || !(from.ended || this.#over(plan))
+    const steps = goesOn ? this.#stepping.stepsOf(run, from, ending) : []
+    run.isSaved = !goesOn && !from.ended
     try {
       for await (const step of steps) {
         waiting = false
@@ -281,10 +284,13 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
           throw signal.reason
         }
         if (validate) validated = await validating(false)
-        if (saver?.due(this.#stepping.steps)) await save({ validate: false, ended: false })
         // The last step of a pass is followed by its end, where a schedule may be stepped.
         const complete = index === context.stepsPerEpoch && history.stopped === null
-        if (!complete && (history.stopped !== null || this.#over(plan))) break
+        const over = this.#over(plan)
+        // A longer fit goes on within the pass.
+        run.isSaved = !complete && history.stopped === null && over
+        if (run.isSaved || saver?.due(this.#stepping.steps)) await save({ validate: false, ended: false })
+        if (!complete && (history.stopped !== null || over)) break
         waiting = true
       }
     } catch (error) {
@@ -298,11 +304,13 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const training = await pass.record().finally(() => pass.end())
     this.#tell.empty(run.op, pass)
     const last = history.stopped !== null || this.#stepping.epochs >= plan.epochs || this.#over(plan)
-    if (
-      plan.validation !== undefined &&
-      (validateEvery === undefined || (last && validated?.step !== this.#stepping.steps))
-    )
-      validated = await validating(true)
+    const isExtra = validateEvery !== undefined && last && validated?.step !== this.#stepping.steps
+    if (isExtra && !run.isSaved && history.stopped === null) {
+      // A longer fit has no validation here.
+      await save({ validate: false, ended: true })
+      run.isSaved = true
+    }
+    if (plan.validation !== undefined && (validateEvery === undefined || isExtra)) validated = await validating(true)
     const { epoch } = run
     const { epoch: _epoch, step: _step, ...validation } = validated ?? { epoch, step: 0 }
     return {
@@ -464,6 +472,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       suspects: false,
       data: null,
       journal: null,
+      isSaved: false,
       heldOut: new HeldOut(null, null),
       loader: isResumable(batches) ? () => batches.stateDict() : () => null,
     }

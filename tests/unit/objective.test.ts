@@ -1,5 +1,5 @@
 /** The contract of training: sums over counts, whatever the form of a batch and however a step is cut into parts. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
   add,
   autocast,
@@ -363,6 +363,24 @@ describe('what ends a fit', () => {
       [15, 2],
       [20, 3],
     ])
+  })
+
+  it('validateEvery behind the last step is told of, and at it is not', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const plan = { epochs: 2, validation: batches(1), ...quiet } as const
+    const { trainer } = line()
+    await trainer.fit(batches(5), { ...plan, validateEvery: 10 })
+    await trainer.fit(batches(5), { ...plan, validateEvery: 13 })
+    expect(warn).not.toHaveBeenCalled()
+    await line().trainer.fit(batches(5), { ...plan, validateEvery: 11 })
+    await line().trainer.fit(batches(5), { ...plan, steps: 3, validateEvery: 4 })
+    expect(warn.mock.calls.map(([text]) => String(text))).toEqual([
+      expect.stringContaining(
+        '[Trainer.fit] validateEvery is 11, but this training ends with step 10, so that nothing',
+      ),
+      expect.stringContaining('validateEvery is 4, but this training ends with step 3'),
+    ])
+    warn.mockRestore()
   })
 
   it.each<readonly [object, string]>([

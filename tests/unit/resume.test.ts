@@ -132,6 +132,43 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
 })
 
 const cpu = devices[0] as Tensor['device']
+
+it.each([
+  ['within a pass', {}, [1, 2, 4, 5, 7]],
+  ['at the end of a pass', {}, [3, 6]],
+  ['where its last validation is one more', { validateEvery: 4 }, [1, 3, 5, 6, 7]],
+] as const)(
+  'a fit that ended %s and is made longer ends with the bits of one that never ended',
+  async (_title, more, ends) => {
+    const plan = { ...more, progress: false } as const
+    const whole = run(cpu, null)
+    const history = await whole.trainer.fit(whole.loader, { ...plan, steps: 8, validation: whole.validation })
+    const wanted = { ...whole.state(), ...numbers(history) }
+    for (const end of ends) {
+      const where = folder()
+      const first = run(cpu, where, { every: 1000 })
+      const before = await first.trainer.fit(first.loader, { ...plan, steps: end, validation: first.validation })
+      // Once more as it is, which must end as it did.
+      const again = run(cpu, where, { every: 1000 })
+      const same = await again.trainer.fit(again.loader, {
+        ...plan,
+        steps: end,
+        validation: again.validation,
+        resume: 'auto',
+      })
+      expect({ ...again.state(), ...numbers(same) }).toEqual({ ...first.state(), ...numbers(before) })
+      const second = run(cpu, where, { every: 1000 })
+      const rest = await second.trainer.fit(second.loader, {
+        ...plan,
+        steps: 8,
+        validation: second.validation,
+        resume: 'auto',
+      })
+      expect({ ...second.state(), ...numbers(rest) }, `ended after ${end}`).toEqual(wanted)
+    }
+  },
+)
+
 const fitting = { epochs: 2, progress: false } as const
 
 describe('checkpoints', () => {

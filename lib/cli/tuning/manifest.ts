@@ -74,18 +74,31 @@ export async function readManifest(folder: string): Promise<Manifest | null> {
 /** Options that may change when a run goes on: they say when it ends, and not what a step does. */
 const free = ['train.epochs', 'train.steps', 'train.minutes', '$schema', 'output', 'model', 'tokenizer']
 
+/** The parts of a config that rates follow from, whichever command it is of. */
+interface TrainingParts {
+  readonly train?: {
+    readonly schedule?: string | { readonly [kind: string]: { readonly warmup?: number } | undefined }
+  }
+}
+
 function flat(value: unknown, path = ''): [string, string][] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[path, JSON.stringify(value)]]
   return Object.entries(value).flatMap(([key, inner]) => flat(inner, path === '' ? key : `${path}.${key}`))
+}
+
+/** Whether the learning rates of a run depend on how long it is. */
+function followsLength({ train }: TrainingParts): boolean {
+  const { schedule = 'constant' } = train ?? {}
+  if (typeof schedule === 'string') return schedule !== 'constant'
+  const { warmup = 0 } = schedule['constant'] ?? {}
+  return !Object.hasOwn(schedule, 'constant') || (warmup > 0 && warmup < 1)
 }
 
 /** Throws UsageError naming what is otherwise than when the run began. */
 export function checkSame({ source }: Pick<Loaded, 'source'>, before: Manifest, now: Manifest): void {
   const [old, own] = [new Map(flat(before.config)), new Map(flat(now.config))]
   const isFree = (name: string) => free.includes(name) || name.startsWith('train.checkpoints.')
-  const scheduled = [...old, ...own].some(
-    ([name, value]) => name.startsWith('train.schedule') && value !== '"constant"',
-  )
+  const scheduled = [before, now].some(({ config }) => followsLength(config))
   const changes = [...new Set([...old.keys(), ...own.keys()])].filter(
     (name) => (!isFree(name) || (scheduled && /^train\.(epochs|steps)$/.test(name))) && old.get(name) !== own.get(name),
   )
