@@ -72,13 +72,16 @@ type Classifier = SequenceClassifier
 interface Strategy {
   readonly params?: Iterable<unknown>
   readonly callbacks?: readonly Callback[]
+  readonly schedule?: (optimizer: optim.Optimizer) => optim.Schedule
 }
 
 const rate = { lr: 1e-2 }
 const head = 'classifier'
 
-/** A method as a config has it, and the lines of a program for it. */
-const methods: { readonly [name: string]: readonly [method: unknown, apply: (model: Classifier) => Strategy] } = {
+/** A method as a config has it, the lines of a program for it, and what else the config says. */
+const methods: {
+  readonly [name: string]: readonly [method: unknown, apply: (model: Classifier) => Strategy, ...set: string[]]
+} = {
   full: ['full', () => ({})],
   'frozen norms': [
     { full: { freezeNorms: true } },
@@ -153,6 +156,19 @@ const methods: { readonly [name: string]: readonly [method: unknown, apply: (mod
       return {}
     },
   ],
+  PiSSA: [
+    { lora: { rank: 2, init: 'pissa' } },
+    (model) => {
+      applyLora(model, { rank: 2, init: 'pissa', targetModules: 'all-linear', modulesToSave: [head, 'bert.pooler'] })
+      return {}
+    },
+  ],
+  'slanted triangular rates': [
+    'full',
+    // Three epochs of three steps.
+    () => ({ schedule: (optimizer) => new optim.SlantedTriangularLR(optimizer, { totalSteps: 9 }) }),
+    'train.schedule=slanted',
+  ],
   IA3: [
     { ia3: { targetModules: ['key', 'value', 'output.dense'], feedforwardModules: ['output.dense'] } },
     (model) => {
@@ -173,9 +189,11 @@ async function programmed(name: string, apply: (model: Classifier) => Strategy, 
   })
   manualSeed(0)
   const model = await AutoModel.forSequenceClassification(join(folder, 'bert'), { labels: rows.labels })
-  const { params, callbacks = [] } = apply(model)
+  const { params, callbacks = [], schedule } = apply(model)
+  const optimizer = new optim.AdamW((params ?? model.parameters()) as ReturnType<typeof layerwiseGroups>, rate)
   const trainer = new Trainer<string, ClassificationBatch, Classifier>(model, {
-    optimizer: new optim.AdamW((params ?? model.parameters()) as ReturnType<typeof layerwiseGroups>, rate),
+    optimizer,
+    ...(schedule && { schedule: schedule(optimizer) }),
     objective: classification(),
     clipGradNorm: 1,
     callbacks,
@@ -187,8 +205,8 @@ async function programmed(name: string, apply: (model: Classifier) => Strategy, 
 }
 
 describe('a method of a config learns what a program learns', () => {
-  it.each(Object.entries(methods))('%s', async (name, [method, apply]) => {
-    const file = await learned(name, method)
+  it.each(Object.entries(methods))('%s', async (name, [method, apply, ...set]) => {
+    const file = await learned(name, method, ...set)
     const isAdapter = typeof method === 'object' && method !== null && ('lora' in method || 'ia3' in method)
     expect(file.equals(await programmed(name, apply, isAdapter))).toBe(true)
   })
