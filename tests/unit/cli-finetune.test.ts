@@ -112,6 +112,19 @@ describe('peek', () => {
   })
 })
 
+it('warns of a rank above the sizes of layers, one above the limit and not at it', async () => {
+  // Layers are 16 by 16 and 16 by 32.
+  for (const [rank, says] of [
+    [16, ''],
+    [17, 'no change of model.layers.0.self_attn.q_proj has a rank above 16, and 13 more layers are smaller'],
+  ] as const) {
+    stderr = ''
+    expect(await finetuneCommand([config, '--dry', ...set(`method.lora.rank=${rank}`)])).toBe(0)
+    if (says === '') expect(stderr).not.toContain('rank')
+    else expect(stderr).toContain(`--set method.lora.rank: warning: method.lora.rank is 17, but ${says}`)
+  }
+})
+
 describe('embed', () => {
   it('writes a vector of length 1 for each text, the same in other batches', async () => {
     await encoderModel(join(folder, 'bert'))
@@ -362,6 +375,27 @@ describe('finetune', () => {
         expect(exitCodeOf(error)).toBe(2)
       }
     expect(readFileSync(join(folder, 'model/model.safetensors')).equals(weights)).toBe(true)
+  })
+
+  it('made longer, it learns what one that was never cut learns, where rates do not follow the length', async () => {
+    // Eleven steps are one epoch of eight, and three steps of the next one.
+    const values = (output: string, steps: number, schedule: string) =>
+      set('train.epochs=9', `output=${output}`, `train.steps=${steps}`, `train.schedule=${schedule}`)
+    for (const [name, schedule] of [
+      ['constant', 'constant'],
+      ['warmed', '{ constant: { warmup: 5 } }'],
+    ] as const) {
+      const own = (run: string, steps: number) => values(`runs/${run}-${name}`, steps, schedule)
+      expect(await finetuneCommand([config, ...own('longer', 3)])).toBe(0)
+      expect(await finetuneCommand([config, '--resume', ...own('longer', 11)])).toBe(0)
+      expect(await finetuneCommand([config, ...own('whole', 11)])).toBe(0)
+      expect(adapter(`runs/longer-${name}`).equals(adapter(`runs/whole-${name}`)), name).toBe(true)
+    }
+    const warmed = (steps: number) => values('runs/longer-share', steps, '{ constant: { warmup: 0.5 } }')
+    expect(await finetuneCommand([config, ...warmed(3)])).toBe(0)
+    await expect(finetuneCommand([config, '--resume', ...warmed(11)])).rejects.toThrow(
+      '--set train.steps: train.steps is 11, but the run began with 3',
+    )
   })
 
   it('of two that begin in one folder at once, one runs, and the folder tells of that one', async () => {

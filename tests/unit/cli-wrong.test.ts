@@ -171,6 +171,19 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
   ],
   ['a model that writes nothing', './model', './encoder', 'config.yaml:1:8: model', "'bert'", 'known are gpt2, llama'],
   [
+    'a validation behind the last step',
+    'epochs: 2',
+    'epochs: 2\n  validateEvery: 17',
+    'config.yaml:8:18: train.validateEvery is 17, but the training has 16 steps',
+    'give at most 16',
+  ],
+  [
+    'a place for the run that takes no folders',
+    'runs/first',
+    '/proc/nothing',
+    'config.yaml:10:9: output: cannot make the folder /proc/nothing: /proc takes no folders',
+  ],
+  [
     'a folder of a run in the place of a file',
     'runs/first',
     'rows.jsonl/run',
@@ -192,6 +205,11 @@ const data: readonly (readonly [what: string, rows: readonly string[], ...says: 
   ],
   ['columns that tell no format', ['{"question": 1}'], 'rows.jsonl:1', "'question'", 'data.format'],
   ['a number for a text', ['{"text": "a b c"}', '{"text": 5}'], 'rows.jsonl:2', 'the number 5', 'must be a text'],
+  [
+    'a key twice',
+    ['{"text": "a b c"}', '{"text": "a", "text": "b"}'],
+    'rows.jsonl:2: the key "text" stands twice in one object; leave one out',
+  ],
   ['an empty text', ['{"text": "a b c"}', '', '{"text": " "}'], 'rows.jsonl:3', 'text is empty', 'leave the row out'],
   ['a list for a row', ['[1]'], 'rows.jsonl:1', 'an array', 'must be an object'],
   ['a text for messages', [chatRow('a'), '{"messages": "hi"}'], 'rows.jsonl:2', "'hi'", 'must be a list'],
@@ -266,7 +284,24 @@ describe('a config is refused that has', () => {
     writeFileSync(join(folder, 'config.yaml'), text)
     const message = await refused()
     for (const each of says) expect(message).toContain(each)
+    if (to === '/proc/nothing') expect(await refused(['--dry'])).toBe(message)
   })
+
+  it('a key twice in JSON', async () => {
+    writeFileSync(join(folder, 'config.json'), '{"model": "./model",\n "train": {"lr": 1, "lr": 2}}')
+    const error = await finetuneCommand([join(folder, 'config.json')]).catch((thrown: unknown) => thrown as Error)
+    expect((error as Error).message).toContain(
+      'config.json:2:21: this is no JSON: the same key stands in this table twice',
+    )
+  })
+})
+
+it('--resume is refused where there is no run, and nothing is made', async () => {
+  const says = `${folder}/runs/first has no run to go on with; leave --resume out to begin one`.replaceAll(
+    `${folder}/`,
+    '',
+  )
+  expect(await refused(['--resume'])).toContain(`config.yaml:10:9: ${says}`)
 })
 
 describe('data are refused that have', () => {

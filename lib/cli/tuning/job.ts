@@ -53,6 +53,12 @@ export async function runJob(
   const before = await readManifest(output)
   const hasCheckpoints = (await readdir(join(output, 'checkpoints')).catch(() => [])).length > 0
   if (!resume && (before !== null || hasCheckpoints)) throw new UsageError(hasRun(loaded, output))
+  if (resume && before === null && !hasCheckpoints)
+    throw new UsageError(
+      `${loaded.source.place(['output'])}: ${output} has no run to go on with; leave --resume out to begin one, or name the folder of a run that was begun`,
+    )
+  if (resume && !hasCheckpoints)
+    process.stderr.write(`${output} has no checkpoint yet, so that the run begins again from its first step\n`)
   const job = await begin()
   try {
     return await runBegun(loaded, job, before, { command, resume, json })

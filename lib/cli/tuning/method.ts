@@ -33,7 +33,12 @@ export async function applyMethod(loaded: Loaded, model: TaskModel): Promise<App
     method === 'full' ? { full: {} } : method === 'bitfit' ? { bitfit: {} } : method === 'head' ? { last: 0 } : method
   const [name] = Object.keys(table) as [string]
   const path = ['method', ...(typeof method === 'object' ? [name] : [])]
-  return placed(loaded, path, () => applied(model, table))
+  const made = await placed(loaded, path, () => applied(model, table))
+  if ('lora' in table) {
+    const warning = (await import('./ranks.js')).rankWarning(model)
+    if (warning !== null) console.error(`${loaded.source.place([...path, 'rank'])}: warning: method.lora.${warning}`)
+  }
+  return made
 }
 
 async function applied(model: TaskModel, table: Exclude<Method, string>): Promise<Applied> {

@@ -1,6 +1,7 @@
 /** The folders that a run writes to. */
-import { access, constants, realpath } from 'node:fs/promises'
+import { mkdtemp, realpath, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ValueError } from '../../core/errors.js'
 import { refusal } from '../../io/refusal.js'
 import { missingFolders } from '../../train/record/place.js'
 import { type Loaded, placed } from '../config/config.js'
@@ -25,6 +26,17 @@ export const isAdapter = ({ config: { method } }: Loaded<OutputConfig>): boolean
 export const resultFolder = (loaded: Loaded<OutputConfig>): string =>
   join(loaded.resolve(loaded.config.output), isAdapter(loaded) ? 'adapter' : 'model')
 
+/** Makes a folder in another one, and takes it away again: rights alone do not tell, because /proc says that its owner may write. */
+async function probe(folder: string, output: string): Promise<void> {
+  try {
+    await rmdir(await mkdtemp(join(folder, '.firesteel-')))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new ValueError('run', `cannot make the folder ${output}: ${folder} takes no folders; name another place`)
+    throw refusal('run', 'write', output, error)
+  }
+}
+
 /**
  * Looks, before anything is read, whether the result has a place. Throws ValueError for a folder that cannot be made or takes no
  * files, and UsageError where the result would be written over the model or tokenizer that the run begins with.
@@ -34,9 +46,7 @@ export async function checkOutput(loaded: Loaded<OutputConfig>): Promise<void> {
   const output = resolve(config.output)
   await placed(loaded, ['output'], async () => {
     const { last } = await missingFolders('run', output)
-    await access(last, constants.W_OK | constants.X_OK).catch((error: unknown) => {
-      throw refusal('run', 'write', output, error)
-    })
+    await probe(last, output)
   })
   const real = (path: string) => realpath(path).catch(() => path)
   const result = resultFolder(loaded)

@@ -128,6 +128,10 @@ export function planOf(
         `${source.place(['train', name], 'key')}: train.${name} is given, but nothing is held back to measure on; say how much of the data is, as in validation: 0.05`,
       )
   const totalSteps = stepsOf(train, Math.ceil(loader.length / accumulate))
+  if (validateEvery !== undefined && totalSteps !== null && validateEvery > totalSteps)
+    throw new UsageError(
+      `${source.place(['train', 'validateEvery'])}: train.validateEvery is ${validateEvery}, but the training has ${totalSteps} steps, so that it would be measured at its end alone; give at most ${totalSteps}, or leave it out`,
+    )
   const rate = train.lr ?? lr
   const optimizer = optimizers[train.optimizer ?? 'adamw'](parameters(rate), {
     lr: rate,
