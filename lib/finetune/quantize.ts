@@ -15,8 +15,8 @@ import { byNames, checkModel, checkNames, type Named, quoted } from './select.js
 
 export interface QuantizeOptions {
   /**
-   * Which layers, of Linear and Embedding: names, each a path or the last parts of one, or a regular expression for paths. By
-   * default every Linear.
+   * Which layers, of Linear, Conv1D and Embedding: names, each a path or the last parts of one, or a regular expression for paths.
+   * By default every Linear and Conv1D.
    */
   readonly modules?: readonly string[] | RegExp
 }
@@ -44,7 +44,7 @@ function chosen(model: Module, modules: QuantizeOptions['modules']): readonly Na
     throw new ValueError(
       'quantize',
       storable.length === 0
-        ? 'the model has no Linear or Embedding layer, whose weights are what blocks store'
+        ? 'the model has no Linear, Conv1D or Embedding layer, whose weights are what blocks store'
         : `no layer is chosen; those that can be stored in blocks are ${quoted(storable.map(([path]) => path))}`,
     )
   return found
@@ -53,7 +53,8 @@ function chosen(model: Module, modules: QuantizeOptions['modules']): readonly Na
 /**
  * Stores the weights of linear layers (or of those that `modules` names) in a block dtype, in place, and freezes them: they want no
  * gradient any more, while gradients still flow through them. Adapters and biases stay as they are and learn. All is checked before
- * anything changes. Quantising a model on `meta` says what memory it will take, and what `load` puts there is stored so.
+ * anything changes. Quantising a model on `meta` says what memory it will take, and what `load` puts there is stored so. The weight of a
+ * Conv1D turns to [out, in], which no file of its floats fits any more: quantise GPT-2 after loading it.
  * Throws ShapeError where the last dimension of a weight holds no whole blocks, DTypeError for a dtype that has none or weights that
  * are no floats, ValueError for names of no layer and for weights that share memory.
  */
@@ -63,16 +64,18 @@ export function quantize<M extends Module>(model: M, dtype: BlockDType, options:
     throw new DTypeError('quantize', `the dtype is ${shown(dtype)}, but must be one of ${blockDTypes.join(', ')}`)
   const { modules } = checkOptions<QuantizeOptions>('quantize', options, { modules: true })
   const layers = chosen(model, modules)
-  const weights = new Map<Parameter, string>()
-  for (const [path, layer] of layers) weights.set(layer.adaptation.weight, path)
+  const weights = new Map<Parameter, Named<Adaptable>>()
+  for (const named of layers) weights.set(named[1].adaptation.weight, named)
   const parameters = [...model.namedParameters()]
-  for (const [weight, path] of weights) {
+  for (const [weight, [path, layer]] of weights) {
     const place = path === '' ? 'the weight' : `the weight of ${path}`
     if (!isFloating(weight.dtype) && !isBlocks(weight.dtype))
       throw new DTypeError('quantize', `${place} is ${weight.dtype}, but must be floating`)
     if (isBlocks(weight.dtype) && weight.dtype !== dtype)
       throw new DTypeError('quantize', `${place} is ${weight.dtype} already; quantise the model that has its floats`)
-    checkBlockShape(`quantize: ${place}`, dtype, weight.sizes)
+    // The sizes of `dense`, because blocks lie along what a product sums over, however the layer stores its floats.
+    const sizes = isBlocks(weight.dtype) ? weight.sizes : layer.dense().sizes
+    checkBlockShape(`quantize: ${place}`, dtype, sizes)
     const other = parameters.find(([, each]) => each !== weight && each.storage === weight.storage)
     if (other !== undefined || isOverlapping(weight))
       throw new ValueError(
@@ -81,9 +84,9 @@ export function quantize<M extends Module>(model: M, dtype: BlockDType, options:
       )
   }
   noGrad(() => {
-    for (const weight of weights.keys()) {
+    for (const [weight, [, layer]] of weights) {
       if (weight.dtype === dtype) continue
-      const stored = keep(castTo(weight.detach(), dtype))
+      const stored = keep(castTo(layer.dense(), dtype))
       weight.requiresGrad = false
       weight.grad = null
       replaceMemory(weight, stored)

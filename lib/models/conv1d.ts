@@ -1,7 +1,8 @@
+import { isBlocks } from '../core/dtype.js'
 import type { Tensor } from '../core/tensor.js'
 import { Adaptable, type Adaptation } from '../nn/adapter.js'
 import { normal_ } from '../nn/init.js'
-import { checkLayer, checkSizes, type LayerOptions, layerOptions, parameter } from '../nn/layer.js'
+import { checkLayer, checkSizes, type LayerOptions, layerOptions, numbersOf, parameter } from '../nn/layer.js'
 import { type Parameter, settings } from '../nn/module.js'
 import { linear } from '../ops/matmul.js'
 import { transpose } from '../ops/shape/index.js'
@@ -13,7 +14,10 @@ import { transpose } from '../ops/shape/index.js'
 export class Conv1D extends Adaptable {
   readonly inFeatures: number
   readonly outFeatures: number
-  /** [inFeatures, outFeatures] */
+  /**
+   * [inFeatures, outFeatures]; of a block dtype [outFeatures, inFeatures], as bitsandbytes and llama.cpp have it too, because blocks
+   * along what a product sums over are read twice as fast.
+   */
   weight: Parameter
   /** [outFeatures] */
   readonly bias: Parameter
@@ -44,14 +48,19 @@ export class Conv1D extends Adaptable {
   }
 
   override product(x: Tensor): Tensor {
-    return linear(x, this.dense())
+    return linear(x, this.#rows())
   }
 
   override dense(): Tensor {
-    return transpose(this.weight, 0, 1)
+    return numbersOf(this.#rows())
   }
 
   protected override plain(x: Tensor): Tensor {
-    return linear(x, this.dense(), this.bias)
+    return linear(x, this.#rows(), this.bias)
+  }
+
+  /** The weight as [outFeatures, inFeatures], as it is stored. */
+  #rows(): Tensor {
+    return isBlocks(this.weight.dtype) ? this.weight : transpose(this.weight, 0, 1)
   }
 }

@@ -12,7 +12,8 @@ import { replaceMemory } from '../core/tensor.js'
 import { openTensors } from '../io/shards.js'
 import type { TensorSource } from '../io/source.js'
 import { PieceReader } from '../io/tensors.js'
-import type { Module } from '../nn/module.js'
+import { type Adaptable, isAdaptable } from '../nn/adapter.js'
+import type { Module, Parameter } from '../nn/module.js'
 import type { LoadOptions } from '../nn/state.js'
 import { castTo } from '../ops/convert.js'
 import { zeros } from '../ops/creation.js'
@@ -90,14 +91,16 @@ function begin(model: PretrainedModel, device: Device, names: readonly string[])
   for (const [, part] of left) model.initialize(part)
 }
 
-/** Parameters whose blocks will come: they take the memory of these, and learn nothing. */
+/** Parameters whose blocks will come: they take the memory of these, and learn nothing. A Conv1D's will be [out, in]. */
 function storeInBlocks(model: PretrainedModel, names: Iterable<string>): void {
   const own = new Map(model.namedParameters())
+  const layers = new Map<Parameter, Adaptable>()
+  for (const layer of model.modules()) if (isAdaptable(layer)) layers.set(layer.adaptation.weight, layer)
   noGrad(() => {
     for (const name of names) {
       const parameter = own.get(name)
       if (parameter === undefined) continue
-      const stored = keep(castTo(parameter.detach(), 'nf4'))
+      const stored = keep(castTo(layers.get(parameter)?.dense() ?? parameter.detach(), 'nf4'))
       parameter.requiresGrad = false
       replaceMemory(parameter, stored)
     }
