@@ -91,18 +91,12 @@ interface Figures {
   }[]
 }
 
-interface NotRun {
-  readonly name: string
-  readonly note: string
-}
-
-/** A model with its weights in a dtype, or why there is none. */
-function modelOf(shape: ShapeName, dtype: WeightDType): Gpt2 | Llama | string {
+/** A model with its weights in a dtype. */
+function modelOf(shape: ShapeName, dtype: WeightDType): Gpt2 | Llama {
   const model = shapes[shape].make()
   model.eval()
   if (dtype === 'float32') return model
   if (dtype === 'bfloat16') return model.to('bfloat16')
-  if (shape === 'gpt2') return 'its layers are Conv1D, whose weights no blocks store'
   return quantize(model, dtype, { modules: /./ })
 }
 
@@ -146,10 +140,9 @@ async function row(
   shape: ShapeName,
   dtype: WeightDType,
   { device, settings, peers }: { device: NativeDevice; settings: Settings; peers: ReadonlyMap<string, ServedPeer> },
-): Promise<Figures | NotRun> {
+): Promise<Figures> {
   const name = `${shape}-${dtype}`
   const model = modelOf(shape, dtype)
-  if (typeof model === 'string') return { name, note: model }
   const { vocab } = shapes[shape]
   const theirs = new Map<string, Sample[]>()
   for (const [peer, process] of peers) {
@@ -188,8 +181,7 @@ async function row(
   return { name, best, bound, share, kernels, bytes, bandwidth, rate, peers: ratios }
 }
 
-function line(figures: Figures | NotRun, { prompt }: Settings): string {
-  if ('note' in figures) return `${figures.name.padEnd(20)} not run: ${figures.note}`
+function line(figures: Figures, { prompt }: Settings): string {
   const { name, best, share, kernels, bound, peers } = figures
   const rate = (tokens: number, seconds: number) => `${(tokens / seconds).toFixed(1).padStart(8)}/s`
   const against = peers.map(({ peer, ratios }) => {
@@ -243,7 +235,7 @@ async function main(args: readonly string[]): Promise<void> {
   if (values.llama !== undefined)
     peers.set('llama.cpp', new ServedPeer(process.execPath, [`${here}llama_generation.mjs`, values.llama]))
   const only = new RegExp(values.only ?? '')
-  const rows: (Figures | NotRun)[] = []
+  const rows: Figures[] = []
   try {
     for (const shape of Object.keys(shapes) as ShapeName[])
       for (const dtype of dtypes) {
