@@ -40,9 +40,10 @@ export class Tellings {
   }
 
   /** That `validateEvery` reaches behind the last step, where the steps are known: the end alone is then measured. */
-  neverValidates(op: string, { first, epochs, steps, validateEvery = 1 }: Plan, stepsPerEpoch: number | null): void {
+  neverValidates(op: string, { first, epochs, steps, validateEvery }: Plan, stepsPerEpoch: number | null): void {
     const byEpochs = stepsPerEpoch === null ? Number.POSITIVE_INFINITY : (epochs - first.epochs) * stepsPerEpoch
     const last = Math.min(steps, first.steps + byEpochs)
+    if (validateEvery === undefined || last <= first.steps) return
     if (last === Number.POSITIVE_INFINITY || Math.floor(last / validateEvery) > Math.floor(first.steps / validateEvery))
       return
     warn(

@@ -166,6 +166,12 @@ it.each([
       })
       expect({ ...second.state(), ...numbers(rest) }, `ended after ${end}`).toEqual(wanted)
     }
+    // Warnings are emitted in a turn of their own.
+    await new Promise((resolve) => setImmediate(resolve))
+    const late = 'validateEvery' in more ? ends.filter((end) => end < more.validateEvery) : []
+    expect([...new Set(takeOutput())]).toEqual(
+      late.map((end) => expect.stringContaining(`this training ends with step ${end}`)),
+    )
   },
 )
 
