@@ -54,7 +54,21 @@ function standIn(module: string): object {
 
 /** A module of Node. In a browser its functions throw ValueError. */
 export function nodeModule<N extends keyof NodeModules>(name: N): NodeModules[N] {
-  return (node === null ? standIn(name) : node.getBuiltinModule(name)) as NodeModules[N]
+  if (node === null) return standIn(name) as NodeModules[N]
+  // The module is the object itself, but to ask for the module opens the standard streams, which takes milliseconds.
+  return (name === 'node:process' ? node : node.getBuiltinModule(name)) as NodeModules[N]
+}
+
+/** Functions of a module of Node that is loaded when one of them is first called, because it takes milliseconds. */
+export function lateFunctions<N extends keyof NodeModules, F extends keyof NodeModules[N] & string>(
+  module: N,
+  ...names: readonly F[]
+): Pick<NodeModules[N], F> {
+  const late =
+    (name: F) =>
+    (...args: readonly unknown[]) =>
+      (nodeModule(module)[name] as (...args: readonly unknown[]) => unknown)(...args)
+  return Object.fromEntries(names.map((name) => [name, late(name)])) as Pick<NodeModules[N], F>
 }
 
 /** Variables of the environment; a browser has none. */

@@ -1,8 +1,8 @@
 /** The functions of Node's by which the library reads and writes files; in a browser calls of them are refused. */
-import { nodeModule } from '../core/host.js'
+import { lateFunctions, nodeModule } from '../core/host.js'
 
 export const { constants, existsSync, readSync, renameSync } = nodeModule('node:fs')
 export const { lstat, mkdir, open, readdir, readFile, readlink, realpath, rm, stat } = nodeModule('node:fs/promises')
 export const { basename, dirname, isAbsolute, join, sep } = nodeModule('node:path')
-export const { crc32 } = nodeModule('node:zlib')
+export const { crc32 } = lateFunctions('node:zlib', 'crc32')
 export const { pid } = nodeModule('node:process')

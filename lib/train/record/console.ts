@@ -39,12 +39,12 @@ const listed = (numbers: Numbers) =>
     .map(([name, value]) => forms[name]?.(value) ?? `${name} ${value.toPrecision(4)}`)
     .join('  ')
 
-const standard = inNode ? process.stdout : { write: (text: string) => console.log(text.trimEnd()) }
+const standard = () => (inNode ? process.stdout : { write: (text: string) => console.log(text.trimEnd()) })
 
 /** Writes a line for each epoch: its numbers, items a second, and what bounds them. */
 export function consoleLogger(options: ConsoleLoggerOptions = {}): Logger {
   const op = 'consoleLogger'
-  const { steps = false, stream = standard } = checkOptions(op, options, { steps: true, stream: true })
+  const { steps = false, stream = standard() } = checkOptions(op, options, { steps: true, stream: true })
   checkFlag(op, 'steps', steps)
   if (typeof stream?.write !== 'function')
     throw new ValueError(op, `the stream is ${kindOf(stream)}, but must be one to write to, as process.stdout is`)

@@ -1,8 +1,8 @@
 /** The functions of Node that the record of a run needs. In a browser calls of these are refused. */
-import { nodeModule } from '../../core/host.js'
+import { lateFunctions, nodeModule } from '../../core/host.js'
 
 export const { Buffer } = nodeModule('node:buffer')
-export const { createHash, randomBytes } = nodeModule('node:crypto')
+export const { createHash, randomBytes } = lateFunctions('node:crypto', 'createHash', 'randomBytes')
 export const { constants, createReadStream, ftruncateSync, readFileSync, rmSync, writeSync } = nodeModule('node:fs')
 export const { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } = nodeModule('node:fs/promises')
 export const { availableParallelism, cpus, hostname, totalmem } = nodeModule('node:os')
