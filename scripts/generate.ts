@@ -11,8 +11,10 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { checkTable } from '../lib/backend/table/grammar.js'
 import {
   dtypesOf,
+  families,
   familyOf,
   type KernelSpec,
   kernelNames,
@@ -22,6 +24,8 @@ import {
   parseArguments,
 } from '../lib/backend/table/index.js'
 import { dtypeCodes, dtypes } from '../lib/core/dtype.js'
+
+checkTable(families)
 
 const snake = (name: string) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
 

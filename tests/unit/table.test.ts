@@ -2,7 +2,14 @@
 import { describe, expect, it } from 'vitest'
 import { kernelOf } from '../../lib/backend/call.js'
 import { callCost } from '../../lib/backend/cost.js'
-import { checkRow, dtypesOf, type KernelSpec, parseArguments, row } from '../../lib/backend/table/grammar.js'
+import {
+  checkRow,
+  checkTable,
+  dtypesOf,
+  type KernelSpec,
+  parseArguments,
+  row,
+} from '../../lib/backend/table/grammar.js'
 import { families, familyOf, kernelNames, kernels } from '../../lib/backend/table/index.js'
 import type { KernelCall, StridedView } from '../../lib/core/device.js'
 import type { DType } from '../../lib/core/dtype.js'
@@ -76,6 +83,13 @@ describe('the grammar of the table', () => {
       '[add] the table of kernels has a wrong row: conv has a row of this name too',
     )
     expect(() => checkRow('add', kernels.add)).not.toThrow()
+    expect(() => checkTable({ conv: { add: kernels.add }, elementwise: { add: kernels.add } })).toThrow(
+      '[add] the table of kernels has a wrong row: conv has a row of this name too',
+    )
+  })
+
+  it('refuses no row of the table', () => {
+    expect(() => checkTable(families)).not.toThrow()
   })
 
   it('holds facts to the arguments of their row, by type', () => {

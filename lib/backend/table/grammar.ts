@@ -147,6 +147,7 @@ function parseArgument(name: string, text: string): ParsedArgument {
 }
 
 const stored = Object.keys(dtypeCodes) as (keyof typeof dtypeCodes)[]
+const elements = stored.filter((each) => !isBlocks(each))
 const kinds = ['T', 'float', 'any', 'stored', 'weight'] as const
 
 function isKind(text: string): text is (typeof kinds)[number] {
@@ -161,11 +162,11 @@ export function dtypesOf(spec: KernelSpec, { dtype }: ParsedArgument): readonly 
     case 'T':
       return spec.T ?? []
     case 'float':
-      return ['float32', 'bfloat16']
+      return floats
     case 'weight':
-      return ['float32', 'bfloat16', ...blockDTypes]
+      return weights
     case 'any':
-      return stored.filter((each) => !isBlocks(each))
+      return elements
     case 'stored':
       return stored
     default:
@@ -201,12 +202,24 @@ export function checkRow(kernel: string, spec: KernelSpec, elsewhere?: string): 
   }
 }
 
+/** Throws InternalError at the first wrong row of a table, or at a kernel that two families have. */
+export function checkTable(families: { readonly [family: string]: KernelRows }): void {
+  const seen = new Map<string, string>()
+  for (const [family, rows] of Object.entries(families))
+    for (const [kernel, spec] of Object.entries(rows)) {
+      checkRow(kernel, spec, seen.get(kernel))
+      seen.set(kernel, family)
+    }
+}
+
 /** The dtypes that rows let `T` stand for. */
 export const float = ['float32'] as const
 export const numeric = ['float32', 'int32'] as const
 export const floats = ['float32', 'bfloat16'] as const
 export const numbers = ['float32', 'bfloat16', 'int32'] as const
 export const every = ['float32', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'] as const
+
+const weights = [...floats, ...blockDTypes]
 
 /** The dtypes of tensors that are moved row by row: all of them. */
 export const rows = [...every, ...blockDTypes] as const

@@ -3,11 +3,12 @@
  * grammar.ts. The interface a backend fulfils is derived from it by type (`Kernels`); the C++ declarations, the decoder of
  * calls and what takes calls apart by `npm run generate`; the cost of calls, their precision and their dtypes are read.
  */
+import { late } from '../../core/late.js'
 import { attention } from './attention.js'
 import { conv } from './conv.js'
 import { elementwise } from './elementwise.js'
 import { gated } from './gated.js'
-import { type ArgumentsOf, checkRow, type KernelRows } from './grammar.js'
+import type { ArgumentsOf, KernelRows } from './grammar.js'
 import { indexing } from './indexing.js'
 import { interpolate } from './interpolate.js'
 import { loss } from './loss.js'
@@ -94,16 +95,16 @@ export type Kernels<V> = {
 /** The numbers that calls give to kernels are their places here. */
 export const kernelNames = Object.keys(kernels) as readonly KernelName[]
 
-const familyNames = new Map<string, Family>()
-for (const [family, rows] of Object.entries(families))
-  for (const [kernel, spec] of Object.entries(rows)) {
-    checkRow(kernel, spec, familyNames.get(kernel))
-    familyNames.set(kernel, family as Family)
-  }
+const familyNames = late(() => {
+  const names = new Map<string, Family>()
+  for (const [family, rows] of Object.entries(families))
+    for (const kernel of Object.keys(rows)) names.set(kernel, family as Family)
+  return names
+})
 
 /** The family whose file has the kernel's row. */
 export function familyOf(kernel: string): Family | undefined {
-  return familyNames.get(kernel)
+  return familyNames().get(kernel)
 }
 
 /** The name in an error that a kernel recorded. */
