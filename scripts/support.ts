@@ -27,7 +27,7 @@ const isOnCuda = (kernel: string) =>
 
 type Device = 'reference' | 'cpu' | 'cuda'
 const hasKernel: { readonly [K in Device]: (kernel: string) => boolean } = {
-  reference: (kernel) => kernel in referenceKernels,
+  reference: (kernel) => kernel in referenceKernels(),
   cpu: () => true,
   cuda: isOnCuda,
 }

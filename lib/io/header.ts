@@ -238,7 +238,7 @@ function isFormatDType(dtype: string): dtype is FormatDType {
 
 /** Whether no half of a surrogate pair stands alone, which UTF-8 cannot hold. */
 export function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text)
+  return !/[\ud800-\udfff]/u.test(text)
 }
 
 /** Bytes of a tensor; null where that is no whole number, or one too large to be exact. */

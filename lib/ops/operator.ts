@@ -187,8 +187,19 @@ function inputFacts(row: KernelSpec, inputs: readonly (string | OwnInput)[]): re
 /** The dtypes that an argument may have; null for any. Where a kernel takes float32, the reference takes float64 too. */
 function dtypesOf(row: KernelSpec, argument: ParsedArgument): readonly DType[] | null {
   if (argument.dtype === 'stored' || argument.dtype === null) return null
-  const list: readonly DType[] = takenDTypes(row, argument)
-  return list.flatMap((each) => (each === 'float32' ? (['float32', 'float64'] as const) : [each]))
+  return withDoubles(takenDTypes(row, argument))
+}
+
+/** Lists by those without float64: rows share theirs, and every operator asks. */
+const doubled = new WeakMap<readonly DType[], readonly DType[]>()
+
+function withDoubles(list: readonly DType[]): readonly DType[] {
+  let known = doubled.get(list)
+  if (known === undefined) {
+    known = list.flatMap((each) => (each === 'float32' ? (['float32', 'float64'] as const) : [each]))
+    doubled.set(list, known)
+  }
+  return known
 }
 
 /** Whether the argument may be any float that kernels compute with, whatever the others are. */

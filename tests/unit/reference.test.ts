@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { erf } from '../../lib/backend/reference/erf.js'
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../../lib/backend/reference/half.js'
-import { referenceKernels as k } from '../../lib/backend/reference/kernels.js'
+import { referenceKernels } from '../../lib/backend/reference/kernels.js'
 import type { HostView } from '../../lib/backend/reference/view.js'
 import { type KernelName, kernelNames, kernels, parseArguments } from '../../lib/backend/table/index.js'
 import { type DType, dtypes } from '../../lib/core/dtype.js'
@@ -17,6 +17,7 @@ function view(dtype: DType, shape: number[], values: readonly number[], layout: 
   data.set(values)
   return { data, dtype, offset, shape, strides }
 }
+const k = referenceKernels()
 const f32 = (shape: number[], values: readonly number[], layout?: Layout) => view('float32', shape, values, layout)
 const i32 = (shape: number[], values: readonly number[], layout?: Layout) => view('int32', shape, values, layout)
 /** An output with a guard element before and after, which no kernel may touch. */

@@ -13,6 +13,7 @@ import {
 } from '../../core/device.js'
 import { arrayLength, type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { InternalError, isFiresteelError, OutOfMemoryError } from '../../core/errors.js'
+import { late } from '../../core/late.js'
 import { countOf } from '../../core/shape.js'
 import { Storage } from '../../core/storage.js'
 import { isDenseCall } from '../call.js'
@@ -24,24 +25,27 @@ import { referenceKernels } from './kernels.js'
 import type { HostView } from './view.js'
 
 type AnyKernel = (args: { readonly [name: string]: unknown }) => void
-const kernelTable: { readonly [name: string]: AnyKernel | undefined } = referenceKernels as never
+const kernelTable: () => { readonly [name: string]: AnyKernel | undefined } = referenceKernels as never
 
 function isView(value: unknown): value is StridedView {
   return typeof value === 'object' && value !== null && 'storage' in value
 }
 
 /** For each kernel that writes new memory only, what it writes: where that has no elements, there is nothing to do. */
-const results: ReadonlyMap<string, readonly string[]> = new Map(
-  Object.entries(kernels).flatMap(([name, spec]) => {
-    const roles = parseArguments(spec)
-    if (roles.some(({ role }) => role === 'inout' || role === 'update')) return []
-    return [[name, roles.filter(({ role }) => role === 'out' || role === 'place').map((argument) => argument.name)]]
-  }),
+const results = late(
+  (): ReadonlyMap<string, readonly string[]> =>
+    new Map(
+      Object.entries(kernels).flatMap(([name, spec]) => {
+        const roles = parseArguments(spec)
+        if (roles.some(({ role }) => role === 'inout' || role === 'update')) return []
+        return [[name, roles.filter(({ role }) => role === 'out' || role === 'place').map((argument) => argument.name)]]
+      }),
+    ),
 )
 
 /** Whether every tensor that the call writes is without elements: a loop over the others' sizes may have no end. */
 function writesNothing(kernel: string, args: KernelCall): boolean {
-  const names = results.get(kernel)
+  const names = results().get(kernel)
   if (names === undefined || names.length === 0) return false
   const isEmpty = (value: unknown): boolean =>
     value === null || (Array.isArray(value) ? value.every(isEmpty) : countOf((value as StridedView).sizes) === 0)
@@ -64,7 +68,7 @@ class ReferenceDevice implements Device {
   }
 
   hasKernel(name: string): boolean {
-    return kernelTable[name] !== undefined
+    return kernelTable()[name] !== undefined
   }
 
   allocate(dtype: DType, count: number, _tracked: boolean, op: string): Storage {
@@ -103,7 +107,7 @@ class ReferenceDevice implements Device {
   }
 
   run(kernel: KernelKey, args: KernelCall): boolean {
-    const body = kernelTable[kernel.name]
+    const body = kernelTable()[kernel.name]
     if (body === undefined) throw new InternalError(kernel.name, 'the reference device has no such kernel')
     if (!isDenseCall(kernel, args)) return false
     const host: { [name: string]: unknown } = {}

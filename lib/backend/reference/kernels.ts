@@ -1,4 +1,5 @@
 /** The reference device's kernels: the meaning of every kernel, in plain TypeScript. A missing one does not compile. */
+import { late } from '../../core/late.js'
 import { type KernelSpec, type Kernels, kernels, parseArguments } from '../table/index.js'
 import { attention } from './attention.js'
 import { conv } from './conv.js'
@@ -48,6 +49,9 @@ function widening(name: string, kernel: AnyKernel): AnyKernel {
   return (args) => throughFloat32(kernel, args, names)
 }
 
-export const referenceKernels = Object.fromEntries(
-  Object.entries(written).map(([name, kernel]) => [name, widening(name, kernel as AnyKernel)]),
-) as unknown as Kernels<HostView>
+export const referenceKernels = late(
+  () =>
+    Object.fromEntries(
+      Object.entries(written).map(([name, kernel]) => [name, widening(name, kernel as AnyKernel)]),
+    ) as unknown as Kernels<HostView>,
+)

@@ -1,13 +1,17 @@
 /** CRC-32C (Castagnoli), as TFRecord files have it; zlib's is another one. */
+import { late } from '../../core/late.js'
 
 /** By the last byte: the polynomial 0x1edc6f41, bits reversed. */
-const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let rest = byte
-  for (let bit = 0; bit < 8; bit++) rest = rest & 1 ? (rest >>> 1) ^ 0x82f63b78 : rest >>> 1
-  return rest
-})
+const bytesTable = late(() =>
+  Uint32Array.from({ length: 256 }, (_, byte) => {
+    let rest = byte
+    for (let bit = 0; bit < 8; bit++) rest = rest & 1 ? (rest >>> 1) ^ 0x82f63b78 : rest >>> 1
+    return rest
+  }),
+)
 
 export function crc32c(bytes: Uint8Array): number {
+  const table = bytesTable()
   let crc = 0xffffffff
   for (let i = 0; i < bytes.length; i++) crc = (table[(crc ^ (bytes[i] as number)) & 255] as number) ^ (crc >>> 8)
   return ~crc >>> 0

@@ -1,15 +1,16 @@
 /** Metrics of reading comprehension, after SQuAD's evaluation (Rajpurkar et al., 2016 and 2018). */
 
+import { latePattern } from '../../../core/late.js'
 import { Sums } from '../parts.js'
 import { sharedBy, TextMeasure, type TextMetric, type TextTotals, wordsOf } from './text.js'
 
 const punctuation = /[!"#$%&'()*+,\-./:;<=>?@[\\\]^_`{|}~]/g
 /** Articles between what Python takes for borders of words. */
-const articles = /(?<![\p{L}\p{N}_])(?:a|an|the)(?![\p{L}\p{N}_])/gu
+const articles = latePattern(String.raw`(?<![\p{L}\p{N}_])(?:a|an|the)(?![\p{L}\p{N}_])`, 'gu')
 
 /** The words that count: in lower case, without punctuation and articles. */
 function wordsIn(answer: string): string[] {
-  return wordsOf(answer.toLowerCase().replace(punctuation, '').replace(articles, ' '))
+  return wordsOf(answer.toLowerCase().replace(punctuation, '').replace(articles(), ' '))
 }
 
 const countsOf = (words: readonly string[]): Map<string, number> => {

@@ -1,5 +1,6 @@
 /** ROUGE. Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004. */
 import { kindOf, shown, ValueError } from '../../../core/errors.js'
+import { latePattern } from '../../../core/late.js'
 import { checkFlag, ownOptions } from '../../../core/options.js'
 import { checkOneOf } from '../given.js'
 import { Sums } from '../parts.js'
@@ -104,10 +105,12 @@ function ofLines(said: readonly Words[], wanted: readonly Words[]): RougeScore {
   return scoreOf(shared, said.flat().length, wanted.flat().length)
 }
 
+const letter = latePattern(String.raw`\p{L}`, 'u')
+
 function scoresOf(hypothesis: string, reference: string, options: RougeOptions): RougeReport {
   const lines = (text: string) => text.split('\n').map((line) => wordsOf(line, options))
   const [said, wanted] = [wordsOf(hypothesis, options), wordsOf(reference, options)]
-  if (wanted.length === 0 && options.tokenize === undefined && /\p{L}/u.test(reference))
+  if (wanted.length === 0 && options.tokenize === undefined && letter().test(reference))
     throw new ValueError(
       'rouge',
       `the reference ${shown(reference)} has no words of a to z and digits; give tokenize, such as (text) => [...text] for Chinese`,

@@ -1,4 +1,5 @@
 /** sacrebleu's tokenizers: texts in, words with single spaces between out. */
+import { late } from '../../../core/late.js'
 import { classOf, trim, wordsOf } from './text.js'
 
 /** sacrebleu's: of WMT (13a), for Chinese, international, by character, or none. */
@@ -58,17 +59,17 @@ const chinese = new RegExp(
   'g',
 )
 
-const international: readonly Rule[] = [
+const international = late((): readonly Rule[] => [
   [/(\P{N})(\p{P})/gu, '$1 $2 '],
   [/(\p{P})(\P{N})/gu, ' $1 $2'],
   [/(\p{S})/gu, ' $1 '],
-]
+])
 
 /** From a text to its words. */
 export const tokenizers: { readonly [name in TokenizerName]: (text: string) => string[] } = {
   '13a': (text) => wordsOf(applied(` ${applied(applied(text, lines), entities)} `, western)),
   zh: (text) => wordsOf(applied(trim(text).replace(chinese, ' $1 '), western)),
-  intl: (text) => wordsOf(applied(text, international)),
+  intl: (text) => wordsOf(applied(text, international())),
   char: (text) => wordsOf([...text].join(' ')),
   none: wordsOf,
 }
