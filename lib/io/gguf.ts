@@ -40,11 +40,6 @@ const mostTensors = 2 ** 20
 const mostHeaderBytes = 2 ** 28
 const deepest = 8
 
-/** Whether a file begins as GGUF does. */
-export function isGguf(head: Uint8Array): boolean {
-  return head[0] === 0x47 && head[1] === 0x47 && head[2] === 0x55 && head[3] === 0x46
-}
-
 interface Entry {
   readonly dtype: string
   readonly shape: readonly number[]

@@ -8,7 +8,7 @@ import type { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
 import { isfinite, logicalAnd, logicalNot } from '../ops/elementwise/logic.js'
 import { sum } from '../ops/reduce/sums.js'
-import { GgufFile, type GgufTensor, type GgufValue, writeGguf } from './gguf.js'
+import type { GgufTensor, GgufValue } from './gguf.js'
 import { comingTensors, namedTensors } from './tensors.js'
 
 /** The dtypes that matrices are stored in. */
@@ -76,6 +76,7 @@ export async function saveGguf(
         op,
         `'${name}' has ${count} ${count === 1 ? 'number' : 'numbers'} too large for ${dtype}; give { dtype: 'float32' }`,
       )
+  const { writeGguf } = await import('./gguf.js')
   await writeGguf(path, written, metadata, op)
   await prove(op, path, written)
   return { converted, unblocked }
@@ -96,6 +97,7 @@ function sameBytes({ data: a }: Pick<GgufTensor, 'data'>, { data: b }: Pick<Gguf
 }
 
 async function prove(op: string, path: string, written: ReadonlyMap<string, GgufTensor>): Promise<void> {
+  const { GgufFile } = await import('./gguf.js')
   const file = await GgufFile.open(path)
   try {
     const wrong: string[] = []

@@ -7,7 +7,7 @@
 import { dtypes } from '../core/dtype.js'
 import { formatShape, kindOf, ValueError } from '../core/errors.js'
 import { warn } from '../core/host.js'
-import { GgufFile, isGguf } from './gguf.js'
+import { isGguf, isTorch } from './formats.js'
 import { quoted } from './header.js'
 import { InputFile } from './input.js'
 import { checkPath, refusal } from './refusal.js'
@@ -22,7 +22,6 @@ import {
   type TensorSource,
 } from './source.js'
 import { dirname, join, readFile, stat } from './system.js'
-import { isTorch, TorchFile } from './torch.js'
 
 /** The largest published models have 100,000 tensors and an index of 10 MB. */
 const mostIndexBytes = 64e6
@@ -194,8 +193,9 @@ async function openFile(op: string, path: string): Promise<TensorSource> {
   } finally {
     await file.close()
   }
-  if (isGguf(head)) return GgufFile.open(path, op)
-  return isTorch(head) ? TorchFile.open(path, op) : SafetensorsFile.open(path, op)
+  if (isGguf(head)) return (await import('./gguf.js')).GgufFile.open(path, op)
+  if (isTorch(head)) return (await import('./torch.js')).TorchFile.open(path, op)
+  return SafetensorsFile.open(path, op)
 }
 
 /**

@@ -29,12 +29,6 @@ interface Place {
   readonly size: number
 }
 
-/** Whether a file begins as `torch.save` begins one. */
-export function isTorch(head: Uint8Array): boolean {
-  const begins = (...bytes: readonly number[]) => bytes.every((byte, i) => head[i] === byte)
-  return begins(0x50, 0x4b, 3, 4) || begins(0x80, 2, 0x8a, 10)
-}
-
 export class TorchFile implements TensorSource {
   readonly names: readonly string[]
   /** Values that are no tensors: numbers, texts, and what else a checkpoint holds. */
