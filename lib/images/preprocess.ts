@@ -13,13 +13,10 @@ import { decode } from './decode.js'
 import { type BytePicture, type Resampling, resample, resamplings } from './resample.js'
 import { crop } from './sample.js'
 import { type ImageStep, mostSide, step } from './step.js'
+import { isSide, type Sides, sidesFor, type Target, targetForms, targetOf } from './target.js'
 
 /** The content of a `preprocessor_config.json`. */
 export type ProcessorJson = { readonly [name: string]: unknown }
-
-type Sides = readonly [height: number, width: number]
-/** A size in which pictures come out, or the length of their shorter side. */
-type Target = Sides | number
 
 /** The settings of a kind of processor where its file does not have them. */
 interface Kind {
@@ -43,7 +40,7 @@ const clip = [
 ] as const
 
 const plain: Kind = {
-  size: [224, 224],
+  size: { sides: [224, 224] },
   square: true,
   crop: null,
   resample: 'bilinear',
@@ -51,7 +48,7 @@ const plain: Kind = {
   convertRgb: false,
 }
 const cropped: Kind = {
-  size: 224,
+  size: { shorter: 224, longest: null },
   square: false,
   crop: [224, 224],
   resample: 'bicubic',
@@ -61,8 +58,8 @@ const cropped: Kind = {
 
 const kinds: { readonly [name: string]: Kind } = {
   ViT: plain,
-  DeiT: { ...plain, size: [256, 256], crop: [224, 224], resample: 'bicubic' },
-  ConvNext: { ...plain, size: 384, square: false, resample: 'bicubic' },
+  DeiT: { ...plain, size: { sides: [256, 256] }, crop: [224, 224], resample: 'bicubic' },
+  ConvNext: { ...plain, size: { shorter: 384, longest: null }, square: false, resample: 'bicubic' },
   Bit: cropped,
   CLIP: cropped,
 }
@@ -140,22 +137,23 @@ class Reader {
     return this.#take<number | readonly number[]>(name, (value) => fits(value) || isList(value), must, fallback)
   }
 
-  /** `{ height, width }`, `{ shortest_edge }`, and, in old files, [height, width] or one number. */
   target(name: string, square: boolean, fallback: Target): Target {
     const value = this.value(name)
     if (value === undefined) return fallback
-    const isSide = (side: unknown): side is number =>
-      Number.isInteger(side) && Number(side) > 0 && Number(side) <= mostSide
-    if (isSide(value)) return square ? [value, value] : value
-    if (Array.isArray(value) && value.length === 2 && value.every(isSide)) return value as readonly number[] as Sides
-    const given = Object.entries(Object(value)).filter(([, side]) => side !== null)
-    const { height, width, shortest_edge: shorter } = Object.fromEntries(given) as { readonly [name: string]: unknown }
-    if (given.length === 2 && isSide(height) && isSide(width)) return [height, width]
-    if (given.length === 1 && isSide(shorter)) return shorter
-    this.faults.push(
-      `${name} is ${shownTarget(value)}, but must be { height, width } or { shortest_edge }, from 1 to ${mostSide}`,
-    )
+    const found = targetOf(value, square)
+    if (found !== null) return found
+    this.faults.push(`${name} is ${shownTarget(value)}, but must be ${targetForms}`)
     return fallback
+  }
+
+  /** Height and width; null where the setting is not there. */
+  sides(name: string): Sides | null {
+    const value = this.value(name)
+    const found = value === undefined ? null : targetOf(value, true)
+    if (found !== null && 'sides' in found) return found.sides
+    if (value !== undefined)
+      this.faults.push(`${name} is ${shownTarget(value)}, but must be { height, width }, from 1 to ${mostSide}`)
+    return null
   }
 
   close(op: string, path: string): void {
@@ -169,16 +167,21 @@ class Reader {
   }
 }
 
-/** Sides of a picture whose shorter one becomes `shorter`: the longer one is cut off to a whole number. */
-function shortened({ height, width }: Picture, shorter: number): Sides {
-  const longer = Math.trunc((shorter * Math.max(height, width)) / Math.min(height, width))
-  return width <= height ? [longer, shorter] : [shorter, longer]
-}
-
 /** The middle of a picture; black where it is smaller, of which more is put before than behind. */
 function middle(picture: Picture, [height, width]: Sides): Picture {
   const start = (had: number, wants: number): number => Math.floor((had - wants) / 2)
   return crop(picture, { top: start(picture.height, height), left: start(picture.width, width), height, width })
+}
+
+/** A picture with zeros to the right and below, up to a size. */
+function padded(op: string, picture: Picture, [height, width]: Sides): Picture {
+  if (picture.height > height || picture.width > width)
+    throw new ValueError(
+      op,
+      `a picture comes out as ${picture.height} x ${picture.width} pixels, more than pad_size, ${height} x ${width}; give a smaller size, ` +
+        'or a larger pad_size',
+    )
+  return crop(picture, { top: 0, left: 0, height, width })
 }
 
 function greyToColours(picture: Picture): Picture {
@@ -195,7 +198,7 @@ export interface PixelsOptions {
 
 /**
  * The steps by which a model's folder makes pixels of pictures: resize (as Pillow, bit for bit), cut the middle out, rescale,
- * normalise. The processors of ViT, DeiT, ConvNext (which ResNets have), BiT and CLIP are known, by their old names too. Numbers
+ * normalise, pad. The processors of ViT, DeiT, ConvNext (which ResNets have), BiT and CLIP are known, by their old names too. Numbers
  * are those of transformers' processors over Pillow.
  */
 export class ImageProcessor {
@@ -205,6 +208,9 @@ export class ImageProcessor {
   readonly #resample: Resampling
   readonly #crop: Sides | null
   readonly #cropShare: number
+  /** What pictures are filled up to, to the right and below; null: the largest of those that come together. */
+  readonly #pad: Sides | null
+  readonly #pads: boolean
   readonly #convertRgb: boolean
   /** How many channels the statistics are of; null: any. */
   readonly #channels: number | null
@@ -230,14 +236,16 @@ export class ImageProcessor {
     const reader = new Reader(json)
     const isConvNext = this.#kind === 'ConvNext'
     const size = reader.target('size', kind.square, kind.size)
-    const cropSize = reader.target('crop_size', true, kind.crop ?? [224, 224])
+    const cropSize = reader.sides('crop_size') ?? kind.crop ?? [224, 224]
     this.#size = reader.flag('do_resize', true) ? size : null
     this.#resample = reader.resampling('resample', kind.resample)
-    this.#crop = reader.flag('do_center_crop', kind.crop !== null) && typeof cropSize !== 'number' ? cropSize : null
-    if (typeof cropSize === 'number') reader.faults.push('crop_size has shortest_edge, but must have height and width')
+    this.#crop = reader.flag('do_center_crop', kind.crop !== null) ? cropSize : null
     this.#cropShare = isConvNext ? reader.positive('crop_pct', 224 / 256) : 1
-    if (isConvNext && typeof size !== 'number')
-      reader.faults.push('size must have shortest_edge, as for all of ConvNext')
+    if (isConvNext && !('shorter' in size && size.longest === null))
+      reader.faults.push('size must have shortest_edge alone, as for all of ConvNext')
+    this.#pad = reader.sides('pad_size')
+    this.#pads = reader.flag('do_pad', false)
+    if (isConvNext && this.#pads) reader.faults.push('do_pad is true, but the processor of ConvNext does not pad')
     this.#convertRgb = reader.flag('do_convert_rgb', kind.convertRgb)
     const factor = reader.positive('rescale_factor', 1 / 255)
     const rescales = reader.flag('do_rescale', true)
@@ -300,29 +308,32 @@ export class ImageProcessor {
       const table = this.#pixels[c % this.#pixels.length] as Float32Array
       for (let i = c; i < data.length; i += channels) pixels[i] = table[data[i] as number] as number
     }
-    return new Picture(pixels, height, width, channels)
+    const made = new Picture(pixels, height, width, channels)
+    return this.#pads && this.#pad !== null ? padded(op, made, this.#pad) : made
   }
 
   #resized(op: string, picture: Picture): Picture {
     const size = this.#size
     if (size === null) return picture
     const to = ([height, width]: Sides): Picture => {
-      if (Math.max(height, width) > mostSide)
+      if (![height, width].every(isSide))
         throw new ValueError(
           op,
-          `a picture of ${picture.height} x ${picture.width} pixels would become ${height} x ${width}, more than ${mostSide} on a side`,
+          `a picture of ${picture.height} x ${picture.width} pixels would become ${height} x ${width}, but sides must be from 1 to ` +
+            `${mostSide}`,
         )
       return resample(picture as BytePicture, height, width, this.#resample)
     }
-    if (this.#kind !== 'ConvNext' || typeof size !== 'number')
-      return to(typeof size === 'number' ? shortened(picture, size) : size)
-    if (size >= convNextWarps) return to([size, size])
-    return middle(to(shortened(picture, Math.max(1, Math.trunc(size / this.#cropShare)))), [size, size])
+    if (this.#kind !== 'ConvNext' || !('shorter' in size)) return to(sidesFor(picture, size))
+    const side = size.shorter
+    if (side >= convNextWarps) return to([side, side])
+    const shorter = Math.max(1, Math.trunc(side / this.#cropShare))
+    return middle(to(sidesFor(picture, { shorter, longest: null })), [side, side])
   }
 
   /**
    * Pictures, and paths of files, which sharp decodes: float32 [N, C, H, W]. Throws what `process` throws, and ShapeError where
-   * pictures come out in several sizes, which only happens without a resize to one size.
+   * pictures come out in several sizes, which only happens without a resize to one size and without `do_pad`.
    */
   async pixels(images: Picture | string | readonly (Picture | string)[], options: PixelsOptions = {}): Promise<Tensor> {
     const op = 'ImageProcessor.pixels'
@@ -334,6 +345,15 @@ export class ImageProcessor {
       const picture =
         typeof each === 'string' ? await decode(op, each, { channels: this.#channels === 1 ? 1 : 3 }) : each
       done.push(namedAs(op, () => this.process(picture)))
+    }
+    if (this.#pads && this.#pad === null) {
+      const sides = [
+        Math.max(...done.map(({ height }) => height)),
+        Math.max(...done.map(({ width }) => width)),
+      ] as const
+      done.forEach((each, i) => {
+        done[i] = padded(op, each, sides)
+      })
     }
     const [{ height, width, channels }] = done as [Picture, ...Picture[]]
     const other = done.findIndex((each) => each.height !== height || each.width !== width || each.channels !== channels)

@@ -213,7 +213,10 @@ describe('processors', () => {
       [{ size: { height: 3 } }, /size is \{"height":3\}, but must be/],
       [{ size: 32769 }, /size is 32769/],
       [{ odd: true }, /odd is true, but no such setting/],
-      [{ do_pad: true }, /do_pad is true/],
+      [{ pad_size: { shortest_edge: 4 } }, /pad_size is \{"shortest_edge":4\}, but must be \{ height, width \}/],
+      [{ size: { longest_edge: 4 } }, /size is \{"longest_edge":4\}, but must be/],
+      [{ size: { max_height: 4 } }, /size is \{"max_height":4\}, but must be/],
+      [{ size_divisor: 4 }, /size_divisor is 4, but no such setting/],
       [{ crop_pct: 0.9 }, /crop_pct is 0.9, but no such setting/],
       [{ image_processor_type: 'LevitImageProcessor' }, /LevitImageProcessor.*ViT, DeiT, ConvNext, Bit, CLIP/],
     ] as const)
@@ -223,6 +226,31 @@ describe('processors', () => {
     const thin = new ImageProcessor({ image_processor_type: 'CLIPImageProcessor', size: 100 })
     expect(() => thin.process(noise(1, 400, 3))).toThrow(/1 x 400 pixels would become 100 x 40000/)
     expect(() => new ImageProcessor(plain).process(new Picture(new Float32Array(3), 1, 1, 3))).toThrow(/holds floats/)
+    const convNext = { image_processor_type: 'ConvNextImageProcessor' }
+    expect(wrong({ ...convNext, do_pad: true })).toThrow(/do_pad is true, but the processor of ConvNext does not pad/)
+    const bounded = { size: { shortest_edge: 4, longest_edge: 9 } }
+    expect(wrong({ ...convNext, ...bounded })).toThrow(/size must have shortest_edge alone/)
+    expect(() => new ImageProcessor({ ...plain, ...bounded }).process(noise(1, 400, 3))).toThrow(/would become 0 x 9/)
+  })
+
+  it('pads to a size, or to the largest of the pictures that come together', async () => {
+    const json = { ...plain, do_resize: false, do_normalize: false, do_pad: true }
+    const [low, narrow] = [noise(2, 5, 3), noise(4, 3, 3)]
+    const together = await new ImageProcessor(json).pixels([low, narrow])
+    expect(together.shape).toEqual([2, 3, 4, 5])
+    const alone = (await new ImageProcessor({ ...json, do_pad: false }).pixels(low)).toArray() as number[][][][]
+    const zeros = [0, 0, 0, 0, 0]
+    expect((together.toArray() as number[][][][])[0]).toEqual(alone[0]?.map((plane) => [...plane, zeros, zeros]))
+    expect(new ImageProcessor(json).process(low)).toMatchObject({ height: 2, width: 5 })
+    for (const [side, fits] of [
+      [4, false],
+      [5, true],
+      [6, true],
+    ] as const) {
+      const own = new ImageProcessor({ ...json, pad_size: { height: side, width: side } })
+      if (fits) expect(own.process(low)).toMatchObject({ height: side, width: side })
+      else expect(() => own.process(low)).toThrow(/comes out as 2 x 5 pixels, more than pad_size, 4 x 4/)
+    }
   })
 
   it('is read from a folder, whose file errors name', async () => {
