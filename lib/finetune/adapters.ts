@@ -4,6 +4,7 @@ import { ValueError } from '../core/errors.js'
 import { type Adaptable, Adapter, isAdaptable, isSlotted, type Slot, type Slotted } from '../nn/adapter.js'
 import { type Copies, type Copy, copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
+import type { Naming } from './names.js'
 import { checkModel, checkNames, listed, type Named, quoted } from './select.js'
 
 /** Every layer that can be adapted, by path. */
@@ -16,11 +17,11 @@ export function slotsIn(model: Module): Named<Slotted>[] {
   return model.namedModules().filter((named): named is Named<Slotted> => isSlotted(named[1]))
 }
 
-/** The model's modules without those of adapters. */
-export function ownModules(model: Module): Named[] {
+/** The model's modules by name, without those of adapters. */
+export function ownModules(model: Module, naming: Naming): Named[] {
   const all = model.namedModules()
   const ofAdapters = new Set(all.flatMap(([, module]) => (module instanceof Adapter ? module.modules() : [])))
-  return all.filter(([, module]) => !ofAdapters.has(module))
+  return all.filter(([, module]) => !ofAdapters.has(module)).map(([path, module]) => [naming(path), module])
 }
 
 /** Names of all adapters in the model. */

@@ -3,6 +3,7 @@ import { shown, ValueError } from '../core/errors.js'
 import type { Module } from '../nn/module.js'
 import type { Ia3Options } from './ia3.js'
 import type { LoraOptions } from './lora.js'
+import type { Naming } from './names.js'
 import type { PromptOptions } from './prompt.js'
 import { checkModel, quoted } from './select.js'
 
@@ -13,7 +14,7 @@ export type Applied =
   | { readonly kind: 'prompt'; readonly options: PromptOptions }
 
 /** By the module that they were applied to, and by the adapter's name. */
-const applied = new WeakMap<Module, Map<string, Applied>>()
+const applied = new WeakMap<Module, Map<string, { readonly how: Applied; readonly naming: Naming }>>()
 
 /** Names of the adapters that were applied to this very module. */
 export function appliedNames(model: Module): string[] {
@@ -36,11 +37,17 @@ export function appliedName(op: string, model: Module, given: string | undefined
 
 /** How an adapter was applied, by a name that is there. */
 export function appliedAs(model: Module, name: string): Applied {
-  return applied.get(model)?.get(name) as Applied
+  return applied.get(model)?.get(name)?.how as Applied
 }
 
-export function noteApplied(model: Module, name: string, how: Applied): void {
-  applied.set(model, (applied.get(model) ?? new Map<string, Applied>()).set(name, how))
+/** The names that its options have, and that its files get. */
+export function namingOf(model: Module, name: string): Naming {
+  return applied.get(model)?.get(name)?.naming as Naming
+}
+
+export function noteApplied(model: Module, name: string, how: Applied, naming: Naming): void {
+  const all = applied.get(model) ?? new Map<string, { readonly how: Applied; readonly naming: Naming }>()
+  applied.set(model, all.set(name, { how, naming }))
 }
 
 export function forgetApplied(model: Module, name: string): void {

@@ -13,6 +13,7 @@ import { checkFree, checkSwitch } from './adapters.js'
 import { appliedAs, appliedNames } from './applied.js'
 import type { LoraAdapter } from './lora-adapter.js'
 import { loraFor } from './lora-kinds.js'
+import { fileNaming } from './names.js'
 import { attach, layersOf, type PlannedPlace } from './plan.js'
 import { checkModel, checkNames, quoted } from './select.js'
 import { bestFactors } from './singular.js'
@@ -181,8 +182,9 @@ export function addWeightedAdapter<M extends Module>(model: M, given: CombineOpt
     const adapter = made.get(layer) as Adapter
     return { fileName: path, layer, make: () => adapter, settle: () => undefined }
   })
+  const naming = fileNaming(model)
   const rankPattern = Object.fromEntries(
-    ranks.flatMap(([, path, , rank]) => (rank === most ? [] : [[path.replace(/[^\w]/g, '\\$&'), rank]])),
+    ranks.flatMap(([, path, , rank]) => (rank === most ? [] : [[naming(path).replace(/[^\w]/g, '\\$&'), rank]])),
   )
   const applied = {
     kind: 'lora',
@@ -191,11 +193,11 @@ export function addWeightedAdapter<M extends Module>(model: M, given: CombineOpt
       rank: most,
       alpha: most,
       dropout: 0,
-      targetModules: ranks.map(([, path]) => path),
+      targetModules: ranks.map(([, path]) => naming(path)),
       rankPattern,
       alphaPattern: rankPattern,
     },
   } as const
-  attach(model, { name, applied, layers, saved: [], biases: [] }, made, new Map())
+  attach(model, { name, applied, naming, layers, saved: [], biases: [] }, made, new Map())
   return model
 }

@@ -5,6 +5,7 @@ import { checkAdapterName } from '../nn/adapter.js'
 import type { Module } from '../nn/module.js'
 import { checkFree, checkSwitch } from './adapters.js'
 import { Ia3Adapter } from './ia3-adapter.js'
+import { type Naming, planned } from './names.js'
 import { Pattern } from './pattern.js'
 import { adaptersOf, attach, checkSaved, copiesOf, type Plan, savedModules } from './plan.js'
 import { checkModel, checkNames, quoted } from './select.js'
@@ -36,6 +37,10 @@ function feedforwardOf(op: string, modules: Ia3Options['feedforwardModules']): (
 /** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
 export function planIa3(op: string, model: Module, given: Ia3Options): Plan {
   checkModel(op, model)
+  return planned(model, (naming) => planBy(op, model, given, naming))
+}
+
+function planBy(op: string, model: Module, given: Ia3Options, naming: Naming): Plan {
   const options = ownOptions(op, given, {
     name: true,
     targetModules: true,
@@ -45,10 +50,10 @@ export function planIa3(op: string, model: Module, given: Ia3Options): Plan {
   })
   const { name = 'default', feedforwardModules } = options
   checkAdapterName(op, name)
-  const saved = savedModules(op, model, options.modulesToSave)
+  const saved = savedModules(op, model, options.modulesToSave, naming)
   checkSaved(op, name, saved)
   const isFeedforward = feedforwardOf(op, feedforwardModules)
-  const named = targetLayers(op, model, saved, options)
+  const named = targetLayers(op, model, saved, options, naming)
   const wrong = named.filter(([, { adaptation }]) => {
     return adaptation.by === 'embedding' || (adaptation.by === 'linear' && adaptation.along !== undefined)
   })
@@ -72,7 +77,7 @@ export function planIa3(op: string, model: Module, given: Ia3Options): Plan {
     }
     return { fileName: path, layer, make, settle: () => undefined }
   })
-  return { name, applied: { kind: 'ia3', options }, layers, saved, biases: [] }
+  return { name, applied: { kind: 'ia3', options }, naming, layers, saved, biases: [] }
 }
 
 /**

@@ -8,6 +8,7 @@ import type { Module } from '../nn/module.js'
 import { checkFree, checkSwitch } from './adapters.js'
 import { LoraAdapter, type LoraAdapterOptions } from './lora-adapter.js'
 import { loraFor } from './lora-kinds.js'
+import { type Naming, planned } from './names.js'
 import {
   adaptersOf,
   attach,
@@ -82,6 +83,10 @@ function fitting(adapter: Adapter | undefined, { rank, dora, bias, init }: LoraA
 /** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
 export function planLora(op: string, model: Module, given: LoraOptions): Plan {
   checkModel(op, model)
+  return planned(model, (naming) => planBy(op, model, given, naming))
+}
+
+function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): Plan {
   const options = ownOptions(op, given, {
     name: true,
     rank: true,
@@ -109,9 +114,9 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
   checkGenerator(op, generator)
   if (init !== undefined && init !== 'pissa')
     throw new ValueError(op, `init is ${shown(init)}, but must be 'pissa', or left out`)
-  const saved = savedModules(op, model, options.modulesToSave)
+  const saved = savedModules(op, model, options.modulesToSave, naming)
   checkSaved(op, name, saved)
-  const named = targetLayers(op, model, saved, options)
+  const named = targetLayers(op, model, saved, options, naming)
   const paths = named.map(([path]) => path)
   const ranks = byPatterns(op, 'rankPattern', options.rankPattern, paths)
   const alphas = byPatterns(op, 'alphaPattern', options.alphaPattern, paths)
@@ -161,9 +166,9 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
       if (adaptation.along.includes(module as Adaptable) && !whole.has(module))
         place(`${path === '' ? '' : `${path}.`}base_layer.${inner}`, module as Adaptable)
   })
-  const biases = biasModules(model, bias, new Set(layers.keys()), saved)
+  const biases = biasModules(model, bias, new Set(layers.keys()), saved, naming)
   const applied = { kind: 'lora', options: { ...options, rank, alpha, dropout } } as const
-  return { name, applied, layers: [...layers.values()], saved, biases }
+  return { name, applied, naming, layers: [...layers.values()], saved, biases }
 }
 
 /**
@@ -172,7 +177,7 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
  * MultiheadAttention. 'all-linear' takes Linear layers, those inside other layers too, as the `out_proj` of a
  * MultiheadAttention; to adapt its queries, keys and values as well, name the attention itself (`self_attn`). A model may have
  * several adapters by name: the new one is then the only active one, until `setAdapter` or `withAdapter` say otherwise. Paths are those of `namedModules()`, where properties are in snake case (`selfAttn.outProj` is
- * `self_attn.out_proj`). Batch norms in training learn their statistics, frozen or not: call `eval()` on them, or name them in
+ * `self_attn.out_proj`); those of ViT may be transformers 5's instead (`q_proj`), and its files have the names that were given. Batch norms in training learn their statistics, frozen or not: call `eval()` on them, or name them in
  * `modulesToSave`. Throws ValueError for unknown targets, and has then changed nothing.
  */
 export function applyLora<M extends Module>(model: M, options: LoraOptions): M {

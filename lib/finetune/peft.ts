@@ -17,12 +17,13 @@ import { matchState } from '../nn/state.js'
 import type { ModelCardOptions } from '../train/report/card.js'
 import { cardFile } from '../train/report/card-file.js'
 import { adaptableLayers, checkFree, checkSwitch, slotsIn } from './adapters.js'
-import { type Applied, appliedAs, appliedName, appliedNames } from './applied.js'
+import { type Applied, appliedAs, appliedName, appliedNames, namingOf } from './applied.js'
 import { warnOfLost } from './base.js'
 import { appliedFrom, configFrom, optionalHeads, type PromptModel, settingsHash } from './config.js'
 import { planIa3 } from './ia3.js'
 import { planLora } from './lora.js'
 import { unmergeLora } from './merge.js'
+import { byPath, fileNaming, type Naming } from './names.js'
 import { adaptersOf, attach, copiesOf, layersOf, type Plan } from './plan.js'
 import { planPrompt } from './prompt.js'
 import { areSame, canSwitch, equalOutputs, isProbed, snapshot } from './prove.js'
@@ -50,10 +51,11 @@ function fileName(name: string, adapter: Adapter): string {
 function adapterState(
   adapters: readonly (readonly [path: string, adapter: Adapter])[],
   saved: readonly (readonly [path: string, copy: Copy])[],
+  naming: Naming,
 ): Map<string, Tensor> {
   const found = new Map<string, Tensor>()
   const put = (path: string, name: string, tensor: Tensor) =>
-    void found.set(name === promptKey ? name : `${prefix}${path === '' ? '' : `${path}.`}${name}`, tensor)
+    void found.set(name === promptKey ? name : `${prefix}${naming(path === '' ? name : `${path}.${name}`)}`, tensor)
   for (const [path, adapter] of adapters)
     for (const [name, tensor] of adapter.namedState()) put(path, fileName(name, adapter), tensor)
   // The bias of an adapted layer is, in PEFT, within the layer that it wraps.
@@ -102,9 +104,10 @@ function targetsOf(model: Module, name: string, { kind, options }: Applied): rea
   const along = new Set(
     layers.flatMap(([, { adaptation }]) => (adaptation.by === 'linear' ? (adaptation.along ?? []) : [])),
   )
-  const paths = layers.filter(([, layer]) => !along.has(layer)).map(([path]) => path)
-  const others = adaptableLayers(model).filter(([path]) => !paths.includes(path))
-  const ambiguous = others.some(([path]) => paths.some((target) => endsWith(path, target)))
+  const naming = namingOf(model, name)
+  const paths = layers.filter(([, layer]) => !along.has(layer)).map(([path]) => naming(path))
+  const others = adaptableLayers(model).flatMap(([path]) => (paths.includes(naming(path)) ? [] : [naming(path)]))
+  const ambiguous = others.some((path) => paths.some((target) => endsWith(path, target)))
   return ambiguous ? paths.map((path) => path.replace(/[^\w]/g, '\\$&')).join('|') : paths
 }
 
@@ -159,7 +162,7 @@ export async function saveAdapter(model: Module, folder: string, options: SaveAd
   const cards = card === undefined ? [] : [cardFile(folder, card)]
   const adapters = fileNames(model, name)
   warnOfLost(op, model)
-  const state = adapterState(adapters, copiesNamed(model, name))
+  const state = adapterState(adapters, copiesNamed(model, name), namingOf(model, name))
   const config = `${JSON.stringify(configFrom(applied, targetsOf(model, name, applied), promptModel(model)), null, 2)}\n`
   // The hash is that of the settings as loadAdapter will read them from the text.
   const hash = settingsHash(appliedFrom(op, configFile, JSON.parse(config)))
@@ -208,7 +211,7 @@ async function prove(
   const isSingular = files.applied.kind === 'lora' && files.applied.options.init !== undefined
   if (!isProbed(model) || isSingular || !canSwitch(model)) return line
   if (!appliedNames(model).includes(name)) return line
-  if (!areSame(kept, adapterState(fileNames(model, name), copiesNamed(model, name)))) return line
+  if (!areSame(kept, adapterState(fileNames(model, name), copiesNamed(model, name), namingOf(model, name)))) return line
   // No name that a program gives an adapter, because it could not be saved under it.
   const { plan, adapters, whole, state } = placed(planOf(op, model, `${name}\0`, files, new Generator(0)))
   matchState(op, { namedState: () => state }, tensors, {}, join(folder, weightsFile)).write()
@@ -266,15 +269,17 @@ function planOf(
   const begin = generator === undefined ? {} : { generator }
   if (applied.kind === 'prompt') return planPrompt(op, model, { ...applied.options, name, ...begin })
   const { modulesToSave = [], ...rest } = applied.options
-  const modules = model.namedModules()
+  const modules = [fileNaming(model), byPath].flatMap((naming) =>
+    model.namedModules().map(([path, module]) => [naming(path), module, naming] as const),
+  )
   const kept = modulesToSave.filter(
     (each) => !optional.includes(each) || modules.some(([path]) => endsWith(path, each)),
   )
-  for (const [path, module] of modules)
+  for (const [path, module, naming] of modules)
     if (
       modulesToSave.some((each) => path.endsWith(each)) &&
       !kept.some((each) => endsWith(path, each)) &&
-      [...module.namedState()].some(([own]) => file.tensors.has(`${prefix}${path}.${own}`))
+      [...module.namedState()].some(([own]) => file.tensors.has(`${prefix}${naming(`${path}.${own}`)}`))
     )
       kept.push(path)
   const options = { ...rest, ...(kept.length > 0 ? { modulesToSave: kept } : {}), name }
@@ -289,6 +294,7 @@ function placed(plan: Plan) {
   const state = adapterState(
     named,
     [...plan.saved, ...plan.biases].map(([path, module]) => [path, whole.get(module) as Copy] as const),
+    plan.naming,
   )
   return { plan, adapters, whole, state }
 }

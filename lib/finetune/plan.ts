@@ -9,6 +9,7 @@ import { activate, adaptableLayers, ownModules, slotsIn } from './adapters.js'
 import { type Applied, appliedName, appliedNames, forgetApplied, noteApplied } from './applied.js'
 import { forgetBase, noteBase } from './base.js'
 import { MergeableAdapter } from './mergeable.js'
+import type { Naming } from './names.js'
 import { byNames, checkModel, checkNames, type Named } from './select.js'
 
 export interface PlannedPlace {
@@ -25,6 +26,8 @@ export interface PlannedPlace {
 export interface Plan {
   readonly name: string
   readonly applied: Applied
+  /** The names that the options have. */
+  readonly naming: Naming
   readonly layers: readonly PlannedPlace[]
   readonly saved: readonly Named[]
   readonly biases: readonly Named[]
@@ -39,9 +42,15 @@ export function layersOf(model: Module, name: string): (readonly [string, Adapta
 }
 
 /** Modules that learn whole, by the names in `modulesToSave`. Throws ValueError naming entries that name none. */
-export function savedModules(op: string, model: Module, modulesToSave: readonly string[] = []): Named[] {
+export function savedModules(
+  op: string,
+  model: Module,
+  modulesToSave: readonly string[] | undefined,
+  naming: Naming,
+): Named[] {
+  if (modulesToSave === undefined) return []
   checkNames(op, 'modulesToSave', modulesToSave)
-  const found = byNames(op, 'modulesToSave', modulesToSave, ownModules(model).slice(1))
+  const found = byNames(op, 'modulesToSave', modulesToSave, ownModules(model, naming).slice(1))
   const within = new Set(found.flatMap(([, module]) => module.modules().slice(1)))
   return found.filter(([, module]) => !within.has(module))
 }
@@ -80,10 +89,11 @@ export function biasModules(
   kind: 'none' | 'all' | 'lora_only',
   adapted: ReadonlySet<Module>,
   saved: readonly Named[],
+  naming: Naming,
 ) {
   if (kind === 'none') return []
   const whole = new Set(saved.flatMap(([, module]) => module.modules()))
-  return ownModules(model).filter(([, module]) => {
+  return ownModules(model, naming).filter(([, module]) => {
     return !whole.has(module) && (kind === 'all' || adapted.has(module)) && biasOf(module) !== null
   })
 }
@@ -112,7 +122,7 @@ export function attach(
   adapters: ReadonlyMap<Slotted, Adapter>,
   whole: ReadonlyMap<Module, Copy>,
 ): void {
-  const { name, applied } = plan
+  const { name, applied, naming } = plan
   for (const [, copies] of copiesIn(model)) if (!whole.has(copies.module)) copies.delete(name)
   for (const [module, copy] of whole) Copies.of(module).set(name, copy)
   const had = appliedNames(model).includes(name)
@@ -126,7 +136,7 @@ export function attach(
   activate(model, [name])
   // Another adapter over the same base: what changed since the first is still not the base's.
   if (appliedNames(model).length === 0) noteBase(model)
-  noteApplied(model, name, applied)
+  noteApplied(model, name, applied, naming)
 }
 
 /**

@@ -6,6 +6,7 @@ import { checkAdapterName } from '../nn/adapter.js'
 import type { Module, Parameter } from '../nn/module.js'
 import { Prompt, type PromptKind, type PromptSizes, Prompts, promptKinds } from '../nn/prompt.js'
 import { checkFree, checkSwitch } from './adapters.js'
+import { byPath } from './names.js'
 import { adaptersOf, attach, copiesOf, type Plan } from './plan.js'
 import { checkModel } from './select.js'
 
@@ -58,7 +59,7 @@ export function planPrompt(op: string, model: Module, given: PromptOptions): Pla
     return namedAs(op, () => new Prompt(kind, tokens, model.promptSizes, options))
   }
   const place = { fileName: '', layer: model, make, settle: () => undefined }
-  return { name, applied: { kind: 'prompt', options: own }, layers: [place], saved: [], biases: [] }
+  return { name, applied: { kind: 'prompt', options: own }, naming: byPath, layers: [place], saved: [], biases: [] }
 }
 
 /**

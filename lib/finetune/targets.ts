@@ -5,6 +5,7 @@ import { type Adaptable, isAdaptable } from '../nn/adapter.js'
 import type { Module } from '../nn/module.js'
 import { stateless } from '../nn/naming.js'
 import { ownModules } from './adapters.js'
+import type { Naming } from './names.js'
 import { newBudget, Pattern } from './pattern.js'
 import { byNames, checkNames, listed, type Named, quoted } from './select.js'
 
@@ -112,10 +113,11 @@ export function targetLayers(
   model: Module,
   saved: readonly Named[],
   options: TargetOptions,
+  naming: Naming,
 ): Named<Adaptable>[] {
   const { targetModules } = options
   const whole = new Set(saved.flatMap(([, module]) => module.modules()))
-  const own = ownModules(model)
+  const own = ownModules(model, naming)
   const adaptable = own.filter((named): named is Named<Adaptable> => isAdaptable(named[1]) && !whole.has(named[1]))
   /** Says of modules that are there why they are not among the layers to choose from. */
   const why = (isNamed: (path: string, module: unknown) => boolean) => {

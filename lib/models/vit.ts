@@ -226,6 +226,11 @@ export class Vit extends ImageBody<VitConfig> {
     return this.pooler.forward(this.gathered(states))
   }
 
+  /** The name that transformers 5, and with it PEFT's files, has for a path, which is that of published folders. */
+  adapterName(path: string): string {
+    return current.reduce((name, [from, to]) => name.replace(from, to), path)
+  }
+
   /**
    * As transformers: normal weights of deviation `initializer_range`, and zeros for biases. It cuts positions off at 2, which is a
    * hundred deviations away.
@@ -257,6 +262,11 @@ export class VitClassifier extends ImageClassifier<VitConfig> {
   protected override scores(vectors: Tensor): Tensor {
     return this.classifier.forward(vectors)
   }
+
+  /** As that of the body. */
+  adapterName(path: string): string {
+    return this.body.adapterName(path)
+  }
 }
 
 /** Transformers 5 has other names within a program, and some folders have them, too. */
@@ -273,6 +283,17 @@ const renamed: readonly (readonly [RegExp, string])[] = [
 /** The name in published folders for one that transformers 5 gives. */
 export const publishedVitName = (name: string): string =>
   renamed.reduce((plain, [from, to]) => plain.replace(from, to), name)
+
+/** The way back, for names of modules and of tensors. */
+const current: readonly (readonly [RegExp, string])[] = [
+  [/^(vit\.)?encoder\.layer\.(\d+)(?=\.|$)/, '$1layers.$2'],
+  [/^((?:vit\.)?layers\.\d+)\.attention\.attention\.query(?=\.|$)/, '$1.attention.q_proj'],
+  [/^((?:vit\.)?layers\.\d+)\.attention\.attention\.key(?=\.|$)/, '$1.attention.k_proj'],
+  [/^((?:vit\.)?layers\.\d+)\.attention\.attention\.value(?=\.|$)/, '$1.attention.v_proj'],
+  [/^((?:vit\.)?layers\.\d+)\.attention\.output\.dense(?=\.|$)/, '$1.attention.o_proj'],
+  [/^((?:vit\.)?layers\.\d+)\.intermediate\.dense(?=\.|$)/, '$1.mlp.fc1'],
+  [/^((?:vit\.)?layers\.\d+)\.output\.dense(?=\.|$)/, '$1.mlp.fc2'],
+]
 
 /** The largest side of an image, and of a patch. */
 const mostPixels = 2 ** 15

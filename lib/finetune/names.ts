@@ -1,0 +1,30 @@
+/**
+ * Names of modules beside their paths. A model whose folders have other names than transformers gives its modules says the latter
+ * (`adapterName`), because PEFT's files have these.
+ */
+import { ValueError } from '../core/errors.js'
+import type { Module } from '../nn/module.js'
+
+/** The name of a module, or of a tensor, for its path in the model. */
+export type Naming = (path: string) => string
+
+/** Naming by the model's own paths. */
+export const byPath: Naming = (path) => path
+
+/** Naming as PEFT's files have it now. */
+export function fileNaming(model: Module): Naming {
+  const { adapterName } = model as Module & { readonly adapterName?: unknown }
+  return typeof adapterName === 'function' ? (path) => adapterName.call(model, path) as string : byPath
+}
+
+/** What is made of a model with the names of PEFT's files, or else with its paths, whose errors it throws. */
+export function planned<P>(model: Module, make: (naming: Naming) => P): P {
+  const naming = fileNaming(model)
+  if (naming !== byPath)
+    try {
+      return make(naming)
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error
+    }
+  return make(byPath)
+}
