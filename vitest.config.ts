@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import { defineConfig, type Plugin } from 'vitest/config'
+import { defineConfig, type Plugin, type TestUserConfig } from 'vitest/config'
 
 const root = fileURLToPath(new URL('./', import.meta.url))
-const compiled = `${root}build/compiled/`
+const output = `${root}build/compiled/`
 const folders = ['lib', 'tests/cases']
 // The programs that tests start as processes, each of which would take seconds to transform the library.
 const programs = ['tests/unit/cuda/*.ts', 'tests/suites/support.ts']
@@ -13,7 +13,7 @@ await build({
   entryPoints: [...folders.map((folder) => `${folder}/**/*.ts`), ...programs],
   absWorkingDir: root,
   outbase: '.',
-  outdir: compiled,
+  outdir: output,
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
@@ -27,12 +27,27 @@ const compiledFiles: Plugin = {
   async resolveId(source, importer) {
     const found = await this.resolve(source, importer, { skipSelf: true })
     if (!folders.some((folder) => found?.id.startsWith(`${root}${folder}/`))) return null
-    return { id: found?.id.replace(root, compiled).replace(/\.ts$/, '.js') ?? source, external: true }
+    return { id: found?.id.replace(root, output).replace(/\.ts$/, '.js') ?? source, external: true }
   },
 }
 
+/**
+ * Tests that need a process of their own, because they change what all of it shares (limits of memory and files, variables of
+ * the environment, signals), count what it holds, or stand for a process that has just begun.
+ */
+const apart = [
+  'tests/guards/*.test.ts',
+  'tests/unit/{browser,cli-pull,files,large-files,large-logits,loading,native-device,room,search,settings}.test.ts',
+]
+
 /** Tests that put something of their own in the place of a module of the library, which Vitest can only where it loads it. */
 const mocking = ['tests/unit/atomic.test.ts', 'tests/unit/safetensors.test.ts']
+
+const compiled = (name: string, test: TestUserConfig) => ({
+  extends: true as const,
+  plugins: [compiledFiles],
+  test: { name, server: { deps: { external: [/\/build\/compiled\//] } }, ...test },
+})
 
 export default defineConfig({
   // The bench imports the library by its name.
@@ -41,20 +56,18 @@ export default defineConfig({
     setupFiles: ['tests/setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // One process a file: the native device belongs to its process, and so do threads, traces and memory.
+    // Processes and not threads, because the native device belongs to its process.
     pool: 'forks',
     maxWorkers: 2,
     projects: [
-      {
-        extends: true,
-        plugins: [compiledFiles],
-        test: {
-          name: 'compiled',
-          include: ['tests/**/*.test.ts'],
-          exclude: mocking,
-          server: { deps: { external: [/\/build\/compiled\//] } },
-        },
-      },
+      // Most files share two processes, because loading the library anew takes as long as many a file's tests.
+      compiled('shared', {
+        include: ['tests/**/*.test.ts'],
+        exclude: [...apart, ...mocking],
+        isolate: false,
+        setupFiles: ['tests/shared.ts'],
+      }),
+      compiled('apart', { include: apart }),
       { extends: true, test: { name: 'mocking', include: mocking } },
     ],
   },

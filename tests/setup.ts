@@ -1,11 +1,12 @@
 /** Before every test file: output that nobody asked for and warnings fail the test; the same random cases each run. */
 import { format } from 'node:util'
 import fc from 'fast-check'
-import { afterEach, beforeEach } from 'vitest'
+import { afterAll, afterEach, beforeEach } from 'vitest'
 
 const seen: string[] = []
+const onWarning = (warning: Error) => void seen.push(`warning: ${warning.name}: ${warning.message}`)
 
-process.on('warning', (warning) => seen.push(`warning: ${warning.name}: ${warning.message}`))
+process.on('warning', onWarning)
 for (const method of ['log', 'info', 'warn', 'error', 'debug', 'trace'] as const)
   console[method] = (...args: readonly unknown[]) => void seen.push(`console.${method}: ${format(...args)}`)
 
@@ -24,3 +25,6 @@ afterEach(async () => {
   const output = takeOutput()
   if (output.length > 0) throw new Error(`the test printed or warned:\n${output.join('\n')}`)
 })
+
+// The next file of the process has a listener of its own.
+afterAll(() => void process.off('warning', onWarning))
