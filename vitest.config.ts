@@ -6,7 +6,7 @@ const root = fileURLToPath(new URL('./', import.meta.url))
 const output = `${root}build/compiled/`
 const folders = ['lib', 'tests/cases']
 // The programs that tests start as processes, each of which would take seconds to transform the library.
-const programs = ['tests/unit/cuda/*.ts', 'tests/suites/support.ts']
+const programs = ['tests/cuda/*.ts', 'tests/suites/support.ts']
 
 // The library and the cases as Node itself loads them, because Vitest takes a second longer, in each of a hundred files.
 await build({
@@ -36,9 +36,13 @@ const compiledFiles: Plugin = {
  * the environment, signals), count what it holds, or stand for a process that has just begun.
  */
 const apart = [
+  'tests/end-to-end/*.test.ts',
   'tests/guards/*.test.ts',
   'tests/unit/{browser,cli-pull,files,large-files,large-logits,loading,native-device,room,search,settings}.test.ts',
 ]
+
+/** The CUDA device on its emulator, which takes a minute and a compiler: `npm run test:cuda`. */
+const cuda = ['tests/cuda/*.test.ts']
 
 /** Tests that put something of their own in the place of a module of the library, which Vitest can only where it loads it. */
 const mocking = ['tests/unit/atomic.test.ts', 'tests/unit/safetensors.test.ts']
@@ -63,11 +67,12 @@ export default defineConfig({
       // Most files share two processes, because loading the library anew takes as long as many a file's tests.
       compiled('shared', {
         include: ['tests/**/*.test.ts'],
-        exclude: [...apart, ...mocking],
+        exclude: [...apart, ...mocking, ...cuda],
         isolate: false,
         setupFiles: ['tests/shared.ts'],
       }),
       compiled('apart', { include: apart }),
+      compiled('cuda', { include: cuda, globalSetup: ['tests/cuda/build.ts'] }),
       { extends: true, test: { name: 'mocking', include: mocking } },
     ],
   },

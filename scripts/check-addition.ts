@@ -141,7 +141,7 @@ function lookElsewhere(): void {
     scratch.run(`ADDON=build/Release TESTS=elementwise bash scripts/native-tests.sh`),
   )
   const tests = [
-    ...scratch.test(['tests/suites/coverage.test.ts', 'tests/unit/cuda.test.ts'], ''),
+    ...scratch.test(['tests/suites/coverage.test.ts', 'tests/cuda'], ''),
     ...scratch.test(metas, atOnce),
   ]
   const wrong = tests.filter(({ status }) => status === 'failed')

@@ -15,7 +15,7 @@ import { buildCuda } from './build-cuda.mjs'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const most = 60e6
-const programs = ['tests/unit/cuda/*.ts', 'tests/suites/support.ts', 'bench/cuda-process.ts', 'bench/gpus.ts']
+const programs = ['tests/cuda/*.ts', 'tests/suites/support.ts', 'bench/cuda-process.ts', 'bench/gpus.ts']
 
 function run(command: string, args: readonly string[]): void {
   const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' })

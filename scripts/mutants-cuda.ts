@@ -56,7 +56,7 @@ export function spread<T>(items: readonly T[], most: number): T[] {
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
-/** The checks of each file of kernels: programs of tests/unit/cuda with their arguments. */
+/** The checks of each file of kernels: programs of tests/cuda with their arguments. */
 function checksOf(file: string): readonly (readonly string[])[] {
   const family = file.replace(/(_\w+)?\.cu$/, '')
   if (family === 'elementwise') return [['kernels.js']]
@@ -69,7 +69,7 @@ function isNoticed(driver: string, file: string): boolean {
   return [checked, {}].some((variables) =>
     checksOf(file).some(([program, ...args]) => {
       const env = { ...process.env, FIRESTEEL_CUDA_DRIVER: driver, ...variables }
-      const command = [`${root}build/compiled/tests/unit/cuda/${program}`, ...args]
+      const command = [`${root}build/compiled/tests/cuda/${program}`, ...args]
       return (
         spawnSync(process.execPath, command, { env, stdio: 'ignore', timeout: 300_000, killSignal: 'SIGKILL' })
           .status !== 0
@@ -92,7 +92,7 @@ async function main(): Promise<boolean> {
   if (chosen.length === 0) throw new Error(`no file of native/cuda with '${only}' in its name can be broken`)
   await buildCuda({ kernels: false })
   await build({
-    entryPoints: ['lib/**/*.ts', 'tests/cases/**/*.ts', 'tests/unit/cuda/*.ts', 'tests/suites/support.ts'],
+    entryPoints: ['lib/**/*.ts', 'tests/cases/**/*.ts', 'tests/cuda/*.ts', 'tests/suites/support.ts'],
     absWorkingDir: root,
     outbase: '.',
     outdir: 'build/compiled',

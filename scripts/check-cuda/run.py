@@ -31,10 +31,10 @@ results = os.path.join(here, "results")
 # Part, seconds that it may take, program with its arguments, environment.
 checks = [
     ("goldens", 60, ["tests/goldens/main.js"], {"FIRESTEEL_TEST_DEVICES": "cuda"}),
-    ("kernels", 45, ["tests/unit/cuda/kernels.js"], {}),
-    ("cases", 60, ["tests/unit/cuda/cases.js"], {}),
-    ("products", 45, ["tests/unit/cuda/products.js"], {}),
-    ("tensors", 30, ["tests/unit/cuda/tensors.js"], {}),
+    ("kernels", 45, ["tests/cuda/kernels.js"], {}),
+    ("cases", 60, ["tests/cuda/cases.js"], {}),
+    ("products", 45, ["tests/cuda/products.js"], {}),
+    ("tensors", 30, ["tests/cuda/tensors.js"], {}),
 ]
 sanitizer_tools = [("memcheck", 45), ("racecheck", 45)]
 bench_seconds, torch_seconds = 90, 150
@@ -88,7 +88,7 @@ def sanitize(parts):
     if not os.path.exists(tool):
         return parts.append(skipped("sanitizer", "there is no compute-sanitizer on this machine"))
     for name, limit in sanitizer_tools:
-        command = [tool, "--tool", name, "--error-exitcode", "9", node, "tests/unit/cuda/cases.js"]
+        command = [tool, "--tool", name, "--error-exitcode", "9", node, "tests/cuda/cases.js"]
         # As under the emulator's checker: the smaller cases, and fewer of them.
         parts.append(record(f"sanitizer {name}", limit, command, {"FIRESTEEL_EMULATOR_CHECK": "1"}))
 

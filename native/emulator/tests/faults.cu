@@ -1,5 +1,5 @@
 // Kernels that are wrong, each in one way, and one that is right: what the emulator must and must not complain of.
-// Compiled with -fsanitize=thread; `faults <name>` runs one kernel (tests/unit/cuda.test.ts).
+// Compiled with -fsanitize=thread; `faults <name>` runs one kernel (tests/cuda/device.test.ts).
 #include <stdio.h>
 #include <string.h>
 

@@ -1,18 +1,9 @@
 /** Tensors on the GPU: there and back, computed and differentiated, and what is missing, said. Ends with an error else. */
 import assert from 'node:assert/strict'
-import { kernelOf } from '../../../lib/backend/call.js'
-import { device } from '../../../lib/backend/devices.js'
-import {
-  DeviceError,
-  DTypeError,
-  IndexOutOfRangeError,
-  nn,
-  optim,
-  tensor,
-  ValueError,
-  zeros,
-} from '../../../lib/index.js'
-import { cat } from '../../../lib/ops/index.js'
+import { kernelOf } from '../../lib/backend/call.js'
+import { device } from '../../lib/backend/devices.js'
+import { DeviceError, DTypeError, IndexOutOfRangeError, nn, optim, tensor, ValueError, zeros } from '../../lib/index.js'
+import { cat } from '../../lib/ops/index.js'
 
 const gpu = device('cuda')
 assert.equal(gpu.name, 'cuda:0')

@@ -2,10 +2,10 @@
  * Matrix products whose sizes and strides choose each of the kernels, held to sums in float64: every order of the factors'
  * neighbours, sizes around tiles and pieces, batches, cut depths. Ends with an error at any difference, between two runs too.
  */
-import { kernelOf } from '../../../lib/backend/call.js'
-import { device } from '../../../lib/backend/devices.js'
-import { fromBfloat16, toBfloat16 } from '../../../lib/backend/reference/half.js'
-import type { StridedView } from '../../../lib/core/device.js'
+import { kernelOf } from '../../lib/backend/call.js'
+import { device } from '../../lib/backend/devices.js'
+import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'
+import type { StridedView } from '../../lib/core/device.js'
 
 type Float = 'float32' | 'bfloat16'
 

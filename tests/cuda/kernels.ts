@@ -2,12 +2,12 @@
  * Holds the kernels of single elements, and copies, of the CUDA device to the reference device, in float64 where the kernel's
  * dtype is float32. Prints how many agree; any difference ends the process with an error. The others have cases.ts.
  */
-import { kernelOf } from '../../../lib/backend/call.js'
-import { device } from '../../../lib/backend/devices.js'
-import { fromBfloat16, toBfloat16 } from '../../../lib/backend/reference/half.js'
-import { familyOf, type KernelSpec, kernelNames, kernels, parseArguments } from '../../../lib/backend/table/index.js'
-import type { Device, KernelCall, StridedView } from '../../../lib/core/device.js'
-import { type DType, dtypes } from '../../../lib/core/dtype.js'
+import { kernelOf } from '../../lib/backend/call.js'
+import { device } from '../../lib/backend/devices.js'
+import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'
+import { familyOf, type KernelSpec, kernelNames, kernels, parseArguments } from '../../lib/backend/table/index.js'
+import type { Device, KernelCall, StridedView } from '../../lib/core/device.js'
+import { type DType, dtypes } from '../../lib/core/dtype.js'
 
 const gpu = device('cuda')
 const reference = device('reference')

@@ -1,7 +1,7 @@
 /** First steps of a network on handwritten digits: the losses and parameters of the CPU, or an error. */
 import assert from 'node:assert/strict'
-import { mnist } from '../../../lib/data/datasets/index.js'
-import { type Device, device, manualSeed, nn, optim, scope, type Tensor, tensor } from '../../../lib/index.js'
+import { mnist } from '../../lib/data/datasets/index.js'
+import { type Device, device, manualSeed, nn, optim, scope, type Tensor, tensor } from '../../lib/index.js'
 
 const { train } = await mnist()
 const images: number[][] = []

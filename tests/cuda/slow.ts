@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
-import { InternalError, tensor } from '../../../lib/index.js'
+import { InternalError, tensor } from '../../lib/index.js'
 
 const verdict = process.argv[2] as string
 const gate = process.env['FIRESTEEL_EMULATOR_GATE'] as string

@@ -1,7 +1,7 @@
 /** 1,200 steps that leave 2 MB of garbage each, in a loop without awaits, on a GPU of 900 MB. */
 import assert from 'node:assert/strict'
-import { device } from '../../../lib/backend/devices.js'
-import { OutOfMemoryError, ones, zeros } from '../../../lib/index.js'
+import { device } from '../../lib/backend/devices.js'
+import { OutOfMemoryError, ones, zeros } from '../../lib/index.js'
 
 const gpu = device('cuda')
 const x = ones([1000], { device: 'cuda' })

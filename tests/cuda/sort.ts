@@ -2,8 +2,8 @@
  * Sorting of lines that one block cannot hold, beside one another and padded, with equal elements, NaN and both zeros: held
  * to the reference device bit for bit. Ends with an error at any difference.
  */
-import { device } from '../../../lib/backend/devices.js'
-import * as f from '../../../lib/index.js'
+import { device } from '../../lib/backend/devices.js'
+import * as f from '../../lib/index.js'
 
 const gpu = device('cuda')
 const reference = device('reference')

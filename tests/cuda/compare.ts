@@ -1,7 +1,7 @@
 /** The bench's small workloads on the CPU and the GPU, side by side: the same losses, or an error. Prints how many there are. */
 import assert from 'node:assert/strict'
-import { workloads } from '../../../lib/cli/workloads.js'
-import { compare } from '../../../lib/index.js'
+import { workloads } from '../../lib/cli/workloads.js'
+import { compare } from '../../lib/index.js'
 
 const all = workloads('small')
 for (const { name, make, trains } of all) {

@@ -3,8 +3,8 @@
  * goes on. The failure begins and ends between calls, when the device is idle. Argument: what fails.
  */
 import assert from 'node:assert/strict'
-import { device } from '../../../lib/backend/devices.js'
-import { InternalError, nn, OutOfMemoryError, ones, type Tensor, tensor } from '../../../lib/index.js'
+import { device } from '../../lib/backend/devices.js'
+import { InternalError, nn, OutOfMemoryError, ones, type Tensor, tensor } from '../../lib/index.js'
 
 const gpu = device('cuda')
 const x = tensor([1, 2, 3], { device: 'cuda' })

@@ -4,9 +4,9 @@
  * which is slow, the smaller ones. Arguments name families; default: those whose kernels the device has.
  */
 import { createHash } from 'node:crypto'
-import { device } from '../../../lib/backend/devices.js'
-import { DeviceError, DTypeError } from '../../../lib/index.js'
-import { allCases, compare, nameOf, runCase } from '../../suites/support.js'
+import { device } from '../../lib/backend/devices.js'
+import { DeviceError, DTypeError } from '../../lib/index.js'
+import { allCases, compare, nameOf, runCase } from '../suites/support.js'
 
 const gpu = device('cuda')
 const reference = device('reference')

@@ -1,6 +1,6 @@
 /** Prints why there is no GPU, and what the CPU computes all the same. */
-import { device } from '../../../lib/backend/devices.js'
-import { tensor } from '../../../lib/index.js'
+import { device } from '../../lib/backend/devices.js'
+import { tensor } from '../../lib/index.js'
 
 try {
   device('cuda')

@@ -3,9 +3,9 @@
  * reference device: sizes around tiles, heads of each width, what masks and windows hide, and NaN where nobody may see
  * it. Ends with an error at any difference, between two runs too. Under the checker, which is slow, the smaller ones.
  */
-import { device } from '../../../lib/backend/devices.js'
-import { fromBfloat16, toBfloat16 } from '../../../lib/backend/reference/half.js'
-import * as f from '../../../lib/index.js'
+import { device } from '../../lib/backend/devices.js'
+import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'
+import * as f from '../../lib/index.js'
 
 interface Problem {
   /** Batches, heads of queries and of keys, queries, keys, features of keys and of values. */

@@ -1,0 +1,53 @@
+/** CUDA's kernels, on the emulator, held to the reference's. */
+import { describe, expect, it } from 'vitest'
+import { expectClean } from './process.js'
+
+describe('on the emulator', () => {
+  it('runs every elementwise kernel as the reference does, over ragged, broadcast and strided shapes', () => {
+    const kernels = Number(/^(\d+) kernels agree/.exec(expectClean('kernels.js'))?.[1])
+    expect(kernels).toBeGreaterThanOrEqual(56)
+  }, 300_000)
+
+  it('finds the same with threads in reverse order, and checked for races and stray accesses', () => {
+    expectClean('kernels.js', {
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 300_000)
+
+  it('runs the cases of its families, forward and backward, as the reference does, and refuses the others by name', () => {
+    const [, agreed, refused] = /^(\d+) cases agree, (\d+) are refused/.exec(expectClean('cases.js')) ?? []
+    expect(Number(agreed)).toBeGreaterThanOrEqual(300)
+    expect(Number(refused)).toBeLessThanOrEqual(20)
+  }, 300_000)
+
+  it('finds no races and no stray accesses in small cases, with threads in reverse order', () => {
+    expectClean('cases.js', {
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 300_000)
+
+  it('multiplies matrices of every order, by every kernel, twice to the same bits', () => {
+    expectClean('products.js')
+    expectClean('products.js', {
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 300_000)
+
+  it('attends by every kernel, masked and not, and keeps NaN from rows that do not see it', () => {
+    expectClean('attention.js')
+    expectClean('attention.js', {
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
+  it('sorts lines of several blocks to the bit', () => {
+    expectClean('sort.js', {
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+})
