@@ -163,7 +163,7 @@ export class Softmin extends Pointwise {
   }
 }
 
-/** Softmax over the channels of each point: of [..., channels, height, width]. */
+/** Softmax over the channels at each point of [..., channels, height, width]. */
 export class Softmax2d extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
   override forward(x: Tensor): Tensor {
@@ -174,11 +174,11 @@ export class Softmax2d extends Pointwise {
   }
 }
 
-/** Zeroes elements with probability p in training; nothing in evaluation. */
+/** Zeroes elements with probability p in training, and does nothing in evaluation. */
 export class Dropout extends Pointwise {
   static override readonly hasModes = true
   readonly p: number
-  /** Null: this thread's default one. */
+  /** The generator of the masks; null for this thread's default one. */
   readonly generator: Generator | null
   constructor(p = 0.5, options: { readonly generator?: Generator } = {}) {
     super()
@@ -195,7 +195,7 @@ export class Dropout extends Pointwise {
   }
 }
 
-/** Passes its input on. */
+/** Returns its input unchanged. */
 export class Identity extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return x
@@ -214,7 +214,7 @@ type EndOf<A extends Ends> = A extends readonly [] | readonly [number]
     ? End
     : number
 
-/** Dimensions from `startDim` to `endDim` joined into one; by default all but the first. */
+/** Joins the dimensions from `startDim` to `endDim` into one; by default all but the first. */
 export class Flatten<const A extends Ends = Ends> extends Module {
   readonly startDim: number
   readonly endDim: number
@@ -223,7 +223,7 @@ export class Flatten<const A extends Ends = Ends> extends Module {
     readonly takes: 'anything'
     readonly gives: { readonly kind: 'flat'; readonly start: StartOf<A>; readonly end: EndOf<A> }
   }
-  // A list, because left out they are known to be the defaults, while a type without arguments knows neither.
+  // The arguments are a list, so that the type can tell left-out arguments, which are the defaults, from unknown ones.
   constructor(...ends: A) {
     super()
     const [startDim = 1, endDim = -1] = ends

@@ -1,6 +1,6 @@
 /**
- * Adapters: what fine-tuning puts beside a layer's weight. A layer has a slot for several, by name. Those that are active drive
- * it, in order: each gets the layer with the adapters before it, and gives the whole result.
+ * Adapters, which fine-tuning puts beside a layer's weight. A layer has a slot for several of them, by name. The active
+ * adapters drive the layer, in order: each gets the layer with the previous adapters, and gives the whole result.
  */
 
 import { chosenOr } from '../core/choice.js'
@@ -12,33 +12,38 @@ import { add } from '../ops/elementwise/index.js'
 import { Module, type Parameter } from './module.js'
 import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
 
-/** A layer as an adapter sees it: with the adapters before, if there are any. */
+/** A layer as an adapter sees it: with the previous adapters, if there are any. */
 export interface BaseLayer {
   /** The whole result, bias included. */
   forward(x: Tensor): Tensor
   /** The result without the bias. */
   product(x: Tensor): Tensor
   /**
-   * The layer's own weight as numbers, without any adapter: [out, in] of a linear layer, however it is stored, [count, features]
-   * of an embedding, [out, in / groups, kH, kW] of a convolution.
+   * The layer's own weight as numbers, without any adapter: [out, in] for a linear layer, however it is stored, [count,
+   * features] for an embedding, and [out, in / groups, kH, kW] for a convolution.
    */
   dense(): Tensor
   /** The layer's own bias [out]. */
   readonly bias: Tensor | null
 }
 
-/** How a layer is adapted: the adapter's method that drives it, and the sizes of what low-rank products add to. */
+/**
+ * The way in which a layer is adapted: the adapter's method that drives it, and the sizes of the weight that low-rank
+ * products add to.
+ */
 export type Adaptation = {
   /** The tensor that holds the numbers of `dense()`. */
   readonly weight: Parameter
-  /** The other readers of the weight in the layer, past the adapters: they would change with a merged product. */
+  /**
+   * Other readers of the weight in the layer, which bypass the adapters. A merged product would change their results.
+   */
   readonly alsoRead?: string | null
 } & (
   | {
       readonly by: 'linear'
       readonly inFeatures: number
       readonly outFeatures: number
-      /** Layers that are adapted along where this one is chosen, as the output projection of attention. */
+      /** Layers that are adapted whenever this one is, such as the output projection of attention. */
       readonly along?: readonly Adaptable[]
     }
   | {
@@ -60,12 +65,12 @@ const enter: unique symbol = Symbol('enter')
 const leave: unique symbol = Symbol('leave')
 
 /**
- * What adapts a layer: a module whose parameters learn beside the layer's. It has a method for each kind of layer that it can
- * adapt. In a state its properties have the adapter's name after theirs, as in PEFT: `lora_A.default.weight`.
+ * A module that adapts a layer: its parameters learn beside the layer's. It has a method for each kind of layer that it
+ * can adapt. In a state the adapter's name follows those of its properties, as in PEFT: `lora_A.default.weight`.
  */
 export abstract class Adapter extends Module {
   #name: string | null = null
-  /** How many slots it is in. */
+  /** The number of slots that hold it. */
   #slots = 0
 
   /** x [.., in] -> [.., out]. */
@@ -75,12 +80,12 @@ export abstract class Adapter extends Module {
   /** x [N, in, H, W] (or [in, H, W]) -> [N, out, H', W']. */
   conv2d?(layer: BaseLayer, x: Tensor): Tensor
 
-  /** The name in the slots that it is in; null: in none. */
+  /** The name in the slots that hold it; null if none does. */
   get adapterName(): string | null {
     return this.#name
   }
 
-  /** Whether the layer's weight holds this adapter's part already: then it cannot be switched off. */
+  /** Whether this adapter's part is merged into the layer's weight, so that it cannot be switched off. */
   get merged(): boolean {
     return false
   }
@@ -90,7 +95,7 @@ export abstract class Adapter extends Module {
     return this.#name === null ? own : `${own}.${this.#name}`
   }
 
-  /** An adapter is no layer; the layer that it is in calls it. */
+  /** Throws, because an adapter is not a layer by itself; the layer that holds it calls its methods. */
   forward(): never {
     throw new ValueError(this.constructor.name, 'an adapter has no forward; put it in a layer, and call that')
   }
@@ -111,19 +116,19 @@ export abstract class Adapter extends Module {
     )
   }
 
-  /** For slots: it is put into one. */
+  /** Called by a slot that takes the adapter in. */
   [enter](name: string): void {
     this.#slots++
     this.#name = name
   }
 
-  /** For slots: it is taken out of one. */
+  /** Called by a slot that gives the adapter up. */
   [leave](): void {
     if (--this.#slots === 0) this.#name = null
   }
 }
 
-/** Throws unless a name can be one of an adapter in a state. */
+/** Throws unless the name can stand for an adapter in a state. */
 export function checkAdapterName(op: string, name: unknown): asserts name is string {
   if (typeof name !== 'string' || name === '' || name.includes('.'))
     throw new ValueError(op, `the adapter's name is ${shown(name)}, but must be a text without dots, and not empty`)
@@ -147,7 +152,7 @@ function adaptedBy(by: Adaptation['by'], layer: BaseLayer, adapter: Adapter): Ba
   }
 }
 
-/** Adapters by name at one place of a model, and which of them are active there. */
+/** The adapters of one place of a model, by name, and the names of the active ones. */
 export abstract class Slot<A extends Adapter = Adapter> {
   readonly #byName = new Map<string, A>()
   #active: readonly string[] = []
@@ -155,17 +160,17 @@ export abstract class Slot<A extends Adapter = Adapter> {
 
   /** The place's name in errors. */
   protected abstract readonly place: string
-  /** Throws for what cannot be here. */
+  /** Throws for an adapter that cannot be in this slot. */
   protected abstract check(op: string, adapter: A): void
-  /** The driver of the place with these adapters, one at least. */
+  /** The object that drives the place with these adapters, of which there is at least one. */
   protected abstract drivenBy(adapters: readonly A[], op: string): object
 
-  /** Names of all adapters there are. */
+  /** The names of all adapters. */
   get names(): readonly string[] {
     return [...this.#byName.keys()]
   }
 
-  /** Names of the adapters that are active, in order. */
+  /** The names of the active adapters, in order. */
   get active(): readonly string[] {
     return this.#active
   }
@@ -179,8 +184,9 @@ export abstract class Slot<A extends Adapter = Adapter> {
   }
 
   /**
-   * Puts an adapter in. It is active at once, after those that are; one with its name gives it its place. Throws
-   * ValueError for what cannot be here, for a name that no state could hold, and for an adapter that has another name elsewhere.
+   * Adds an adapter, which is active at once, after the other active ones. It replaces an adapter of the same name in
+   * its place. Throws ValueError for an adapter that cannot be in this slot or has another name elsewhere, and for a
+   * name that no state could hold.
    */
   set(name: string, adapter: A): this {
     this.put(name, adapter)
@@ -188,7 +194,7 @@ export abstract class Slot<A extends Adapter = Adapter> {
     return this
   }
 
-  /** As `set`, but it is active only where one with its name was. */
+  /** As `set`, but the adapter is active only if it replaces an active one. */
   put(name: string, adapter: A): this {
     const op = `${this.place}.adapters.set`
     checkAdapterName(op, name)
@@ -206,7 +212,7 @@ export abstract class Slot<A extends Adapter = Adapter> {
     return this
   }
 
-  /** Takes an adapter out; false: there is none of that name. */
+  /** Removes an adapter. Returns false if there is none of that name. */
   delete(name: string): boolean {
     const adapter = this.#byName.get(name)
     if (adapter === undefined) return false
@@ -216,13 +222,13 @@ export abstract class Slot<A extends Adapter = Adapter> {
     return true
   }
 
-  /** Lets just these adapters be active, in this order. Throws ValueError for names that are not there. */
+  /** Makes exactly these adapters active, in this order. Throws ValueError for unknown names. */
   activate(names: readonly string[]): void {
     this.#driver = this.adaptedBy(names, `${this.place}.adapters.activate`)
     this.#active = [...names]
   }
 
-  /** The driver with these adapters; null where there are none. */
+  /** The object that drives the place with these adapters; null if the list is empty. */
   adaptedBy(names: readonly string[], op: string): object | null {
     if (!Array.isArray(names)) throw new ValueError(op, `names is ${shown(names)}, but must be a list of names`)
     const adapters = names.map((name) => {
@@ -235,18 +241,18 @@ export abstract class Slot<A extends Adapter = Adapter> {
     return adapters.length === 0 ? null : this.drivenBy(adapters, op)
   }
 
-  /** The driver that stands there now; null where none does. */
+  /** The object that drives the place now; null if there is none. */
   protected get current(): object | null {
     return chosenOr(this, this.#driver)
   }
 }
 
-/** The adapters of one layer by name. Those that are active drive it. */
+/** The adapters of one layer, by name. The active ones drive it. */
 export class Adapters extends Slot {
   readonly #layer: Adaptable
   readonly #base: BaseLayer
 
-  /** `base`: the layer without adapters. */
+  /** `base` is the layer without adapters. */
   constructor(layer: Adaptable, base: BaseLayer) {
     super()
     this.#layer = layer
@@ -270,15 +276,15 @@ export class Adapters extends Slot {
     return adapters.reduce((layer, adapter) => adaptedBy(by, layer, adapter), this.#base)
   }
 
-  /** The layer with what drives it now; null where nothing does. */
+  /** The layer with its active adapters; null if there are none. */
   get adapted(): BaseLayer | null {
     return this.current as BaseLayer | null
   }
 }
 
 /**
- * A layer that can be adapted. It says how in `adaptation`, and what its weight is and does in `dense()` and `product()`; its
- * forward is `adapt(x)`. Fine-tuning asks for this, never for a class.
+ * A layer that can be adapted. `adaptation` says how, `dense()` gives its weight, `product()` applies it, and its
+ * forward is `adapt(x)`. Fine-tuning asks for this base class, never for a particular layer.
  */
 export abstract class Adaptable extends Module {
   /** Adapters by name. */
@@ -301,7 +307,7 @@ export abstract class Adaptable extends Module {
     return this.#adapters
   }
 
-  /** Whether this one can: a layer may have forms that nothing can be added to. */
+  /** Whether this instance can be adapted: some forms of a layer leave nothing to add to. */
   get canAdapt(): boolean {
     return true
   }
@@ -311,7 +317,7 @@ export abstract class Adaptable extends Module {
   abstract get bias(): Tensor | null
   /** The weight's part of the result, without bias and adapters. */
   abstract product(x: Tensor): Tensor
-  /** The weight as numbers; `BaseLayer` says in which layout. */
+  /** The weight as numbers, in the layout that `BaseLayer` describes. */
   abstract dense(): Tensor
 
   /** The result without adapters. */
@@ -320,13 +326,15 @@ export abstract class Adaptable extends Module {
     return bias ? add(this.product(x), bias) : this.product(x)
   }
 
-  /** The result with the adapters that are active. */
+  /** The result with the active adapters. */
   protected adapt(x: Tensor): Tensor {
     const { adapted } = this.#adapters
     return adapted === null ? this.plain(x) : adapted.forward(x)
   }
 
-  /** Also the adapters, as `adapters.<name>`. What they hold has names as if it were the layer's own, as in PEFT. */
+  /**
+   * Visits the adapters too, as `adapters.<name>`. Their tensors are named as if they were the layer's own, as in PEFT.
+   */
   override visitOwn(
     onTensor: OnTensor | null,
     onHolder: OnHolder | null,

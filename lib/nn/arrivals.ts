@@ -1,4 +1,4 @@
-/** The arrivals at a model on meta as it is loaded: memory, instead of a copy into memory that is there. */
+/** Loading into a model on meta: its tensors get the memory that arrives, rather than a copy. */
 import type { Device } from '../core/device.js'
 import { DeviceError, formatShape, namedAs, ShapeError, ValueError } from '../core/errors.js'
 import { keep } from '../core/scope.js'
@@ -16,19 +16,19 @@ type Named = readonly [name: string, tensor: Tensor]
 const isMeta = (tensor: Tensor) => tensor.device.kind === 'meta'
 
 /**
- * Memory for the tensors of a module that are on meta. It is made as they are read, each storage once, however many tensors
- * see it, and put in their place by `settle` when all is there: until then, the model is as it was.
+ * Memory for the tensors of a module that are on meta. It is made as they are read, each storage once, however many
+ * tensors view it. `settle` puts it in their place when everything has arrived; until then the model is unchanged.
  */
 export class Arrivals {
   readonly #op: string
   readonly #named: Device | null
   readonly #targets = new Map<Tensor, Tensor>()
   readonly #memory = new Map<Storage, Tensor>()
-  /** All that see memory which arrives. */
+  /** All tensors that view arriving memory. */
   readonly #own: readonly Named[]
   readonly #derived: readonly (readonly [string, Buffer])[]
 
-  /** Throws for what `device` and the module make impossible. */
+  /** Throws if the module cannot be loaded to `device`. */
   constructor(
     op: string,
     module: { namedBuffers?(): Iterable<Named> },
@@ -66,7 +66,7 @@ export class Arrivals {
         )
   }
 
-  /** Where the elements of a tensor go. */
+  /** The device that gets the elements of a tensor. */
   deviceOf(tensor: Tensor, fallback: Device): Device {
     if (!isMeta(tensor)) return tensor.device
     const device = this.#named ?? fallback
@@ -78,7 +78,7 @@ export class Arrivals {
     return device
   }
 
-  /** The tensor itself, or for one on meta what will be in its place: zeros, unless all of its memory will be `uploaded`. */
+  /** The tensor itself, or for one on meta its replacement: zeros, unless all of its memory will be `uploaded`. */
   targetOf(tensor: Tensor, fallback: Device, uploaded: boolean): Tensor {
     const known = this.#targets.get(tensor)
     if (known !== undefined) return known
@@ -98,9 +98,9 @@ export class Arrivals {
     return target
   }
 
-  /** Puts what arrived in its place, under all names, and makes again what is no part of the state. */
+  /** Puts the arrived memory in place, under all names, and makes buffers anew that are not part of the state. */
   settle(): void {
-    // Before any of them is replaced, because what they have in common is told by the memory they are to lose.
+    // Shared memory is found before any tensor is replaced, because it shows in the memory that they lose.
     for (const [, tensor] of this.#own) {
       const memory = this.#memory.get(tensor.storage)
       if (memory === undefined || this.#targets.has(tensor)) continue
@@ -115,7 +115,7 @@ export class Arrivals {
     if (device !== undefined)
       for (const [name, buffer] of this.#derived) this.#targets.set(buffer, this.#again(name, buffer, device))
     for (const [tensor, target] of this.#targets) {
-      // Where somebody else moved the tensor from meta meanwhile, what came has no place any more.
+      // A tensor that something else moved from meta meanwhile no longer takes what arrived.
       if (!isMeta(tensor)) continue
       tensor.grad = null
       replaceMemory(tensor, target)

@@ -1,4 +1,4 @@
-/** Attention layers: of several heads, and with a chosen score. */
+/** The multi-head attention layer. */
 import { checkTensor } from '../autograd/operator.js'
 import { Faults, formatShape, namedAs, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
@@ -30,42 +30,52 @@ export interface MultiheadAttentionOptions extends LayerOptions {
   readonly bias?: boolean
   /** Dropout of the attention weights, in training. Default 0. */
   readonly dropout?: number
-  /** Features of keys, and of values. Default embedDim; where either differs, queries, keys and values have weights of their own. */
+  /**
+   * Features of keys, and of values. Default embedDim. If either differs, queries, keys and values have separate
+   * weights.
+   */
   readonly kdim?: number | undefined
   readonly vdim?: number | undefined
-  /** A learned key and value after all others, seen by all queries. Default false. */
+  /** Adds a learned key and value after all others, seen by all queries. Default false. */
   readonly addBiasKv?: boolean
-  /** A key and value of zeros after all others, seen by all queries. Default false. */
+  /** Adds a key and value of zeros after all others, seen by all queries. Default false. */
   readonly addZeroAttn?: boolean
-  /** Sequences are [B, T, E]; false: [T, B, E]. Default TRUE, while PyTorch's is false. */
+  /** Whether sequences are [B, T, E] rather than [T, B, E]. Default TRUE; PyTorch's default is false. */
   readonly batchFirst?: boolean
 }
 
 /**
- * Masks as PyTorch's layer takes them. In a bool mask TRUE means MUST NOT ATTEND, the other way round than in
- * `scaledDotProductAttention`, where true takes part; PyTorch has both meanings too. A floating mask is added to the scores.
- * A query without any key that is left gives zeros before the output projection, where PyTorch gives NaN.
+ * Masks as PyTorch's layer takes them. In a bool mask TRUE means MUST NOT ATTEND, contrary to
+ * `scaledDotProductAttention`, where true takes part; PyTorch has both meanings too. A floating mask is added to the
+ * scores. A query with no key left gives zeros before the output projection, where PyTorch gives NaN.
  */
 export interface AttentionInputs {
-  /** [Tq, Tk], [B * heads, Tq, Tk], or four dimensions that broadcast to [B, heads, Tq, Tk]. True: must not attend. */
+  /**
+   * [Tq, Tk], [B * heads, Tq, Tk], or four dimensions that broadcast to [B, heads, Tq, Tk]. True means must not attend.
+   */
   readonly attnMask?: Tensor | null
-  /** [B, Tk]. True: a key to ignore, as padding is. */
+  /** [B, Tk]. True marks a key to ignore, such as padding. */
   readonly keyPaddingMask?: Tensor | null
-  /** Query i attends to keys up to i, besides what the masks say. Default false. */
+  /** Lets query i attend only to keys up to i, in addition to the masks. Default false. */
   readonly isCausal?: boolean
-  /** With isCausal: the position of the first query among the keys, as of `scaledDotProductAttention`. Default 0. */
+  /** With isCausal, the position of the first query among the keys, as in `scaledDotProductAttention`. Default 0. */
   readonly offset?: number | undefined
-  /** With isCausal: how many keys up to its own position a query sees at most. At least 1; default: all. */
+  /** With isCausal, the most keys up to its own position that a query sees. At least 1; default: all. */
   readonly window?: number | undefined
-  /** int32 [B]: how many keys of each batch row are real, in place of a `keyPaddingMask` that hides those at the end. */
+  /**
+   * int32 [B]: the number of real keys in each batch row, instead of a `keyPaddingMask` that hides those at the end.
+   */
   readonly lengths?: Tensor | null
 }
 
-/** Besides, whether to give the weights. */
+/** Inputs of attention that also say whether to return the weights. */
 export interface AttentionWeights {
-  /** Give [result, weights] instead of the result, the weights after dropout, as PyTorch has them. Default FALSE, in PyTorch true. */
+  /**
+   * Returns [result, weights] instead of the result. The weights are those after dropout, as in PyTorch. Default FALSE;
+   * PyTorch's default is true.
+   */
   readonly needWeights?: boolean
-  /** The mean of the heads' weights, [B, Tq, Tk], rather than each head's, [B, heads, Tq, Tk]. Default true. */
+  /** Returns the mean of the heads' weights, [B, Tq, Tk], rather than each head's, [B, heads, Tq, Tk]. Default true. */
   readonly averageAttnWeights?: boolean
 }
 
@@ -83,10 +93,10 @@ const inputNames: OptionNames<AttentionInputs & AttentionWeights> = {
 const op = 'MultiheadAttention'
 
 /**
- * Attention of several heads (Vaswani et al., 2017) over [B, T, embedDim], or one sequence [T, embedDim]; state names are
- * PyTorch's. Masks are PyTorch's; the defaults of `batchFirst` and `needWeights` are not. Its adapters are those of the
- * projection of queries, keys and values, a linear layer from E to 3E features, as in PEFT; `outProj` has its own. With other
- * sizes of keys or values there is no such projection, nor adapters of it.
+ * Multi-head attention (Vaswani et al., 2017) over [B, T, embedDim], or one sequence [T, embedDim]. State names and
+ * masks are PyTorch's; the defaults of `batchFirst` and `needWeights` are not. Its adapters drive the projection of
+ * queries, keys and values, a linear layer from E to 3E features, as in PEFT; `outProj` has its own. If keys or values
+ * have other sizes, there is no such projection, and there are no adapters for it.
  */
 export class MultiheadAttention extends Adaptable {
   readonly embedDim: number
@@ -96,18 +106,23 @@ export class MultiheadAttention extends Adaptable {
   readonly dropout: number
   readonly batchFirst: boolean
   readonly addZeroAttn: boolean
-  /** Queries, keys and values in one matrix [3 embedDim, embedDim]; null where keys or values have other sizes. */
+  /**
+   * The weights of queries, keys and values in one matrix [3 embedDim, embedDim]; null if keys or values have other
+   * sizes.
+   */
   readonly inProjWeight: Parameter | null
-  /** [embedDim, embedDim], [embedDim, kdim] and [embedDim, vdim]; null where there is `inProjWeight`. */
+  /**
+   * The separate weights, [embedDim, embedDim], [embedDim, kdim] and [embedDim, vdim]; null if there is `inProjWeight`.
+   */
   readonly qProjWeight: Parameter | null
   readonly kProjWeight: Parameter | null
   readonly vProjWeight: Parameter | null
   readonly inProjBias: Parameter | null
-  /** [1, 1, embedDim], where `addBiasKv`. */
+  /** The learned key and value of `addBiasKv`, [1, 1, embedDim] each; else null. */
   readonly biasK: Parameter | null
   readonly biasV: Parameter | null
   readonly outProj: Linear
-  /** The generator that dropout draws from; null: this thread's default one. */
+  /** The generator that dropout draws from; null for this thread's default one. */
   readonly generator: Generator | null
 
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
@@ -171,7 +186,7 @@ export class MultiheadAttention extends Adaptable {
     return this.inProjBias
   }
 
-  /** Queries, keys and values without their bias and adapters: [.., E] -> [.., 3E]. */
+  /** Projects to queries, keys and values without their bias and adapters: [.., E] -> [.., 3E]. */
   override product(x: Tensor): Tensor {
     return linear(x, this.#whole())
   }
@@ -193,9 +208,9 @@ export class MultiheadAttention extends Adaptable {
   }
 
   /**
-   * query [B, Tq, E], key [B, Tk, kdim] and value [B, Tk, vdim] (default: the query, the key) -> [B, Tq, E], or with
-   * `needWeights` [that, weights]; with `batchFirst` false B and T change places. Without B, [T, E], all are without. Throws
-   * ShapeError and DTypeError naming all misfits.
+   * query [B, Tq, E], key [B, Tk, kdim] (default: the query) and value [B, Tk, vdim] (default: the key) -> [B, Tq, E],
+   * or with `needWeights` [that, weights]. If `batchFirst` is false, B and T change places. If the query lacks B, all
+   * inputs must lack it. Throws ShapeError and DTypeError that name all misfits.
    */
   forward(
     query: Tensor,
@@ -234,7 +249,7 @@ export class MultiheadAttention extends Adaptable {
     return [out, single ? squeeze(shown, 0) : shown]
   }
 
-  /** Batch first. */
+  /** Attention over inputs whose batch comes first. */
   #attend(
     query: Tensor,
     key: Tensor,
@@ -281,7 +296,7 @@ export class MultiheadAttention extends Adaptable {
     return this.inProjWeight
   }
 
-  /** Keys or values [B, Tk, E] with those that the layer adds. */
+  /** Keys or values [B, Tk, E] followed by those that the layer adds. */
   #longer(x: Tensor, learned: Parameter | null): Tensor {
     if (learned === null && !this.addZeroAttn) return x
     const shape = [x.sizes[0] as number, 1, this.embedDim]
@@ -322,7 +337,9 @@ export class MultiheadAttention extends Adaptable {
     const { adapted } = this.adapters
     const { embedDim: e, inProjWeight } = this
     const separate = [this.qProjWeight, this.kProjWeight, this.vProjWeight]
-    /** All three parts of each input, because only an adapter knows which of them it adds to. */
+    /**
+     * Each input goes through the whole projection, because only an adapter knows which of the three parts it adds to.
+     */
     const whole = new Map<Tensor, Tensor>()
     const project = (x: Tensor, part: number) => {
       if (adapted === null) {

@@ -1,4 +1,4 @@
-/** Layers that normalise each channel: over a batch, or for each instance by itself. */
+/** Layers that normalise each channel, over a batch or for each instance separately. */
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { isRecomputing } from '../autograd/region.js'
@@ -24,16 +24,18 @@ import { type Buffer, Module, type Parameter, settings } from './module.js'
 
 export interface BatchNormLayerOptions extends LayerOptions {
   readonly eps?: number
-  /** How far the running statistics move; null: the plain average of all batches so far. Default 0.1. */
+  /**
+   * The share of each batch in the running statistics; null takes the plain average of all batches so far. Default 0.1.
+   */
   readonly momentum?: number | null
-  /** Whether there are weight and bias. Default true. */
+  /** Whether the layer has a weight and a bias. Default true. */
   readonly affine?: boolean
   readonly bias?: boolean
-  /** Whether there are running statistics; without, evaluation uses the batch's too. Default true. */
+  /** Whether the layer keeps running statistics. Without them, evaluation uses the batch's. Default true. */
   readonly trackRunningStats?: boolean
 }
 
-/** Forms of inputs, by their number of dimensions. */
+/** The allowed forms of inputs, by number of dimensions. */
 type Forms = ReadonlyMap<number, string>
 
 /** The base of batch norm and instance norm. */
@@ -47,7 +49,7 @@ abstract class ChannelNorm<C extends number> extends Module {
   readonly runningVar: Buffer | null
   readonly numBatchesTracked: Buffer | null
 
-  /** `usual`: whether there are parameters and running statistics where the options do not say. */
+  /** `usual` says whether there are parameters and running statistics by default. */
   constructor(numFeatures: C, options: BatchNormLayerOptions, usual: boolean) {
     super()
     const own = checkLayer(this.constructor.name, options, {
@@ -102,13 +104,16 @@ abstract class ChannelNorm<C extends number> extends Module {
       )
   }
 
-  /** The running statistics, as far as this pass has to do with them: they have had this batch already where a checkpointed function runs again. */
+  /**
+   * The running statistics that this pass reads or updates. When a checkpointed function runs again, they have already
+   * seen this batch and are left out.
+   */
   protected statistics(training: boolean): readonly [mean: Tensor | null, variance: Tensor | null] {
     return training && isRecomputing() ? [null, null] : [this.runningMean, this.runningVar]
   }
 }
 
-/** Batch norm over [N, C, ...]; subclasses say how many dimensions they take. */
+/** Batch norm over [N, C, ...]. Subclasses say how many dimensions they take. */
 abstract class BatchNorm<C extends number> extends ChannelNorm<C> {
   protected abstract readonly forms: Forms
 
@@ -136,19 +141,19 @@ const rowForms: Forms = new Map([
 const imageForms: Forms = new Map([[4, '[N, C, H, W]']])
 const volumeForms: Forms = new Map([[5, '[N, C, D, H, W]']])
 
-/** Over [N, C] or [N, C, L]. */
+/** Batch norm over [N, C] or [N, C, L]. */
 export class BatchNorm1d<const C extends number = number> extends BatchNorm<C> {
   protected override readonly forms = rowForms
   declare readonly signature?: KeepsSecond<'BatchNorm1d', C>
 }
 
-/** Over [N, C, H, W]. */
+/** Batch norm over [N, C, H, W]. */
 export class BatchNorm2d<const C extends number = number> extends BatchNorm<C> {
   protected override readonly forms = imageForms
   declare readonly signature?: KeepsChannels<'BatchNorm2d', C, 2, true>
 }
 
-/** Over [N, C, D, H, W]. */
+/** Batch norm over [N, C, D, H, W]. */
 export class BatchNorm3d<const C extends number = number> extends BatchNorm<C> {
   protected override readonly forms = volumeForms
   declare readonly signature?: KeepsChannels<'BatchNorm3d', C, 3, true>
@@ -156,12 +161,12 @@ export class BatchNorm3d<const C extends number = number> extends BatchNorm<C> {
 
 export interface InstanceNormLayerOptions extends LayerOptions {
   readonly eps?: number
-  /** How far the running statistics move. Default 0.1. */
+  /** The share of each batch in the running statistics. Default 0.1. */
   readonly momentum?: number
-  /** Whether there are weight and bias. Default false. */
+  /** Whether the layer has a weight and a bias. Default false. */
   readonly affine?: boolean
   readonly bias?: boolean
-  /** Whether there are running statistics, which evaluation then uses. Default false. */
+  /** Whether the layer keeps running statistics, which evaluation then uses. Default false. */
   readonly trackRunningStats?: boolean
 }
 
@@ -211,19 +216,19 @@ const instanceForms: { readonly [dims in 1 | 2 | 3]: Forms } = {
   ]),
 }
 
-/** Over [N, C, L] or [C, L]. */
+/** Instance norm over [N, C, L] or [C, L]. */
 export class InstanceNorm1d<const C extends number = number> extends InstanceNorm<C> {
   protected override readonly forms = instanceForms[1]
   declare readonly signature?: KeepsChannels<'InstanceNorm1d', C, 1, false>
 }
 
-/** Over [N, C, H, W] or [C, H, W]. */
+/** Instance norm over [N, C, H, W] or [C, H, W]. */
 export class InstanceNorm2d<const C extends number = number> extends InstanceNorm<C> {
   protected override readonly forms = instanceForms[2]
   declare readonly signature?: KeepsChannels<'InstanceNorm2d', C, 2, false>
 }
 
-/** Over [N, C, D, H, W] or [C, D, H, W]. */
+/** Instance norm over [N, C, D, H, W] or [C, D, H, W]. */
 export class InstanceNorm3d<const C extends number = number> extends InstanceNorm<C> {
   protected override readonly forms = instanceForms[3]
   declare readonly signature?: KeepsChannels<'InstanceNorm3d', C, 3, false>

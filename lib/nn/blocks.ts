@@ -3,20 +3,20 @@ import { kindOf, ValueError } from '../core/errors.js'
 import { Module } from './module.js'
 
 /**
- * A model that says once which blocks it is made of, from its input to its output. Whatever works by depth reads that: how much to
- * freeze, rates by layer, unfreezing, checkpointing, stages of a pipeline. A block is a module that the model's forward calls; what
- * stands before the first, as an embedding, and behind the last, as a head, is none.
+ * A model that lists the blocks it is made of, from its input to its output. Everything that works by depth reads this
+ * list: freezing, rates by layer, unfreezing, checkpointing, stages of a pipeline. A block is a module that the model's
+ * forward calls. An embedding before the first block and a head after the last are not blocks.
  *
- * `Module` has no such member, because models often keep their blocks in a property of that name. Such a list says the same as a
- * method that gives it.
+ * `Module` has no such member, because models often keep their blocks in a property of that name. Such a list serves as
+ * well as a method.
  */
 export interface WithBlocks {
   readonly blocks: (() => readonly Module[]) | Iterable<Module>
 }
 
 /**
- * The blocks that a model declares by `blocks`; null where it declares none. Throws ValueError for a method that gives something
- * else than modules within the model.
+ * The blocks that a model declares by `blocks`; null if it declares none. Throws ValueError if the method gives
+ * anything but modules within the model.
  */
 export function blocksOf(model: Module): readonly Module[] | null {
   if (!(model instanceof Module)) throw new ValueError('blocksOf', `needs a module, but got ${kindOf(model)}`)
@@ -31,7 +31,7 @@ export function blocksOf(model: Module): readonly Module[] | null {
   const inside = new Set<unknown>(model.modules())
   for (const [i, block] of blocks.entries()) {
     if (inside.has(block) && block !== model) continue
-    // A property of this name may hold anything.
+    // Anything but a list of blocks is ignored, because a property of this name may hold anything.
     if (!isMethod) return null
     throw new ValueError(
       op,

@@ -14,15 +14,18 @@ import { tryOut } from './summary.js'
 export { Lambda, type LayerFunction, type LayerResult }
 
 /**
- * A module from one tensor to what Sequential can pass on, whatever it asks of the tensor: it cannot be called without knowing
- * that. Type layers that are to be called `Model`.
+ * A module from one tensor to a result that Sequential can pass on. Its type does not say which tensors it accepts, so
+ * it cannot be called. Use the type `Model` for layers that you call.
  */
 export type Layer = Model<never, LayerResult>
 
-/** A layer as the program gives it: a module, or a function, which becomes a `Lambda`. */
+/** A layer as the program gives it: a module, or a function, which Sequential turns into a `Lambda`. */
 type Given = Layer | LayerFunction
 
-/** Unknown, and perhaps none, where the list has not that many layers by its type: some may have been appended. */
+/**
+ * The layer at a place. It is unknown and may be undefined beyond the layers of the type, because some may have been
+ * appended.
+ */
 type LayerAt<L extends readonly Given[], I extends number> = number extends I | L['length']
   ? Layer | undefined
   : At<L, I> extends infer Found
@@ -34,20 +37,20 @@ type LayerAt<L extends readonly Given[], I extends number> = number extends I | 
     : never
 
 /**
- * Layers one after another, functions of a tensor among them. State names are '0', '1', ...
+ * Layers, or functions of a tensor, one after another. State names are '0', '1', ...
  *
- * Sizes that are known at compile time must fit from layer to layer: what does not fit does not compile, and the error
- * names the layer's place and both sizes in the words of the error at run time, which checks the sizes that only the running
- * program knows. The constructor sees what layers say of each other, which is channels and features. Those behind a
- * `Flatten` depend on the size of the images, which `Sequential.for` is told, so that its error stands at the layer; else they
- * are checked where `forward` gets a tensor of known shape.
+ * Sizes that are known at compile time must fit from layer to layer. A misfit does not compile, and the error names the
+ * layer's place and both sizes, with the message of the run-time error, which checks all other sizes. The constructor
+ * checks what layers know of each other: channels and features. Sizes after a `Flatten` depend on the size of the
+ * images. `Sequential.for` is told that size, so it can mark the layer at fault; otherwise they are checked when
+ * `forward` gets a tensor of known shape.
  *
- * `L` are the layers that the constructor got. A variable whose layers are exchanged later on is best declared as
- * `nn.Sequential`, of which the types know none.
+ * `L` is the list of layers that the constructor got. Declare a variable whose layers you will exchange as plain
+ * `nn.Sequential`, whose layers are unknown to the types.
  *
- * Of a layer that gives more than a tensor, its `output` goes on (LSTM, GRU, RNN, Recurrent), or the first entry of its list
- * (cells, attention with its weights). That holds for the last layer too: a Sequential gives one tensor, whatever its layers are.
- * Who needs the state of a recurrent layer calls it by itself: `body.slice(0, -1)`, then `body.at(-1)`.
+ * If a layer gives more than a tensor, its `output` is passed on (LSTM, GRU, RNN, Recurrent), or the first entry of its
+ * list (cells, attention with its weights). That holds for the last layer too, so a Sequential always gives one tensor.
+ * If you need the state of a recurrent layer, call it separately: `body.slice(0, -1)`, then `body.at(-1)`.
  */
 export class Sequential<const L extends readonly Given[] = readonly Given[]> extends Sequence<Layer, Given> {
   declare readonly signature?: { readonly layers: L }
@@ -58,10 +61,10 @@ export class Sequential<const L extends readonly Given[] = readonly Given[]> ext
   }
 
   /**
-   * Layers for examples of a shape, which is written without the batch: `nn.Sequential.for([1, 28, 28], ...layers)`. That all
-   * sizes fit is checked as far as the types know them, and once more when this is called: an example of zeros goes through the
-   * layers, in evaluation mode and without a graph. The network takes other shapes too where its layers do. Throws what the
-   * layers throw.
+   * Makes a Sequential for examples of a shape, written without the batch: `nn.Sequential.for([1, 28, 28], ...layers)`.
+   * The types check all sizes that they know, and the call checks the rest: an example of zeros goes through the
+   * layers, in evaluation mode and without a graph. The network also takes other shapes if its layers do. Throws the
+   * errors of the layers.
    */
   static for<const E extends Shape, const L extends readonly Given[]>(
     example: E,
@@ -69,7 +72,7 @@ export class Sequential<const L extends readonly Given[] = readonly Given[]> ext
   ): Sequential<L> {
     const model = new Sequential(...(layers as readonly Given[]))
     tryOut('Sequential.for', model, [1, ...copySizes('Sequential.for', example)])
-    // By way of Module, because the compiler would compare the two types method by method.
+    // The cast goes through Module, because the compiler would otherwise compare the two types method by method.
     return model as Module as Sequential<L>
   }
 
@@ -80,24 +83,25 @@ export class Sequential<const L extends readonly Given[] = readonly Given[]> ext
   }
 
   /**
-   * The layer at a place, negative from the end. Its class is known where the place is a literal and the layers were named in
-   * the constructor; a place from the end then counts those, so use `length` once layers came or went.
+   * The layer at a place, counted from the end if negative. Its class is known if the place is a literal and the
+   * constructor named the layers. The type of a negative place counts only those, so use `length` once layers were
+   * added or removed.
    */
   override at<const I extends number>(index: I): LayerAt<L, I> {
     return super.at(index) as LayerAt<L, I>
   }
 
-  /** A Sequential of the same layers from a place up to another one, as `Array.slice` counts. */
+  /** A Sequential of the same layers from one place up to another, as in `Array.slice`. */
   slice(start?: number, end?: number): Sequential {
     return new Sequential(...this.between(start, end))
   }
 
-  /** Its layers, as `WithBlocks` says. */
+  /** The layers, as the blocks of `WithBlocks`. */
   blocks(): Module[] {
     return this.between()
   }
 
-  /** Throws what its layers throw. */
+  /** Runs the layers in order. Throws the errors of the layers. */
   forward<S extends Shape>(x: Tensor<S & Passes<L, S>>): Tensor<Passed<L, S>>
   forward(x: Tensor): Tensor {
     const layers = this.between()
@@ -114,7 +118,7 @@ export class Sequential<const L extends readonly Given[] = readonly Given[]> ext
     return value
   }
 
-  /** Through the layers from a place up to another one. */
+  /** Runs the layers from one place up to another. */
   #through(layers: readonly Layer[], from: number, to: number, x: Tensor): Tensor {
     let value = x
     for (let i = from; i < to; i++) {
@@ -141,12 +145,12 @@ export class ModuleList<M extends Module = Module> extends Sequence<M> {
     return value
   }
 
-  /** A list of the same modules from a place up to another one, as `Array.slice` counts. */
+  /** A list of the same modules from one place up to another, as in `Array.slice`. */
   slice(start?: number, end?: number): ModuleList<M> {
     return new ModuleList(this.between(start, end))
   }
 
-  /** A list is not a step of a computation; call its modules. */
+  /** Throws, because a list is not a step of a computation; call its modules. */
   forward(): never {
     throw new ValueError('ModuleList', 'has no forward; iterate over it and call its modules')
   }

@@ -1,4 +1,4 @@
-/** Constructors of convolutions share this: it checks their options, and pads their inputs with what is not zeros. */
+/** The shared part of convolution layers: it checks their options, and applies paddings that are not zeros. */
 import { checkTensor } from '../autograd/operator.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { OptionNames } from '../core/options.js'
@@ -13,7 +13,7 @@ import type { Parameter } from './module.js'
 
 interface LayerOwn {
   readonly bias?: boolean
-  /** The elements that the padding consists of. Default 'zeros'. */
+  /** The content of the padding. Default 'zeros'. */
   readonly paddingMode?: PaddingMode
 }
 export interface Conv1dLayerOptions<
@@ -53,14 +53,17 @@ export function checkChannels(layer: string, inChannels: number, outChannels: nu
     )
 }
 
-/** PyTorch's beginning: both uniform, within a bound from the inputs of an element (a transposed weight's second size counts as these). */
+/**
+ * Initialises weight and bias as PyTorch does: both uniform, with a bound from the number of inputs of an element. For
+ * a transposed weight the second size counts as the inputs.
+ */
 export function begin(layer: string, weight: Parameter, bias: Parameter | null, options: LayerOptions): void {
   kaimingUniform_(weight, { a: Math.sqrt(5), generator: options.generator })
   const bound = 1 / Math.sqrt(fans(layer, weight).fanIn)
   if (bias) uniform_(bias, -bound, bound, { generator: options.generator })
 }
 
-/** A padding that is not zeros. The layer puts it around the input before the convolution. */
+/** A padding other than zeros, which the layer puts around the input before the convolution. */
 interface Frame {
   readonly mode: Exclude<PaddingMode, 'zeros'>
   readonly before: readonly number[]
@@ -69,7 +72,7 @@ interface Frame {
 
 export interface Plan {
   readonly kernelSize: Both
-  /** As given. */
+  /** The options as given, for `extraRepr`. */
   readonly settings: { readonly [name: string]: unknown }
   readonly frame: Frame | null
 }

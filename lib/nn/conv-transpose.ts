@@ -1,4 +1,4 @@
-/** Layers of transposed convolution. */
+/** Transposed convolution layers. */
 import { checkTensor } from '../autograd/operator.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import type { ConvolvesBack, Usual } from '../core/flow-types.js'
@@ -48,7 +48,7 @@ const names: OptionNames<ConvTranspose2dLayerOptions> = {
   groups: true,
 }
 
-/** Numbers where there is one dimension, pairs where there are two. */
+/** The options for `extraRepr`: numbers for one dimension, pairs for two. */
 function told({ groups, ...options }: Transposed, dims: Dims) {
   const of = (both: Both) => (dims === 1 ? both[1] : both)
   return {
@@ -60,7 +60,7 @@ function told({ groups, ...options }: Transposed, dims: Dims) {
   }
 }
 
-/** The outputPadding for which the result has these sizes. Throws ShapeError where none has. */
+/** The outputPadding that gives the result these sizes. Throws ShapeError if there is none. */
 function paddingFor(
   layer: string,
   dims: Dims,
@@ -135,7 +135,10 @@ export class ConvTranspose1d<
     return settings({ inChannels, outChannels, kernelSize, ...told(this.#options, 1), bias: bias !== null })
   }
 
-  /** outputSize: which of the sizes that a stride leaves open ([L'], or all sizes of the result), instead of outputPadding. */
+  /**
+   * `outputSize` replaces outputPadding: it chooses among the sizes that a stride leaves open, as [L'] or all sizes of
+   * the result.
+   */
   forward(x: Tensor, outputSize: readonly number[] | null = null): Tensor {
     const options = told(this.#options, 1) as ConvTranspose1dOptions
     const sized = outputSize && paddingFor('ConvTranspose1d', 1, x, [1, this.kernelSize], this.#options, outputSize)
@@ -183,7 +186,10 @@ export class ConvTranspose2d<
     return settings({ inChannels, outChannels, kernelSize, ...told(this.#options, 2), bias: bias !== null })
   }
 
-  /** outputSize: which of the sizes that strides leave open ([H', W'], or all sizes of the result), instead of outputPadding. */
+  /**
+   * `outputSize` replaces outputPadding: it chooses among the sizes that strides leave open, as [H', W'] or all sizes
+   * of the result.
+   */
   forward(x: Tensor, outputSize: readonly number[] | null = null): Tensor {
     const sized = outputSize && paddingFor('ConvTranspose2d', 2, x, this.kernelSize, this.#options, outputSize)
     const { weight, bias } = this

@@ -95,7 +95,7 @@ export class Conv2d<
   /** [Out, In / groups, kH, kW] */
   readonly weight: Parameter
   readonly bias: Parameter<[Out]> | null
-  /** The options of the convolution that adapters see: its input is padded before, unless the padding is zeros. */
+  /** The options of the convolution that adapters see. Its input is already padded, unless the padding is zeros. */
   readonly #options: Required<Conv2dOptions>
   readonly #plan: Plan
   declare readonly signature?: Convolves<'conv2d', 2, In, Out, K, S, P, D>

@@ -1,7 +1,8 @@
 /**
- * Copies of a module's tensors by name, one of which stands in for them, as in PEFT's ModulesToSaveWrapper: what learns whole with
- * an adapter, while the module's own tensors stay as they were. A copy stands in the very properties, so that whoever reads a
- * weight gets it; walks see through it, and find the module's own tensors there and all copies behind them.
+ * Named copies of a module's tensors, one of which may stand in for them, as in PEFT's ModulesToSaveWrapper. A module
+ * that learns as a whole with an adapter changes a copy, while its own tensors stay as they were. A copy is placed in
+ * the module's properties, so that every reader of a weight gets it. Walks see through it: they find the module's own
+ * tensors there, and all copies after them.
  */
 import { noGrad } from '../autograd/mode.js'
 import { chosenFor, StandingIn } from '../core/choice.js'
@@ -15,14 +16,14 @@ import { copied, type Module } from './module.js'
 import { Buffer, originalOf, Parameter, setOriginal } from './parameter.js'
 import type { OnTensor } from './walk.js'
 
-/** One copy: every tensor of the module's state, or some, under its name there. */
+/** One copy: all or some tensors of the module's state, under their names there. */
 export interface Copy {
-  /** Whether just some of the module's tensors are copied. */
+  /** Whether only some of the module's tensors are copied. */
   readonly isPart: boolean
   readonly named: readonly (readonly [name: string, tensor: Tensor])[]
 }
 
-/** The module's own tensors by their names in its state, without those of adapters and of copies. */
+/** The module's own tensors by their names in its state, without those of adapters and copies. */
 function ownState(module: Module): (readonly [string, Tensor])[] {
   const inner = module.modules()
   const adapting = inner.filter((each) => each instanceof Adapter)
@@ -31,7 +32,10 @@ function ownState(module: Module): (readonly [string, Tensor])[] {
   return module.namedState().filter(([, tensor]) => !others.has(tensor))
 }
 
-/** A copy of a module's own tensors, or of those named, that nobody uses yet. What shares memory within the module does so in the copy. */
+/**
+ * A copy, not yet in use, of a module's own tensors or of the named ones. Tensors that share memory in the module share
+ * it in the copy.
+ */
 export function copyOf(module: Module, names: readonly string[] | null = null): Copy {
   const own = ownState(module).filter(([name]) => names === null || names.includes(name))
   const holders = new Map<Storage, Set<Tensor>>()
@@ -64,11 +68,11 @@ export function copyOf(module: Module, names: readonly string[] | null = null): 
 /** The copies of one module. */
 export class Copies extends StandingIn {
   readonly #module: Module
-  /** The module and all within that hold tensors of it. */
+  /** The module and all modules within it that hold copied tensors. */
   readonly #holders: readonly Module[]
   readonly #byName = new Map<string, Copy>()
   #active: Copy | null = null
-  /** The copy that is in the properties now. */
+  /** The copy that is in the properties now; null if none is. */
   #standing: Copy | null = null
 
   private constructor(module: Module) {
@@ -79,7 +83,7 @@ export class Copies extends StandingIn {
     this.#holders = all.filter((each) => !adapting.has(each))
   }
 
-  /** Those of a module, which has them from now on if it had none. */
+  /** The copies of a module, made if it had none. */
   static of(module: Module): Copies {
     const there = module[copied]
     if (there !== null) return there
@@ -97,7 +101,7 @@ export class Copies extends StandingIn {
     return [...this.#byName.keys()]
   }
 
-  /** The name of the copy that stands in for good; null: none does. */
+  /** The name of the copy that stands in outside of any choice; null if none does. */
   get active(): string | null {
     for (const [name, copy] of this.#byName) if (copy === this.#active) return name
     return null
@@ -107,7 +111,7 @@ export class Copies extends StandingIn {
     return this.#byName.get(name)
   }
 
-  /** Takes a copy in, which takes the place of the one of its name. It stands in for the module's tensors once it is activated. */
+  /** Adds a copy, or replaces the one of its name. It stands in for the module's tensors once it is activated. */
   set(name: string, copy: Copy): void {
     if (this.#byName.get(name) === copy) return
     this.delete(name)
@@ -115,7 +119,7 @@ export class Copies extends StandingIn {
     this.#byName.set(name, copy)
   }
 
-  /** Takes a copy out. Its tensors become the module's own with `adopt`. */
+  /** Removes a copy. With `adopt`, its values become the module's own. */
   delete(name: string, { adopt = false } = {}): void {
     const copy = this.#byName.get(name)
     if (copy === undefined) return
@@ -136,7 +140,10 @@ export class Copies extends StandingIn {
     this.settle()
   }
 
-  /** Lets a copy stand in for the module's own tensors until further notice; null: none. Its parameters learn, those of others do not. */
+  /**
+   * Lets a copy stand in for the module's own tensors until the next call; null for none. Its parameters learn, those
+   * of other copies do not.
+   */
   activate(name: string | null): void {
     this.#active = name === null ? null : (this.#byName.get(name) ?? null)
     for (const copy of this.#byName.values())
@@ -164,25 +171,25 @@ export class Copies extends StandingIn {
     this.#standing = copy
   }
 
-  /** All tensors of copies, by their names after the module's. */
+  /** All tensors of the copies, by their names after the module's. */
   *tensors(): Generator<readonly [string, Tensor]> {
     for (const [name, { named }] of this.#byName)
       for (const [own, tensor] of named) yield [`modules_to_save.${name}.${own}`, tensor]
   }
 
-  /** Shows a walk the copies where it comes to the module. */
+  /** Shows the copies to a walk that reaches the module. */
   visit(module: Module, onTensor: OnTensor): void {
     if (module === this.#module) for (const [name, tensor] of this.tensors()) onTensor(name, tensor)
   }
 }
 
-/** The copies of a module as a whole; null: there are none. */
+/** The copies of this very module; null if there are none. */
 export function copiesAt(module: Module): Copies | null {
   const copies = module[copied]
   return copies?.module === module ? copies : null
 }
 
-/** All copies in a model, with the paths of the modules that they are of. */
+/** All copies in a model, with the paths of their modules. */
 export function copiesIn(model: Module): (readonly [path: string, copies: Copies])[] {
   return model.namedModules().flatMap(([path, module]) => {
     const copies = copiesAt(module)
@@ -190,7 +197,7 @@ export function copiesIn(model: Module): (readonly [path: string, copies: Copies
   })
 }
 
-/** The copies that hold tensors of a module or of one within it, whichever module they are of. */
+/** The copies that hold tensors of a module or of one within it, whichever module they were made for. */
 export function copiesAround(module: Module): Copies[] {
   return [...new Set(module.modules().flatMap((each) => each[copied] ?? []))]
 }

@@ -8,7 +8,7 @@ import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
 
 type Table<V> = { readonly [key: string]: V }
 
-/** The entries of an object: also those that its class has as getters, but none that somebody put on all objects. */
+/** The entries of an object, with the getters of its class, but without names that were put on Object.prototype. */
 function entriesOf<V>(given: Table<V>): (readonly [string, V])[] {
   const found: (readonly [string, V])[] = []
   for (const key in given)
@@ -16,7 +16,7 @@ function entriesOf<V>(given: Table<V>): (readonly [string, V])[] {
   return found
 }
 
-/** Entries by key: those of an object, or pairs, as of a Map. */
+/** The entries by key of an object, a Map or pairs. */
 function pairsOf<V>(container: string, given: Table<V> | Iterable<readonly [string, V]>): (readonly [string, V])[] {
   const wanted = 'an object, a Map or a list of [key, value]'
   if (typeof given !== 'object' || given === null || given instanceof Module)
@@ -35,27 +35,27 @@ function pairsOf<V>(container: string, given: Table<V> | Iterable<readonly [stri
 }
 
 /**
- * Modules or parameters by key, in the order in which they came. What is replaced or deleted is no part of the model any more, as
- * in a Sequential.
+ * Modules or parameters by key, in insertion order. A replaced or deleted entry is no longer part of the model, as in a
+ * Sequential.
  */
 abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> extends Module {
   readonly #entries = new Map<string, V>()
 
-  /** An object, a Map, or pairs of key and entry. */
+  /** `entries` is an object, a Map, or pairs of key and entry. */
   constructor(entries: T | Iterable<readonly [keyof T & string, T[keyof T & string]]> = {} as T) {
     super()
     for (const [key, value] of pairsOf<unknown>(this.constructor.name, entries)) this.#put(key, value)
   }
 
-  /** The value, if it can be an entry; throws ValueError. */
+  /** Returns the value if it can be an entry, else throws ValueError. */
   protected abstract admit(entry: string, value: unknown): V
 
-  /** Number of entries. */
+  /** The number of entries. */
   get size(): number {
     return this.#entries.size
   }
 
-  /** The entry under a key. Throws ValueError where there is none, because reading `d[key]` throws in PyTorch too. */
+  /** The entry under a key. Throws ValueError if there is none, as `d[key]` throws in PyTorch. */
   get<K extends keyof T & string>(key: K): T[K] {
     const found = this.#entries.get(key)
     if (found === undefined)
@@ -66,7 +66,7 @@ abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> exte
     return found as unknown as T[K]
   }
 
-  /** Puts something under a key; of one that is there already the place is kept. */
+  /** Sets the entry of a key. A key that exists keeps its place. */
   set<K extends keyof T & string>(key: K, value: T[K]): this {
     return this.#put(key, value)
   }
@@ -75,7 +75,7 @@ abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> exte
     return this.#entries.has(key)
   }
 
-  /** Takes out what stands under a key; false: nothing does. */
+  /** Removes the entry of a key. Returns false if there is none. */
   delete(key: keyof T & string): boolean {
     return this.#entries.delete(key)
   }
@@ -111,7 +111,7 @@ abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> exte
       if (value instanceof Parameter) this.#entries.set(key, (others.get(value) ?? value) as V)
   }
 
-  /** A container is not a step of a computation; use what it holds. */
+  /** Throws, because a container is not a step of a computation; use its entries. */
   forward(): never {
     throw new ValueError(this.constructor.name, 'has no forward; get what it holds by its key, and use that')
   }
@@ -131,9 +131,9 @@ abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> exte
 }
 
 /**
- * Modules by key, whose parameters belong to the module that holds it: `new nn.ModuleDict({ a: new nn.Linear(2, 3) })`. Of keys
- * that are known when it is made, `get` knows the class; `nn.ModuleDict<{ [key: string]: nn.Linear }>` takes any. State names are
- * the keys: `a.weight`.
+ * Modules by key, whose parameters belong to the module that holds it: `new nn.ModuleDict({ a: new nn.Linear(2, 3) })`.
+ * `get` knows the class of the keys given to the constructor; `nn.ModuleDict<{ [key: string]: nn.Linear }>` takes any
+ * key. State names are the keys: `a.weight`.
  */
 export class ModuleDict<T extends { readonly [key: string]: Module } = Table<Module>> extends Dictionary<Module, T> {
   protected override admit(entry: string, value: unknown): Module {
@@ -169,7 +169,7 @@ export class ParameterList extends Sequence<Parameter> {
     return value
   }
 
-  /** A list of the same parameters from a place up to another one, as `Array.slice` counts. */
+  /** A list of the same parameters from one place up to another, as in `Array.slice`. */
   slice(start?: number, end?: number): ParameterList {
     return new ParameterList(this.between(start, end))
   }
@@ -178,7 +178,7 @@ export class ParameterList extends Sequence<Parameter> {
     return shapes([...this].entries())
   }
 
-  /** A list is not a step of a computation; use its parameters. */
+  /** Throws, because a list is not a step of a computation; use its parameters. */
   forward(): never {
     throw new ValueError(this.constructor.name, 'has no forward; iterate over it and use its parameters')
   }

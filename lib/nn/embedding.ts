@@ -48,8 +48,8 @@ const embeddingNames: OptionNames<EmbeddingLayerOptions> = {
 }
 
 /**
- * A table of vectors looked up by int32 ids: [...] -> [..., embeddingDim]. The row `paddingIdx`, counted from the end where
- * negative, begins as zeros and gets no gradient.
+ * A table of vectors, looked up by int32 ids: [...] -> [..., embeddingDim]. The row `paddingIdx`, counted from the end
+ * if negative, begins as zeros and gets no gradient.
  */
 export class Embedding<const N extends number = number, const E extends number = number> extends Adaptable {
   readonly numEmbeddings: N
@@ -58,7 +58,7 @@ export class Embedding<const N extends number = number, const E extends number =
   readonly maxNorm: number | null
   readonly normType: number
   readonly scaleGradByFreq: boolean
-  /** [N, E]; that of a Linear from E to N features may be the same one: `head.weight = embedding.weight`. */
+  /** [N, E]. A Linear from E to N features may share it: `head.weight = embedding.weight`. */
   weight: Parameter<[N, E]>
   #isHead = false
   declare readonly signature?: {
@@ -121,9 +121,9 @@ export class Embedding<const N extends number = number, const E extends number =
   }
 
   /**
-   * How well vectors fit each row of the table, x weight^T: [..., embeddingDim] -> [..., numEmbeddings]. The head of a language
-   * model whose weights are tied to the embedding, and that then has no parameters of its own, nor a part in the embedding's
-   * adapters, as in PEFT.
+   * The products of vectors with each row of the table, x weight^T: [..., embeddingDim] -> [..., numEmbeddings]. This
+   * is the head of a language model whose weights are tied to the embedding. It has no parameters of its own, and the
+   * embedding's adapters do not apply to it, as in PEFT.
    */
   asLinear<S extends Shape, D extends DType>(
     x: Tensor<S, D> & LastIs<S, E, 'Embedding.asLinear'>,
@@ -139,8 +139,8 @@ export interface EmbeddingBagLayerOptions
     Pick<EmbeddingBagOptions, 'mode' | 'paddingIdx' | 'includeLastOffset' | 'maxNorm' | 'normType'> {}
 
 /**
- * A table of vectors, of which each bag of int32 ids gives one: their sum, mean (default) or maximum. ids [B, N], or [M] with
- * `offsets` -> [B, embeddingDim].
+ * A table of vectors that turns each bag of int32 ids into one vector: the sum, mean (default) or maximum of their
+ * rows. ids [B, N], or [M] with `offsets` -> [B, embeddingDim].
  */
 export class EmbeddingBag extends Module {
   readonly numEmbeddings: number

@@ -1,4 +1,4 @@
-/** Stacks of transformer blocks, and both together (Vaswani et al., 2017), after PyTorch's. */
+/** Stacks of transformer blocks, and the whole Transformer (Vaswani et al., 2017), modelled on PyTorch's. */
 import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import { checkEntries } from '../core/room.js'
@@ -22,11 +22,11 @@ import {
 } from './transformer.js'
 
 export interface StackOptions {
-  /** The norm of the last block's result, as a LayerNorm. Default null. */
+  /** A norm for the last block's result, such as a LayerNorm. Default null. */
   readonly norm?: Model | null
 }
 
-/** Masks as those of a block; the first has PyTorch's name for it here. */
+/** The masks of a block; the first has the name that PyTorch uses here. */
 export interface EncoderStackInputs extends Omit<EncoderInputs, 'srcMask'> {
   readonly mask?: Tensor | null
 }
@@ -40,10 +40,10 @@ const encoderNames: OptionNames<EncoderStackInputs> = {
   lengths: true,
 }
 
-/** More would not be a model, but the end of the JavaScript heap. */
+/** The greatest number of blocks, because a wrong count would fill the JavaScript heap. */
 const mostBlocks = 4096
 
-/** The blocks that a function makes, one a call. */
+/** The blocks that a function makes, one per call. */
 function stacked<M extends Module>(
   op: string,
   make: (index: number) => M,
@@ -75,8 +75,8 @@ function normOf(op: string, options: StackOptions): Model | null {
 }
 
 /**
- * Blocks one after another over [B, T, dModel]. `makeLayer` makes them, called with their number: PyTorch's copies one that it is
- * given, so that all begin with the same weights.
+ * Encoder blocks one after another over [B, T, dModel]. `makeLayer` makes each block, and is called with its number.
+ * PyTorch instead copies a given block, so that all begin with the same weights.
  */
 export class TransformerEncoder extends Module {
   readonly layers: ModuleList<TransformerEncoderLayer>
@@ -89,7 +89,7 @@ export class TransformerEncoder extends Module {
     this.layers = stacked(op, makeLayer, numLayers, TransformerEncoderLayer)
   }
 
-  /** Its layers, without the norm, as `WithBlocks` says. */
+  /** The layers without the norm, as the blocks of `WithBlocks`. */
   blocks(): Module[] {
     return [...this.layers]
   }
@@ -102,7 +102,10 @@ export class TransformerEncoder extends Module {
   }
 }
 
-/** Blocks one after another over the target [B, T, dModel] and the memory [B, S, dModel], made as those of the encoder are. */
+/**
+ * Decoder blocks one after another over the target [B, T, dModel] and the memory [B, S, dModel]. They are made like the
+ * encoder's.
+ */
 export class TransformerDecoder extends Module {
   readonly layers: ModuleList<TransformerDecoderLayer>
   readonly norm: Model | null
@@ -114,7 +117,7 @@ export class TransformerDecoder extends Module {
     this.layers = stacked(op, makeLayer, numLayers, TransformerDecoderLayer)
   }
 
-  /** Its layers, without the norm, as `WithBlocks` says. */
+  /** The layers without the norm, as the blocks of `WithBlocks`. */
   blocks(): Module[] {
     return [...this.layers]
   }
@@ -126,9 +129,9 @@ export class TransformerDecoder extends Module {
   }
 }
 
-/** The encoder: a module from the source and its masks. */
+/** An encoder: a module from the source and its masks to the memory. */
 export type Encoder = Module & { forward(src: Tensor, inputs: EncoderStackInputs): Tensor }
-/** The decoder: a module from the target, the memory and their masks. */
+/** A decoder: a module from the target, the memory and their masks to the result. */
 export type Decoder = Module & { forward(tgt: Tensor, memory: Tensor, inputs: DecoderInputs): Tensor }
 
 export interface TransformerOptions extends TransformerLayerOptions {
@@ -140,7 +143,7 @@ export interface TransformerOptions extends TransformerLayerOptions {
   readonly numEncoderLayers?: number
   /** Default 6. */
   readonly numDecoderLayers?: number
-  /** In place of the library's. */
+  /** Modules that replace the library's encoder and decoder. */
   readonly customEncoder?: Encoder | null
   readonly customDecoder?: Decoder | null
 }
@@ -162,13 +165,16 @@ const transformerNames: OptionNames<TransformerOptions> = {
   customDecoder: true,
 }
 
-/** Masks of the source, the target and the memory, which is the encoded source: in a bool mask TRUE means MUST NOT ATTEND. */
+/**
+ * Masks of the source, the target and the memory, which is the encoded source. In a bool mask TRUE means MUST NOT
+ * ATTEND.
+ */
 export interface TransformerInputs extends DecoderInputs {
   readonly srcMask?: Tensor | null
   readonly srcKeyPaddingMask?: Tensor | null
   /** Default false. */
   readonly srcIsCausal?: boolean
-  /** int32 [B]: how many places of each row of the source are real; of the memory, `memoryLengths`. */
+  /** int32 [B]: the number of real places in each row of the source; `memoryLengths` says it for the memory. */
   readonly srcLengths?: Tensor | null
 }
 
@@ -188,7 +194,7 @@ const inputNames: OptionNames<TransformerInputs> = {
   memoryLengths: true,
 }
 
-/** Encoder and decoder, each with a norm at the end, from source [B, S, dModel] and target [B, T, dModel]. */
+/** An encoder and a decoder, each with a norm at the end, over a source [B, S, dModel] and a target [B, T, dModel]. */
 export class Transformer extends Module {
   readonly encoder: Encoder
   readonly decoder: Decoder
@@ -248,7 +254,7 @@ export class Transformer extends Module {
       if (parameter.ndim > 1) xavierUniform_(parameter, { generator: block.generator })
   }
 
-  /** Added to scores, it hides what comes later: [size, size], -Infinity above the diagonal. */
+  /** A mask [size, size] with -Infinity above the diagonal, which hides later places when it is added to scores. */
   static generateSquareSubsequentMask(size: number, options: Pick<CreationOptions, 'dtype' | 'device'> = {}): Tensor {
     const op = 'Transformer.generateSquareSubsequentMask'
     if (!Number.isSafeInteger(size) || size < 0)
@@ -260,7 +266,10 @@ export class Transformer extends Module {
     return where(later, never, zeros([], { dtype: dtype as 'float32', device }))
   }
 
-  /** Those of the encoder, then those of the decoder, as `WithBlocks` says; a custom one that declares none is one itself. */
+  /**
+   * The blocks of the encoder, then those of the decoder, as in `WithBlocks`. A custom module that declares none counts
+   * as one block.
+   */
   blocks(): Module[] {
     return [this.encoder, this.decoder].flatMap((stack) => blocksOf(stack) ?? [stack])
   }
@@ -269,7 +278,7 @@ export class Transformer extends Module {
     return settings({ dModel: this.dModel, nhead: this.nhead, batchFirst: this.batchFirst })
   }
 
-  /** -> as the target. */
+  /** Encodes the source, and decodes the target with it. The result has the target's shape. */
   forward(src: Tensor, tgt: Tensor, inputs: TransformerInputs = {}): Tensor {
     const { srcMask, srcKeyPaddingMask, srcIsCausal, srcLengths, ...rest } = ownOptions(
       'Transformer.forward',

@@ -1,4 +1,7 @@
-/** Operators under the names they have in `torch.nn.functional`; families that are there in part are named. */
+/**
+ * Operators under their names in `torch.nn.functional`. Families of which only a part belongs here are listed name by
+ * name.
+ */
 export * from '../ops/attention/index.js'
 export * from '../ops/conv.js'
 export * from '../ops/dropout.js'

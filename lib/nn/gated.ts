@@ -1,4 +1,4 @@
-/** Activations whose slope is learned, drawn or another part of the input. */
+/** Activations whose slope is learned, random, or another part of the input. */
 import { noGrad } from '../autograd/mode.js'
 import type { DType } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
@@ -12,12 +12,15 @@ import { checkDim, checkLayer, checkNumber, checkSizes, type LayerOptions, layer
 import { Module, type Parameter, settings } from './module.js'
 import { Pointwise } from './pointwise.js'
 
-/** x where positive, else x times a slope that is drawn for each element in training, and the mean of its limits in evaluation. */
+/**
+ * x where positive, else x times a slope. The slope is random for each element in training, and the mean of its limits
+ * in evaluation.
+ */
 export class RReLU extends Pointwise {
   static override readonly hasModes = true
   readonly lower: number
   readonly upper: number
-  /** Null: this thread's default one. */
+  /** The generator of the slopes; null for this thread's default one. */
   readonly generator: Generator | null
   constructor(options: { readonly lower?: number; readonly upper?: number; readonly generator?: Generator } = {}) {
     super()
@@ -46,13 +49,13 @@ export class RReLU extends Pointwise {
 }
 
 export interface PReLUOptions extends LayerOptions {
-  /** 1, the default, or the number of channels, each with a slope of its own. */
+  /** The number of slopes: 1 (default), or one for each channel. */
   readonly numParameters?: number
-  /** The first slope; default 0.25. */
+  /** The initial slope. Default 0.25. */
   readonly init?: number
 }
 
-/** x where positive, else x times a slope that is learned. */
+/** x where positive, else x times a learned slope. */
 export class PReLU extends Pointwise {
   readonly weight: Parameter<[number]>
   constructor(options: PReLUOptions = {}) {
@@ -88,7 +91,7 @@ export class GLU extends Module {
   }
 }
 
-/** silu(first half) * second half, along a dimension: the gated unit of Llama's feed-forward network. */
+/** silu(first half) * second half along a dimension: the gated unit of Llama's feed-forward network. */
 export class SwiGLU extends Module {
   readonly dim: number
   constructor(dim = -1) {

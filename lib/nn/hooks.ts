@@ -3,17 +3,17 @@ import { kindOf, ValueError } from '../core/errors.js'
 import { checkFinished } from '../core/synchronous.js'
 import type { Module } from './module.js'
 
-/** The arguments of a module's forward; unknown where its class is. */
+/** The arguments of a module's forward; unknown if its class is. */
 export type InputsOf<M> = M extends { forward: (...inputs: infer In) => unknown } ? Readonly<In> : readonly unknown[]
-/** The result of a module's forward; unknown where its class is. */
+/** The result of a module's forward; unknown if its class is. */
 export type OutputOf<M> = M extends { forward: (...inputs: never[]) => infer Out } ? Out : unknown
 
-/** Sees the inputs of a forward; what it returns replaces them. */
+/** A hook that sees the inputs of a forward. An array that it returns replaces them. */
 export type ForwardPreHook<M> = (module: M, inputs: InputsOf<M>) => readonly unknown[] | undefined | void
-/** Sees the inputs and the output of a forward; what it returns replaces the output. */
+/** A hook that sees the inputs and the output of a forward. A value that it returns replaces the output. */
 export type ForwardHook<M> = (module: M, inputs: InputsOf<M>, output: OutputOf<M>) => OutputOf<M> | undefined | void
 
-/** Takes a hook away again; `using` does so at the end of its block. */
+/** The handle that removes a hook; `using` removes it at the end of its block. */
 export interface HookHandle {
   remove(): void
   [Symbol.dispose](): void
@@ -22,9 +22,9 @@ export interface HookHandle {
 type Before = (module: Module, inputs: readonly unknown[]) => unknown
 type After = (module: Module, inputs: readonly unknown[], output: unknown) => unknown
 
-/** The hooks of one module, in the order in which they came. */
+/** The hooks of one module, in order of registration. */
 export class ForwardHooks {
-  // By handle, because one function may be registered twice.
+  // The hooks by handle, because one function may be registered twice.
   readonly #before = new Map<HookHandle, Before>()
   readonly #after = new Map<HookHandle, After>()
 
@@ -44,7 +44,7 @@ export class ForwardHooks {
     return handle
   }
 
-  /** A forward with its hooks; those that come or go meanwhile count from the next one on. */
+  /** Runs a forward with its hooks. Hooks that are added or removed meanwhile count from the next forward on. */
   run(module: Module, forward: (...inputs: unknown[]) => unknown, given: readonly unknown[]): unknown {
     const { name } = module.constructor
     const after = [...this.#after.values()]

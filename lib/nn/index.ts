@@ -1,4 +1,7 @@
-/** Layers and models. All that the file of a layer exports is public; files of the machinery below them name what is. */
+/**
+ * Layers and models. Everything that a layer's file exports is public. Of the machinery's files, the public names are
+ * listed.
+ */
 export * from './activation.js'
 export {
   Adaptable,

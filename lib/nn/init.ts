@@ -1,4 +1,4 @@
-/** Initialisers, in place, with PyTorch's names and defaults. All draw from the given or the default generator. */
+/** In-place initialisers with PyTorch's names and defaults. All draw from the given or the default generator. */
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
@@ -19,7 +19,7 @@ export interface InitOptions {
   readonly generator?: Generator | undefined
 }
 
-/** Throws for what cannot be filled: no tensor, one that was freed, and elements that are one in memory. */
+/** Throws for a value that cannot be filled: not a tensor, a freed one, or one whose elements overlap in memory. */
 function checkFillable(op: string, tensor: Tensor): void {
   checkTensor(op, 'the tensor', tensor)
   tensor.storage.check(op)
@@ -33,7 +33,7 @@ function fillFrom<T extends Tensor>(op: string, tensor: T, options: InitOptions,
   if (!tensor.dtype.includes('float'))
     throw new DTypeError(op, `the tensor is ${tensor.dtype}, but must be floating, because what is drawn has fractions`)
   const { dtype, device } = tensor
-  // The drawn numbers take as much as the parameter: they are freed at once, not when a collection comes to them.
+  // The drawn numbers take as much memory as the parameter, so they are freed at once and not left to a collection.
   namedAs(op, () =>
     noGrad(() => scope(() => copyInto(tensor, draw({ dtype, device, generator: options.generator }), op))),
   )
@@ -42,14 +42,14 @@ function fillFrom<T extends Tensor>(op: string, tensor: T, options: InitOptions,
 
 type Placed = Pick<Tensor, 'dtype' | 'device'> & InitOptions
 
-/** A number that a dtype can hold: NaN and infinity would fill the weights with NaN. */
+/** Throws unless the number is finite, because NaN and infinity would fill the weights with NaN. */
 function checkFinite(op: string, name: string, value: number): number {
   if (!Number.isFinite(checkScalar(op, name, value)))
     throw new ValueError(op, `${name} is ${value}, but must be finite`)
   return value
 }
 
-/** Uniform in [low, high). */
+/** Fills with uniform numbers in [low, high). */
 export function uniform_<T extends Tensor>(tensor: T, low = 0, high = 1, options: InitOptions = {}): T {
   checkFinite('uniform_', 'low', low)
   checkFinite('uniform_', 'high', high)
@@ -57,7 +57,7 @@ export function uniform_<T extends Tensor>(tensor: T, low = 0, high = 1, options
   return fillFrom('uniform_', tensor, options, (placed) => rand(tensor.shape, { ...placed, low, high }))
 }
 
-/** Normal with mean and standard deviation. */
+/** Fills with normal numbers of this mean and standard deviation. */
 export function normal_<T extends Tensor>(tensor: T, mean = 0, std = 1, options: InitOptions = {}): T {
   checkFinite('normal_', 'mean', mean)
   checkFinite('normal_', 'std', std)
@@ -76,7 +76,7 @@ function fillWith<T extends Tensor>(op: string, tensor: T, value: number): T {
   return tensor
 }
 
-/** One number everywhere. */
+/** Fills with one number. */
 export function constant_<T extends Tensor>(tensor: T, value: number): T {
   return fillWith('constant_', tensor, checkScalar('constant_', 'the value', value))
 }
@@ -109,12 +109,12 @@ function inverseErf(y: Tensor): Tensor {
   return mul(y, where(lt(w, 5), middle, tails))
 }
 
-/** erf of a number, by the operator in float64. */
+/** erf of a number, computed by the operator in float64. */
 function erfOf(x: number): number {
   return erf(full([], x, { dtype: 'float64', device: 'reference' })).item()
 }
 
-/** Normal with mean and standard deviation, of which only what lies in [a, b] is drawn. */
+/** Fills with normal numbers of this mean and standard deviation, restricted to [a, b]. */
 export function truncNormal_<T extends Tensor>(
   tensor: T,
   mean = 0,
@@ -134,7 +134,7 @@ export function truncNormal_<T extends Tensor>(
   })
 }
 
-/** Throws unless the tensor has two dimensions: rows and columns. */
+/** The rows and columns of a matrix. Throws unless the tensor has two dimensions. */
 function matrixOf(op: string, tensor: Tensor): [rows: number, columns: number] {
   checkTensor(op, 'the tensor', tensor)
   const [rows, columns] = tensor.sizes
@@ -143,7 +143,7 @@ function matrixOf(op: string, tensor: Tensor): [rows: number, columns: number] {
   return [rows, columns]
 }
 
-/** Ones on the diagonal of a matrix, else zeros: a linear layer that changes nothing. */
+/** Fills a matrix with ones on the diagonal and zeros elsewhere: a linear layer that changes nothing. */
 export function eye_<T extends Tensor>(tensor: T): T {
   const [rows, columns] = matrixOf('eye_', tensor)
   return fillFrom('eye_', tensor, {}, (placed) => eye(rows, columns, { dtype: placed.dtype, device: placed.device }))
@@ -154,7 +154,9 @@ export interface DiracOptions {
   readonly groups?: number
 }
 
-/** A convolution's weight [out, in, ...] that passes as many channels on as it can, each in its group. */
+/**
+ * Fills a convolution's weight [out, in, ...] so that it passes on as many channels as it can, each within its group.
+ */
 export function dirac_<T extends Tensor>(tensor: T, options: DiracOptions = {}): T {
   const op = 'dirac_'
   const { groups = 1 } = checkOptions(op, options, { groups: true })
@@ -178,10 +180,13 @@ export function dirac_<T extends Tensor>(tensor: T, options: DiracOptions = {}):
   })
 }
 
-/** Rows that are made orthogonal to each other by themselves, between products of matrices. */
+/** The number of rows that are made orthogonal among themselves, between matrix products. */
 const orthogonalPanel = 64
 
-/** Makes rows of `size` orthonormal, in place, by the modified Gram-Schmidt process, twice, which is enough (Kahan). */
+/**
+ * Makes rows of `size` orthonormal, in place, by two rounds of the modified Gram-Schmidt process, which is enough
+ * (Kahan).
+ */
 function orthonormalise(rows: Float32Array | Float64Array, count: number, size: number): void {
   for (let i = 0; i < count; i++) {
     const row = rows.subarray(i * size, (i + 1) * size)
@@ -200,7 +205,10 @@ function orthonormalise(rows: Float32Array | Float64Array, count: number, size: 
   }
 }
 
-/** Orthonormal rows, uniformly distributed: normal ones, a panel after the other less what lies along those before it. */
+/**
+ * Uniformly distributed orthonormal rows. They are normal at first; from each panel its components along the previous
+ * panels are subtracted.
+ */
 function orthonormalRows(count: number, size: number, placed: Placed): Tensor {
   const panels: Tensor[] = []
   for (let start = 0; start < count; start += orthogonalPanel) {
@@ -220,8 +228,8 @@ function orthonormalRows(count: number, size: number, placed: Placed): Tensor {
 }
 
 /**
- * Rows, or where there are more of them columns, that are orthogonal and as long as `gain`, of a tensor seen as [first size, the
- * rest]. Saxe et al., 2013. Waits for numbers, as `dataSync` does.
+ * Fills a tensor, seen as a matrix [first size, the rest], with orthogonal rows of length `gain`, or orthogonal columns
+ * if there are more rows (Saxe et al., 2013). Waits for the numbers, as `dataSync` does.
  */
 export function orthogonal_<T extends Tensor>(tensor: T, gain = 1, options: InitOptions = {}): T {
   const op = 'orthogonal_'
@@ -241,7 +249,7 @@ export function orthogonal_<T extends Tensor>(tensor: T, gain = 1, options: Init
   })
 }
 
-/** A matrix of whose columns each has a share of zeros, at random, else normal numbers. Martens, 2010. */
+/** Fills a matrix with normal numbers, and a random share of each column with zeros (Martens, 2010). */
 export function sparse_<T extends Tensor>(tensor: T, sparsity: number, std = 0.01, options: InitOptions = {}): T {
   const op = 'sparse_'
   const [rows, columns] = matrixOf(op, tensor)
@@ -260,7 +268,7 @@ export function sparse_<T extends Tensor>(tensor: T, sparsity: number, std = 0.0
 export const zeros_ = <T extends Tensor>(tensor: T): T => fillWith('zeros_', tensor, 0)
 export const ones_ = <T extends Tensor>(tensor: T): T => fillWith('ones_', tensor, 1)
 
-/** How many inputs and outputs one unit of a weight [out, in, ...] sees. */
+/** The numbers of inputs and outputs of one unit of a weight [out, in, ...]. */
 export function fans(op: string, tensor: Tensor): { readonly fanIn: number; readonly fanOut: number } {
   checkTensor(op, 'the tensor', tensor)
   if (tensor.ndim < 2)
@@ -288,7 +296,7 @@ const gains = {
 
 export type Nonlinearity = keyof typeof gains
 
-/** The factor by which a nonlinearity's initial weights are widened; `param` is leakyRelu's slope. */
+/** The factor for the initial weights before a nonlinearity. `param` is leakyRelu's slope. */
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
   return gainOf('calculateGain', nonlinearity, param)
 }
@@ -300,13 +308,13 @@ function gainOf(op: string, nonlinearity: Nonlinearity, param: number): number {
   return gains[nonlinearity](param)
 }
 
-/** The gain over the root of what a unit sees; 0 where there are no weights, which then nobody draws. */
+/** The gain divided by the root of the number that a unit sees; 0 if there are no weights to draw. */
 function perRoot(gain: number, seen: number, tensor: Tensor): number {
   return tensor.numel === 0 ? 0 : gain / Math.sqrt(seen)
 }
 
 export interface KaimingOptions extends InitOptions {
-  /** Slope of the leaky ReLU that follows. */
+  /** The slope of the leaky ReLU that follows. */
   readonly a?: number
   readonly mode?: 'fanIn' | 'fanOut'
   readonly nonlinearity?: Nonlinearity
@@ -321,7 +329,7 @@ function kaimingStd(op: string, tensor: Tensor, options: KaimingOptions): number
   return perRoot(gainOf(op, nonlinearity, a), fans(op, tensor)[mode], tensor)
 }
 
-/** He et al., 2015: uniform in +-sqrt(3) gain / sqrt(fan). */
+/** Fills with uniform numbers in +-sqrt(3) gain / sqrt(fan) (He et al., 2015). */
 export function kaimingUniform_<T extends Tensor>(tensor: T, options: KaimingOptions = {}): T {
   const op = 'kaimingUniform_'
   const bound = Math.sqrt(3) * kaimingStd(op, tensor, options)
@@ -348,7 +356,7 @@ function xavierStd(op: string, tensor: Tensor, options: XavierOptions): number {
   return perRoot(gain * Math.SQRT2, fanIn + fanOut, tensor)
 }
 
-/** Glorot and Bengio, 2010. */
+/** Fills with uniform numbers in +-gain sqrt(6 / (fanIn + fanOut)) (Glorot and Bengio, 2010). */
 export function xavierUniform_<T extends Tensor>(tensor: T, options: XavierOptions = {}): T {
   const op = 'xavierUniform_'
   const bound = Math.sqrt(3) * xavierStd(op, tensor, options)

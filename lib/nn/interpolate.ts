@@ -12,9 +12,11 @@ import { Module, settings } from './module.js'
 type Amounts = number | readonly number[] | null
 
 interface SizeOptions<Z extends Amounts = Amounts, F extends Amounts = Amounts> {
-  /** Sizes of the result: one number, or one for each dimension behind N and C. Either this or `scaleFactor`. */
+  /**
+   * The sizes of the result: one number, or one for each dimension after N and C. Give either this or `scaleFactor`.
+   */
   readonly size?: Z | undefined
-  /** The factor of the sizes. The sizes of the result are rounded down. */
+  /** The factor by which sizes grow. Sizes of the result are rounded down. */
   readonly scaleFactor?: F | undefined
 }
 
@@ -50,7 +52,7 @@ abstract class Interpolation<Z extends Amounts, F extends Amounts> extends Modul
   }
 }
 
-/** [N, C, L], [N, C, H, W] or [N, C, D, H, W] at `size`, or at `scaleFactor` times its sizes; see `interpolate`. */
+/** Resizes [N, C, L], [N, C, H, W] or [N, C, D, H, W] to `size`, or by `scaleFactor`; see `interpolate`. */
 export class Upsample<const Z extends Amounts = Amounts, const F extends Amounts = Amounts> extends Interpolation<
   Z,
   F
@@ -62,7 +64,7 @@ export class Upsample<const Z extends Amounts = Amounts, const F extends Amounts
 
 const sizeNames = { size: true, scaleFactor: true } as OptionNames<UpsampleOptions>
 
-/** [N, C, H, W] enlarged by repeating the nearest element. */
+/** Enlarges [N, C, H, W] by repeating the nearest element. */
 export class UpsamplingNearest2d<
   const Z extends Amounts = Amounts,
   const F extends Amounts = Amounts,
@@ -72,7 +74,7 @@ export class UpsamplingNearest2d<
   }
 }
 
-/** [N, C, H, W] enlarged bilinearly, corner on corner. */
+/** Enlarges [N, C, H, W] bilinearly, with corners aligned. */
 export class UpsamplingBilinear2d<
   const Z extends Amounts = Amounts,
   const F extends Amounts = Amounts,

@@ -1,19 +1,22 @@
-/** Functions as layers, and what goes on from a layer to the next one. */
+/** Functions as layers, and the part of a layer's result that the next layer gets. */
 import { kindOf, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import { Module } from './module.js'
 import { isPlainFunction } from './sequence.js'
 
 /**
- * What a layer of a Sequential may give: a tensor; a record with the tensor `output`, as LSTM, GRU, RNN and Recurrent do; or a
- * list whose first entry is a tensor, as cells and attention with its weights do.
+ * The result of a layer of a Sequential: a tensor; an object with a tensor `output`, as from LSTM, GRU, RNN and
+ * Recurrent; or a list whose first entry is a tensor, as from cells and from attention with its weights.
  */
 export type LayerResult = Tensor | { readonly output: Tensor } | readonly [Tensor, ...unknown[]]
 
 /** A function that stands for a layer. */
 export type LayerFunction = (x: Tensor) => LayerResult
 
-/** The tensor of a layer's result that goes on to the next layer. Throws ValueError where the result is no `LayerResult`. */
+/**
+ * The tensor of a layer's result that is passed to the next layer. Throws ValueError if the result is not a
+ * `LayerResult`.
+ */
 export function passedOn(place: number, layer: Module, result: unknown): Tensor {
   if (result instanceof Tensor) return result
   const tensor: unknown = Array.isArray(result) ? result[0] : (result as { readonly output?: unknown } | null)?.output
@@ -25,12 +28,12 @@ export function passedOn(place: number, layer: Module, result: unknown): Tensor 
   )
 }
 
-/** Longer texts of functions are not printed. */
+/** The longest source text of a function that is printed. */
 const mostPrinted = 60
 
 /**
- * A function as a module: `Sequential` makes one of each function among its layers. What the function holds is not seen, so that
- * layers with parameters belong into the Sequential themselves, or into a module.
+ * A function as a module. `Sequential` makes one of each function among its layers. Parameters that the function holds
+ * are not found, so layers with parameters belong in the Sequential itself, or in a module.
  */
 export class Lambda<F extends LayerFunction = LayerFunction> extends Module {
   readonly #fn: F
@@ -41,7 +44,7 @@ export class Lambda<F extends LayerFunction = LayerFunction> extends Module {
     this.#fn = fn
   }
 
-  /** The function's name, or as it is written where it has none and is short. */
+  /** The function's name, or its source text if it has no name and is short. */
   override extraRepr(): string {
     const { name } = this.#fn
     const text = String(this.#fn)

@@ -1,4 +1,4 @@
-/** The common part of the constructors of all layers. */
+/** The part that the constructors of all layers have in common. */
 import type { Device } from '../core/device.js'
 import { type DType, isBlocks, isDType } from '../core/dtype.js'
 import { DTypeError, Faults, shown, ValueError } from '../core/errors.js'
@@ -18,7 +18,7 @@ export interface LayerOptions {
   readonly device?: string | Device
   /** Default float32. */
   readonly dtype?: DType
-  /** For the initial weights. */
+  /** The generator of the initial weights. Default: this thread's. */
   readonly generator?: Generator
 }
 
@@ -29,7 +29,7 @@ const placement = ({ device, dtype }: LayerOptions) => ({
   ...(dtype === undefined ? {} : { dtype }),
 })
 
-/** A parameter of zeros, for an initialiser to fill; what stands in its way is told in the name of the layer. */
+/** A parameter of zeros, for an initialiser to fill. Errors name the layer. */
 export function parameter<const S extends Shape>(
   layer: string,
   shape: S,
@@ -43,12 +43,15 @@ export function buffer<const S extends Shape>(layer: string, shape: S, options: 
   return outsideFrames(() => new Buffer(filled(layer, shape, 0, placement(options))))
 }
 
-/** A weight as numbers, however it is stored. */
+/** A weight as floats, converted if it is quantised. */
 export function numbersOf(weight: Tensor): Tensor {
   return isBlocks(weight.dtype) ? castTo(weight, 'float32') : weight
 }
 
-/** A layer's own copy of its options: no unknown names, a floating dtype, booleans where they must be. */
+/**
+ * A layer's own copy of its options. Throws for unknown names, a dtype that is not floating, and flags that are not
+ * booleans.
+ */
 export function checkLayer<O extends LayerOptions>(layer: string, options: O, names: OptionNames<O>): O {
   const own = ownOptions(layer, options, names)
   const { dtype, generator } = own
@@ -58,7 +61,7 @@ export function checkLayer<O extends LayerOptions>(layer: string, options: O, na
   return own
 }
 
-/** Flags must be booleans: 0, 'false' and null are none. */
+/** Throws unless the flags are booleans; 0, 'false' and null are not. */
 export function checkFlags(layer: string, flags: { readonly [name: string]: unknown }): void {
   const faults = new Faults()
   for (const [name, flag] of Object.entries(flags))
@@ -69,7 +72,7 @@ export function checkFlags(layer: string, flags: { readonly [name: string]: unkn
   faults.throwValue(layer)
 }
 
-/** A finite number, at least `least`. */
+/** Throws unless the number is finite and at least `least`. */
 export function checkNumber(layer: string, name: string, value: number, least = Number.NEGATIVE_INFINITY): number {
   if (typeof value !== 'number' || !Number.isFinite(value) || value < least) {
     const what = Number.isFinite(least) ? `a number from ${least} on` : 'a finite number'
@@ -78,13 +81,13 @@ export function checkNumber(layer: string, name: string, value: number, least = 
   return value
 }
 
-/** A dimension of tensors that are not there yet: an integer, negative from the end. */
+/** Throws unless a dimension of tensors yet unknown is an integer; a negative one counts from the end. */
 export function checkDim(layer: string, name: string, dim: number): void {
   if (!Number.isInteger(dim) || Math.abs(dim) > maxDims)
     throw new ValueError(layer, `${name} is ${shown(dim)}, but must be an integer from ${-maxDims} to ${maxDims - 1}`)
 }
 
-/** A probability; '0.5' is none. */
+/** Throws unless the value is a probability; '0.5' is not. */
 export function checkDropout(layer: string, name: string, value: number): number {
   if (typeof value !== 'number')
     throw new ValueError(layer, `${name} is ${shown(value)}, but must be a probability from 0 to 1`)
@@ -96,7 +99,7 @@ export function checkPair(layer: string, name: string, value: Pair, least: numbe
   return pair(layer, name, value, least)
 }
 
-/** Sizes must be positive integers; all that are not are named at once. */
+/** Throws unless all sizes are positive integers, and names every one that is not. */
 export function checkSizes(layer: string, sizes: { readonly [name: string]: number }): void {
   const faults = new Faults()
   for (const [name, size] of Object.entries(sizes))

@@ -1,4 +1,6 @@
-/** Loading a module from a file or folder: what fits is known before anything is read, and nothing is in memory twice. */
+/**
+ * Loads a module from a file or folder. All misfits are found before anything is read, and nothing is in memory twice.
+ */
 import { noGrad } from '../autograd/mode.js'
 import { isFiresteelError, StateDictError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -30,14 +32,14 @@ async function disagree(source: TensorSource, reader: PieceReader, arrivals: Arr
   const [[name, tensor], [other, otherTensor]] = tie
   const device = arrivals.deviceOf(tensor, place(op, {}, creationNames).device)
   if (sameView(tensor, otherTensor)) return !(await reader.agree(name, other, tensor.dtype, device))
-  // Parts of one memory are compared where they lie in it. That takes their elements whole, but is rare.
+  // Overlapping parts are compared in a copy of their memory. That reads their elements in full, but is rare.
   const wanted = new Map<string, Wanted>(tie.map(([each, { shape }]) => [each, { shape, device }]))
   const values = await tensorsIn(source, wanted, op)
   const [value, otherValue] = [values.get(name) as Tensor, values.get(other) as Tensor]
   return !noGrad(() => canHoldBoth(op, [tensor, value], [otherTensor, otherValue], device))
 }
 
-/** Loads what a source has of a module's state, as `Module.load` says. */
+/** Loads a module's state from a source, as `Module.load` says. */
 export async function loadSource(module: Stateful, file: TensorSource, options: LoadOptions): Promise<LoadResult> {
   const { strict = true, device } = checkOptions(op, options, loadNames)
   const naming = new Naming(op, file.names, options)
@@ -50,7 +52,7 @@ export async function loadSource(module: Stateful, file: TensorSource, options: 
   const arrivals = new Arrivals(op, module, own, given, device)
   const fallback = place(op, {}, creationNames).device
   const reader = new PieceReader(op, source)
-  // All that can be wrong is found before the first element is written over another.
+  // Every fault must be found before the first element is overwritten.
   for (const [name, tensor] of given) {
     arrivals.deviceOf(tensor, fallback)
     await reader.check(name, !isMeta(tensor))
@@ -65,7 +67,8 @@ export async function loadSource(module: Stateful, file: TensorSource, options: 
     await reader.fill(name, arrivals.targetOf(tensor, fallback, uploaded))
   }
   checkUnchanged(given, match())
-  // From here on in one turn of the event loop, so that who uses the model meanwhile sees the old one or the new one.
+  // The rest happens in one turn of the event loop, so that concurrent users of the model see either the old weights or
+  // the new ones.
   overwrite(
     reader,
     values.filter(([name]) => !coming.some(([other]) => other === name)),
@@ -74,7 +77,10 @@ export async function loadSource(module: Stateful, file: TensorSource, options: 
   return { missing, unexpected, excluded }
 }
 
-/** The places were decided before the file was read; the program may have put other layers into the module since. */
+/**
+ * Throws if the module has changed since the places were decided, because the program may have exchanged layers while
+ * the file was read.
+ */
 function checkUnchanged(given: readonly Named[], now: Match): void {
   const tensors = new Map(now.given)
   if (now.problems.length === 0 && tensors.size === given.length && given.every(([name, x]) => tensors.get(name) === x))
@@ -95,7 +101,8 @@ function overwrite(reader: PieceReader, given: readonly Named[]): void {
       reader.fillSync(name, tensor)
     }
   } catch (error) {
-    // The file was read before, so that the disk fails now or somebody changed it. There is no second copy of what is gone.
+    // The file was read once already, so either the disk fails now or the file has changed. The overwritten weights
+    // have no second copy.
     if (isFiresteelError(error))
       error.message += `; ${begun} of ${given.length} tensors are overwritten, the last one perhaps in part: load the model again`
     throw error

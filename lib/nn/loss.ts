@@ -18,8 +18,8 @@ const one = () => zeros([1, 1], { device: 'meta' })
 const label = () => zeros([1], { device: 'meta', dtype: 'int32' })
 
 /**
- * A layer of options. Its constructor checks them as a call would: by one, of tensors without elements. Tensors among them are no
- * part of it: they belong to the layer, move with it and are saved with it.
+ * A layer that holds the options of a loss. Its constructor checks them by a call of the loss with empty tensors.
+ * Tensors among the options become buffers of the layer, which move with it and are saved with it.
  */
 abstract class LossLayer<O extends object> extends Module {
   readonly #options: O
@@ -36,7 +36,7 @@ abstract class LossLayer<O extends object> extends Module {
     return this.#options
   }
 
-  /** Those that are no tensors. */
+  /** The options that are not tensors. */
   protected get plain(): O {
     const entries = Object.entries(this.#options).filter(([, value]) => !(value instanceof Tensor))
     return Object.fromEntries(entries) as O
@@ -47,7 +47,7 @@ abstract class LossLayer<O extends object> extends Module {
   }
 }
 
-/** A buffer of the layer's, or none. */
+/** A buffer of the layer; null if the option was left out. */
 function factorOf(layer: string, name: string, given: Tensor | null | undefined, ndim?: number): Buffer | null {
   if (given === null || given === undefined) return null
   checkTensor(layer, name, given)
@@ -268,7 +268,7 @@ export class TripletMarginLoss extends LossLayer<loss.TripletMarginLossOptions> 
 export class TripletMarginWithDistanceLoss extends LossLayer<loss.TripletMarginWithDistanceLossOptions> {
   constructor(options: loss.TripletMarginWithDistanceLossOptions = {}) {
     const names = { distanceFunction: true, margin: true, swap: true, reduction: true } as const
-    // The program's own distance is not called before there is something to measure.
+    // The program's own distance is not called before there is data to measure.
     super('TripletMarginWithDistanceLoss', options, names, (o) =>
       loss.tripletMarginWithDistanceLoss(one(), one(), one(), {
         ...o,
@@ -285,7 +285,7 @@ export class TripletMarginWithDistanceLoss extends LossLayer<loss.TripletMarginW
   }
 }
 
-/** The p-norm of the difference of pairs of vectors. */
+/** The p-norm of the difference between paired vectors. */
 export class PairwiseDistance extends LossLayer<loss.PairwiseDistanceOptions> {
   constructor(options: loss.PairwiseDistanceOptions = {}) {
     const names = { p: true, eps: true, keepdim: true } as const
@@ -296,11 +296,11 @@ export class PairwiseDistance extends LossLayer<loss.PairwiseDistanceOptions> {
   }
 }
 
-/** The cosine of the angle of pairs of vectors. */
+/** The cosine of the angle between paired vectors. */
 export class CosineSimilarity extends LossLayer<CosineSimilarityOptions> {
   constructor(options: CosineSimilarityOptions = {}) {
     const names = { dim: true, eps: true } as const
-    // Which dimension there is, only a call can tell.
+    // Only a call can tell whether the dimension exists.
     super('CosineSimilarity', options, names, ({ dim, ...o }) => {
       if (dim !== undefined) checkDim('CosineSimilarity', 'dim', dim)
       return cosineSimilarity(one(), one(), o)
@@ -317,7 +317,7 @@ export class CTCLoss extends LossLayer<loss.CtcLossOptions> {
     const names = { blank: true, zeroInfinity: true, reduction: true } as const
     super('CTCLoss', options, names, (o) => {
       const { blank = 0 } = o
-      // As many classes as the blank needs; whether it is one of them is seen when there are some.
+      // The check uses as many classes as the blank needs. A call checks whether the blank is one of the real classes.
       const classes = Number.isSafeInteger(blank) && blank >= 0 ? blank + 1 : 1
       const targets = zeros([1, 1], { device: 'meta', dtype: 'int32' })
       return loss.ctcLoss(zeros([1, 1, classes], { device: 'meta' }), targets, [1], [1], o)
@@ -328,7 +328,7 @@ export class CTCLoss extends LossLayer<loss.CtcLossOptions> {
   }
 }
 
-/** Focal loss of logits (Lin et al., 2017). Unlike sigmoidFocalLoss's, its reduction is 'mean' unless given. */
+/** Focal loss of logits (Lin et al., 2017). Its default reduction is 'mean', unlike sigmoidFocalLoss's. */
 export class FocalLoss extends LossLayer<loss.SigmoidFocalLossOptions> {
   constructor(options: loss.SigmoidFocalLossOptions = {}) {
     const names = { alpha: true, gamma: true, reduction: true } as const
@@ -339,7 +339,7 @@ export class FocalLoss extends LossLayer<loss.SigmoidFocalLossOptions> {
   }
 }
 
-/** A student's logits against a teacher's (Hinton, Vinyals and Dean, 2015). */
+/** Distillation: compares a student's logits with a teacher's (Hinton, Vinyals and Dean, 2015). */
 export class DistillationLoss extends LossLayer<loss.DistillationLossOptions> {
   constructor(options: loss.DistillationLossOptions = {}) {
     const names = { temperature: true, dim: true, reduction: true } as const
@@ -356,9 +356,9 @@ export class DistillationLoss extends LossLayer<loss.DistillationLossOptions> {
 const contrastive: OptionNames<loss.ContrastiveLossOptions> = { temperature: true, reduction: true }
 type Contrastive = (a: Tensor, b: Tensor, options?: loss.ContrastiveLossOptions) => Tensor
 
-/** A contrastive loss, whose temperature is a number, or a parameter that it learns. */
+/** A contrastive loss whose temperature is a number or a learned parameter. */
 abstract class ContrastiveLayer extends LossLayer<loss.ContrastiveLossOptions> {
-  /** Left out: the loss's own default. */
+  /** The temperature; undefined takes the loss's default. */
   readonly temperature: number | Tensor | undefined
   readonly #loss: Contrastive
 
@@ -379,21 +379,21 @@ abstract class ContrastiveLayer extends LossLayer<loss.ContrastiveLossOptions> {
   }
 }
 
-/** Normalised temperature-scaled cross entropy of two views, [N, D] each (SimCLR). */
+/** Normalised temperature-scaled cross entropy of two views, [N, D] each (SimCLR, Chen et al., 2020). */
 export class NTXentLoss extends ContrastiveLayer {
   constructor(options: loss.ContrastiveLossOptions = {}) {
     super('NTXentLoss', loss.ntXent, one, options)
   }
 }
 
-/** Rows of the first, [N, D], are to find their partners in the second. */
+/** InfoNCE: each row of the first, [N, D], must find its partner in the second. */
 export class InfoNCELoss extends ContrastiveLayer {
   constructor(options: loss.ContrastiveLossOptions = {}) {
     super('InfoNCELoss', loss.infoNce, one, options)
   }
 }
 
-/** InfoNCE in both directions, as CLIP has it. */
+/** InfoNCE in both directions, as in CLIP. */
 export class ClipLoss extends ContrastiveLayer {
   constructor(options: loss.ContrastiveLossOptions = {}) {
     super('ClipLoss', loss.clipLoss, one, options)

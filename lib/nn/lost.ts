@@ -1,12 +1,12 @@
-/** Modules that run but that no walk finds: they would be neither trained nor saved, and nobody would say so. */
+/** Detection of modules that run but that no walk finds. They would silently be neither trained nor saved. */
 import { Module } from './module.js'
 import { tellOnce } from './tell.js'
 import { forgetBarren } from './walk.js'
 
-/** The findings within an outermost module, told of or not. */
+/** The modules already examined within each outermost module. */
 const known = new WeakMap<Module, WeakSet<Module>>()
 
-/** Whether it matters that a walk misses this: something in it learns, or does in training what it must not in use. */
+/** Whether missing this module matters, because something in it learns, or behaves differently in training. */
 function matters(lost: Module): boolean {
   return (
     lost.namedParameters().some(([, parameter]) => parameter.requiresGrad) ||
@@ -17,7 +17,7 @@ function matters(lost: Module): boolean {
   )
 }
 
-/** Warns once of a module that runs within another one's forward and that walking the other does not find. */
+/** Warns once of a module that runs within another's forward but that a walk of the other does not find. */
 export function tellIfLost(module: object, outermost: object): void {
   if (!(module instanceof Module && outermost instanceof Module)) return
   let found = known.get(outermost)
@@ -26,7 +26,7 @@ export function tellIfLost(module: object, outermost: object): void {
     known.set(outermost, found)
   }
   if (found.has(module) || !matters(module)) return
-  // It may have come since, or into a list that held nothing then.
+  // The module may have been added since, or to a list that held nothing at the last walk.
   forgetBarren()
   for (const inner of outermost.modules()) found.add(inner)
   if (found.has(module)) return

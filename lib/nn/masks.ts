@@ -1,4 +1,4 @@
-/** PyTorch's masks of attention layers as the one that attention takes. */
+/** Conversion of the masks of PyTorch's attention layers to the single mask that attention takes. */
 import { checkTensor } from '../autograd/operator.js'
 import { DTypeError, Faults, formatShape } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
@@ -8,19 +8,22 @@ import { full, zeros } from '../ops/creation.js'
 import { add, eq, where } from '../ops/elementwise/index.js'
 import { cat, expand, reshape } from '../ops/shape/index.js'
 
-/** In a bool mask true means: must not attend. */
+/** PyTorch's masks. In a bool mask true means must not attend. */
 export interface Masks {
   readonly attnMask?: Tensor | null
   readonly keyPaddingMask?: Tensor | null
 }
 
-/** The numbers that are added to scores: 0 and minus infinity for a bool mask. */
+/** The mask as numbers to add to scores: 0 and minus infinity for a bool mask. */
 function additive(mask: Tensor, dtype: 'float32' | 'float64'): Tensor {
   if (mask.dtype !== 'bool') return castTo(mask, dtype)
   return where(mask, Number.NEGATIVE_INFINITY, zeros([], { dtype, device: mask.device }))
 }
 
-/** PyTorch's masks as the one that `scaledDotProductAttention` takes. Throws naming what does not fit. */
+/**
+ * Combines PyTorch's masks into the one that `scaledDotProductAttention` takes. Throws an error that names what does
+ * not fit.
+ */
 export function combined(
   op: string,
   { attnMask = null, keyPaddingMask = null }: Masks,
@@ -74,8 +77,8 @@ export function combined(
 const no = (like: Tensor): Tensor => zeros([], { dtype: 'bool', device: like.device })
 
 /**
- * The mask with `extra` keys after the others that all queries see, and with what spans and lengths hide of the others written
- * into it, because they count keys from the beginning.
+ * The mask extended by `extra` keys that all queries see. What spans and lengths hide of the other keys is written into
+ * it, because they count keys from the beginning.
  */
 export function withOpenKeys(
   mask: Tensor | null,

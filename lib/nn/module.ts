@@ -40,9 +40,11 @@ import { Holder, type OnGenerator, type OnHolder, type OnTensor, uncloneableModu
 
 export { Buffer, Parameter }
 
-/** Parameters of a module, walked anew at each iteration: layers that were added, frozen or adapted since are seen. */
+/**
+ * The parameters of a module, walked anew at each iteration, so that layers added, frozen or adapted later are seen.
+ */
 export interface ParameterView extends Iterable<Parameter> {
-  /** With their paths. */
+  /** The parameters with their paths. */
   named(): Iterable<readonly [string, Parameter]>
 }
 
@@ -56,16 +58,16 @@ export function snakeCase(property: string): string {
   return name
 }
 
-/** Every step of an optimiser asks for the names of all parameters. */
+/** Converted names, cached because every step of an optimiser asks for the names of all parameters. */
 const snakeCases = new Map<string, string>()
 
-/** The name of the property with the copies of what a module is within, as `copies.ts` has them. */
+/** The property that holds a module's copies (copies.ts). */
 export const copied: unique symbol = Symbol('copied')
 
 const keepMode: unique symbol = Symbol('keepMode')
 const resume: unique symbol = Symbol('resume')
 
-/** Notes the mode of every module of a model; the function that it returns puts them back. */
+/** Records the mode of every module of a model. The function that it returns restores them. */
 export function captureModes(model: Module): () => void {
   const restores = model.modules().map((module) => module[keepMode]())
   return () => {
@@ -74,48 +76,54 @@ export function captureModes(model: Module): () => void {
 }
 
 /**
- * For whoever trains a model for the user: leaves a model that is in training as it is, modes of inner modules included, and
- * ends a `model.eval()` as `Module.train` says.
+ * Sets modes for training on behalf of the user. A model in training stays as it is, modes of inner modules included; a
+ * `model.eval()` is ended as `Module.train` says.
  */
 export function trainModes(model: Module): void {
   if (!model.training) model[resume]()
 }
 
-/** With its path. */
+/** A value with its path. */
 type Named<T> = readonly [string, T]
 
 /**
- * A layer or model. Its parameters, buffers and inner modules are what stands in its own properties: itself, or in arrays,
- * Sets, Maps and plain objects there, nested or not. Names in `stateDict()` are PyTorch's: the property in snake case, then
- * the place in a list or the key as it is (`heads.a.weight`, `list.0`). Private `#fields`, closures and instances of other
- * classes cannot be looked into; a layer there that runs and would not be trained is told of by a warning of the process.
+ * A layer or model. Its parameters, buffers and inner modules are found in its own properties: directly, or in arrays,
+ * Sets, Maps and plain objects there, nested or not. Names in `stateDict()` are PyTorch's: the property in snake case,
+ * then the index in a list or the key as it is (`heads.a.weight`, `list.0`). Private `#fields`, closures and instances
+ * of other classes cannot be searched; if a layer there runs and would not be trained, the process warns.
  */
 export abstract class Module extends Holder {
-  /** Whether dropout drops and batch norm learns; set by `train()` and `eval()`. */
+  /**
+   * Whether the module is in training mode, in which dropout drops and batch norm learns. `train()` and `eval()` set
+   * it.
+   */
   training = true
-  /** Whether eval() was called on this very module, and train() neither on it nor on one around it since. */
+  /**
+   * Whether eval() was called on this very module, and train() has since been called neither on it nor on an enclosing
+   * one.
+   */
   #held = false
-  /** Null while there are none. */
+  /** The forward hooks; null while there are none. */
   #hooks: ForwardHooks | null = null
 
-  /** Whether forward does something else in training, for those whose parameters or buffers do not tell. */
+  /** Whether forward behaves differently in training, for modules whose parameters or buffers do not show it. */
   static readonly hasModes: boolean = false
 
   /** The copies that may stand in for this module's tensors (copies.ts). */
   public [copied]: Copies | null = null
 
-  /** Properties whose name in a state is not their snake case. */
+  /** Names in a state of properties for which snake case is wrong. */
   static readonly stateNames: { readonly [property: string]: string } = {}
 
   constructor() {
     super()
-    // Every call of forward, by whomever, runs under the module's name: late errors and traces can tell where they come from.
+    // Every call of forward runs under the module's name, so that late errors and traces can tell where they come from.
     const forward = (this as { forward?: (...inputs: unknown[]) => unknown }).forward
     if (forward === undefined) throw new ValueError(this.constructor.name, 'a module needs a forward method')
     Object.defineProperty(this, 'forward', {
       value: (...inputs: unknown[]) =>
         withinModule(this, () =>
-          // Called as it is where nothing is special, because every layer of a step comes here.
+          // The plain case calls forward directly, because every layer of a step comes here.
           this.#hooks === null && !isRecomputed() ? forward.apply(this, inputs) : this.#run(forward, inputs),
         ),
       enumerable: false,
@@ -128,14 +136,14 @@ export abstract class Module extends Holder {
     return this.#hooks === null ? run.apply(this, inputs) : this.#hooks.run(this, run, inputs)
   }
 
-  /** Name in a state of one of this module's properties. */
+  /** The name in a state of one of this module's properties. */
   override stateName(property: string): string {
     const own: unknown = (this.constructor as typeof Module).stateNames[property]
-    // Inherited properties, as `constructor`, are no names.
+    // Inherited properties, such as `constructor`, are not names.
     return typeof own === 'string' ? own : snakeCase(property)
   }
 
-  /** Also the copies that may stand in for this module's tensors, as PEFT names them: `modules_to_save.<name>.weight`. */
+  /** Visits the copies of this module's tensors too, under PEFT's names: `modules_to_save.<name>.weight`. */
   override visitOwn(
     onTensor: OnTensor | null,
     onHolder: OnHolder | null,
@@ -145,7 +153,7 @@ export abstract class Module extends Holder {
     if (onTensor !== null) this[copied]?.visit(this, onTensor)
   }
 
-  /** Inner modules with their names, in order of definition. */
+  /** The inner modules with their names, in order of definition. */
   namedChildren(): Named<Module>[] {
     const found: Named<Module>[] = []
     this.visitOwn(null, (name, child) => void found.push([name, child as Module]))
@@ -156,7 +164,7 @@ export abstract class Module extends Holder {
     return this.namedChildren().map(([, child]) => child)
   }
 
-  /** This module ('') and all inside, each once, with their paths. */
+  /** This module ('') and all modules inside, each once, with their paths. */
   namedModules(prefix = ''): Named<Module>[] {
     const found: Named<Module>[] = []
     walk(this, prefix, { once: true, onHolder: (path, module) => void found.push([path, module as Module]) })
@@ -167,7 +175,7 @@ export abstract class Module extends Holder {
     return this.namedModules().map(([, module]) => module)
   }
 
-  /** Tensors of one kind, each under its first name. */
+  /** The tensors of one kind, each under its first name. */
   #tensors<T extends Tensor>(kind: abstract new (...args: never[]) => T): Named<T>[] {
     const found: Named<T>[] = []
     const seen = new Set<Tensor>()
@@ -180,19 +188,20 @@ export abstract class Module extends Holder {
     return found
   }
 
-  /** Parameters with their paths; a tied one once, under its first. */
+  /** The parameters with their paths. A tied one appears once, under its first path. */
   namedParameters(): Named<Parameter>[] {
     return this.#tensors<Parameter>(Parameter)
   }
 
-  /** Buffers with their paths, each once. */
+  /** The buffers with their paths, each once. */
   namedBuffers(): Named<Buffer>[] {
     return this.#tensors<Buffer>(Buffer)
   }
 
   /**
-   * Parameters, then persistent buffers, under all their names: what a state holds. Tied weights have several, and so has all within a
-   * module that stands in several places. Throws ValueError if two tensors have one name.
+   * The content of a state: parameters, then persistent buffers, under all their names. Tied weights have several
+   * names, and so have the tensors of a module that stands in several places. Throws ValueError if two tensors have the
+   * same name.
    */
   namedState(): Named<Tensor>[] {
     const found = [new Map<string, Tensor>(), new Map<string, Tensor>()] as const
@@ -209,7 +218,7 @@ export abstract class Module extends Holder {
     return [...found[0], ...found[1]]
   }
 
-  /** Random generators with their paths, each once: those that layers were given, and whatever else stands in a property. */
+  /** The random generators with their paths, each once: those given to layers, and any other in a property. */
   namedGenerators(): Named<Generator>[] {
     const found: Named<Generator>[] = []
     const seen = new Set<Generator>()
@@ -222,7 +231,7 @@ export abstract class Module extends Holder {
     return found
   }
 
-  /** Parameters that are this module's own, not those of modules inside. */
+  /** This module's own parameters, without those of inner modules. */
   ownParameters(): Parameter[] {
     const found: Parameter[] = []
     this.visitOwn((_, tensor) => {
@@ -238,44 +247,46 @@ export abstract class Module extends Holder {
     return { named, [Symbol.iterator]: () => all().values() }
   }
 
-  /** Parameters and buffers under PyTorch's names: the tensors themselves, outside of the graph. */
+  /** The parameters and buffers under PyTorch's names. They are the tensors themselves, outside of the graph. */
   stateDict(): StateDict {
     return stateDict(this)
   }
 
-  /** Copies a state in; throws StateDictError listing all mismatches, and then changes nothing. */
+  /** Copies a state into this module. Throws a StateDictError that lists all mismatches, and then changes nothing. */
   loadStateDict(state: LoadableState, options: LoadOptions = {}): LoadResult {
     return loadStateDict(this, state, options)
   }
 
   /**
-   * Writes the state to a safetensors file: as it is at the call, though training may go on, and whole or not at all. Tied weights
-   * are written once, under the first of their names. Takes as much memory as the state until it is done. Throws ValueError
-   * where the file cannot be written.
+   * Writes the state to a safetensors file, whole or not at all. The file has the state at the time of the call, even
+   * if training continues meanwhile. Tied weights are written once, under their first name. Needs as much memory as the
+   * state until it is done. Throws ValueError if the file cannot be written.
    */
   async save(path: string): Promise<void> {
-    // A class's own stateDict() holds for its files too.
+    // A stateDict() that the class overrides also defines its files.
     const own = this.stateDict !== Module.prototype.stateDict
     return writeTensors(path, own ? this.stateDict() : new Map(withoutAliases(readState('save', this))))
   }
 
   /**
-   * Loads the state from a safetensors file, of which only what this module has is read; from a folder with
-   * model.safetensors or, in shards, model.safetensors.index.json; or from a source that is open, and stays so.
+   * Loads the state from a safetensors file, of which only this module's tensors are read; from a folder with
+   * model.safetensors or, in shards, model.safetensors.index.json; or from an open source, which stays open.
    *
-   * Elements go piece by piece into the memory that is there, converted to the dtypes of this module: parameters stay the same
-   * objects, and nothing is in memory twice. Tied weights may stand in the file under one of their names, or under several that
-   * agree. Whoever uses the model meanwhile sees the old weights or the new ones: the file is read once to find what is wrong
-   * with it, and once more in one turn of the event loop, about a second for 2 GB.
+   * Elements are read piece by piece into the existing memory, converted to the dtypes of this module. Parameters stay
+   * the same objects, and nothing is in memory twice. Tied weights may stand in the file under one of their names, or
+   * under several that agree. Concurrent users of the model see either the old weights or the new ones: the file is
+   * read once to find faults, and once more in a single turn of the event loop, which takes about a second for 2 GB.
    *
-   * Tensors on meta get memory on `options.device` (the default device), are read once and block nobody: a large model is
-   * best made on meta.
+   * Tensors on meta get memory on `options.device` (default: the default device). They are read once and do not block
+   * the event loop, so a large model is best made on meta.
    *
-   * `rename` says which names of the file are which of the model, `exclude` what of the model stays as it is:
-   * `load(path, { rename: { backbone: 'body' }, exclude: 'head' })`; the result says what was missing, unexpected and excluded.
+   * `rename` maps names of the file to those of the model, and `exclude` leaves parts of the model as they are:
+   * `load(path, { rename: { backbone: 'body' }, exclude: 'head' })`. The result lists what was missing, unexpected and
+   * excluded.
    *
-   * Throws ValueError for what is no such file, and StateDictError listing all mismatches; nothing has changed then. Only where
-   * somebody overwrites the file just then may a model that is not on meta be a mix, which the error says.
+   * Throws ValueError for any other file, and a StateDictError that lists all mismatches, and then changes nothing.
+   * Only if the file is overwritten during the second reading can a model that is not on meta become a mix of old and
+   * new weights, and the error then says so.
    */
   async load(from: string | TensorSource, options: LoadOptions = {}): Promise<LoadResult> {
     if (isSource(from)) return this.#loadFrom(from, options)
@@ -283,14 +294,15 @@ export abstract class Module extends Holder {
     try {
       return await this.#loadFrom(source, options)
     } finally {
-      // Not awaited, so that the program goes on in the same turn of the event loop in which the weights came.
+      // Closing is not awaited, so that the program continues in the same turn of the event loop in which the weights
+      // arrived.
       source.close().catch(() => {})
     }
   }
 
   async #loadFrom(source: TensorSource, options: LoadOptions): Promise<LoadResult> {
     if (this.loadStateDict === Module.prototype.loadStateDict) return loadSource(this, source, options)
-    // A class's own loadStateDict sees all names as the model has them, and the tensors that fit.
+    // A loadStateDict that the class overrides gets the tensors that fit, under the model's names.
     const { device: fallback } = place('load', { ...(options.device ? { device: options.device } : {}) }, creationNames)
     const wanted = this.namedState().map(([name, { shape, device }]) => {
       return [name, { shape, device: device.kind === 'meta' ? fallback : device }] as const
@@ -302,12 +314,12 @@ export abstract class Module extends Holder {
   }
 
   /**
-   * Sets the mode of this module and all inside, as in PyTorch.
+   * Sets the mode of this module and all modules inside, as in PyTorch.
    *
-   * The Trainer calls neither this nor `eval()` for good: it trains every module in the mode that it finds, so that a frozen
-   * batch norm on which `eval()` was called keeps its statistics, and puts each mode back after an evaluation. Only a model
-   * that is in evaluation as a whole, because `model.eval()` was called for a prediction, is put into training, apart from
-   * inner modules on which `eval()` was called themselves. `train()` on such a module or on one around it ends that.
+   * The Trainer leaves modes as it finds them, and restores them after an evaluation. So a frozen batch norm on which
+   * `eval()` was called keeps its statistics. There is one exception: if the whole model is in evaluation, because
+   * `model.eval()` was called for a prediction, the Trainer puts it into training, apart from inner modules on which
+   * `eval()` was called directly. `train()` on such a module, or on an enclosing one, ends that.
    */
   train(mode = true): this {
     if (typeof mode !== 'boolean')
@@ -320,12 +332,12 @@ export abstract class Module extends Holder {
     return this
   }
 
-  /** Evaluation: dropout off, batch norm by its running statistics. */
+  /** Sets evaluation mode: dropout is off, and batch norm uses its running statistics. */
   eval(): this {
     return this.train(false)
   }
 
-  /** For captureModes: how to put this module's own mode back. */
+  /** Returns a function that restores this module's own mode. captureModes calls it. */
   [keepMode](): () => void {
     const [training, held] = [this.training, this.#held]
     return () => {
@@ -334,7 +346,7 @@ export abstract class Module extends Holder {
     }
   }
 
-  /** For trainModes: into training, but for what eval() was called on. */
+  /** Sets training mode, except for modules on which eval() was called. trainModes calls it. */
   [resume](): void {
     const seen = new Set<Module>([this])
     const pending: Module[] = [this]
@@ -344,28 +356,32 @@ export abstract class Module extends Holder {
     }
   }
 
-  /** Whether all parameters want gradients. */
+  /** Sets whether all parameters want gradients. */
   requiresGrad_(value = true): this {
     checkFlag(`${this.constructor.name}.requiresGrad_`, 'the value', value)
     for (const parameter of this.parameters()) parameter.requiresGrad = value
     return this
   }
 
-  /** Whether forward hooks are registered, so that nobody may pass by this module's forward. */
+  /** Whether forward hooks are registered, so that this module's forward must not be bypassed. */
   get hasForwardHooks(): boolean {
     return this.#hooks !== null
   }
 
   /**
-   * Calls `hook(module, inputs)` before each forward of this module, from the first registered to the last; an array that it
-   * returns replaces the inputs. The handle takes it away again. Hooks run under `noGrad` and `checkpoint` as the forward does,
-   * which for `checkpoint` means twice. Throws ValueError for what is no function, and at the forward for another result.
+   * Calls `hook(module, inputs)` before each forward of this module, in order of registration. An array that it returns
+   * replaces the inputs. The returned handle removes the hook. Hooks run under `noGrad` and `checkpoint` as the forward
+   * does, which for `checkpoint` means twice. Throws ValueError if it is not a function, and at the forward if it
+   * returns anything else.
    */
   registerForwardPreHook<M extends Module>(this: M, hook: ForwardPreHook<NoInfer<M>>): HookHandle {
     return this.#addHook('before', 'registerForwardPreHook', hook)
   }
 
-  /** As `registerForwardPreHook`, but after each forward: `hook(module, inputs, output)`; what it returns replaces the output. */
+  /**
+   * As `registerForwardPreHook`, but after each forward: `hook(module, inputs, output)`. A value that it returns
+   * replaces the output.
+   */
   registerForwardHook<M extends Module>(this: M, hook: ForwardHook<NoInfer<M>>): HookHandle {
     return this.#addHook('after', 'registerForwardHook', hook)
   }
@@ -384,7 +400,7 @@ export abstract class Module extends Holder {
     zeroGrad(this.parameters())
   }
 
-  /** Calls `fn` with every module inside, then with this one; inner ones before outer ones, each once. */
+  /** Calls `fn` once with every module inside, inner ones before outer ones, and then with this one. */
   apply(fn: (module: Module) => void): this {
     if (typeof fn !== 'function')
       throw new ValueError(`${this.constructor.name}.apply`, `needs a function of a module, but got ${kindOf(fn)}`)
@@ -400,17 +416,18 @@ export abstract class Module extends Holder {
   }
 
   /**
-   * A table of the layers and their parameters. With the shape of an input (the batch included) also of what each layer
-   * gives: the model then runs once on zeros, in evaluation mode.
+   * A table of the layers and their parameters. If the shape of an input is given (with the batch), the table also has
+   * the shapes that each layer gives: the model then runs once on zeros, in evaluation mode.
    */
   summary(inputShape?: Shape, options: SummaryOptions = {}): Summary {
     return summarize(this, inputShape, options)
   }
 
   /**
-   * Moves all parameters and buffers to a device, or converts the floating ones to a floating dtype, in place: parameters
-   * stay the same objects, tied or not, and their gradients go with them. If anything fails, nothing has changed. A model on
-   * meta has no elements to move: it gets them, and with them its device, by `load`. Throws DeviceError for that.
+   * Moves all parameters and buffers to a device, or converts the floating ones to a floating dtype, in place.
+   * Parameters stay the same objects, tied or not, and their gradients move with them. If anything fails, nothing has
+   * changed. Throws DeviceError for a model on meta, because it has no elements to move: `load` gives it elements and a
+   * device.
    */
   to(target: string | Device | DType): this {
     const dtype = typeof target === 'string' && isDType(target)
@@ -422,7 +439,7 @@ export abstract class Module extends Holder {
     const holders = new Map<Storage, number>()
     for (const { storage } of moving) holders.set(storage, (holders.get(storage) ?? 0) + 1)
     noGrad(() => {
-      /** Memory that several tensors view goes as a whole, so that they still do. */
+      /** Memory that several tensors view is moved as a whole, so that they still share it. */
       const together = new Map<Storage, Tensor>()
       const moved = moving.map((tensor) => {
         const { storage, shape, strides, offset } = tensor
@@ -441,12 +458,12 @@ export abstract class Module extends Holder {
     return this
   }
 
-  /** The text of this module itself in `toString()`, as sizes and options. */
+  /** This module's own text in `toString()`: its sizes and options. */
   extraRepr(): string {
     return ''
   }
 
-  /** The tree of its layers with their sizes and options. */
+  /** The tree of layers with their sizes and options. */
   override toString(): string {
     return tree(this)
   }
@@ -455,15 +472,15 @@ export abstract class Module extends Holder {
     return this.toString()
   }
 
-  /** Throws ValueError, because what JSON can hold is no module. */
+  /** Throws ValueError, because JSON cannot hold a module. */
   toJSON(): never {
     throw new ValueError(this.constructor.name, 'a module cannot be written as JSON; save() writes its state to a file')
   }
 }
 
 /**
- * A module that can be called, by what it takes and gives: any model, whatever its layers, for those who train, serve or
- * measure it. `Model<never>` may ask more of its input than to be a tensor.
+ * A module that can be called, typed by its input and output: any model, whatever its layers, for code that trains,
+ * serves or measures it. `Model<never>` may demand more of its input than being a tensor.
  */
 export interface Model<In = Tensor, Out = Tensor> extends Module {
   forward(x: In): Out
@@ -479,10 +496,13 @@ function checkMovable(own: readonly Named<Tensor>[], { kind, name }: Device): vo
     )
 }
 
-/** As PyTorch prints a module. Too deep to be walked it is shown as far as it may go, because who prints expects no error. */
+/**
+ * The text with which PyTorch prints a module. A module nested too deep is shown in part, because printing must not
+ * throw.
+ */
 function tree(root: Module): string {
   const outer = new Set<Module>()
-  // In pieces, because a text at each depth would be copied at each depth above.
+  // The text is collected in pieces, because otherwise each depth would copy the texts of all deeper ones.
   const pieces: string[] = []
   const print = (module: Module, indent: string): void => {
     const type = module.constructor.name
@@ -505,7 +525,7 @@ function tree(root: Module): string {
   return pieces.join('')
 }
 
-/** `inFeatures=3, bias=true`, for `extraRepr()`. */
+/** Formats settings for `extraRepr()`: `inFeatures=3, bias=true`. */
 export function settings(values: { readonly [name: string]: unknown }): string {
   const text = (value: unknown) => (Array.isArray(value) ? `[${value.join(', ')}]` : String(value))
   return Object.entries(values)
@@ -517,19 +537,23 @@ export function settings(values: { readonly [name: string]: unknown }): string {
 function nameOf(module: object, parent: object | null): string {
   if (!(parent instanceof Module)) return module.constructor.name
   const own = parent.namedChildren().find(([, child]) => child === module)
-  // A list has no forward that would be on the way: `layers.0`.
+  // A list has no forward of its own, so its name is part of the path: `layers.0`.
   const found = own ?? parent.namedModules().find(([path, inner]) => inner === module && path !== '')
   return found?.[0] ?? module.constructor.name
 }
 
-/** Errors that say already which layer threw them: the innermost one. */
+/** Errors that already name a layer, the innermost one. */
 const explained = new WeakSet<object>()
 
-/** Errors of operators within a forward name the layer, because the program called that and not the operator. */
+/**
+ * Adds the layer's name to an operator's error within a forward, because the program called the layer and not the
+ * operator.
+ */
 function explain(error: unknown, module: object, path: () => string): void {
   if (!(module instanceof Module && isFiresteelError(error)) || explained.has(error)) return
   explained.add(error)
-  // Both before the message changes, because a stack that nobody has read yet may be written only then, with the new one.
+  // Both are read before the message changes, because the engine may format an unread stack only later, with the new
+  // message.
   const { message, stack } = error
   error.message = `${message} (in ${path()}, ${module.constructor.name}(${module.extraRepr()}))`
   error.stack = stack?.replace(message, () => error.message) ?? ''

@@ -1,23 +1,23 @@
-/** Names of a state that a model has otherwise, or that are to be left out, before they are held against the model's. */
+/** Renaming and exclusion of a state's names, before they are compared with the model's. */
 import { isMap } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { TensorSource } from '../io/source.js'
 
 export interface NamingOptions {
   /**
-   * The model's name for a name of the state: a function, or a table of names of tensors or of modules, from the state's to the
-   * model's. `{ fc: 'head' }` takes fc.weight for head.weight, `{ module: '' }` takes module.fc.weight for fc.weight, and
-   * `{ '': 'body' }` takes every name that nothing longer fits for one in `body`.
+   * Maps the state's names to the model's: a function, or a table of names of tensors or modules. `{ fc: 'head' }`
+   * turns fc.weight into head.weight, `{ module: '' }` turns module.fc.weight into fc.weight, and `{ '': 'body' }` puts
+   * every name without a longer match into `body`.
    */
   readonly rename?: ((name: string) => string) | ReadonlyMap<string, string> | { readonly [name: string]: string }
   /**
-   * What stays as it is: names of tensors or modules as the model has them, or patterns. What they fit is neither loaded nor
-   * missing nor unexpected.
+   * The parts that stay as they are: the model's names of tensors or modules, or patterns. Matching names are neither
+   * loaded nor missing nor unexpected.
    */
   readonly exclude?: string | RegExp | readonly (string | RegExp)[]
 }
 
-/** The test of a regular expression, without the memory of flags g and y, which would skip every second match. */
+/** The test of a regular expression without the state of the flags g and y, which would skip every second match. */
 export function stateless(pattern: RegExp): (text: string) => boolean {
   const own = new RegExp(pattern)
   return (text) => {
@@ -36,7 +36,7 @@ function tableOf(op: string, rename: unknown): ReadonlyMap<string, string> {
   return table
 }
 
-/** Where a name goes by a table: by its longest beginning that is there. `used` learns which that was. */
+/** Renames by a table, by the longest prefix in it, and adds that prefix to `used`. */
 function byTable(table: ReadonlyMap<string, string>, name: string, used: Set<string>): string {
   for (let end = name.length; ; end = end === 0 ? -1 : name.lastIndexOf('.', end - 1)) {
     const from = name.slice(0, Math.max(0, end))
@@ -50,15 +50,15 @@ function byTable(table: ReadonlyMap<string, string>, name: string, used: Set<str
   }
 }
 
-/** The names of a state as a model has them. */
+/** The names of a state, translated to the model's. */
 export class Naming {
   readonly problems: readonly string[]
   readonly #op: string
-  /** The state's names by the model's. */
+  /** The state's own names, by the model's. */
   readonly #originals = new Map<string, string>()
   readonly #excluded: readonly { readonly text: string; readonly fits: (name: string) => boolean }[]
 
-  /** Throws ValueError for options that are none; what does not fit the names is in `problems`. */
+  /** Throws ValueError for wrong options. Misfits with the names are listed in `problems`. */
   constructor(op: string, names: Iterable<string>, { rename, exclude = [] }: NamingOptions) {
     this.#op = op
     this.#excluded = (Array.isArray(exclude) ? exclude : [exclude]).map((each: unknown) => {
@@ -89,17 +89,17 @@ export class Naming {
     return name
   }
 
-  /** The state's names as the model has them. */
+  /** The state's names, translated to the model's. */
   get names(): readonly string[] {
     return [...this.#originals.keys()]
   }
 
-  /** The state's own name. */
+  /** The state's own name for a name of the model. */
   originalOf(name: string): string | undefined {
     return this.#originals.get(name)
   }
 
-  /** A name in errors, with the state's own where that is another. */
+  /** A name as errors show it, with the state's own name if that differs. */
   describe(name: string): string {
     const original = this.#originals.get(name) ?? name
     return original === name ? String(name) : `${name} (${original} in the state)`
@@ -109,12 +109,12 @@ export class Naming {
     return this.#excluded.some(({ fits }) => fits(name))
   }
 
-  /** Entries of `exclude` that fit none of these names. */
+  /** The entries of `exclude` that match none of these names. */
   idle(names: readonly string[]): readonly string[] {
     return this.#excluded.filter(({ fits }) => !names.some(fits)).map(({ text }) => text)
   }
 
-  /** A source by the model's names. It stays open with the one that it reads. */
+  /** A source under the model's names. It is open as long as the source that it wraps. */
   source(source: TensorSource): TensorSource {
     const own = (name: string) => this.originalOf(name) ?? name
     return {

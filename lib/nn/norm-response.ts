@@ -1,4 +1,4 @@
-/** Normalisation by neighbouring channels, as a layer. */
+/** The layer of normalisation by neighbouring channels. */
 import type { Keeps } from '../core/flow-types.js'
 import { ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -6,7 +6,7 @@ import { type LocalResponseNormOptions, localResponseNorm } from '../ops/norm/in
 import { checkNumber, checkSizes } from './layer.js'
 import { Module, settings } from './module.js'
 
-/** [N, C, ..] divided by a power of what `size` channels around each hold; see `localResponseNorm`. */
+/** Divides [N, C, ..] by a power of the mean square over `size` neighbouring channels; see `localResponseNorm`. */
 export class LocalResponseNorm extends Module {
   readonly size: number
   readonly #options: LocalResponseNormOptions

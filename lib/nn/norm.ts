@@ -15,12 +15,12 @@ export * from './batch-norm.js'
 
 export interface LayerNormLayerOptions extends LayerOptions {
   readonly eps?: number
-  /** Whether there are weight and bias. Default true. */
+  /** Whether the layer has a weight and a bias. Default true. */
   readonly elementwiseAffine?: boolean
   readonly bias?: boolean
 }
 
-/** The sizes that are normalised over, as a list of its own. */
+/** The sizes to normalise over, as a new list. */
 function sizesOf(layer: string, normalizedShape: number | Shape): Shape {
   if (typeof normalizedShape !== 'number' && !(Array.isArray(normalizedShape) && normalizedShape.length > 0))
     throw new ValueError(layer, `normalizedShape is ${shown(normalizedShape)}, but must be a size or several`)
@@ -29,7 +29,7 @@ function sizesOf(layer: string, normalizedShape: number | Shape): Shape {
   return sizes
 }
 
-/** Throws, in the words of the types, where the last size is another one. All others are checked by the operator. */
+/** Throws the types' message if the last size is wrong. The operator checks everything else. */
 function checkLast(layer: string, x: Tensor, normalizedShape: Shape): void {
   checkTensor(layer, 'x', x)
   const [gets, takes] = [x.sizes.at(-1), normalizedShape.at(-1)]
@@ -68,9 +68,9 @@ export class LayerNorm<const N extends number | Shape = number | Shape> extends 
 }
 
 export interface RmsNormLayerOptions extends LayerOptions {
-  /** Added to the mean square. Null, the default: the distance from 1 to the next number of the dtype. */
+  /** The number added to the mean square. Null, the default, is the distance from 1 to the next number of the dtype. */
   readonly eps?: number | null
-  /** Whether there is a weight. Default true. */
+  /** Whether the layer has a weight. Default true. */
   readonly elementwiseAffine?: boolean
 }
 
@@ -104,12 +104,12 @@ export class RMSNorm<const N extends number | Shape = number | Shape> extends Mo
 
 export interface GroupNormLayerOptions extends LayerOptions {
   readonly eps?: number
-  /** Whether there are weight and bias. Default true. */
+  /** Whether the layer has a weight and a bias. Default true. */
   readonly affine?: boolean
   readonly bias?: boolean
 }
 
-/** Normalises [N, C, ...] over groups of channels and all that follows them. */
+/** Normalises [N, C, ...] over groups of channels and all dimensions after them. */
 export class GroupNorm<const C extends number = number> extends Module {
   readonly numGroups: number
   readonly numChannels: C

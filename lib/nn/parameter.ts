@@ -7,9 +7,7 @@ import { keep } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 
-/**
- * A tensor that a module learns: a leaf that wants a gradient and that scopes never free.
- */
+/** A tensor that a module learns: a leaf that wants a gradient, and that no scope frees. */
 export class Parameter<out S extends Shape = Shape> extends Tensor<S> {
   constructor(value: Tensor<S>, requiresGrad = true) {
     checkTensor('Parameter', 'the value', value)
@@ -21,33 +19,36 @@ export class Parameter<out S extends Shape = Shape> extends Tensor<S> {
   }
 }
 
-/** By a copy that stands in for a module's tensor: that tensor. */
+/** The module's own tensor, by the copy that stands in for it. */
 const originals = new WeakMap<Tensor, Tensor>()
 
-/** The module's own tensor that one stands in for; the same tensor where it stands in for none. */
+/** The module's own tensor that this one stands in for, or else this tensor itself. */
 export function originalOf(tensor: Tensor): Tensor {
   return originals.get(tensor) ?? tensor
 }
 
-/** Says what a tensor stands in for; null: for nothing any more. */
+/** Sets the tensor that a copy stands in for; null for none. */
 export function setOriginal(tensor: Tensor, original: Tensor | null): void {
   if (original === null) originals.delete(tensor)
   else originals.set(tensor, original)
 }
 
 export interface BufferOptions {
-  /** Whether it is part of the state. False for what follows from the options of its module, such as tables of positions. */
+  /**
+   * Whether the buffer is part of the state. Use false for values that follow from the module's options, such as tables
+   * of positions.
+   */
   readonly persistent?: boolean
   /**
-   * How to make a buffer that is no part of the state again, of the same shape, where its module was made on meta and is loaded:
-   * nothing in a file could be its elements.
+   * Makes a buffer that is not part of the state anew, with the same shape, when its module was made on meta and is
+   * loaded, because no file holds its elements.
    */
   readonly make?: (device: Device) => Tensor
 }
 
 /**
- * A tensor that belongs to a module without being learned, as running statistics do: it moves with the module and, unless
- * `persistent` is false, is saved and loaded with it.
+ * A tensor that belongs to a module but is not learned, such as running statistics. It moves with the module and,
+ * unless `persistent` is false, is saved and loaded with it.
  */
 export class Buffer<out S extends Shape = Shape> extends Tensor<S> {
   readonly persistent: boolean

@@ -9,7 +9,7 @@ import { checkNumber } from './layer.js'
 import { settings } from './module.js'
 import { Pointwise } from './pointwise.js'
 
-/** ELU with the scales that keep mean 0 and variance 1. */
+/** ELU with scales that keep mean 0 and variance 1 (Klambauer et al., 2017). */
 export class SELU extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.selu(x)
@@ -37,14 +37,14 @@ export class Tanhshrink extends Pointwise {
   }
 }
 
-/** x limited to [0, 6] */
+/** x clamped to [0, 6] */
 export class ReLU6 extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.relu6(x)
   }
 }
 
-/** (x + 3) / 6, limited to [0, 1] */
+/** (x + 3) / 6, clamped to [0, 1] */
 export class Hardsigmoid extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.hardsigmoid(x)
@@ -68,7 +68,7 @@ export class CELU extends Pointwise {
 }
 
 export class Softshrink extends Pointwise {
-  /** From -lambd to lambd x gives 0. */
+  /** The threshold: x in [-lambd, lambd] gives 0. */
   readonly lambd: number
   constructor(lambd = 0.5) {
     super()
@@ -83,7 +83,7 @@ export class Softshrink extends Pointwise {
 }
 
 export class Hardshrink extends Pointwise {
-  /** From -lambd to lambd x gives 0. */
+  /** The threshold: x in [-lambd, lambd] gives 0. */
   readonly lambd: number
   constructor(lambd = 0.5) {
     super()
@@ -114,7 +114,7 @@ export class Hardtanh extends Pointwise {
   }
 }
 
-/** x where above the threshold, else a value. */
+/** x where it exceeds the threshold, else a value. */
 export class Threshold extends Pointwise {
   readonly threshold: number
   readonly value: number

@@ -23,10 +23,10 @@ import { Module, settings } from './module.js'
 
 const own = <Size extends Single | Pair>(size: Size): Size => (Array.isArray(size) ? [...size] : size) as Size
 
-/** A layer of windows and options. Its constructor throws ValueError for windows that no input can have. */
+/** A pooling layer: its windows and options. The constructor throws ValueError for windows that fit no input. */
 abstract class Pool<Size extends Single | Pair, O extends object> extends Module {
   readonly kernelSize: Size
-  /** The layer's own copy. */
+  /** The layer's own copy of its options. */
   protected readonly options: O
 
   constructor(layer: string, read: Reader<Size>, kernelSize: Size, options: O, names: OptionNames<O>) {
@@ -130,7 +130,7 @@ export class AvgPool2d<
   }
 }
 
-/** (sum x^p)^(1/p) over each window of [N, C, L] or [C, L]. */
+/** The power average (sum x^p)^(1/p) over each window of [N, C, L] or [C, L]. */
 export class LPPool1d<
   const K extends Single = Single,
   const S extends Single = Usual<K, K, Single>,
@@ -153,7 +153,7 @@ export class LPPool1d<
   }
 }
 
-/** (sum x^p)^(1/p) over each window of [N, C, H, W] or [C, H, W]. */
+/** The power average (sum x^p)^(1/p) over each window of [N, C, H, W] or [C, H, W]. */
 export class LPPool2d<
   const K extends Pair = Pair,
   const S extends Pair = Usual<K, K, Pair>,
@@ -176,7 +176,7 @@ export class LPPool2d<
   }
 }
 
-/** A layer that pools to a size. */
+/** A layer that pools to a given size. */
 abstract class AdaptivePool<Size extends Single | OutputSize> extends Module {
   readonly outputSize: Size
 
@@ -191,7 +191,7 @@ abstract class AdaptivePool<Size extends Single | OutputSize> extends Module {
   }
 }
 
-/** Means of [N, C, L] or [C, L] over windows that make `outputSize`. */
+/** The means of [N, C, L] or [C, L] over as many windows as `outputSize` says. */
 export class AdaptiveAvgPool1d<const Z extends Single = Single> extends AdaptivePool<Single> {
   declare readonly signature?: PoolsTo<'adaptiveAvgPool1d', 1, Z>
 
@@ -204,7 +204,7 @@ export class AdaptiveAvgPool1d<const Z extends Single = Single> extends Adaptive
   }
 }
 
-/** Means of [N, C, H, W] or [C, H, W] over windows that make `outputSize`; null keeps a size. */
+/** The means of [N, C, H, W] or [C, H, W] over as many windows as `outputSize` says; null keeps a size. */
 export class AdaptiveAvgPool2d<const Z extends OutputSize = OutputSize> extends AdaptivePool<OutputSize> {
   declare readonly signature?: PoolsTo<'adaptiveAvgPool2d', 2, Z>
 
@@ -219,7 +219,10 @@ export class AdaptiveAvgPool2d<const Z extends OutputSize = OutputSize> extends 
 
 const adaptiveNames = { returnIndices: true } as const
 
-/** The largest elements of [N, C, L] or [C, L] in windows that make `outputSize`; with `returnIndices` [out, indices]. */
+/**
+ * The largest elements of [N, C, L] or [C, L] in as many windows as `outputSize` says; with `returnIndices` [out,
+ * indices].
+ */
 export class AdaptiveMaxPool1d<
   const Z extends Single = Single,
   const R extends boolean = false,
@@ -242,7 +245,10 @@ export class AdaptiveMaxPool1d<
   }
 }
 
-/** The largest elements of [N, C, H, W] or [C, H, W] in windows that make `outputSize`; with `returnIndices` [out, indices]. */
+/**
+ * The largest elements of [N, C, H, W] or [C, H, W] in as many windows as `outputSize` says; with `returnIndices` [out,
+ * indices].
+ */
 export class AdaptiveMaxPool2d<
   const Z extends OutputSize = OutputSize,
   const R extends boolean = false,

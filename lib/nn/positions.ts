@@ -1,4 +1,4 @@
-/** Layers that tell where elements of a sequence stand. */
+/** Layers that encode the positions of a sequence's elements. */
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
@@ -14,7 +14,7 @@ import { normal_ } from './init.js'
 import { checkLayer, checkNumber, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter, settings } from './module.js'
 
-/** Where the first element stands among all: the number of those in a cache before it. Default 0. */
+/** The position of the first element: the number of elements before it in a cache. Default 0. */
 export interface PositionInputs {
   readonly offset?: number
 }
@@ -40,7 +40,10 @@ export class SinusoidalEncoding extends Module {
   }
 }
 
-/** Adds a learned vector for each position to x [.., T, D], as BERT and GPT-2 do: normal at first, of deviation 0.02. */
+/**
+ * Adds a learned vector for each position to x [.., T, D], as in BERT and GPT-2. The vectors are initially normal with
+ * standard deviation 0.02.
+ */
 export class LearnedPositions extends Module {
   readonly maxLength: number
   readonly embeddingDim: number
@@ -62,7 +65,7 @@ export class LearnedPositions extends Module {
     return `${this.maxLength}, ${this.embeddingDim}`
   }
 
-  /** Throws ShapeError where a position is beyond the last. */
+  /** Throws ShapeError if a position is beyond the last. */
   forward<S extends Shape, D extends DType>(x: Tensor<S, D>, inputs?: PositionInputs): Tensor<S, D>
   forward(x: Tensor, inputs: PositionInputs = {}): Tensor {
     const op = 'LearnedPositions'
@@ -86,7 +89,10 @@ export class LearnedPositions extends Module {
 export type RotaryEmbeddingOptions = Pick<RotaryOptions, 'base' | 'layout' | 'dims' | 'scaling'>
 export type RotaryInputs = Pick<RotaryOptions, 'offset' | 'positions' | 'length'>
 
-/** Turns pairs of features of queries or keys x [.., T, D] by their position: `rotaryEmbedding` as a layer, without parameters. */
+/**
+ * Rotates pairs of features of queries or keys x [.., T, D] by their position: `rotaryEmbedding` as a layer, without
+ * parameters.
+ */
 export class RotaryEmbedding extends Module {
   readonly options: RotaryEmbeddingOptions
 

@@ -1,4 +1,7 @@
-/** Prompts that learn: columns before a text that no token has. As embeddings (Lester et al., 2021), or keys and values (Li and Liang, 2021). */
+/**
+ * Learned prompts: columns before a text that stand for no token. They are embeddings (Lester et al., 2021), or keys
+ * and values (Li and Liang, 2021).
+ */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
@@ -8,22 +11,22 @@ import { normal_ } from './init.js'
 import { checkSizes, type LayerOptions, parameter } from './layer.js'
 import { Module, type Parameter, settings } from './module.js'
 
-/** Embeddings stand before those of the tokens; a prefix has keys and values of every layer. */
+/** A 'prompt' has embeddings before those of the tokens; a 'prefix' has keys and values for every layer. */
 export type PromptKind = 'prompt' | 'prefix'
 
 export const promptKinds: readonly PromptKind[] = ['prompt', 'prefix']
 
 /** The sizes of a model that prompts depend on. */
 export interface PromptSizes {
-  /** Features of an embedding. */
+  /** The number of features of an embedding. */
   readonly width: number
   readonly layers: number
-  /** Heads of keys and values, and features of each. */
+  /** The number of heads of keys and values, and of features of each. */
   readonly keyHeads: number
   readonly headDim: number
 }
 
-/** The numbers of a prompt. It is a module because PEFT's names have its `weight` behind `embedding`. */
+/** The numbers of a prompt. They are a module's, because PEFT's names have `weight` after `embedding`. */
 class PromptTable extends Module {
   readonly weight: Parameter
 
@@ -37,12 +40,12 @@ class PromptTable extends Module {
   }
 }
 
-/** Columns that a model sees before the tokens. */
+/** The columns that a model sees before the tokens. */
 export class Prompt extends Adapter {
   readonly kind: PromptKind
-  /** How many columns there are. */
+  /** The number of columns. */
   readonly tokens: number
-  /** Its weight is [tokens, width], or of a prefix [tokens, layers * 2 * keyHeads * headDim]. */
+  /** The table, whose weight is [tokens, width], or [tokens, layers * 2 * keyHeads * headDim] for a prefix. */
   readonly table: PromptTable
   readonly #sizes: PromptSizes
 
@@ -58,7 +61,10 @@ export class Prompt extends Adapter {
     this.#sizes = sizes
   }
 
-  /** The adapter's name stands before the property here, as in PEFT: `prompt_encoder.default.embedding`. */
+  /**
+   * The property's name in a state. The adapter's name stands before it, as in PEFT:
+   * `prompt_encoder.default.embedding`.
+   */
   override stateName(property: string): string {
     return property === 'table' ? 'embedding' : property
   }
@@ -67,17 +73,17 @@ export class Prompt extends Adapter {
     return settings({ kind: this.kind, tokens: this.tokens })
   }
 
-  /** How many of the columns are among those that the layers compute. */
+  /** The number of columns that the layers compute: all of a prompt, none of a prefix. */
   get computed(): number {
     return this.kind === 'prompt' ? this.tokens : 0
   }
 
-  /** Embeddings of tokens x [B, T, width] with those of a prompt before them: [B, tokens + T, width]. */
+  /** The prompt's embeddings followed by those of tokens x [B, T, width]: [B, tokens + T, width]. */
   before(x: Tensor): Tensor {
     return this.kind === 'prompt' ? cat([spread(this.table.weight, x), x], 1) : x
   }
 
-  /** Keys and values [B, keyHeads, T, headDim] of a layer with those of a prefix before them. */
+  /** The prefix's keys and values for a layer, followed by the layer's own, [B, keyHeads, T, headDim]. */
   beforeKeys(layer: number, k: Tensor, v: Tensor): readonly [k: Tensor, v: Tensor] {
     if (this.kind === 'prompt') return [k, v]
     const { layers, keyHeads, headDim } = this.#sizes
@@ -87,12 +93,12 @@ export class Prompt extends Adapter {
   }
 }
 
-/** The same for each row of a batch, in the batch's dtype. */
+/** Repeats a table for each row of a batch, in the batch's dtype. */
 function spread(x: Tensor, { sizes, dtype }: Tensor): Tensor {
   return expand(unsqueeze(castTo(x, dtype), 0), [sizes[0] as number, ...x.sizes])
 }
 
-/** The prompts of a model by name. One at most is active. */
+/** The prompts of a model, by name. At most one is active. */
 export class Prompts extends Slot<Prompt> {
   readonly #model: Module
 
@@ -120,7 +126,7 @@ export class Prompts extends Slot<Prompt> {
     return prompts[0] as Prompt
   }
 
-  /** The prompt that texts have now; null: none. */
+  /** The active prompt; null if there is none. */
   get prompt(): Prompt | null {
     return this.current as Prompt | null
   }

@@ -1,11 +1,11 @@
-/** The state of everything random in a run, for checkpoints that are gone on from. */
+/** The state of everything random in a run, for checkpoints from which a run is resumed. */
 import { kindOf, StateDictError, ValueError } from '../core/errors.js'
 import { checkGeneratorState, defaultGenerator, type GeneratorState } from '../core/generator.js'
 import { Module } from './module.js'
 
-/** A plain object, which may be written as JSON. */
+/** The random state of a run: a plain object, which can be written as JSON. */
 export interface RandomState {
-  /** The state of this thread's default generator, from which everything draws that was given no other. */
+  /** The state of this thread's default generator, which serves everything that was given no other. */
   readonly default: GeneratorState
   /** The states of the generators that modules hold, by path (`blocks.0.dropout.generator`). */
   readonly modules: { readonly [path: string]: GeneratorState }
@@ -16,8 +16,8 @@ function checkModel(op: string, model: unknown): asserts model is Module {
 }
 
 /**
- * Where the default generator and all generators of a model stand. Those of the model are found as its parameters are; of one
- * in a private #field or a closure nothing is known. A loader that has a generator of its own saves that itself.
+ * The states of the default generator and of all generators of a model. The model's are found as its parameters are; a
+ * generator in a private #field or a closure is not found. A loader with its own generator saves that itself.
  */
 export function randomState(model: Module): RandomState {
   checkModel('randomState', model)
@@ -26,9 +26,9 @@ export function randomState(model: Module): RandomState {
 }
 
 /**
- * Lets the default generator and all generators of a model go on from what `randomState` gave: what follows has the random
- * numbers that followed there. Throws StateDictError if the model holds other generators, and ValueError for what is no such
- * state; nothing has changed then.
+ * Restores the states that `randomState` gave to the default generator and all generators of a model, so that the same
+ * random numbers follow. Throws StateDictError if the model holds other generators, and ValueError for anything but
+ * such a state, and then changes nothing.
  */
 export function loadRandomState(model: Module, state: RandomState): void {
   const op = 'loadRandomState'

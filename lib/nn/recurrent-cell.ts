@@ -1,4 +1,4 @@
-/** Cells, which take one step, and the layer that walks through a sequence with any of them. */
+/** Recurrent cells, which take one step, and the layer that runs any of them over a sequence. */
 
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
@@ -27,7 +27,7 @@ export interface CellOptions extends LayerOptions {
 
 const cellOptions: OptionNames<CellOptions> = { ...layerOptions, bias: true }
 
-/** The weights of a step: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` in a state, as PyTorch's. */
+/** The weights of a step: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` in a state, as in PyTorch. */
 abstract class Cell extends Module {
   readonly inputSize: number
   readonly hiddenSize: number
@@ -36,7 +36,7 @@ abstract class Cell extends Module {
   biasIh: Parameter | null
   biasHh: Parameter | null
 
-  /** `given` are the options, checked. */
+  /** `given` is the checked options. */
   constructor(name: string, gates: number, inputSize: number, hiddenSize: number, given: CellOptions) {
     super()
     const { bias = true } = given
@@ -78,7 +78,7 @@ export class LSTMCell extends Cell {
     super('LSTMCell', 4, inputSize, hiddenSize, checkLayer('LSTMCell', options, cellOptions))
   }
 
-  /** x [B, I] (or [I]) and [h, c], each [B, H]; zeros if left out. Gives the next [h, c]. */
+  /** Takes x [B, I] (or [I]) and [h, c], each [B, H]; zeros if left out. Returns the next [h, c]. */
   forward<S extends Shape, D extends DType>(
     x: Tensor,
     state?: readonly [h: Tensor<S, D>, c: Tensor<S, D>],
@@ -94,7 +94,7 @@ export class GRUCell extends Cell {
     super('GRUCell', 3, inputSize, hiddenSize, checkLayer('GRUCell', options, cellOptions))
   }
 
-  /** x [B, I] (or [I]) and h [B, H]; zeros if left out. Gives the next h. */
+  /** Takes x [B, I] (or [I]) and h [B, H]; zeros if left out. Returns the next h. */
   forward<S extends Shape, D extends DType>(x: Tensor, state?: Tensor<S, D>): Tensor<S, D> {
     this.checkInput('GRUCell', x)
     return gruCell<S, D>(x, state ?? null, this.weights())
@@ -119,7 +119,7 @@ export class RNNCell extends Cell {
     this.nonlinearity = nonlinearity
   }
 
-  /** x [B, I] (or [I]) and h [B, H]; zeros if left out. Gives the next h. */
+  /** Takes x [B, I] (or [I]) and h [B, H]; zeros if left out. Returns the next h. */
   forward<S extends Shape, D extends DType>(x: Tensor, state?: Tensor<S, D>): Tensor<S, D> {
     this.checkInput('RNNCell', x)
     return rnnCell<S, D>(x, state ?? null, this.weights(), { nonlinearity: this.nonlinearity })
@@ -130,23 +130,23 @@ export class RNNCell extends Cell {
   }
 }
 
-/** A module that takes a step: LSTMCell, GRUCell, RNNCell, or one of a program. */
+/** A module that takes one step: LSTMCell, GRUCell, RNNCell, or a program's own. */
 export interface CellModule<S extends CellState> extends Module {
   forward(x: Tensor, state?: S): CellResult<S>
 }
 
 export interface RecurrentOptionsOfLayer {
-  /** Sequences are [B, T, ...] instead of [T, B, ...]. Default false. */
+  /** Whether sequences are [B, T, ...] instead of [T, B, ...]. Default false. */
   readonly batchFirst?: boolean
-  /** From the last step to the first. Default false. */
+  /** Whether the cell runs from the last step to the first. Default false. */
   readonly reverse?: boolean
-  /** Gradients go back through at most so many steps. Default: through all. */
+  /** The most steps through which gradients flow back. Default: all. */
   readonly truncate?: number
 }
 
 const recurrentNames: OptionNames<RecurrentOptionsOfLayer> = { batchFirst: true, reverse: true, truncate: true }
 
-/** Walks through a sequence with the cell that it holds; see `recurrent`. */
+/** Runs its cell over a sequence; see `recurrent`. */
 export class Recurrent<S extends CellState = CellState> extends Module {
   readonly cell: CellModule<S>
   readonly batchFirst: boolean
@@ -176,8 +176,8 @@ export class Recurrent<S extends CellState = CellState> extends Module {
   }
 
   /**
-   * x [T, B, ...] (or [B, T, ...]) and the state before the first step; the cell makes one if it is left out. `lengths` say how
-   * many steps of each sequence count. Gives the outputs of all steps and the last state.
+   * Takes x [T, B, ...] (or [B, T, ...]) and the state before the first step; the cell makes one if it is left out.
+   * `lengths` is the number of steps that count in each sequence. Returns the outputs of all steps and the last state.
    */
   forward(
     x: Tensor,

@@ -23,9 +23,9 @@ export interface RecurrentLayerOptions extends LayerOptions {
   /** Default 1. */
   readonly numLayers?: number
   readonly bias?: boolean
-  /** Sequences are [B, T, features] instead of [T, B, features]. */
+  /** Whether sequences are [B, T, features] instead of [T, B, features]. Default false. */
   readonly batchFirst?: boolean
-  /** Between layers, in training; more than 0 needs several layers. Default 0. */
+  /** Dropout between layers, in training; more than 0 needs several layers. Default 0. */
   readonly dropout?: number
   readonly bidirectional?: boolean
 }
@@ -41,7 +41,10 @@ const recurrentOptions: OptionNames<RecurrentLayerOptions> = {
 
 /** The options of a call of a recurrent layer, beside the sequence and the state. */
 export interface SequenceOptions {
-  /** How many steps of each sequence count, [B] integers; the others give 0 and leave the state. Default: all. */
+  /**
+   * The number of steps that count in each sequence, [B] integers. Other steps give 0 and leave the state unchanged.
+   * Default: all.
+   */
   readonly lengths?: SequenceLengths | undefined
 }
 
@@ -59,7 +62,7 @@ export interface LstmResult {
   readonly state: readonly [Tensor, Tensor]
 }
 
-/** The sizes of a layer's weights, and the options that all recurrent layers have. */
+/** The base of recurrent layers: sizes of weights, and the options that all have. */
 abstract class RecurrentLayer extends Module {
   readonly inputSize: number
   readonly hiddenSize: number
@@ -68,10 +71,10 @@ abstract class RecurrentLayer extends Module {
   readonly bidirectional: boolean
   readonly dropout: number
   readonly #hasBias: boolean
-  /** The generator that dropout draws from; null: this thread's default one. */
+  /** The generator that dropout draws from; null for this thread's default one. */
   readonly generator: Generator | null
 
-  /** `given` are the options, checked; `projSize` is the size of h where it is not `hiddenSize`. */
+  /** `given` is the checked options. `projSize` is the size of h if it is not `hiddenSize`. */
   constructor(
     name: string,
     gates: number,
@@ -121,7 +124,7 @@ abstract class RecurrentLayer extends Module {
     }
   }
 
-  /** `L0`, `L0Reverse`, `L1`, ...: how the weights of layers and directions are told apart. */
+  /** The suffixes that tell the weights of layers and directions apart: `L0`, `L0Reverse`, `L1`, ... */
   #suffixes(): string[] {
     const directions = this.bidirectional ? ['', 'Reverse'] : ['']
     return Array.from({ length: this.numLayers }, (_, layer) => directions.map((d) => `L${layer}${d}`)).flat()
@@ -137,7 +140,7 @@ abstract class RecurrentLayer extends Module {
     })
   }
 
-  /** Options of the call of the operator, its sequence checked in the layer's name. */
+  /** The options for the operator's call. Checks the sequence under the layer's name. */
   protected callOf(name: string, x: Tensor, options: SequenceOptions) {
     const { batchFirst, bidirectional, dropout, training, inputSize } = this
     checkTensor(name, 'x', x)
@@ -168,12 +171,15 @@ abstract class RecurrentLayer extends Module {
 }
 
 export interface LstmLayerOptions extends RecurrentLayerOptions {
-  /** h has so many numbers, a product of o tanh(c); 0 for `hiddenSize` and no product. Default 0. */
+  /**
+   * The size of h, which is then a projection of o tanh(c). Default 0: h has `hiddenSize` numbers, without a
+   * projection.
+   */
   readonly projSize?: number
 }
 
 /**
- * Long short-term memory, gates i, f, g, o; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`,
+ * Long short-term memory, gates i, f, g, o; weights are named as in PyTorch (`weight_ih_l0`, `weight_hh_l0_reverse`,
  * `weight_hr_l0`, ...).
  */
 export class LSTM<
@@ -207,8 +213,9 @@ export class LSTM<
   }
 
   /**
-   * x [T, B, I] (or [B, T, I], or [T, I]), initial [h0, c0] each [layers * directions, B, H]; zeros if left out. `lengths` say
-   * how many steps of each sequence count. Gives the output [T, B, directions * H] and the last [h, c].
+   * Takes x [T, B, I] (or [B, T, I], or [T, I]) and initial [h0, c0], each [layers * directions, B, H]; zeros if left
+   * out. `lengths` is the number of steps that count in each sequence. Returns the output [T, B, directions * H] and
+   * the last [h, c].
    */
   forward(x: Tensor, initial?: readonly [Tensor, Tensor], options: SequenceOptions = {}): LstmResult {
     const call = this.callOf('LSTM', x, options)
@@ -219,7 +226,10 @@ export class LSTM<
   }
 }
 
-/** Gated recurrent units, gates r, z, n, as `gru` says; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`, ...). */
+/**
+ * Gated recurrent units, gates r, z, n, as `gru` says; weights are named as in PyTorch (`weight_ih_l0`,
+ * `weight_hh_l0_reverse`, ...).
+ */
 export class GRU<
   const I extends number = number,
   const H extends number = number,
@@ -232,8 +242,9 @@ export class GRU<
   }
 
   /**
-   * x [T, B, I] (or [B, T, I], or [T, I]), initial h0 [layers * directions, B, H]; zeros if left out. `lengths` say how many
-   * steps of each sequence count. Gives the output [T, B, directions * H] and the last h.
+   * Takes x [T, B, I] (or [B, T, I], or [T, I]) and initial h0 [layers * directions, B, H]; zeros if left out.
+   * `lengths` is the number of steps that count in each sequence. Returns the output [T, B, directions * H] and the
+   * last h.
    */
   forward(x: Tensor, initial?: Tensor, options: SequenceOptions = {}): RecurrentResult {
     const call = this.callOf('GRU', x, options)
@@ -247,7 +258,10 @@ export interface RnnLayerOptions extends RecurrentLayerOptions {
   readonly nonlinearity?: Nonlinearity
 }
 
-/** A simple recurrent network, as `rnn` says; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`, ...). */
+/**
+ * A simple recurrent network, as `rnn` says; weights are named as in PyTorch (`weight_ih_l0`, `weight_hh_l0_reverse`,
+ * ...).
+ */
 export class RNN<
   const I extends number = number,
   const H extends number = number,
@@ -270,8 +284,9 @@ export class RNN<
   }
 
   /**
-   * x [T, B, I] (or [B, T, I], or [T, I]), initial h0 [layers * directions, B, H]; zeros if left out. `lengths` say how many
-   * steps of each sequence count. Gives the output [T, B, directions * H] and the last h.
+   * Takes x [T, B, I] (or [B, T, I], or [T, I]) and initial h0 [layers * directions, B, H]; zeros if left out.
+   * `lengths` is the number of steps that count in each sequence. Returns the output [T, B, directions * H] and the
+   * last h.
    */
   forward(x: Tensor, initial?: Tensor, options: SequenceOptions = {}): RecurrentResult {
     const call = this.callOf('RNN', x, options)

@@ -1,4 +1,4 @@
-/** Attention of one head with a chosen score, as sequence-to-sequence models have it. */
+/** Single-head attention with a chosen score, as in sequence-to-sequence models. */
 import { checkTensor } from '../autograd/operator.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
@@ -26,15 +26,16 @@ import { Module, type Parameter, settings } from './module.js'
 
 export interface ScoreAttentionOptions extends LayerOptions {
   /**
-   * 'scaledDot' (default), 'dot' and 'cosine' have no weights; 'general' learns W of q W k (Luong et al., 2015), 'additive' v . tanh(Wq q +
-   * Wk k) (Bahdanau et al., 2015); or a function of q and k that gives scores [.., Tq, Tk].
+   * The score. 'scaledDot' (default), 'dot' and 'cosine' have no weights; 'general' learns W of q W k (Luong et al.,
+   * 2015), 'additive' v . tanh(Wq q + Wk k) (Bahdanau et al., 2015). A function of q and k must give scores [.., Tq,
+   * Tk].
    */
   readonly score?: 'scaledDot' | 'dot' | 'cosine' | 'general' | 'additive' | ScoreFunction
-  /** Features of keys. Default: those of queries. */
+  /** Features of keys. Default: as many as queries have. */
   readonly keyDim?: number
-  /** The size of the additive score's sum. Default: features of queries. */
+  /** The number of features of the additive score's sum. Default: as many as queries have. */
   readonly hiddenDim?: number
-  /** The factor of the scores of 'scaledDot' and 'cosine'. */
+  /** The factor of the scores, for 'scaledDot' and 'cosine'. */
   readonly scale?: number
   /** Dropout of the attention weights, in training. Default 0. */
   readonly dropout?: number
@@ -49,9 +50,9 @@ export class ScoreAttention extends Module {
   readonly score: NonNullable<ScoreAttentionOptions['score']>
   readonly scale: number | null
   readonly dropout: number
-  /** 'general': [queryDim, keyDim]. */
+  /** The weight of 'general', [queryDim, keyDim]; else null. */
   readonly weight: Parameter | null = null
-  /** 'additive': [hiddenDim, queryDim], [hiddenDim, keyDim] and [hiddenDim]. */
+  /** The weights of 'additive', [hiddenDim, queryDim], [hiddenDim, keyDim] and [hiddenDim]; else null. */
   readonly queryWeight: Parameter | null = null
   readonly keyWeight: Parameter | null = null
   readonly vector: Parameter | null = null
@@ -103,7 +104,10 @@ export class ScoreAttention extends Module {
     return settings({ score: typeof score === 'function' ? 'function' : score, scale: scale ?? undefined, dropout })
   }
 
-  /** -> [.., Tq, Dv], or with `needWeights` [that, weights [.., Tq, Tk]]. Masks as in `attention`: true takes part. */
+  /**
+   * Returns [.., Tq, Dv], or with `needWeights` [that, weights [.., Tq, Tk]]. Masks are those of `attention`: true
+   * takes part.
+   */
   forward(
     q: Tensor,
     k: Tensor,

@@ -1,4 +1,4 @@
-/** Modules or parameters in an order: what Sequential, ModuleList and ParameterList have in common. */
+/** Ordered modules or parameters: the common part of Sequential, ModuleList and ParameterList. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
@@ -6,12 +6,12 @@ import { Module } from './module.js'
 import { originalOf, Parameter } from './parameter.js'
 import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
 
-/** Whether a function is a class, which somebody forgot to make an instance of. */
+/** Whether a function is a class, passed by mistake instead of an instance. */
 function isClass(fn: { readonly prototype?: unknown }): boolean {
   return fn.prototype instanceof Module || /^class\b/.test(Function.prototype.toString.call(fn))
 }
 
-/** The name in errors of a value that is no module. */
+/** The description in errors of a value that is not a module. */
 function notModule(value: unknown): string {
   if (typeof value !== 'function') return kindOf(value)
   return isClass(value) ? `the class ${value.name}; make it with new` : `the function ${value.name}`.trimEnd()
@@ -32,7 +32,7 @@ export function checkParameter(container: string, entry: string, value: unknown)
     )
 }
 
-/** Throws where a container would be inside itself. */
+/** Throws if a container would contain itself. */
 export function checkOutside(container: Module, entry: string, value: Module | Parameter): void {
   if (!(value instanceof Module) || (value !== container && !value.modules().includes(container))) return
   const { name } = container.constructor
@@ -44,12 +44,12 @@ export function checkOutside(container: Module, entry: string, value: Module | P
   )
 }
 
-/** A function that is no class, and so may be a layer. */
+/** Whether a value is a function other than a class, so that it may be a layer. */
 export function isPlainFunction(value: unknown): value is (...inputs: never[]) => unknown {
   return typeof value === 'function' && !isClass(value)
 }
 
-/** Shows a walk an entry of a container. */
+/** Shows an entry of a container to a walk. */
 export function visitEntry(
   name: string,
   value: Module | Parameter,
@@ -61,48 +61,48 @@ export function visitEntry(
 }
 
 /**
- * Modules or parameters in an order, each named by its place. What is replaced or taken out is no part of the model any more:
- * walks, states and `parameters()` give what is there now, and an optimiser that was made with `parameters()` follows them.
+ * Ordered modules or parameters, each named by its place. A replaced or removed entry is no longer part of the model:
+ * walks, states and `parameters()` give the current entries, and an optimiser made with `parameters()` follows.
  */
 export abstract class Sequence<V extends Module | Parameter, In = V> extends Module {
   readonly #entries: V[] = []
-  /** Whether the constructor's entries are in. Before, nothing can hold the list. */
+  /** Whether the constructor has added its entries. Before that, nothing can contain the list. */
   #isMade = false
 
-  /** The member of the list for a given entry. Throws ValueError for a value that cannot be an entry. */
+  /** Turns a given value into an entry. Throws ValueError for a value that cannot be one. */
   protected abstract admit(entry: string, value: In): V
 
-  /** Number of entries. */
+  /** The number of entries. */
   get length(): number {
     return this.#entries.length
   }
 
-  /** The entry at a place, which may be negative from the end; undefined where there is none. */
+  /** The entry at a place, counted from the end if negative; undefined if there is none. */
   at(index: number): V | undefined {
     return this.#entries.at(this.#checkIndex('at', index))
   }
 
-  /** Replaces what stands at a place, negative from the end. Throws ValueError where there is none. */
+  /** Replaces the entry at a place, counted from the end if negative. Throws ValueError if there is none. */
   set(index: number, value: In): this {
     const place = this.#placeOf('set', index, this.length - 1)
     this.#entries[place] = this.#admitted(place, value)
     return this
   }
 
-  /** Puts an entry before the one at a place, negative from the end, or with `length` behind the last. */
+  /** Inserts an entry before the one at a place, counted from the end if negative. `length` inserts after the last. */
   insert(index: number, value: In): this {
     const place = this.#placeOf('insert', index, this.length)
     this.#entries.splice(place, 0, this.#admitted(place, value))
     return this
   }
 
-  /** Puts an entry behind the last. */
+  /** Adds an entry after the last. */
   append(value: In): this {
     this.#entries.push(this.#admitted(this.length, value))
     return this
   }
 
-  /** Puts entries behind the last: all, or none where one of them is refused. */
+  /** Adds entries after the last: all of them, or none if one is refused. */
   extend(values: Iterable<In>): this {
     const given = listOf(this.constructor.name, 'the entries', values, 'an array or another iterable')
     for (const entry of given.map((value, i) => this.#admitted(this.length + i, value))) this.#entries.push(entry)
@@ -110,7 +110,7 @@ export abstract class Sequence<V extends Module | Parameter, In = V> extends Mod
     return this
   }
 
-  /** Takes an entry out, the last one unless a place is named, and gives it. Throws ValueError where there is none. */
+  /** Removes and returns an entry, by default the last. Throws ValueError if there is none. */
   pop(index = -1): V {
     return this.#entries.splice(this.#placeOf('pop', index, this.length - 1), 1)[0] as V
   }
@@ -119,7 +119,7 @@ export abstract class Sequence<V extends Module | Parameter, In = V> extends Mod
     yield* this.#entries
   }
 
-  /** Those from a place up to another one, as `Array.slice` counts. */
+  /** The entries from one place up to another, as in `Array.slice`. */
   protected between(start?: number, end?: number): V[] {
     for (const index of [start, end]) if (index !== undefined) this.#checkIndex('slice', index)
     return this.#entries.slice(start, end)
@@ -153,7 +153,7 @@ export abstract class Sequence<V extends Module | Parameter, In = V> extends Mod
     return index
   }
 
-  /** An index counted from the front, if it is not beyond `last`. */
+  /** The index counted from the front. Throws if it is beyond `last`. */
   #placeOf(method: string, index: number, last: number): number {
     const { length } = this
     const place = this.#checkIndex(method, index) < 0 ? index + length : index

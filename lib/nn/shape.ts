@@ -1,4 +1,4 @@
-/** Layers without parameters that rearrange: padding, windows, channels as places. */
+/** Layers without parameters that rearrange elements: padding, windows, channels to places and back. */
 import { checkTensor } from '../autograd/operator.js'
 import { formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { ownOptions } from '../core/options.js'
@@ -19,7 +19,10 @@ import {
 import { checkDim, checkNumber, checkPair, checkSizes } from './layer.js'
 import { Module, settings } from './module.js'
 
-/** Amounts as for `pad`: one for all sides, or [before, after] of the last dimension, then of the one before it, and so on. */
+/**
+ * Amounts as in `pad`: one for all sides, or [before, after] of the last dimension, then of the one before it, and so
+ * on.
+ */
 export type Padding = number | readonly number[]
 
 function amountsOf(layer: string, padding: Padding, dims: number): readonly number[] {
@@ -32,7 +35,7 @@ function amountsOf(layer: string, padding: Padding, dims: number): readonly numb
   return [...amounts]
 }
 
-/** A layer that surrounds the last dimensions of [N, C, ...] or [C, ...]. */
+/** A layer that pads the last dimensions of [N, C, ...] or [C, ...]. */
 abstract class Pad extends Module {
   readonly padding: readonly number[]
   readonly #dims: number
@@ -67,105 +70,105 @@ const constantOf = (layer: string, value: number): PadOptions => ({
   value: checkNumber(layer, 'value', value),
 })
 
-/** A number around [N, C, L]. */
+/** Pads [N, C, L] with a number. */
 export class ConstantPad1d extends Pad {
   constructor(padding: Padding, value: number) {
     super('ConstantPad1d', 1, padding, constantOf('ConstantPad1d', value))
   }
 }
 
-/** A number around [N, C, H, W]. */
+/** Pads [N, C, H, W] with a number. */
 export class ConstantPad2d extends Pad {
   constructor(padding: Padding, value: number) {
     super('ConstantPad2d', 2, padding, constantOf('ConstantPad2d', value))
   }
 }
 
-/** A number around [N, C, D, H, W]. */
+/** Pads [N, C, D, H, W] with a number. */
 export class ConstantPad3d extends Pad {
   constructor(padding: Padding, value: number) {
     super('ConstantPad3d', 3, padding, constantOf('ConstantPad3d', value))
   }
 }
 
-/** Zeros around [N, C, L]. */
+/** Pads [N, C, L] with zeros. */
 export class ZeroPad1d extends Pad {
   constructor(padding: Padding) {
     super('ZeroPad1d', 1, padding, {})
   }
 }
 
-/** Zeros around [N, C, H, W]. */
+/** Pads [N, C, H, W] with zeros. */
 export class ZeroPad2d extends Pad {
   constructor(padding: Padding) {
     super('ZeroPad2d', 2, padding, {})
   }
 }
 
-/** Zeros around [N, C, D, H, W]. */
+/** Pads [N, C, D, H, W] with zeros. */
 export class ZeroPad3d extends Pad {
   constructor(padding: Padding) {
     super('ZeroPad3d', 3, padding, {})
   }
 }
 
-/** [N, C, L] mirrored at its outermost elements. */
+/** Pads [N, C, L] with its reflection about the outermost elements. */
 export class ReflectionPad1d extends Pad {
   constructor(padding: Padding) {
     super('ReflectionPad1d', 1, padding, { mode: 'reflect' })
   }
 }
 
-/** [N, C, H, W] mirrored at its outermost elements. */
+/** Pads [N, C, H, W] with its reflection about the outermost elements. */
 export class ReflectionPad2d extends Pad {
   constructor(padding: Padding) {
     super('ReflectionPad2d', 2, padding, { mode: 'reflect' })
   }
 }
 
-/** [N, C, D, H, W] mirrored at its outermost elements. */
+/** Pads [N, C, D, H, W] with its reflection about the outermost elements. */
 export class ReflectionPad3d extends Pad {
   constructor(padding: Padding) {
     super('ReflectionPad3d', 3, padding, { mode: 'reflect' })
   }
 }
 
-/** [N, C, L] with its outermost elements repeated. */
+/** Pads [N, C, L] by repeating its outermost elements. */
 export class ReplicationPad1d extends Pad {
   constructor(padding: Padding) {
     super('ReplicationPad1d', 1, padding, { mode: 'replicate' })
   }
 }
 
-/** [N, C, H, W] with its outermost elements repeated. */
+/** Pads [N, C, H, W] by repeating its outermost elements. */
 export class ReplicationPad2d extends Pad {
   constructor(padding: Padding) {
     super('ReplicationPad2d', 2, padding, { mode: 'replicate' })
   }
 }
 
-/** [N, C, D, H, W] with its outermost elements repeated. */
+/** Pads [N, C, D, H, W] by repeating its outermost elements. */
 export class ReplicationPad3d extends Pad {
   constructor(padding: Padding) {
     super('ReplicationPad3d', 3, padding, { mode: 'replicate' })
   }
 }
 
-/** [N, C, L] with the other end at each end. */
+/** Pads [N, C, L] at each end with elements of the other end. */
 export class CircularPad1d extends Pad {
   constructor(padding: Padding) {
     super('CircularPad1d', 1, padding, { mode: 'circular' })
   }
 }
 
-/** [N, C, H, W] with the other end at each end. */
+/** Pads [N, C, H, W] at each end with elements of the other end. */
 export class CircularPad2d extends Pad {
   constructor(padding: Padding) {
     super('CircularPad2d', 2, padding, { mode: 'circular' })
   }
 }
 
-/** [N, C, D, H, W] with the other end at each end. */
+/** Pads [N, C, D, H, W] at each end with elements of the other end. */
 export class CircularPad3d extends Pad {
   constructor(padding: Padding) {
     super('CircularPad3d', 3, padding, { mode: 'circular' })
@@ -180,7 +183,7 @@ function windowOptions(layer: string, options: UnfoldOptions): UnfoldOptions {
   return own
 }
 
-/** Windows of images as columns: [N, C, H, W] to [N, C * kH * kW, L]. */
+/** Unfolds windows of images into columns: [N, C, H, W] to [N, C * kH * kW, L]. */
 export class Unfold extends Module {
   readonly kernelSize: readonly [number, number]
   readonly #options: UnfoldOptions
@@ -200,7 +203,7 @@ export class Unfold extends Module {
   }
 }
 
-/** Columns added up to images: [N, C * kH * kW, L] to [N, C, ...outputSize]. */
+/** Adds columns up to images: [N, C * kH * kW, L] to [N, C, ...outputSize]. */
 export class Fold extends Module {
   readonly outputSize: readonly [number, number]
   readonly kernelSize: readonly [number, number]
@@ -222,7 +225,7 @@ export class Fold extends Module {
   }
 }
 
-/** [.., C * r * r, H, W] to [.., C, H * r, W * r]. */
+/** Turns channels into places: [.., C * r * r, H, W] to [.., C, H * r, W * r]. */
 export class PixelShuffle extends Module {
   readonly upscaleFactor: number
 
@@ -241,7 +244,7 @@ export class PixelShuffle extends Module {
   }
 }
 
-/** [.., C, H * r, W * r] to [.., C * r * r, H, W]. */
+/** Turns places into channels: [.., C, H * r, W * r] to [.., C * r * r, H, W]. */
 export class PixelUnshuffle extends Module {
   readonly downscaleFactor: number
 
@@ -260,7 +263,7 @@ export class PixelUnshuffle extends Module {
   }
 }
 
-/** Channels of [N, C, ...] dealt out, so that those of a group lie apart. */
+/** Interleaves the channels of [N, C, ...], so that those of a group lie apart. */
 export class ChannelShuffle extends Module {
   readonly groups: number
 
@@ -279,7 +282,7 @@ export class ChannelShuffle extends Module {
   }
 }
 
-/** One dimension as several: the reverse of `Flatten`. */
+/** Splits one dimension into several: the reverse of `Flatten`. */
 export class Unflatten<const D extends number = number, const Z extends Shape = Shape> extends Module {
   readonly dim: number
   readonly sizes: Shape

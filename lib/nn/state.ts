@@ -1,4 +1,4 @@
-/** A module's state under PyTorch's names: reading it, and loading it with all mismatches in one error. */
+/** Reading a module's state under PyTorch's names, and loading one with all mismatches in a single error. */
 import { noGrad } from '../autograd/mode.js'
 import type { Device } from '../core/device.js'
 import { isMap } from '../core/engine.js'
@@ -20,7 +20,9 @@ import { overlaps, sameMemory, sameView } from './views.js'
 
 export type StateDict = Map<string, Tensor>
 
-/** The name of a method by which a module throws where its state must not be read or written now, as a merged one's. */
+/**
+ * The name of a method that throws while a module's state must not be read or written, as when an adapter is merged.
+ */
 export const guardState: unique symbol = Symbol('guardState')
 
 interface Guarding {
@@ -40,27 +42,28 @@ function checkGuards(op: string, module: Stateful): void {
   for (const inner of module.modules?.() ?? []) (inner as Partial<Guarding>)[guardState]?.(op)
 }
 
-/** Parameters and buffers by name: the tensors themselves, outside of the graph. */
+/** The parameters and buffers by name. They are the tensors themselves, outside of the graph. */
 export function stateDict(module: Stateful): StateDict {
   return readState('stateDict', module)
 }
 
-/** As stateDict, for an operator that errors name. */
+/** As stateDict, with the function that errors name. */
 export function readState(op: string, module: Stateful): StateDict {
   checkGuards(op, module)
   const state = new Map([...module.namedState()].map(([name, tensor]) => [name, tensor.detach()]))
   return refuseJson(state, 'stateDict', 'JSON keeps no tensors; save() of the module writes its state to a file')
 }
 
-/** Tensors by name. */
+/** The tensors to load, by name. */
 export type LoadableState = ReadonlyMap<string, Tensor> | { readonly [name: string]: Tensor }
 
 export interface LoadOptions extends NamingOptions {
-  /** Whether missing and unexpected names are errors. Default true; values that do not fit always are. */
+  /** Whether missing and unexpected names are errors. Default true. Values that do not fit always are. */
   readonly strict?: boolean
   /**
-   * Where tensors of the model that are on meta get their memory. Default: of a file, the default device; of a state, the
-   * device that its tensor is on. Tensors elsewhere stay where they are: naming another device is an error if there are any.
+   * The device on which the model's tensors on meta get their memory. Default: the default device for a file, and the
+   * device of its tensors for a state. Tensors elsewhere stay where they are, and it is an error to name another device
+   * if there are any.
    */
   readonly device?: string | Device
 }
@@ -68,9 +71,9 @@ export interface LoadOptions extends NamingOptions {
 export const loadNames: OptionNames<LoadOptions> = { strict: true, device: true, rename: true, exclude: true }
 
 export interface LoadResult {
-  /** Names that the state lacks; those of memory that it has under another name are not missing. */
+  /** Names that the state lacks. A tied name is not missing if the state has its memory under another name. */
   readonly missing: readonly string[]
-  /** Names of the state, by its own spelling, that the model has not. */
+  /** Names of the state, in its own spelling, that the model lacks. */
   readonly unexpected: readonly string[]
   /** Names, of the model or of the state, that `exclude` left out. */
   readonly excluded: readonly string[]
@@ -90,7 +93,7 @@ function entriesOf(op: string, state: LoadableState): ReadonlyMap<string, unknow
   return new Map(Object.entries(state))
 }
 
-/** Names whose tensors are one memory, or overlap: of two or more each. */
+/** Groups of two or more names whose tensors share memory or overlap. */
 function shared(own: readonly Named[]): Named[][] {
   const byStorage = new Map<object, Named[]>()
   for (const named of own) {
@@ -102,7 +105,7 @@ function shared(own: readonly Named[]): Named[][] {
   return [...byStorage.values()].filter((names) => names.length > 1)
 }
 
-/** Tensors whose memory no tensor before them has, each under its first name. */
+/** The tensors whose memory no earlier tensor has, each under its first name. */
 export function withoutAliases(named: Iterable<Named>): Named[] {
   const found: Named[] = []
   const byStorage = new Map<object, Tensor[]>()
@@ -115,14 +118,14 @@ export function withoutAliases(named: Iterable<Named>): Named[] {
   return found
 }
 
-/** Whether values of two names of one memory can both be held. Written to a copy of the memory, and read back. */
+/** Whether the values of two names of one memory agree. They are written to a copy of the memory and read back. */
 export function canHoldBoth(
   op: string,
   [tensor, value]: readonly [Tensor, Tensor],
   [other, otherValue]: readonly [Tensor, Tensor],
   device: Device,
 ): boolean {
-  // Both sides have the same relation: nothing to compare.
+  // If both sides share memory in the same way, the values agree by themselves.
   if (sameView(value, otherValue) && sameView(tensor, other)) return true
   return scope(() => {
     const { dtype, storage } = tensor
@@ -135,27 +138,30 @@ export function canHoldBoth(
   })
 }
 
-/** Two names of one memory that are both given a value. */
+/** Two names of one memory that are both given values. */
 export type Tie = readonly [Named, Named]
 
 export function contradiction([[name], [other]]: Tie): string {
   return `${name} and ${other} are one memory in this model, but have different values in the state`
 }
 
-/** The offer of tensors for a module's state, before any of them is read. */
+/** The tensors offered for a module's state, before any of them is read. */
 export interface Offer {
   readonly naming: Naming
-  /** By the model's name: the sizes of what has the name, or what it is instead of a tensor and must be; null where nothing has it. */
+  /**
+   * The sizes of the tensor with this name of the model; a text that says what stands there if it is not a tensor; null
+   * if there is nothing.
+   */
   sizesOf(name: string): Shape | string | null
 }
 
-/** The places of an offer's tensors, and all that is wrong with it. */
+/** The targets of an offer's tensors, and everything wrong with the offer. */
 export interface Match extends LoadResult {
-  /** All tensors of the module, under all their names. */
+  /** All tensors of the module, under all of their names. */
   readonly own: readonly Named[]
-  /** Those that are given a value, under the name that it has. */
+  /** The tensors that are given a value, under the name that gives it. */
   readonly given: readonly Named[]
-  /** Given values that must agree. */
+  /** Pairs of given values that must agree. */
   readonly ties: readonly Tie[]
   readonly problems: readonly string[]
 }
@@ -206,13 +212,16 @@ export function matchOffer(op: string, module: Stateful, offer: Offer, strict: b
   return { own: [...own], given, ties, missing, unexpected: spelt, excluded, problems }
 }
 
-/** A state that fits: what is to be written where. */
+/** A state that fits, with the values to write. */
 export interface Matched extends LoadResult {
-  /** Copies the values in. */
+  /** Copies the values into the module. */
   write(): void
 }
 
-/** As loadStateDict, but writes nothing until it is told to. Errors name `op` and, where there is one, the state's file. */
+/**
+ * As loadStateDict, but writes nothing until `write()` is called. Errors name `op` and, if there is one, the state's
+ * file.
+ */
 export function matchState(
   op: string,
   module: Stateful,
@@ -268,9 +277,10 @@ export function matchState(
 }
 
 /**
- * Copies a state into the module's parameters and buffers, converted to their dtype and device; those on meta get memory of
- * their own. Where several names are one tensor, as with tied weights, one of them is enough, and several must agree. Nothing is
- * written if anything is wrong: StateDictError lists every missing, unexpected, misshapen and contradicting entry.
+ * Copies a state into the module's parameters and buffers, converted to their dtype and device; those on meta get
+ * memory of their own. If several names stand for one tensor, as with tied weights, one of them is enough, and several
+ * must agree. Throws a StateDictError that lists every missing, unexpected, misshapen and contradicting entry, and then
+ * writes nothing.
  */
 export function loadStateDict(module: Stateful, state: LoadableState, options: LoadOptions = {}): LoadResult {
   const { write, ...result } = matchState('loadStateDict', module, state, options)

@@ -1,4 +1,4 @@
-/** The parts of a model, as a table: layers, the shapes that they give, parameters. */
+/** A table of a model: its layers, the shapes that they give, and their parameters. */
 import { noGrad } from '../autograd/mode.js'
 import { columnsOf } from '../core/columns.js'
 import type { DType } from '../core/dtype.js'
@@ -13,29 +13,31 @@ import { filled } from '../ops/placement.js'
 import { captureModes, type Module } from './module.js'
 
 export interface SummaryOptions {
-  /** The dtype of the input that the model is tried with. Default float32; int32 where it takes token ids. */
+  /** The dtype of the input for the trial run. Default float32; use int32 for a model that takes token ids. */
   readonly dtype?: DType
 }
 
 export interface LayerSummary {
-  /** Path within the model; '' is the model itself. */
+  /** The path within the model; '' is the model itself. */
   readonly path: string
   readonly type: string
-  /** Shapes that its first call gave; empty if there was none. */
+  /** The shapes that its first call gave; empty if there was no call. */
   readonly outputShapes: readonly Shape[]
-  /** Elements of its own parameters, those of inner modules and of modules above it in the table left out. */
+  /**
+   * The number of elements of its own parameters, without those of inner modules and of modules above it in the table.
+   */
   readonly parameters: number
-  /** Those of them that want a gradient. */
+  /** The number of these that want a gradient. */
   readonly trainable: number
 }
 
-/** Printed by console.log as a table; `toString()` gives it as text. */
+/** A summary, which console.log prints as a table; `toString()` gives it as text. */
 export class Summary {
   readonly layers: readonly LayerSummary[]
-  /** Elements of all parameters, a shared one counted once. */
+  /** The number of elements of all parameters, shared ones counted once. */
   readonly parameters: number
   readonly trainable: number
-  /** Elements of all buffers: state that is not learned. */
+  /** The number of elements of all buffers, which are not learned. */
   readonly buffers: number
 
   constructor(layers: readonly LayerSummary[], buffers: number) {
@@ -50,7 +52,7 @@ export class Summary {
     const head = ['layer', ...(withShapes ? ['output'] : []), 'parameters', 'trainable']
     const depths = new Map([['', 0]])
     const rows = this.layers.map(({ path, type, outputShapes, parameters, trainable }) => {
-      // Lists and tables are no rows, so that the name within the layer around holds their keys.
+      // Lists and tables get no rows of their own, so the name within the enclosing layer includes their keys.
       const parent = layerAround(path, depths)
       const name = parent === '' ? path : path.slice(parent.length + 1)
       const depth = path === '' ? 0 : (depths.get(parent) as number) + 1
@@ -84,7 +86,7 @@ export class Summary {
   }
 }
 
-/** The longest path before this one's last name that is a layer's. */
+/** The longest proper prefix of the path that is a layer's. */
 function layerAround(path: string, layers: ReadonlyMap<string, unknown>): string {
   let outer = path
   do outer = outer.slice(0, Math.max(0, outer.lastIndexOf('.')))
@@ -103,7 +105,7 @@ const countOf = (tensors: Iterable<Tensor>) => {
   return count
 }
 
-/** Shapes that each module's first call gives for an input of zeros, in evaluation mode and without a graph. */
+/** The shapes that each module's first call gives for an input of zeros, in evaluation mode and without a graph. */
 export function tryOut(
   caller: string,
   model: Module,
@@ -136,8 +138,8 @@ export function tryOut(
 }
 
 /**
- * The layers of a model with their parameters; with the shape of an input (the batch included) also the shapes that each
- * gives, found by running the model once on zeros. Throws what its forward throws.
+ * The layers of a model with their parameters. If the shape of an input is given (with the batch), also the shapes that
+ * each layer gives, found by running the model once on zeros. Throws the errors of its forward.
  */
 export function summarize(model: Module, inputShape?: Shape, options: SummaryOptions = {}): Summary {
   const { dtype = 'float32' } = checkOptions('summary', options, { dtype: true })

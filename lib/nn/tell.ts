@@ -1,10 +1,10 @@
-/** Warnings about what a model holds and will not train. */
+/** Warnings about parts of a model that it will not train. */
 import { warn } from '../core/host.js'
 
-/** The things that were told of, because each may be met again at every step, or be made anew at every call. */
+/** The subjects already warned of, because each may be met again at every step, or be made anew at every call. */
 const told = new Set<string>()
 
-/** Warns of the process, once for a subject. */
+/** Issues a process warning, once for each subject. */
 export function tellOnce(text: string, subject = text): void {
   if (told.size < told.add(subject).size) warn(text, { type: 'FiresteelWarning', code: 'FIRESTEEL_MODULE' })
 }

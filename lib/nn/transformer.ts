@@ -1,4 +1,4 @@
-/** Transformer blocks (Vaswani et al., 2017), after PyTorch's: of an encoder, and of a decoder. */
+/** Transformer blocks of encoders and decoders (Vaswani et al., 2017), modelled on PyTorch's. */
 import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -19,7 +19,10 @@ import { Linear } from './linear.js'
 import { type Model, Module, settings } from './module.js'
 import { LayerNorm } from './norm.js'
 
-/** Between the two linear layers of a block: a name, a function, or a module, whose parameters are then the block's. */
+/**
+ * The activation between the two linear layers of a block: a name, a function, or a module, whose parameters then
+ * belong to the block.
+ */
 export type Activation = 'relu' | 'gelu' | Model | ((x: Tensor) => Tensor)
 
 export interface TransformerLayerOptions extends LayerOptions {
@@ -29,11 +32,11 @@ export interface TransformerLayerOptions extends LayerOptions {
   readonly dropout?: number
   /** Default 'relu'. */
   readonly activation?: Activation
-  /** Normalise before attention and feed-forward (pre-norm) instead of after. Default false, as in PyTorch. */
+  /** Normalises before attention and feed-forward (pre-norm) instead of after. Default false, as in PyTorch. */
   readonly normFirst?: boolean
   readonly layerNormEps?: number
   readonly bias?: boolean
-  /** Sequences are [B, T, dModel]; false: [T, B, dModel]. Default TRUE, while PyTorch's is false. */
+  /** Whether sequences are [B, T, dModel] rather than [T, B, dModel]. Default TRUE; PyTorch's default is false. */
   readonly batchFirst?: boolean
 }
 
@@ -51,7 +54,7 @@ const transformerLayerOptions: OptionNames<TransformerLayerOptions> = {
   batchFirst: true,
 }
 
-/** The common part of both kinds of blocks: a feed-forward net, and branches with a residual and a norm each. */
+/** The common part of both kinds of blocks: a feed-forward net, and branches, each with a residual and a norm. */
 abstract class Block extends Module {
   readonly selfAttn: MultiheadAttention
   readonly linear1: Linear
@@ -125,20 +128,20 @@ abstract class Block extends Module {
     return typeof activation === 'function' ? activation(x) : activation.forward(x)
   }
 
-  /** x and what a branch makes of it, normalised before or after. */
+  /** Adds a branch's result to x, and normalises before or after. */
   protected branch(x: Tensor, norm: LayerNorm, dropout: Dropout, run: (x: Tensor) => Tensor): Tensor {
     if (this.normFirst) return add(x, dropout.forward(run(norm.forward(x))))
     return norm.forward(add(x, dropout.forward(run(x))))
   }
 }
 
-/** As those of MultiheadAttention, under PyTorch's names: in a bool mask TRUE means MUST NOT ATTEND. */
+/** The inputs of MultiheadAttention, under PyTorch's names. In a bool mask TRUE means MUST NOT ATTEND. */
 export interface EncoderInputs extends Pick<AttentionInputs, 'offset' | 'window' | 'lengths'> {
-  /** [T, T], [B * heads, T, T], or four dimensions that broadcast to [B, heads, T, T]. True: must not attend. */
+  /** [T, T], [B * heads, T, T], or four dimensions that broadcast to [B, heads, T, T]. True means must not attend. */
   readonly srcMask?: Tensor | null
-  /** [B, T]. True: a place to ignore, as padding is. */
+  /** [B, T]. True marks a place to ignore, such as padding. */
   readonly srcKeyPaddingMask?: Tensor | null
-  /** Each place attends to those up to itself, besides what the masks say. Default false. */
+  /** Lets each place attend only to those up to itself, in addition to the masks. Default false. */
   readonly isCausal?: boolean
 }
 
@@ -157,7 +160,9 @@ export class TransformerEncoderLayer extends Block {
     super('TransformerEncoderLayer', dModel, nhead, options)
   }
 
-  /** x [B, T, dModel], or [T, B, dModel] with `batchFirst` false, or [T, dModel]; so is the result. */
+  /**
+   * Takes x [B, T, dModel], or [T, B, dModel] if `batchFirst` is false, or [T, dModel]. The result has the same shape.
+   */
   forward(x: Tensor, inputs: EncoderInputs = {}): Tensor {
     const op = 'TransformerEncoderLayer.forward'
     const { srcMask = null, srcKeyPaddingMask = null, ...whom } = ownOptions(op, inputs, encoderInputNames)
@@ -167,21 +172,24 @@ export class TransformerEncoderLayer extends Block {
   }
 }
 
-/** Masks as those of an encoder's block, of the target and of the memory: in a bool mask TRUE means MUST NOT ATTEND. */
+/**
+ * Masks of the target and of the memory, with the meaning of an encoder block's. In a bool mask TRUE means MUST NOT
+ * ATTEND.
+ */
 export interface DecoderInputs {
   readonly tgtMask?: Tensor | null
-  /** [T, S], S being the memory's places. */
+  /** [T, S], where S is the number of places of the memory. */
   readonly memoryMask?: Tensor | null
   readonly tgtKeyPaddingMask?: Tensor | null
   /** [B, S] */
   readonly memoryKeyPaddingMask?: Tensor | null
-  /** Each place of the target attends to those up to itself, besides what the masks say. Default false. */
+  /** Lets each place of the target attend only to those up to itself, in addition to the masks. Default false. */
   readonly tgtIsCausal?: boolean
-  /** Likewise of the memory. Default false. */
+  /** The same for places of the memory. Default false. */
   readonly memoryIsCausal?: boolean
-  /** With tgtIsCausal: how many places up to its own one of the target sees at most. Default: all. */
+  /** With tgtIsCausal, the most places up to its own that a place of the target sees. Default: all. */
   readonly tgtWindow?: number | undefined
-  /** int32 [B]: how many places of each row are real. */
+  /** int32 [B]: the number of real places in each row. */
   readonly tgtLengths?: Tensor | null
   readonly memoryLengths?: Tensor | null
 }
@@ -222,7 +230,10 @@ export class TransformerDecoderLayer extends Block {
     this.dropout3 = new Dropout(dropout, generator ? { generator } : {})
   }
 
-  /** tgt [B, T, dModel], memory [B, S, dModel], times first with `batchFirst` false; the result is as tgt. */
+  /**
+   * Takes tgt [B, T, dModel] and memory [B, S, dModel], or [T, B, dModel] and [S, B, dModel] if `batchFirst` is false.
+   * The result has the shape of tgt.
+   */
   forward(tgt: Tensor, memory: Tensor, inputs: DecoderInputs = {}): Tensor {
     const given = checkOptions('TransformerDecoderLayer.forward', inputs, decoderInputNames)
     const own: AttentionInputs = {

@@ -10,7 +10,7 @@ import { Module, settings } from './module.js'
 interface UnpoolOptions<Size> {
   /** Default: the kernel's size. */
   readonly stride?: Size | undefined
-  /** That of the pooling. Default 0. */
+  /** The padding of the pooling. Default 0. */
   readonly padding?: Size | undefined
 }
 
@@ -34,7 +34,7 @@ abstract class Unpool<Size extends Single | Pair> extends Module {
   }
 }
 
-/** The partial inverse of a MaxPool1d: [N, C, L] or [C, L] and its indices to the places that they say. */
+/** The partial inverse of a MaxPool1d: puts the elements of [N, C, L] or [C, L] at the places that its indices say. */
 export class MaxUnpool1d extends Unpool<Single> {
   constructor(kernelSize: Single, options: MaxUnpool1dLayerOptions = {}) {
     super('MaxUnpool1d', readSingle, kernelSize, options)
@@ -45,7 +45,10 @@ export class MaxUnpool1d extends Unpool<Single> {
   }
 }
 
-/** The partial inverse of a MaxPool2d: [N, C, H, W] or [C, H, W] and its indices to the places that they say. */
+/**
+ * The partial inverse of a MaxPool2d: puts the elements of [N, C, H, W] or [C, H, W] at the places that its indices
+ * say.
+ */
 export class MaxUnpool2d extends Unpool<Pair> {
   constructor(kernelSize: Pair, options: MaxUnpool2dLayerOptions = {}) {
     super('MaxUnpool2d', readPair, kernelSize, options)

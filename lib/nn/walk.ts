@@ -1,4 +1,4 @@
-/** The content of a module, found in its own properties and in the lists and tables that stand there. */
+/** Walks through a module's content: its own properties, and the lists and tables there. */
 
 import { isMap, isSet } from '../core/engine.js'
 import { shown, ValueError } from '../core/errors.js'
@@ -10,58 +10,77 @@ import { Buffer, originalOf, Parameter } from './parameter.js'
 import { tellOnce } from './tell.js'
 
 export type OnTensor = (name: string, tensor: Tensor) => void
-/** `inside`: what names of things inside begin with, where that is not the holder's own name; '': as if they were not inside. */
+/**
+ * `inside` is the prefix of names inside the holder, if it is not the holder's own name; '' names them as if they were
+ * outside.
+ */
 export type OnHolder = (name: string, holder: Holder, inside?: string) => void
 export type OnGenerator = (name: string, generator: Generator) => void
 
-/** Deeper lists of lists are not looked into. */
+/** The depth of nested lists beyond which they are not searched. */
 const deepest = 32
 
-/** Lists and tables with more entries are not walked at every step where they held nothing the last time. */
+/** The size above which lists and tables that held nothing the last time are not walked at every step. */
 const large = 64
 
-/** Sizes of large lists and tables that held nothing, such as a vocabulary. Emptied where that proves wrong. */
+/**
+ * The sizes of large lists and tables that held nothing, such as a vocabulary. The table is emptied when that proves
+ * wrong.
+ */
 let barren = new WeakMap<object, number>()
 
-/** For whoever met a module that no walk finds: looks into everything again. */
+/** Makes walks search everything again, after a module was met that no walk finds. */
 export function forgetBarren(): void {
   barren = new WeakMap()
 }
 
-/** An own property of every module, which comes before its tensors: it says what to do with a module instead of with those. */
+/**
+ * An own property of every module, which comes before its tensors, so that the error of structuredClone speaks of the
+ * module rather than of them.
+ */
 export const uncloneableModule = new Uncloneable(
   'structuredClone',
   'a module is not copied, because its tensors are in memory of a device; save() it to a file, and load it there',
 )
 
-/** Whether a tensor is a module's; any other may be a cache, under whatever name. */
+/** Whether a tensor belongs to a module. Any other may be a cache. */
 function isOwned(tensor: Tensor): boolean {
   return tensor instanceof Parameter || tensor instanceof Buffer
 }
 
-/** Warns of a tensor that is not the module's and was most likely meant to be: no operator made it, and it wants a gradient. */
+/** Warns of a tensor that was most likely meant to be a parameter: no operator made it, and it wants a gradient. */
 function tellIfStray(tensor: Tensor, holder: Holder, property: string, place = ''): void {
   if (!(tensor.requiresGrad && tensor.isLeaf)) return
   const subject = `${holder.constructor.name}.${property}`
   tellOnce(
     `${subject}${place} is a tensor that wants a gradient, but no Parameter: it is neither trained, saved ` +
       'nor moved with the module; wrap it: new nn.Parameter(...). If it is not to be learned, set its requiresGrad to false',
-    // A list of a hundred of them is one mistake.
+    // The subject is the property, because a list of a hundred such tensors is a single mistake.
     subject,
   )
 }
 
-/** An object whose own properties are walked: the base of Module, known here so that the walk need not know modules. */
+/**
+ * An object whose own properties are walked. It is the base of Module, and stands here so that the walk need not know
+ * modules.
+ */
 export abstract class Holder {
-  /** How many own properties there were when their names were compared; -1: two agree, so that every walk compares. */
+  /**
+   * The number of own properties when their names were last compared; -1 if two agreed, so that every walk compares
+   * again.
+   */
   #compared = 0
 
-  /** Name in a state of one of the properties. */
+  /** The name in a state of a property. */
   abstract stateName(property: string): string
 
-  /** Calls back with the parameters, buffers, holders and generators among the own properties and in lists and tables there, by name. */
+  /**
+   * Calls back with the name of each parameter, buffer, holder and generator in the own properties, and in lists and
+   * tables there.
+   */
   visitOwn(onTensor: OnTensor | null, onHolder: OnHolder | null, onGenerator: OnGenerator | null = null): void {
-    // By name, because every step walks all modules, and `Object.entries` makes an array of each of their properties.
+    // Properties are read by name, because every step walks all modules, and `Object.entries` would make an array for
+    // each property.
     const own = this as object as { readonly [property: string]: unknown }
     const properties = Object.keys(this)
     if (properties.length !== this.#compared) this.#compare(properties)
@@ -90,7 +109,7 @@ export abstract class Holder {
     }
   }
 
-  /** Puts other tensors in the place of those among the own properties, and in lists and tables there. */
+  /** Replaces tensors in the own properties, and in lists and tables there. */
   exchangeOwn(others: ReadonlyMap<Tensor, Tensor>): void {
     exchangeIn(this, others, new Set())
   }
@@ -100,7 +119,10 @@ export abstract class Holder {
     this.#compared = names.size === properties.length ? properties.length : -1
   }
 
-  /** Throws where two properties that hold something have one name; false where they hold the same. */
+  /**
+   * Whether a name is new. Throws if two properties with different content have the same name; false if their content
+   * is the same.
+   */
   #isNew(names: Map<string, string>, name: string, property: string): boolean {
     const other = names.get(name)
     names.set(name, property)
@@ -114,14 +136,14 @@ export abstract class Holder {
   }
 }
 
-/** Exchanges tensors where a walk finds them: in arrays, Maps, Sets and plain objects, each once. */
+/** Exchanges tensors wherever a walk finds them: in arrays, Maps, Sets and plain objects, each visited once. */
 function exchangeIn(container: object, others: ReadonlyMap<Tensor, Tensor>, seen: Set<object>): void {
   if (seen.size === seen.add(container).size) return
   const table = container as { [key: string | number]: unknown }
   const entries = container instanceof Holder ? Object.entries(container) : entriesOf(container)
   if (entries === null || barren.get(container) === sizeOf(container)) return
   const found = [...entries]
-  /** Whether a Set is to be filled anew, in its order, because it has no places. */
+  /** Whether the Set must be refilled in its order, because its entries cannot be replaced in place. */
   let rebuilt = false
   for (const [i, [key, value]] of found.entries()) {
     if (typeof value !== 'object' || value === null || value instanceof Holder) continue
@@ -143,17 +165,20 @@ function exchangeIn(container: object, others: ReadonlyMap<Tensor, Tensor>, seen
   }
 }
 
-/** The lists and tables on the way to one. */
+/** The lists and tables on the way to a nested one. */
 interface Trail {
   readonly container: object
   readonly outer: Trail | null
   readonly depth: number
 }
 
-/** After so many holes in an array its entries are looked for by their keys: there may be billions of places, but few entries. */
+/**
+ * The number of holes after which an array's entries are found by their keys, because it may have billions of places
+ * but few entries.
+ */
 const mostHoles = 1024
 
-/** An array's entries, without its holes. */
+/** The entries of an array, without its holes. */
 function* entriesOfArray(array: readonly unknown[]): Iterable<readonly [number, unknown]> {
   let holes = 0
   for (let i = 0; i < array.length; i++) {
@@ -161,7 +186,7 @@ function* entriesOfArray(array: readonly unknown[]): Iterable<readonly [number, 
     else if (++holes === mostHoles) {
       for (const key of Object.keys(array)) {
         const index = Number(key)
-        // Keys that are no places stand behind those that are.
+        // Keys other than indices come after all indices.
         if (!(index < array.length)) return
         if (index > i) yield [index, array[index]]
       }
@@ -170,11 +195,11 @@ function* entriesOfArray(array: readonly unknown[]): Iterable<readonly [number, 
   }
 }
 
-/** The entries of a list or table, with their names; null for what is neither. */
+/** The entries of a list or table, with their names; null for anything else. */
 function entriesOf(container: object): Iterable<readonly [key: unknown, value: unknown]> | null {
   if (Array.isArray(container)) return container.length > large ? entriesOfArray(container) : container.entries()
   const prototype: unknown = Object.getPrototypeOf(container)
-  // Objects of any realm count: the prototype of plain objects has none itself.
+  // Plain objects of any realm count. Their prototype has no prototype itself.
   const plain = prototype === null || Object.getPrototypeOf(prototype) === null
   if (plain) return Object.entries(container)
   if (isMap(container)) return container.entries()
@@ -186,7 +211,10 @@ function sizeOf(container: object): number {
   return isMap(container) || isSet(container) ? container.size : Object.keys(container).length
 }
 
-/** Lists that hold numbers, as sizes do, are the most common by far: those of one or two are looked through in place. */
+/**
+ * Whether a list holds only numbers, such as sizes. These are by far the most common lists, and mostly of one or two
+ * entries, which are compared without a loop.
+ */
 function holdsNumbers(value: object): boolean {
   return Array.isArray(value) && value.length <= 4 && value.every((item) => typeof item === 'number')
 }
@@ -201,9 +229,12 @@ function visitInside(
   onGenerator: OnGenerator | null,
   isNew: () => boolean,
 ): void {
-  /** Entries looked at, things found, ways not gone: what they come to within a container tells whether it is barren. */
+  /**
+   * Counts of entries examined, items found and branches skipped. Their change over a container tells whether it is
+   * barren.
+   */
   let [seen, held, cut] = [0, 0, 0]
-  /** Null while nothing was found; false: it was, under another property. */
+  /** Null while nothing was found; false if the content was found under another property. */
   let fresh: boolean | null = null
   const refuse = (why: string): never => {
     throw new ValueError(holder.constructor.name, why)
@@ -254,15 +285,18 @@ function visitInside(
 }
 
 export interface Walk {
-  /** Whether a holder is entered once, under its first path, or under all that it has. */
+  /** Whether a holder is entered only once, under its first path, rather than under all its paths. */
   readonly once: boolean
   readonly onHolder?: (path: string, holder: Holder) => void
   readonly onTensor?: (path: string, tensor: Tensor) => void
-  /** By a path on which every holder counts, so that no two are alike. */
+  /** Called with a path that names every holder, so that no two paths are alike. */
   readonly onGenerator?: (path: string, generator: Generator) => void
 }
 
-/** Walks a holder ('') and all inside: its own tensors, then what it holds, in order of definition. Cycles are cut. */
+/**
+ * Walks a holder ('') and everything inside: its own tensors, then its inner holders, in order of definition. Cycles
+ * are cut.
+ */
 export function walk(root: Holder, prefix: string, { once, onHolder, onTensor, onGenerator }: Walk): void {
   const entered = new Set<Holder>()
   const enter = (path: string, holder: Holder, inside: string, place: string, depth: number): void => {
