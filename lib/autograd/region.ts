@@ -84,7 +84,9 @@ function parameterOf({ node, requiresGrad, storage }: Tensor): Storage | null {
   return node === null && requiresGrad && storage.owner === 'model' ? storage : null
 }
 
-/** The receiver of saved tensors: slots of a region that runs for the first time, or the list of one that runs again. */
+/**
+ * The receiver of saved tensors: slots of a region that runs for the first time, or the list of one that runs again.
+ */
 interface Keeper {
   readonly region: Region | null
   keep(tensor: Tensor, by: string): Kept

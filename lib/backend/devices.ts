@@ -53,8 +53,8 @@ export function deviceFor(op: string, name: string | Device): Device {
 }
 
 /**
- * The device of a name: 'cpu' (native kernels), 'reference', 'cuda' or 'cuda:0', or 'meta', whose tensors have shapes but no
- * elements. Throws DeviceError with the reason.
+ * The device of a name: 'cpu' (native kernels), 'reference', 'cuda' or 'cuda:0', or 'meta', whose tensors have shapes
+ * but no elements. Throws DeviceError with the reason.
  */
 export function device(name: string | Device): Device {
   return deviceFor('device', name)

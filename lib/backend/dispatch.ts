@@ -40,8 +40,8 @@ interface Temporary {
 }
 
 /**
- * Runs a kernel, given by name or as `kernelOf(name)`, on the device of its first tensor. Dense arguments that are not dense
- * are copied first, and those that the kernel writes are copied back.
+ * Runs a kernel, given by name or as `kernelOf(name)`, on the device of its first tensor. Dense arguments that are not
+ * dense are copied first, and those that the kernel writes are copied back.
  */
 export function run<K extends KernelName>(kernel: K | Kernel<K>, args: KernelArguments<K, Tensor>): void {
   const entry = typeof kernel === 'string' ? kernelOf(kernel) : kernel

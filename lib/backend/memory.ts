@@ -6,8 +6,8 @@ export interface Memory extends DeviceMemory {
 }
 
 /**
- * Live tensors and bytes of a device (the default one), its peak, and what its allocator keeps for reuse. Tensors of 'meta' take
- * no bytes; `planned` says how many they would take elsewhere.
+ * Live tensors and bytes of a device (the default one), its peak, and what its allocator keeps for reuse. Tensors of
+ * 'meta' take no bytes; `planned` says how many they would take elsewhere.
  */
 export function memory(device: string | Device = defaultDevice()): Memory {
   const found = find(device)

@@ -48,7 +48,10 @@ export interface Settings {
   readonly synchronous: boolean
 }
 
-/** The settings of the environment as it is now. Throws ValueError naming every variable that has a value it may not have. */
+/**
+ * The settings of the environment as it is now. Throws ValueError naming every variable that has a value it may not
+ * have.
+ */
 export function readSettings(): Settings {
   const env = environment()
   const faults = new Faults()

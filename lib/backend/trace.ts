@@ -64,8 +64,8 @@ export class Trace<R> {
 const traced = new WeakSet<Device>()
 
 /**
- * Runs a synchronous function and lists the kernels it called, with the time and the bytes of each. Kernels run one by one
- * meanwhile, so that the times are their own.
+ * Runs a synchronous function and lists the kernels it called, with the time and the bytes of each. Kernels run one by
+ * one meanwhile, so that the times are their own.
  */
 export function trace<R>(fn: () => R, device: string | Device = defaultDevice()): Trace<R> {
   if (typeof fn !== 'function') throw new ValueError('trace', `needs a function to run, but got ${typeof fn}`)

@@ -6,7 +6,10 @@ import { type DType, dtypes, holds, isBlocks, noElement, type TypedArray } from 
 import { isShared } from './engine.js'
 import { DTypeError, kindOf, ValueError } from './errors.js'
 
-/** The arrays that tensors are made of. Uint16Array holds the bits of 16-bit floats; integers without a dtype become int32. */
+/**
+ * The arrays that tensors are made of. Uint16Array holds the bits of 16-bit floats; integers without a dtype become
+ * int32.
+ */
 export type NumericArray =
   | TypedArray
   | Uint8ClampedArray

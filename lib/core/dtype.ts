@@ -10,11 +10,12 @@ export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | '
  * and they take no gradient. Numbers are little-endian.
  *
  * - q8_0: GGML's; 34 bytes for 32 numbers, a float16 scale and 32 int8; a number is scale * int8.
- * - q4_0: GGML's; 18 bytes for 32 numbers, a float16 scale and 16 bytes; byte i holds number i in its low four bits and number
- *   16 + i in its high ones; a number is scale * (bits - 8).
- * - nf4: QLoRA's (Dettmers et al. 2023); 36 bytes for 64 numbers, the largest magnitude in float32 and 32 bytes; byte i holds
- *   number 2 i in its high four bits and number 2 i + 1 in its low ones; a number is the magnitude times one of 16 levels. Bits
- *   and magnitude are those of bitsandbytes, whose magnitudes are float32 too, so that its files can be repacked exactly.
+ * - q4_0: GGML's; 18 bytes for 32 numbers, a float16 scale and 16 bytes; byte i holds number i in its low four bits and
+ *   number 16 + i in its high ones; a number is scale * (bits - 8).
+ * - nf4: QLoRA's (Dettmers et al. 2023); 36 bytes for 64 numbers, the largest magnitude in float32 and 32 bytes; byte i
+ *   holds number 2 i in its high four bits and number 2 i + 1 in its low ones; a number is the magnitude times one of
+ *   16 levels. Bits and magnitude are those of bitsandbytes, whose magnitudes are float32 too, so that its files can be
+ *   repacked exactly.
  */
 export type BlockDType = 'q8_0' | 'q4_0' | 'nf4'
 
@@ -54,8 +55,9 @@ export type ElementOf<D extends DType> = { readonly [T in DType]: T extends 'boo
 export type Summed<D extends DType> = { readonly [T in DType]: T extends 'uint8' | 'bool' ? 'int32' : T }[D]
 
 /**
- * The dtype that an operator computes in under autocast: `low`, the dtype of autocast, where the arithmetic is most of the
- * work and sums are accumulated in float32; `float32`, where rounding would show; `widest`, the widest of the inputs' dtypes.
+ * The dtype that an operator computes in under autocast: `low`, the dtype of autocast, where the arithmetic is most of
+ * the work and sums are accumulated in float32; `float32`, where rounding would show; `widest`, the widest of the
+ * inputs' dtypes.
  */
 export type Precision = 'low' | 'float32' | 'widest'
 

@@ -48,8 +48,8 @@ interface Transposed {
 }
 
 /**
- * The shapes that a layer takes and gives. `features` is the last size, `second` the one after the batch. Unknown sizes are
- * `number`.
+ * The shapes that a layer takes and gives. `features` is the last size, `second` the one after the batch. Unknown sizes
+ * are `number`.
  */
 export interface Signature {
   /** The function that run-time errors name. */

@@ -92,8 +92,8 @@ const inTails = [
 ]
 
 /**
- * The inverse of erf. Giles, "Approximating the erfinv function" (GPU Computing Gems 2, 2011), the single-precision version, to
- * seven digits.
+ * The inverse of erf. Giles, "Approximating the erfinv function" (GPU Computing Gems 2, 2011), the single-precision
+ * version, to seven digits.
  */
 function inverseErf(y: Tensor): Tensor {
   const polynomial = (at: Tensor, powers: readonly number[]) =>

@@ -8,15 +8,21 @@ import { Tensor } from '../core/tensor.js'
 
 /** The dtypes that most kernels of floats take. */
 export const floating: readonly DType[] = ['float32', 'float64']
-/** Elementwise kernels and matrix products also take bfloat16; float16 is stored and converted, and copied. */
+/**
+ * The dtypes that elementwise kernels and matrix products take: bfloat16 too. float16 can only be stored, converted and
+ * copied.
+ */
 export const anyFloating: readonly DType[] = ['float32', 'float64', 'bfloat16']
 
-/** The spec of a result in x's dtype, of x's shape unless another is given. */
+/** The spec of a result in x's dtype, with x's shape unless another is given. */
 export function like(x: Tensor, shape: Shape = x.sizes): TensorSpec {
   return { shape, dtype: x.dtype }
 }
 
-/** The same elements under another shape, dense where it differs, without a graph: what a kernel is given for a tensor of more dimensions. */
+/**
+ * The same elements under another shape, without a graph, for kernels that take fewer dimensions. They are made dense
+ * if the shape differs.
+ */
 export function seenAs(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.sizes, shape)) return x
   const dense = contiguous(x)
@@ -35,7 +41,7 @@ export function checkProbability(op: string, p: number, name = 'p'): number {
   return p
 }
 
-/** Throws if several elements are one in memory: writing them would not mean anything. */
+/** Throws if several elements share one place in memory, because writing them would be ambiguous. */
 export function checkDistinct(op: string, name: string, x: Tensor): void {
   if (isOverlapping(x))
     throw new ValueError(

@@ -1,12 +1,15 @@
-/** Frames of images that are not surrounded by zeros. */
+/** Paddings of images other than zeros. */
 import { namedAs } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { type PadMode, pad } from './shape/index.js'
 
-/** 'reflect' repeats the image mirrored at its outermost elements, 'replicate' these elements, 'circular' the other end. */
+/**
+ * 'reflect' continues the image mirrored about its outermost elements, 'replicate' repeats these elements, and
+ * 'circular' continues with the other end.
+ */
 export type PaddingMode = 'zeros' | Exclude<PadMode, 'constant'>
 
-/** x with `before` and `after` elements more in its last dimensions. Throws ShapeError where x has not enough of them. */
+/** x with `before` and `after` more elements in its last dimensions. Throws ShapeError if x has too few to continue. */
 export function framed(
   op: string,
   x: Tensor,
@@ -14,7 +17,7 @@ export function framed(
   after: readonly number[],
   mode: Exclude<PaddingMode, 'zeros'>,
 ): Tensor {
-  // Amounts to pad by begin with the last dimension.
+  // The amounts begin with the last dimension, as `pad` takes them.
   const ends = before.map((b, i) => [b, after[i] as number]).reverse()
   return ends.flat().every((amount) => amount === 0) ? x : namedAs(op, () => pad(x, ends.flat(), { mode }))
 }

@@ -1,4 +1,7 @@
-/** The options of convolutions of one and two dimensions, as the pairs that kernels take. In one dimension the height is 1. */
+/**
+ * The options of one- and two-dimensional convolutions, as the pairs that kernels take. In one dimension the height is
+ * 1.
+ */
 import { shown, ValueError } from '../core/errors.js'
 import { type Both, type Pair, pair } from './pair.js'
 
@@ -8,10 +11,10 @@ export type Dims = 1 | 2
 /** A number, or [width]. */
 export type Single = number | readonly [number]
 
-/** A number for each dimension; 'same': as many zeros as give the input's size; 'valid': none. */
+/** A number for each dimension; 'same' for as many zeros as keep the input's size; 'valid' for none. */
 export type Padding<P extends Single | Pair> = P | 'same' | 'valid'
 
-/** [height, width] of an option; a plane of one dimension has the height for which the option does nothing, the least. */
+/** [height, width] of an option. In one dimension the height is the least value, for which the option has no effect. */
 export function spatial(op: string, dims: Dims, name: string, value: Single | Pair, least: number): Both {
   if (dims === 2) return pair(op, name, value as Pair, least)
   const width = Array.isArray(value) && value.length === 1 ? (value[0] as number) : value
@@ -21,7 +24,7 @@ export function spatial(op: string, dims: Dims, name: string, value: Single | Pa
   return [least, width]
 }
 
-/** The other way round: what a program is shown. */
+/** The option as a program is shown it: the inverse of `spatial`. */
 export function shownAs(dims: Dims, [h, w]: Both): readonly number[] {
   return dims === 1 ? [w] : [h, w]
 }
@@ -32,7 +35,10 @@ export function checkGroups(op: string, groups: number): number {
   return groups
 }
 
-/** Zeros on both sides of each dimension, and those on the far side besides: 'same' of an even kernel needs one there. */
+/**
+ * Zeros on both sides of each dimension, and further ones on the far side, of which 'same' needs one for an even
+ * kernel.
+ */
 export interface Zeros {
   readonly padding: Both
   readonly extra: Both
@@ -40,7 +46,7 @@ export interface Zeros {
 
 const noExtra: Both = [0, 0]
 
-/** Throws ValueError for what is no padding, and for 'same' of a convolution that strides. */
+/** Throws ValueError for an invalid padding, and for 'same' with a stride above 1. */
 export function checkPadding(op: string, dims: Dims, padding: Padding<Single | Pair>, stride: Both): void {
   if (typeof padding !== 'string') {
     spatial(op, dims, 'padding', padding, 0)
@@ -59,7 +65,7 @@ export function checkPadding(op: string, dims: Dims, padding: Padding<Single | P
     )
 }
 
-/** The zeros of a checked padding, for a kernel of these sizes. */
+/** The zeros of a checked padding for a kernel of these sizes. */
 export function zerosOf(dims: Dims, padding: Padding<Single | Pair>, dilation: Both, kernel: Both): Zeros {
   if (padding === 'valid') return { padding: [0, 0], extra: noExtra }
   if (padding !== 'same') return { padding: spatial('', dims, 'padding', padding, 0), extra: noExtra }

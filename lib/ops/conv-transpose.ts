@@ -17,9 +17,15 @@ interface Options<
   OutputPadding extends Single | Pair,
 > {
   readonly stride?: Stride
-  /** dilation (kernel - 1) - padding zeros are put around the input: what is cut off the result on each side. */
+  /**
+   * The number of elements cut off the result on each side. In other words, dilation (kernel - 1) - padding zeros are
+   * put around the input. Default 0.
+   */
   readonly padding?: Pad
-  /** Elements that are added on the far side, fewer than stride or dilation, because a convolution turns several sizes into the input's. */
+  /**
+   * Elements added on the far side, fewer than stride or dilation. They choose among the sizes that a convolution would
+   * turn into the input's. Default 0.
+   */
   readonly outputPadding?: OutputPadding
   readonly dilation?: Dilation
   readonly groups?: number
@@ -49,7 +55,7 @@ export interface Transposed extends Conv {
   readonly outputPadding: Both
 }
 
-/** Throws ValueError for options that no input can have. */
+/** Throws ValueError for options that fit no input. */
 export function transposedOptions(
   op: string,
   dims: Dims,
@@ -122,7 +128,8 @@ function transposed(
   const batch = single ? unsqueeze(x, 0) : x
   const sizes = checkTransposed(op, dims, batch, weight, bias, all)
   const { outputPadding, ...attrs } = all
-  // A convolution takes less than a stride more than it needs: what is more is of zeros behind the input.
+  // A convolution can use less than a stride beyond the sizes it needs. Any further output padding comes from zeros
+  // after the input.
   const [h, w] = [0, 1].map((d) => Math.floor((outputPadding[d] as number) / (attrs.stride[d] as number))) as [
     number,
     number,
@@ -138,8 +145,9 @@ function transposed(
 }
 
 /**
- * x [N, C, L] (or [C, L]) with weight [C, out / groups, k] and bias [out] -> [N, out, L'], L' = (L - 1) stride - 2 padding +
- * dilation (k - 1) + outputPadding + 1: the gradient of `conv1d` for its input. Throws ShapeError naming all misfits.
+ * x [N, C, L] (or [C, L]) with weight [C, out / groups, k] and bias [out] -> [N, out, L'], L' = (L - 1) stride - 2
+ * padding + dilation (k - 1) + outputPadding + 1: the gradient of `conv1d` for its input. Throws a ShapeError that
+ * names all misfits.
  */
 export function convTranspose1d(
   x: Tensor,
@@ -151,9 +159,9 @@ export function convTranspose1d(
 }
 
 /**
- * x [N, C, H, W] (or [C, H, W]) with weight [C, out / groups, kH, kW] and bias [out] -> [N, out, H', W'], H' = (H - 1) stride -
- * 2 padding + dilation (kH - 1) + outputPadding + 1: the gradient of `conv2d` for its input (Zeiler et al., "Deconvolutional
- * Networks", 2010). Throws ShapeError naming all misfits.
+ * x [N, C, H, W] (or [C, H, W]) with weight [C, out / groups, kH, kW] and bias [out] -> [N, out, H', W'], H' = (H - 1)
+ * stride - 2 padding + dilation (kH - 1) + outputPadding + 1: the gradient of `conv2d` for its input (Zeiler et al.,
+ * "Deconvolutional Networks", 2010). Throws a ShapeError that names all misfits.
  */
 export function convTranspose2d(
   x: Tensor,

@@ -13,16 +13,16 @@ export type { Conv1dOptions, Conv2dOptions } from './convolve.js'
 export type { Pair } from './pair.js'
 
 /**
- * x [N, C, L] (or [C, L]) with weight [out, C / groups, k] and bias [out] -> [N, out, L'],
- * L' = floor((L + 2 padding - dilation (k - 1) - 1) / stride) + 1. Throws ShapeError naming all misfits.
+ * x [N, C, L] (or [C, L]) with weight [out, C / groups, k] and bias [out] -> [N, out, L'], L' = floor((L + 2 padding -
+ * dilation (k - 1) - 1) / stride) + 1. Throws a ShapeError that names all misfits.
  */
 export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
   return convolve(1, x, weight, bias, options, false)
 }
 
 /**
- * x [N, C, H, W] (or [C, H, W]) with weight [out, C / groups, kH, kW] and bias [out] -> [N, out, H', W'],
- * H' = floor((H + 2 padding - dilation (kH - 1) - 1) / stride) + 1. Throws ShapeError naming all misfits.
+ * x [N, C, H, W] (or [C, H, W]) with weight [out, C / groups, kH, kW] and bias [out] -> [N, out, H', W'], H' = floor((H
+ * + 2 padding - dilation (kH - 1) - 1) / stride) + 1. Throws a ShapeError that names all misfits.
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
   return convolve(2, x, weight, bias, options, false)

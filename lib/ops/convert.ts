@@ -1,6 +1,6 @@
 /**
- * Conversions of dtype and device: `cast`, which a program or an operator asks for; `lower`, which autocast asks for and
- * whose result is only read; and `transfer` from device to device.
+ * Conversions of dtype and device: `cast`, for programs and operators; `lower`, for autocast, whose result is only
+ * read; and `transfer` between devices.
  */
 
 import { autocastDType } from '../autograd/autocast.js'
@@ -30,7 +30,7 @@ import { denseTensor, Tensor } from '../core/tensor.js'
 import { like } from './common.js'
 import { kernel, operator } from './operator.js'
 
-/** Throws for what cannot become blocks. */
+/** Throws for a tensor that cannot be stored in blocks. */
 function checkBlocksOf(x: Tensor, dtype: BlockDType): void {
   checkBlockShape('to', dtype, x.sizes)
   if (!isFloating(x.dtype))
@@ -64,11 +64,14 @@ const cast: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
   },
 })
 
-/** Converted to another dtype; itself where it has it already. Floats to integers truncate, anything to bool is != 0. */
+/**
+ * Converts to another dtype; returns x itself if it already has it. Floats to integers truncate; anything to bool is !=
+ * 0.
+ */
 export function castTo<S extends Shape, D extends DType>(x: Tensor<S>, dtype: D): Tensor<S, D>
 export function castTo(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x
-  // Blocks are made of dense float32.
+  // Blocks are made from dense float32.
   if (isBlocks(dtype) && (x.dtype !== 'float32' || !x.isContiguous) && isFloating(x.dtype)) {
     checkBlocksOf(x, dtype)
     const numbers = contiguous(x.dtype === 'float32' ? x : apply(cast, [x], 'float32'))
@@ -81,21 +84,22 @@ export function castTo(x: Tensor, dtype: DType): Tensor {
   return apply(cast, [x], dtype)
 }
 
-/** Converts terms of a sum, because sums are made in float32. */
+/** Converts the terms of a sum, because sums are computed in float32. */
 export function summable(x: Tensor): Tensor {
   return x.dtype === 'bfloat16' || x.dtype === 'float16' ? castTo(x, 'float32') : x
 }
 
 /**
- * A conversion that is only read. Unlike a cast's, its result may share memory with other conversions of the same parameter,
- * and is overwritten when the parameter is: a backward pass that comes too late gets the error for overwritten memory.
+ * A conversion whose result is only read. Unlike a cast's, the result may share memory with other conversions of the
+ * same parameter, and is overwritten when the parameter is. A backward pass that comes too late gets the error for
+ * overwritten memory.
  */
 const lower: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
   name: 'lower',
   op: 'autocast',
   infer: ([x], dtype) => ({ shape: x.sizes, dtype }),
   forward([x], _dtype, { shape, dtype }) {
-    // A tensor that lives on, such as a parameter, is likely to be converted again.
+    // The copy is kept for a tensor that lives on, such as a parameter, because it is likely to be converted again.
     if (dtype === 'bfloat16' && x.dtype === 'float32' && (x.storage.owner === 'model' || (x.isLeaf && x.requiresGrad)))
       return new Tensor(shadowOf(x.storage), x.sizes, x.steps, x.offset)
     const y = empty(x.device, shape, dtype, 'autocast')
@@ -109,17 +113,17 @@ const lower: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
   },
 })
 
-/** As `castTo`, for autocast and gradients: the bfloat16 copy of a parameter is kept beside it and reused. */
+/** As `castTo`, for autocast and gradients: keeps the bfloat16 copy of a parameter beside it, and reuses it. */
 export function convert(x: Tensor, dtype: DType): Tensor {
   return x.dtype === dtype ? x : apply(lower, [x], dtype)
 }
 
-/** In float32 under autocast: for a function of several operators that is to run in float32 as a whole. */
+/** Converts to float32 under autocast, for a function of several operators that must run in float32 as a whole. */
 export function precise(x: Tensor): Tensor {
   return autocastDType() !== null && isConvertible(x.dtype) ? convert(x, 'float32') : x
 }
 
-/** The bfloat16 copy of a storage: made when first asked for, and again after writes that did not write it too. */
+/** The bfloat16 copy of a storage. It is made at the first request, and again after writes that did not include it. */
 function shadowOf(storage: Storage): Storage {
   const before = storage.shadow
   if (before !== null && !before.storage.freed && before.version === storage.version) {
@@ -160,16 +164,16 @@ const transfer: Operator<[x: Tensor], Transfer> = operator<[x: Tensor], Transfer
   },
 })
 
-/** The dtype after `to`: the one that is named; the same on another device; unknown where the text is. */
+/** The dtype after `to`: the named one; the same for a device; unknown if the text is. */
 export type Moved<D extends DType, T> = T extends DType ? Known<T> : string extends T ? DType : D
 
 /**
- * Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'; to 'meta' as a shape alone, from where
- * there is no way back); itself where it is there already.
- * Floats round to nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by whole
- * multiples of 2^32 or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, all but 0 is true.
- * Floats to a block dtype ('q8_0', 'q4_0', 'nf4') are rounded block by block along the last dimension, which must hold whole ones;
- * a block with NaN or an infinity becomes NaN.
+ * Converts to another dtype, or copies to another device ('cpu', 'reference', 'cuda', or 'meta', which keeps only the
+ * shape, and from which there is no way back). Returns x itself if nothing changes. Between floats, numbers round to
+ * nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by multiples of 2^32
+ * or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, everything but 0 is true. Floats to a block dtype
+ * ('q8_0', 'q4_0', 'nf4') are rounded block by block along the last dimension, which must hold whole blocks; a block
+ * with NaN or an infinity becomes NaN.
  */
 export function to<S extends Shape, D extends DType, const T extends string | Device>(
   x: Tensor<S, D>,
@@ -194,7 +198,7 @@ type To<out S extends Shape, out D extends DType> = <const T extends string | De
 
 declare module '../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
-    /** Converted to another dtype, or copied to another device. */
+    /** Converts to another dtype, or copies to another device. */
     to: To<S, D>
   }
 }

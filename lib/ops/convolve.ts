@@ -1,6 +1,6 @@
 /**
- * The records of convolutions (cross-correlations, as in PyTorch) and of their two gradients, each differentiable in turn.
- * Tensors are [N, C, H, W], or [N, C, L] of one dimension, which kernels see as images of one row.
+ * The records of convolutions (cross-correlations, as in PyTorch) and of their two gradients, each of which is
+ * differentiable. Tensors are [N, C, H, W], or [N, C, L], which kernels treat as images of one row.
  */
 import { apply, checkTensor, type Needs, type Operator } from '../autograd/operator.js'
 import { Faults, formatShape, namedAs } from '../core/errors.js'
@@ -16,7 +16,7 @@ import { sum } from './reduce/index.js'
 import { pad, squeeze, unsqueeze } from './shape/index.js'
 import { widened } from './widened.js'
 
-/** Numbers of the two dimensions of planes. */
+/** The attributes of a convolution, for the two dimensions of planes. */
 export interface Conv {
   readonly stride: Both
   readonly padding: Both
@@ -28,12 +28,12 @@ function outputSize(size: number, kernel: number, stride: number, pad: number, d
   return Math.floor((size + 2 * pad - dilation * (kernel - 1) - 1) / stride) + 1
 }
 
-/** The sizes of a plane; of one dimension, of a row. */
+/** The sizes of a plane. A signal is a plane of one row. */
 export function planeOf({ sizes }: Tensor): Both {
   return sizes.length === 3 ? [1, sizes[2] as number] : [sizes[2] ?? 1, sizes[3] ?? 1]
 }
 
-/** As the kernels take it. */
+/** The tensor as kernels take it: [N, C, H, W]. */
 function asPlanes(x: Tensor): Tensor {
   return x.ndim === 3 ? seenAs(x, [x.sizes[0] as number, x.sizes[1] as number, 1, x.sizes[2] as number]) : x
 }
@@ -84,10 +84,10 @@ export function checkBias(faults: Faults, bias: Tensor | null, out: number): voi
   )
 }
 
-/** relu: negative results become 0, which saves two passes over them. */
+/** With `relu` negative results become 0, which saves two passes over them. */
 type ConvForward = Conv & { readonly relu: boolean }
 
-/** A record each for one and two dimensions, so that errors name what was called. */
+/** Makes a record each for one and two dimensions, so that errors name the called function. */
 function convolution(
   op: 'conv1d' | 'conv2d',
   dims: Dims,
@@ -123,7 +123,7 @@ function convolution(
 
 const records = { 1: convolution('conv1d', 1), 2: convolution('conv2d', 2) }
 
-/** The inputs that a product of inputs 0 and 1 saves: the gradient of one needs the other. */
+/** The inputs to save for a product of inputs 0 and 1. The gradient of either needs the other. */
 function factorsFor(needs: Needs): readonly number[] {
   return [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])]
 }
@@ -135,8 +135,8 @@ function conv(x: Tensor, weight: Tensor, attrs: Conv): Tensor {
 }
 
 /**
- * dx from (dy, weight): linear in both, so that its gradients are a convolution and a weight gradient. That is what a
- * transposed convolution is, which therefore has records of this form under its own names.
+ * dx from (dy, weight). It is linear in both, so its gradients are a convolution and a weight gradient. A transposed
+ * convolution is the same function, and has records of this form under its own names.
  */
 function adjoint(name: string, op?: string): Operator<[dy: Tensor, weight: Tensor], ConvGradient> {
   return operator<[dy: Tensor, weight: Tensor], ConvGradient>({
@@ -169,7 +169,7 @@ export const transposedRecords = {
   2: adjoint('convTranspose2d', 'convTranspose2d'),
 }
 
-/** dweight from (dy, x). */
+/** Computes dweight from (dy, x). */
 const weightGradient: Operator<[dy: Tensor, x: Tensor], ConvGradient> = operator<[dy: Tensor, x: Tensor], ConvGradient>(
   {
     name: 'conv2d_weight_gradient',
@@ -195,10 +195,16 @@ const weightGradient: Operator<[dy: Tensor, x: Tensor], ConvGradient> = operator
 
 interface Options<Stride extends Single | Pair, Pad extends Padding<Single | Pair>, Dilation extends Single | Pair> {
   readonly stride?: Stride
-  /** Zeros on each side; 'same': as many as give the input's size (of an odd number one more behind), which needs a stride of 1. */
+  /**
+   * Zeros on each side. 'same' takes as many as keep the input's size (if their number is odd, one more at the end),
+   * and needs a stride of 1. Default 0.
+   */
   readonly padding?: Pad
   readonly dilation?: Dilation
-  /** Input and output channels are cut into this many groups that see only each other. */
+  /**
+   * The number of groups into which input and output channels are cut. Each group of outputs sees only its group of
+   * inputs. Default 1.
+   */
   readonly groups?: number
 }
 export interface Conv1dOptions<
@@ -211,7 +217,7 @@ export interface Conv2dOptions<S extends Pair = Pair, P extends Padding<Pair> = 
 
 const names: OptionNames<Conv2dOptions> = { stride: true, padding: true, dilation: true, groups: true }
 
-/** As conv1d or conv2d; with `relu` its relu, to the bit. */
+/** conv1d or conv2d, with `relu` followed by relu, with the same bits. */
 export function convolve(
   dims: Dims,
   x: Tensor,

@@ -1,4 +1,7 @@
-/** New tensors: from JavaScript values, constants and sequences. Random ones are in random.ts, those like others in like.ts. */
+/**
+ * New tensors from JavaScript values, constants and sequences. Random tensors are in random.ts, tensors like others in
+ * like.ts.
+ */
 
 import { empty, run } from '../backend/dispatch.js'
 import { elementsOf, isNumericArray, type NumericArray } from '../core/arrays.js'
@@ -23,7 +26,10 @@ import { type CreationOptions, checkDTypeName, creationNames, filled, finish, pl
 
 export type { CreationOptions } from './placement.js'
 
-/** All elements `value`. Throws ValueError for a number that an integer dtype does not hold; floats are rounded. */
+/**
+ * Fills a new tensor with `value`. Floats are rounded. Throws ValueError for a number that an integer dtype cannot
+ * hold.
+ */
 export function full<const S extends Shape, D extends DType = 'float32'>(
   shape: S,
   value: number,
@@ -47,9 +53,9 @@ export function ones<const S extends Shape, D extends DType = 'float32'>(
 }
 
 /**
- * `start`, `start + step`, ... below `end` (above it, with a negative step; none where the step leads away); with one argument
- * from 0. Integers give int32, others float32. Throws ValueError for a sequence without end, or numbers that are none of an
- * integer dtype.
+ * The numbers `start`, `start + step`, ... below `end`, or above it if the step is negative; none if the step leads
+ * away. With one argument it starts from 0. Integers give int32, other numbers float32. Throws ValueError for an
+ * endless sequence, and for numbers that an integer dtype cannot hold.
  */
 export function arange<D extends DType = 'float32' | 'int32'>(
   start: number,
@@ -65,7 +71,7 @@ export function arange<D extends DType = 'float32' | 'int32'>(
     throw new ValueError('arange', `start ${from}, end ${to}, step ${step} do not give a finite sequence`)
   const whole = [from, to, step].every(Number.isInteger)
   const { dtype, device } = place('arange', options, creationNames, whole ? 'int32' : 'float32')
-  // All numbers between are integers of the dtype if the first, the second and the last are.
+  // Three numbers suffice: if the first, the second and the last are integers of the dtype, so are all between.
   for (const i of [0, 1, count - 1]) if (i >= 0 && i < count) checkElement('arange', from + i * step, dtype)
   const direct = dtype === 'float32' || dtype === 'float64' || dtype === 'int32'
   const sizes = checkShape('arange', [count])
@@ -77,7 +83,7 @@ export function arange<D extends DType = 'float32' | 'int32'>(
   return finish('arange', converted, options)
 }
 
-/** Ones on the diagonal of an n by m matrix (n by n), else zeros. */
+/** An n by m matrix (default n by n) of ones on the diagonal and zeros elsewhere. */
 export function eye<D extends DType = 'float32'>(
   n: number,
   m = n,
@@ -97,16 +103,16 @@ export function eye<D extends DType = 'float32'>(
   return finish('eye', out, options)
 }
 
-/** The dtype that an array of the kind gives; unknown for kinds that are told apart only as the program runs. */
+/** The dtype that an array of this kind gives; unknown for kinds that only the running program can tell apart. */
 type DTypeOf<A> = A extends Float32Array | Float64Array ? 'float32' : A extends Int32Array ? 'int32' : DType
 
 /**
- * A tensor with a copy of the array's elements, in row-major order. The dtype is that of the array's kind, unless named:
- * float32 for Float64Array (rounded; float64 where it is named), uint8 for bytes of all kinds, int32 for other integers,
- * 64-bit ones too. A Uint16Array holds the bits of the dtype that must be named, 'bfloat16' or 'float16', and a Uint8Array the
- * bytes of a block dtype where that is named, row by row. Numbers are rounded
- * to a floating dtype (beyond its range to infinity), but refused by an integer dtype that does not hold them: use
- * `.to()`, which truncates and wraps. Throws ShapeError if the elements do not fill the shape, DTypeError, ValueError.
+ * A tensor with a copy of the array's elements, in row-major order. Unless named, the dtype follows from the array's
+ * kind: float32 for Float64Array (rounded; name float64 to keep it), uint8 for all kinds of bytes, and int32 for other
+ * integers, 64-bit ones too. A Uint16Array holds the bits of 'bfloat16' or 'float16', which must be named. A Uint8Array
+ * holds the bytes of a block dtype, row by row, if one is named. Numbers are rounded to a floating dtype (beyond its
+ * range to infinity). An integer dtype refuses numbers that it cannot hold: use `.to()`, which truncates and wraps.
+ * Throws ShapeError if the elements do not fill the shape, DTypeError, ValueError.
  */
 export function fromTypedArray<const S extends Shape, A extends NumericArray, D extends DType = DTypeOf<A>>(
   data: A,
@@ -135,7 +141,7 @@ function fromElements<S extends Shape, D extends DType>(
       `${data.length} ${isBlocks(held) ? `bytes of ${held}` : 'elements'} do not fill ${formatShape(sizes)} (${wanted})`,
       [sizes],
     )
-  // float64 exists on the reference device only; elsewhere it is rounded here.
+  // Other devices than the reference have no float64, so it is rounded here.
   const [source, from]: readonly [TypedArray, DType] =
     held === 'float64' && !device.supports('float64') ? [new Float32Array(data), 'float32'] : [data, held]
   const uploaded = empty(device, sizes, from, op)
@@ -146,13 +152,13 @@ function fromElements<S extends Shape, D extends DType>(
   return finish(op, out, options)
 }
 
-/** Numbers or booleans, nested as deep as the tensor has dimensions; the innermost lists may be typed arrays. */
+/** Numbers or booleans, nested as deep as the tensor has dimensions. The innermost lists may be typed arrays. */
 export type NestedArray = number | boolean | NumericArray | readonly NestedArray[]
 
 /**
- * A tensor of nested arrays (or one number) or of a typed array. Booleans give dtype bool, numbers float32, typed arrays
- * that of their kind (see `fromTypedArray`), unless one is named. Throws ShapeError for ragged nesting and ValueError for what
- * is no number, or a number that the dtype does not hold.
+ * A tensor of nested arrays, a single number, or a typed array. Unless a dtype is named, booleans give bool, numbers
+ * float32, and typed arrays the dtype of their kind (see `fromTypedArray`). Throws ShapeError for ragged nesting, and
+ * ValueError for items that are not numbers or that the dtype cannot hold.
  */
 export function tensor<D extends DType = DType>(
   value: NestedArray,
@@ -167,8 +173,8 @@ export function tensor(value: NestedArray, options: CreationOptions = {}): Tenso
 }
 
 /**
- * `steps` numbers from `start` to `end`, both included, equally far apart: float32, or the floats that are named. For one step it
- * is `start`.
+ * `steps` equally spaced numbers from `start` to `end`, both included, in float32 or another floating dtype. A single
+ * step gives `start`.
  */
 export function linspace<D extends DType = 'float32'>(
   start: number,
@@ -186,7 +192,7 @@ export interface LogspaceOptions<D extends DType = DType> extends CreationOption
 
 const logspaceNames: OptionNames<LogspaceOptions> = { ...creationNames, base: true }
 
-/** `base` to the power of `steps` numbers from `start` to `end`, as `linspace` has them. */
+/** `base` raised to the numbers of `linspace(start, end, steps)`. */
 export function logspace<D extends DType = 'float32'>(
   start: number,
   end: number,
@@ -199,7 +205,10 @@ export function logspace<D extends DType = 'float32'>(
   return fromElements('logspace', powers, [steps], floats('logspace', rest as CreationOptions<D>))
 }
 
-/** In doubles, from both ends, so that the last is `end` and both halves mirror each other. */
+/**
+ * The numbers are computed in doubles from both ends, so that the last is exactly `end` and both halves mirror each
+ * other.
+ */
 function spaced(op: string, start: number, end: number, steps: number): Float64Array {
   for (const [name, value] of Object.entries({ start, end }))
     if (typeof value !== 'number') throw new ValueError(op, `${name} is ${kindOf(value)}, but must be a number`)

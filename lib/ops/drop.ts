@@ -1,4 +1,4 @@
-/** The record of dropout, for whoever takes its numbers from the generator beforehand. */
+/** The record of dropout, for callers that take the random position from the generator beforehand. */
 import { apply, type Operator } from '../autograd/operator.js'
 import type { PhiloxPosition } from '../backend/table/index.js'
 import type { Tensor } from '../core/tensor.js'
@@ -16,12 +16,12 @@ const dropoutRecord: Operator<[x: Tensor], Dropout> = operator<[x: Tensor], Drop
   forward: kernel('dropout', ([x], attrs, { out }) => ({ out, x, ...attrs })),
   gradient: {
     saves: () => ({}),
-    // The mask is drawn again from the same position: it is never stored.
+    // The mask is never stored, but drawn again from the same position.
     backward: ({ attrs }, [g]) => [apply(dropoutRecord, [g], attrs)],
   },
 })
 
-/** Dropout whose position was taken before. */
+/** Dropout at a random position that was taken beforehand. */
 export function dropoutAt(x: Tensor, p: number, random: PhiloxPosition): Tensor {
   return apply(dropoutRecord, [x], { p, random })
 }

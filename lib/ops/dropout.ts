@@ -1,4 +1,4 @@
-/** Dropout. The optional `generator` is the one seeded by `manualSeed` by default. */
+/** Dropout. The `generator` is by default the one that `manualSeed` seeds. */
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
@@ -9,7 +9,7 @@ import { checkProbability } from './common.js'
 import { dropoutAt } from './drop.js'
 
 export interface DropoutOptions {
-  /** Default true; false gives x itself. */
+  /** Whether to drop. Default true; false returns x itself. */
   readonly training?: boolean
   readonly generator?: Generator | undefined
 }

@@ -10,7 +10,7 @@ import { matmul } from './matmul.js'
 import { sum } from './reduce/index.js'
 import { diagonal, permute, reshape } from './shape/index.js'
 
-/** A tensor with a label on each dimension, none of them twice. */
+/** A tensor with a distinct label on each dimension. */
 interface Labelled {
   readonly x: Tensor
   readonly labels: Labels
@@ -19,13 +19,13 @@ interface Labelled {
 const sizeOf = ({ x, labels }: Labelled, label: string): number => x.sizes[labels.indexOf(label)] ?? 1
 const stepOf = ({ x, labels }: Labelled, label: string): number => x.steps[labels.indexOf(label)] ?? 0
 
-/** The dimensions in the order of `wanted`, which holds each label once. A view. */
+/** A view with the dimensions in the order of `wanted`, which holds each label once. */
 function inOrder({ x, labels }: Labelled, wanted: Labels): Tensor {
   const dims = wanted.map((label) => labels.indexOf(label))
   return dims.every((dim, i) => dim === i) ? x : permute(x, dims)
 }
 
-/** Labels that stand twice are their diagonal, which becomes the last dimension. A view. */
+/** A view in which each repeated label is replaced by its diagonal, as the last dimension. */
 function diagonals(x: Tensor, labels: Labels): Labelled {
   const first = labels.findIndex((label, i) => labels.indexOf(label, i + 1) >= 0)
   const label = labels[first]
@@ -42,7 +42,7 @@ function summed(operand: Labelled, isKept: (label: string) => boolean): Labelled
   return dims.length === 0 ? operand : { x: sum(x, dims), labels: labels.filter(isKept) }
 }
 
-/** Without the dimensions of size 1 that are longer in `other`: they broadcast. */
+/** Drops the dimensions of size 1 that are longer in `other`, because they broadcast. */
 function narrowed(operand: Labelled, other: Labelled): Labelled {
   const { x, labels } = operand
   const isKept = (label: string) => sizeOf(operand, label) !== 1 || sizeOf(other, label) === 1
@@ -58,11 +58,11 @@ function narrowed(operand: Labelled, other: Labelled): Labelled {
       }
 }
 
-/** Labels as they lie in memory, outermost first, so that they can be joined without a copy. */
+/** The labels in their order in memory, outermost first, so that they can be joined without a copy. */
 const asLaid = (operand: Labelled, labels: Labels): Labels =>
   [...labels].sort((a, b) => stepOf(operand, b) - stepOf(operand, a))
 
-/** The product of both, elementwise where no label is summed. */
+/** The elementwise product of both, in which no label is summed. */
 function broadcastProduct(a: Labelled, b: Labelled, labels: Labels): Labelled {
   const widened = (operand: Labelled) => {
     const own = labels.filter((label) => operand.labels.includes(label))
@@ -75,9 +75,9 @@ function broadcastProduct(a: Labelled, b: Labelled, labels: Labels): Labelled {
 }
 
 /**
- * The product of both, summed over the labels that are not kept: a matrix product [batch.., M, K] [batch.., K, N], in which
- * batch are the kept labels of both, K those that go, M and N the labels of one of them. Only what is joined into one of the
- * three may need a copy, where it does not lie so in memory.
+ * The product of both, summed over the labels that are not kept. It is a matrix product [batch.., M, K] [batch.., K,
+ * N]: batch has the kept labels of both, K the summed ones, M and N those of only one of them. A factor is copied only
+ * if labels that are joined do not lie side by side in memory.
  */
 function contract(first: Labelled, second: Labelled, isKept: (label: string) => boolean): Labelled {
   const ofOne = (one: Labelled, other: Labelled) =>
@@ -109,7 +109,7 @@ function contract(first: Labelled, second: Labelled, isKept: (label: string) => 
   return { x: product, labels: [...batch, ...rows, ...columns] }
 }
 
-/** Elements of the contraction of both. */
+/** The number of elements of the contraction of both. */
 function resultSize(a: Labelled, b: Labelled, isKept: (label: string) => boolean): number {
   const labels = new Set([...a.labels, ...b.labels].filter(isKept))
   let count = 1
@@ -117,7 +117,10 @@ function resultSize(a: Labelled, b: Labelled, isKept: (label: string) => boolean
   return count
 }
 
-/** The pair whose contraction grows memory least, the earlier one of equals: greedy, as opt_einsum's (Smith and Gray, 2018). */
+/**
+ * The pair whose contraction grows memory least, the earlier of equals. The search is greedy, as in opt_einsum (Smith
+ * and Gray, 2018).
+ */
 function nextPair(operands: readonly Labelled[], keeps: (i: number, j: number) => (label: string) => boolean) {
   let best: readonly [number, number] = [0, 1]
   let least = Number.POSITIVE_INFINITY
@@ -157,7 +160,7 @@ function contractAll(given: readonly Labelled[], output: Labels): Tensor {
   )
 }
 
-/** Throws unless sizes of one label are equal, or 1; within one operand they must be equal. */
+/** Throws unless the sizes of a label are equal or 1; within one operand they must be equal. */
 function checkSizes(operands: readonly Tensor[], labels: readonly Labels[], names: (label: string) => string): void {
   const seen = new Map<string, readonly [size: number, operand: number]>()
   const differ = (label: string, size: number, i: number, before: number, j: number) =>
@@ -184,11 +187,12 @@ function checkSizes(operands: readonly Tensor[], labels: readonly Labels[], name
 }
 
 /**
- * Products of tensors by letters of their dimensions: 'bij,bjk->bik' multiplies matrices. A letter of several operands steps
- * through them together; one that is not in the result is summed; one that stands twice in an operand is its diagonal; '...'
- * are dimensions that broadcast. Without '->' the result has the letters that stand once, capital ones first, in order of the
- * alphabet. Operands are contracted two at a time by matrix products, those first whose product is small. Sizes of 1
- * broadcast. Throws ValueError for an equation that does not say that, and ShapeError that names the letter and its sizes.
+ * Products of tensors by letters for their dimensions: 'bij,bjk->bik' multiplies matrices. A letter in several operands
+ * runs through them together. A letter missing from the result is summed. A letter that occurs twice in an operand
+ * takes its diagonal. '...' stands for dimensions that broadcast. Without '->' the result has the letters that occur
+ * once, in alphabetical order, capitals first. Operands are contracted two at a time by matrix products, small results
+ * first. Sizes of 1 broadcast. Throws ValueError for an invalid equation, and a ShapeError that names the letter and
+ * its sizes.
  */
 export function einsum(equation: string, ...operands: readonly Tensor[]): Tensor {
   if (typeof equation !== 'string')
@@ -204,7 +208,7 @@ export function einsum(equation: string, ...operands: readonly Tensor[]): Tensor
       'einsum',
       `the result of '${equation}' has ${output.length} of ${labels.size} letters; at most ${maxDims} are possible`,
     )
-  // One product, whatever it is made of: its operands are converted once, before they are taken apart.
+  // Autocast converts the operands once here, so that the whole counts as one product.
   const low = autocastDType()
   const factors = low === null ? operands : (autocastInputs('low', [], operands, low) as readonly Tensor[])
   const contracted = () =>

@@ -1,14 +1,14 @@
-/** The equations of einsum, taken apart. */
+/** The parser of einsum's equations. */
 import { formatShape, ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 
-/** The name of a dimension: a letter, or '...' and the place of the dimension among those of '...', from the end. */
+/** Names of dimensions: a letter, or '...' with the dimension's place among those of '...', counted from the end. */
 export type Labels = readonly string[]
 
 export interface Equation {
   readonly inputs: readonly Labels[]
   readonly output: Labels
-  /** The name that an error has for a label. */
+  /** The name of a label in errors. */
   nameOf(label: string): string
 }
 
@@ -18,7 +18,7 @@ function fault(equation: string, message: string): ValueError {
   return new ValueError('einsum', `${message}; equation is '${equation}'`)
 }
 
-/** The letters of a term, with one '...' at most. */
+/** The letters of a term, with at most one '...'. */
 function termsOf(equation: string, text: string, where: string): string[] {
   const terms: string[] = []
   for (let i = 0; i < text.length; i++) {
@@ -33,7 +33,7 @@ function termsOf(equation: string, text: string, where: string): string[] {
   return terms
 }
 
-/** The labels of `count` dimensions of '...', which align from the last. */
+/** The labels of the `count` dimensions of '...', which align from the last. */
 function spread(terms: readonly string[], count: number): Labels {
   const dims = Array.from({ length: count }, (_, i) => `${ellipsis}${count - i}`)
   return terms.flatMap((term) => (term === ellipsis ? dims : [term]))
@@ -52,14 +52,14 @@ function widthOf(equation: string, terms: readonly string[], x: Tensor, i: numbe
   return x.ndim - letters
 }
 
-/** Without '->': '...', then the letters that stand once, capital ones first. */
+/** The output without '->': '...', then the letters that occur once, capitals first. */
 function implicitOutput(terms: readonly (readonly string[])[]): string[] {
   const all = terms.flat().filter((term) => term !== ellipsis)
   const once = all.filter((letter) => all.indexOf(letter) === all.lastIndexOf(letter))
   return [ellipsis, ...once.sort((a, b) => (a < b ? -1 : 1))]
 }
 
-/** Throws ValueError for what is no equation of these operands. */
+/** Parses an equation. Throws ValueError if it is not valid for these operands. */
 export function parseEquation(equation: string, operands: readonly Tensor[]): Equation {
   const [left = '', right, ...more] = equation.replaceAll(' ', '').split('->')
   if (more.length > 0) throw fault(equation, "'->' stands twice")

@@ -1,4 +1,7 @@
-/** Hands the few operators that a backward pass needs itself to autograd, which knows none. Imported by whatever can start one. */
+/**
+ * Hands autograd, which knows no operators, the few that a backward pass itself needs. Every module that can start a
+ * backward pass imports this.
+ */
 import { setGradientArithmetic } from '../autograd/arithmetic.js'
 import { noGrad } from '../autograd/mode.js'
 import type { Tensor } from '../core/tensor.js'
@@ -9,7 +12,7 @@ import { accumulate, copyInto } from './inplace.js'
 import { clone } from './shape/index.js'
 import { alias } from './views.js'
 
-/** float16 is stored, but no kernel computes with it: its sums are made in float32. */
+/** Sums of float16 are computed in float32, because no kernel computes with float16. */
 function sumOf(a: Tensor, b: Tensor): Tensor {
   return a.dtype === 'float16' ? castTo(add(castTo(a, 'float32'), castTo(b, 'float32')), 'float16') : add(a, b)
 }

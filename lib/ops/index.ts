@@ -1,6 +1,7 @@
 /**
- * All operators, under their public names: all that the file of a family exports is public, so that none is listed. What the
- * families share among themselves stands in other files. Importing this puts the methods on Tensor: each family its own.
+ * All operators under their public names. Everything that a family's file exports is public, so that no operator is
+ * listed by hand; helpers that families share stand in other files. Importing this adds each family's methods to
+ * Tensor.
  */
 import './convert.js'
 import './gradients.js'

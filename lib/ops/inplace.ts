@@ -1,4 +1,4 @@
-/** The writes in place: `copy_`, `fill_`, accumulation. Everything else makes new tensors. */
+/** Writes in place: `copy_`, `fill_`, accumulation. Almost all other functions make new tensors. */
 
 import { isGradEnabled, noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
@@ -17,12 +17,13 @@ import { checkFillable } from './placement.js'
 import { clone } from './shape/index.js'
 import { expandView } from './views.js'
 
-/** dst = src for those who have checked that they may write; `op` is named if a saved tensor is hit. */
+/** dst = src, for callers that have checked that they may write. `op` is named if a saved tensor is overwritten. */
 export function copyInto(dst: Tensor, src: Tensor, op: string): void {
   checkDistinct(op, 'the tensor', dst)
   let from: Tensor = expandView(src, dst.sizes)
   if (from.storage === dst.storage) {
-    // A state loaded into the model it came from is its own source; parts of one tensor may overlap.
+    // The source may be the target itself, as when a state is loaded into its own model, or a part of the same tensor
+    // that overlaps.
     if (from.offset === dst.offset && sameShape(from.steps, dst.steps)) return
     from = noGrad(() => clone(from))
   }
@@ -34,7 +35,9 @@ export function copyInto(dst: Tensor, src: Tensor, op: string): void {
   dst.storage.markWritten(op)
 }
 
-/** Throws where a tensor is not to be written in place: because it is freed, or because a graph would not know of it. */
+/**
+ * Throws if a tensor must not be written in place, because it is freed, or because a graph would not know of the write.
+ */
 export function checkWritable(op: string, dst: Tensor): void {
   checkTensor(op, 'the tensor', dst)
   dst.storage.check(op)
@@ -45,7 +48,10 @@ export function checkWritable(op: string, dst: Tensor): void {
     )
 }
 
-/** Throws where a tensor is not to be written into `dst`, called `name`; `instead` is what would record a graph. */
+/**
+ * Throws if the tensor called `name` must not be written into `dst`. `instead` names the function that would record a
+ * graph.
+ */
 export function checkSource(op: string, name: string, src: Tensor, dst: Tensor, instead: string): void {
   checkTensor(op, name, src)
   src.storage.check(op)
@@ -62,7 +68,7 @@ export function checkSource(op: string, name: string, src: Tensor, dst: Tensor, 
     )
 }
 
-/** Overwrites the elements with those of `src`, broadcast and converted. Under noGrad for tensors that want a gradient. */
+/** Overwrites the elements with those of `src`, broadcast and converted. Tensors that want a gradient need noGrad. */
 export function copy_<S extends Shape, D extends DType>(dst: Tensor<S, D>, src: Tensor): Tensor<S, D> {
   checkWritable('copy_', dst)
   checkSource('copy_', 'src', src, dst, 'cat() or where()')
@@ -75,7 +81,7 @@ export function copy_<S extends Shape, D extends DType>(dst: Tensor<S, D>, src: 
   return dst
 }
 
-/** Overwrites all elements with a number, which the dtype must be able to hold. Throws ValueError if it is not. */
+/** Overwrites all elements with a number. Throws ValueError if the dtype cannot hold it. */
 export function fill_<S extends Shape, D extends DType>(dst: Tensor<S, D>, value: number): Tensor<S, D> {
   checkWritable('fill_', dst)
   if (typeof value !== 'number') throw new ValueError('fill_', `the value is ${kindOf(value)}, but must be a number`)

@@ -1,9 +1,11 @@
-/** Where results lie in memory, so that what follows sees them as views and nothing is copied. No graph. */
+/**
+ * The layout of results in memory, chosen so that later operators see them as views and nothing is copied. No graph.
+ */
 import { empty } from '../backend/dispatch.js'
 import type { Shape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 
-/** Dense memory for `shape`, its dimensions in the order in which x's lie: a transposed x gives a transposed result. */
+/** Dense memory for `shape`, with dimensions in the order of x's, so that a transposed x gives a transposed result. */
 export function emptyInOrderOf(x: Tensor, shape: Shape, op: string): Tensor {
   const out = empty(x.device, shape, x.dtype, op)
   if (x.isContiguous) return out
@@ -18,8 +20,8 @@ export function emptyInOrderOf(x: Tensor, shape: Shape, op: string): Tensor {
 }
 
 /**
- * What the dimensions of a view that step by less than `step` fill together, or those that step by `step` or more: elements, or
- * rows of `step` elements. Null where they leave gaps or overlap.
+ * The number of elements that the dimensions with steps below `step` fill together, or of rows of `step` elements that
+ * the others fill. Null if they leave gaps or overlap.
  */
 function filled({ sizes: shape, steps: strides }: Tensor, step: number, inner: boolean): number | null {
   const unit = inner ? 1 : step
@@ -35,8 +37,8 @@ function filled({ sizes: shape, steps: strides }: Tensor, step: number, inner: b
 }
 
 /**
- * Where the tensors take turns in one memory and fill it without gaps, as query, key and value of one projection do: a new
- * memory with places for a result like each. Null where they do not. (Whoever calls must write all of them.)
+ * If the tensors interleave in one memory and fill it without gaps, as query, key and value of one projection do, makes
+ * a new memory with a place for a result like each. Null if they do not. The caller must write all of them.
  */
 export function emptySideBySide(tensors: readonly Tensor[], op: string): readonly Tensor[] | null {
   const [first] = tensors
@@ -60,7 +62,7 @@ export function emptySideBySide(tensors: readonly Tensor[], op: string): readonl
   return null
 }
 
-/** The whole that the parts are cut from along `dim`, if they lie one after another in one memory; else null. */
+/** The whole from which the parts are cut along `dim`, if they follow one another in one memory; else null. */
 export function joined(parts: readonly Tensor[], dim: number): Tensor | null {
   const [first] = parts
   if (first === undefined) return null

@@ -1,4 +1,4 @@
-/** New tensors of the form of others, and those whose elements nobody has said. None is part of a graph. */
+/** New tensors with the form of others, and tensors to be overwritten. None is part of a graph. */
 import { checkTensor } from '../autograd/operator.js'
 import { type DType, isFloating, type Known } from '../core/dtype.js'
 import { DTypeError, namedAs } from '../core/errors.js'
@@ -11,7 +11,7 @@ import { type NestedArray, tensor } from './creation.js'
 import { type CreationOptions, creationNames, filled } from './placement.js'
 import { type NormalOptions, type RandomOptions, rand, randint, randn, type UniformOptions } from './random.js'
 
-/** A tensor to be overwritten. It holds zeros, where PyTorch leaves it open. */
+/** A tensor to be overwritten. It holds zeros, whereas PyTorch leaves its content undefined. */
 export function empty<const S extends Shape, D extends DType = 'float32'>(
   shape: S,
   options: CreationOptions<D> = {},
@@ -19,7 +19,7 @@ export function empty<const S extends Shape, D extends DType = 'float32'>(
   return filled('empty', shape, 0, options)
 }
 
-/** Options with dtype and device of x where they name none. */
+/** The options, with x's dtype and device as defaults. */
 function likeOf<O extends CreationOptions>(
   op: string,
   x: Tensor,
@@ -58,7 +58,7 @@ export function onesLike<S extends Shape, T extends DType, D extends DType = T>(
   return filledLike('onesLike', x, x.sizes as S, 1, options)
 }
 
-/** All elements `value`, with x's shape, dtype and device, unless the options name others; no graph. */
+/** A tensor filled with `value`, of x's shape, dtype and device, unless the options name others; no graph. */
 export function fullLike<S extends Shape, T extends DType, D extends DType = T>(
   x: Tensor<S, T>,
   value: number,
@@ -68,7 +68,10 @@ export function fullLike<S extends Shape, T extends DType, D extends DType = T>(
   return filledLike('fullLike', x, x.sizes as S, value, options)
 }
 
-/** To be overwritten, with x's shape, dtype and device, unless the options name others. It holds zeros, where PyTorch leaves it open. */
+/**
+ * A tensor to be overwritten, of x's shape, dtype and device, unless the options name others. It holds zeros, whereas
+ * PyTorch leaves its content undefined.
+ */
 export function emptyLike<S extends Shape, T extends DType, D extends DType = T>(
   x: Tensor<S, T>,
   options: CreationOptions<D> = {},
@@ -81,7 +84,7 @@ const uniformNames: OptionNames<UniformOptions> = { ...creationNames, generator:
 const normalNames: OptionNames<NormalOptions> = { ...creationNames, generator: true, mean: true, std: true }
 const randomNames: OptionNames<RandomOptions> = { ...creationNames, generator: true }
 
-/** The same for what draws floats. */
+/** The same for functions that draw floats. */
 function floatsLike<O extends CreationOptions>(op: string, x: Tensor, options: O, names: OptionNames<O>) {
   const own = likeOf(op, x, options, names)
   if (!isFloating(own.dtype))
@@ -141,7 +144,7 @@ declare module '../core/tensor.js' {
     /** Zeros of the shape, with this tensor's dtype and device unless the options name others. */
     newZeros: NewMethod<D>
     newOnes: NewMethod<D>
-    /** Zeros too, to be overwritten. */
+    /** Zeros of the shape too, to be overwritten. */
     newEmpty: NewMethod<D>
     newFull: NewFull<D>
     /** As `tensor`, with this tensor's dtype and device unless the options name others. */

@@ -15,7 +15,10 @@ import { reshape, squeeze, transpose, unsqueeze } from './shape/index.js'
 import { sumTo } from './totals.js'
 import { expandView } from './views.js'
 
-/** The kernel multiplies any two floats, but a program that mixes them has forgotten a conversion. Blocks have no other use. */
+/**
+ * Throws unless both dtypes agree: the kernel could multiply any two floats, but a program that mixes them has
+ * forgotten a conversion. Blocks may only be the right operand.
+ */
 function checkOperands(op: string, a: Tensor, b: Tensor, names: readonly [string, string]): void {
   if (a.dtype !== b.dtype && !isBlocks(b.dtype)) throw mixedDTypes(op, a.dtype, b.dtype, anyFloating, names)
 }
@@ -27,8 +30,9 @@ const namesInLinear = ['x', 'weight'] as const
 const sizeAt = (x: Tensor, dim: number): number => x.sizes[x.ndim + dim] ?? 0
 
 /**
- * a [.., M, K], b [.., K, N] -> [.., M, N]; batch dimensions broadcast. The attribute is the result's dtype, null for that of
- * the factors: float32 sums of bfloat16 products need not be rounded, and a gradient may meet a factor of the other dtype.
+ * a [.., M, K], b [.., K, N] -> [.., M, N]; batch dimensions broadcast. The attribute is the result's dtype, or null
+ * for the factors': float32 sums of bfloat16 products need not be rounded, and a gradient may meet a factor of another
+ * dtype.
  */
 const matmulRecord: Operator<[a: Tensor, b: Tensor], DType | null> = operator<[a: Tensor, b: Tensor], DType | null>({
   name: 'matmul',
@@ -71,7 +75,7 @@ function sumOfProducts(i: number, ctx: GradientTargets): Tensor | null {
   return sum !== null && floating.includes(sum.dtype) ? sum : null
 }
 
-/** sum += a b, where `sum` is [.., M, N], or has leading dimensions that make up M. Gives the sum. */
+/** sum += a b, where `sum` is [.., M, N], or has leading dimensions that make up M. Returns the sum. */
 function addProduct(sum: Tensor, a: Tensor, b: Tensor): Tensor {
   const into = a.ndim === 2 ? matrixOf(sum) : sum
   const widen = (x: Tensor) => expandView(x, [...into.sizes.slice(0, -2), ...x.sizes.slice(-2)])
@@ -80,7 +84,7 @@ function addProduct(sum: Tensor, a: Tensor, b: Tensor): Tensor {
   return sum
 }
 
-/** The gradient of factor `i`, a b, summed in float32 and rounded once. */
+/** The gradient of factor `i`, the product a b, summed in float32 and rounded once. */
 function gradientOf(i: number, ctx: GradientTargets, a: Tensor, b: Tensor): Tensor {
   const { shape } = ctx.spec(i)
   const dtype = ctx.gradientDType(i)
@@ -92,9 +96,9 @@ function gradientOf(i: number, ctx: GradientTargets, a: Tensor, b: Tensor): Tens
 }
 
 /**
- * Matrix product of the last two dimensions; batch dimensions broadcast. A tensor of one dimension is a row on the left and a
- * column on the right, and that dimension is dropped from the result. The right operand may be of a block dtype, transposed or
- * not: it is read block by block. Throws ShapeError if the inner sizes differ.
+ * Matrix product of the last two dimensions; batch dimensions broadcast. A tensor of one dimension is a row on the left
+ * and a column on the right, and that dimension is dropped from the result. The right operand may have a block dtype,
+ * transposed or not; it is read block by block. Throws ShapeError if the inner sizes differ.
  */
 export function matmul<A extends Shape, B extends Shape, D extends DType = DType>(
   a: Tensor<A, D>,
@@ -139,7 +143,7 @@ const linearRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null]>(
     faults.throwShape('linear', [x.sizes, weight.sizes, ...(bias ? [bias.sizes] : [])])
     return like(x, [...x.sizes.slice(0, -1), sizeAt(weight, -2)])
   },
-  // Taken apart by index, because the iterators of destructuring would show in small layers.
+  // Inputs are read by index, because the iterators of destructuring would show in small layers.
   forward: kernel('matmul', (inputs, _attrs, { out }) => ({
     out: matrixOf(out),
     a: matrixOf(inputs[0]),
@@ -185,8 +189,8 @@ function rows(x: Tensor): Tensor {
 }
 
 /**
- * x [.., in] times weight [out, in] transposed, plus bias [out]: [.., out], in x's dtype. The weight may be of a block dtype.
- * Throws ShapeError naming all misfits.
+ * x [.., in] times weight [out, in] transposed, plus bias [out]: [.., out], in x's dtype. The weight may have a block
+ * dtype. Throws a ShapeError that names all misfits.
  */
 export function linear<S extends Shape, W extends Shape, D extends DType = DType>(
   x: Tensor<S, D> & LastIs<S, Last<W>, 'linear'>,

@@ -1,4 +1,7 @@
-/** The text of an error about inputs whose dtypes do not fit a row. It lists every conversion that is needed, so that one try suffices. */
+/**
+ * Errors about inputs whose dtypes do not fit a row. They list every conversion that is needed, so that one try
+ * suffices.
+ */
 import { type InputRule, type Inputs, noTensor } from '../autograd/operator.js'
 import type { ParsedArgument } from '../backend/table/index.js'
 import { type DType, isBlocks } from '../core/dtype.js'
@@ -6,9 +9,9 @@ import { DTypeError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import { mixedDTypes, widerOf } from './elementwise/numbers.js'
 
-/** The rule that the row has for an input. */
+/** The rule of the row for an input. */
 export interface InputFact extends InputRule {
-  /** The kernel's, null where several arguments stand for the input. */
+  /** The kernel's argument; null if several arguments stand for the input. */
   readonly argument: ParsedArgument | null
 }
 
@@ -16,7 +19,7 @@ interface Given extends InputFact {
   readonly given: DType
 }
 
-/** The error for inputs of which one at least is no tensor, or breaks its rule. */
+/** The error for inputs of which at least one is not a tensor, or breaks its rule. */
 export function misfit(op: string, facts: readonly InputFact[], inputs: Inputs): DTypeError {
   const all: Given[] = []
   for (let i = 0; i < inputs.length; i++) {
@@ -29,7 +32,7 @@ export function misfit(op: string, facts: readonly InputFact[], inputs: Inputs):
   return misfitOfList(op, all) ?? misfitOfArguments(op, all)
 }
 
-/** For a list of tensors of several dtypes; null where the inputs are no such list. */
+/** The error for a list of tensors of several dtypes; null if the inputs are not such a list. */
 function misfitOfList(op: string, all: readonly Given[]): DTypeError | null {
   const kinds = [...new Set(all.map(({ given }) => given))]
   const last = kinds.pop()
@@ -41,13 +44,19 @@ function misfitOfList(op: string, all: readonly Given[]): DTypeError | null {
   )
 }
 
-/** Whether the input must agree with others: those of T in one dtype, floats in being float64 or not. Blocks agree with all. */
+/**
+ * Whether the input must agree with others: inputs of T in their dtype, floats in whether they are float64. Blocks
+ * agree with all.
+ */
 const isJoint = ({ argument, given }: Given): boolean =>
   argument?.dtype === 'T' || ((argument?.dtype === 'float' || argument?.dtype === 'weight') && !isBlocks(given))
 
 const fits = ({ dtypes, given }: Given): boolean => dtypes === null || dtypes.includes(given)
 
-/** Two operands blame the narrower; all else follows the first argument that the row takes. */
+/**
+ * The error for arguments. Of two operands it blames the narrower; otherwise all must follow the first argument that
+ * the row accepts.
+ */
 function misfitOfArguments(op: string, all: readonly Given[]): DTypeError {
   const operand = (name: string) => all.find((input) => input.argument?.name === name && isJoint(input))
   const [a, b] = [operand('a'), operand('b')]
@@ -65,7 +74,7 @@ function misfitOfArguments(op: string, all: readonly Given[]): DTypeError {
     const allowed = allowedFor(input)
     if (allowed === null || allowed.includes(input.given)) return []
     const target = common !== undefined && allowed.includes(common) ? common : allowed[0]
-    // An input before the first one that fits is told the whole choice.
+    // An input before the first that fits is told all allowed dtypes.
     const choice = i < lead && input.dtypes !== null && !fits(input) ? input.dtypes : allowed
     const model = fits(input) ? all.find((other) => isJoint(other) && other.given === target) : undefined
     return [{ ...input, input, target, choice, reason: model === undefined ? '' : `, as ${model.name} is` }]

@@ -1,7 +1,7 @@
 /**
- * Operators from records. A record is the mathematics of an operator: shapes of results, gradients, its definition in terms
- * of others. The facts for machines stand in the rows of the kernels that it calls, and are read from there: which dtypes it
- * takes, what it computes in under autocast, which results are to be allocated, what a device must have.
+ * Operators made from records. A record is the mathematics of an operator: shapes of results, gradients, its definition
+ * in terms of others. The facts for machines are read from the rows of the kernels that it calls: allowed dtypes, the
+ * dtype under autocast, results to allocate, and kernels that a device must have.
  */
 
 import { isGradEnabled } from '../autograd/mode.js'
@@ -43,22 +43,25 @@ import { checkDistinct } from './common.js'
 import { emptyInOrderOf } from './layout.js'
 import { type InputFact, misfit } from './misfit.js'
 
-/** The arguments of a row that the kernel makes. */
+/** The names of the arguments of a row that the kernel writes. */
 type OutName<Args> = { [N in keyof Args]: Args[N] extends `${'out' | 'place'}${string}` ? N : never }[keyof Args]
 
-/** The results of a kernel, allocated, by argument; null where an optional one is not wanted. */
+/** The allocated results of a kernel, by argument; null if an optional one is not wanted. */
 export type MadeBy<K extends KernelName> = Pick<KernelArguments<K, Tensor>, OutName<KernelTable[K]['args']>>
 
-/** A kernel that forward or backward consists of, and its arguments from the call's two parts and the allocated results. */
+/**
+ * The kernel that forward or backward consists of, and a function that makes its arguments from the call's two parts
+ * and the allocated results.
+ */
 export interface KernelUse<First, Second> {
   readonly kernel: KernelName
   readonly callArguments: (first: First, second: Second, made: never) => unknown
 }
 
 /**
- * A forward or backward that is one call of a kernel. `callArguments` gives the kernel's arguments from the inputs and
- * attributes, or from the context of backward and its gradients, and from the results, which come allocated: those of forward
- * as `infer` says, those of backward like the inputs (`dx` like `x`) where a gradient is wanted.
+ * A forward or backward that is a single kernel call. `callArguments` makes the kernel's arguments from the inputs and
+ * attributes, or from the context of backward and its gradients, and from the allocated results. Those of forward are
+ * as `infer` says; those of backward are like the inputs that want a gradient (`dx` like `x`).
  */
 export function kernel<K extends KernelName, First, Second>(
   name: K,
@@ -67,34 +70,42 @@ export function kernel<K extends KernelName, First, Second>(
   return { kernel: name, callArguments }
 }
 
-/** A backward in one call of a kernel, which has no gradient itself. */
+/** A backward that is a single call of a kernel, which has no gradient itself. */
 export interface FusedGradient<I extends Inputs, A, O extends Outputs, X extends Extras> {
   readonly saves: Gradient<I, A, O, X>['saves']
   readonly backward: KernelUse<BackwardContext<I, A, O, X>, GradientsOfOutputs<O>>
-  /** The same in operators, for a gradient with a graph of its own; without it that goes through the composite. */
+  /**
+   * The same gradient by operators, if it needs a graph of its own. Without a formula it goes through the composite.
+   */
   formula?(context: BackwardContext<I, A, O, X>, gradients: GradientsOfOutputs<O>): GradientsOfInputs<I>
 }
 
-/** A backward that is a program of its own. */
+/** A backward written as a function. */
 export interface FreeGradient<I extends Inputs, A, O extends Outputs, X extends Extras> extends Gradient<I, A, O, X> {
-  /** The kernels that it calls itself, not through operators. */
+  /** The kernels that it calls directly rather than through operators. */
   readonly kernels?: readonly KernelName[]
 }
 
 export interface OperatorRecord<I extends Inputs, A, O extends Outputs, X extends Extras>
   extends Described<I, A, O, X> {
-  /** A kernel with the inputs as its arguments, in order, or a program of its own (a view). */
+  /** A kernel call, or a function of its own, such as one that makes a view. */
   readonly forward:
     | KernelUse<I, A>
     | ((inputs: I, attrs: A, specs: Specs<[...O, ...X]>, needs: Needs, device: Device) => Bare<[...O, ...X]>)
-  /** The names that errors have for the inputs, by position, where these are not the row's; or an input with dtypes of its own. */
+  /** By position, names of inputs in errors if they differ from the row's, or inputs with dtypes of their own. */
   readonly inputs?: readonly (string | OwnInput)[]
-  /** Inputs that the kernel writes in place: each must have memory of its own, and who saved it before is told. */
+  /**
+   * The inputs that the kernel writes in place. Each must have memory of its own, and its version grows, so that
+   * earlier saves are detected.
+   */
   writes?(attrs: A): readonly number[]
   readonly gradient: FreeGradient<I, A, O, X> | FusedGradient<I, A, O, X> | NotDifferentiable
 }
 
-/** An input that takes other dtypes than the row says; `free` is any as far as the row goes: `infer` checks it, and autocast leaves it as it is. */
+/**
+ * An input with other dtypes than the row's. `free` leaves the check to `infer`, and autocast does not convert the
+ * input.
+ */
 export interface OwnInput {
   readonly name: string
   readonly dtypes: readonly DType[] | 'free'
@@ -117,7 +128,7 @@ export function operator(record: AnyRecord): Operator<Any, Any, Any, Any> {
   )
 }
 
-/** A record whose forward is a program of its own. */
+/** Makes the operator of a record whose forward is a function. */
 function freely(record: AnyRecord, forward: AnyForward): Operator<Any, Any, Any, Any> {
   const { gradient, inputs = ['x'] } = record
   if (isFused(gradient))
@@ -135,7 +146,7 @@ function freely(record: AnyRecord, forward: AnyForward): Operator<Any, Any, Any,
   })
 }
 
-/** A record whose forward is one call of a kernel: the kernel's row tells the rest. */
+/** Makes the operator of a record whose forward is a kernel call. The kernel's row tells the rest. */
 function ofKernel(record: AnyRecord, forward: AnyUse): Operator<Any, Any, Any, Any> {
   const { name, gradient, composite, infer, writes } = record
   const row: KernelSpec = kernels[forward.kernel]
@@ -166,13 +177,13 @@ function isFused(gradient: AnyRecord['gradient']): gradient is AnyFused {
   return !('differentiable' in gradient) && typeof gradient.backward !== 'function'
 }
 
-/** The rule for an input that the row does not mention. */
+/** The rule for an input that is not in the row. */
 function free(input: string | OwnInput): InputFact {
   const { name, dtypes } = typeof input === 'string' ? { name: input, dtypes: 'free' as const } : input
   return { name, argument: null, dtypes: dtypes === 'free' ? null : dtypes, isShared: false, isOptional: true }
 }
 
-/** The input at each position: the row's arguments that are read, in order. */
+/** The facts of the input at each position: the arguments that the row reads, in order. */
 function inputFacts(row: KernelSpec, inputs: readonly (string | OwnInput)[]): readonly InputFact[] {
   const read = parseArguments(row).filter(({ dtype, role }) => dtype !== null && role !== 'out' && role !== 'place')
   const known = inputs.length > 0 ? read.slice(0, inputs.length) : read
@@ -184,7 +195,7 @@ function inputFacts(row: KernelSpec, inputs: readonly (string | OwnInput)[]): re
   })
 }
 
-/** The dtypes that an argument may have; null for any. Where a kernel takes float32, the reference takes float64 too. */
+/** The dtypes that an argument may have; null for any. If a kernel takes float32, the reference takes float64 too. */
 function dtypesOf(row: KernelSpec, argument: ParsedArgument): readonly DType[] | null {
   if (argument.dtype === 'stored' || argument.dtype === null) return null
   return withDoubles(takenDTypes(row, argument))
@@ -202,15 +213,15 @@ function withDoubles(list: readonly DType[]): readonly DType[] {
   return known
 }
 
-/** Whether the argument may be any float that kernels compute with, whatever the others are. */
+/** Whether the argument may be any float that kernels compute with, regardless of the others. */
 function isFloats(argument: ParsedArgument | null): boolean {
   return argument?.dtype === 'float' || argument?.dtype === 'weight'
 }
 
 /**
- * Whether autocast leaves an input in the dtype that it comes in: the kernel reads either, and widens it itself. A product
- * (`low`) wants its factors low all the same, but not what is added to its sum, the optional arguments. A kernel of
- * `float32` that takes bfloat16 for T may leave it only where no result has to be of T.
+ * Whether autocast leaves an input in its dtype, because the kernel reads either dtype and widens it itself. A product
+ * (`low`) still needs low factors; only its optional arguments, which are added to the sum, may stay. A kernel of
+ * `float32` that takes bfloat16 for T may leave it only if no result must be of T.
  */
 function staysAsIs({ argument }: InputFact, row: KernelSpec): boolean {
   if (argument === null) return true
@@ -220,7 +231,7 @@ function staysAsIs({ argument }: InputFact, row: KernelSpec): boolean {
   return row.precision === 'float32' && row.T?.includes('bfloat16') === true && !parseArguments(row).some(isResult)
 }
 
-/** The places of floats that the kernel of a gradient gives none for. */
+/** The positions of float inputs for which the kernel of the gradient gives none. */
 function constants({ backward }: AnyFused, facts: readonly InputFact[]): readonly number[] {
   const given = new Set(resultsOf(backward.kernel).map(({ name }) => name))
   return facts.flatMap(({ argument, dtypes }, i) =>
@@ -228,7 +239,7 @@ function constants({ backward }: AnyFused, facts: readonly InputFact[]): readonl
   )
 }
 
-/** `infer` with what else a row asks of its inputs, where it does: most operators have their own. */
+/** `infer` extended by the checks that the row asks for; most operators need none and keep their own. */
 function extendedInfer(
   op: string,
   facts: readonly InputFact[],
@@ -236,7 +247,7 @@ function extendedInfer(
   writes: AnyRecord['writes'],
   constants: readonly number[],
 ): AnyRecord['infer'] {
-  // Inputs that may mix float32 and bfloat16 may not mix float64 with either.
+  // Inputs that may mix float32 and bfloat16 must not mix float64 with either.
   const mixes = facts.some(({ argument }) => isFloats(argument))
   const floats = facts.flatMap(({ argument }, i) => (isFloats(argument) || argument?.dtype === 'T' ? [i] : []))
   if (!mixes && writes === undefined && constants.length === 0) return infer
@@ -250,8 +261,8 @@ function extendedInfer(
 }
 
 /**
- * Throws where one of the inputs at these places wants a gradient. Its kernels would give none, but the composite one: whether it
- * learned would depend on the device and on `createGraph`.
+ * Throws if an input at one of these positions wants a gradient. The kernels would give none, but the composite would,
+ * so whether it learned would depend on the device and on `createGraph`.
  */
 function checkConstants(op: string, facts: readonly InputFact[], inputs: Inputs, places: readonly number[]): void {
   for (const place of places)
@@ -262,7 +273,7 @@ function checkConstants(op: string, facts: readonly InputFact[], inputs: Inputs,
       )
 }
 
-/** Throws where some of the inputs at these places are float64 and others are not. */
+/** Throws if only some of the inputs at these positions are float64. */
 function checkDoubles(op: string, facts: readonly InputFact[], inputs: Inputs, places: readonly number[]): void {
   const first = inputs[places[0] ?? 0]?.dtype
   for (let k = 1; k < places.length; k++) {
@@ -274,7 +285,7 @@ function checkDoubles(op: string, facts: readonly InputFact[], inputs: Inputs, p
   }
 }
 
-/** Throws where what a kernel writes is several elements at once, or another argument. */
+/** Throws if an input that the kernel writes has overlapping elements, or shares memory with another argument. */
 function checkWritten(op: string, facts: readonly InputFact[], inputs: Inputs, places: readonly number[]): void {
   for (const place of places) {
     const written = inputs[place] ?? null
@@ -304,8 +315,8 @@ function resultsOf(name: KernelName): readonly ParsedArgument[] {
 }
 
 /**
- * Allocates what `infer` said, and calls the kernel. A `place` lies as the first input does; optional results are there
- * where something wants a gradient.
+ * Allocates the results that `infer` described, and calls the kernel. A `place` has the memory order of the first
+ * input. Optional results are made if something wants a gradient.
  */
 function forwardOf(op: string, { kernel, callArguments }: AnyUse): AnyForward {
   const entry: Kernel = kernelOf(kernel)
@@ -337,7 +348,7 @@ function forwardOf(op: string, { kernel, callArguments }: AnyUse): AnyForward {
   }
 }
 
-/** Allocates a gradient like each input that wants one, and calls the kernel: `dx` is the gradient of the row's `x`. */
+/** Allocates a gradient like each input that wants one, and calls the kernel. `dx` is the gradient of the row's `x`. */
 function gradientOf(
   op: string,
   { saves, backward: { kernel, callArguments }, formula }: AnyFused,

@@ -1,4 +1,4 @@
-/** The form in which windows of two dimensions are given. */
+/** The options of two-dimensional windows. */
 import { shown, ValueError } from '../core/errors.js'
 
 /** A number for both dimensions, or [height, width]. */

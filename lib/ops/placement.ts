@@ -1,4 +1,4 @@
-/** Where new tensors come to be, and what all functions that make them are asked. */
+/** The placement of new tensors, and the options that all functions share which make them. */
 
 import { defaultDevice, deviceFor } from '../backend/devices.js'
 import { empty, run } from '../backend/dispatch.js'
@@ -16,7 +16,7 @@ export interface CreationOptions<D extends DType = DType> {
   readonly dtype?: D
   /** Default: the default device. */
   readonly device?: string | Device
-  /** Whether operators on it are recorded. Default false. */
+  /** Whether operators on the tensor are recorded. Default false. */
   readonly requiresGrad?: boolean
 }
 
@@ -27,7 +27,9 @@ export interface Placement {
   readonly device: Device
 }
 
-/** Device and dtype of a new tensor; a typed error where they do not go together, or an option has none of the names. */
+/**
+ * The device and dtype of a new tensor. Throws a typed error if they do not go together, or if an option is unknown.
+ */
 export function place<O extends CreationOptions>(
   op: string,
   options: O,
@@ -52,7 +54,7 @@ export function checkDTypeName(op: string, dtype: DType): DType {
   throw new DTypeError(op, `there is no dtype ${kindOf(dtype)}; known are ${Object.keys(dtypes).join(', ')}${wide}`)
 }
 
-/** Sets what the options ask of a finished tensor. */
+/** Applies the options to a finished tensor. */
 export function finish<S extends Shape, D extends DType>(
   op: string,
   x: Tensor<S>,
@@ -65,7 +67,10 @@ export function finish(op: string, x: Tensor, options: CreationOptions): Tensor 
   return x
 }
 
-/** Throws where no kernel fills tensors of the dtype with the number: of blocks only zeros are made, which are bytes of 0. */
+/**
+ * Throws if no kernel fills tensors of the dtype with the number. Blocks can only be filled with zeros, which are bytes
+ * of 0.
+ */
 export function checkFillable(op: string, value: number, dtype: DType, sizes: Shape): void {
   if (!isBlocks(dtype)) return
   checkBlockShape(op, dtype, sizes)
@@ -76,7 +81,7 @@ export function checkFillable(op: string, value: number, dtype: DType, sizes: Sh
     )
 }
 
-/** All elements `value`, for whom the program calls by the name `op`. */
+/** A tensor filled with `value`, for a function that the program calls by the name `op`. */
 export function filled<S extends Shape, D extends DType>(
   op: string,
   shape: S,
@@ -92,7 +97,7 @@ export function filled<S extends Shape, D extends DType>(
   return finish(op, out, options)
 }
 
-/** Memory in which anything may stand, for who uploads all of its elements before anybody else sees it. */
+/** A tensor with undefined contents, for callers that upload all elements before anyone else sees it. */
 export function unwritten(op: string, device: Device, dtype: DType, count: number): Tensor {
   return empty(device, [count], dtype, op)
 }

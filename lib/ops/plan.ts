@@ -1,4 +1,4 @@
-/** Runs on a device without memory, to learn what they would take on one that has it. */
+/** Trial runs on a device without memory, which show how much memory the work would take. */
 import { withDefaultDevice } from '../backend/devices.js'
 import { createMetaDevice } from '../backend/meta/device.js'
 import type { Device } from '../core/device.js'
@@ -7,13 +7,13 @@ import { denseStrides, type Shape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
 import { Tensor } from '../core/tensor.js'
 
-/** Bytes that tensors would take. */
+/** The bytes that tensors would take. */
 export interface Planned {
   readonly bytes: number
   readonly peakBytes: number
 }
 
-/** A device that has the kernels of another one and counts what they would allocate there. Its elements are nowhere. */
+/** A device with the kernels of another one, which only counts the allocations. It has no elements. */
 export class PlanningDevice {
   readonly device: Device
 
@@ -21,7 +21,7 @@ export class PlanningDevice {
     this.device = createMetaDevice(like)
   }
 
-  /** The bytes that live now, and the most since the last `resetPeak`. */
+  /** The current bytes, and the most since the last `resetPeak`. */
   get planned(): Planned {
     return this.device.memory().planned as Planned
   }
@@ -30,19 +30,19 @@ export class PlanningDevice {
     this.device.resetPeak()
   }
 
-  /** A storage without elements, that is freed with the last tensor over it. */
+  /** A storage without elements, which is freed with the last tensor over it. */
   allocate(dtype: DType, count: number): Storage {
     return this.device.allocate(dtype, count, true, 'plan')
   }
 
-  /** A tensor of the same sizes and order in memory, over a storage of its own. */
+  /** A tensor with the same sizes and memory order, over a storage of its own. */
   like({ sizes, steps, dtype }: Tensor): Tensor {
     const empty = sizes.includes(0)
     const span = empty ? 0 : sizes.reduce((last, size, i) => last + (size - 1) * (steps[i] as number), 1)
     return new Tensor(this.allocate(dtype, span), sizes, empty ? denseStrides(sizes as Shape) : steps, 0)
   }
 
-  /** Runs `fn` with new tensors on this device where it names none. */
+  /** Runs `fn` with this device as the default for new tensors. */
   run<R>(fn: () => R): R {
     return withDefaultDevice(this.device, fn)
   }

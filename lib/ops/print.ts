@@ -1,4 +1,4 @@
-/** Tensors as people read them. */
+/** Tensors as text for people. */
 
 import { withAutocast } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
@@ -14,7 +14,7 @@ import { cat, narrow } from './shape/index.js'
 const edge = 3
 const summarizeAbove = 1000
 
-/** Numbers that the text would have, or brackets where it has more of them: tensors without elements have some too. */
+/** The count of numbers in the text, or of brackets if there are more, because even empty tensors have some. */
 function linesOf(sizes: Shape): number {
   let lists = 1
   let most = 1
@@ -26,13 +26,13 @@ function linesOf(sizes: Shape): number {
 }
 
 /**
- * A copy with the first and last entries of each long dimension, all that is shown: no copy of the whole is made, which an
- * expanded tensor may have no room for. Views are taken of every corner first, and only these are joined.
+ * A copy of the shown part: the first and last entries of each long dimension. Views of every corner are taken first,
+ * and only these are joined, because an expanded tensor may be too large to copy.
  */
 function edgesOf(x: Tensor): Tensor {
   const corners = (view: Tensor, dim: number): Tensor => {
     if (dim === view.ndim) return view
-    // A block is not cut.
+    // Blocks are not cut.
     if (dim === view.ndim - 1 && isBlocks(view.dtype)) return corners(castTo(view, 'float32'), dim)
     const size = view.sizes[dim] as number
     if (size <= 2 * edge) return corners(view, dim + 1)
@@ -45,7 +45,7 @@ function edgesOf(x: Tensor): Tensor {
   return scope(() => noGrad(() => withAutocast(null, () => corners(x, 0))))
 }
 
-/** A loop, because a call takes no more arguments than the stack has room for: eight dimensions show 6^8 numbers. */
+/** A loop is used, because eight dimensions show 6^8 numbers, and the arguments of a call must fit on the stack. */
 function largestOf(values: readonly number[], least: number): number {
   return values.reduce((largest, value) => Math.max(largest, value), least)
 }
@@ -63,7 +63,10 @@ function formatNumbers(values: readonly number[], x: Tensor): (value: number) =>
   return (value) => (Number.isFinite(value) ? value.toFixed(4) : String(value))
 }
 
-/** The elements in brackets, long dimensions shortened, then shape, dtype and device; of meta tensors these only. Waits. */
+/**
+ * The elements in brackets, with long dimensions shortened, then shape, dtype and device. Meta tensors show only these.
+ * Waits for the elements.
+ */
 export function format(x: Tensor): string {
   if (x.storage.freed) return 'Tensor (freed)'
   if (x.device.kind === 'meta') return `${x.describe()}, without elements`

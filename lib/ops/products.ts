@@ -1,4 +1,4 @@
-/** Products of vectors, matrices and tensors under PyTorch's names: each is matmul, or einsum, with checks of its own. */
+/** Products of vectors, matrices and tensors under PyTorch's names. Each is matmul or einsum with its own checks. */
 import { autocastDType } from '../autograd/autocast.js'
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
@@ -14,17 +14,17 @@ import { add, mul } from './elementwise/index.js'
 import { matmul as typedMatmul } from './matmul.js'
 import { permute, reshape } from './shape/index.js'
 
-// Sizes are computed here, so no type of a shape says anything.
+// matmul without shape types, because sizes here are computed at run time.
 const matmul = typedMatmul as (a: Tensor, b: Tensor) => Tensor
 
 interface Factor {
   readonly name: string
   readonly x: Tensor
-  /** The names of its dimensions, as a message shows them: `['B', 'M', 'K']`. */
+  /** The names of its dimensions as messages show them: `['B', 'M', 'K']`. */
   readonly form: readonly string[]
 }
 
-/** Throws ShapeError unless each factor has its dimensions, and letters that factors share have one size. */
+/** Throws ShapeError unless each factor has its dimensions, and shared letters have equal sizes. */
 function checkForms(op: string, factors: readonly Factor[]): void {
   const faults = new Faults()
   for (const { name, x } of factors) checkTensor(op, name, x)
@@ -72,7 +72,7 @@ export function dot(a: Tensor, b: Tensor): Tensor {
   return product('dot', { name: 'a', x: a, form: ['K'] }, { name: 'b', x: b, form: ['K'] })
 }
 
-/** a [B, M, K] times b [B, K, N], each of B by itself: [B, M, N]. Throws ShapeError for anything else; nothing broadcasts. */
+/** a [B, M, K] times b [B, K, N], for each of B: [B, M, N]. Throws ShapeError for anything else; nothing broadcasts. */
 export function bmm<D extends DType>(a: Tensor<Shape, D>, b: Tensor): Tensor<[number, number, number], D>
 export function bmm(a: Tensor, b: Tensor): Tensor {
   return product('bmm', { name: 'a', x: a, form: ['B', 'M', 'K'] }, { name: 'b', x: b, form: ['B', 'K', 'N'] })
@@ -89,8 +89,8 @@ export function outer(a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * Sums of products over the last dimension of both: a [.., K], b [.., K] -> the leading dimensions of a, then those of b. A
- * scalar multiplies. Throws ShapeError if the last sizes differ.
+ * Sums products over the last dimension of both: a [.., K], b [.., K] -> the leading dimensions of a, then those of b.
+ * A scalar multiplies the other. Throws ShapeError if the last sizes differ.
  */
 export function inner<D extends DType>(a: Tensor<Shape, D>, b: Tensor): Tensor<Shape, D>
 export function inner(a: Tensor, b: Tensor): Tensor {
@@ -152,12 +152,12 @@ function tensordotDims(a: Tensor, b: Tensor, dims: TensordotDims): readonly [num
   return [resolve(ofA, a), resolve(ofB, b)]
 }
 
-/** The number of a's last and b's first dimensions that are summed, or lists of dimensions of a and of b. */
+/** The number of a's last and b's first dimensions to sum, or lists of dimensions of a and of b. */
 export type TensordotDims = number | readonly [ofA: readonly number[], ofB: readonly number[]]
 
 /**
- * Products summed over several dimensions of both, in one matrix product: the other dimensions of a, then those of b. Throws
- * ShapeError if sizes that are summed together differ.
+ * Sums products over several dimensions of both, in one matrix product. The result has the other dimensions of a, then
+ * those of b. Throws ShapeError if sizes that are summed together differ.
  */
 export function tensordot<D extends DType>(a: Tensor<Shape, D>, b: Tensor, dims?: TensordotDims): Tensor<Shape, D>
 export function tensordot(a: Tensor, b: Tensor, dims: TensordotDims = 2): Tensor {
@@ -167,7 +167,10 @@ export function tensordot(a: Tensor, b: Tensor, dims: TensordotDims = 2): Tensor
   return contracted('tensordot', a, b, ofA, ofB)
 }
 
-/** The Kronecker product: every element of a, times all of b, in blocks. The tensor of fewer dimensions gets leading ones of 1. */
+/**
+ * The Kronecker product: each element of a is replaced by its product with the whole of b. The tensor with fewer
+ * dimensions gets leading dimensions of size 1.
+ */
 export function kron<D extends DType>(a: Tensor<Shape, D>, b: Tensor): Tensor<Shape, D>
 export function kron(a: Tensor, b: Tensor): Tensor {
   checkTensor('kron', 'a', a)
@@ -198,15 +201,15 @@ export function kron(a: Tensor, b: Tensor): Tensor {
 }
 
 export interface AddProductOptions {
-  /** Factor of what is added to; at 0 it is not read. Default 1. */
+  /** The factor of the input; at 0 the input is not read. Default 1. */
   readonly beta?: number
-  /** Factor of the product. Default 1. */
+  /** The factor of the product. Default 1. */
   readonly alpha?: number
 }
 
 const addProductNames: OptionNames<AddProductOptions> = { beta: true, alpha: true }
 
-/** A tensor that is added to a product. Under autocast it takes the dtype of the product. */
+/** A tensor to add to a product. Under autocast it takes the dtype of the product. */
 const addend = (x: Tensor, made: Tensor): Tensor => (autocastDType() === null ? x : castTo(x, made.dtype))
 
 /** beta input + alpha a b. */
@@ -241,15 +244,17 @@ export function addmv(input: Tensor, a: Tensor, b: Tensor, options: AddProductOp
   return addedTo('addmv', input, { name: 'a', x: a, form: ['M', 'K'] }, { name: 'b', x: b, form: ['K'] }, options)
 }
 
-/** beta input + alpha a b, with a [B, M, K], b [B, K, N] and an input that broadcasts to [B, M, N]. Throws ShapeError. */
+/**
+ * beta input + alpha a b, with a [B, M, K], b [B, K, N] and an input that broadcasts to [B, M, N]. Throws ShapeError.
+ */
 export function baddbmm(input: Tensor, a: Tensor, b: Tensor, options: AddProductOptions = {}): Tensor {
   const left: Factor = { name: 'a', x: a, form: ['B', 'M', 'K'] }
   return addedTo('baddbmm', input, left, { name: 'b', x: b, form: ['B', 'K', 'N'] }, options)
 }
 
 /**
- * x1 [.., in1] and x2 [.., in2] through weight [out, in1, in2]: y[.., o] = x1^T weight[o] x2, plus bias [out]. Throws
- * ShapeError naming all misfits.
+ * y[.., o] = x1^T weight[o] x2 + bias[o], for x1 [.., in1], x2 [.., in2], weight [out, in1, in2] and bias [out]. Throws
+ * a ShapeError that names all misfits.
  */
 export function bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   checkTensor('bilinear', 'x1', x1)

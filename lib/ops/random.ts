@@ -29,7 +29,7 @@ export interface RandomOptions<D extends DType = DType> extends CreationOptions<
 
 const randomNames: OptionNames<RandomOptions> = { ...creationNames, generator: true }
 
-/** Draws in float32 (float64 where asked for and possible), then converts. */
+/** Draws in float32 (or float64, if asked for and possible), then converts. */
 function draw<S extends Shape, D extends DType>(
   op: string,
   shape: S,
@@ -55,7 +55,7 @@ export interface UniformOptions<D extends DType = DType> extends RandomOptions<D
 
 const uniformNames: OptionNames<UniformOptions> = { ...randomNames, low: true, high: true }
 
-/** Uniform in [low, high), by default [0, 1): multiples of 2^-24 scaled. */
+/** Uniform numbers in [low, high), by default [0, 1): scaled multiples of 2^-24. */
 export function rand<const S extends Shape, D extends DType = 'float32'>(
   shape: S,
   options: UniformOptions<D> = {},
@@ -75,7 +75,7 @@ export interface NormalOptions<D extends DType = DType> extends RandomOptions<D>
 
 const normalNames: OptionNames<NormalOptions> = { ...randomNames, mean: true, std: true }
 
-/** Normal with `mean` 0 and `std` 1 unless given. */
+/** Normal numbers, by default with `mean` 0 and `std` 1. */
 export function randn<const S extends Shape, D extends DType = 'float32'>(
   shape: S,
   options: NormalOptions<D> = {},
@@ -87,7 +87,7 @@ export function randn<const S extends Shape, D extends DType = 'float32'>(
   return draw('randn', shape, options, normalNames, (out, random) => run('random_normal', { out, random, mean, std }))
 }
 
-/** int32 uniform in [low, high). */
+/** Uniform int32 numbers in [low, high). */
 export function randint<const S extends Shape, D extends DType = 'int32'>(
   low: number,
   high: number,
@@ -108,19 +108,19 @@ export function randint<const S extends Shape, D extends DType = 'int32'>(
   return finish('randint', castTo(out, dtype), options)
 }
 
-/** Draws what the elements of a tensor say, on its device. */
+/** Draws by the elements of a tensor, on its device. */
 interface Drawn {
   readonly generator?: Generator | undefined
 }
 
 export interface BernoulliOptions extends Drawn {
-  /** One probability for all elements, in place of x's own. */
+  /** One probability for all elements, instead of x's own. */
   readonly p?: number
 }
 
 /**
- * 1 with the probability that each element of x says, else 0, in x's dtype and without a gradient; with `p` of x's shape only.
- * Waits for x, as `item` does. Throws ValueError where an element is no probability.
+ * Draws 1 with the probability in each element of x, else 0, in x's dtype and without a gradient. With `p` only x's
+ * shape counts. Waits for x, as `item` does. Throws ValueError if an element is not a probability.
  */
 export function bernoulli<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: BernoulliOptions): Tensor<S, D>
 export function bernoulli(x: Tensor, options: BernoulliOptions = {}): Tensor {
@@ -148,14 +148,14 @@ export function bernoulli(x: Tensor, options: BernoulliOptions = {}): Tensor {
 }
 
 export interface MultinomialOptions extends Drawn {
-  /** Whether a place may be chosen more than once. Default false. */
+  /** Whether an index may be drawn more than once. Default false. */
   readonly replacement?: boolean
 }
 
 /**
- * `numSamples` places (int32) of weights [n], or of each row of weights [rows, n], each with a probability that grows with its
- * weight. Waits for the weights, as `dataSync` does. Throws ValueError where a weight is negative or not finite, and where
- * there are fewer to choose from.
+ * Draws `numSamples` indices (int32) of weights [n], or of each row of weights [rows, n], with probabilities
+ * proportional to the weights. Waits for the weights, as `dataSync` does. Throws ValueError if a weight is negative or
+ * not finite, or if there are too few to draw from.
  */
 export function multinomial(weights: Tensor, numSamples: number, options?: MultinomialOptions): Tensor<Shape, 'int32'>
 export function multinomial(weights: Tensor, numSamples: number, options: MultinomialOptions = {}): Tensor {
@@ -188,7 +188,7 @@ export function multinomial(weights: Tensor, numSamples: number, options: Multin
   })
 }
 
-/** 0 .. n - 1 in a random order (int32 unless another dtype is given). */
+/** The integers 0 .. n - 1 in a random order (int32 unless another dtype is given). */
 export function randperm<D extends DType = 'int32'>(
   n: number,
   options: RandomOptions<D> = {},
@@ -202,8 +202,8 @@ export function randperm<D extends DType = 'int32'>(
 }
 
 /**
- * Normal with the mean and the standard deviation that the elements of `mean` and `std` say, which broadcast; either may be a
- * number, and both where a shape is given. Gradients reach mean and std.
+ * Normal numbers with means and standard deviations from the elements of `mean` and `std`, which broadcast. Either may
+ * be a number, and both if a shape is given. Gradients reach mean and std.
  */
 export function normal(mean: Tensor | number, std: Tensor | number, options?: RandomOptions): Tensor
 export function normal(mean: number, std: number, shape: Shape, options?: RandomOptions): Tensor
@@ -232,7 +232,7 @@ export function normal(
   return namedAs(op, () => {
     const sizes = known.reduce<Shape>((sizes, part) => broadcastShapes(op, sizes, part.sizes), [])
     const { dtype, device } = first
-    // Sums in float32 at least, rounded once.
+    // Sums are computed in float32 at least, and rounded once.
     const wide = dtype === 'float64' ? dtype : 'float32'
     const near = (part: Tensor | number) =>
       typeof part === 'number' || part.dtype !== dtype ? part : castTo(part, wide)
@@ -241,11 +241,11 @@ export function normal(
 }
 
 export interface ExponentialOptions<D extends DType = DType> extends RandomOptions<D> {
-  /** The rate: one over the mean. Default 1. */
+  /** The rate, the inverse of the mean. Default 1. */
   readonly lambd?: number
 }
 
-/** Exponentially distributed, with mean 1 / lambd. */
+/** Exponentially distributed numbers with mean 1 / lambd. */
 export function exponential<const S extends Shape, D extends DType = 'float32'>(
   shape: S,
   options?: ExponentialOptions<D>,

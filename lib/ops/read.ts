@@ -1,4 +1,4 @@
-/** From tensors back to JavaScript. */
+/** Reading tensors back to JavaScript. */
 
 import { checkTensor } from '../autograd/operator.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
@@ -12,7 +12,10 @@ import { countOf, normalizeDim, type Shape } from '../core/shape.js'
 import type { Nested, NestedOf, SizeAt } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 
-/** Gives `read` the tensor dense and readable as numbers: 16-bit floats and blocks as float32. A copy for that is freed at once. */
+/**
+ * Gives `read` the tensor in dense form, with 16-bit floats and blocks as float32. A copy made for that is freed at
+ * once.
+ */
 function reading<R>(op: string, x: Tensor, read: (dense: Tensor) => R): R {
   checkTensor(op, 'x', x)
   x.storage.check(op)
@@ -26,14 +29,15 @@ function reading<R>(op: string, x: Tensor, read: (dense: Tensor) => R): R {
   try {
     return read(dense)
   } finally {
-    // Devices work in program order: a read that goes on is done before this.
+    // Freeing is safe, because devices work in program order, so a read in progress ends first.
     if (dense !== x) dense.dispose()
   }
 }
 
 /**
- * A fresh copy of the elements in row-major order, without blocking the event loop. 16-bit floats and blocks come as float32.
- * Throws what kernels found in their data before (labels or indices out of range, memory that ran out).
+ * Reads a fresh copy of the elements in row-major order, without blocking the event loop. 16-bit floats and blocks come
+ * as float32. Throws the errors that earlier kernels found in their data: labels or indices out of range, memory that
+ * ran out.
  */
 export function data<D extends DType>(x: Tensor<Shape, D>): Promise<ElementsOf<D>> {
   try {
@@ -48,12 +52,12 @@ export function dataSync<D extends DType>(x: Tensor<Shape, D>): ElementsOf<D> {
   return elements('dataSync', x) as ElementsOf<D>
 }
 
-/** `dataSync` for those whom the program calls by another name. */
+/** `dataSync` for functions that the program calls by another name. */
 function elements(op: string, x: Tensor): TypedArray {
   return reading(op, x, (dense) => x.device.readSync(dense))
 }
 
-/** The one element of a tensor that has one. Waits for it. */
+/** The only element of a tensor. Waits for it. Throws if the tensor has more or none. */
 export function item(x: Tensor): number {
   checkTensor('item', 'x', x)
   if (x.numel !== 1)
@@ -65,17 +69,17 @@ export function item(x: Tensor): number {
   return elements('item', x)[0] as number
 }
 
-/** The most bytes of the JavaScript heap for a number with its place in a list that has grown, and for a list. */
+/** Upper bounds of the heap's bytes: for a number, for its place in a list that has grown, and for a list. */
 const [numberBytes, placeBytes, listBytes] = [16, 20, 64]
-/** Lists of so many entries or fewer are made in one piece. */
+/** The most entries of a list that is made in one piece. */
 const wholeList = 2 ** 20
 
-/** Throws where nested arrays of these sizes are too long for lists, or too large for what the JavaScript heap has left. */
+/** Throws if nested arrays of these sizes would be too long, or too large for the JavaScript heap. */
 function checkNested(sizes: Shape): void {
   const advice = 'read data() or dataSync(), which give one typed array, or a part with slice() or narrow()'
   let lists = 0
   let entries = 0
-  // Lists at this depth.
+  // The number of lists at this depth.
   let level = 1
   for (const size of sizes) {
     if (level > 0)
@@ -89,7 +93,7 @@ function checkNested(sizes: Shape): void {
   askHeap(bytes, 'toArray', `nested arrays of ${formatShape(sizes)}`, advice)
 }
 
-/** The elements as nested arrays; bool as booleans. Waits for them. */
+/** The elements as nested arrays, with bool as booleans. Waits for them. */
 export function toArray<S extends Shape, D extends DType>(x: Tensor<S, D>): NestedOf<S, ElementOf<D>> {
   checkTensor('toArray', 'x', x)
   checkNested(x.sizes)
@@ -108,7 +112,7 @@ export function toArray<S extends Shape, D extends DType>(x: Tensor<S, D>): Nest
   return build(0) as NestedOf<S, ElementOf<D>>
 }
 
-/** The size of a dimension, negative from the end. Throws ValueError where there is none. */
+/** The size of a dimension, counted from the end if negative. Throws ValueError if there is none. */
 export function size(x: Tensor, dim: number): number {
   checkTensor('size', 'x', x)
   if (x.ndim === 0) throw new ValueError('size', 'the tensor has no dimensions; its one element is item()')
@@ -122,15 +126,18 @@ type SizeOf<out S extends Shape> = <const N extends number>(dim: N) => SizeAt<S,
 
 declare module '../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
-    /** A fresh copy of the elements in row-major order, 16-bit floats as float32, without blocking the event loop. */
+    /**
+     * Reads a fresh copy of the elements in row-major order, with 16-bit floats as float32, without blocking the event
+     * loop.
+     */
     data(): Promise<ElementsOf<D>>
-    /** As `data`, but waits. */
+    /** As `data`, but waits on this thread. */
     dataSync(): ElementsOf<D>
-    /** The one element of a tensor that has one. Waits for it. */
+    /** The only element of a tensor. Waits for it. Throws if the tensor has more or none. */
     item(): number
-    /** The elements as nested arrays; booleans for bool. Waits for them. */
+    /** The elements as nested arrays, with bool as booleans. Waits for them. */
     toArray: ToArray<S, D>
-    /** The size of a dimension, negative from the end. Throws ValueError where there is none. */
+    /** The size of a dimension, counted from the end if negative. Throws ValueError if there is none. */
     size: SizeOf<S>
     readonly elementType?: D
   }

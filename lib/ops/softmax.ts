@@ -16,7 +16,7 @@ interface Softmax {
   readonly name: 'softmax' | 'logSoftmax'
   readonly kernel: 'softmax' | 'log_softmax'
   composite(x: Tensor, dim: number): Tensor
-  /** The gradient from the output, in operators. */
+  /** The gradient from the output, by operators. */
   derivative(g: Tensor, y: Tensor, dim: number): Tensor
 }
 
@@ -50,14 +50,14 @@ const logSoftmaxRecord = define({
   name: 'logSoftmax',
   kernel: 'log_softmax',
   composite(x, dim) {
-    // The largest comes off first: beside it, the logarithm of the sum would lose its digits.
+    // The largest element is subtracted first, because beside it the logarithm of the sum would lose digits.
     const shifted = sub(x, peakOf(x, dim))
     return sub(shifted, log(sum(exp(shifted), dim, { keepdim: true })))
   },
   derivative: (g, y, dim) => sub(g, mul(exp(y), sum(g, dim, { keepdim: true }))),
 })
 
-/** exp(x) / sum(exp(x)) along `dim`, without overflow. Of bfloat16 it is computed in float32, and rounded once. */
+/** exp(x) / sum(exp(x)) along `dim`, without overflow. For bfloat16 it is computed in float32 and rounded once. */
 export function softmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D>
 export function softmax(x: Tensor, dim: number): Tensor {
   checkTensor('softmax', 'x', x)

@@ -1,4 +1,4 @@
-/** Covariance, differences between neighbours, and areas under what is sampled. */
+/** Covariance, differences between neighbours, and areas under samples. */
 import { autocastDType, withAutocast } from '../autograd/autocast.js'
 import { checkTensor } from '../autograd/operator.js'
 import { type DType, isFloating } from '../core/dtype.js'
@@ -15,21 +15,24 @@ import { mean, sum } from './reduce/index.js'
 import { cat, detach, diagonal, narrow, reshape, transpose, unsqueeze } from './shape/index.js'
 import { checkInteger } from './shape/lists.js'
 
-// Sizes are computed here, so no type of a shape says anything.
+// matmul without shape types, because sizes here are computed at run time.
 const matmul = typedMatmul as (a: Tensor, b: Tensor) => Tensor
 
 export interface CovOptions {
-  /** The number that is subtracted from the count of observations. Default 1. */
+  /** The number subtracted from the count of observations. Default 1. */
   readonly correction?: number
-  /** The number of times that each observation was made: int32 [observations], none negative. It is read, and waited for. */
+  /**
+   * The number of times that each observation was made: int32 [observations], none negative. The tensor is read, and
+   * waited for.
+   */
   readonly fweights?: Tensor | null
-  /** The weight of each observation: floats [observations], none negative. Read, and waited for. */
+  /** The weight of each observation: floats [observations], none negative. The tensor is read, and waited for. */
   readonly aweights?: Tensor | null
 }
 
 const covNames: OptionNames<CovOptions> = { correction: true, fweights: true, aweights: true }
 
-/** Weights of observations: a row of them, and of each the share that `correction` takes off. */
+/** The weights of observations, and of each the share that `correction` subtracts. */
 interface Weights {
   readonly all: Tensor
   readonly importance: Tensor | null
@@ -65,7 +68,7 @@ function weightsOf(x: Tensor, { fweights = null, aweights = null }: CovOptions):
   return { all: importance === null ? often : mul(often, importance), importance }
 }
 
-/** Covariances of rows with weighted columns, as PyTorch and NumPy have them. */
+/** The covariances of rows with weighted columns, as in PyTorch and NumPy. */
 function weighted(rows: Tensor, { all, importance }: Weights, correction: number): Tensor {
   const total = sum(all)
   const apart = sub(rows, div(sum(mul(rows, all), 1, { keepdim: true }), total))
@@ -86,15 +89,15 @@ function covariance(op: string, x: Tensor, correction: number, options: CovOptio
     const rows = reshape(wide, [x.ndim === 2 ? (x.sizes[0] as number) : 1, count])
     if (weights !== null) return weighted(rows, weights, correction)
     const apart = sub(rows, mean(rows, 1, { keepdim: true }))
-    // Not in 16 bits under autocast: of differences, every digit counts.
+    // Autocast is off, because every digit of the differences counts.
     const products = withAutocast(null, () => matmul(apart, transpose(apart, 0, 1)))
     return div(products, Math.max(0, count - correction))
   })
 }
 
 /**
- * The covariances of variables x [variables, observations]: [variables, variables]; of one variable, a vector or one row, a
- * number without dimensions. Observations may have weights, how often each was made (`fweights`) and how much it counts (`aweights`).
+ * The covariances of variables x [variables, observations]: [variables, variables]. A single variable, a vector or one
+ * row, gives a number without dimensions. Observations may have counts (`fweights`) and weights (`aweights`).
  */
 export function cov<D extends DType>(x: Tensor<Shape, D>, options?: CovOptions): Tensor<Shape, D>
 export function cov(x: Tensor, options: CovOptions = {}): Tensor {
@@ -105,7 +108,10 @@ export function cov(x: Tensor, options: CovOptions = {}): Tensor {
   return castTo(all.numel === 1 ? reshape(all, []) : all, x.dtype)
 }
 
-/** The coefficients of correlation (Pearson) of variables x [variables, observations], from -1 to 1: [variables, variables]. */
+/**
+ * The coefficients of correlation (Pearson) of variables x [variables, observations], from -1 to 1: [variables,
+ * variables].
+ */
 export function corrcoef<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function corrcoef(x: Tensor): Tensor {
   const all = covariance('corrcoef', x, 1)
@@ -117,18 +123,18 @@ export function corrcoef(x: Tensor): Tensor {
 }
 
 export interface DiffOptions {
-  /** The number of times that differences are taken. Default 1. */
+  /** How often differences are taken. Default 1. */
   readonly n?: number
   /** Default -1. */
   readonly dim?: number
-  /** Tensors that stand before x and behind it along `dim`. */
+  /** Tensors joined to x along `dim`, before and after it. */
   readonly prepend?: Tensor | null
   readonly append?: Tensor | null
 }
 
 const diffNames: OptionNames<DiffOptions> = { n: true, dim: true, prepend: true, append: true }
 
-/** The differences of neighbours along `dim`, of which there is one less than of elements; of truths, whether they differ. */
+/** The differences of neighbours along `dim`, one fewer than elements. For bool they say whether neighbours differ. */
 export function diff<D extends DType>(x: Tensor<Shape, D>, options?: DiffOptions): Tensor<Shape, D>
 export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
   const { n = 1, dim = -1, prepend = null, append = null } = checkOptions('diff', options, diffNames)
@@ -156,9 +162,9 @@ export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
 }
 
 export interface TrapezoidOptions {
-  /** Where the samples lie: of y's shape, or a vector along `dim`. */
+  /** The positions of the samples: of y's shape, or a vector along `dim`. */
   readonly x?: Tensor | null
-  /** The distance between them, where there is no x. Default 1. */
+  /** The distance between samples, if x is not given. Default 1. */
   readonly dx?: number
   /** Default -1. */
   readonly dim?: number

@@ -1,4 +1,4 @@
-/** The records of sums and means, and what all reductions do with their dimensions. */
+/** The records of sums and means, and the handling of dimensions that all reductions share. */
 import { apply, type Operator } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { reducedShape, type Shape, sameShape } from '../core/shape.js'
@@ -15,13 +15,13 @@ export interface Dims {
 }
 
 interface Reduction extends Dims {
-  /** The result's; null: that of x. */
+  /** The dtype of the result; null for that of x. */
   readonly dtype: DType | null
-  /** The factor of the sum (mean: 1 / count). */
+  /** The factor of the sum; 1 / count for a mean. */
   readonly scale: number
 }
 
-/** The shape that the kernels give the result: with every dimension, those reduced of size 1. */
+/** The result's shape for the kernels: all dimensions, with reduced ones of size 1. */
 export const whole = (x: Tensor, dims: readonly number[]): Shape => reducedShape(x.sizes, dims, true)
 
 /** A result with its dimensions of size 1, for the kernel to write. */
@@ -34,12 +34,12 @@ export function kept(x: Tensor, shape: Shape, { dims, keepdim }: Dims): Tensor {
   return keepdim ? x : reshape(x, reducedShape(shape, dims, true))
 }
 
-/** A record each for `sum` and `mean`, so that errors name what was called. */
+/** Makes a record each for `sum` and `mean`, so that errors name the called function. */
 function total(op: 'sum' | 'mean'): Operator<[x: Tensor], Reduction> {
   return operator<[x: Tensor], Reduction>({
     name: op,
     op,
-    // The kernel sums integers, whose mean is none.
+    // The kernel sums integers too, but their mean is not an integer, so `mean` refuses them.
     inputs: [op === 'mean' ? { name: 'x', dtypes: anyFloating } : 'x'],
     infer([x], { dims, keepdim, dtype }) {
       return { shape: reducedShape(x.sizes, dims, keepdim), dtype: dtype ?? x.dtype }
@@ -59,7 +59,7 @@ function total(op: 'sum' | 'mean'): Operator<[x: Tensor], Reduction> {
 export const sumRecord = total('sum')
 export const meanRecord = total('mean')
 
-/** Sums a gradient over the dimensions that its tensor was broadcast along, rounded once to `dtype`. */
+/** Sums a gradient over the dimensions along which its tensor was broadcast, rounded once to `dtype`. */
 export function sumTo(x: Tensor, shape: Shape, dtype: DType = x.dtype): Tensor {
   if (sameShape(x.sizes, shape)) return castTo(x, dtype)
   const lead = x.ndim - shape.length

@@ -13,7 +13,7 @@ import { cumprod } from './reduce/index.js'
 import { cat, expand, flip, meshgrid, narrow, reshape, roll, stack, unsqueeze } from './shape/index.js'
 import { checkInteger, checkTensors } from './shape/lists.js'
 
-/** The cross product of vectors of 3 along `dim` (default: the last); the other dimensions broadcast. */
+/** The cross product of vectors of 3 elements along `dim` (default: the last). The other dimensions broadcast. */
 export function cross<D extends DType>(a: Tensor<Shape, D>, b: Tensor, dim?: number): Tensor<Shape, D>
 export function cross(a: Tensor, b: Tensor, dim = -1): Tensor {
   checkTensor('cross', 'a', a)
@@ -29,9 +29,9 @@ export function cross(a: Tensor, b: Tensor, dim = -1): Tensor {
 }
 
 export interface VanderOptions {
-  /** The number of powers; as many as x has elements, if left out. */
+  /** The number of powers. Default: as many as x has elements. */
   readonly N?: number
-  /** From the power 0 on, instead of down to it. Default false. */
+  /** Whether powers rise from 0 instead of falling to 0. Default false. */
   readonly increasing?: boolean
 }
 
@@ -54,7 +54,10 @@ export function vander(x: Tensor, options: VanderOptions = {}): Tensor {
   })
 }
 
-/** All rows of one element of each vector, in the order of the last: [product of the sizes, vectors]; of one vector, itself. */
+/**
+ * All rows with one element of each vector, in which the last vector varies fastest: [product of the sizes, vectors]. A
+ * single vector is returned as it is.
+ */
 export function cartesianProd<D extends DType>(vectors: readonly Tensor<Shape, D>[]): Tensor<Shape, D>
 export function cartesianProd(vectors: readonly Tensor[]): Tensor {
   checkTensors('cartesianProd', vectors)
@@ -73,9 +76,9 @@ export function cartesianProd(vectors: readonly Tensor[]): Tensor {
 }
 
 export interface CombinationsOptions {
-  /** The number of elements in each. Default 2. */
+  /** The number of elements in each combination. Default 2. */
   readonly r?: number
-  /** Whether an element may stand in one several times. Default false. */
+  /** Whether a combination may repeat an element. Default false. */
   readonly withReplacement?: boolean
 }
 
@@ -83,10 +86,10 @@ const combinationsNames: OptionNames<CombinationsOptions> = { r: true, withRepla
 
 const mostIndices = 2 ** 31 - 1
 
-/** The places of all combinations of r of n, in the order of a dictionary, one after the other. */
+/** The indices of all combinations of r of n, in lexicographic order, one after the other. */
 function placesOfAll(n: number, r: number, withReplacement: boolean): Int32Array<ArrayBuffer> {
   const from = withReplacement ? n + r - 1 : n
-  // As many as there are choices of those that are left out, which are few where r is large.
+  // There are as many choices of the elements left out, which are fewer if r is large.
   const fewer = Math.min(r, from - r)
   let count = r > from ? 0 : 1
   for (let i = 1; i <= fewer && count * r <= mostIndices; i++) count = (count * (from - fewer + i)) / i
@@ -110,8 +113,9 @@ function placesOfAll(n: number, r: number, withReplacement: boolean): Int32Array
 }
 
 /**
- * All choices of r elements of a vector, in the order of the elements: [choices, r]. Throws ShapeError for what is no vector,
- * ValueError for an r that is no integer from 0 on, or where there are more choices than a tensor can hold.
+ * All combinations of r elements of a vector, in the order of its elements: [combinations, r]. Throws ShapeError unless
+ * x is a vector, and ValueError unless r is an integer of at least 0, or if there are more combinations than a tensor
+ * can hold.
  */
 export function combinations<D extends DType>(
   x: Tensor<Shape, D>,

@@ -1,4 +1,4 @@
-/** Views that operators are made of. */
+/** Views of which operators are made. */
 
 import { apply } from '../autograd/operator.js'
 import { checkBlockView } from '../core/blocks.js'
@@ -10,13 +10,13 @@ import { like } from './common.js'
 import { full } from './creation.js'
 import { operator } from './operator.js'
 
-/** Other sizes and strides over the memory of x; no graph. */
+/** A view with other sizes and strides over the memory of x; no graph. */
 export function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offset): Tensor {
   if (isBlocks(x.dtype)) checkBlockView('view', x.dtype, shape, strides, offset)
   return new Tensor(x.storage, shape, strides, offset)
 }
 
-/** Makes a view for a function: that it would cut a block, which only some dtypes have, is told in the function's name. */
+/** Makes a view for a function, whose name stands in the error if the view would cut a block of a block dtype. */
 export function viewFor<R>(op: string, { dtype }: Tensor, make: () => R): R {
   return isBlocks(dtype) ? namedAs(op, make) : make()
 }
@@ -31,7 +31,7 @@ export function expandView(x: Tensor, shape: Shape): Tensor {
   return viewOf(x, shape, strides)
 }
 
-/** Zeros of x's shape without x's numbers: the gradient of what is constant, also beside infinities. */
+/** Zeros of x's shape, made without reading x: the gradient of a constant function, right even beside infinities. */
 export function zerosLike({ sizes, dtype, device }: Tensor): Tensor {
   return expandView(full([], 0, { dtype, device }), sizes)
 }
@@ -43,7 +43,7 @@ const aliasRecord = operator<[x: Tensor]>({
   gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g] },
 })
 
-/** The same memory, as the result of an operator. */
+/** A view of the same memory, recorded as an operator's result. */
 export function alias(x: Tensor): Tensor {
   return apply(aliasRecord, [x], null)
 }

@@ -10,7 +10,10 @@ import type { At } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface AdafactorOptions {
-  /** The largest rate of a step, relative to the parameter's size; the rate of step t is at most 1 / sqrt(t). Default 1e-2. */
+  /**
+   * The largest rate of a step, relative to the parameter's size; the rate of step t is at most 1 / sqrt(t). Default
+   * 1e-2.
+   */
   lr: number
   /** The average of squares keeps 1 - t^beta2Decay at step t. Default -0.8. */
   beta2Decay: number

@@ -18,7 +18,10 @@ export interface AdamOptions {
   maximize: boolean
 }
 
-/** The averages of the gradient and of its square, and the largest of the latter for AMSGrad; all of the parameter's shape. */
+/**
+ * The averages of the gradient and of its square, and the largest of the latter for AMSGrad; all of the parameter's
+ * shape.
+ */
 export interface AdamState {
   readonly mean: Tensor
   readonly square: Tensor

@@ -56,8 +56,8 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
 }
 
 /**
- * Clamps each element of every gradient to [-clipValue, clipValue], in place; NaN stays NaN. Parameters without a gradient do
- * not count. Throws ValueError for a value that is negative or NaN.
+ * Clamps each element of every gradient to [-clipValue, clipValue], in place; NaN stays NaN. Parameters without a
+ * gradient do not count. Throws ValueError for a value that is negative or NaN.
  */
 export function clipGradValue(parameters: Iterable<Tensor>, clipValue: number): void {
   const name = 'clipGradValue'

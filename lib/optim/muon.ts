@@ -19,15 +19,17 @@ export interface MuonOptions {
   momentum: number
   /** Default true. */
   nesterov: boolean
-  /** Coefficients of the polynomial that the iteration applies to the singular values. Default [3.4445, -4.775, 2.0315]. */
+  /**
+   * Coefficients of the polynomial that the iteration applies to the singular values. Default [3.4445, -4.775, 2.0315].
+   */
   nsCoefficients: readonly [number, number, number]
   /** The lower bound of the norm to divide by. Default 1e-7. */
   eps: number
   /** How often the polynomial is applied. Default 5. */
   nsSteps: number
   /**
-   * How the rate depends on the matrix [rows, columns]: 'original' multiplies it by sqrt(max(1, rows / columns)), 'matchRmsAdamw'
-   * by 0.2 sqrt(max(rows, columns)), with which AdamW's rates can be used. Default 'original'.
+   * How the rate depends on the matrix [rows, columns]: 'original' multiplies it by sqrt(max(1, rows / columns)),
+   * 'matchRmsAdamw' by 0.2 sqrt(max(rows, columns)), with which AdamW's rates can be used. Default 'original'.
    */
   adjustLr: 'original' | 'matchRmsAdamw'
 }

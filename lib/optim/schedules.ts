@@ -114,8 +114,8 @@ export class WarmupLinearLR extends Schedule {
 }
 
 /**
- * A linear warm-up from 0 over `warmupSteps`, then half a cosine down to `etaMin` at `totalSteps`, where it stays. As in
- * transformers. Steps are calls of `step()`, as for CosineAnnealingLR.
+ * A linear warm-up from 0 over `warmupSteps`, then half a cosine down to `etaMin` at `totalSteps`, where it stays. As
+ * in transformers. Steps are calls of `step()`, as for CosineAnnealingLR.
  */
 export class WarmupCosineLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.WarmupCosine) {
@@ -123,7 +123,10 @@ export class WarmupCosineLR extends Schedule {
   }
 }
 
-/** A linear warm-up from 0 over `warmupSteps`, then down with the root of the steps (Vaswani et al., 2017; Zhai et al., 2022). */
+/**
+ * A linear warm-up from 0 over `warmupSteps`, then down with the root of the steps (Vaswani et al., 2017; Zhai et al.,
+ * 2022).
+ */
 export class WarmupInverseSqrtLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.WarmupInverseSqrt) {
     super(optimizer, r.warmupInverseSqrt('WarmupInverseSqrtLR', options))
@@ -141,8 +144,8 @@ export class WarmupStableDecayLR extends Schedule {
 }
 
 /**
- * A short linear rise from 1 / `ratio` of the first rate to it, and a long linear fall back (Howard and Ruder, 2018). Steps are
- * calls of `step()`, as for CosineAnnealingLR.
+ * A short linear rise from 1 / `ratio` of the first rate to it, and a long linear fall back (Howard and Ruder, 2018).
+ * Steps are calls of `step()`, as for CosineAnnealingLR.
  */
 export class SlantedTriangularLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.SlantedTriangular) {

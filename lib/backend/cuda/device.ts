@@ -1,6 +1,6 @@
 /**
- * The GPU by CUDA: the addon's queue, whose entries take effect through the CUDA library (native/cuda/library.h). Neither
- * toolkit nor driver is needed to install or to ask; without them the reason is told.
+ * The GPU by CUDA: the addon's queue, whose entries take effect through the CUDA library (native/cuda/library.h).
+ * Neither toolkit nor driver is needed to install or to ask; without them the reason is told.
  */
 import type { Device } from '../../core/device.js'
 import type { DType } from '../../core/dtype.js'

@@ -1,14 +1,15 @@
 /**
- * The meta device: tensors with a shape and a dtype, and no elements. Operators check and infer as everywhere, and their
- * kernels do nothing, so that a model of any size is made, run forward and backward, and described in no memory. A model that
- * is made here gets its weights, and with them its device, by `load`.
+ * The meta device: tensors with a shape and a dtype, and no elements. Operators check and infer as everywhere, and
+ * their kernels do nothing, so that a model of any size is made, run forward and backward, and described in no memory.
+ * A model that is made here gets its weights, and with them its device, by `load`.
  *
- * Random operators take their numbers from the generator as on every device: a program that makes its model here and loads it
- * draws the same numbers afterwards as one that made it elsewhere. Initialisers thus cost no time, but leave the same position.
+ * Random operators take their numbers from the generator as on every device: a program that makes its model here and
+ * loads it draws the same numbers afterwards as one that made it elsewhere. Initialisers thus cost no time, but leave
+ * the same position.
  *
  * `memory('meta')` is 0 bytes. What the storages would take on a device that has memory stands beside, as `planned`: a
- * prediction of a step's peak, without what kernels need as scratch space. The trace of a step says which kernels would run, and what they would read, write and
- * multiply, in no time.
+ * prediction of a step's peak, without what kernels need as scratch space. The trace of a step says which kernels would
+ * run, and what they would read, write and multiply, in no time.
  */
 import {
   type Device,

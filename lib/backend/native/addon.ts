@@ -6,7 +6,9 @@ export interface Addon {
   readonly kernels: readonly (string | null)[]
   /** The arrays that calls are read from (see native/addon/decoder.h). */
   words(ints: Int32Array, doubles: Float64Array): void
-  /** Bytes of each storage by handle, and room for the handles that `poll` finds dead. Handles are below their length. */
+  /**
+   * Bytes of each storage by handle, and room for the handles that `poll` finds dead. Handles are below their length.
+   */
   handles(sizes: Float64Array, dead: Int32Array): void
   /** `status[0]` is not 0 while an error waits in `takeError`. */
   status(status: Int32Array): void

@@ -1,4 +1,6 @@
-/** Devices of the addon: kernels behind a queue (native/core/queue.h). The native device has them on this machine's CPU. */
+/**
+ * Devices of the addon: kernels behind a queue (native/core/queue.h). The native device has them on this machine's CPU.
+ */
 
 import {
   type Device,
@@ -292,8 +294,8 @@ export class NativeDevice extends QueueDevice {
   }
 
   /**
-   * Operations a second of multiply-adds from registers, a multiply-add being two; 0 where the CPU has no such instruction
-   * set. Measures for so many seconds, on threads of its own.
+   * Operations a second of multiply-adds from registers, a multiply-add being two; 0 where the CPU has no such
+   * instruction set. Measures for so many seconds, on threads of its own.
    */
   multiplyAddPeak(
     dtype: 'float32' | 'bfloat16',

@@ -63,7 +63,10 @@ export class Encoder implements CallWriter {
   #nextInt = 0
   #nextDouble = 0
   #kernel = ''
-  /** Whether a call is being written: a getter of a tensor, which is the program's own code, may ask for another meanwhile. */
+  /**
+   * Whether a call is being written: a getter of a tensor, which is the program's own code, may ask for another
+   * meanwhile.
+   */
   #writing = false
   /** Whether an argument that must be dense is not. */
   #scattered = false
@@ -80,8 +83,8 @@ export class Encoder implements CallWriter {
   }
 
   /**
-   * Submits a call to the addon; the storages it makes are known there from then on. False, and nothing has happened, where
-   * an argument that must be dense is not. Where the call fails, what it was to make is freed.
+   * Submits a call to the addon; the storages it makes are known there from then on. False, and nothing has happened,
+   * where an argument that must be dense is not. Where the call fails, what it was to make is freed.
    */
   call(plan: Plan, args: KernelCall, label: number): boolean {
     if (this.#writing) throw this.#reentered(plan, args)
@@ -132,7 +135,9 @@ export class Encoder implements CallWriter {
     this.#guards.length = 0
   }
 
-  /** The storages that guards were given to did not come to be; those that joined them must not be taken for guarded. */
+  /**
+   * The storages that guards were given to did not come to be; those that joined them must not be taken for guarded.
+   */
   #forgetGuards(): false {
     this.#guards.length = 0
     this.#memory.closeGuard()
@@ -189,7 +194,10 @@ export class Encoder implements CallWriter {
     for (const view of views) this.#tensor(view, view.storage, 0, dense)
   }
 
-  /** Nothing is converted here: a conversion may run the program's own code, and that a kernel, in the middle of this call. */
+  /**
+   * Nothing is converted here: a conversion may run the program's own code, and that a kernel, in the middle of this
+   * call.
+   */
   number(name: string, value: number | boolean): void {
     if (typeof value === 'number') this.#doubles[this.#nextDouble++] = value
     else if (typeof value === 'boolean') this.#doubles[this.#nextDouble++] = value ? 1 : 0

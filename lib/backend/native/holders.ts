@@ -2,7 +2,9 @@
 import { currentLabel, describeLabel, outermostModules } from '../../core/module-path.js'
 import { formatBytes } from './bytes.js'
 
-/** Storages of fewer bytes are not noted: a note costs a tenth of a microsecond, and they are not what memory ends by. */
+/**
+ * Storages of fewer bytes are not noted: a note costs a tenth of a microsecond, and they are not what memory ends by.
+ */
 export const noteworthyBytes = 2 ** 20
 const mostNamed = 3
 
@@ -40,7 +42,9 @@ export class Holders {
     this.#notes.delete(handle)
   }
 
-  /** Such as `2.10 GB in 3 results of relu (in Net.body.1), 1.20 GB in the parameter conv1.weight`; empty without notes. */
+  /**
+   * Such as `2.10 GB in 3 results of relu (in Net.body.1), 1.20 GB in the parameter conv1.weight`; empty without notes.
+   */
   describe(): string {
     const names = parameterNames()
     const groups = new Map<string, { bytes: number; count: number; parameter: boolean }>()

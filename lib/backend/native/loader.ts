@@ -1,6 +1,6 @@
 /**
- * Finds the addon's binary, opens it, and explains itself: the package of this platform comes first, then a build of this
- * checkout. Where neither serves, the reference backend does, and the reasons are told once (see report.ts).
+ * Finds the addon's binary, opens it, and explains itself: the package of this platform comes first, then a build of
+ * this checkout. Where neither serves, the reference backend does, and the reasons are told once (see report.ts).
  */
 import { inNode, nodeModule } from '../../core/host.js'
 import { packageRoot } from '../../core/package-root.js'
@@ -56,7 +56,10 @@ function checkVersion(path: string): void {
     throw new Error(`it is of version ${theirs}, but firesteel is ${ours}; install both anew in one go`)
 }
 
-/** Where installers put a package: in a folder node_modules beside or above this one. Null where it is somewhere else, as in Yarn's archives. */
+/**
+ * Where installers put a package: in a folder node_modules beside or above this one. Null where it is somewhere else,
+ * as in Yarn's archives.
+ */
 function installedBinary(name: string): string | null {
   if (root === null) return null
   for (let folder = root; ; folder = dirname(folder)) {
@@ -113,7 +116,8 @@ function load(path: string): AddonModule {
   if (known !== undefined) return known
   const module = { exports: {} }
   try {
-    // The step that `require` ends with. The way there, by its search for packages and real paths, takes longer than the opening.
+    // The step that `require` ends with. The way there, by its search for packages and real paths, takes longer than
+    // the opening.
     process.dlopen(module, path)
   } catch (error) {
     throw new Error(whyRefused(path, error instanceof Error ? error.message : String(error)))

@@ -14,7 +14,10 @@ export function availableMemory(): number {
   return typeof process.availableMemory === 'function' ? process.availableMemory() : nodeModule('node:os').freemem()
 }
 
-/** Throws OutOfMemoryError where so many bytes do not fit: the system gives any array, and ends the process when it is filled. */
+/**
+ * Throws OutOfMemoryError where so many bytes do not fit: the system gives any array, and ends the process when it is
+ * filled.
+ */
 export function makeMachineRoom(bytes: number, op: string): void {
   if (bytes <= availableMemory()) return
   const collect = exposedGc()

@@ -1,17 +1,19 @@
 /**
  * Accounts for the storages of a native device: handles, bytes, the garbage collector and the end of memory.
  *
- * A synchronous training loop never returns to the event loop, where finalizers run, so garbage is looked for here: when
- * live bytes or storages pass a soft limit a minor collection (0.1 ms) runs and the addon polls its weak references.
- * A storage that survives twice is old and looked at only after a major collection, which is rare: above a second limit,
- * and before an allocation would not fit. Soft limits below 128 MB would promote a step's tensors while they live.
+ * A synchronous training loop never returns to the event loop, where finalizers run, so garbage is looked for here:
+ * when live bytes or storages pass a soft limit a minor collection (0.1 ms) runs and the addon polls its weak
+ * references. A storage that survives twice is old and looked at only after a major collection, which is rare: above a
+ * second limit, and before an allocation would not fit. Soft limits below 128 MB would promote a step's tensors while
+ * they live.
  *
- * A storage that is announced here counts as taken, though its kernel waits in the queue and has touched nothing: the system
- * says no by killing the process, so the error must come before. The addon refuses as well, because it alone knows the space
- * that kernels want besides, and the holes between blocks. Then the error is a late one.
+ * A storage that is announced here counts as taken, though its kernel waits in the queue and has touched nothing: the
+ * system says no by killing the process, so the error must come before. The addon refuses as well, because it alone
+ * knows the space that kernels want besides, and the holes between blocks. Then the error is a late one.
  *
- * A weak reference costs more than a small kernel, so small storages share one: each holds the guard that was open when it
- * was made, and they are freed together when the last of them is gone. At most 15 KB stay with a small tensor that way.
+ * A weak reference costs more than a small kernel, so small storages share one: each holds the guard that was open when
+ * it was made, and they are freed together when the last of them is gone. At most 15 KB stay with a small tensor that
+ * way.
  */
 import type { Device } from '../../core/device.js'
 import { OutOfMemoryError, ValueError } from '../../core/errors.js'
@@ -32,8 +34,8 @@ class Guard {}
 const softBytes = 256e6
 const softCount = 50_000
 /**
- * After so many new bytes, and this share of what is left, the machine is asked again: others take memory too, the JavaScript
- * heap among them. An answer costs 0.1 ms.
+ * After so many new bytes, and this share of what is left, the machine is asked again: others take memory too, the
+ * JavaScript heap among them. An answer costs 0.1 ms.
  */
 const grant = 2 ** 30
 const grantShare = 1 / 4
@@ -48,7 +50,9 @@ export const pendingTracked = 2
 /** No kernel will ever make it: memory ended in the middle of the operator that it was for. */
 const abandoned = 3
 
-/** The part of the room that may be taken before the machine is asked again, by a caller that wants so many bytes now. */
+/**
+ * The part of the room that may be taken before the machine is asked again, by a caller that wants so many bytes now.
+ */
 function granted(room: number, bytes: number): number {
   return Math.min(room, bytes + Math.min(grant, Math.max(0, room - bytes) * grantShare))
 }
@@ -84,8 +88,8 @@ export class NativeMemory {
   /** Bytes that may be allocated before the machine is asked again. */
   #headroom = 0
   /**
-   * As that, of arrays, to which the allocator's cache is no room. It holds while the crest is what it was when the machine was
-   * asked: what that has grown by, the allocator may have taken from the system.
+   * As that, of arrays, to which the allocator's cache is no room. It holds while the crest is what it was when the
+   * machine was asked: what that has grown by, the allocator may have taken from the system.
    */
   #arrayRoom = 0
   #arrayCrest = 0
@@ -173,8 +177,9 @@ export class NativeMemory {
   }
 
   /**
-   * Gives up what an operator had asked for before it met the end of memory: its kernel will never run, the addon does not
-   * know these storages, and nobody would ever free them. Their handles are free again only if their owner frees them.
+   * Gives up what an operator had asked for before it met the end of memory: its kernel will never run, the addon does
+   * not know these storages, and nobody would ever free them. Their handles are free again only if their owner frees
+   * them.
    */
   #abandonPending(): void {
     for (let handle = 0; handle < this.#nextHandle; handle++) {
@@ -245,7 +250,9 @@ export class NativeMemory {
     if (this.#addon.availableBytes() === 0) this.makeRoom(1, op)
   }
 
-  /** Throws OutOfMemoryError where so many bytes of a tensor do not fit, ValueError where they are no number of bytes. */
+  /**
+   * Throws OutOfMemoryError where so many bytes of a tensor do not fit, ValueError where they are no number of bytes.
+   */
   makeRoom(bytes: number, op: string): void {
     if (!(bytes >= 0 && Math.floor(bytes) === bytes)) {
       this.#abandonPending()
@@ -272,8 +279,8 @@ export class NativeMemory {
   }
 
   /**
-   * Throws OutOfMemoryError where an array of so many bytes does not fit in what the system has left. Unlike a tensor, it is
-   * there before the entries of the queue have run, and nothing that the allocator keeps is of use to it.
+   * Throws OutOfMemoryError where an array of so many bytes does not fit in what the system has left. Unlike a tensor,
+   * it is there before the entries of the queue have run, and nothing that the allocator keeps is of use to it.
    */
   makeRoomForArray(bytes: number, op: string): void {
     this.#unasked += bytes

@@ -21,8 +21,8 @@ const mostPath = 4096
 export type ReadBytes = (from: number, count: number) => Buffer
 
 /**
- * The path of the loader that an ELF file of 64 bits asks for, as /lib64/ld-linux-x86-64.so.2; null where it names none. The path may
- * stand anywhere, because tools that change it (patchelf) put the new one at the file's end.
+ * The path of the loader that an ELF file of 64 bits asks for, as /lib64/ld-linux-x86-64.so.2; null where it names
+ * none. The path may stand anywhere, because tools that change it (patchelf) put the new one at the file's end.
  */
 export function interpreterOf(read: ReadBytes): string | null {
   const header = read(0, headerBytes)
@@ -55,8 +55,8 @@ function interpreterIn(path: string): string | null {
 }
 
 /**
- * Such as linux-x64, or linux-x64-musl where this very program was linked with musl. That is read from its file, which takes
- * 0.1 ms, where Node's report of itself takes ten.
+ * Such as linux-x64, or linux-x64-musl where this very program was linked with musl. That is read from its file, which
+ * takes 0.1 ms, where Node's report of itself takes ten.
  */
 export function platformName(executable = process.execPath): string {
   const name = `${process.platform}-${process.arch}`

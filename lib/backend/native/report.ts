@@ -3,7 +3,10 @@ import type { Attempt, Loaded } from './loader.js'
 
 const passedOver = ({ source, path, failure }: Attempt) => `${source}${path === null ? '' : ` (${path})`}: ${failure}`
 
-/** Null where there is nothing to tell: the package of this platform serves, or a build where no package is; or it is a browser. */
+/**
+ * Null where there is nothing to tell: the package of this platform serves, or a build where no package is; or it is a
+ * browser.
+ */
 export function paragraph(loaded: Loaded): string | null {
   if (loaded.attempts.length === 0) return null
   const failed = loaded.attempts.filter(({ failure }) => failure !== null)

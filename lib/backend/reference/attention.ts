@@ -1,6 +1,7 @@
 /**
- * Scaled dot-product attention, a row of scores at a time, in float64: P = softmax(scale q k^T + mask), out = dropout(P) v.
- * Both passes make P from the scores; what the forward pass leaves for the backward one is for devices with less precision.
+ * Scaled dot-product attention, a row of scores at a time, in float64: P = softmax(scale q k^T + mask), out =
+ * dropout(P) v. Both passes make P from the scores; what the forward pass leaves for the backward one is for devices
+ * with less precision.
  *
  * Letters: q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv]; query head h reads key head floor(h / (Hq / Hk)).
  */

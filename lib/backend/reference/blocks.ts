@@ -1,8 +1,8 @@
 /**
- * Block dtypes: numbers to blocks and back, in float32 as the quantisers that the formats come from: GGML's reference for q8_0 and
- * q4_0 (https://github.com/ggml-org/llama.cpp, ggml-quants.c), and bitsandbytes' for nf4 (QLoRA, Dettmers et al. 2023,
- * https://arxiv.org/abs/2305.14314). A block with NaN or an infinity becomes NaN as a whole, because no scale holds it. Where
- * the inverse of a scale is beyond float32 the block becomes zeros.
+ * Block dtypes: numbers to blocks and back, in float32 as the quantisers that the formats come from: GGML's reference
+ * for q8_0 and q4_0 (https://github.com/ggml-org/llama.cpp, ggml-quants.c), and bitsandbytes' for nf4 (QLoRA, Dettmers
+ * et al. 2023, https://arxiv.org/abs/2305.14314). A block with NaN or an infinity becomes NaN as a whole, because no
+ * scale holds it. Where the inverse of a scale is beyond float32 the block becomes zeros.
  */
 import { type BlockDType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { countOf, denseStrides } from '../../core/shape.js'
@@ -30,8 +30,8 @@ const levels = Float32Array.of(
   1,
 )
 /**
- * A number belongs to the level above where it is more than this, halfway from the one below. Four are halfway between two
- * floats too: of these it is the one that a C++ compiler makes of bitsandbytes' literals.
+ * A number belongs to the level above where it is more than this, halfway from the one below. Four are halfway between
+ * two floats too: of these it is the one that a C++ compiler makes of bitsandbytes' literals.
  */
 const borders = Float32Array.of(
   ...[-0.84809643, -0.610632896, -0.45999527, -0.33967942, -0.234607399, -0.137911737, -0.0455250181, 0.0397901498],

@@ -4,8 +4,9 @@
  *   out[n, o, p, q] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, p sH - padH + i dH, q sW - padW + j dW]
  *
  * N images, C channels and O outputs of one group, a kernel of R x S, P x Q windows; sH, sW the strides, dH, dW the
- * dilations. The matrix of patches, after K. Chellapilla et al. (2006), is not built: its element under a window and a tap
- * lies at the window's position plus the tap's, in a copy of the image with zeros around it, which is how gemm takes it.
+ * dilations. The matrix of patches, after K. Chellapilla et al. (2006), is not built: its element under a window and a
+ * tap lies at the window's position plus the tap's, in a copy of the image with zeros around it, which is how gemm
+ * takes it.
  */
 import { mostEntries } from '../../core/room.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
@@ -160,8 +161,8 @@ function phase(first: number, size: number, taps: number, stride: number, pad: n
 }
 
 /**
- * dx [C, H W] = weight^T [C, O R S] windows [O R S, H W], where a row of the second takes from dy what lies under one tap.
- * Positions of the image that differ by strides see the same taps: one product for each of the sH sW phases.
+ * dx [C, H W] = weight^T [C, O R S] windows [O R S, H W], where a row of the second takes from dy what lies under one
+ * tap. Positions of the image that differ by strides see the same taps: one product for each of the sH sW phases.
  */
 function conv2d_input_gradient(args: KernelArguments<'conv2d_input_gradient', HostView>): void {
   const { dx, dy, weight, ...options } = args

@@ -1,6 +1,6 @@
 /**
- * The reference device: the kernels in plain TypeScript, run at once on the calling thread. It runs anywhere, defines the
- * meaning of every kernel, and is the only device with float64.
+ * The reference device: the kernels in plain TypeScript, run at once on the calling thread. It runs anywhere, defines
+ * the meaning of every kernel, and is the only device with float64.
  */
 import {
   type Device,

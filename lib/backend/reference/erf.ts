@@ -1,6 +1,6 @@
 /**
- * The error function to double precision, by rational approximations on three intervals: W. J. Cody, "Rational Chebyshev
- * approximations for the error function", Mathematics of Computation 23 (1969), 631-637. The coefficients are
+ * The error function to double precision, by rational approximations on three intervals: W. J. Cody, "Rational
+ * Chebyshev approximations for the error function", Mathematics of Computation 23 (1969), 631-637. The coefficients are
  * the paper's, written as the doubles they round to.
  */
 const small = {

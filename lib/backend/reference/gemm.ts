@@ -3,16 +3,16 @@
  *
  *   c[i][j] = initial[i][j] + sum over k of a[i][k] * b[k][j]        M rows, N columns, K terms
  *
- * After K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): blocks of a and of b are
- * packed into panels of four rows and three columns, in the order in which they are read, so that one small function does
- * all arithmetic. Panels are float64 and a tile of c sums all K terms in registers: c is rounded once.
+ * After K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): blocks of a and of b
+ * are packed into panels of four rows and three columns, in the order in which they are read, so that one small
+ * function does all arithmetic. Panels are float64 and a tile of c sums all K terms in registers: c is rounded once.
  */
 import type { TypedArray } from '../../core/dtype.js'
 import { mostEntries } from '../../core/room.js'
 
 /**
- * Element (i, j) is data[rows[i] + cols[j]]. Two tables describe a dense, a transposed and a broadcast matrix, and as well
- * the matrix of patches under a convolution's windows, which is then never laid out in memory.
+ * Element (i, j) is data[rows[i] + cols[j]]. Two tables describe a dense, a transposed and a broadcast matrix, and as
+ * well the matrix of patches under a convolution's windows, which is then never laid out in memory.
  */
 export interface Matrix {
   readonly data: TypedArray
@@ -33,8 +33,8 @@ export function spaced(count: number, step: number, start = 0): number[] {
 const tileRows = 4
 const tileColumns = 3
 /**
- * Packed blocks of a (256 KiB, second level cache) and of b (4 MiB, third level). Constants of the module, whose addresses
- * and lengths V8 compiles in: `multiply` runs a third faster than on panels handed to it.
+ * Packed blocks of a (256 KiB, second level cache) and of b (4 MiB, third level). Constants of the module, whose
+ * addresses and lengths V8 compiles in: `multiply` runs a third faster than on panels handed to it.
  */
 const panelsOfA = new Float64Array(2 ** 15)
 const panelsOfB = new Float64Array(2 ** 19)
@@ -142,7 +142,9 @@ function store(c: Matrix, i: number, height: number, j: number, initial: Matrix 
   }
 }
 
-/** The tile's first row = the packed row of a times columns of b from j on, read in place; past the last, it repeats. */
+/**
+ * The tile's first row = the packed row of a times columns of b from j on, read in place; past the last, it repeats.
+ */
 function multiplyInPlace({ data, rows, cols }: Matrix, j: number): void {
   const last = cols.length - 1
   const j0 = cols[j] as number

@@ -1,6 +1,6 @@
 /**
- * The 16-bit floats, which JavaScript holds as bits: widened to float32 exactly, narrowed with round to nearest, ties to
- * even. The reference device copies, compares and converts them, and computes in float32: see `throughFloat32`.
+ * The 16-bit floats, which JavaScript holds as bits: widened to float32 exactly, narrowed with round to nearest, ties
+ * to even. The reference device copies, compares and converts them, and computes in float32: see `throughFloat32`.
  */
 import type { DType } from '../../core/dtype.js'
 import { countOf, denseStrides } from '../../core/shape.js'
@@ -84,8 +84,8 @@ function rounded(to: HostView, from: HostView): void {
 }
 
 /**
- * Runs a kernel of float32 on arguments of which some are bfloat16: on float32 copies, which are rounded into what the kernel
- * writes.
+ * Runs a kernel of float32 on arguments of which some are bfloat16: on float32 copies, which are rounded into what the
+ * kernel writes.
  */
 export function throughFloat32<A extends { readonly [name: string]: unknown }>(
   kernel: (args: A) => void,

@@ -42,8 +42,8 @@ function multiply(out: HostView, a: HostView, b: HostView, added: HostView | nul
 const decodedColumns = 64
 
 /**
- * As `multiply`, with b of any dtype that it may have. Of blocks some columns are decoded at a time, as they are read, because a
- * copy of all of them is what they are to spare.
+ * As `multiply`, with b of any dtype that it may have. Of blocks some columns are decoded at a time, as they are read,
+ * because a copy of all of them is what they are to spare.
  */
 function multiplyAny(out: HostView, a: HostView, b: HostView, added: HostView | null): void {
   const { dtype } = b

@@ -95,7 +95,10 @@ function max_pool2d_backward({ dx, dy, indices }: KernelArguments<'max_pool2d_ba
 
 type AverageOptions = Omit<KernelArguments<'avg_pool2d_forward', HostView>, 'out' | 'x'>
 
-/** Calls f for each window: its place in the pooled tensor, its rows and columns within the plane, and what to divide by. */
+/**
+ * Calls f for each window: its place in the pooled tensor, its rows and columns within the plane, and what to divide
+ * by.
+ */
 function windows(
   pooled: HostView,
   image: HostView,

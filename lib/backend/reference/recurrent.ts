@@ -1,5 +1,6 @@
 /**
- * Recurrence: one layer, one direction. The LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000):
+ * Recurrence: one layer, one direction. The LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al.
+ * 2000):
  *
  *   i, f, o = sigmoid(a_i, a_f, a_o)   g = tanh(a_g)   a = x wIh^T + bIh + h' wHh^T + bHh
  *   c = f c' + i g                     h = o tanh(c)
@@ -8,8 +9,8 @@
  *
  *   r, z = sigmoid(a_r, a_z)   n = tanh(x wIn^T + bIn + r (h' wHn^T + bHn))   h = (1 - z) n + z h'
  *
- * and h = tanh(a), or relu(a), of the RNN. T time steps, B rows of a batch, I inputs, H hidden units; h' and c' are the state
- * before the step. Rows of the weights and columns of `gates` are ordered i, f, g, o, and r, z, n.
+ * and h = tanh(a), or relu(a), of the RNN. T time steps, B rows of a batch, I inputs, H hidden units; h' and c' are the
+ * state before the step. Rows of the weights and columns of `gates` are ordered i, f, g, o, and r, z, n.
  */
 import { ValueError } from '../../core/errors.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
@@ -121,7 +122,9 @@ function partsOf({ x, wIh, wHh, bIh, bHh }: Weights, { T, I, H, B }: Walk) {
   }
 }
 
-/** Takes `cell(row, j, h)`, the new h of a unit, through all steps; rows that do not count keep their state and give 0. */
+/**
+ * Takes `cell(row, j, h)`, the new h of a unit, through all steps; rows that do not count keep their state and give 0.
+ */
 function forward(
   walk: Walk,
   { out, hn, h0 }: { out: HostView; hn: HostView; h0: HostView | null },
@@ -231,8 +234,8 @@ interface Handed {
 }
 
 /**
- * Against the order of time: the gradients of the gates, and of the state before each step. Gives the biases' gradients by
- * gate column.
+ * Against the order of time: the gradients of the gates, and of the state before each step. Gives the biases' gradients
+ * by gate column.
  */
 function backward(
   walk: Walk,

@@ -1,7 +1,9 @@
 import type { DType, TypedArray } from '../../core/dtype.js'
 import { InternalError } from '../../core/errors.js'
 
-/** A tensor as a reference kernel sees it: the whole storage, and where in it the elements lie (counted in elements). */
+/**
+ * A tensor as a reference kernel sees it: the whole storage, and where in it the elements lie (counted in elements).
+ */
 export interface HostView {
   readonly data: TypedArray
   readonly dtype: DType

@@ -27,9 +27,10 @@ export function pairs(q: StridedView, k: StridedView, offset: number, window: nu
 
 export const attention = {
   /**
-   * x [B, .., T, D] -> out like it: the first 2 R features of each row in pairs (a, b), features i and R + i, or with `neighbours`
-   * 2 i and 2 i + 1, become (a c - b s, a s + b c), with `backwards` (a c + b s, b c - a s); what is behind them stays. Of
-   * cosines c and sines s [.., R] element t of a batch row has row t, or where there are B T rows row b T + t.
+   * x [B, .., T, D] -> out like it: the first 2 R features of each row in pairs (a, b), features i and R + i, or with
+   * `neighbours` 2 i and 2 i + 1, become (a c - b s, a s + b c), with `backwards` (a c + b s, b c - a s); what is
+   * behind them stays. Of cosines c and sines s [.., R] element t of a batch row has row t, or where there are B T rows
+   * row b T + t.
    */
   rotary: row(
     {
@@ -43,13 +44,14 @@ export const attention = {
     { calledAs: 'rotaryEmbedding', T: floats, optional: true },
   ),
   /**
-   * q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv]; statistics [B, Hq, 2,
-   * Tq]: the largest score m of each query, then each query's sum of exp(score - m). mask, broadcast to [B, Hq, Tq, Tk] by
-   * stride 0: bool (true: take part) or float32 (added to the scores). Key j takes part in query i where j <= offset + i,
-   * so that an offset of Tk hides none, and j > offset + i - window unless window is 0; of batch row b, where j < lengths[b],
-   * which is an error outside [0, Tk]. A row without keys gives 0. A mask is added: a masked key that is not finite makes the
-   * row NaN; what takes no part by offset, window or lengths does not show in the result. Dropout drops element e of [B, Hq, Tq, Tk] by the e-th integer of `random`, and scales the rest by
-   * 1 / (1 - dropout).
+   * q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv]; statistics [B, Hq,
+   * 2, Tq]: the largest score m of each query, then each query's sum of exp(score - m). mask, broadcast to [B, Hq, Tq,
+   * Tk] by stride 0: bool (true: take part) or float32 (added to the scores). Key j takes part in query i where j <=
+   * offset + i, so that an offset of Tk hides none, and j > offset + i - window unless window is 0; of batch row b,
+   * where j < lengths[b], which is an error outside [0, Tk]. A row without keys gives 0. A mask is added: a masked key
+   * that is not finite makes the row NaN; what takes no part by offset, window or lengths does not show in the result.
+   * Dropout drops element e of [B, Hq, Tq, Tk] by the e-th integer of `random`, and scales the rest by 1 / (1 -
+   * dropout).
    */
   attention_forward: row(
     {

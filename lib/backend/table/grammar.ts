@@ -15,7 +15,7 @@
  *           stored  any dtype
  *           weight  as float, or a dtype of blocks
  *           or a dtype by name
- * or one of  number (a double), integer (a safe integer), integers (at most `longestIntegers` safe integers, such as the
+ * or one of number (a double), integer (a safe integer), integers (at most `longestIntegers` safe integers, such as the
  * strides of a window of one to three dimensions), flag (a boolean), philox (a position in a random stream).
  *
  * Wherever a kernel takes float32 the reference device also takes float64; no other device does.
@@ -69,8 +69,8 @@ export interface KernelSpec {
   /** The dtypes that `T` may stand for. */
   readonly T?: readonly DType[]
   /**
-   * The operators' policy under autocast: `low` (bfloat16), `float32`, or `widest`, that of the widest input, which is the
-   * default. A kernel computes in float32 or wider what it takes and gives in bfloat16, and rounds the result once.
+   * The operators' policy under autocast: `low` (bfloat16), `float32`, or `widest`, that of the widest input, which is
+   * the default. A kernel computes in float32 or wider what it takes and gives in bfloat16, and rounds the result once.
    */
   readonly precision?: Precision
   /** The kernel may be missing from a device, which then runs the operator's composite. */
@@ -78,8 +78,8 @@ export interface KernelSpec {
   /** The function that the program called, which a late error names. Default: the kernel. */
   readonly calledAs?: string
   /**
-   * The multiply-adds of a call by definition, as a direct algorithm has them; those with the zeros of a padding count. A
-   * kernel that has any is heavy: the queue may not take its time for linear in the elements of its arguments.
+   * The multiply-adds of a call by definition, as a direct algorithm has them; those with the zeros of a padding count.
+   * A kernel that has any is heavy: the queue may not take its time for linear in the elements of its arguments.
    */
   // A method, so that rows of any arguments are rows.
   multiplyAdds?(args: KernelCall): number
@@ -175,8 +175,8 @@ export function dtypesOf(spec: KernelSpec, { dtype }: ParsedArgument): readonly 
 }
 
 /**
- * Throws InternalError where a row says what no row can: the compiler sees less of rows that spread others. `elsewhere` is
- * a family that has a row of this name already.
+ * Throws InternalError where a row says what no row can: the compiler sees less of rows that spread others. `elsewhere`
+ * is a family that has a row of this name already.
  */
 export function checkRow(kernel: string, spec: KernelSpec, elsewhere?: string): void {
   const refuse = (what: string): never => {

@@ -1,7 +1,8 @@
 /**
- * The one table of kernels: every kernel that any device runs has one row, in the file of its family, after the grammar of
- * grammar.ts. The interface a backend fulfils is derived from it by type (`Kernels`); the C++ declarations, the decoder of
- * calls and what takes calls apart by `npm run generate`; the cost of calls, their precision and their dtypes are read.
+ * The one table of kernels: every kernel that any device runs has one row, in the file of its family, after the grammar
+ * of grammar.ts. The interface a backend fulfils is derived from it by type (`Kernels`); the C++ declarations, the
+ * decoder of calls and what takes calls apart by `npm run generate`; the cost of calls, their precision and their
+ * dtypes are read.
  */
 import { late } from '../../core/late.js'
 import { attention } from './attention.js'

@@ -44,14 +44,16 @@ export const indexing = {
     T: float,
     precision: 'float32',
   },
-  /** dst[i][j][index[i][j][k]] = src[i][j][k] (dim 2), in the order of k: where an index stands twice, the last holds */
+  /**
+   * dst[i][j][index[i][j][k]] = src[i][j][k] (dim 2), in the order of k: where an index stands twice, the last holds
+   */
   scatter_into: row(
     { dst: 'inout T', src: 'in T', index: 'in int32', dim: 'integer' },
     { calledAs: 'scatter', T: every, partly: { dst: 'src' } },
   ),
   /**
-   * value[i][j][index[i][j][k]] = that and src[i][j][k] together (dim 2), in the order of k; `by` says how: 0 sum, 1 product,
-   * 2 the larger, 3 the smaller, NaN where one is NaN. Integers wrap around.
+   * value[i][j][index[i][j][k]] = that and src[i][j][k] together (dim 2), in the order of k; `by` says how: 0 sum, 1
+   * product, 2 the larger, 3 the smaller, NaN where one is NaN. Integers wrap around.
    */
   scatter_accumulate: row(
     { value: 'inout T', src: 'in T', index: 'in int32', dim: 'integer', by: 'integer' },

@@ -11,9 +11,12 @@ const productsOf = (gradients: readonly (StridedView | null)[]): number =>
   gradients.reduce((count, gradient) => count + (gradient !== null && countOf(gradient.sizes) > 0 ? 1 : 0), 1)
 
 export const loss = {
-  /** logits [N, C], read in float32 whatever their dtype; target [N], weight [C]. out is [N] (none) or []; statistics
-   * [2, N] holds the largest logit m of each row, then each row's sum of exp(logit - m); total [] is the sum of the counted
-   * rows' weights, what mean divides by. A label outside [0, C) that is not ignoreIndex is recorded as an error. */
+  /**
+   * logits [N, C], read in float32 whatever their dtype; target [N], weight [C]. out is [N] (none) or []; statistics
+   * [2, N] holds the largest logit m of each row, then each row's sum of exp(logit - m); total [] is the sum of the
+   * counted rows' weights, what mean divides by. A label outside [0, C) that is not ignoreIndex is recorded as an
+   * error.
+   */
   cross_entropy_forward: {
     calledAs: 'crossEntropy',
     args: {
@@ -45,9 +48,11 @@ export const loss = {
     T: float,
     optional: true,
   },
-  /** The cross entropy of the logits x [N, D] weight [V, D]^T + bias [V], capped to softcap tanh(logit / softcap) unless that
-   * is 0; target [N], classWeight [V]. out is [N] (none) or []; statistics as above, zeros for rows that do not count. A
-   * gradient is of the loss itself; none is wanted where it is null or has no elements. */
+  /**
+   * The cross entropy of the logits x [N, D] weight [V, D]^T + bias [V], capped to softcap tanh(logit / softcap) unless
+   * that is 0; target [N], classWeight [V]. out is [N] (none) or []; statistics as above, zeros for rows that do not
+   * count. A gradient is of the loss itself; none is wanted where it is null or has no elements.
+   */
   linear_cross_entropy_forward: row(
     {
       out: 'out float32',
@@ -95,8 +100,11 @@ export const loss = {
         productsOf([dx, dweight]) * countOf(x.sizes) * size(weight.sizes, 0),
     },
   ),
-  /** logProbs [N, C, I], read in float32 whatever their dtype; target [N I], weight [C]. out is [N I] (none) or []; total [] is the
-   * sum of the counted rows' weights. A label outside [0, C) that is not ignoreIndex is recorded as an error. */
+  /**
+   * logProbs [N, C, I], read in float32 whatever their dtype; target [N I], weight [C]. out is [N I] (none) or [];
+   * total [] is the sum of the counted rows' weights. A label outside [0, C) that is not ignoreIndex is recorded as an
+   * error.
+   */
   nll_loss_forward: row(
     {
       out: 'out T',
@@ -124,9 +132,11 @@ export const loss = {
     T: float,
     optional: true,
   },
-  /** logProbs [T, N, C], targets [N, S], lengths [N] -> out [N], infinite where there is no alignment, or 0 with zeroInfinity; alpha
-   * [N, T, 2 S + 1], each row relative to the largest element of the row before: what is beyond a sequence's own states and
-   * steps is not written. Lengths and labels that there cannot be are recorded as errors. */
+  /**
+   * logProbs [T, N, C], targets [N, S], lengths [N] -> out [N], infinite where there is no alignment, or 0 with
+   * zeroInfinity; alpha [N, T, 2 S + 1], each row relative to the largest element of the row before: what is beyond a
+   * sequence's own states and steps is not written. Lengths and labels that there cannot be are recorded as errors.
+   */
   ctc_forward: {
     calledAs: 'ctcLoss',
     args: {

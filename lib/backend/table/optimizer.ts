@@ -1,7 +1,7 @@
 /**
  * The rows of optimisers: all parameters in one call. shadows: bfloat16 copies of the first shadows.length parameters,
- * written too. d = grad + weightDecay * p, or -grad + weightDecay * p where maximize; where decoupled, d is the gradient
- * alone, and p *= 1 - lr * weightDecay before the step. average(m, b, x): m = b * m + (1 - b) * x.
+ * written too. d = grad + weightDecay * p, or -grad + weightDecay * p where maximize; where decoupled, d is the
+ * gradient alone, and p *= 1 - lr * weightDecay before the step. average(m, b, x): m = b * m + (1 - b) * x.
  */
 import { float, row } from './grammar.js'
 
@@ -74,8 +74,8 @@ export const optimizer = {
     facts,
   ),
   /**
-   * Averages of d and d^2; product [] *= momentum; p -= lr * ((1 - momentum) / (1 - product) * d + nextMomentum / (1 - product *
-   * nextMomentum) * mean) / (sqrt(square / correction) + eps)
+   * Averages of d and d^2; product [] *= momentum; p -= lr * ((1 - momentum) / (1 - product) * d + nextMomentum / (1 -
+   * product * nextMomentum) * mean) / (sqrt(square / correction) + eps)
    */
   nadam: row(
     {
@@ -111,8 +111,8 @@ export const optimizer = {
     facts,
   ),
   /**
-   * average(square, alpha, d^2), average(mean, alpha, d); s = d / (sqrt(square - mean^2) + eps), buf = momentum * buf + s;
-   * p -= lr * buf. Without means the root is of square, without momentumBuffers the step is s.
+   * average(square, alpha, d^2), average(mean, alpha, d); s = d / (sqrt(square - mean^2) + eps), buf = momentum * buf +
+   * s; p -= lr * buf. Without means the root is of square, without momentumBuffers the step is s.
    */
   rmsprop: row(
     {
@@ -130,12 +130,17 @@ export const optimizer = {
   ),
   /** sum += d^2; p -= rate * d / (sqrt(sum) + eps) */
   adagrad: row({ ...tensors, sums: 'inout[] T', rate: 'number', eps: 'number', ...rest }, facts),
-  /** average(square, rho, d^2); s = sqrt(delta + eps) / sqrt(square + eps) * d, average(delta, rho, s^2); p -= lr * s */
+  /**
+   * average(square, rho, d^2); s = sqrt(delta + eps) / sqrt(square + eps) * d, average(delta, rho, s^2); p -= lr * s
+   */
   adadelta: row(
     { ...tensors, squares: 'inout[] T', deltas: 'inout[] T', lr: 'number', rho: 'number', eps: 'number', ...rest },
     facts,
   ),
-  /** p = p * (1 - lr * weightDecay) - lr * sign(average(mean, beta1, d)), of which mean keeps average(mean, beta2, d); d is the gradient */
+  /**
+   * p = p * (1 - lr * weightDecay) - lr * sign(average(mean, beta1, d)), of which mean keeps average(mean, beta2, d); d
+   * is the gradient
+   */
   lion: row({ ...tensors, means: 'inout[] T', lr: 'number', beta1: 'number', beta2: 'number', ...rest }, facts),
   /** out [] = (sum |x|^p)^(1/p) over all tensors; p may be Infinity */
   total_norm: { args: { out: 'out T', tensors: 'in[] T', p: 'number' }, T: float },

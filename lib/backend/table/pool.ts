@@ -12,7 +12,10 @@ export const pool = {
     T: float,
     precision: 'float32',
   },
-  /** Window (p, q) of out's P x Q covers rows floor(p H / P) to ceil((p + 1) H / P) of x, and columns likewise; else as above */
+  /**
+   * Window (p, q) of out's P x Q covers rows floor(p H / P) to ceil((p + 1) H / P) of x, and columns likewise; else as
+   * above
+   */
   adaptive_max_pool2d_forward: {
     calledAs: 'adaptiveMaxPool2d',
     args: { out: 'out T', indices: 'out int32', x: 'in T' },

@@ -49,10 +49,12 @@ const givenBackward = {
 export const recurrent = {
   /** out[t, b] = t < lengths[b]; a length that is not from 1 to T is recorded as an error. out [T, B], lengths [B] */
   sequence_mask: row({ out: 'out bool', lengths: 'in int32' }, { calledAs: 'lengths', optional: true }),
-  /** x [T, B, I] -> out [T, B, H], hn and cn [B, H]. wIh [4H, I], wHh [4H, H], biases [4H]; h0, c0 [B, H] or null for 0.
-   * gates [T, B, 4H] (activated) and cells [T, B, H] are kept for backward; null when nothing wants a gradient.
-   * lengths [B]: steps from there on give 0 in out and leave the state; what is below 0 counts as 0, what is above T as T.
-   * reverse: time runs from the end; hn, cn are then the state after step 0. */
+  /**
+   * x [T, B, I] -> out [T, B, H], hn and cn [B, H]. wIh [4H, I], wHh [4H, H], biases [4H]; h0, c0 [B, H] or null for 0.
+   * gates [T, B, 4H] (activated) and cells [T, B, H] are kept for backward; null when nothing wants a gradient. lengths
+   * [B]: steps from there on give 0 in out and leave the state; what is below 0 counts as 0, what is above T as T.
+   * reverse: time runs from the end; hn, cn are then the state after step 0.
+   */
   lstm_forward: row(
     {
       out: 'out T',
@@ -131,8 +133,10 @@ export const recurrent = {
       },
     },
   ),
-  /** h = tanh(x wIh^T + bIh + h' wHh^T + bHh), or relu of it. x [T, B, I] -> out [T, B, H], hn [B, H]. wIh [H, I], wHh [H, H],
-   * biases [H]; h0 [B, H] or null for 0. lengths and reverse as in lstm_forward. */
+  /**
+   * h = tanh(x wIh^T + bIh + h' wHh^T + bHh), or relu of it. x [T, B, I] -> out [T, B, H], hn [B, H]. wIh [H, I], wHh
+   * [H, H], biases [H]; h0 [B, H] or null for 0. lengths and reverse as in lstm_forward.
+   */
   rnn_forward: row(
     { out: 'out T', hn: 'out T', x: 'in T', h0: 'in? T', ...givenForward, relu: 'flag', reverse: 'flag' },
     {

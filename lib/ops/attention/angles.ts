@@ -1,4 +1,4 @@
-/** Angles of positions, precise at any position. */
+/** Angles of positions, computed precisely at any position. */
 import type { Device } from '../../core/device.js'
 import { shown, ValueError } from '../../core/errors.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -8,29 +8,29 @@ import { unsqueeze } from '../shape/index.js'
 
 type Wide = 'float32' | 'float64'
 
-/** Throws unless a base of wave lengths is a positive number. */
+/** Throws unless the base of the wave lengths is a positive number. */
 export function checkBase(op: string, base: number): void {
   if (typeof base !== 'number' || !(base > 0) || !Number.isFinite(base))
     throw new ValueError(op, `base is ${shown(base)}, but must be a positive number`)
 }
 
-/** Throws unless it is a position: an integer of at least 0. */
+/** Throws unless the offset is a position: an integer of at least 0. */
 export function checkOffset(op: string, offset: number): void {
   if (!Number.isSafeInteger(offset) || offset < 0)
     throw new ValueError(op, `offset is ${shown(offset)}, but must be an integer of at least 0`)
 }
 
-/** from, from + 1, ... [count]. */
+/** The numbers from, from + 1, ..., as a tensor [count]. */
 export function countFrom(from: number, count: number, dtype: Wide, device: Device): Tensor {
   return arange(from, from + count, 1, { dtype, device })
 }
 
 /**
- * Positions [..] times frequencies (radians a step), but for whole turns: [.., frequencies].
+ * Positions [..] times frequencies (radians per step), up to whole turns: [.., frequencies].
  *
- * The product in float32 would be off by its own rounding, 0.004 at position 100,000, and so would be the sines. So turns are
- * counted instead of radians, and a frequency is split: two parts of 9 and 16 binary places, whose products with positions
- * below 2^17 are exact and whose whole turns are dropped exactly, and a rest that stays small.
+ * A product in float32 would be off by its rounding, 0.004 at position 100,000, and so would the sines. So turns are
+ * counted instead of radians, and a frequency is split into three: two parts of 9 and 16 binary places, whose products
+ * with positions below 2^17 are exact and whose whole turns are dropped exactly, and a small rest.
  */
 export function anglesOf(positions: Tensor, frequencies: readonly number[]): Tensor {
   const { device } = positions

@@ -1,4 +1,4 @@
-/** Attention: the fused one, with any score function, and where queries and keys stand. */
+/** Attention: the fused one, the one with any score function, and encodings of positions. */
 export * from './positions.js'
 export * from './rotary.js'
 export * from './scaled.js'

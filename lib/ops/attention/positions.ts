@@ -1,4 +1,4 @@
-/** Where elements of a sequence stand, as sines and cosines of their position. */
+/** Encodings of a sequence's positions by sines and cosines. */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { formatShape, ShapeError } from '../../core/errors.js'
@@ -12,7 +12,7 @@ import { flatten, narrow, stack } from '../shape/index.js'
 import { anglesOf, checkBase, checkOffset, countFrom } from './angles.js'
 
 export interface SinusoidalOptions {
-  /** Position of the first element. An integer of at least 0. Default 0. */
+  /** The position of the first element, an integer of at least 0. Default 0. */
   readonly offset?: number
   /** The longest wave is 2 pi times this. Default 10000. */
   readonly base?: number
@@ -21,8 +21,8 @@ export interface SinusoidalOptions {
 const names: OptionNames<SinusoidalOptions> = { offset: true, base: true }
 
 /**
- * x with its positions added, of any size: feature 2i of position t gets sin(t / base^(2i / D)), feature 2i + 1 the cosine
- * (Vaswani et al., 2017). x [.., T, D] -> [.., T, D].
+ * Adds positions to x, of any number of features: feature 2i of position t gets sin(t / base^(2i / D)), feature 2i + 1
+ * the cosine (Vaswani et al., 2017). x [.., T, D] -> [.., T, D].
  */
 export function sinusoidalEncoding<S extends Shape, D extends DType>(
   x: Tensor<S, D>,

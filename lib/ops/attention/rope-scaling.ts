@@ -1,41 +1,41 @@
 /**
- * Frequencies of rotary positions beyond the length that a model was trained at. The formulas are those of Hugging Face's
- * transformers (`modeling_rope_utils`), whose `rope_scaling` these options are in camelCase.
+ * Frequencies of rotary positions beyond the length at which a model was trained. The formulas are those of Hugging
+ * Face's transformers (`modeling_rope_utils`), and the options are its `rope_scaling` in camelCase.
  */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkOptions } from '../../core/options.js'
 
-/** Positions divided by `factor` (Chen et al., 2023). */
+/** Linear scaling: divides positions by `factor` (Chen et al., 2023). */
 export interface LinearScaling {
   readonly type: 'linear'
   readonly factor: number
 }
 
-/** Another base as soon as a sequence is longer than the model was trained at ("NTK-aware", dynamic). */
+/** Dynamic "NTK-aware" scaling: takes another base as soon as a sequence is longer than those of the training. */
 export interface DynamicScaling {
   readonly type: 'dynamic'
   readonly factor: number
   readonly originalMaxPositions: number
 }
 
-/** YaRN (Peng et al., 2023): high frequencies as they are, low ones divided by `factor`. */
+/** YaRN (Peng et al., 2023): keeps high frequencies, and divides low ones by `factor`. */
 export interface YarnScaling {
   readonly type: 'yarn'
   readonly factor: number
   readonly originalMaxPositions: number
-  /** Turns within the original length from which a frequency stays as it is. Default 32. */
+  /** A frequency with at least this many turns within the original length is kept. Default 32. */
   readonly betaFast?: number
-  /** Turns below which it is divided by `factor`. Default 1. */
+  /** A frequency with fewer turns than this is divided by `factor`. Default 1. */
   readonly betaSlow?: number
   /** The factor of queries and keys. Default 0.1 ln(factor) + 1, or by `mscale` and `mscaleAllDim`. */
   readonly attentionFactor?: number
   readonly mscale?: number
   readonly mscaleAllDim?: number
-  /** Whole features as limits. Default true. */
+  /** Whether the limits are rounded to whole features. Default true. */
   readonly truncate?: boolean
 }
 
-/** Llama 3.1's: long waves divided by `factor`, short ones as they are, smoothly between. */
+/** Llama 3.1's scaling: divides long waves by `factor`, keeps short ones, and interpolates smoothly between. */
 export interface Llama3Scaling {
   readonly type: 'llama3'
   readonly factor: number
@@ -44,13 +44,15 @@ export interface Llama3Scaling {
   readonly originalMaxPositions: number
 }
 
-/** LongRoPE (Ding et al., 2024): a factor for each frequency, of other numbers beyond the original length. */
+/**
+ * LongRoPE (Ding et al., 2024): a factor for each frequency, with a second set of factors beyond the original length.
+ */
 export interface LongScaling {
   readonly type: 'longrope'
   readonly shortFactor: readonly number[]
   readonly longFactor: readonly number[]
   readonly originalMaxPositions: number
-  /** The new length over the original one. */
+  /** The ratio of the new length to the original one. */
   readonly factor: number
   /** The factor of queries and keys. Default sqrt(1 + ln(factor) / ln(originalMaxPositions)). */
   readonly attentionFactor?: number
@@ -58,7 +60,7 @@ export interface LongScaling {
 
 export type RotaryScaling = LinearScaling | DynamicScaling | YarnScaling | Llama3Scaling | LongScaling
 
-/** Radians a step of each pair of features, and what the rotated features are multiplied with. */
+/** The radians per step of each pair of features, and the factor of the rotated features. */
 export interface Frequencies {
   readonly radians: readonly number[]
   readonly factor: number
@@ -90,21 +92,21 @@ const names: { readonly [K in RotaryScaling as K['type']]: Checked<K> } = {
   },
 }
 
-/** Options that may be left out. Every other one must be there. */
+/** Options that may be left out. All others are required. */
 const optional = ['betaFast', 'betaSlow', 'attentionFactor', 'mscale', 'mscaleAllDim', 'truncate']
-/** Options that may be any number. The others are positive. */
+/** Options that may be any number. All others must be positive. */
 const anySign = ['mscale', 'mscaleAllDim']
 
-/** Which features are a pair. */
+/** The layout of pairs of features; see `RotaryOptions`. */
 export type RotaryLayout = 'halves' | 'pairs'
 
-/** Throws unless it is a layout, or left out. */
+/** Throws unless the layout is valid, or left out. */
 export function checkLayout(op: string, layout: RotaryLayout | undefined): void {
   if (layout !== undefined && layout !== 'halves' && layout !== 'pairs')
     throw new ValueError(op, `layout is ${shown(layout)}, but must be 'halves' or 'pairs'`)
 }
 
-/** Throws ValueError unless the scaling is one, for rotated features of that many pairs (null: not known yet). */
+/** Throws ValueError unless the scaling is valid for this number of rotated pairs (null if not yet known). */
 export function checkScaling(op: string, scaling: RotaryScaling, pairs: number | null): void {
   if (typeof scaling !== 'object' || scaling === null || !Object.hasOwn(names, scaling.type))
     throw new ValueError(
@@ -141,7 +143,7 @@ export function checkScaling(op: string, scaling: RotaryScaling, pairs: number |
   }
 }
 
-/** `get_mscale` of YaRN. */
+/** YaRN's factor of queries and keys (`get_mscale`). */
 function magnitude(factor: number, mscale = 1): number {
   return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1
 }
@@ -174,7 +176,7 @@ function llama3(plain: readonly number[], scaling: Llama3Scaling): readonly numb
   })
 }
 
-/** The frequencies of `dim` rotated features; `length` is that of the whole sequence. */
+/** The frequencies of `dim` rotated features. `length` is the length of the whole sequence. */
 export function rotaryFrequencies(
   dim: number,
   base: number,

@@ -1,4 +1,4 @@
-/** Rotary position embeddings (Su et al., 2021): pairs of features turned by their position. */
+/** Rotary position embeddings (Su et al., 2021), which rotate pairs of features by their position. */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
@@ -26,20 +26,23 @@ export interface RotaryOptions {
   /** The longest wave is 2 pi times this. Default 10000. */
   readonly base?: number
   /**
-   * Which features are a pair: 'halves' (default): i and i + R/2, as Llama and Hugging Face's models have them; 'pairs': 2i and
-   * 2i + 1, as in the paper, GPT-J and Meta's own Llama.
+   * The layout of pairs. 'halves' (default) pairs features i and i + R/2, as in Llama and Hugging Face's models.
+   * 'pairs' pairs 2i and 2i + 1, as in the paper, GPT-J and Meta's own Llama.
    */
   readonly layout?: RotaryLayout
-  /** Position of the first element, the number of those in a cache before it. An integer of at least 0. Default 0. */
+  /**
+   * The position of the first element: the number of elements in a cache before it. An integer of at least 0. Default
+   * 0.
+   */
   readonly offset?: number
-  /** int32 [T], or [B, T] for x [B, .., T, D]: the position of each element, in place of `offset`. */
+  /** int32 [T], or [B, T] for x [B, .., T, D]: the position of each element, instead of `offset`. */
   readonly positions?: Tensor | null
-  /** The number of features that turn, which is even. Those after them stay as they are. Default: all. */
+  /** The number of features to rotate, which must be even. Later features are unchanged. Default: all. */
   readonly dims?: number | undefined
   readonly scaling?: RotaryScaling | null
   /**
-   * How long the whole sequence is, which 'dynamic' and 'longrope' scaling follow: a positive integer. Default offset + T; with
-   * `positions` it must be said.
+   * The length of the whole sequence, a positive integer, on which 'dynamic' and 'longrope' scaling depend. Default
+   * offset + T; required with `positions`.
    */
   readonly length?: number | undefined
 }
@@ -92,9 +95,9 @@ function checkRotary(x: Tensor, { layout, offset, positions, dims, scaling, leng
 }
 
 /**
- * x with pairs of features turned by position times frequency, base^(-2i / R) radians a step, so that products of queries and
- * keys depend on how far apart they are. x [.., T, D] -> [.., T, D], any strides; angles are precise to 1e-6 at positions below
- * 131,072. Throws ShapeError and ValueError for what does not fit.
+ * Rotates pairs of features of x by position times frequency, base^(-2i / R) radians per step, so that products of
+ * queries and keys depend on their distance. x [.., T, D] -> [.., T, D], with any strides. Angles are precise to 1e-6
+ * at positions below 131,072. Throws ShapeError and ValueError for arguments that do not fit.
  */
 export function rotaryEmbedding<S extends Shape, D extends DType>(
   x: Tensor<S, D>,

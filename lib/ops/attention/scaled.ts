@@ -1,4 +1,7 @@
-/** Scaled dot-product attention (Vaswani et al., 2017), fused and tiled, never holding a row of scores per query in memory. */
+/**
+ * Scaled dot-product attention (Vaswani et al., 2017). It is fused and tiled, and never holds a whole row of scores in
+ * memory.
+ */
 import { agree, apply, checkDType, checkTensor } from '../../autograd/operator.js'
 import { empty, run } from '../../backend/dispatch.js'
 import type { PhiloxPosition } from '../../backend/table/index.js'
@@ -41,8 +44,8 @@ interface Attention extends Span {
 }
 
 /**
- * q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], mask (bool or floating) that broadcasts to [B, Hq, Tq, Tk], or null,
- * lengths int32 [B] or null.
+ * q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], mask (bool or floating) that broadcasts to [B, Hq, Tq, Tk], or
+ * null, lengths int32 [B] or null.
  */
 type AttentionInputs = [q: Tensor, k: Tensor, v: Tensor, mask: Tensor | null, lengths: Tensor | null]
 
@@ -50,13 +53,13 @@ function scoresShape(q: Tensor, k: Tensor): Shape {
   return [...q.sizes.slice(0, 3), k.sizes[2] ?? 0]
 }
 
-/** The mask as the kernel's two arguments: which keys take part, or what is added to the scores. */
+/** The mask as the kernel's two arguments: the keys that take part, or the numbers to add to the scores. */
 function masks(mask: Tensor | null, scores: Shape): { maskBool: Tensor | null; maskAdd: Tensor | null } {
   const wide = mask && expandView(mask, scores)
   return { maskBool: wide?.dtype === 'bool' ? wide : null, maskAdd: wide && wide.dtype !== 'bool' ? wide : null }
 }
 
-/** Throws ShapeError naming all that does not fit. */
+/** Throws a ShapeError that names all misfits. */
 function checkShapes([q, k, v, mask, lengths]: AttentionInputs): void {
   const faults = new Faults()
   const shapes = `q ${formatShape(q.sizes)}, k ${formatShape(k.sizes)}, v ${formatShape(v.sizes)}`
@@ -85,7 +88,8 @@ function checkShapes([q, k, v, mask, lengths]: AttentionInputs): void {
 
 const attentionRecord = define<AttentionInputs, Attention, [out: Tensor], [statistics: Tensor]>({
   name: operator,
-  // The mask is one of two arguments, by its dtype, so that the row's are not at the places of what follows it.
+  // The mask becomes one of two arguments of the row, by its dtype, so the positions of inputs and arguments differ
+  // after it.
   inputs: ['q', 'k', 'v', { name: 'attnMask', dtypes: 'free' }, { name: 'lengths', dtypes: 'free' }],
   infer(inputs) {
     checkShapes(inputs)
@@ -126,7 +130,7 @@ const attentionRecord = define<AttentionInputs, Attention, [out: Tensor], [stati
       const scores = scoresShape(q, k)
       const op = `${operator} backward`
       const [needQ, needK, needV, needMask] = ctx.needs
-      // In the one memory of the projection that q, k and v are views of, where they are.
+      // If q, k and v are views of one projection, their gradients share one memory in the same way.
       const side = needQ && needK && needV ? emptySideBySide([q, k, v], op) : null
       const [dq = null, dk = null, dv = null] =
         side ?? [q, k, v].map((x, i) => (ctx.needs[i] ? emptyInOrderOf(x, x.sizes, op) : null))
@@ -153,36 +157,37 @@ const attentionRecord = define<AttentionInputs, Attention, [out: Tensor], [stati
 
 export interface AttentionOptions {
   /**
-   * bool: true takes part, false is -Infinity; floating: added to the scores. Broadcast to [B, H, Tq, Tk]. Only -Infinity
-   * masks fully: the lowest number, for all keys of a query, weighs them alike. NaN or infinity in a masked key or value
-   * makes the query NaN, as in PyTorch.
+   * A mask that broadcasts to [B, H, Tq, Tk]. In a bool mask true takes part, and false is -Infinity; a floating mask
+   * is added to the scores. Only -Infinity masks fully: if all keys of a query get the lowest number instead, they
+   * weigh the same. NaN or infinity in a masked key or value makes the query NaN, as in PyTorch.
    */
   readonly attnMask?: Tensor | null
-  /** Key j takes part in query i where j <= i; what later keys and values hold does not matter. */
+  /** Lets key j take part in query i only if j <= i. The content of later keys and values does not matter. */
   readonly isCausal?: boolean
   /**
-   * With isCausal: the position of the first query among the keys, so that key j takes part in query i where
-   * j <= offset + i. For queries that come after a cache of keys, the number of keys in front of them. An integer, default 0,
-   * which is PyTorch's alignment; Tk - Tq is FlashAttention's, whose last query sees all keys.
+   * With isCausal, the position of the first query among the keys: key j takes part in query i if j <= offset + i. For
+   * queries after a cache of keys, it is the number of cached keys. An integer; the default 0 is PyTorch's alignment,
+   * and Tk - Tq is FlashAttention's, whose last query sees all keys.
    */
   readonly offset?: number | undefined
   /**
-   * With isCausal: how many keys, its own position's and those right before it, a query sees at most, as Mistral's
-   * `sliding_window`; FlashAttention's `window_size` of (window - 1, 0). At least 1; default: all. The cost is that of the
-   * window, not of all keys; what keys and values outside it hold does not matter.
+   * With isCausal, the most keys that a query sees: the key at its own position and those just before it. It is
+   * Mistral's `sliding_window`, and FlashAttention's `window_size` of (window - 1, 0). At least 1; default: all. The
+   * cost is that of the window, not of all keys. The content of keys and values outside it does not matter.
    */
   readonly window?: number | undefined
   /**
-   * int32 [B]: how many keys of each batch row are real; those after them, the padding, take no part, whatever they hold. A
-   * row of length 0 gives 0. A length outside [0, Tk] throws ValueError, later as all that depends on data.
+   * int32 [B]: the number of real keys in each batch row. Keys after them are padding and take no part, whatever they
+   * hold. A row of length 0 gives 0. A length outside [0, Tk] is a late ValueError, because only the data tell.
    */
   readonly lengths?: Tensor | null
   /**
-   * Linear biases (ALiBi, Press et al., 2022): -slope times the distance of the query's position, `offset` + i, to the key's is
-   * added to the scores of each head. True: the slopes 2^(-8 h / Hq) of heads h = 1, 2, ...; or slopes [Hq] of your own.
+   * Linear biases (ALiBi, Press et al., 2022): adds to the scores of each head -slope times the distance between the
+   * query's position, `offset` + i, and the key's. True takes the slopes 2^(-8 h / Hq) for heads h = 1, 2, ...; a
+   * tensor [Hq] gives your own.
    */
   readonly alibi?: boolean | Tensor
-  /** Default 1 / sqrt(D). */
+  /** The factor of the scores. Default 1 / sqrt(D). */
   readonly scale?: number | undefined
   /** Probability of dropping an attention weight. Default 0. */
   readonly dropoutP?: number
@@ -202,8 +207,9 @@ const attentionNames: OptionNames<AttentionOptions> = {
 }
 
 /**
- * softmax(q k^T scale + mask) v; 0 for a query that has no key. q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], where Hq is a multiple of Hk (grouped
- * heads need no copies of keys); tensors of [B, T, D] work too. Any strides. Throws ShapeError naming all misfits.
+ * softmax(q k^T scale + mask) v; 0 for a query without keys. q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv],
+ * where Hq is a multiple of Hk (grouped heads need no copies of keys). Tensors [B, T, D] work too, and any strides.
+ * Throws a ShapeError that names all misfits.
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   checkOptions(operator, options, attentionNames)
@@ -242,7 +248,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   const [tq, tk] = [q.sizes[2] ?? 0, k.sizes[2] ?? 0]
   const mask = slopes ? masked(distanceBias(slopes, tq, tk, options.offset ?? 0), given) : given
   const inputs: AttentionInputs = [q, k, v, mask, lengths]
-  // Checks come first, because a call that is refused must take no random numbers.
+  // Checks come first, because a refused call must not take random numbers.
   if (dropoutP > 0) checkShapes(inputs)
   const random = (generator ?? defaultGenerator()).take(dropoutP > 0 ? countOf(scoresShape(q, k)) : 0)
   return apply(attentionRecord, inputs, { scale, ...span, dropout: dropoutP, random })

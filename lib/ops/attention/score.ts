@@ -1,4 +1,4 @@
-/** Attention with a chosen score of query and key. */
+/** Attention with a chosen score of queries and keys. */
 import { agree, checkDType, checkTensor } from '../../autograd/operator.js'
 import { DTypeError, Faults, formatShape, kindOf, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkGenerator } from '../../core/generator.js'
@@ -68,8 +68,8 @@ export function generalScores(q: Tensor, k: Tensor, weight: Tensor): Tensor {
 }
 
 /**
- * Scores vector . tanh(Wq q + Wk k) (Bahdanau et al., 2015): q [.., Tq, Dq], k [.., Tk, Dk], queryWeight [H, Dq], keyWeight
- * [H, Dk], vector [H] -> [.., Tq, Tk]. It holds H numbers for each pair of query and key.
+ * Scores vector . tanh(Wq q + Wk k) (Bahdanau et al., 2015): q [.., Tq, Dq], k [.., Tk, Dk], queryWeight [H, Dq],
+ * keyWeight [H, Dk], vector [H] -> [.., Tq, Tk]. Takes memory for H numbers for each pair of query and key.
  */
 export function additiveScores(q: Tensor, k: Tensor, queryWeight: Tensor, keyWeight: Tensor, vector: Tensor): Tensor {
   const op = 'additiveScores'
@@ -94,13 +94,13 @@ export function additiveScores(q: Tensor, k: Tensor, queryWeight: Tensor, keyWei
   return asGiven(squeeze(matmul(tanh(pairs), unsqueeze(wide(vector), -1)), -1), q)
 }
 
-/** The tensor in the dtype that sums are made in. */
+/** The tensor in the dtype in which sums are computed. */
 const wide = (x: Tensor): Tensor => (x.dtype === 'bfloat16' ? castTo(x, 'float32') : x)
 
-/** A result in the inputs' dtype; autocast has its own. */
+/** Converts a result to the inputs' dtype, except under autocast, which chooses its own. */
 const asGiven = (x: Tensor, input: Tensor): Tensor => (input.dtype === 'bfloat16' ? castTo(x, 'bfloat16') : x)
 
-/** Vectors of length 1, and zeros where they are shorter than `eps`, as `torch.nn.functional.normalize` has them. */
+/** Vectors divided by their length, or by `eps` if that is larger, as in `torch.nn.functional.normalize`. */
 function directions(x: Tensor, eps: number): Tensor {
   return mul(x, rsqrt(clamp(sum(square(x), -1, { keepdim: true }), eps * eps)))
 }
@@ -129,14 +129,17 @@ export type ScoreFunction = (q: Tensor, k: Tensor) => Tensor
 
 export interface ScoreOptions extends AttentionOptions {
   /**
-   * 'scaledDot' (default): q . k / sqrt(D), or times `scale`; 'dot': q . k; 'cosine': the cosine of q and k, times `scale`; or a
-   * function of q [.., Tq, Dq] and k [.., Tk, Dk] that gives [.., Tq, Tk], such as `generalScores` and `additiveScores` with
-   * weights of your own.
+   * The score. 'scaledDot' (default) is q . k / sqrt(D), or times `scale`; 'dot' is q . k; 'cosine' is the cosine of q
+   * and k, times `scale`. A function of q [.., Tq, Dq] and k [.., Tk, Dk] must give [.., Tq, Tk], such as
+   * `generalScores` and `additiveScores` with weights of your own.
    */
   readonly score?: 'scaledDot' | 'dot' | 'cosine' | ScoreFunction
 }
 
-/** Give [out, weights [.., Tq, Tk]], the weights after dropout. Default false. It keeps all weights in memory. */
+/**
+ * Returns [out, weights [.., Tq, Tk]], with the weights after dropout, which takes memory for all of them. Default
+ * false.
+ */
 interface NeedWeights {
   readonly needWeights?: boolean
 }
@@ -217,10 +220,10 @@ function checkOperands(op: string, q: Tensor, k: Tensor, v: Tensor): Shape {
 }
 
 /**
- * softmax(score(q, k) + mask) v with a chosen score, 0 for a query that has no key: q [.., Tq, Dq], k [.., Tk, Dk], v [.., Tk, Dv]
- * -> [.., Tq, Dv], or [that, weights [.., Tq, Tk]] where `needWeights`. With four dimensions [B, H, T, D] q may have a multiple of
- * k's and v's heads. Masks, spans and dropout are those of `scaledDotProductAttention`, which does the work, in less memory,
- * where the score is a dot product and no weights are asked for.
+ * softmax(score(q, k) + mask) v with a chosen score; 0 for a query without keys. q [.., Tq, Dq], k [.., Tk, Dk], v [..,
+ * Tk, Dv] -> [.., Tq, Dv], or with `needWeights` [that, weights [.., Tq, Tk]]. In four dimensions [B, H, T, D] q may
+ * have a multiple of k's and v's heads. Masks, spans and dropout are those of `scaledDotProductAttention`, which does
+ * the work in less memory if the score is a dot product and no weights are needed.
  */
 export function attention(
   q: Tensor,
@@ -282,7 +285,7 @@ export function attention(
   }
   const slopes = slopesOf(op, alibi, heads, q)
   const [keys, values] = q.ndim === 4 ? [forGroups(k, heads), forGroups(v, heads)] : [k, v]
-  // A function's own weights have the dtype that it was given for.
+  // A score function runs on the tensors as given, because its own weights have that dtype.
   const scores = typeof score === 'function' ? scoring(q, keys) : scoring(wide(q), wide(keys))
   if (!(scores instanceof Tensor)) throw new ValueError(op, `score gave ${kindOf(scores)}, but must give a tensor`)
   if (formatShape(scores.sizes) !== formatShape(shape))

@@ -1,4 +1,4 @@
-/** The turning itself of rotary positions: by tables of cosines and sines, which a model makes once for all its layers. */
+/** The rotation of rotary positions, by tables of cosines and sines, which a model makes once for all its layers. */
 import { withAutocast } from '../../autograd/autocast.js'
 import { apply, type Operator } from '../../autograd/operator.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -15,11 +15,11 @@ export const op = 'rotaryEmbedding'
 
 interface Turn {
   readonly layout: RotaryLayout
-  /** By the opposite angles. */
+  /** Whether to rotate by the opposite angles. */
   readonly backwards: boolean
 }
 
-/** x [.., T, D] and what its features turn by: cosines and sines [.., T, R / 2]. */
+/** Rotates x [.., T, D] by angles with cosines and sines [.., T, R / 2]. */
 const rotaryRecord: Operator<[x: Tensor, cosines: Tensor, sines: Tensor], Turn> = operator<
   [x: Tensor, cosines: Tensor, sines: Tensor],
   Turn
@@ -50,7 +50,7 @@ const rotaryRecord: Operator<[x: Tensor, cosines: Tensor, sines: Tensor], Turn> 
   },
 })
 
-/** The features turned by their angles' cosines and sines [.., T, R / 2]. */
+/** The features rotated by angles with cosines and sines [.., T, R / 2]. */
 function turn(x: Tensor, cosines: Tensor, sines: Tensor, layout: RotaryLayout): Tensor {
   const half = (x.sizes.at(-1) as number) / 2
   if (layout === 'halves') {
@@ -62,21 +62,21 @@ function turn(x: Tensor, cosines: Tensor, sines: Tensor, layout: RotaryLayout): 
   return flatten(stack([sub(mul(a, cosines), mul(b, sines)), add(mul(a, sines), mul(b, cosines))], -1), -2)
 }
 
-/** Cosines and sines of angles [.., T, R / 2], times what rotated features are multiplied with. */
+/** Cosines and sines of angles [.., T, R / 2], times the factor of rotated features. */
 export interface RotaryTable {
   readonly cosines: Tensor
   readonly sines: Tensor
 }
 
-/** The table of positions [.., T], which are of the dtype that the table is to have. */
+/** The table for positions [.., T], in their dtype. */
 export function tableOf(positions: Tensor, { radians, factor }: Frequencies): RotaryTable {
   const angles = anglesOf(positions, radians)
   const scaled = (each: Tensor): Tensor => (factor === 1 ? each : mul(each, factor))
   return { cosines: scaled(cos(angles)), sines: scaled(sin(angles)) }
 }
 
-/** x [.., T, D] with its first R features turned. */
+/** x [.., T, D] with its first R features rotated. */
 export function turned(x: Tensor, { cosines, sines }: RotaryTable, layout: RotaryLayout = 'halves'): Tensor {
-  // Autocast would convert x to the dtype of the angles.
+  // Autocast is off, because it would convert x to the dtype of the angles.
   return withAutocast(null, () => apply(rotaryRecord, [x, cosines, sines], { layout, backwards: false }))
 }

@@ -1,4 +1,7 @@
-/** The common part of the fused attention's composite and of attention with other scores: who sees whom, and weights from scores. */
+/**
+ * The common part of the fused attention's composite and of attention with other scores: visible keys, and weights from
+ * scores.
+ */
 
 import type { DType } from '../../core/dtype.js'
 import { DTypeError, formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
@@ -11,10 +14,13 @@ import { peakOf } from '../peak.js'
 import { sum } from '../reduce/index.js'
 import { expand, reshape, unsqueeze } from '../shape/index.js'
 
-/** The dtypes of the numbers of keys and of positions. They are options, and are refused under those names. */
+/** The dtypes of lengths and positions. They are options, and errors name them so. */
 export const counts: readonly DType[] = ['int32']
 
-/** Query i stands at offset + i among the keys, and sees none later (Tk hides none), and `window` up to there (0: all). */
+/**
+ * The keys that a query sees: query i stands at offset + i among the keys, and sees `window` keys up to there (0 for
+ * all) and none later. An offset of Tk hides none.
+ */
 export interface Span {
   readonly offset: number
   readonly window: number
@@ -26,7 +32,7 @@ export interface SpanOptions {
   readonly window?: number | undefined
 }
 
-/** The two integers of the kernel: a query's keys begin `window` before its position offset + i and end there. */
+/** The two integers of the kernel. A query's keys begin `window` before its position offset + i and end there. */
 export function spanOf(op: string, { isCausal = false, offset, window }: SpanOptions, tk: number): Span {
   for (const [name, value, least] of [
     ['offset', offset, 0],
@@ -45,13 +51,13 @@ export function spanOf(op: string, { isCausal = false, offset, window }: SpanOpt
   return { offset: isCausal ? (offset ?? 0) : tk, window: window ?? 0 }
 }
 
-/** j - i of query i and key j: int32 [Tq, Tk]. */
+/** The differences j - i of key j and query i: int32 [Tq, Tk]. */
 function ahead(tq: number, tk: number, device: Tensor['device']): Tensor {
   const count = (n: number) => arange(0, n, 1, { dtype: 'int32', device })
   return sub(unsqueeze(count(tk), 0), unsqueeze(count(tq), 1))
 }
 
-/** Which keys take part in which queries by offset, window and lengths, for scores [.., Tq, Tk]: masks for one after the other. */
+/** The masks of offset, window and lengths for scores [.., Tq, Tk], each true where a key takes part in a query. */
 export function seenKeys(
   scores: Shape,
   lengths: Tensor | null,
@@ -61,7 +67,7 @@ export function seenKeys(
   const [tq, tk] = [scores.at(-2) ?? 0, scores.at(-1) ?? 0]
   const masks: Tensor[] = []
   if (offset < tk - 1) masks.push(le(ahead(tq, tk, device), offset))
-  // Held to what lies among the keys, because positions may be beyond int32.
+  // Positions are clamped to the range of the keys, because they may exceed int32.
   if (window > 0) masks.push(gt(ahead(tq, tk, device), Math.min(Math.max(offset - window, -tq), tk)))
   if (lengths) {
     const keys = arange(0, tk, 1, { dtype: 'int32', device })
@@ -70,7 +76,7 @@ export function seenKeys(
   return masks
 }
 
-/** The slopes [heads] of linear biases, where they are asked for. */
+/** The slopes [heads] of linear biases; null if there are none. */
 export function slopesOf(op: string, alibi: boolean | Tensor, heads: number, like: Tensor): Tensor | null {
   if (alibi === false) return null
   const dtype = like.dtype === 'float64' ? 'float64' : 'float32'
@@ -99,18 +105,18 @@ export function distanceBias(slopes: Tensor, tq: number, tk: number, offset: num
   return mul(reshape(slopes, [slopes.sizes[0] as number, 1, 1]), mul(distance, -1))
 }
 
-/** Scores with a mask: bool (true takes part), or what is added. */
+/** Applies a mask to scores: a bool one (true takes part), or numbers to add. */
 export function masked(scores: Tensor, mask: Tensor | null): Tensor {
   if (mask === null) return scores
   return mask.dtype === 'bool' ? where(mask, scores, Number.NEGATIVE_INFINITY) : add(scores, mask)
 }
 
-/** Softmax over the keys that are seen, 0 for a query that sees none. */
+/** Softmax over the visible keys; 0 for a query that sees none. */
 export function weigh(given: Tensor, seen: readonly Tensor[]): Tensor {
   const never = Number.NEGATIVE_INFINITY
   let scores = given
   for (const each of seen) scores = where(each, scores, never)
-  // A row without any key gives 0 instead of NaN.
+  // The division is guarded so that a row without keys gives 0 instead of NaN.
   const peak = peakOf(scores, -1)
   const open = where(eq(peak, never), 0, peak)
   const e = exp(sub(scores, open))
@@ -118,7 +124,7 @@ export function weigh(given: Tensor, seen: readonly Tensor[]): Tensor {
   return div(e, where(eq(total, 0), 1, total))
 }
 
-/** Each key head [B, Hk, Tk, size] for its group of query heads: [B, Hq, Tk, size]. */
+/** Repeats each key head [B, Hk, Tk, size] for its group of query heads: [B, Hq, Tk, size]. */
 export function forGroups(x: Tensor, queryHeads: number): Tensor {
   const [b = 0, hk = 0, tk = 0, size = 0] = x.sizes
   if (hk === queryHeads) return x
@@ -126,7 +132,7 @@ export function forGroups(x: Tensor, queryHeads: number): Tensor {
   return reshape(expand(unsqueeze(x, 2), [b, hk, group, tk, size]), [b, queryHeads, tk, size])
 }
 
-/** Throws unless a mask is bool or of the dtype of the scores. */
+/** Throws unless a mask is bool or has the dtype of the scores. */
 export function checkMaskDType(op: string, mask: Tensor, dtype: string, fits: boolean): void {
   if (mask.dtype === 'bool' || fits) return
   const floating = mask.dtype.startsWith('float') || mask.dtype === 'bfloat16'

@@ -1,4 +1,6 @@
-/** Activation functions, each with a fused backward kernel, and its composite for oracles and second derivatives. */
+/**
+ * Activation functions, each with a fused backward kernel, and with a composite as oracle and for second derivatives.
+ */
 
 import { apply, type Operator } from '../../autograd/operator.js'
 import { calledAs } from '../../backend/table/index.js'
@@ -18,7 +20,10 @@ import { reluFormula } from './relu-gradient.js'
 
 type Activation<A> = <S extends Shape, D extends DType>(x: Tensor<S, D>, attrs: A) => Tensor<S, D>
 type Attributes = { readonly [name: string]: number | boolean }
-/** dx in operators: for a gradient with a graph of its own. `saved` is what backward reads, x or the output. */
+/**
+ * Computes dx by operators, for a gradient with a graph of its own. `saved` is the tensor that backward reads: x or the
+ * output.
+ */
 type Formula<A> = (dy: Tensor, saved: Tensor, attrs: A) => Tensor
 
 function caller<A>(record: Operator<[x: Tensor], A>): Activation<A> {
@@ -30,8 +35,9 @@ function caller<A>(record: Operator<[x: Tensor], A>): Activation<A> {
 }
 
 /**
- * One activation: kernels `name` and `name_backward` with the attributes as their arguments. Backward reads x. A second
- * derivative goes through the composite, or through the formula, where the composite has corners that the function has not.
+ * An activation with kernels `name` and `name_backward`, which take the attributes as arguments. Backward reads x. A
+ * second derivative goes through the composite, or through the formula if the composite has corners that the function
+ * lacks.
  */
 function activation<A extends Attributes>(
   name: 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu',
@@ -39,7 +45,7 @@ function activation<A extends Attributes>(
   formula?: Formula<A>,
 ): Activation<A> {
   const record = operator<[x: Tensor], A>({
-    // As the program calls it.
+    // The name under which the program calls it.
     name: calledAs(name),
     infer: (inputs) => like(inputs[0]),
     forward: kernel(name, (inputs, attrs, { out }) => ({ out, x: inputs[0], ...attrs })),
@@ -53,7 +59,7 @@ function activation<A extends Attributes>(
   return caller(record)
 }
 
-/** An activation whose gradient is read from its output y. */
+/** An activation whose gradient is computed from its output y. */
 function activationOfOutput(
   name: 'relu' | 'sigmoid' | 'tanh',
   composite: (x: Tensor) => Tensor,
@@ -81,7 +87,7 @@ const stableSoftplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(a
 const absolute = (x: Tensor): Tensor => maximum(x, neg(x))
 const logistic = (x: Tensor): Tensor => div(1, add(exp(neg(x)), 1))
 
-// The comparison this way round: NaN stays NaN.
+// The comparison is written this way round so that NaN stays NaN.
 const reluOf = activationOfOutput('relu', (x) => where(le(x, 0), 0, x), reluFormula)
 const sigmoidOf = activationOfOutput('sigmoid', logistic, (dy, y) => mul(dy, mul(y, sub(1, y))))
 const tanhOf = activationOfOutput(
@@ -94,7 +100,7 @@ const mishOf = activation<None>('mish', (x) => mul(x, tanh(softplus(x))))
 const hardswishOf = activation<None>(
   'hardswish',
   (x) => mul(x, div(clamp(add(x, 3), 0, 6), 6)),
-  // The clamp keeps what is not taken finite.
+  // The clamp keeps the branch that is not taken finite.
   (dy, x) => where(le(x, -3), 0, where(ge(x, 3), dy, mul(dy, add(div(clamp(x, -3, 3), 3), 0.5)))),
 )
 const geluOf = activation<{ readonly tanhApproximation: boolean }>('gelu', (x, { tanhApproximation }) => {
@@ -111,7 +117,7 @@ const softplusOf = activation<{ readonly beta: number; readonly threshold: numbe
 const eluOf = activation<{ readonly alpha: number }>(
   'elu',
   (x, { alpha }) => where(gt(x, 0), x, mul(sub(exp(minimum(x, 0)), 1), alpha)),
-  // At 0 the slope is alpha, and does not change, as in PyTorch.
+  // At 0 the slope is alpha and its derivative 0, as in PyTorch.
   (dy, x, { alpha }) => where(gt(x, 0), dy, mul(dy, mul(exp(where(ge(x, 0), 0, x)), alpha))),
 )
 const leakyReluOf = activation<{ readonly slope: number }>('leaky_relu', (x, { slope }) =>
@@ -145,7 +151,7 @@ export function gelu<S extends Shape, D extends DType>(x: Tensor<S, D>, options:
   return geluOf(x, { tanhApproximation: approximate === 'tanh' })
 }
 
-/** log(1 + exp(beta x)) / beta; x itself where beta x > threshold. */
+/** log(1 + exp(beta x)) / beta; x itself if beta x > threshold. */
 export function softplus<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   options: { beta?: number; threshold?: number } = {},

@@ -35,7 +35,8 @@ const records = {
   div: binary(
     'div',
     (needs) => (needs[1] ? both : [1]),
-    // Not by the square of b, which leaves the range of the dtype long before the quotient does.
+    // The gradient of b does not use the square of b, which leaves the range of the dtype long before the quotient
+    // does.
     (x, g, i) => (i === 0 ? div(g, x(1)) : neg(mul(g, div(div(x(0), x(1)), x(1))))),
   ),
   maximum: binary(
@@ -55,21 +56,21 @@ const records = {
   ),
 }
 
-/** The share of a gradient that an operand gets: none where it lost, half at a tie. NaN loses to nothing. */
+/** The share of a gradient that an operand gets: none where it loses, half at a tie. NaN never loses. */
 function share(g: Tensor, a: Tensor, b: Tensor, loses: 'gt' | 'lt'): Tensor {
   return where(loses === 'gt' ? gt(a, b) : lt(a, b), 0, where(eq(a, b), mul(g, 0.5), g))
 }
 
-/** The smallest normal float32: what is less may have no finite reciprocal. */
+/** The smallest normal float32. Smaller numbers may have no finite reciprocal. */
 const leastNormal = 2 ** -126
 
-/** y x^(y - 1). For y = 0 it is 0 also where x^-1 is not finite, because x^0 is 1 for every x, NaN included. */
+/** y x^(y - 1). For y = 0 it is 0 even if x^-1 is not finite, because x^0 is 1 for every x, NaN included. */
 function slopeOfBase(x: Tensor, y: Tensor): Tensor {
   const less = sub(y, 1)
   return mul(y, pow(x, where(eq(y, 0), where(ge(abs(x), leastNormal), less, 0), less)))
 }
 
-/** x^y log x. For x = 0 and y >= 0 it is 0; there log's own derivatives are kept finite by another x. */
+/** x^y log x. For x = 0 and y >= 0 it is 0; another x is put in there to keep the derivatives of log finite. */
 function slopeOfExponent(x: Tensor, y: Tensor): Tensor {
   const constant = ge(where(eq(x, 0), y, -1), 0)
   const base = where(constant, 1, x)
@@ -81,7 +82,10 @@ interface Affine {
   readonly shift: number
 }
 
-/** x * scale + shift: all arithmetic of a tensor and a number. A record each, so that errors name what was called. */
+/**
+ * The record of x * scale + shift, which covers arithmetic of a tensor and a number. Each operator has its own, so that
+ * errors name the called function.
+ */
 function scalarRecord(op: 'add' | 'sub' | 'mul'): Operator<[x: Tensor], Affine> {
   return operator<[x: Tensor], Affine>({
     name: `${op}_scalar`,
@@ -104,9 +108,9 @@ const scalarRecords = {
   mul: scalarRecord('mul'),
 }
 
-/** x * scale + shift, which is x `op` value or the other way round. */
+/** x * scale + shift, which stands for x `op` value or value `op` x. */
 function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift: number, value: number): Tensor {
-  // A value that is no tensor, such as null, has no dtype. The operator's own checks refuse it.
+  // A value that is not a tensor, such as null, has no dtype. The operator's own checks refuse it.
   const dtype = x?.dtype
   if (dtype !== 'int32' && dtype !== 'uint8' && dtype !== 'bool') return apply(scalarRecords[op], [x], { scale, shift })
   if (dtype === 'bool' && op === 'sub')
@@ -114,11 +118,11 @@ function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift:
   const other = besideNumber(x, value)
   if (other.dtype === 'float32') return apply(scalarRecords[op], [other], { scale, shift })
   checkNumber(op, value, other.dtype)
-  // x - (-2 ** 31) wraps as all sums of int32 do.
+  // x - (-2 ** 31) wraps around, as all sums of int32 do.
   return castTo(apply(scalarRecords[op], [castTo(other, 'int32')], { scale, shift: shift | 0 }), other.dtype)
 }
 
-/** a + b, broadcast. Either may be a number. Throws ShapeError, DTypeError. */
+/** a + b with broadcasting. Either may be a number. Throws ShapeError, DTypeError. */
 export function add<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'add'>): Result<A, B>
 export function add(a: Operand, b: Operand): Tensor {
   if (typeof b === 'number' && typeof a !== 'number') return scaled('add', a, 1, b, b)
@@ -126,7 +130,7 @@ export function add(a: Operand, b: Operand): Tensor {
   return combined(records.add, null, a, b)
 }
 
-/** a - b, broadcast. */
+/** a - b with broadcasting. */
 export function sub<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'sub'>): Result<A, B>
 export function sub(a: Operand, b: Operand): Tensor {
   if (typeof b === 'number' && typeof a !== 'number') return scaled('sub', a, 1, -b, b)
@@ -134,7 +138,7 @@ export function sub(a: Operand, b: Operand): Tensor {
   return combined(records.sub, null, a, b, 'integers')
 }
 
-/** a * b, element by element, broadcast. */
+/** a * b, element by element, with broadcasting. */
 export function mul<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'mul'>): Result<A, B>
 export function mul(a: Operand, b: Operand): Tensor {
   if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, 0, b)
@@ -142,17 +146,20 @@ export function mul(a: Operand, b: Operand): Tensor {
   return combined(records.mul, null, a, b)
 }
 
-/** The quotient of integers is an integer or a float, as the rounding mode says. */
+/** The dtype of a quotient. The rounding mode decides whether integers give an integer or a float. */
 type Quotient<A extends Operand, B extends Operand> = Result<A, B> | FloatResult<A, B>
 
 export interface DivOptions {
-  /** Null, the default: the quotient as it is. 'trunc' and 'floor' make it whole, towards 0 and downwards; these have no gradient. */
+  /** Null, the default, does not round. 'trunc' rounds towards 0 and 'floor' downwards, both without a gradient. */
   readonly roundingMode?: 'trunc' | 'floor' | null
 }
 
 const divNames: OptionNames<DivOptions> = { roundingMode: true }
 
-/** a / b, broadcast. Integers become float32, but not with a rounding mode: then a divisor of 0 is a late error. */
+/**
+ * a / b with broadcasting. Integers become float32, unless a rounding mode is given; a divisor of 0 is then a late
+ * error.
+ */
 export function div<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'div'>): FloatResult<A, B>
 export function div<A extends Operand, B extends Operand>(
   a: A,
@@ -168,13 +175,13 @@ export function div(a: Operand, b: Operand, options?: DivOptions): Tensor {
   return quotient(a, b, roundingMode)
 }
 
-/** The larger of each pair; NaN where one is NaN. */
+/** The larger of each pair; NaN if either is NaN. */
 export function maximum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'maximum'>): Result<A, B>
 export function maximum(a: Operand, b: Operand): Tensor {
   return combined(records.maximum, null, a, b)
 }
 
-/** The smaller of each pair; NaN where one is NaN. */
+/** The smaller of each pair; NaN if either is NaN. */
 export function minimum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'minimum'>): Result<A, B>
 export function minimum(a: Operand, b: Operand): Tensor {
   return combined(records.minimum, null, a, b)
@@ -206,7 +213,10 @@ function powOfNumber(x: Tensor, exponent: number): Tensor {
   return castTo(apply(powScalar, [castTo(other, 'int32')], exponent), other.dtype)
 }
 
-/** a to the power of b, broadcast. Integers wrap around; of two tensors of them, 1 / a^-b is cut to a whole number. */
+/**
+ * a to the power of b, with broadcasting. Integers wrap around. For two integer tensors a negative exponent gives the
+ * truncated 1 / a^-b.
+ */
 export function pow<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'pow'>): Result<A, B>
 export function pow(a: Operand, b: Operand): Tensor {
   if (typeof b === 'number' && typeof a !== 'number') return powOfNumber(a, b)

@@ -1,4 +1,4 @@
-/** The common part of functions of two tensors: their records, and their operands, of which one may be a number. */
+/** The common part of functions of two tensors: their records, and their operands, one of which may be a number. */
 import { apply, checkTensor, type Needs, type Operator } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { DTypeError, ValueError } from '../../core/errors.js'
@@ -13,12 +13,12 @@ import { expandView } from '../views.js'
 import { checkNumber, floatOf, promoted, promotedWithNumber } from './numbers.js'
 import type { Operand } from './operand.js'
 
-/** The names of kernels of two tensors, all with the arguments of `add`. */
+/** The names of the kernels of two tensors that have the arguments of `add`. */
 type BinaryName =
   | ('add' | 'sub' | 'mul' | 'div' | 'maximum' | 'minimum' | 'pow' | 'fmod' | 'remainder')
   | ('atan2' | 'hypot' | 'copysign')
 
-/** A view of the shape that a call broadcasts to; kernels read it with strides of 0. */
+/** A view with the broadcast shape, which kernels read with strides of 0. */
 export function widen(x: Tensor, shape: Shape): Tensor {
   return x.sizes === shape ? x : expandView(x, shape)
 }
@@ -32,7 +32,7 @@ export function binary(
 ) {
   return operator<Pair>({
     name,
-    // Taken apart by index, here and below: the iterators of destructuring cost as much as the rest.
+    // Here and below, inputs are read by index, because the iterators of destructuring cost as much as the rest.
     infer: (inputs) => like(inputs[0], broadcastShapes(name, inputs[0].sizes, inputs[1].sizes)),
     forward: kernel(name, (inputs, _attrs, { out }) => ({
       out,
@@ -55,12 +55,12 @@ export const none = () => []
 /** The gradient of one factor needs the other: a frozen weight keeps no activation. */
 export const theOther = (needs: Needs) => both.filter((i) => needs[1 - i])
 
-/** A number as a tensor, where a kernel has no form of its own for one. */
+/** A number as a tensor, for kernels without a form for numbers. */
 export function scalarTensor(op: string, value: number, { dtype, device }: Tensor): Tensor {
   return full([], checkNumber(op, value, dtype), { dtype, device })
 }
 
-/** Both operands as tensors of one dtype, that of PyTorch's promotion. `floats`: integers become float32. */
+/** Both operands as tensors of one dtype, by PyTorch's promotion. With `floats` integers become float32. */
 export function alike(op: string, a: Operand, b: Operand, floats = false): Pair {
   if (typeof a === 'number') {
     if (typeof b === 'number') throw new ValueError(op, 'needs at least one tensor, but got two numbers')
@@ -75,11 +75,11 @@ export function alike(op: string, a: Operand, b: Operand, floats = false): Pair 
   }
   checkTensor(op, 'b', b)
   const dtype = floats ? floatOf(promoted(a, b)) : promoted(a, b)
-  // Whose dtypes do not mix, or will do so by autocast, is left to the operator's own checks.
+  // The operator's own checks handle dtypes that do not mix, or that autocast will convert.
   return dtype === null ? [a, b] : [castTo(a, dtype), castTo(b, dtype)]
 }
 
-/** x in the dtype of the result of x and a number. */
+/** x converted to the result dtype of x and a number. */
 export function besideNumber(x: Tensor, value: number, floats = false): Tensor {
   const dtype = promotedWithNumber(x.dtype, value)
   return castTo(x, floats ? floatOf(dtype) : dtype)
@@ -88,8 +88,8 @@ export function besideNumber(x: Tensor, value: number, floats = false): Tensor {
 const isNarrow = (dtype: DType | undefined) => dtype === 'uint8' || dtype === 'bool'
 
 /**
- * `record` of two operands, promoted to one dtype. Kernels compute with floats and int32: uint8 and bool go there and back,
- * so that bytes wrap around.
+ * Runs `record` on two operands, promoted to one dtype. Kernels compute with floats and int32, so uint8 and bool are
+ * converted to int32 and back, and bytes wrap around.
  */
 export function combined<A>(
   record: Operator<Pair, A>,
@@ -98,7 +98,7 @@ export function combined<A>(
   b: Operand,
   of: Taken = 'numbers',
 ): Tensor {
-  // The way of most calls, which no test of it may make longer.
+  // Most calls take this path, so it must test as little as possible.
   if (typeof a === 'object' && typeof b === 'object' && a?.dtype === b?.dtype) {
     const dtype = a?.dtype
     if (dtype === 'float32' || dtype === 'bfloat16') return apply(record, [a, b], attrs)
@@ -112,5 +112,8 @@ export function combined<A>(
   return castTo(apply(record, [castTo(pair[0], 'int32'), castTo(pair[1], 'int32')], attrs), dtype)
 }
 
-/** 'numbers': bool too, of which a sum is true where one is; 'integers': but for bool; 'floats': integers become float32. */
+/**
+ * 'numbers' takes bool too, whose sum is true if either is; 'integers' excludes bool; 'floats' turns integers into
+ * float32.
+ */
 type Taken = 'numbers' | 'integers' | 'floats'

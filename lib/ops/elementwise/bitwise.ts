@@ -1,4 +1,4 @@
-/** Bits of integers, in two's complement; of truths each is one bit. None has a gradient. */
+/** Bitwise functions of integers, in two's complement, and of bools, each of which is one bit. None has a gradient. */
 import { checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { DTypeError, namedAs } from '../../core/errors.js'
@@ -34,25 +34,25 @@ const records = {
   right: ofBits('bitwise_right_shift', 'bitwiseRightShift'),
 }
 
-/** The bits that are set in both, broadcast: JavaScript's a & b. */
+/** The bits set in both, with broadcasting: JavaScript's a & b. */
 export function bitwiseAnd<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'bitwiseAnd'>): Result<A, B>
 export function bitwiseAnd(a: Operand, b: Operand): Tensor {
   return combined(records.and, null, a, b)
 }
 
-/** The bits that are set in one of both at least, broadcast: JavaScript's a | b. */
+/** The bits set in at least one, with broadcasting: JavaScript's a | b. */
 export function bitwiseOr<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'bitwiseOr'>): Result<A, B>
 export function bitwiseOr(a: Operand, b: Operand): Tensor {
   return combined(records.or, null, a, b)
 }
 
-/** The bits that are set in one of both only, broadcast: JavaScript's a ^ b. */
+/** The bits set in exactly one, with broadcasting: JavaScript's a ^ b. */
 export function bitwiseXor<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'bitwiseXor'>): Result<A, B>
 export function bitwiseXor(a: Operand, b: Operand): Tensor {
   return combined(records.xor, null, a, b)
 }
 
-/** The bits that are not set: JavaScript's ~x, which is -1 - x. */
+/** The bits that are not set: JavaScript's ~x, which is -1 - x for int32. */
 export function bitwiseNot<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
 export function bitwiseNot(x: Tensor): Tensor {
   checkTensor('bitwiseNot', 'x', x)
@@ -62,7 +62,10 @@ export function bitwiseNot(x: Tensor): Tensor {
   return namedAs('bitwiseNot', () => castTo(sub(-1, castTo(x, 'int32')), x.dtype))
 }
 
-/** a with its bits moved up by b, broadcast; by less than 0 or more than there are, 0. What leaves is lost. */
+/**
+ * a with its bits shifted up by b, with broadcasting. Bits that leave are lost. A b below 0 or beyond the number of
+ * bits gives 0.
+ */
 export function bitwiseLeftShift<A extends Operand, B extends Operand>(
   a: A,
   b: B & Fits<A, B, 'bitwiseLeftShift'>,
@@ -71,7 +74,10 @@ export function bitwiseLeftShift(a: Operand, b: Operand): Tensor {
   return combined(records.left, null, a, b, 'integers')
 }
 
-/** a with its bits moved down by b, broadcast, and its sign drawn in; by less than 0 or more than there are, only that is left. */
+/**
+ * a with its bits shifted down by b, filled with its sign, with broadcasting. A b below 0 or beyond the number of bits
+ * leaves only the sign.
+ */
 export function bitwiseRightShift<A extends Operand, B extends Operand>(
   a: A,
   b: B & Fits<A, B, 'bitwiseRightShift'>,

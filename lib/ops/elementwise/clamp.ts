@@ -1,4 +1,4 @@
-/** Limits, of numbers or of tensors. */
+/** Clamping to limits, which are numbers or tensors. */
 import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -14,7 +14,7 @@ import { eq, ge, gt, le, lt, where } from './compare.js'
 import { logicalAnd, logicalOr } from './logic.js'
 import { checkNumber } from './numbers.js'
 
-/** A limit of clamp: a number, or a tensor that broadcasts with x; null and undefined do not limit. */
+/** A limit of clamp: a number, or a tensor that broadcasts with x. Null and undefined do not limit. */
 export type Limit = number | Tensor | null | undefined
 
 const clampRecord = operator<[x: Tensor], { readonly min: number; readonly max: number }>({
@@ -22,7 +22,8 @@ const clampRecord = operator<[x: Tensor], { readonly min: number; readonly max: 
   infer: ([x]) => like(x),
   forward: kernel('clamp', ([x], { min, max }, { out }) => ({ out, x, min, max })),
   composite([x], { min, max }) {
-    // `maximum` and `minimum` share a gradient at a tie; x itself has the whole of it within the limits, and there is none beyond.
+    // Unlike `maximum` and `minimum`, which share a gradient at a tie, x gets the whole gradient within the limits, and
+    // none beyond.
     const limited = noGrad(() => {
       const above = min === Number.NEGATIVE_INFINITY ? x : maximum(x, min)
       return max === Number.POSITIVE_INFINITY ? above : minimum(above, max)
@@ -39,7 +40,7 @@ const clampRecord = operator<[x: Tensor], { readonly min: number; readonly max: 
   },
 })
 
-/** x not below a limit, or not above it: what it is has the gradient, and NaN has none. */
+/** x clamped from below by a tensor. The gradient goes to whichever was taken, and NaN gets none. */
 function above(x: Tensor, min: Tensor): Tensor {
   const limited = noGrad(() => maximum(x, min))
   return where(ge(x, min), x, where(lt(x, min), min, limited))
@@ -49,7 +50,7 @@ function below(x: Tensor, max: Tensor): Tensor {
   return where(le(x, max), x, where(gt(x, max), max, limited))
 }
 
-/** The same for both; of limits that cross the upper one holds. */
+/** x clamped from both sides by tensors. If the limits cross, the upper one holds. */
 function between(x: Tensor, min: Tensor, max: Tensor): Tensor {
   const limited = noGrad(() => minimum(maximum(x, min), max))
   const isWithin = logicalAnd(ge(x, min), le(x, max))
@@ -59,8 +60,9 @@ function between(x: Tensor, min: Tensor, max: Tensor): Tensor {
 }
 
 /**
- * Values limited to [min, max]; a limit that is left out, null or infinite does not limit, and a limit of NaN gives NaN. Limits
- * may be tensors, which broadcast with x and get the gradient where they hold. A tensor of int32 takes whole limits only.
+ * Clamps values to [min, max]. A limit that is left out, null or infinite does not limit, and a limit of NaN gives NaN.
+ * Limits may be tensors, which broadcast with x and get the gradient where they apply. An int32 tensor takes only whole
+ * limits.
  */
 export function clamp<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -82,7 +84,7 @@ export function clamp(x: Tensor, min?: Limit, max?: Limit): Tensor {
   }
   return namedAs('clamp', () => {
     const limits = [min, max].filter((limit) => limit instanceof Tensor)
-    // All three in the dtype that they have together.
+    // All three are converted to their common dtype.
     const wide = limits.reduce((wide, limit) => alike('clamp', wide, limit)[0], x)
     const made = (limit: number | Tensor) =>
       limit instanceof Tensor ? alike('clamp', wide, limit)[1] : scalarTensor('clamp', limit, wide)

@@ -24,7 +24,7 @@ const records = {
     () => both,
     (x, g, i) => {
       const squares = add(square(x(0)), square(x(1)))
-      // The origin has every angle.
+      // At the origin the angle is undefined, so its gradient is set to 0.
       const slope = where(eq(squares, 0), 0, div(x(1 - i), squares))
       return mul(g, i === 0 ? slope : neg(slope))
     },
@@ -34,7 +34,7 @@ const records = {
     () => both,
     (x, g, i) => mul(g, div(x(i), hypot(x(0), x(1)))),
   ),
-  // Where a is 0, which way its size goes does not matter.
+  // Where a is 0, the sign of the slope of its magnitude does not matter.
   copysign: binary(
     'copysign',
     (needs) => (needs[0] ? both : [1]),
@@ -42,13 +42,13 @@ const records = {
   ),
 }
 
-/** The angle of the point (b, a) in (-pi, pi], broadcast. */
+/** The angle of the point (b, a) in (-pi, pi], with broadcasting. */
 export function atan2<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'atan2'>): FloatResult<A, B>
 export function atan2(a: Operand, b: Operand): Tensor {
   return combined(records.atan2, null, a, b, 'floats')
 }
 
-/** sqrt(a^2 + b^2) without overflow, broadcast. */
+/** sqrt(a^2 + b^2) without overflow, with broadcasting. */
 export function hypot<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'hypot'>): FloatResult<A, B>
 export function hypot(a: Operand, b: Operand): Tensor {
   return combined(records.hypot, null, a, b, 'floats')
@@ -60,7 +60,7 @@ export function copysign(a: Operand, b: Operand): Tensor {
   return combined(records.copysign, null, a, b, 'floats')
 }
 
-/** log(exp(a) + exp(b)) without overflow, broadcast. */
+/** log(exp(a) + exp(b)) without overflow, with broadcasting. */
 export function logaddexp<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'logaddexp'>): FloatResult<A, B>
 export function logaddexp(a: Operand, b: Operand): Tensor {
   const [x, y] = alike('logaddexp', a, b, true)
@@ -73,18 +73,18 @@ export function logaddexp(a: Operand, b: Operand): Tensor {
   })
 }
 
-/** a log(b), broadcast: 0 where a is 0, unless b is NaN. */
+/** a log(b), with broadcasting; 0 where a is 0, unless b is NaN. */
 export function xlogy<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'xlogy'>): FloatResult<A, B>
 export function xlogy(a: Operand, b: Operand): Tensor {
   const [x, y] = alike('xlogy', a, b, true)
   return once('xlogy', [x, y], (v, w) => {
-    // The 1 keeps the gradient of what is not taken finite.
+    // The 1 keeps the gradient of the branch that is not taken finite.
     const known = where(eq(v, 0), where(le(w, 0), 1, where(eq(w, Number.POSITIVE_INFINITY), 1, w)), w)
     return mul(v, log(known))
   })
 }
 
-/** 0 below 0, 1 above, `values` where x is 0; broadcast. The gradient of x is 0. */
+/** 0 where x is below 0, 1 where it is above, and `values` where it is 0, with broadcasting. The gradient of x is 0. */
 export function heaviside<A extends Operand, B extends Operand>(x: A, values: B & Fits<A, B, 'heaviside'>): Result<A, B>
 export function heaviside(x: Operand, values: Operand): Tensor {
   const [a, b] = alike('heaviside', x, values)
@@ -92,8 +92,8 @@ export function heaviside(x: Operand, values: Operand): Tensor {
 }
 
 /**
- * start + weight (end - start), broadcast; the weight may be a number or a tensor, and exact at 0 and 1. Throws ShapeError,
- * DTypeError.
+ * start + weight (end - start), with broadcasting. The weight is a number or a tensor, and the result is exact at 0 and
+ * 1. Throws ShapeError, DTypeError.
  */
 export function lerp(start: Tensor, end: Tensor, weight: Operand): Tensor {
   checkTensor('lerp', 'start', start)
@@ -116,12 +116,12 @@ export interface AddcOptions {
   readonly value?: number
 }
 
-/** x + value * a * b, broadcast. */
+/** x + value * a * b, with broadcasting. */
 export function addcmul(x: Tensor, a: Tensor, b: Tensor, options: AddcOptions = {}): Tensor {
   return scaledSum('addcmul', x, a, b, options, mul)
 }
 
-/** x + value * a / b, broadcast; of floats. */
+/** x + value * a / b of floats, with broadcasting. */
 export function addcdiv(x: Tensor, a: Tensor, b: Tensor, options: AddcOptions = {}): Tensor {
   return scaledSum('addcdiv', x, a, b, options, div)
 }

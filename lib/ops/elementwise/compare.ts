@@ -36,14 +36,14 @@ function compare(name: Comparison, a: Tensor, b: Operand): Tensor {
   checkTensor(name, 'a', a)
   const whole = integerComparison(name, b, a.dtype)
   if (whole === null) return apply(comparisons[name], alike(name, a, b), null)
-  // The record that runs may have another name than the one that was called.
+  // The tensor is checked here under the called name, because the record that runs may have another.
   a.storage.check(name)
   return apply(comparisons[whole[0]], [a, scalarTensor(name, whole[1], a)], null)
 }
 
 /**
- * a == b as a bool tensor, broadcast; NaN equals nothing. b may be any number: integers are compared with it as it is, floats
- * with what it is in their dtype.
+ * a == b as a bool tensor, with broadcasting; NaN equals nothing. b may be any number: integers are compared with its
+ * exact value, floats with its value in their dtype.
  */
 export function eq<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'eq'>): Compared<A, B>
 export function eq(a: Tensor, b: Operand): Tensor {
@@ -91,7 +91,9 @@ const whereRecord = operator<[condition: Tensor, a: Tensor, b: Tensor]>({
   },
 })
 
-/** a where the condition (bool) holds, else b; all three broadcast, a and b may be numbers, two of which give float32. */
+/**
+ * a where the condition (bool) holds, else b. All three broadcast. a and b may be numbers; two numbers give float32.
+ */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   checkTensor('where', 'condition', condition)
   for (const x of [a, b]) if (typeof x !== 'number') checkTensor('where', 'each value', x)

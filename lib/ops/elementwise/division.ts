@@ -1,4 +1,4 @@
-/** Whole quotients and what they leave. */
+/** Whole quotients and their remainders. */
 
 import type { DType } from '../../core/dtype.js'
 import { namedAs } from '../../core/errors.js'
@@ -39,7 +39,7 @@ export function quotient(a: Operand, b: Operand, rounding: Rounding): Tensor {
   return combined(quotientRecord, { floors: rounding === 'floor' }, a, b, 'integers')
 }
 
-/** a - b quotient, whose slope in b is the quotient. */
+/** The remainder a - b quotient, whose slope in b is minus the quotient. */
 const rest = (name: 'fmod' | 'remainder', rounding: Rounding) =>
   binary(
     name,
@@ -49,19 +49,24 @@ const rest = (name: 'fmod' | 'remainder', rounding: Rounding) =>
 
 const records = { fmod: rest('fmod', 'trunc'), remainder: rest('remainder', 'floor') }
 
-/** The rest of a / b that has the sign of a, broadcast: JavaScript's a % b. Of int32 a divisor of 0 is a late error. */
+/**
+ * The remainder of a / b with the sign of a, with broadcasting: JavaScript's a % b. An int32 divisor of 0 is a late
+ * error.
+ */
 export function fmod<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'fmod'>): Result<A, B>
 export function fmod(a: Operand, b: Operand): Tensor {
   return combined(records.fmod, null, a, b, 'integers')
 }
 
-/** The rest of a / b that has the sign of b, broadcast: Python's a % b. Of int32 a divisor of 0 is a late error. */
+/**
+ * The remainder of a / b with the sign of b, with broadcasting: Python's a % b. An int32 divisor of 0 is a late error.
+ */
 export function remainder<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'remainder'>): Result<A, B>
 export function remainder(a: Operand, b: Operand): Tensor {
   return combined(records.remainder, null, a, b, 'integers')
 }
 
-/** a / b rounded down, broadcast; no gradient. Of int32 a divisor of 0 is a late error. */
+/** a / b rounded down, with broadcasting and without a gradient. An int32 divisor of 0 is a late error. */
 export function floorDivide<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'floorDivide'>): Result<A, B>
 export function floorDivide(a: Operand, b: Operand): Tensor {
   return namedAs('floorDivide', () => quotient(a, b, 'floor'))

@@ -1,4 +1,4 @@
-/** Functions of one tensor: signs, powers, exponentials, rounding, limits. */
+/** Functions of one tensor: signs, powers, exponentials, rounding, special values. */
 
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import { type DType, isFloating } from '../../core/dtype.js'
@@ -50,8 +50,8 @@ export function frac(x: Tensor): Tensor {
 }
 
 /**
- * To the nearest whole number, ties to the even one; with `decimals`, to so many digits behind the point (before it, where
- * negative).
+ * Rounds to the nearest whole number, ties to the even one. With `decimals`, rounds to that many digits after the point
+ * (before it, if negative).
  */
 export function round<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: RoundOptions): Tensor<S, D>
 export function round(x: Tensor, options: RoundOptions = {}): Tensor {
@@ -83,7 +83,7 @@ function scaledBy(op: string, x: Tensor, factor: number): Tensor {
 }
 
 export interface LogitOptions {
-  /** x is limited to [eps, 1 - eps]. Null, the default: it is not, and what is beyond [0, 1] gives NaN. */
+  /** Clamps x to [eps, 1 - eps]. Null, the default, does not clamp, and numbers outside of [0, 1] give NaN. */
   readonly eps?: number | null
 }
 
@@ -94,7 +94,7 @@ export function logit(x: Tensor, options: LogitOptions = {}): Tensor {
   checkDType('logit', 'x', x, anyFloating)
   if (eps !== null) checkScalar('logit', 'eps', eps)
   return once('logit', [x], (v) => {
-    // Times NaN, so that the gradient is NaN too.
+    // The factor NaN makes the gradient NaN too.
     const within = () => castTo(where(ge(v, 0), where(le(v, 1), 1, Number.NaN), Number.NaN), v.dtype)
     const p = eps === null ? mul(v, within()) : clamp(v, eps, 1 - eps)
     return sub(log(p), log1p(neg(p)))
@@ -102,11 +102,11 @@ export function logit(x: Tensor, options: LogitOptions = {}): Tensor {
 }
 
 export interface NanToNumOptions {
-  /** In place of NaN; default 0. */
+  /** The number for NaN. Default 0. */
   readonly nan?: number
-  /** In place of infinity; null, the default: the largest number of the dtype. */
+  /** The number for infinity. Null, the default, is the largest number of the dtype. */
   readonly posinf?: number | null
-  /** In place of -infinity; null, the default: the least number of the dtype. */
+  /** The number for -infinity. Null, the default, is the least number of the dtype. */
   readonly neginf?: number | null
 }
 
@@ -116,7 +116,7 @@ const largest: { readonly [D in DType]?: number } = {
   bfloat16: 255 * 2 ** 120,
 }
 
-/** NaN and infinities replaced by numbers, which have no gradient. Integers have neither: x itself. */
+/** Replaces NaN and infinities by numbers, which have no gradient. Returns x itself if it holds integers. */
 export function nanToNum<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: NanToNumOptions): Tensor<S, D>
 export function nanToNum(x: Tensor, options: NanToNumOptions = {}): Tensor {
   const { nan = 0, posinf = null, neginf = null } = checkOptions('nanToNum', options, nanToNumNames)

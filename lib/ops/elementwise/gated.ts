@@ -1,4 +1,4 @@
-/** Activations whose slope is learned, drawn or another tensor. */
+/** Activations whose slope is learned, random, or another tensor. */
 
 import { apply, checkDType } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -31,7 +31,7 @@ export function halves(op: string, x: Tensor, dim: number): [Tensor, Tensor] {
   return [narrow(x, axis, 0, size / 2), narrow(x, axis, size / 2, size / 2)]
 }
 
-/** The first half of x along `dim`, times the sigmoid of the second: gated linear unit (Dauphin et al., 2017). */
+/** The first half of x along `dim` times the sigmoid of the second: the gated linear unit (Dauphin et al., 2017). */
 export function glu<D extends DType>(x: Tensor<Shape, D>, dim?: number): Tensor<Shape, D>
 export function glu(x: Tensor, dim = -1): Tensor {
   const [value, gate] = halves('glu', x, dim)
@@ -57,19 +57,19 @@ const swigluRecord = operator<[gate: Tensor, up: Tensor]>({
   },
 })
 
-/** silu(gate) * up, broadcast: the hidden layer of Llama's feed-forward network (Shazeer, 2020). */
+/** silu(gate) * up, with broadcasting: the hidden layer of Llama's feed-forward network (Shazeer, 2020). */
 export function swiglu<S extends Shape, D extends DType>(gate: Tensor<S, D>, up: Tensor<S, D>): Tensor<S, D>
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
   checkDType('swiglu', 'gate', gate, anyFloating)
   checkDType('swiglu', 'up', up, anyFloating)
-  // The kernel takes equal shapes and dtypes. Operators do the rest.
+  // The kernel takes equal shapes and dtypes. Operators handle the rest.
   if (sameShape(gate.sizes, up.sizes) && gate.dtype === up.dtype) return apply(swigluRecord, [gate, up], null)
   return once('swiglu', [gate, up], swigluOf)
 }
 
 /**
- * x where positive, else weight x. The weight has one element, or one for each channel: x's second dimension, or its only one
- * is one channel. (He et al., 2015.) Throws ShapeError.
+ * x where positive, else weight x. The weight has one element, or one for each channel. Channels are x's second
+ * dimension; a vector has a single channel. (He et al., 2015.) Throws ShapeError.
  */
 export function prelu<S extends Shape, D extends DType>(x: Tensor<S, D>, weight: Tensor): Tensor<S, D>
 export function prelu(x: Tensor, weight: Tensor): Tensor {
@@ -89,7 +89,7 @@ export function prelu(x: Tensor, weight: Tensor): Tensor {
       : reshape(weight, [channels, ...x.sizes.slice(2).map(() => 1)])
   return once('prelu', [x, slope], (v, w) => {
     const positive = gt(v, 0)
-    // 0 in place of what is not scaled, so that an infinity gives the weight no NaN.
+    // Elements that are not scaled are replaced by 0, so that an infinity does not make the weight's gradient NaN.
     return where(positive, v, mul(w, where(positive, 0, v)))
   })
 }
@@ -99,14 +99,14 @@ export interface RreluOptions {
   readonly lower?: number
   /** Default 1/3. */
   readonly upper?: number
-  /** Default false: the slope is the mean of both limits. */
+  /** Whether to draw slopes. Default false: the slope is the mean of both limits. */
   readonly training?: boolean
   readonly generator?: Generator | undefined
 }
 
 const rreluNames: OptionNames<RreluOptions> = { lower: true, upper: true, training: true, generator: true }
 
-/** x where positive, else x times a slope that is uniform in [lower, upper), drawn for each element (Xu et al., 2015). */
+/** x where positive, else x times a slope drawn uniformly from [lower, upper) for each element (Xu et al., 2015). */
 export function rrelu<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: RreluOptions): Tensor<S, D>
 export function rrelu(x: Tensor, options: RreluOptions = {}): Tensor {
   const { lower = 1 / 8, upper = 1 / 3, training = false, generator } = checkOptions('rrelu', options, rreluNames)
@@ -119,7 +119,7 @@ export function rrelu(x: Tensor, options: RreluOptions = {}): Tensor {
   return once('rrelu', [x], (v) => where(le(v, 0), mul(v, castTo(slope, v.dtype)), v))
 }
 
-/** Throws unless lower <= upper, both finite. */
+/** Throws unless both limits are finite and lower <= upper. */
 export function checkLimits(op: string, lower: number, upper: number): void {
   for (const [name, value] of Object.entries({ lower, upper }))
     if (!Number.isFinite(checkScalar(op, name, value)))

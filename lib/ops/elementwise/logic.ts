@@ -1,4 +1,4 @@
-/** Questions about elements: whether they are NaN, infinite, close; and truths combined. None has a gradient. */
+/** Predicates of elements, such as NaN, infinite or close, and logical combinations. None has a gradient. */
 
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'
@@ -18,33 +18,33 @@ import { eq, le, ne, where } from './compare.js'
 import { abs } from './functions.js'
 import type { TruthMethod } from './operand.js'
 
-/** Each element as a truth: whether it is not 0. NaN is true. */
+/** Each element as a bool: whether it is not 0. NaN is true. */
 function truths(op: string, name: string, x: Tensor): Tensor<Shape, 'bool'> {
   checkTensor(op, name, x)
   if (isBlocks(x.dtype)) throw new DTypeError(op, `${name} is ${x.dtype}; convert it with .to('float32')`)
   return castTo(x.requiresGrad ? x.detach() : x, 'bool')
 }
 
-/** A bool that broadcasts with everything. */
+/** A bool tensor without dimensions, which broadcasts with everything. */
 const truth = (value: boolean, { device }: Tensor) => full([], value ? 1 : 0, { dtype: 'bool', device })
 
 type Truths<A extends Shape, B extends Shape> = Tensor<Broadcast<A, B>, 'bool'>
 
-/** Whether both elements are not 0, broadcast; of any dtypes. */
+/** Whether both elements are not 0, with broadcasting, for any dtypes. */
 export function logicalAnd<A extends Shape, B extends Shape>(a: Tensor<A>, b: Tensor<B>): Truths<A, B>
 export function logicalAnd(a: Tensor, b: Tensor): Tensor {
   const [x, y] = [truths('logicalAnd', 'a', a), truths('logicalAnd', 'b', b)]
   return namedAs('logicalAnd', () => where(x, y, truth(false, x)))
 }
 
-/** Whether one element of both at least is not 0, broadcast; of any dtypes. */
+/** Whether at least one of both elements is not 0, with broadcasting, for any dtypes. */
 export function logicalOr<A extends Shape, B extends Shape>(a: Tensor<A>, b: Tensor<B>): Truths<A, B>
 export function logicalOr(a: Tensor, b: Tensor): Tensor {
   const [x, y] = [truths('logicalOr', 'a', a), truths('logicalOr', 'b', b)]
   return namedAs('logicalOr', () => where(x, truth(true, x), y))
 }
 
-/** Whether one element of both is not 0 and the other is, broadcast; of any dtypes. */
+/** Whether exactly one of both elements is not 0, with broadcasting, for any dtypes. */
 export function logicalXor<A extends Shape, B extends Shape>(a: Tensor<A>, b: Tensor<B>): Truths<A, B>
 export function logicalXor(a: Tensor, b: Tensor): Tensor {
   const [x, y] = [truths('logicalXor', 'a', a), truths('logicalXor', 'b', b)]
@@ -79,11 +79,11 @@ export function isfinite(x: Tensor): Tensor {
 }
 
 export interface CloseOptions {
-  /** Times the size of b; default 1e-5. */
+  /** The tolerance relative to |b|. Default 1e-5. */
   readonly rtol?: number
-  /** Default 1e-8. */
+  /** The absolute tolerance. Default 1e-8. */
   readonly atol?: number
-  /** Whether two NaN are close; default false. */
+  /** Whether two NaN are close. Default false. */
   readonly equalNan?: boolean
 }
 
@@ -94,7 +94,10 @@ function checkTolerance(name: string, value: number): void {
 
 const closeNames: OptionNames<CloseOptions> = { rtol: true, atol: true, equalNan: true }
 
-/** Whether |a - b| <= atol + rtol |b|, broadcast; infinities are close to themselves. Throws ValueError for tolerances below 0. */
+/**
+ * Whether |a - b| <= atol + rtol |b|, with broadcasting. Infinities are close to themselves. Throws ValueError for
+ * tolerances below 0.
+ */
 export function isclose<A extends Shape, B extends Shape>(
   a: Tensor<A>,
   b: Tensor<B>,

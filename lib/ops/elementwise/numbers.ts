@@ -1,11 +1,12 @@
 /**
- * The one rule for a number beside a tensor, and for two dtypes that meet: PyTorch's.
+ * The rule for a number beside a tensor, and for two dtypes that meet. It is PyTorch's.
  *
- * Kinds rise from bool over integers to floats. Of two tensors the higher kind decides, within a kind the wider dtype; a tensor
- * without dimensions decides by its kind only. A number is the least of all: whole numbers are integers, others (NaN and the
- * infinities too) floats, and an integer tensor beside one of these becomes float32, bool beside a whole one int32. Unlike
- * PyTorch, an integer dtype that does not hold the whole number refuses it by name (300 beside uint8, 2 ** 40 beside int32)
- * instead of wrapping it around. A comparison's result has another dtype: it takes any number, and compares real values.
+ * Kinds rise from bool through integers to floats. Of two tensors, the higher kind decides, and within a kind the wider
+ * dtype. A tensor without dimensions counts only by its kind, and a number counts least. Whole numbers are integers;
+ * all others, NaN and infinities too, are floats. An integer tensor beside a float becomes float32, and bool beside a
+ * whole number int32. Unlike PyTorch, an integer dtype refuses a whole number that it cannot hold (300 beside uint8, 2
+ * ** 40 beside int32) instead of wrapping it around. A comparison takes any number, because its result has another
+ * dtype, and compares real values.
  */
 import { autocastDType } from '../../autograd/autocast.js'
 import { type DType, holds, integerRanges, isBlocks, isConvertible } from '../../core/dtype.js'
@@ -15,8 +16,8 @@ import type { Tensor } from '../../core/tensor.js'
 const kindOf = (dtype: DType) => (dtype === 'bool' ? 0 : integerRanges[dtype] === undefined ? 2 : 1)
 
 /**
- * The dtype of the result of two tensors; null where that is for the operator to say: blocks mix with nothing, autocast
- * converts its dtypes itself, and float16 is not computed with.
+ * The result dtype of two tensors. It is null if the operator must decide: blocks mix with nothing, autocast converts
+ * its dtypes itself, and nothing computes with float16.
  */
 export function promoted(a: Tensor, b: Tensor): DType | null {
   if (isBlocks(a.dtype) || isBlocks(b.dtype)) return null
@@ -27,13 +28,13 @@ export function promoted(a: Tensor, b: Tensor): DType | null {
   return a.ndim === 0 ? b.dtype : a.dtype
 }
 
-/** The dtype of the result of a tensor and a number. */
+/** The result dtype of a tensor and a number. */
 export function promotedWithNumber(dtype: DType, value: number): DType {
   if (integerRanges[dtype] === undefined) return dtype
   return Number.isInteger(value) ? (dtype === 'bool' ? 'int32' : dtype) : 'float32'
 }
 
-/** The dtype of the results that functions of floats give for a dtype. */
+/** The result dtype of functions of floats for an input dtype. */
 export function floatOf<D extends DType | null>(dtype: D): D | 'float32' {
   return dtype !== null && integerRanges[dtype] !== undefined ? 'float32' : dtype
 }
@@ -52,7 +53,9 @@ export function checkNumber(op: string, value: number, dtype: DType): number {
 
 export type Comparison = 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge'
 
-/** A comparison of integers of the dtype that is true exactly where `x name value` is, in real numbers; null for floats. */
+/**
+ * A comparison of integers of the dtype that is true exactly where `x name value` is, in real numbers; null for floats.
+ */
 export function integerComparison(name: Comparison, value: number, dtype: DType): [Comparison, number] | null {
   const range = integerRanges[dtype]
   if (range === undefined) return null
@@ -68,19 +71,19 @@ export function integerComparison(name: Comparison, value: number, dtype: DType)
   return [name, name === 'lt' || name === 'ge' ? Math.ceil(value) : Math.floor(value)]
 }
 
-/** From the narrowest to the widest; the two of 16 bits hold neither all of the other. */
+/** The dtypes from the narrowest to the widest. Of the two 16-bit floats, neither holds all numbers of the other. */
 const widths: readonly DType[] = ['bool', 'uint8', 'int32', 'float16', 'bfloat16', 'float32', 'float64']
 
-/** The dtype of those allowed that loses no digit of either. */
+/** The allowed dtype that loses no digit of either. */
 export function widerOf(a: DType, b: DType, allowed: readonly DType[] = widths): DType {
   const halves = a !== b && a.endsWith('float16') && b.endsWith('float16')
   const least = halves ? widths.indexOf('float32') : Math.max(widths.indexOf(a), widths.indexOf(b))
-  // 16 bits only where an operand has no more.
+  // A 16-bit dtype fits only if no operand has more bits.
   const fits = (dtype: DType) => allowed.includes(dtype) && (!dtype.endsWith('float16') || dtype === a || dtype === b)
   return widths.find((dtype, i) => i >= least && fits(dtype)) ?? 'float32'
 }
 
-/** For operands of two dtypes: which is to be converted, and to what, so that no digit of either is lost. */
+/** For operands of two dtypes, the operand to convert and its new dtype, so that no digit of either is lost. */
 export function mixedDTypes(
   op: string,
   a: DType,

@@ -1,4 +1,4 @@
-/** Types of operands and results, of functions and of methods alike. */
+/** Types of operands and results, for functions and methods alike. */
 import type { DType, SingleFloat } from '../../core/dtype.js'
 import type { Shape } from '../../core/shape.js'
 import type { Broadcast, BroadcastFits } from '../../core/shape-types.js'
@@ -6,7 +6,10 @@ import type { Tensor } from '../../core/tensor.js'
 
 export type Operand = Tensor | number
 
-/** The shape of S with another operand; S again with one of the same shape, even of a shape that only a caller knows. */
+/**
+ * The shape of S broadcast with another operand. It is S again if the other has the same shape, even a shape that only
+ * a caller knows.
+ */
 export type With<S extends Shape, B extends Operand> =
   B extends Tensor<infer T>
     ? Tensor<S> extends Tensor<T>
@@ -22,7 +25,7 @@ export type FitsShape<S extends Shape, B extends Operand, Op extends string> =
 
 type Integer = 'int32' | 'uint8' | 'bool'
 
-/** The dtype of two. Whether the one or the other decides within a kind may depend on which has dimensions. */
+/** The result dtype of two tensors. Within a kind it may depend on which of them has dimensions. */
 type PromotedDType<D extends DType, E extends DType> = [DType] extends [D | E]
   ? DType
   : [D, E] extends [E, D]
@@ -40,7 +43,10 @@ type Mixed<D extends DType, E extends DType> = D extends Integer
     ? D
     : D | E
 
-/** The dtype beside a number: a fraction makes integers floats, a whole number bool an int32; either may come of a `number`. */
+/**
+ * The result dtype beside a number. A fraction turns integers into floats, and a whole number turns bool into int32; a
+ * plain `number` may do either.
+ */
 type BesideNumber<D extends DType, N extends number> = [DType] extends [D]
   ? D
   : D extends Integer
@@ -53,14 +59,14 @@ type BesideNumber<D extends DType, N extends number> = [DType] extends [D]
         : SingleFloat
     : D
 
-/** The dtype of a tensor of D with another operand. */
+/** The result dtype of a tensor of D with another operand. */
 export type Promoted<D extends DType, B extends Operand> =
   B extends Tensor<Shape, infer E> ? PromotedDType<D, E> : B extends number ? BesideNumber<D, B> : never
-/** The same for functions of floats, which integers become. */
+/** The same for functions of floats, which turn integers into floats. */
 export type PromotedFloat<D extends DType, B extends Operand> = FloatOf<Promoted<D, B>>
 export type FloatOf<D extends DType> = [DType] extends [D] ? D : D extends Integer ? SingleFloat : D
 
-/** A result of two operands. */
+/** The result of two operands. */
 export type Result<A extends Operand, B extends Operand> =
   A extends Tensor<infer S, infer D>
     ? Tensor<With<S, B>, Promoted<D, B>>
@@ -81,7 +87,8 @@ export type Compared<A extends Tensor, B extends Operand> =
 export type Fits<A extends Operand, B extends Operand, Op extends string> =
   A extends Tensor<infer S> ? FitsShape<S, B, Op> : unknown
 
-// Methods, covariant by annotation: see core/methods.ts. One alias for all of a form, because each costs the compiler its own.
+// Types of methods, covariant by annotation: see core/methods.ts. All methods of a form share one alias, because each
+// alias costs the compiler time.
 /** @ts-expect-error TS2636, as core/methods.ts says */
 export type BinaryMethod<out S extends Shape, out D extends DType, Op extends string> = <B extends Operand>(
   b: B & FitsShape<S, B, Op>,

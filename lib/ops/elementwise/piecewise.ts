@@ -1,4 +1,4 @@
-/** Activations made of other functions: bent straight lines, and variants of ELU and softplus. */
+/** Activations composed of other functions: piecewise linear ones, and variants of ELU and softplus. */
 
 import { checkDType } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -17,14 +17,17 @@ import { abs, expm1, neg } from './functions.js'
 const seluAlpha = 1.6732632423543772,
   seluScale = 1.0507009873554805
 
-/** 1.0507 elu(x) with alpha 1.6733: a fixed point of mean 0 and variance 1 (Klambauer et al., 2017). */
+/** 1.0507 elu(x) with alpha 1.6733, which has a fixed point at mean 0 and variance 1 (Klambauer et al., 2017). */
 export function selu<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
 export function selu(x: Tensor): Tensor {
   checkDType('selu', 'x', x, anyFloating)
   return once('selu', [x], (v) => mul(elu(v, { alpha: seluAlpha }), seluScale))
 }
 
-/** x where positive, else alpha (exp(x / alpha) - 1): an ELU of slope 1 at 0 (Barron, 2017). Throws ValueError if alpha is 0. */
+/**
+ * x where positive, else alpha (exp(x / alpha) - 1): an ELU with slope 1 at 0 (Barron, 2017). Throws ValueError if
+ * alpha is 0.
+ */
 export function celu<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: { alpha?: number }): Tensor<S, D>
 export function celu(x: Tensor, options: { alpha?: number } = {}): Tensor {
   const { alpha = 1 } = checkOptions('celu', options, { alpha: true })
@@ -48,7 +51,7 @@ export function softsign(x: Tensor): Tensor {
 export function logSigmoid<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
 export function logSigmoid(x: Tensor): Tensor {
   checkDType('logSigmoid', 'x', x, anyFloating)
-  // Beyond 40, softplus is its argument to the last digit of a float64.
+  // Above 40, softplus equals its argument to the last digit of a float64.
   return once('logSigmoid', [x], (v) => neg(softplus(neg(v), { threshold: 40 })))
 }
 
@@ -59,7 +62,7 @@ export function tanhshrink(x: Tensor): Tensor {
   return once('tanhshrink', [x], (v) => sub(v, tanh(v)))
 }
 
-/** x nearer to 0 by lambd, and 0 where its size is at most that. Throws ValueError for a lambd below 0. */
+/** x moved towards 0 by lambd, and 0 where |x| <= lambd. Throws ValueError for a lambd below 0. */
 export function softshrink<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   options?: { lambd?: number },
@@ -72,7 +75,7 @@ export function softshrink(x: Tensor, options: { lambd?: number } = {}): Tensor 
   return once('softshrink', [x], (v) => sub(v, clamp(v, -lambd, lambd)))
 }
 
-/** x, and 0 where its size is at most lambd. */
+/** x, but 0 where |x| <= lambd. */
 export function hardshrink<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   options?: { lambd?: number },
@@ -91,7 +94,10 @@ export interface HardtanhOptions {
   readonly maxVal?: number
 }
 
-/** x limited to [minVal, maxVal]: clamp, but without a gradient at the limits themselves. Throws ValueError if they are reversed. */
+/**
+ * x clamped to [minVal, maxVal], without a gradient at the limits themselves. Throws ValueError if the limits are
+ * reversed.
+ */
 export function hardtanh<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: HardtanhOptions): Tensor<S, D>
 export function hardtanh(x: Tensor, options: HardtanhOptions = {}): Tensor {
   const { minVal = -1, maxVal = 1 } = checkOptions('hardtanh', options, { minVal: true, maxVal: true })
@@ -104,21 +110,21 @@ export function hardtanh(x: Tensor, options: HardtanhOptions = {}): Tensor {
 
 const limited = (x: Tensor, min: number, max: number): Tensor => where(le(x, min), min, where(ge(x, max), max, x))
 
-/** x limited to [0, 6] */
+/** x clamped to [0, 6] */
 export function relu6<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
 export function relu6(x: Tensor): Tensor {
   checkDType('relu6', 'x', x, anyFloating)
   return once('relu6', [x], (v) => limited(v, 0, 6))
 }
 
-/** (x + 3) / 6, limited to [0, 1] */
+/** (x + 3) / 6, clamped to [0, 1] */
 export function hardsigmoid<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
 export function hardsigmoid(x: Tensor): Tensor {
   checkDType('hardsigmoid', 'x', x, anyFloating)
   return once('hardsigmoid', [x], (v) => div(limited(add(v, 3), 0, 6), 6))
 }
 
-/** x where above `threshold`, else `value`. */
+/** x where it exceeds `threshold`, else `value`. */
 export function threshold<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   threshold: number,

@@ -1,4 +1,4 @@
-/** The gradient of relu, which the kernels of other operators end in too. */
+/** The gradient of relu, also for operators whose kernels end in a relu. */
 import { kernelOf } from '../../backend/call.js'
 import { empty, run } from '../../backend/dispatch.js'
 import type { Tensor } from '../../core/tensor.js'

@@ -1,4 +1,4 @@
-/** The record of a function of one tensor without options. */
+/** Records of functions of one tensor without options. */
 import { apply } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import type { Shape } from '../../core/shape.js'
@@ -7,7 +7,7 @@ import { like } from '../common.js'
 import { kernel, operator } from '../operator.js'
 import { zerosLike } from '../views.js'
 
-/** The names of kernels of one tensor, all with the arguments of `exp`. */
+/** The names of the kernels of one tensor that have the arguments of `exp`. */
 type UnaryName =
   | ('neg' | 'abs' | 'sign' | 'square' | 'sqrt' | 'rsqrt' | 'reciprocal')
   | ('floor' | 'ceil' | 'trunc' | 'round')
@@ -17,7 +17,7 @@ type UnaryName =
 
 type Derivative = (g: Tensor, saved: Tensor) => Tensor
 
-/** `derivative` gives dy/dx * g from the saved input (x) or output (y). */
+/** Makes a function. `derivative` computes dy/dx * g from the saved input (x) or output (y). */
 export function simple(name: UnaryName, saved: 'x' | 'y' | 'nothing', derivative: Derivative) {
   const record = operator<[x: Tensor]>({
     name,
@@ -35,5 +35,7 @@ export function simple(name: UnaryName, saved: 'x' | 'y' | 'nothing', derivative
   return call
 }
 
-/** The gradient of a function that is constant. It is made in a function, because the modules import each other. */
+/**
+ * The gradient of a piecewise constant function. It is a function of its own, because the modules import each other.
+ */
 export const nothing: Derivative = (g) => zerosLike(g)

@@ -1,4 +1,4 @@
-/** Bags of embeddings: rows of a table, summed, averaged or compared within each bag. */
+/** Bags of embeddings: rows of a table, summed, averaged or maximised within each bag. */
 import { autocastDType } from '../../autograd/autocast.js'
 import { checkTensor } from '../../autograd/operator.js'
 import {
@@ -22,17 +22,20 @@ import { checkMaxNorm } from './max-norm.js'
 import { embedding, indexSelect } from './rows.js'
 
 export interface EmbeddingBagOptions {
-  /** Where each bag begins among ids of one dimension: int32, ascending from 0. As a tensor it is read. */
+  /** The index at which each bag begins among one-dimensional ids: int32, ascending from 0. A tensor is read. */
   readonly offsets?: Tensor | readonly number[] | null
   /** Default 'mean'. */
   readonly mode?: 'sum' | 'mean' | 'max'
   /** A factor for each id, of the shape of the ids; only with mode 'sum'. */
   readonly perSampleWeights?: Tensor | null
-  /** An id that no bag counts, and whose row gets no gradient. */
+  /** An id that bags ignore, and whose row gets no gradient. */
   readonly paddingIdx?: number | null
-  /** Whether a last offset says where the last bag ends. Default false: with the ids. */
+  /** Whether a final offset marks the end of the last bag. Default false: it ends with the ids. */
   readonly includeLastOffset?: boolean
-  /** Rows that are asked for and longer are shortened to it first, in `weight` itself, whether it wants a gradient or not. */
+  /**
+   * The greatest norm of a row. Requested rows that are longer are first shortened in `weight` itself, whether it wants
+   * a gradient or not.
+   */
   readonly maxNorm?: number | null
   /** The p of the norm that `maxNorm` limits. Default 2. */
   readonly normType?: number
@@ -56,7 +59,7 @@ function checkIntegers(name: string, x: Tensor): void {
     throw new DTypeError(op, `${name} is ${x.dtype}, but must be int32; convert it with .to('int32')`)
 }
 
-/** Offsets as numbers; null where a tensor without elements says them. */
+/** Offsets as numbers; null if they stand in a tensor without elements. */
 function listOf(offsets: Tensor | readonly number[]): readonly number[] | null {
   if (!(offsets instanceof Tensor)) {
     if (!Array.isArray(offsets)) checkTensor(op, 'offsets', offsets)
@@ -68,7 +71,7 @@ function listOf(offsets: Tensor | readonly number[]): readonly number[] | null {
   return offsets.device.kind === 'meta' ? null : Array.from(offsets.dataSync(), Number)
 }
 
-/** Where bags begin and end; null where a tensor without elements says it. */
+/** The beginnings and ends of bags; null if the offsets stand in a tensor without elements. */
 function boundsOf(ids: Tensor, offsets: Tensor | readonly number[], includesLast: boolean): readonly number[] | null {
   const list = listOf(offsets)
   if (list === null) return null
@@ -89,12 +92,12 @@ function boundsOf(ids: Tensor, offsets: Tensor | readonly number[], includesLast
 interface Bags {
   /** [B, K] */
   readonly ids: Tensor
-  /** Which of them count, bool; null where all do. */
+  /** Whether each id counts, bool; null if all do. */
   readonly counted: Tensor | null
   readonly weights: Tensor | null
 }
 
-/** Ids of one dimension as rows of the longest bag's length. */
+/** One-dimensional ids as rows of the longest bag's length. */
 function rowsOf(ids: Tensor, weights: Tensor | null, bounds: readonly number[]): Bags {
   const starts = bounds.slice(0, -1)
   const sizes = starts.map((start, i) => (bounds[i + 1] as number) - start)
@@ -131,26 +134,26 @@ function bagsOf(ids: Tensor, weight: Tensor, options: EmbeddingBagOptions): Bags
     throw new ValueError(op, `ids are ${formatShape(ids.sizes)}, and need offsets: where bags begin`)
   const bounds = boundsOf(ids, offsets, includeLastOffset)
   if (bounds !== null) return rowsOf(ids, perSampleWeights, bounds)
-  // Shapes alone: as if each bag held all ids.
+  // Offsets without elements leave the longest bag unknown, so each counts as if it held all ids.
   const count = offsets instanceof Tensor ? offsets.numel : offsets.length
   const shape = [Math.max(0, count - (includeLastOffset ? 1 : 0)), ids.numel]
   const each = (x: Tensor) => expand(unsqueeze(x, 0), shape)
   return { ids: each(ids), counted: null, weights: perSampleWeights && each(perSampleWeights) }
 }
 
-/** In float32 at least: what 16 bits hold is rounded once, and under autocast stays float32, as sums do there. */
+/** Computes in float32 at least. 16-bit results are rounded once, and under autocast they stay float32, as sums do. */
 const wide = (x: Tensor): Tensor => summable(precise(x))
 
-/** The rows [B, K, E] of each bag as one. */
+/** Reduces the rows of each bag [B, K, E] to one [B, E]. */
 function reduced(rows: Tensor, counted: Tensor | null, weights: Tensor | null, mode: 'sum' | 'mean' | 'max'): Tensor {
   const [, longest = 0] = rows.sizes
   const { dtype, device } = rows
-  // Bags of nothing have no largest and no mean, but 0.
+  // An empty bag gives 0 as its mean and its maximum.
   if (longest === 0) return sum(rows, 1)
   const mask = counted && unsqueeze(counted, 2)
   if (mode === 'max') {
     const limited = mask ? where(mask, rows, Number.NEGATIVE_INFINITY) : rows
-    // The first of equals has the gradient.
+    // The first of equal elements gets the gradient.
     const largest = select(gather(rows, 1, argmax(limited, 1, { keepdim: true })), 1, 0)
     return counted ? where(gt(sum(castTo(counted, 'int32'), 1, { keepdim: true }), 0), largest, 0) : largest
   }
@@ -164,8 +167,8 @@ function reduced(rows: Tensor, counted: Tensor | null, weights: Tensor | null, m
 }
 
 /**
- * Rows of `weight` [count, features] by int32 ids, as one for each bag: ids [B, N], or [M] with `offsets` -> [B, features]. A bag
- * of none gives 0. An id outside of the table is a late IndexOutOfRangeError.
+ * Looks up rows of `weight` [count, features] by int32 ids, and reduces each bag to one: ids [B, N], or [M] with
+ * `offsets` -> [B, features]. An empty bag gives 0. An id outside of the table is a late IndexOutOfRangeError.
  */
 export function embeddingBag(ids: Tensor, weight: Tensor, options: EmbeddingBagOptions = {}): Tensor {
   checkOptions(op, options, bagNames)
@@ -188,7 +191,7 @@ export function embeddingBag(ids: Tensor, weight: Tensor, options: EmbeddingBagO
   }
   return namedAs(op, () => {
     const bags = bagsOf(ids, weight, options)
-    // A device finds it later, by its kernel's name.
+    // On a device an id outside is found late, and named after the kernel.
     if (paddingIdx === null && weight.ndim === 2 && weight.sizes[0] === 0 && bags.ids.numel > 0)
       throw new IndexOutOfRangeError(
         op,

@@ -1,4 +1,4 @@
-/** Single elements picked by indices (int32), and their transpose that adds gradients up. */
+/** Single elements picked by indices (int32), and the transpose, which adds up gradients. */
 
 import { apply, checkTensor, type Operator } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'

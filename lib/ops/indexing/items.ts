@@ -1,4 +1,4 @@
-/** Elements by any indices, as PyTorch's brackets pick them: `x[...]` and `x[...] = value`. */
+/** Elements picked by any indices, as by PyTorch's brackets: `x[...]` and `x[...] = value`. */
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'
 import { run } from '../../backend/dispatch.js'
@@ -21,11 +21,11 @@ import { areAdjacent, type Index, joined, positions, type Subscripts, takeApart 
 export type { Index } from './subscripts.js'
 
 /**
- * PyTorch's `x[...]`: x.index(0, '1:3', null, mask, [2, 0]) is `x[0, 1:3, None, mask, [2, 0]]`. Integers and slices give a
- * view; masks and indices in tensors or lists give a copy, and broadcast together: what they pick stands in their place where
- * they stand side by side, else before all other dimensions. Negative integers count from the end. Masks, and integers in a tensor
- * without dimensions, are read (and waited for). An index outside is an error, for a tensor of indices a late
- * IndexOutOfRangeError.
+ * PyTorch's `x[...]`: x.index(0, '1:3', null, mask, [2, 0]) is `x[0, 1:3, None, mask, [2, 0]]`. Integers and slices
+ * give a view. Masks and indices in tensors or lists broadcast together and give a copy; the picked dimensions take
+ * their place if they stand side by side, and otherwise come before all other dimensions. Negative integers count from
+ * the end. Masks, and integers in a tensor without dimensions, are read (and waited for). An index outside is an error,
+ * and in a tensor of indices a late IndexOutOfRangeError.
  */
 export function index<D extends DType>(x: Tensor<Shape, D>, ...indices: readonly Index[]): Tensor<Shape, D>
 export function index(x: Tensor, ...indices: readonly Index[]): Tensor {
@@ -36,7 +36,7 @@ export function index(x: Tensor, ...indices: readonly Index[]): Tensor {
     const [first] = found
     if (first === undefined) return view
     if (!areAdjacent(found)) {
-      // By elements, so that nothing of x is copied but what is picked.
+      // Elements are looked up singly, so that only picked elements of x are copied.
       const { sizes } = view
       const at = positions('index', parts, { sizes, steps: denseStrides(sizes), offset: 0 })
       return reshape(indexSelect(reshape(view, [view.numel]), 0, reshape(at, [at.numel])), at.sizes)
@@ -50,13 +50,13 @@ export function index(x: Tensor, ...indices: readonly Index[]): Tensor {
 }
 
 export interface IndexPutOptions {
-  /** Adds the values to what is there, each of those for an element that is named several times. Default false. */
+  /** Whether to add the values to the elements. Several values for the same element are all added. Default false. */
   readonly accumulate?: boolean
 }
 
 const putNames: OptionNames<IndexPutOptions> = { accumulate: true }
 
-/** The indices, in a list of our own, and whether values are added. */
+/** The indices, copied to a new list, and whether values are added. */
 function checkPut(
   op: string,
   x: Tensor,
@@ -85,7 +85,7 @@ function valueFor(op: string, x: Tensor, value: Tensor | number | boolean): Tens
   return castTo(value, x.dtype)
 }
 
-/** The value in the shape that is picked. Leading sizes of 1 that are too many are left out, as in PyTorch. */
+/** The value in the shape of the picked elements. Surplus leading sizes of 1 are dropped, as in PyTorch. */
 function spread(op: string, value: Tensor, shape: Shape): Tensor {
   const more = value.ndim - shape.length
   const fits = more <= 0 || value.sizes.slice(0, more).every((size) => size === 1)
@@ -101,7 +101,7 @@ function spread(op: string, value: Tensor, shape: Shape): Tensor {
   return expand(part, shape)
 }
 
-/** The mask where that is the only index and all that it picks gets one number: then nothing has to be read. */
+/** The mask, if it is the only index and the value is a single number, because nothing need be read then. */
 function onlyMask(x: Tensor, indices: readonly Index[], value: Tensor): Tensor | null {
   const [mask] = indices
   if (indices.length !== 1 || !(mask instanceof Tensor) || mask.dtype !== 'bool' || value.numel !== 1) return null
@@ -109,16 +109,16 @@ function onlyMask(x: Tensor, indices: readonly Index[], value: Tensor): Tensor |
   return fits ? reshape(mask, [...mask.sizes, ...new Array<number>(x.ndim - mask.ndim).fill(1)]) : null
 }
 
-/** The dtype in which elements are summed. Bytes wrap around, and a sum of truths is true where one of them is. */
+/** x in the dtype in which elements are summed. Bytes wrap around, and a sum of bools is true if any of them is. */
 function addable(x: Tensor): Tensor {
   if (x.dtype === 'float64') return x
   return castTo(x, isFloating(x.dtype) ? 'float32' : 'int32')
 }
 
 /**
- * x with `value` where the indices say, which are those of `index` in an array; the value, a number, a truth or a tensor, is broadcast to
- * what they pick, and converted to x's dtype. Of an element that is named twice the last value holds, or with `accumulate` all are added.
- * Gradients reach x and value.
+ * A copy of x with `value` at the indices, which are those of `index` in an array. The value, a number, a boolean or a
+ * tensor, is broadcast to the picked shape, and converted to x's dtype. If an element is named twice, the last value
+ * holds, or with `accumulate` all are added. Gradients reach x and value.
  */
 export function indexPut<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -150,8 +150,8 @@ export function indexPut(
 }
 
 /**
- * Writes `value` into x where the indices say: PyTorch's `x[...] = value`, with the indices of `index` in an array, and as
- * `indexPut` otherwise. Under noGrad for tensors that want a gradient. Gives x.
+ * Writes `value` into x at the indices: PyTorch's `x[...] = value`, with the indices of `index` in an array, and
+ * otherwise as `indexPut`. Tensors that want a gradient need noGrad. Returns x.
  */
 export function indexPut_<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -182,7 +182,7 @@ export function indexPut_(
 function write(op: string, x: Tensor, indices: readonly Index[], src: Tensor, accumulate: boolean): void {
   const mask = accumulate ? null : onlyMask(x, indices, src)
   if (mask !== null) copyInto(x, where(mask, reshape(src, []), x), op)
-  // Sums of what kernels do not add up go there and back.
+  // Dtypes that kernels cannot add are converted there and back.
   else if (accumulate && addable(x) !== x) copyInto(x, indexPut(x, indices, src, { accumulate }), op)
   else writeParts(op, x, takeApart(op, detach(x), indices), src, accumulate)
 }
@@ -196,7 +196,7 @@ function writeParts(op: string, x: Tensor, parts: Subscripts, src: Tensor, accum
   }
   const at = positions(op, parts, view)
   const { storage } = x
-  // The kernels write dense memory: all of it, so that a view costs no copy.
+  // The kernels write dense memory, so they get the whole storage, and a view costs no copy.
   const memory = new Tensor(storage, [storage.count], [1], 0)
   const values = reshape(spread(op, src, at.sizes), [at.numel])
   const own = values.storage === storage ? clone(values) : values

@@ -1,4 +1,4 @@
-/** Elements chosen by masks, by indices that broadcast, and classes as vectors. */
+/** Elements chosen by masks and by indices that broadcast, and classes as one-hot vectors. */
 
 import { checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -26,10 +26,12 @@ function checkMask(op: string, mask: Tensor): void {
     throw new DTypeError(op, `mask is ${mask.dtype}, but must be bool; convert it with .to('bool')`)
 }
 
-/** Where a mask is true, in row-major order. Reads the mask, and waits for it. */
+/** The places where a mask is true, in row-major order. Reads the mask, and waits for it. */
 const truePlaces = (mask: Tensor): Int32Array => placesOf(dataSync(mask) as ArrayLike<number>)
 
-/** x with a number (or the number of a tensor without dimensions) where the mask (bool, broadcast) is true. */
+/**
+ * A copy of x with a number, or the number of a tensor without dimensions, where the mask (bool, broadcast) is true.
+ */
 export function maskedFill<D extends DType>(
   x: Tensor<Shape, D>,
   mask: Tensor,
@@ -60,8 +62,8 @@ export function maskedFill(x: Tensor, mask: Tensor, value: number | Tensor): Ten
 }
 
 /**
- * The elements where the mask (bool, broadcast with x) is true, in row-major order. How many there are depends on the mask, which
- * is read at once (and waited for). A copy.
+ * A copy of the elements where the mask (bool, broadcast with x) is true, in row-major order. Reads the mask at once
+ * (and waits for it), because their number depends on it.
  */
 export function maskedSelect<D extends DType>(x: Tensor<Shape, D>, mask: Tensor): Tensor<[number], D>
 export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
@@ -77,8 +79,8 @@ export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
 }
 
 /**
- * x with the first elements of src, in row-major order, where the mask (bool, broadcast to x) is true. Reads the mask, and waits
- * for it. Throws ShapeError where src has too few.
+ * A copy of x with the first elements of src, in row-major order, where the mask (bool, broadcast to x) is true. Reads
+ * the mask, and waits for it. Throws ShapeError if src has too few.
  */
 export function maskedScatter<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -108,7 +110,9 @@ export function maskedScatter(x: Tensor, mask: Tensor, src: Tensor): Tensor {
   })
 }
 
-/** The elements that `index` (int32) names along `dim`; the other dimensions of both broadcast. Without `dim`, of all elements. */
+/**
+ * The elements at `index` (int32) along `dim`; the other dimensions of both broadcast. Without `dim`, x is flattened.
+ */
 export function takeAlongDim<D extends DType>(x: Tensor<Shape, D>, index: Tensor, dim?: number): Tensor<Shape, D>
 export function takeAlongDim(x: Tensor, index: Tensor, dim?: number): Tensor {
   checkTensor('takeAlongDim', 'x', x)
@@ -129,8 +133,8 @@ export function takeAlongDim(x: Tensor, index: Tensor, dim?: number): Tensor {
 }
 
 /**
- * The elements that `index` (int32) names, of x flattened, in the shape of the index; negative ones count from the end. An index
- * outside is a late IndexOutOfRangeError.
+ * The elements at `index` (int32) of x flattened, in the shape of the index. Negative indices count from the end. An
+ * index outside is a late IndexOutOfRangeError.
  */
 export function take<S extends Shape, D extends DType>(x: Tensor<Shape, D>, index: Tensor<S>): Tensor<S, D>
 export function take(x: Tensor, index: Tensor): Tensor {
@@ -145,8 +149,8 @@ export function take(x: Tensor, index: Tensor): Tensor {
 }
 
 /**
- * Classes x (int32, from 0) as vectors along a new last dimension: 1 at the class, else 0, in int32. Without `numClasses` there
- * are as many as the largest says, which is read (and waited for). A class outside is a late IndexOutOfRangeError.
+ * Classes x (int32, from 0) as int32 vectors along a new last dimension: 1 at the class, else 0. Without `numClasses`
+ * the largest class is read (and waited for) and decides. A class outside is a late IndexOutOfRangeError.
  */
 export function oneHot(x: Tensor, numClasses = -1): Tensor<Shape, 'int32'> {
   checkTensor('oneHot', 'x', x)

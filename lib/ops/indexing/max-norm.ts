@@ -1,7 +1,7 @@
-/** The limit of the norms of an embedding's rows. */
+/** The check of the limit of an embedding's row norms. */
 import { shown, ValueError } from '../../core/errors.js'
 
-/** Throws unless a limit of norms can be one. */
+/** Throws unless `maxNorm` is a valid limit. */
 export function checkMaxNorm(op: string, maxNorm: number | null, normType: number): void {
   if (maxNorm !== null && !(typeof maxNorm === 'number' && maxNorm > 0))
     throw new ValueError(op, `maxNorm is ${shown(maxNorm)}, but must be a positive number, or null`)

@@ -1,7 +1,7 @@
-/** Where truths are, as indices. */
+/** The places of true elements, as indices. */
 import { countOf, type Shape } from '../../core/shape.js'
 
-/** The places of what is not 0, in row-major order. */
+/** The places of elements that are not 0, in row-major order. */
 export function placesOf(truths: ArrayLike<number>): Int32Array {
   let count = 0
   for (let i = 0; i < truths.length; i++) if (truths[i] !== 0) count++

@@ -1,4 +1,4 @@
-/** Elements picked by indices (int32), and their transposes that add gradients up. */
+/** Slices picked by indices (int32), and the transposes, which add up gradients. */
 
 import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor, type GradientTargets, type Operator } from '../../autograd/operator.js'
@@ -26,11 +26,14 @@ function withSize(shape: Shape, dim: number, size: number): Shape {
 
 interface Select {
   readonly dim: number
-  /** An index whose rows get no gradient (an embedding's padding), or -1. */
+  /** An index whose row gets no gradient (an embedding's padding), or -1. */
   readonly skip: number
 }
 
-/** The gradient of the x that rows were selected from, at best into what other consumers gave for it already. */
+/**
+ * The gradient of the x from which rows were selected. It is added to the gradient that other consumers gave, if there
+ * is one.
+ */
 function selectGradient(ctx: GradientTargets, x: number, g: Tensor, index: Tensor, attrs: Select): Tensor {
   const sum = ctx.sumSoFar(x)
   if (sum !== null && floating.includes(sum.dtype)) return addRows(sum, g, index, attrs)
@@ -59,14 +62,14 @@ const selectRecord: Operator<[x: Tensor, index: Tensor], Select> = operator<[x: 
   },
 })
 
-/** Into a gradient that is there already, so that an embedding that is also a head costs no second one. */
+/** Adds rows to an existing gradient, so that an embedding that is also the head needs no second one. */
 function addRows(sum: Tensor, gradient: Tensor, index: Tensor, { dim, skip }: Select): Tensor {
   run('index_accumulate', { sum, dy: summable(gradient), index, dim, skip })
   sum.storage.markWritten('gradient accumulation')
   return sum
 }
 
-/** The transpose of index_select: rows of dy added up where their index says. */
+/** The transpose of index_select: adds each row of dy to the row that its index names. */
 const indexAddRecord = operator<[dy: Tensor, index: Tensor], Select & { readonly size: number }>({
   name: 'index_add',
   infer: ([dy], { dim, size }) => like(dy, withSize(dy.sizes, dim, size)),
@@ -78,7 +81,7 @@ const indexAddRecord = operator<[dy: Tensor, index: Tensor], Select & { readonly
       const index = ctx.input(1)
       const rows = apply(selectRecord, [g, index], { dim, skip })
       if (skip === noSkip) return [rows, null]
-      // Rows that were left out of the sums get no gradient from them.
+      // Skipped rows were not in the sums, so they get no gradient.
       const skipped = eq(
         reshape(
           index,
@@ -95,7 +98,10 @@ const indexAddRecord = operator<[dy: Tensor, index: Tensor], Select & { readonly
   },
 })
 
-/** x's slices along `dim` in the order of `index` (int32, one dimension). An index outside is a late IndexOutOfRangeError. */
+/**
+ * The slices of x along `dim` in the order of `index` (int32, one dimension). An index outside is a late
+ * IndexOutOfRangeError.
+ */
 export function indexSelect<D extends DType>(x: Tensor<Shape, D>, dim: number, index: Tensor): Tensor<Shape, D>
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   checkTensor('indexSelect', 'x', x)
@@ -103,7 +109,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   return apply(selectRecord, [x, index], { dim: normalizeDim('indexSelect', dim, x.ndim), skip: noSkip })
 }
 
-/** The number of times that the row of each of these ids is asked for among them all: ids [n] -> floats [n, 1]. */
+/** The number of occurrences of each id among all of them: ids [n] -> floats [n, 1]. */
 function frequencies(ids: Tensor, rows: number): Tensor {
   const ones = full([ids.numel, 1], 1, { dtype: 'float32', device: ids.device })
   const counts = apply(indexAddRecord, [ones, ids], { dim: 0, skip: noSkip, size: rows })
@@ -113,7 +119,7 @@ function frequencies(ids: Tensor, rows: number): Tensor {
 interface Look {
   /** The id whose row gets no gradient, or -1. */
   readonly skip: number
-  /** Whether a row's gradient is the mean over the places where it was asked for, and not the sum. */
+  /** Whether a row's gradient is the mean over its look-ups, rather than the sum. */
   readonly byFrequency: boolean
 }
 
@@ -144,11 +150,14 @@ const embeddingRecord = operator<[weight: Tensor, ids: Tensor], Look>({
 export interface EmbeddingOptions {
   /** An index whose row gets no gradient. */
   readonly paddingIdx?: number | null
-  /** Rows that are asked for and longer are shortened to it first, in `weight` itself, whether it wants a gradient or not. */
+  /**
+   * The greatest norm of a row. Requested rows that are longer are first shortened in `weight` itself, whether it wants
+   * a gradient or not.
+   */
   readonly maxNorm?: number | null
   /** The p of the norm that `maxNorm` limits. Default 2. */
   readonly normType?: number
-  /** Whether a row's gradient is divided by how often it is asked for. Default false. */
+  /** Whether to divide a row's gradient by the number of its look-ups. Default false. */
   readonly scaleGradByFreq?: boolean
 }
 
@@ -174,7 +183,10 @@ function shorten(ids: Tensor, weight: Tensor, most: number, p: number): void {
   weight.storage.markWritten('embedding')
 }
 
-/** Rows of `weight` [count, features] by `ids` (int32, any shape): [...ids, features]; those of a block dtype as float32. */
+/**
+ * Looks up rows of `weight` [count, features] by `ids` (int32, any shape): [...ids, features]. Rows of a block dtype
+ * come as float32.
+ */
 export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
   const {
     paddingIdx = null,

@@ -1,4 +1,6 @@
-/** Elements put, or added up, where indices (int32) say. Each makes a new tensor; sums are made in the order of the index. */
+/**
+ * Elements put, or added up, at indices (int32). Each function makes a new tensor; sums follow the order of the index.
+ */
 
 import { apply, checkTensor, type Operator, type TensorSpec } from '../../autograd/operator.js'
 import { empty, run } from '../../backend/dispatch.js'
@@ -46,7 +48,7 @@ function inferScattered(op: string, given: Triple, dim: number): TensorSpec {
   return like(x)
 }
 
-/** A copy of x that a kernel changes. */
+/** A copy of x for a kernel to change. */
 function changed(x: Tensor, op: string): Tensor {
   const out = empty(x.device, x.sizes, x.dtype, op)
   run('copy', { out, x })
@@ -119,7 +121,7 @@ const indexAddRecord = operator<Triple, number>({
   },
 })
 
-/** Sums, products and extremes are made in float32 and int32: 16-bit floats are converted there and back. */
+/** Sums, products and extremes are computed in float32 and int32, so 16-bit floats are converted there and back. */
 function widened(op: string, x: Tensor, src: Tensor, together: (x: Tensor, src: Tensor) => Tensor): Tensor {
   const taken: readonly string[] = [...kernels.scatter_accumulate.T, 'float64']
   const wide = summable(x)
@@ -130,7 +132,7 @@ function widened(op: string, x: Tensor, src: Tensor, together: (x: Tensor, src: 
   return namedAs(op, () => castTo(together(wide, summable(src)), x.dtype))
 }
 
-/** `dim`, and as much of src as the index speaks of. */
+/** `dim` normalised, and src cut to the shape of the index. */
 function placed(op: string, x: Tensor, dim: number, index: Tensor, src: Tensor): [dim: number, src: Tensor] {
   checkTensor(op, 'x', x)
   checkTensor(op, 'index', index)
@@ -144,15 +146,15 @@ function placed(op: string, x: Tensor, dim: number, index: Tensor, src: Tensor):
 }
 
 export interface ScatterOptions {
-  /** Puts the new and the old together instead. */
+  /** Combines the new and the old elements instead of replacing them. */
   readonly reduce?: 'add' | 'multiply'
 }
 
 const scatterNames: OptionNames<ScatterOptions> = { reduce: true }
 
 /**
- * x with out[i][j][index[i][j][k]] = src[i][j][k] (for dim 2); src is a tensor of x's dtype, no smaller than the index, or a
- * number. Where an index stands twice, the last holds. An index outside is a late IndexOutOfRangeError.
+ * A copy of x with out[i][j][index[i][j][k]] = src[i][j][k] (for dim 2). src is a number, or a tensor of x's dtype no
+ * smaller than the index. If an index occurs twice, the last holds. An index outside is a late IndexOutOfRangeError.
  */
 export function scatter<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -180,7 +182,10 @@ export function scatter(
   return apply(scatterRecord, [x, index, part], d)
 }
 
-/** x with out[i][j][index[i][j][k]] += src[i][j][k] (for dim 2), in the order of k; src is no smaller than the index. */
+/**
+ * A copy of x with out[i][j][index[i][j][k]] += src[i][j][k] (for dim 2), in the order of k. src must be no smaller
+ * than the index.
+ */
 export function scatterAdd<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   dim: number,
@@ -223,7 +228,7 @@ const reduceRecord: Operator<Triple, { readonly dim: number; readonly way: 'prod
       const { dim, way } = ctx.attrs
       const [x, index, src, out] = [ctx.input(0), ctx.input(1), ctx.input(2), ctx.output(0)]
       if (way === 'prod') return productGradient(g, x, index, src, dim)
-      // Those that are the extreme share the gradient.
+      // All elements equal to the extreme share the gradient.
       const mine = castTo(eq(x, out), g.dtype)
       const theirs = castTo(eq(src, gather(out, dim, index)), g.dtype)
       const share = div(g, scatterAdd(mine, dim, index, theirs))
@@ -232,7 +237,10 @@ const reduceRecord: Operator<Triple, { readonly dim: number; readonly way: 'prod
   },
 })
 
-/** Every factor's gradient is the product of the others: without zeros the quotient, with one of them its rest. */
+/**
+ * The gradient of each factor is the product of the others: the quotient if there are no zeros, or for a single zero
+ * the product of the rest.
+ */
 function productGradient(g: Tensor, x: Tensor, index: Tensor, src: Tensor, dim: number): [Tensor, null, Tensor] {
   const product = (self: Tensor, factors: Tensor) => apply(reduceRecord, [self, index, factors], { dim, way: 'prod' })
   const ones = constant(x, 1, x)
@@ -251,8 +259,8 @@ function productGradient(g: Tensor, x: Tensor, index: Tensor, src: Tensor, dim: 
 }
 
 /**
- * x with src[i][j][k] taken into out[i][j][index[i][j][k]] (for dim 2) by a sum, product, mean or extreme; without
- * `includeSelf` x's elements count only where no index points. src is no smaller than the index.
+ * A copy of x with src[i][j][k] combined into out[i][j][index[i][j][k]] (for dim 2) by a sum, product, mean or extreme.
+ * Without `includeSelf` an element of x counts only if no index points to it. src must be no smaller than the index.
  */
 export function scatterReduce<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -303,8 +311,8 @@ export interface IndexAddOptions {
 const addNames: OptionNames<IndexAddOptions> = { alpha: true }
 
 /**
- * x with the slices of src along `dim` added where `index` (one dimension) says, in its order: equal to the bit at any number
- * of threads. An index outside is a late IndexOutOfRangeError.
+ * A copy of x with the slices of src along `dim` added at `index` (one dimension), in its order, so that the bits do
+ * not depend on threads. An index outside is a late IndexOutOfRangeError.
  */
 export function indexAdd<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -326,7 +334,7 @@ export function indexAdd(x: Tensor, dim: number, index: Tensor, src: Tensor, opt
   )
 }
 
-/** The index of slices along `dim` as one of elements. */
+/** An index of slices along `dim` expanded to one of elements. */
 function spreadIndex(op: string, x: Tensor, dim: number, index: Tensor): [dim: number, index: Tensor] {
   checkTensor(op, 'x', x)
   checkTensor(op, 'index', index)
@@ -344,7 +352,7 @@ function spreadIndex(op: string, x: Tensor, dim: number, index: Tensor): [dim: n
   ]
 }
 
-/** x with its slices along `dim` that `index` (one dimension) names replaced by those of src. */
+/** A copy of x whose slices at `index` (one dimension) along `dim` are replaced by those of src. */
 export function indexCopy<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   dim: number,
@@ -362,7 +370,7 @@ export function indexCopy(x: Tensor, dim: number, index: Tensor, src: Tensor): T
   return namedAs('indexCopy', () => scatter(x, d, places, src))
 }
 
-/** x with its slices along `dim` that `index` (one dimension) names filled with a number. */
+/** A copy of x whose slices at `index` (one dimension) along `dim` are filled with a number. */
 export function indexFill<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   dim: number,

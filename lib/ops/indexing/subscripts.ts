@@ -1,6 +1,6 @@
 /**
- * What Python writes between brackets, `x[0, 1:3, None, mask, [2, 0]]`, taken apart: slices and new dimensions are a view of x,
- * and what is left are tensors of indices along dimensions of this view.
+ * The parser of Python's subscripts, `x[0, 1:3, None, mask, [2, 0]]`. Slices and new dimensions become a view of x; the
+ * rest becomes tensors of indices along dimensions of this view.
  */
 
 import { isNumericArray, type NumericArray } from '../../core/arrays.js'
@@ -27,9 +27,10 @@ import { indexSelect } from './rows.js'
 type Bound = '' | number
 
 /**
- * One of: an integer, which takes a dimension away; 'start:end' or 'start:end:step' as Python has them ('1:', ':-1', '::2',
- * ':'); '...', all dimensions that no other index speaks of; null, a new dimension of size 1; indices along one dimension, an int32
- * tensor or nested lists; a mask of one dimension or more, a bool tensor or nested lists of truths.
+ * One of: an integer, which removes a dimension; 'start:end' or 'start:end:step' as in Python ('1:', ':-1', '::2',
+ * ':'); '...', which stands for all dimensions without another index; null, a new dimension of size 1; indices along
+ * one dimension, as an int32 tensor or nested lists; a mask over one dimension or more, as a bool tensor or nested
+ * lists of booleans.
  */
 export type Index =
   | number
@@ -46,14 +47,14 @@ export type Index =
 export interface Found {
   readonly dim: number
   readonly index: Tensor
-  /** Known to lie inside; else a kernel has to look. */
+  /** Whether the indices are known to lie inside; if not, a kernel must check. */
   readonly isChecked: boolean
 }
 
 export interface Subscripts {
   /** The view of x's memory. */
   readonly view: Tensor
-  /** In the order of the dimensions, at most one for each; they broadcast together. */
+  /** The indices, at most one for each dimension, in order. They broadcast together. */
   readonly found: readonly Found[]
   /** The shape that they broadcast to. */
   readonly picks: Shape
@@ -92,7 +93,7 @@ function readTensor(op: string, index: Tensor): Read {
       op,
       `an index is ${index.dtype}, but must be int32, or bool for a mask; convert it with .to('int32')`,
     )
-  // One number takes its dimension away, which is then a view: it is read, as in PyTorch.
+  // A single number is read, as in PyTorch, because it removes its dimension and so gives a view.
   if (index.ndim === 0) return { kind: 'slice', slice: dataSync(index)[0] as number }
   return { kind: 'tensor', index }
 }
@@ -112,12 +113,12 @@ function readIndex(op: string, index: Index): Read {
   return dtype === 'bool' ? { kind: 'mask', sizes: shape, truths: data } : { kind: 'list', sizes: shape, data }
 }
 
-/** The number of dimensions of x that an index speaks of. */
+/** The number of dimensions of x that an index covers. */
 function rankOf(read: Read): number {
   return read.kind === 'rest' || read.kind === 'new' ? 0 : read.kind === 'mask' ? read.sizes.length : 1
 }
 
-/** Integers of a list along a dimension; negative ones count from the end. */
+/** The integers of a list along a dimension. Negative ones count from the end. */
 function listed(op: string, { sizes, data }: Extract<Read, { kind: 'list' }>, x: Tensor, dim: number): Tensor {
   const size = x.sizes[dim] as number
   const places = Int32Array.from({ length: data.length }, (_, i) => {
@@ -134,13 +135,13 @@ function listed(op: string, { sizes, data }: Extract<Read, { kind: 'list' }>, x:
   return fromTypedArray(places, sizes, { device: x.device })
 }
 
-/** Negative indices count from the end; what lies outside stays as it is, for the error to tell. */
+/** Makes negative indices count from the end. Indices outside stay as they are, so that the error can tell them. */
 export function wrapped(index: Tensor, size: number): Tensor {
   const fromEnd = add(index, size)
   return where(lt(index, 0), where(lt(fromEnd, 0), index, fromEnd), index)
 }
 
-/** The indices of a mask's truths, along each dimension that it stands for. */
+/** The indices of a mask's true elements, along each dimension that it covers. */
 function maskColumns(op: string, { sizes, truths }: Extract<Read, { kind: 'mask' }>, x: Tensor, dim: number): Tensor[] {
   const here = x.sizes.slice(dim, dim + sizes.length)
   if (!sameShape(here, sizes))
@@ -166,7 +167,7 @@ function picksOf(op: string, found: readonly Found[]): Shape {
   }
 }
 
-/** Takes the indices of x apart; masks and single numbers in tensors are read, and waited for. */
+/** Parses the indices of x. Masks and single numbers in tensors are read, and waited for. */
 export function takeApart(op: string, x: Tensor, indices: readonly Index[]): Subscripts {
   const reads = indices.map((index) => readIndex(op, index))
   if (reads.filter(({ kind }) => kind === 'rest').length > 1)
@@ -175,9 +176,9 @@ export function takeApart(op: string, x: Tensor, indices: readonly Index[]): Sub
   if (rank > x.ndim)
     throw new ValueError(op, `there are indices for ${rank} dimensions, but x is ${formatShape(x.sizes)}`)
   if (!reads.some(({ kind }) => kind === 'rest')) reads.push({ kind: 'rest' })
-  /** By dimension of x. */
+  /** The slice of each dimension of x. */
   const slices: SliceIndex[] = []
-  /** By dimension of the view: whether it is new. */
+  /** For each dimension of the view, whether it is new. */
   const isNew: boolean[] = []
   const found: Found[] = []
   const keep = (index: SliceIndex) => {
@@ -198,7 +199,7 @@ export function takeApart(op: string, x: Tensor, indices: readonly Index[]): Sub
     else if (read.kind === 'tensor') pick(wrapped(read.index, x.sizes[dim] as number), false)
     else if (read.sizes.length > 0) for (const column of maskColumns(op, read, x, dim)) pick(column, true)
     else {
-      // A truth alone picks the one place of a new dimension, or none.
+      // A single boolean picks the one place of a new dimension, or none.
       const places = new Int32Array(read.truths[0] === 0 ? 0 : 1)
       found.push({
         dim: isNew.length,
@@ -219,15 +220,20 @@ export function takeApart(op: string, x: Tensor, indices: readonly Index[]): Sub
   return { view, found, picks: picksOf(op, found) }
 }
 
-/** Whether the indices stand side by side: then what they pick stands in their place, else before all else. */
+/**
+ * Whether the indices stand side by side. If so, the picked dimensions take their place, and otherwise they come first.
+ */
 export function areAdjacent(found: readonly Found[]): boolean {
   return found.every(({ dim }, i) => i === 0 || dim === (found[i - 1] as Found).dim + 1)
 }
 
-/** How far the elements that the indices name lie along the dimension, in steps of `stride`; of the shape that indices broadcast to. */
+/**
+ * The offsets of the indexed elements along the dimension, in steps of `stride`, in the shape to which indices
+ * broadcast.
+ */
 function offsets({ dim, index, isChecked }: Found, size: number, stride: number): Tensor {
   if (isChecked) return stride === 1 ? index : mul(index, stride)
-  // A look-up, because it refuses what lies outside, and names the dimension.
+  // A look-up is used, because it refuses indices outside, and names the dimension.
   const { device } = index
   const table = arange(0, size, 1, { dtype: 'int32', device })
   const line = Array.from({ length: dim + 1 }, (_, i) => (i === dim ? size : 1))
@@ -237,7 +243,7 @@ function offsets({ dim, index, isChecked }: Found, size: number, stride: number)
 
 const mostPlaces = 2 ** 31 - 1
 
-/** Indices side by side as one along all their dimensions together. */
+/** Joins adjacent indices into one index along all their dimensions together. */
 export function joined(op: string, view: Tensor, found: readonly Found[], picks: Shape): Tensor {
   const sizes = found.map(({ dim }) => view.sizes[dim] as number)
   const count = sizes.reduce((product, size) => product * size, 1)
@@ -263,10 +269,10 @@ function checkPlaces(op: string, count: number, view: Tensor): void {
     )
 }
 
-/** The place of elements in memory, of a tensor or of one that is yet to be made. */
+/** The layout of elements in memory, of a tensor or of one still to be made. */
 type Lying = Pick<Tensor, 'sizes' | 'steps' | 'offset'>
 
-/** Where the elements lie that the subscripts name (int32), in the shape in which they come. */
+/** The places in memory (int32) of the elements that the subscripts name, in the shape of the result. */
 export function positions(op: string, { view, found, picks }: Subscripts, { sizes, steps, offset }: Lying): Tensor {
   const { device } = view
   const first = found[0]

@@ -19,30 +19,41 @@ const modes = {
 } as const satisfies { readonly [name: string]: Mode }
 
 interface Mode {
-  /** The number of dimensions besides N and C that it takes. */
+  /** The allowed numbers of dimensions besides N and C. */
   readonly ranks: readonly number[]
   readonly table: ((axis: Axis, alignCorners: boolean) => Table) | null
   readonly filter?: (typeof filters)[keyof typeof filters]
 }
 
-/** `nearest` is PyTorch's, which is not that of other libraries; `nearest-exact` is. `lanczos` needs `antialias`. */
+/**
+ * The mode. `nearest` is PyTorch's, which differs from other libraries'; `nearest-exact` agrees with them. `lanczos`
+ * needs `antialias`.
+ */
 export type InterpolateMode = keyof typeof modes
 
-/** Modes with corners, so that `alignCorners` means something. */
+/** The modes for which `alignCorners` has a meaning. */
 const withCorners: readonly string[] = ['linear', 'bilinear', 'bicubic', 'trilinear'] satisfies InterpolateMode[]
 
 export interface InterpolateOptions {
-  /** The sizes of the result: one number, or one for each dimension behind N and C. Either this or `scaleFactor` is given. */
+  /**
+   * The sizes of the result: one number, or one for each dimension after N and C. Give either this or `scaleFactor`.
+   */
   readonly size?: number | readonly number[] | null | undefined
-  /** The factor of the sizes. The result's sizes are rounded down. */
+  /** The factor by which sizes grow. Sizes of the result are rounded down. */
   readonly scaleFactor?: number | readonly number[] | null | undefined
   /** Default 'nearest'. */
   readonly mode?: InterpolateMode | undefined
-  /** Whether the corners' centres, and not their outer edges, lie on each other. Of linear and cubic modes; default false. */
+  /**
+   * Whether the centres of corner elements coincide, rather than their outer edges. For linear and cubic modes; default
+   * false.
+   */
   readonly alignCorners?: boolean | null | undefined
-  /** Whether positions follow from the sizes, as with `size`, and not from `scaleFactor` itself. Default false. */
+  /** Whether positions follow from the sizes, as with `size`, rather than from `scaleFactor` itself. Default false. */
   readonly recomputeScaleFactor?: boolean | null | undefined
-  /** Whether to average what a step of a smaller result covers ('bilinear', 'bicubic', 'lanczos'). Default false. */
+  /**
+   * Whether each element of a smaller result averages the part of the source that it covers ('bilinear', 'bicubic',
+   * 'lanczos'). Default false.
+   */
   readonly antialias?: boolean | undefined
 }
 
@@ -55,7 +66,7 @@ export const interpolateNames: OptionNames<InterpolateOptions> = {
   antialias: true,
 }
 
-/** Options that hold for any x. */
+/** The checked options, independent of x. */
 interface Plan {
   readonly size: number | readonly number[] | null
   readonly scale: number | readonly number[] | null
@@ -108,7 +119,7 @@ export function interpolation(op: string, options: InterpolateOptions): Plan {
   return { size, scale, mode, name, alignCorners: alignCorners ?? false, recompute: recompute ?? false, antialias }
 }
 
-/** The axes of a call. Throws ShapeError where the options do not fit x. */
+/** The axes of a call. Throws ShapeError if the options do not fit x. */
 function axesOf(op: string, x: Tensor, { size, scale, mode, name, recompute }: Plan): readonly Axis[] {
   const given = formatShape(x.sizes)
   const rank = x.ndim - 2
@@ -147,8 +158,8 @@ function axesOf(op: string, x: Tensor, { size, scale, mode, name, recompute }: P
 }
 
 /**
- * x [N, C, L], [N, C, H, W] or [N, C, D, H, W] at other sizes, as PyTorch interpolates: each dimension by itself, from a table
- * of terms and weights. Throws ValueError for options that mean nothing together, and ShapeError where they do not fit x.
+ * Resizes x [N, C, L], [N, C, H, W] or [N, C, D, H, W], as PyTorch does: each dimension separately, by a table of terms
+ * and weights. Throws ValueError for options that contradict each other, and ShapeError if they do not fit x.
  */
 export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   checkTensor('interpolate', 'x', x)

@@ -1,4 +1,4 @@
-/** Resampling along axes by tables, which all ways of interpolation and uneven averages share. */
+/** Resampling along axes by tables, which all modes of interpolation and uneven averages share. */
 import { apply, type Operator } from '../../autograd/operator.js'
 import { countOf } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -9,14 +9,14 @@ import { reshape } from '../shape/index.js'
 import { type Table, transposed } from './tables.js'
 
 interface Tables {
-  /** Null: the axis stays as it is. */
+  /** The table of an axis; null leaves the axis as it is. */
   readonly rows: Table | null
   readonly columns: Table | null
 }
 
 const flipped = (table: Table | null) => table && transposed(table)
 
-/** A table as the kernel has it, beside x. */
+/** A table as the tensors that the kernel takes, on x's device. */
 function tensorsOf(
   table: Table | null,
   { device, dtype }: Tensor,
@@ -34,7 +34,9 @@ function tensorsOf(
   return [fromTypedArray(taps, [taps.length], { device }), numbers]
 }
 
-/** x [planes, H, W] -> [planes, P, Q]; linear, so that its gradient is itself with the tables transposed. */
+/**
+ * x [planes, H, W] -> [planes, P, Q]. It is linear, so its gradient is the same operator with the tables transposed.
+ */
 const resampleRecord: Operator<[x: Tensor], Tables> = operator<[x: Tensor], Tables>({
   name: 'resample',
   inputs: ['x'],
@@ -54,8 +56,8 @@ const resampleRecord: Operator<[x: Tensor], Tables> = operator<[x: Tensor], Tabl
 })
 
 /**
- * x with its last dimensions resampled, each by its table (null: as it is). The two innermost go together; the table of a third
- * takes a pass of its own, where the tensor is smaller.
+ * Resamples the last dimensions of x, each by its table (null leaves it). The two innermost are resampled together. A
+ * third takes a pass of its own, on whichever side the tensor is smaller.
  */
 export function resample(x: Tensor, tables: readonly (Table | null)[]): Tensor {
   const lead = x.ndim - tables.length

@@ -1,6 +1,6 @@
 /**
- * What each way of interpolation is along one axis: a table of the terms of each result, as a sparse matrix by rows. Formulas
- * are PyTorch's (aten/src/ATen/native/UpSample.h and cpu/UpSampleKernel.cpp).
+ * The modes of interpolation along one axis. Each is a table of the terms of each result, a sparse matrix stored by
+ * rows. Formulas are PyTorch's (aten/src/ATen/native/UpSample.h and cpu/UpSampleKernel.cpp).
  */
 import { askHeap, checkEntries, mostEntries } from '../../core/room.js'
 
@@ -8,19 +8,19 @@ import { askHeap, checkEntries, mostEntries } from '../../core/room.js'
 export interface Table {
   readonly length: number
   readonly results: number
-  /** Where the terms of each result end, after a 0. */
+  /** The ends of each result's terms, after a leading 0. */
   readonly ends: readonly number[]
-  /** By term: the position in the source, and its weight. */
+  /** The position in the source of each term, and its weight. */
   readonly index: readonly number[]
   readonly weights: readonly number[]
 }
 
 type Term = readonly [index: number, weight: number]
 
-/** Entries of lists that a position takes, with its terms and those of the gradient. */
+/** The bytes of the heap that a position takes, with its terms and those of the gradient. */
 const bytesOfPosition = 200
 
-/** Throws ValueError or OutOfMemoryError where the lists of an axis do not fit in the JavaScript heap. */
+/** Throws ValueError or OutOfMemoryError if the lists of an axis do not fit in the JavaScript heap. */
 function checkAxis(length: number, results: number): void {
   const [count, advice] = [length + results, 'take a smaller size']
   checkEntries('interpolate', count, mostEntries / 4, 'positions along a dimension', advice)
@@ -51,20 +51,20 @@ export function transposed({ length, results, ends, index, weights }: Table): Ta
   return table(results, length, (i) => terms[i] ?? [])
 }
 
-/** An axis: its sizes, and how many positions of the source one step of the result is where the program said so. */
+/** An axis: its sizes, and the number of source positions per step of the result if the program gave it. */
 export interface Axis {
   readonly length: number
   readonly results: number
   readonly scale: number | null
 }
 
-/** Positions of the source that one step of the result is. */
+/** The number of source positions per step of the result. */
 function stepOf({ length, results, scale }: Axis, alignCorners: boolean): number {
   if (alignCorners) return results > 1 ? (length - 1) / (results - 1) : 0
   return scale !== null ? 1 / scale : length / results
 }
 
-/** floor in float32, as PyTorch rounds positions: what is a hair below a whole number is that number. */
+/** floor in float32, as PyTorch rounds positions. A position barely below a whole number counts as that number. */
 const floor = (x: number): number => Math.floor(Math.fround(x))
 
 export function nearest(axis: Axis): Table {
@@ -79,7 +79,9 @@ export function nearestExact(axis: Axis): Table {
   return table(length, results, (r) => [[Math.min(floor(Math.max(0, step * (r + 0.5) - 0.5) + 0.5), length - 1), 1]])
 }
 
-/** Both neighbours always count: at a weight of 0 a NaN or infinity still shows, as in PyTorch. */
+/**
+ * Linear interpolation. Both neighbours always count, so a NaN or infinity shows even at a weight of 0, as in PyTorch.
+ */
 export function linear(axis: Axis, alignCorners: boolean): Table {
   const { length, results } = axis
   const step = stepOf(axis, alignCorners)
@@ -117,7 +119,7 @@ export function cubic(axis: Axis, alignCorners: boolean): Table {
   })
 }
 
-/** The mean of what each result covers: adaptive average pooling. */
+/** The mean over the part of the source that each result covers: adaptive average pooling. */
 export function area(length: number, results: number): Table {
   return table(length, results, (r) => {
     const start = Math.floor((r * length) / results)
@@ -126,7 +128,7 @@ export function area(length: number, results: number): Table {
   })
 }
 
-/** A filter of antialiasing: how far it reaches, and its value at a distance. */
+/** A filter of antialiasing: its radius, and its value at a distance. */
 interface Filter {
   readonly reach: number
   at(x: number): number
@@ -140,7 +142,7 @@ export const filters = {
   lanczos: { reach: 3, at: (x) => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0) },
 } as const satisfies { readonly [name: string]: Filter }
 
-/** Weighted means over as much of the source as a step of the result is, as Pillow resizes images. */
+/** Weighted means over as much of the source as a step of the result covers, as in Pillow's resizing. */
 export function filtered(axis: Axis, alignCorners: boolean, { reach, at }: Filter): Table {
   const { length, results } = axis
   const step = stepOf(axis, alignCorners)

@@ -1,4 +1,4 @@
-/** Losses of yes or no: each element is a probability or a logit of its own. */
+/** Binary losses, in which each element is a separate probability or logit. */
 
 import { noGrad } from '../../autograd/mode.js'
 import { apply } from '../../autograd/operator.js'
@@ -20,12 +20,12 @@ import {
   type ToOne,
 } from './reduction.js'
 
-/** log(1 + exp(x)) to the last digit of float64: from 40 on it is x. */
+/** log(1 + exp(x)) to the last digit of float64. Above 40 it is x. */
 const softened = (x: Tensor): Tensor => softplus(x, { threshold: 40 })
 
 /**
- * Both logarithms are limited to -100, and the gradient's denominator to 1e-12, as in PyTorch, so that a probability of 0 or 1
- * costs much and not everything.
+ * Both logarithms are at least -100, and the gradient's denominator is at least 1e-12, as in PyTorch, so that a
+ * probability of 0 or 1 has a large but finite loss.
  */
 const bceRecord = operator<[input: Tensor, target: Tensor]>({
   name: 'binaryCrossEntropy',
@@ -49,7 +49,7 @@ const bceRecord = operator<[input: Tensor, target: Tensor]>({
 })
 
 export interface BinaryCrossEntropyOptions extends ReductionOptions {
-  /** A factor for each element; it broadcasts. */
+  /** A factor for each element, which broadcasts. */
   readonly weight?: Tensor | null
 }
 
@@ -58,8 +58,9 @@ const bceNames: OptionNames<BinaryCrossEntropyOptions> = { reduction: true, weig
 const weighted = (losses: Tensor, weight: Tensor | null): Tensor => (weight ? mul(losses, weight) : losses)
 
 /**
- * -(t log(p) + (1 - t) log(1 - p)) of probabilities p and targets t of one shape; logarithms are not below -100. A p outside of
- * [0, 1] gives NaN. Targets may be bool or integers. Of logits, binaryCrossEntropyWithLogits is exact where this is not.
+ * -(t log(p) + (1 - t) log(1 - p)) for probabilities p and targets t of the same shape; logarithms are at least -100. A
+ * p outside of [0, 1] gives NaN. Targets may be bool or integers. If you have logits, binaryCrossEntropyWithLogits is
+ * more exact.
  */
 export function binaryCrossEntropy(
   input: Tensor,
@@ -78,7 +79,7 @@ export function binaryCrossEntropy(input: Tensor, target: Tensor, options: Binar
 }
 
 export interface BinaryCrossEntropyWithLogitsOptions extends BinaryCrossEntropyOptions {
-  /** A factor for the losses of positive targets; it broadcasts: [C] for one of each class. */
+  /** A factor for the losses of positive targets, which broadcasts: [C] gives one for each class. */
   readonly posWeight?: Tensor | null
 }
 
@@ -91,7 +92,8 @@ function lossOfLogits(x: Tensor, t: Tensor, posWeight: Tensor | null): Tensor {
 }
 
 /**
- * Binary cross entropy of sigmoid(input), without overflow. input and target have one shape; targets may be bool or integers.
+ * Binary cross entropy of sigmoid(input), without overflow. input and target have the same shape; targets may be bool
+ * or integers.
  */
 export function binaryCrossEntropyWithLogits(
   input: Tensor,
@@ -119,9 +121,9 @@ export function binaryCrossEntropyWithLogits(
 }
 
 export interface SigmoidFocalLossOptions {
-  /** The weight of positive targets, 1 - alpha that of negative ones; negative: none. Default 0.25. */
+  /** The weight of positive targets; negative ones have 1 - alpha. A negative alpha means no weights. Default 0.25. */
   readonly alpha?: number
-  /** The exponent that makes examples count less that are right already. Default 2. */
+  /** The exponent that lowers the weight of examples that are already right. Default 2. */
   readonly gamma?: number
   /** Default 'none', as in torchvision. */
   readonly reduction?: Reduction
@@ -130,8 +132,8 @@ export interface SigmoidFocalLossOptions {
 const focalNames: OptionNames<SigmoidFocalLossOptions> = { alpha: true, gamma: true, reduction: true }
 
 /**
- * alpha_t (1 - p_t)^gamma times binary cross entropy of logits, with p_t the probability of the target (Lin et al., 2017; as
- * torchvision has it). input and target have one shape; targets may be bool or integers.
+ * alpha_t (1 - p_t)^gamma times binary cross entropy of logits, where p_t is the probability of the target (Lin et al.,
+ * 2017; in torchvision's form). input and target have the same shape; targets may be bool or integers.
  */
 export function sigmoidFocalLoss(input: Tensor, target: Tensor, options?: SigmoidFocalLossOptions & ToOne): Tensor<[]>
 export function sigmoidFocalLoss(input: Tensor, target: Tensor, options?: SigmoidFocalLossOptions): Tensor
@@ -153,7 +155,7 @@ export function sigmoidFocalLoss(input: Tensor, target: Tensor, options: Sigmoid
 
 const reductionNames: OptionNames<ReductionOptions> = { reduction: true }
 
-/** log(1 + exp(-target input)) of targets 1 and -1; both broadcast, and targets may be integers. */
+/** log(1 + exp(-target input)) for targets 1 and -1. Both broadcast, and targets may be integers. */
 export function softMarginLoss(input: Tensor, target: Tensor, options?: ReductionOptions & ToOne): Tensor<[]>
 export function softMarginLoss(input: Tensor, target: Tensor, options?: ReductionOptions): Tensor
 export function softMarginLoss(input: Tensor, target: Tensor, options: ReductionOptions = {}): Tensor {
@@ -172,8 +174,8 @@ export interface MultilabelSoftMarginLossOptions extends ReductionOptions {
 const multilabelNames: OptionNames<MultilabelSoftMarginLossOptions> = { reduction: true, weight: true }
 
 /**
- * The mean over the classes, the last dimension, of binary cross entropy of logits, for targets 0 and 1 of the input's shape:
- * [..., C] -> [...].
+ * The mean over the classes, the last dimension, of binary cross entropy of logits, for targets 0 and 1 of the input's
+ * shape: [..., C] -> [...].
  */
 export function multilabelSoftMarginLoss(
   input: Tensor,

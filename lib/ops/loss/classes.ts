@@ -1,16 +1,16 @@
-/** Targets that are indices of classes, and the shapes that go with them. */
+/** Checks of targets that are indices of classes, and of the shapes that go with them. */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import { DTypeError, Faults, formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { type Shape, sameShape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 
-/** Throws unless it holds indices of classes, or what counts them. */
+/** Throws unless the tensor can hold indices of classes, or counts. */
 export function checkLabels(op: string, name: string, x: Tensor): void {
   checkTensor(op, name, x)
   checkDType(op, name, x, ['int32'])
 }
 
-/** Throws unless the target is of class indices; the hint depends on what else its shape says that it holds. */
+/** Throws unless the target holds class indices. The hint depends on what its shape suggests that it holds instead. */
 function checkTarget(op: string, target: Tensor, [name, x]: readonly [name: string, x: Tensor]): void {
   checkTensor(op, 'target', target)
   const byClass = sameShape(target.sizes, x.sizes) && !(x.ndim === 1 && x.sizes[0] === 1)
@@ -25,12 +25,14 @@ function checkTarget(op: string, target: Tensor, [name, x]: readonly [name: stri
   checkLabels(op, 'target', target)
 }
 
-/** [N] for [N, C], [] for [C], [N, d...] for [N, C, d...]. */
+/** The shape of the rows: [N] for [N, C], [] for [C], [N, d...] for [N, C, d...]. */
 export function rowShape({ ndim, sizes }: Tensor): Shape {
   return ndim <= 1 ? [] : [...sizes.slice(0, 1), ...sizes.slice(2)]
 }
 
-/** Throws unless the shapes of logits (or their logarithms of softmax), target and weights fit, in any number of dimensions. */
+/**
+ * Throws unless the shapes of logits (or of their log softmax), target and weights fit, in any number of dimensions.
+ */
 export function checkClasses(
   op: string,
   given: readonly [name: string, x: Tensor],

@@ -1,4 +1,4 @@
-/** Contrastive losses: vectors that belong together are to be nearer, by their cosine, than all others of the batch. */
+/** Contrastive losses: vectors that belong together must be nearer, by their cosine, than all others of the batch. */
 import { formatShape, ShapeError } from '../../core/errors.js'
 import { checkOptions, type OptionNames, ownOptions } from '../../core/options.js'
 import { Tensor } from '../../core/tensor.js'
@@ -23,14 +23,14 @@ import {
 } from './reduction.js'
 
 export interface ContrastiveLossOptions extends ReductionOptions {
-  /** The divisor of cosines: a number, or a tensor of one element, which may learn. */
+  /** The divisor of cosines: a number, or a tensor of one element, which may be learned. */
   readonly temperature?: number | Tensor
 }
 
 const contrastiveNames: OptionNames<ContrastiveLossOptions> = { temperature: true, reduction: true }
 
 export interface InfoNceOptions extends ContrastiveLossOptions {
-  /** Hard negatives, [M, D]: vectors that are no row's partner, each a further one for every row to be told from. */
+  /** Hard negatives, [M, D]: vectors that are no row's partner. Every row must be told apart from each of them. */
   readonly negatives?: Tensor
 }
 
@@ -63,7 +63,7 @@ function onDiagonal(n: number, like: Tensor): Tensor {
 
 type Cosines = (a: Tensor, b: Tensor) => Tensor
 
-/** A loss of two batches of vectors, [N, D] each, whose rows belong together, and perhaps of others that do not. */
+/** A loss of two batches of vectors, [N, D] each, whose rows belong together, and optionally of negatives. */
 function ofPairs(
   op: string,
   a: Tensor,
@@ -97,8 +97,9 @@ function ofPairs(
 const choose = (logits: Tensor, target: Tensor): Tensor => crossEntropy(logits, target, { reduction: 'none' })
 
 /**
- * Normalised temperature-scaled cross entropy of SimCLR (Chen et al., 2020): each of the 2N vectors of a and b [N, D] is to find its
- * partner among the other 2N - 1. With reduction 'none' a loss for each, those of a first. temperature: default 0.5.
+ * Normalised temperature-scaled cross entropy of SimCLR (Chen et al., 2020): each of the 2N vectors of a and b [N, D]
+ * must find its partner among the other 2N - 1. Reduction 'none' gives a loss for each, those of a first. The default
+ * temperature is 0.5.
  */
 export function ntXent(a: Tensor, b: Tensor, options?: ContrastiveLossOptions & ToOne): Tensor<[]>
 export function ntXent(a: Tensor, b: Tensor, options?: ContrastiveLossOptions): Tensor
@@ -112,8 +113,8 @@ export function ntXent(a: Tensor, b: Tensor, options: ContrastiveLossOptions = {
 }
 
 /**
- * InfoNCE (van den Oord, Li and Vinyals, 2018): each row of a [N, D] is to find its partner among the rows of b, and negatives. temperature:
- * default 0.07.
+ * InfoNCE (van den Oord, Li and Vinyals, 2018): each row of a [N, D] must find its partner among the rows of b and the
+ * negatives. The default temperature is 0.07.
  */
 export function infoNce(a: Tensor, b: Tensor, options?: InfoNceOptions & ToOne): Tensor<[]>
 export function infoNce(a: Tensor, b: Tensor, options?: InfoNceOptions): Tensor
@@ -125,7 +126,10 @@ export function infoNce(a: Tensor, b: Tensor, options: InfoNceOptions = {}): Ten
   return ofPairs(op, a, b, rest, 0.07, losses, negatives)
 }
 
-/** The mean of infoNce in both directions (CLIP; Radford et al., 2021), of a and b [N, D]. temperature: default 0.07. */
+/**
+ * The mean of infoNce in both directions (CLIP; Radford et al., 2021) for a and b [N, D]. The default temperature is
+ * 0.07.
+ */
 export function clipLoss(a: Tensor, b: Tensor, options?: ContrastiveLossOptions & ToOne): Tensor<[]>
 export function clipLoss(a: Tensor, b: Tensor, options?: ContrastiveLossOptions): Tensor
 export function clipLoss(a: Tensor, b: Tensor, options: ContrastiveLossOptions = {}): Tensor {
@@ -137,9 +141,9 @@ export function clipLoss(a: Tensor, b: Tensor, options: ContrastiveLossOptions =
 }
 
 /**
- * Supervised contrastive loss, L_out of Khosla et al. (2020): vectors [N, D], or several views of each [N, V, D], are to be nearer
- * to those of the same int32 label [N] than to others. The mean is over vectors that have another of their label; with
- * reduction 'none' the others' losses are 0. temperature: default 0.07.
+ * Supervised contrastive loss, L_out of Khosla et al. (2020): vectors [N, D], or several views of each [N, V, D], must
+ * be nearer to those with the same int32 label [N] than to others. The mean is over vectors that share their label with
+ * another; with reduction 'none' the losses of the others are 0. The default temperature is 0.07.
  */
 export function supervisedContrastive(x: Tensor, labels: Tensor, options?: ContrastiveLossOptions & ToOne): Tensor<[]>
 export function supervisedContrastive(x: Tensor, labels: Tensor, options?: ContrastiveLossOptions): Tensor

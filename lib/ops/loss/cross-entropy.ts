@@ -1,4 +1,4 @@
-/** Cross entropy of logits: with indices of classes, fused, or with probabilities of classes. */
+/** Cross entropy of logits, with indices of classes (fused) or probabilities of classes. */
 import { autocastDType } from '../../autograd/autocast.js'
 import { apply, checkTensor } from '../../autograd/operator.js'
 import { shown, ValueError } from '../../core/errors.js'
@@ -33,7 +33,8 @@ interface CrossEntropy {
 }
 
 /**
- * logits [N, C], target [N] int32, weight [C] or null. Extra outputs: what backward reads of the rows, and the total weight.
+ * logits [N, C], target [N] int32, weight [C] or null. Extra outputs: the rows' statistics that backward reads, and the
+ * total weight.
  */
 const crossEntropyRecord = operator<
   [logits: Tensor, target: Tensor, weight: Tensor | null],
@@ -42,7 +43,7 @@ const crossEntropyRecord = operator<
   [statistics: Tensor, total: Tensor]
 >({
   name: 'crossEntropy',
-  // The target's error tells how to make indices of classes of what it holds.
+  // The target is checked by `infer`, whose error tells how to turn its content into indices of classes.
   inputs: ['logits', { name: 'target', dtypes: 'free' }, 'weight'],
   infer([logits, target, weight], { reduction }) {
     checkClasses('crossEntropy', ['logits', logits], target, weight)
@@ -69,7 +70,7 @@ const crossEntropyRecord = operator<
     const logits = given.dtype === 'bfloat16' ? castTo(given, 'float32') : given
     const [, classes = 0] = logits.sizes
     const counted = ne(target, ignoreIndex)
-    // Where a row is not counted any label will do: its loss is masked below.
+    // Any label will do for a row that is not counted, because its loss is masked below.
     const label = where(counted, target, 0)
     const logP = logSoftmax(logits, 1)
     const picked = reshape(gather(logP, 1, unsqueeze(label, 1)), target.sizes)
@@ -101,11 +102,11 @@ const crossEntropyRecord = operator<
 })
 
 export interface CrossEntropyOptions extends ReductionOptions {
-  /** A factor for each class, [C]. With labels it is a constant, and one that wants a gradient is refused. */
+  /** A factor for each class, [C]. With labels it is a constant: a tensor that wants a gradient is refused. */
   readonly weight?: Tensor | null
-  /** Rows with this label do not count. Default -100. Not for targets that are probabilities. */
+  /** Rows with this label do not count. Default -100. It cannot be used with targets that are probabilities. */
   readonly ignoreIndex?: number
-  /** The share of each target that is spread over all classes, in [0, 1]. */
+  /** The share of each target that is spread over all classes, in [0, 1]. Default 0. */
   readonly labelSmoothing?: number
 }
 
@@ -116,12 +117,12 @@ const crossEntropyNames: OptionNames<CrossEntropyOptions> = {
   reduction: true,
 }
 
-/** Whether the target is of probabilities: floats of the shape of the logits. */
+/** Whether the target holds probabilities: floats of the logits' shape. */
 function isOfProbabilities(logits: Tensor, target: Tensor): boolean {
   return anyFloating.includes(target.dtype) && sameShape(target.sizes, logits.sizes)
 }
 
-/** -sum_c w_c t_c log p_c; the mean is over rows, whatever they weigh. */
+/** -sum_c w_c t_c log p_c. The mean is over rows, regardless of their weights. */
 function ofProbabilities(logits: Tensor, target: Tensor, weight: Tensor | null, attrs: CrossEntropy): Tensor {
   const dim = logits.ndim === 1 ? 0 : 1
   const classes = logits.sizes[dim] as number
@@ -138,10 +139,11 @@ function ofProbabilities(logits: Tensor, target: Tensor, weight: Tensor | null, 
 }
 
 /**
- * Negative log likelihood of targets under softmax(logits). logits [N, C], [C] or [N, C, d...]. Targets are int32 labels, [N], []
- * or [N, d...], and `mean` divides by the sum of the counted rows' weights (NaN where none counts); or they are probabilities of
- * the logits' shape, which may want a gradient, and `mean` divides by the number of rows. A label outside of the classes is a
- * late IndexOutOfRangeError. Of bfloat16 logits the loss is computed in float32 and rounded.
+ * Negative log likelihood of targets under softmax(logits). logits [N, C], [C] or [N, C, d...]. Targets are int32
+ * labels, [N], [] or [N, d...]; `mean` then divides by the sum of the counted rows' weights (NaN if none counts). Or
+ * they are probabilities of the logits' shape, which may want a gradient; `mean` then divides by the number of rows. A
+ * label outside of the classes is a late IndexOutOfRangeError. For bfloat16 logits the loss is computed in float32 and
+ * rounded.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options?: CrossEntropyOptions & ToOne): Tensor<[]>
 export function crossEntropy(logits: Tensor, target: Tensor, options?: CrossEntropyOptions): Tensor
@@ -163,7 +165,7 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
       )
     return ofProbabilities(logits, target, weight, attrs)
   }
-  // The kernel reads logits of any float, but weights in the dtype that it computes in.
+  // The kernel reads logits of any float, but weights only in the dtype in which it computes.
   const factors = logits.dtype === 'bfloat16' && weight?.dtype === 'bfloat16' ? castTo(weight, 'float32') : weight
   const loss = ofLabels(logits, target, factors, attrs)
   return logits.dtype === 'bfloat16' && autocastDType() === null ? castTo(loss, 'bfloat16') : loss
@@ -172,9 +174,9 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
 function ofLabels(logits: Tensor, target: Tensor, weight: Tensor | null, attrs: CrossEntropy): Tensor {
   const { ndim } = logits
   if (ndim === 2) return apply(crossEntropyRecord, [logits, target, weight], attrs)
-  // Here too, because what is rearranged below has other shapes than were given.
+  // Shapes are checked here too, because below they differ from those that were given.
   checkClasses('crossEntropy', ['logits', logits], target, weight)
-  // Classes to the end, everything else one list of rows.
+  // Classes are moved to the end, and everything else becomes one list of rows.
   const last = ndim === 1 ? logits : permute(logits, [0, ...Array.from({ length: ndim - 2 }, (_, i) => i + 2), 1])
   const rows = reshape(last, [target.numel, logits.sizes[ndim === 1 ? 0 : 1] ?? 0])
   const loss = apply(crossEntropyRecord, [rows, reshape(target, [target.numel]), weight], attrs)

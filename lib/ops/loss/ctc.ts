@@ -1,6 +1,6 @@
 /**
- * Connectionist temporal classification (Graves et al., 2006): the probability that a sequence of distributions says a target,
- * in any alignment, with blanks between.
+ * Connectionist temporal classification (Graves et al., 2006): the probability that a sequence of distributions spells
+ * a target, in any alignment, with blanks between.
  */
 import { apply, checkTensor } from '../../autograd/operator.js'
 import { Faults, formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
@@ -17,13 +17,16 @@ import { cat, detach, expand, narrow, reshape, select, stack, unsqueeze } from '
 import { checkLabels } from './classes.js'
 import { checkFloats, checkReduction, inFloats, type ReductionOptions, reduceLoss, type ToOne } from './reduction.js'
 
-/** The logarithm of nothing, finite so that no gradient meets inf - inf. */
+/** The logarithm that stands for probability 0, finite so that no gradient meets inf - inf. */
 const lowest = -1e30
 
-/** Whole numbers 0, 1, ... */
+/** The whole numbers 0, 1, ... */
 const indices = (count: number, { device }: Tensor): Tensor => arange(0, count, 1, { dtype: 'int32', device })
 
-/** Targets with blanks before, between and behind: [N, S] -> [N, 2 S + 1]; what is beyond a target's length is blank. */
+/**
+ * Targets with blanks before, between and after labels: [N, S] -> [N, 2 S + 1]. Places beyond a target's length are
+ * blank.
+ */
 function withBlanks(targets: Tensor, lengths: Tensor, blank: number): Tensor {
   const [n = 0, s = 0] = targets.sizes
   const inside = lt(indices(s, targets), unsqueeze(lengths, 1))
@@ -34,11 +37,11 @@ function withBlanks(targets: Tensor, lengths: Tensor, blank: number): Tensor {
 }
 
 /**
- * For each sequence the largest sum of logarithms over its alignments, in the sense of logsumexp, negated; infinite where
- * there is none. logProbs [T, N, C], targets [N, S], lengths [N].
+ * For each sequence, the negated logsumexp over its alignments of their sums of logarithms; infinite if there is no
+ * alignment. logProbs [T, N, C], targets [N, S], lengths [N].
  *
- * The gradient is PyTorch's, exp(logProbs) less how often each class is taken: it is that of the logits where logProbs are
- * their log softmax, whose own gradient leaves it as it is. It is NaN where there is no alignment.
+ * The gradient is PyTorch's, exp(logProbs) minus the expected number of uses of each class. That is the gradient of the
+ * logits if logProbs are their log softmax, whose own gradient leaves it unchanged. It is NaN if there is no alignment.
  */
 function negativeLogLikelihood(
   logProbs: Tensor,
@@ -53,10 +56,10 @@ function negativeLogLikelihood(
   const states = labels.sizes[1] as number
   const emitted = clamp(gather(logProbs, 2, expand(unsqueeze(labels, 0), [steps, n, states])), lowest)
   const none = (count: number) => full([n, count], lowest, { dtype: logProbs.dtype, device: logProbs.device })
-  /** As states later, with nothing before the first. */
+  /** Shifts states to later ones, with probability 0 before the first. */
   const later = (x: Tensor, by: number) =>
     cat([none(Math.min(by, states)), narrow(x, 1, 0, Math.max(states - by, 0))], 1)
-  // A blank may be left out between labels that differ.
+  // The blank between different labels may be skipped.
   const before = cat([narrow(labels, 1, 0, Math.min(2, states)), narrow(labels, 1, 0, Math.max(states - 2, 0))], 1)
   const skips = ne(labels, before)
   let alpha: Tensor = states > 1 ? cat([mul(none(1), 0), none(states - 1)], 1) : mul(none(1), 0)
@@ -73,10 +76,10 @@ function negativeLogLikelihood(
   const impossible = gt(nll, -lowest / 10)
   const within = lt(unsqueeze(indices(steps, targets), 1), inputLengths)
   const mass = sum(where(unsqueeze(within, 2), exp(logProbs), 0), [0, 2])
-  // Its value is 0, and its gradient exp(logProbs).
+  // The added term has value 0 and gradient exp(logProbs).
   const possible = add(nll, sub(mass, detach(mass)))
   if (zeroInfinity) return where(impossible, 0, possible)
-  // -log(0) = inf, whose gradient is NaN.
+  // -log(0) is inf, with the gradient NaN.
   const infinite = neg(log(mul(where(impossible, mass, 1), sub(1, castTo(impossible, mass.dtype)))))
   return where(impossible, infinite, possible)
 }
@@ -86,7 +89,7 @@ interface Ctc {
   readonly zeroInfinity: boolean
 }
 
-/** logProbs [T, N, C], targets [N, S], lengths [N] int32. Extra output: what each step says of each state. */
+/** logProbs [T, N, C], targets [N, S], lengths [N] int32. Extra output: the logarithm of each state at each step. */
 const ctcRecord = operator<
   [logProbs: Tensor, targets: Tensor, inputLengths: Tensor, targetLengths: Tensor],
   Ctc,
@@ -127,18 +130,20 @@ const ctcRecord = operator<
 export interface CtcLossOptions extends ReductionOptions {
   /** The class that stands for no label. Default 0. */
   readonly blank?: number
-  /** Whether the loss and the gradient of a target that no alignment gives are 0. Default false: infinite, and NaN. */
+  /**
+   * Whether the loss and the gradient are 0 for a target without alignment. Default false: they are infinite and NaN.
+   */
   readonly zeroInfinity?: boolean
 }
 
 const ctcNames: OptionNames<CtcLossOptions> = { blank: true, zeroInfinity: true, reduction: true }
 
-/** One number for a sequence without a batch, else a list or an int32 tensor. */
+/** Lengths: one number for a sequence without a batch, else a list or an int32 tensor. */
 export type CtcLengths = Tensor | number | readonly number[]
 
 const op = 'ctcLoss'
 
-/** Lengths as a list, where they are known without reading a tensor. */
+/** Lengths as a list; null if a tensor would have to be read. */
 function listed(name: string, lengths: CtcLengths, n: number, most: number): readonly number[] | null {
   if (lengths instanceof Tensor) {
     checkLabels(op, name, lengths)
@@ -164,7 +169,7 @@ function lengthsOn(lengths: CtcLengths, { device }: Tensor): Tensor {
   return tensor(typeof lengths === 'number' ? [lengths] : [...lengths], { dtype: 'int32', device })
 }
 
-/** Targets one behind another as rows: [sum of lengths] -> [N, longest]. */
+/** Concatenated targets as rows: [sum of lengths] -> [N, longest]. */
 function rowsOf(targets: Tensor, lengths: Tensor, longest: number): Tensor {
   const n = lengths.numel
   const starts = sub(cumsum(lengths, 0), lengths)
@@ -177,13 +182,13 @@ function rowsOf(targets: Tensor, lengths: Tensor, longest: number): Tensor {
 }
 
 /**
- * -log of the probability of each target under logProbs (the log softmax of a network's outputs), over all its alignments.
- * logProbs [T, N, C] with targets [N, S], or all targets one behind another, [sum of targetLengths]; or [T, C] with [S]. Targets
- * and lengths are int32; lengths may be lists of numbers. `mean` divides each loss by its target's length (at least 1), then
- * averages. Where targets are one behind another and their lengths are a tensor, it is read.
+ * -log of the probability of each target under logProbs (the log softmax of a network's outputs), over all its
+ * alignments. logProbs are [T, N, C] with targets [N, S] or concatenated targets [sum of targetLengths]; or [T, C] with
+ * [S]. Targets and lengths are int32; lengths may be lists of numbers. `mean` divides each loss by its target's length
+ * (at least 1), then averages. If targets are concatenated and their lengths are a tensor, the lengths are read.
  *
- * The gradient for logProbs is PyTorch's: exact where these are normalised. Labels outside of the classes and lengths in tensors
- * that are too large are late errors.
+ * The gradient for logProbs is PyTorch's, which is exact if they are normalised. Labels outside of the classes, and too
+ * large lengths in tensors, are late errors.
  */
 export function ctcLoss(
   logProbs: Tensor,
@@ -242,9 +247,9 @@ export function ctcLoss(
   })
 }
 
-/** The longest of targets that lie one behind another; their lengths must add up to what is there. */
+/** The length of the longest concatenated target. Throws unless the lengths add up to the number of labels. */
 function longestOf(targets: Tensor, lengths: Tensor, list: readonly number[] | null): number {
-  // Shapes alone know no lengths, and need none.
+  // On meta there are no lengths to read, and only the shape matters.
   if (list === null && targets.device.kind === 'meta') return targets.numel
   const known = list ?? [...(lengths.dataSync() as Int32Array)]
   const total = known.reduce((a, b) => a + b, 0)

@@ -1,4 +1,4 @@
-/** The distance of pairs, and losses of triplets. */
+/** Distances of pairs, and losses of triplets. */
 import { checkTensor } from '../../autograd/operator.js'
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
@@ -12,7 +12,7 @@ function checkNorm(op: string, p: number): void {
 }
 
 export interface PairwiseDistanceOptions {
-  /** Which norm, from 0 to Infinity. Default 2. */
+  /** The p of the norm, from 0 to Infinity. Default 2. */
   readonly p?: number
   /** Added to each difference, so that equal vectors have a gradient. Default 1e-6. */
   readonly eps?: number
@@ -24,7 +24,7 @@ const distanceNames: OptionNames<PairwiseDistanceOptions> = { p: true, eps: true
 const distanceOf = (a: Tensor, b: Tensor, p: number, eps: number, keepdim = false): Tensor =>
   normOf(add(sub(a, b), eps), p, keepdim)
 
-/** The p-norm of a - b + eps along the last dimension: [..., D] -> [...]; both broadcast. */
+/** The p-norm of a - b + eps along the last dimension: [..., D] -> [...]. Both broadcast. */
 export function pairwiseDistance(a: Tensor, b: Tensor, options: PairwiseDistanceOptions = {}): Tensor {
   const { p = 2, eps = 1e-6, keepdim = false } = checkOptions('pairwiseDistance', options, distanceNames)
   checkNorm('pairwiseDistance', p)
@@ -41,7 +41,7 @@ interface Triplet {
   readonly negative: Tensor
 }
 
-/** The losses of triplets, with the negative's distance to the nearer of anchor and positive where `swap`. */
+/** The losses of triplets. With `swap` the negative's distance is to the nearer of anchor and positive. */
 function tripletLosses({ anchor, positive, negative }: Triplet, distance: Distance, margin: number, swap: boolean) {
   const far = distance(anchor, negative)
   const nearest = swap ? minimum(far, distance(positive, negative)) : far
@@ -49,13 +49,16 @@ function tripletLosses({ anchor, positive, negative }: Triplet, distance: Distan
 }
 
 export interface TripletMarginLossOptions extends ReductionOptions {
-  /** The distance by which the negative is to be farther away. Default 1. */
+  /** The distance by which the negative must be farther away. Default 1. */
   readonly margin?: number
-  /** Which norm, from 0 to Infinity. Default 2. */
+  /** The p of the norm, from 0 to Infinity. Default 2. */
   readonly p?: number
   /** Added to each difference. Default 1e-6. */
   readonly eps?: number
-  /** Whether the negative's distance from the positive counts where it is the smaller one (Balntas et al., 2016). */
+  /**
+   * Whether the negative's distance from the positive counts if it is smaller than from the anchor (Balntas et al.,
+   * 2016). Default false.
+   */
   readonly swap?: boolean
 }
 
@@ -67,7 +70,10 @@ const tripletNames: OptionNames<TripletMarginLossOptions> = {
   reduction: true,
 }
 
-/** max(0, d(anchor, positive) - d(anchor, negative) + margin), d the pairwise distance: three [..., D] -> [...]. */
+/**
+ * max(0, d(anchor, positive) - d(anchor, negative) + margin), where d is the pairwise distance: three [..., D] ->
+ * [...].
+ */
 export function tripletMarginLoss(
   anchor: Tensor,
   positive: Tensor,
@@ -103,7 +109,7 @@ export function tripletMarginLoss(
 }
 
 export interface TripletMarginWithDistanceLossOptions extends ReductionOptions {
-  /** Default pairwiseDistance. */
+  /** The distance. Default pairwiseDistance. */
   readonly distanceFunction?: (a: Tensor, b: Tensor) => Tensor
   readonly margin?: number
   readonly swap?: boolean
@@ -116,7 +122,7 @@ const ownDistanceNames: OptionNames<TripletMarginWithDistanceLossOptions> = {
   reduction: true,
 }
 
-/** tripletMarginLoss with a distance of the program's own, of two batches, which gives one number for each pair. */
+/** tripletMarginLoss with the program's own distance, which takes two batches and gives one number for each pair. */
 export function tripletMarginWithDistanceLoss(
   anchor: Tensor,
   positive: Tensor,

@@ -10,7 +10,9 @@ import { detach } from '../shape/index.js'
 import { logSoftmax, softmax } from '../softmax.js'
 import { checkFinite, checkSame, inFloats, type Reduction, reduceLoss, type ToOne } from './reduction.js'
 
-/** As `Reduction`, or 'batchmean': the sum divided by the first dimension's size, which is what the divergence means. */
+/**
+ * As `Reduction`, or 'batchmean': the sum divided by the first dimension's size, which is the mathematical divergence.
+ */
 export type DivergenceReduction = Reduction | 'batchmean'
 
 function checkDivergence(op: string, reduction: DivergenceReduction): void {
@@ -31,17 +33,17 @@ function divergence(x: Tensor, t: Tensor): Tensor {
 }
 
 export interface KlDivOptions {
-  /** Whether the target is of logarithms, too. Default false. */
+  /** Whether the target holds logarithms too. Default false. */
   readonly logTarget?: boolean
-  /** Default 'mean', over all elements, as in PyTorch; 'batchmean' is the divergence. */
+  /** The reduction. Default 'mean', over all elements, as in PyTorch; 'batchmean' is the mathematical divergence. */
   readonly reduction?: DivergenceReduction
 }
 
 const klNames: OptionNames<KlDivOptions> = { logTarget: true, reduction: true }
 
 /**
- * Kullback-Leibler divergence of the target from the input, which holds logarithms: target (log(target) - input), summed or
- * averaged; both broadcast.
+ * The Kullback-Leibler divergence of the target from the input, which holds logarithms: target (log(target) - input),
+ * summed or averaged. Both broadcast.
  */
 export function klDiv(input: Tensor, target: Tensor, options?: KlDivOptions & ToOne): Tensor<[]>
 export function klDiv(input: Tensor, target: Tensor, options?: KlDivOptions): Tensor
@@ -60,15 +62,15 @@ export interface DistillationLossOptions {
   readonly temperature?: number
   /** The dimension of the classes. Default -1. */
   readonly dim?: number
-  /** Default 'batchmean'. */
+  /** The reduction. Default 'batchmean'. */
   readonly reduction?: DivergenceReduction
 }
 
 const distillationNames: OptionNames<DistillationLossOptions> = { temperature: true, dim: true, reduction: true }
 
 /**
- * T^2 KL(softmax(teacher / T) || softmax(student / T)) of logits of one shape (Hinton, Vinyals and Dean, 2015), so that its
- * gradient is as large at any temperature T. The teacher gets no gradient.
+ * T^2 KL(softmax(teacher / T) || softmax(student / T)) of logits of the same shape (Hinton, Vinyals and Dean, 2015).
+ * The factor T^2 keeps the size of the gradient independent of the temperature. The teacher gets no gradient.
  */
 export function distillationLoss(
   student: Tensor,

@@ -1,4 +1,4 @@
-/** Losses: all that these files export is public; what they share stands in reduction.ts. */
+/** Losses. Everything that these files export is public; shared helpers stand in reduction.ts. */
 export * from './binary.js'
 export * from './contrastive.js'
 export * from './cross-entropy.js'

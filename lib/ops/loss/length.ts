@@ -1,4 +1,4 @@
-/** Lengths of vectors, which are the last dimension. */
+/** Lengths of vectors along the last dimension. */
 import type { Tensor } from '../../core/tensor.js'
 import { castTo } from '../convert.js'
 import { abs, clamp, div, eq, ne, pow, sqrt, square, where } from '../elementwise/index.js'
@@ -17,7 +17,7 @@ export function normOf(x: Tensor, p: number, keepdim: boolean): Tensor {
   return where(none, 0, p === 2 ? sqrt(safe) : pow(safe, 1 / p))
 }
 
-/** Vectors of length 1; those shorter than 1e-12 are divided by this, as in PyTorch. */
+/** Vectors divided by their length, or by 1e-12 if they are shorter, as in PyTorch. */
 export function unit(x: Tensor): Tensor {
   return div(x, clamp(normOf(x, 2, true), 1e-12))
 }

@@ -1,4 +1,4 @@
-/** Cross entropy of the logits of a linear layer, which are never there as a whole. */
+/** Cross entropy of the logits of a linear layer, which are never held as a whole. */
 import { autocastDType } from '../../autograd/autocast.js'
 import { isGradEnabled } from '../../autograd/mode.js'
 import { agree, apply, checkDType, checkTensor } from '../../autograd/operator.js'
@@ -22,22 +22,24 @@ interface LinearCrossEntropy {
   readonly reduction: Reduction
   readonly ignoreIndex: number
   readonly smoothing: number
-  /** 0 for none. */
+  /** The cap of the logits; 0 for none. */
   readonly softcap: number
 }
 
 /** x [N, D], linearWeight [V, D], linearBias [V] or null, target int32 [N], weight [V] or null. */
 type HeadInputs = [x: Tensor, linearWeight: Tensor, linearBias: Tensor | null, target: Tensor, weight: Tensor | null]
 
-/** Extra outputs: what backward reads of the rows, and the loss's gradients of x, linearWeight and linearBias. */
+/**
+ * Extra outputs: the rows' statistics that backward reads, and the loss's gradients of x, linearWeight and linearBias.
+ */
 type Kept = [statistics: Tensor, dx: Tensor | null, dweight: Tensor | null, dbias: Tensor | null]
 
 const name = 'linearCrossEntropy'
 
 /**
- * A loss of one number has its gradients from forward, while the logits are there, up to the factor that backward brings: three
- * products in all, as with logits that are kept. Losses by row have a factor each, so that there backward computes the logits a
- * second time.
+ * Forward computes the gradients of a single-number loss while it has the logits, up to the factor that backward
+ * brings. That takes three products in all, as with kept logits. Losses by row have a factor each, so backward must
+ * compute their logits a second time.
  */
 const keepsGradient = (x: Tensor | null, reduction: Reduction): boolean =>
   x !== null && reduction !== 'none' && x.requiresGrad && isGradEnabled()
@@ -88,7 +90,7 @@ const headRecord = operator<HeadInputs, LinearCrossEntropy, [out: Tensor], Kept>
     })
   },
   gradient: {
-    // A loss by row reads all inputs again; of others the composite alone does.
+    // A loss by row reads all inputs again; for other losses only the composite does.
     saves: (needs, { reduction }) => ({
       inputs: [0, 1, 2, 3, 4],
       outputs: reduction === 'none' ? [1] : [0, 1, 2].flatMap((i) => (needs[i] ? [2 + i] : [])),
@@ -128,11 +130,14 @@ const headRecord = operator<HeadInputs, LinearCrossEntropy, [out: Tensor], Kept>
   },
 })
 
-/** The options of a linear layer whose logits nobody keeps. */
+/** The options of a linear layer whose logits are not kept. */
 export interface HeadOptions {
   /** Added to the logits, [V]. */
   readonly linearBias?: Tensor | null
-  /** Logits z become softcap tanh(z / softcap), as Gemma 2 has it (`final_logit_softcapping`). More than 0; default: as they are. */
+  /**
+   * Turns logits z into softcap tanh(z / softcap), as in Gemma 2 (`final_logit_softcapping`). Must be above 0. Default:
+   * no cap.
+   */
   readonly softcap?: number | undefined
 }
 
@@ -195,7 +200,7 @@ function checkSoftcap(op: string, softcap: number | undefined): number {
   return softcap
 }
 
-/** The loss of x [.., D] and target [..], of bfloat16 rounded. Throws unless all fits. */
+/** The loss of x [.., D] and target [..], rounded for bfloat16. Throws unless dtypes and shapes fit. */
 function lossOf(op: string, given: HeadInputs, attrs: LinearCrossEntropy): Tensor {
   const [x, linearWeight, linearBias, target, weight] = given
   checkTensor(op, 'x', x)
@@ -211,12 +216,13 @@ function lossOf(op: string, given: HeadInputs, attrs: LinearCrossEntropy): Tenso
 }
 
 /**
- * crossEntropy(linear(x, linearWeight, linearBias), target) without ever holding the logits: x [.., D], linearWeight [V, D], int32
- * labels target [..]. Memory is that of some hundred rows of logits, and rows with `ignoreIndex` cost nothing: where 15 % of the
- * rows count, so much of the whole is computed. `mean` divides by the sum of the counted rows' weights, and is NaN where none
- * counts. Logits are float32, and not rounded where x and linearWeight are bfloat16. Where a gradient is wanted, `mean` and `sum`
- * compute it along with the loss, and `none` computes the logits once more in backward. A label outside of the classes is a late
- * IndexOutOfRangeError. After the kernels of Liger (Hsu et al., 2024) and "Cut Your Losses" (Wijmans et al., 2024).
+ * crossEntropy(linear(x, linearWeight, linearBias), target) without ever holding the logits: x [.., D], linearWeight
+ * [V, D], int32 labels target [..]. It takes memory for some hundred rows of logits. Rows with `ignoreIndex` cost
+ * nothing: if 15 % of the rows count, only that share is computed. `mean` divides by the sum of the counted rows'
+ * weights, and is NaN if none counts. Logits are float32, and are not rounded if x and linearWeight are bfloat16. If a
+ * gradient is wanted, `mean` and `sum` compute it along with the loss, and `none` computes the logits once more in
+ * backward. A label outside of the classes is a late IndexOutOfRangeError. The method follows the kernels of Liger (Hsu
+ * et al., 2024) and "Cut Your Losses" (Wijmans et al., 2024).
  */
 export function linearCrossEntropy(
   x: Tensor,
@@ -248,16 +254,16 @@ export function linearCrossEntropy(
 }
 
 export interface TokenLogProbsOptions extends HeadOptions {
-  /** The logarithm of rows with this label is 0, and costs nothing. Default -100. */
+  /** Rows with this label give 0, and cost nothing. Default -100. */
   readonly ignoreIndex?: number
 }
 
 const tokenNames: OptionNames<TokenLogProbsOptions> = { linearBias: true, softcap: true, ignoreIndex: true }
 
 /**
- * The logarithm of each target's probability under softmax(linear(x, linearWeight, linearBias)): x [.., D], linearWeight [V, D],
- * int32 labels target [..] -> [..], as preference training needs of a model and its reference. The logits are never held: see
- * linearCrossEntropy, whose errors it has.
+ * The logarithm of each target's probability under softmax(linear(x, linearWeight, linearBias)): x [.., D],
+ * linearWeight [V, D], int32 labels target [..] -> [..], as preference training needs them from a model and its
+ * reference. The logits are never held as a whole, as in linearCrossEntropy, whose errors it shares.
  */
 export function tokenLogProbs(
   x: Tensor,

@@ -1,4 +1,4 @@
-/** Losses that are 0 beyond a margin: of signs, pairs, and classes. */
+/** Losses of signs, pairs and classes that are 0 beyond a margin. */
 import { formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -27,10 +27,13 @@ export interface MarginLossOptions extends ReductionOptions {
 
 const marginNames: OptionNames<MarginLossOptions> = { margin: true, reduction: true }
 
-/** The larger of 0 and x, with the whole gradient at 0, as PyTorch's clamp has it. */
+/** The larger of 0 and x, with the whole gradient at 0, as in PyTorch's clamp. */
 const atLeastZero = (x: Tensor): Tensor => clamp(x, 0)
 
-/** max(0, margin - target (a - b)) of targets 1 where a is to be larger, -1 where b is; all broadcast. margin: default 0. */
+/**
+ * max(0, margin - target (a - b)) for targets 1 if a must be larger, and -1 if b must be. All broadcast. The default
+ * margin is 0.
+ */
 export function marginRankingLoss(a: Tensor, b: Tensor, target: Tensor, options?: MarginLossOptions & ToOne): Tensor<[]>
 export function marginRankingLoss(a: Tensor, b: Tensor, target: Tensor, options?: MarginLossOptions): Tensor
 export function marginRankingLoss(a: Tensor, b: Tensor, target: Tensor, options: MarginLossOptions = {}): Tensor {
@@ -42,7 +45,7 @@ export function marginRankingLoss(a: Tensor, b: Tensor, target: Tensor, options:
   )
 }
 
-/** input where the target is 1, max(0, margin - input) where it is -1; both broadcast. margin: default 1. */
+/** input where the target is 1, max(0, margin - input) where it is -1. Both broadcast. The default margin is 1. */
 export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options?: MarginLossOptions & ToOne): Tensor<[]>
 export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options?: MarginLossOptions): Tensor
 export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options: MarginLossOptions = {}): Tensor {
@@ -56,8 +59,8 @@ export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options: Margi
 }
 
 /**
- * 1 - cos(a, b) where the target is 1, max(0, cos(a, b) - margin) where it is -1: a and b [N, D] with target [N], or [D] with
- * []. margin: default 0.
+ * 1 - cos(a, b) where the target is 1, max(0, cos(a, b) - margin) where it is -1: a and b [N, D] with target [N], or
+ * [D] with []. The default margin is 0.
  */
 export function cosineEmbeddingLoss(
   a: Tensor,
@@ -77,7 +80,7 @@ export function cosineEmbeddingLoss(a: Tensor, b: Tensor, target: Tensor, option
     throw new ShapeError(op, `a and b must be [N, D] or [D], but are ${formatShape(a.sizes)}`, [a.sizes])
   checkShape(op, ['target', target], a.sizes.slice(0, -1), `a is ${formatShape(a.sizes)}`)
   return inFloats(op, { a, b, target }, ['target'], (x) => {
-    // PyTorch's epsilon, within the root.
+    // The epsilon stands within the root, as in PyTorch.
     const length = (v: Tensor) => add(sum(square(v), -1), 1e-12)
     const cosine = div(sum(mul(x.a, x.b), -1), sqrt(mul(length(x.a), length(x.b))))
     const alike = where(eq(x.target, 1), sub(1, cosine), 0)
@@ -85,7 +88,7 @@ export function cosineEmbeddingLoss(a: Tensor, b: Tensor, target: Tensor, option
   })
 }
 
-/** Input and targets as rows: [C] is one. */
+/** Input and targets as rows; [C] is one row. */
 function rowsOf(op: string, input: Tensor): { rows: number; classes: number } {
   if (input.ndim !== 1 && input.ndim !== 2)
     throw new ShapeError(op, `input must be [N, C] or [C], but is ${formatShape(input.sizes)}`, [input.sizes])
@@ -108,8 +111,8 @@ export interface MultiMarginLossOptions extends MarginLossOptions {
 const multiMarginNames: OptionNames<MultiMarginLossOptions> = { p: true, margin: true, weight: true, reduction: true }
 
 /**
- * sum_i max(0, margin - x_y + x_i)^p / C over the classes i but the target y: input [N, C] with int32 targets [N], or [C] with
- * []. margin: default 1. A target outside of the classes is a late IndexOutOfRangeError.
+ * sum_i max(0, margin - x_y + x_i)^p / C over all classes i except the target y: input [N, C] with int32 targets [N],
+ * or [C] with []. The default margin is 1. A target outside of the classes is a late IndexOutOfRangeError.
  */
 export function multiMarginLoss(input: Tensor, target: Tensor, options?: MultiMarginLossOptions & ToOne): Tensor<[]>
 export function multiMarginLoss(input: Tensor, target: Tensor, options?: MultiMarginLossOptions): Tensor
@@ -142,8 +145,9 @@ export function multiMarginLoss(input: Tensor, target: Tensor, options: MultiMar
 const reductionNames: OptionNames<ReductionOptions> = { reduction: true }
 
 /**
- * sum_ij max(0, 1 - (x_j - x_i)) / C over target classes j and all other classes i: input [N, C] or [C], target of its shape, whose
- * rows list int32 classes up to the first negative number. A class beyond the last is a late IndexOutOfRangeError.
+ * sum_ij max(0, 1 - (x_j - x_i)) / C over target classes j and all other classes i: input [N, C] or [C], target of its
+ * shape, whose rows list int32 classes up to the first negative number. A class beyond the last is a late
+ * IndexOutOfRangeError.
  */
 export function multilabelMarginLoss(input: Tensor, target: Tensor, options?: ReductionOptions & ToOne): Tensor<[]>
 export function multilabelMarginLoss(input: Tensor, target: Tensor, options?: ReductionOptions): Tensor

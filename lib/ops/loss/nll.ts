@@ -52,7 +52,7 @@ const nllRecord = operator<
   composite([logProbs, target, weight], { reduction, ignoreIndex }) {
     const [n = 0, , inner = 0] = logProbs.sizes
     const counted = ne(target, ignoreIndex)
-    // Where a row is not counted any label will do: its loss is masked below.
+    // Any label will do for a row that is not counted, because its loss is masked below.
     const label = where(counted, target, 0)
     const given = reshape(gather(logProbs, 1, reshape(label, [n, 1, inner])), target.sizes)
     const picked = given.dtype === 'bfloat16' ? castTo(given, 'float32') : given
@@ -64,7 +64,7 @@ const nllRecord = operator<
     return div(sum(losses), sum(factor ? mul(mask, factor) : mask))
   },
   gradient: {
-    // logProbs are read by the composite only, whose own gradient does not read them either.
+    // Only the composite reads logProbs, and its own gradient does not read them either.
     saves: () => ({ inputs: [0, 1, 2], outputs: [1] }),
     backward: kernel('nll_loss_backward', (ctx, [dy], { dlogProbs }) => ({
       dlogProbs,
@@ -79,7 +79,7 @@ const nllRecord = operator<
 })
 
 export interface NllLossOptions extends ReductionOptions {
-  /** A factor for each class, [C]. It is a constant: one that wants a gradient is refused. */
+  /** A factor for each class, [C]. It is a constant: a tensor that wants a gradient is refused. */
   readonly weight?: Tensor | null
   /** Rows with this label do not count. Default -100. */
   readonly ignoreIndex?: number
@@ -88,9 +88,9 @@ export interface NllLossOptions extends ReductionOptions {
 const nllNames: OptionNames<NllLossOptions> = { weight: true, ignoreIndex: true, reduction: true }
 
 /**
- * -logProbs[row, label], times the label's weight: logProbs [N, C], [C] or [N, C, d...] with int32 labels [N], [] or [N, d...].
- * `mean` divides by the sum of the counted rows' weights, and is NaN where none counts. A label outside of the classes is a late
- * IndexOutOfRangeError.
+ * -logProbs[row, label], times the label's weight: logProbs [N, C], [C] or [N, C, d...] with int32 labels [N], [] or
+ * [N, d...]. `mean` divides by the sum of the counted rows' weights, and is NaN if none counts. A label outside of the
+ * classes is a late IndexOutOfRangeError.
  */
 export function nllLoss(logProbs: Tensor, target: Tensor, options?: NllLossOptions & ToOne): Tensor<[]>
 export function nllLoss(logProbs: Tensor, target: Tensor, options?: NllLossOptions): Tensor
@@ -104,7 +104,7 @@ export function nllLoss(logProbs: Tensor, target: Tensor, options: NllLossOption
   checkClasses(op, ['logProbs', logProbs], target, weight)
   const { ndim, sizes } = logProbs
   const shape = ndim === 1 ? [1, ...sizes, 1] : [...sizes.slice(0, 2), countOf(sizes.slice(2))]
-  // The kernel reads logarithms of any float, but weights in the dtype that it computes in.
+  // The kernel reads logarithms of any float, but weights only in the dtype in which it computes.
   const factors = logProbs.dtype === 'bfloat16' && weight?.dtype === 'bfloat16' ? castTo(weight, 'float32') : weight
   const inputs = [reshape(logProbs, shape), reshape(target, [target.numel]), factors] as const
   const result = apply(nllRecord, [...inputs], { reduction, ignoreIndex })

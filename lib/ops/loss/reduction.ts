@@ -1,4 +1,4 @@
-/** The common part of the losses: reductions, the dtype that they compute in, and checks of their options and shapes. */
+/** The common part of the losses: reductions, the dtype in which they compute, and checks of options and shapes. */
 import { autocastDType, withAutocast } from '../../autograd/autocast.js'
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -10,18 +10,18 @@ import { castTo, convert } from '../convert.js'
 import { div } from '../elementwise/index.js'
 import { mean, sum } from '../reduce/index.js'
 
-/** The result that is made of the losses: their mean, their sum, or themselves. */
+/** The reduction of the losses: their mean, their sum, or no reduction. */
 export type Reduction = 'mean' | 'sum' | 'none'
 
 export const reductionCodes = { none: 0, mean: 1, sum: 2 } as const
 
-/** Options that are no more than the reduction. */
+/** The options of losses that have only a reduction. */
 export interface ReductionOptions {
   /** Default 'mean'. */
   readonly reduction?: Reduction
 }
 
-/** The reductions that make one number of a loss: all but 'none'. */
+/** The reductions that give a single number: all but 'none'. */
 export interface ToOne {
   readonly reduction?: 'mean' | 'sum' | 'batchmean'
 }
@@ -33,12 +33,12 @@ export function checkReduction(op: string, reduction: Reduction): void {
 
 export function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
   if (reduction === 'none') return losses
-  // The mean of nothing is 0 / 0; its gradient is empty.
+  // The mean of no elements is 0 / 0, and its gradient is empty.
   if (reduction === 'mean') return losses.numel > 0 ? mean(losses) : div(sum(losses), 0)
   return sum(losses)
 }
 
-/** A number of an option, finite and at least `least`, or above it where it may not be equal. */
+/** Throws unless an option is a finite number and at least `least`, or above it if equality is not allowed. */
 export function checkFinite(
   op: string,
   name: string,
@@ -52,7 +52,7 @@ export function checkFinite(
   throw new ValueError(op, `${name} is ${shown(value)}, but must be a finite number${range}`)
 }
 
-/** Throws ShapeError unless both have one shape. */
+/** Throws ShapeError unless both have the same shape. */
 export function checkSame(op: string, [first, a]: Named, [second, b]: Named): void {
   if (!sameShape(a.sizes, b.sizes))
     throw new ShapeError(
@@ -64,7 +64,7 @@ export function checkSame(op: string, [first, a]: Named, [second, b]: Named): vo
 
 type Named = readonly [name: string, x: Tensor]
 
-/** Throws ShapeError unless the tensor has the shape; `because` says of what that follows. */
+/** Throws ShapeError unless the tensor has the shape. `because` says why it must. */
 export function checkShape(op: string, [name, x]: Named, expected: Shape, because: string): void {
   if (!sameShape(x.sizes, expected))
     throw new ShapeError(
@@ -78,13 +78,16 @@ interface Given {
   readonly [name: string]: Tensor | null
 }
 
-/** Inputs that a call may leave out. */
+/** The inputs that a call may leave out. */
 const optional = ['weight', 'posWeight', 'temperature', 'variance', 'negatives']
 
-/** The dtypes that may be read as numbers. */
+/** The dtypes that a loss may read as numbers. */
 const countable: readonly DType[] = [...anyFloating, 'int32', 'uint8', 'bool']
 
-/** Throws DTypeError unless all are floats; those named in `labels` may be integers or bool, which a loss reads as numbers. */
+/**
+ * Throws DTypeError unless all are floats. Inputs named in `labels` may also be integers or bool, which a loss reads as
+ * numbers.
+ */
 export function checkFloats<T extends Given>(op: string, given: T, labels: readonly (keyof T)[] = []): void {
   for (const [name, x] of Object.entries(given))
     if (x !== null) checkDType(op, name, x, labels.includes(name) ? countable : anyFloating)
@@ -92,8 +95,8 @@ export function checkFloats<T extends Given>(op: string, given: T, labels: reado
 }
 
 /**
- * A loss of the tensors in the widest of their dtypes, in float32 at least. Where all floats are bfloat16 the result is
- * rounded to it, once, as PyTorch's kernels do; under autocast it stays float32, as PyTorch's losses do there.
+ * Computes a loss in the widest dtype of its tensors, float32 at least. If all floats are bfloat16, the result is
+ * rounded once, as in PyTorch's kernels. Under autocast it stays float32, as PyTorch's losses do.
  */
 export function inFloats<T extends Given>(
   op: string,

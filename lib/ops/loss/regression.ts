@@ -1,4 +1,4 @@
-/** Losses of numbers: squared, absolute and in between, and the likelihoods of Gauss and Poisson. */
+/** Losses of numbers: squared, absolute and in between, and Gaussian and Poisson likelihoods. */
 import { checkTensor } from '../../autograd/operator.js'
 import { formatShape, ShapeError } from '../../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
@@ -21,7 +21,7 @@ import {
 
 const reductionNames: OptionNames<ReductionOptions> = { reduction: true }
 
-/** A loss of each element and its target, of one shape. */
+/** A loss of each element and its target, which have the same shape. */
 function ofPairs(
   op: string,
   input: Tensor,
@@ -35,7 +35,10 @@ function ofPairs(
   return inFloats(op, { input, target }, [], (x) => reduceLoss(loss(x.input, x.target), reduction))
 }
 
-/** Mean of (input - target)^2 over all elements, NaN of none. Throws ShapeError unless both have one shape. */
+/**
+ * Mean of (input - target)^2 over all elements; NaN if there are none. Throws ShapeError unless both have the same
+ * shape.
+ */
 export function mseLoss(input: Tensor, target: Tensor, options?: ReductionOptions & ToOne): Tensor<[]>
 export function mseLoss(input: Tensor, target: Tensor, options?: ReductionOptions): Tensor
 export function mseLoss(input: Tensor, target: Tensor, options: ReductionOptions = {}): Tensor {
@@ -43,7 +46,9 @@ export function mseLoss(input: Tensor, target: Tensor, options: ReductionOptions
   return ofPairs('mseLoss', input, target, reduction, (x, y) => square(sub(x, y)))
 }
 
-/** Mean of |input - target| over all elements, NaN of none. Throws ShapeError unless both have one shape. */
+/**
+ * Mean of |input - target| over all elements; NaN if there are none. Throws ShapeError unless both have the same shape.
+ */
 export function l1Loss(input: Tensor, target: Tensor, options?: ReductionOptions & ToOne): Tensor<[]>
 export function l1Loss(input: Tensor, target: Tensor, options?: ReductionOptions): Tensor
 export function l1Loss(input: Tensor, target: Tensor, options: ReductionOptions = {}): Tensor {
@@ -51,7 +56,9 @@ export function l1Loss(input: Tensor, target: Tensor, options: ReductionOptions 
   return ofPairs('l1Loss', input, target, reduction, (x, y) => abs(sub(x, y)))
 }
 
-/** d^2 / 2 within [-limit, limit], limit (|d| - limit / 2) beyond: with c the difference limited, c (d - c / 2). */
+/**
+ * d^2 / 2 within [-limit, limit], limit (|d| - limit / 2) beyond. With c the clamped difference, it is c (d - c / 2).
+ */
 function huber(x: Tensor, y: Tensor, limit: number): Tensor {
   const distance = sub(x, y)
   const limited = clamp(distance, -limit, limit)
@@ -59,13 +66,15 @@ function huber(x: Tensor, y: Tensor, limit: number): Tensor {
 }
 
 export interface SmoothL1LossOptions extends ReductionOptions {
-  /** The distance up to which the loss is quadratic; 0 gives l1Loss. Default 1. */
+  /** The distance below which the loss is quadratic; 0 gives l1Loss. Default 1. */
   readonly beta?: number
 }
 
 const smoothL1Names: OptionNames<SmoothL1LossOptions> = { reduction: true, beta: true }
 
-/** d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, of d = input - target, which have one shape (Girshick, 2015). */
+/**
+ * d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, of d = input - target, which have one shape (Girshick, 2015).
+ */
 export function smoothL1Loss(input: Tensor, target: Tensor, options?: SmoothL1LossOptions & ToOne): Tensor<[]>
 export function smoothL1Loss(input: Tensor, target: Tensor, options?: SmoothL1LossOptions): Tensor
 export function smoothL1Loss(input: Tensor, target: Tensor, options: SmoothL1LossOptions = {}): Tensor {
@@ -83,7 +92,9 @@ export interface HuberLossOptions extends ReductionOptions {
 
 const huberNames: OptionNames<HuberLossOptions> = { reduction: true, delta: true }
 
-/** d^2 / 2 where |d| < delta, else delta (|d| - delta / 2), of d = input - target, which have one shape (Huber, 1964). */
+/**
+ * d^2 / 2 where |d| < delta, else delta (|d| - delta / 2), of d = input - target, which have one shape (Huber, 1964).
+ */
 export function huberLoss(input: Tensor, target: Tensor, options?: HuberLossOptions & ToOne): Tensor<[]>
 export function huberLoss(input: Tensor, target: Tensor, options?: HuberLossOptions): Tensor
 export function huberLoss(input: Tensor, target: Tensor, options: HuberLossOptions = {}): Tensor {
@@ -95,13 +106,16 @@ export function huberLoss(input: Tensor, target: Tensor, options: HuberLossOptio
 export interface GaussianNllLossOptions extends ReductionOptions {
   /** Whether the constant log(2 pi) / 2 counts. Default false. */
   readonly full?: boolean
-  /** The least variance: smaller ones are read as this, though their gradient comes through. Default 1e-6. */
+  /** The lower bound of variances. Smaller ones count as this, but still get a gradient. Default 1e-6. */
   readonly eps?: number
 }
 
 const gaussianNames: OptionNames<GaussianNllLossOptions> = { reduction: true, full: true, eps: true }
 
-/** The variance beside the input: as it is, or with a last dimension of 1 where it has one variance for each row. */
+/**
+ * The variance in a shape that broadcasts with the input: unchanged, or with a last dimension of 1 if there is one
+ * variance for each row.
+ */
 function varianceFor(input: Tensor, variance: Tensor): Tensor {
   const rows = input.sizes.slice(0, -1)
   if (sameShape(variance.sizes, input.sizes)) return variance
@@ -114,16 +128,19 @@ function varianceFor(input: Tensor, variance: Tensor): Tensor {
   ])
 }
 
-/** The variances, none below eps. The limit is a constant of the graph, as in PyTorch, lest one that came too low never learns. */
+/**
+ * The variances, none below eps. The bound is not part of the graph, as in PyTorch, so that a variance that fell too
+ * low can still learn.
+ */
 function limited(variance: Tensor, eps: number): Tensor {
   const raised = add(variance, detach(relu(sub(eps, variance))))
   return where(lt(variance, 0), Number.NaN, raised)
 }
 
 /**
- * Negative log likelihood of `target` under normal distributions around `input`: (log(var) + (input - target)^2 / var) / 2. input
- * and target broadcast; variance has input's shape, may lack the last dimension or have 1 there, or is one number. A negative
- * variance gives NaN. (Nix and Weigend, 1994)
+ * Negative log likelihood of `target` under normal distributions around `input`: (log(var) + (input - target)^2 / var)
+ * / 2. input and target broadcast; variance has input's shape, possibly with a last dimension of 1 or without it, or is
+ * one number. A negative variance gives NaN (Nix and Weigend, 1994).
  */
 export function gaussianNllLoss(
   input: Tensor,
@@ -183,8 +200,8 @@ function logFactorial(target: Tensor): Tensor {
 }
 
 /**
- * Negative log likelihood of counts under Poisson distributions: exp(input) - target input, or input - target log(input + eps)
- * where `logInput` is false. input and target broadcast; the target may be of integers.
+ * Negative log likelihood of counts under Poisson distributions: exp(input) - target input, or input - target log(input
+ * + eps) if `logInput` is false. input and target broadcast; the target may hold integers.
  */
 export function poissonNllLoss(input: Tensor, target: Tensor, options?: PoissonNllLossOptions & ToOne): Tensor<[]>
 export function poissonNllLoss(input: Tensor, target: Tensor, options?: PoissonNllLossOptions): Tensor

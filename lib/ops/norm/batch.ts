@@ -22,8 +22,8 @@ interface BatchNorm {
 }
 
 /**
- * x [N, C, ...]; weight, bias [C] or null; runningMean, runningVar [C] or null (constants of the graph). Extra outputs: mean
- * and 1 / deviation of each channel.
+ * x [N, C, ...]; weight, bias [C] or null; runningMean, runningVar [C] or null (constants of the graph). Extra outputs:
+ * mean and 1 / deviation of each channel.
  */
 const batchNormRecord = operator<
   [x: Tensor, weight: Tensor | null, bias: Tensor | null, runningMean: Tensor | null, runningVar: Tensor | null],
@@ -89,7 +89,7 @@ const batchNormRecord = operator<
     return bias ? add(scaled, perChannel(bias, x)) : scaled
   },
   gradient: {
-    // In training the running statistics are outputs in disguise; in evaluation they are constants of the composite.
+    // In training the running statistics are in effect outputs; in evaluation they are constants of the composite.
     saves: (_needs, { training }) => ({ inputs: training ? [0, 1, 2] : [0, 1, 2, 3, 4], outputs: [1, 2] }),
     backward: kernel('batch_norm_backward', (ctx, [dy], { dx, dweight, dbias }) => {
       const x = ctx.input(0)
@@ -109,7 +109,7 @@ const batchNormRecord = operator<
   },
 })
 
-/** Where statistics were widened, what the kernel wrote went to copies. */
+/** If statistics were widened, the kernel wrote to copies, which are copied back here. */
 function keepStatistics(buffers: readonly (Tensor | null)[], written: readonly (Tensor | null)[]): void {
   buffers.forEach((buffer, i) => {
     const copy = written[i]
@@ -120,11 +120,13 @@ function keepStatistics(buffers: readonly (Tensor | null)[], written: readonly (
 export interface BatchNormOptions {
   readonly weight?: Tensor | null
   readonly bias?: Tensor | null
-  /** Normalise by the batch and update the running statistics; else by the running statistics. Default false. */
+  /**
+   * Whether to normalise by the batch and update the running statistics, rather than normalise by these. Default false.
+   */
   readonly training?: boolean
   /** The share of a batch in the running statistics. Default 0.1. */
   readonly momentum?: number
-  /** Added to the variance. Default 1e-5. */
+  /** The number added to the variance. Default 1e-5. */
   readonly eps?: number
 }
 
@@ -137,9 +139,9 @@ const batchNormNames: OptionNames<BatchNormOptions> = {
 }
 
 /**
- * x [N, C, ...] normalised per channel over N and all that follows C (Ioffe and Szegedy, 2015). In training the running
- * statistics [C] are updated in place, the variance unbiased. Throws ShapeError, ValueError for one value per channel, and
- * DTypeError for statistics of 16 bits that are to be updated under autocast.
+ * Normalises x [N, C, ...] per channel, over N and all dimensions after C (Ioffe and Szegedy, 2015). Training updates
+ * the running statistics [C] in place, with the unbiased variance. Throws ShapeError, ValueError if a channel has a
+ * single value, and DTypeError if autocast would have to update 16-bit statistics.
  */
 export function batchNorm(
   x: Tensor,

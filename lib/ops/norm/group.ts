@@ -17,7 +17,7 @@ interface GroupNorm {
   readonly eps: number
 }
 
-/** x [N, C, ...] as [N, groups, elements of a group]. */
+/** The shape [N, groups, elements of a group] of x [N, C, ...]. */
 function groupsOf(x: Tensor, groups: number): readonly [n: number, groups: number, elements: number] {
   const [n = 0, c = 0, l = 0] = imagesOf(x)
   return [n, groups, (c / groups) * l]
@@ -60,7 +60,7 @@ const groupNormRecord = operator<
     return bias ? add(scaled, perChannel(bias, x)) : scaled
   },
   gradient: {
-    // bias is read by the composite only; its memory is the parameter's own.
+    // Only the composite reads bias. Saving it costs nothing, because its memory is the parameter's own.
     saves: () => ({ inputs: [0, 1, 2], outputs: [1, 2] }),
     backward: kernel('group_norm_backward', (ctx, [dy], { dx, dweight, dbias }) => {
       const x = ctx.input(0)
@@ -81,16 +81,16 @@ const groupNormRecord = operator<
 })
 
 export interface GroupNormOptions {
-  /** Added to the variance. Default 1e-5. */
+  /** The number added to the variance. Default 1e-5. */
   readonly eps?: number
 }
 
 const names: OptionNames<GroupNormOptions> = { eps: true }
 
 /**
- * x [N, C, ...] with its channels in `numGroups` groups, each normalised over its channels and all that follows them, for each
- * of N by itself; then scaled and shifted by weight and bias [C] (Wu and He, 2018). Throws ShapeError naming all misfits, and
- * ValueError for one value in all.
+ * Cuts the channels of x [N, C, ...] into `numGroups` groups, normalises each group of each example over its channels
+ * and all dimensions after them, and scales and shifts by weight and bias [C] (Wu and He, 2018). Throws a ShapeError
+ * that names all misfits, and ValueError if a group has a single value.
  */
 export function groupNorm<S extends Shape, D extends DType>(
   x: Tensor<S, D>,

@@ -1,4 +1,4 @@
-/** Instance norm: batch norm of each image by itself. */
+/** Instance norm: batch norm of each image separately. */
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'
 import { Faults, formatShape, namedAs, ValueError } from '../../core/errors.js'
@@ -14,11 +14,14 @@ import { checkChannels, checkEps, checkMomentum, imagesOf } from './shared.js'
 export interface InstanceNormOptions {
   readonly weight?: Tensor | null
   readonly bias?: Tensor | null
-  /** Normalise by each image's own statistics and update the running ones, if there are any; else by the running. Default true. */
+  /**
+   * Whether to normalise by each image's own statistics, and update the running ones if there are any, rather than
+   * normalise by the running ones. Default true.
+   */
   readonly useInputStats?: boolean
   /** The share of a batch in the running statistics. Default 0.1. */
   readonly momentum?: number
-  /** Added to the variance. Default 1e-5. */
+  /** The number added to the variance. Default 1e-5. */
   readonly eps?: number
 }
 
@@ -31,9 +34,9 @@ const names: OptionNames<InstanceNormOptions> = {
 }
 
 /**
- * x [N, C, ...] normalised over all that follows C, for each image and channel by itself (Ulyanov, Vedaldi and Lempitsky, 2016).
- * Running statistics [C] are updated in place by the means over the images of what each has, the variance unbiased. Throws
- * ShapeError, and ValueError for one value per channel of an image.
+ * Normalises x [N, C, ...] over all dimensions after C, for each image and channel separately (Ulyanov, Vedaldi and
+ * Lempitsky, 2016). Running statistics [C] are updated in place by the means over images of their statistics, with the
+ * unbiased variance. Throws ShapeError, and ValueError if a channel of an image has a single value.
  */
 export function instanceNorm(
   x: Tensor,
@@ -70,9 +73,9 @@ export function instanceNorm(
     )
   if (!useInputStats) return namedAs(op, () => batchNorm(x, runningMean, runningVar, { weight, bias, eps }))
   return namedAs(op, () => {
-    // Each image's channels are channels of one image of N C.
+    // The channels of all images are treated as N C channels of one image.
     const repeated = (p: Tensor) => reshape(expand(reshape(p, [1, c]), [n, c]), [n * c])
-    // Statistics stay float32 until they are averaged over the images, so that they are rounded once.
+    // Statistics stay float32 until they are averaged over the images, and so are rounded once.
     const own = (p: Tensor | null) =>
       p && noGrad(() => contiguous(castTo(detach(repeated(p)), p.dtype === 'bfloat16' ? 'float32' : p.dtype)))
     const [means, variances] = [own(runningMean), own(runningVar)]

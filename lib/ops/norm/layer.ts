@@ -16,7 +16,10 @@ interface LayerNorm {
   readonly eps: number
 }
 
-/** x [.., normalizedShape], weight and bias [normalizedShape] or null. Extra outputs: mean and 1 / deviation of each row. */
+/**
+ * x [.., normalizedShape], weight and bias [normalizedShape] or null. Extra outputs: mean and 1 / deviation of each
+ * row.
+ */
 const layerNormRecord = operator<
   [x: Tensor, weight: Tensor | null, bias: Tensor | null],
   LayerNorm,
@@ -54,7 +57,7 @@ const layerNormRecord = operator<
     return bias ? add(scaled, bias) : scaled
   },
   gradient: {
-    // bias is read by the composite only; its memory is the parameter's own.
+    // Only the composite reads bias. Saving it costs nothing, because its memory is the parameter's own.
     saves: () => ({ inputs: [0, 1, 2], outputs: [1, 2] }),
     backward: kernel('layer_norm_backward', (ctx, [dy], { dx, dweight, dbias }) => {
       const x = ctx.input(0)
@@ -74,15 +77,15 @@ const layerNormRecord = operator<
 })
 
 export interface LayerNormOptions {
-  /** Added to the variance. Default 1e-5. */
+  /** The number added to the variance. Default 1e-5. */
   readonly eps?: number
 }
 
 const layerNormNames: OptionNames<LayerNormOptions> = { eps: true }
 
 /**
- * Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts by weight and bias of that
- * shape (Ba, Kiros and Hinton, 2016). Throws ShapeError naming all misfits.
+ * Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts by weight and bias of
+ * that shape (Ba, Kiros and Hinton, 2016). Throws a ShapeError that names all misfits.
  */
 export function layerNorm<S extends Shape, D extends DType>(
   x: Tensor<S, D>,

@@ -1,4 +1,4 @@
-/** Normalisation by what neighbouring channels hold. */
+/** Normalisation by neighbouring channels. */
 import { checkTensor } from '../../autograd/operator.js'
 import { formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
@@ -23,7 +23,7 @@ const localResponseNormNames: OptionNames<LocalResponseNormOptions> = { alpha: t
 
 /**
  * x [N, C, ..] / (k + alpha / size * (sum of x^2 over `size` channels around each))^beta; channels outside count as 0
- * (Krizhevsky, Sutskever and Hinton, 2012). Throws ShapeError for less than three dimensions.
+ * (Krizhevsky, Sutskever and Hinton, 2012). Throws ShapeError if x has fewer than three dimensions.
  */
 export function localResponseNorm(x: Tensor, size: number, options: LocalResponseNormOptions = {}): Tensor {
   checkTensor('localResponseNorm', 'x', x)

@@ -13,7 +13,7 @@ import { checkEps, checkNormalized, flat, meanOf, ownShape, rowsOf } from './sha
 
 interface RmsNorm {
   readonly normalizedShape: Shape
-  /** Null: that of the dtype that is computed in. */
+  /** The number added to the mean square; null for the epsilon of the dtype in which the norm is computed. */
   readonly eps: number | null
 }
 
@@ -57,15 +57,18 @@ const rmsNormRecord = operator<[x: Tensor, weight: Tensor | null], RmsNorm, [out
 })
 
 export interface RmsNormOptions {
-  /** Added to the mean square. Null, the default: the distance from 1 to the next number of the dtype that is computed in. */
+  /**
+   * The number added to the mean square. Null, the default, is the distance from 1 to the next number of the dtype in
+   * which the norm is computed.
+   */
   readonly eps?: number | null
 }
 
 const names: OptionNames<RmsNormOptions> = { eps: true }
 
 /**
- * x / sqrt(mean(x^2) + eps) over the last dimensions, whose sizes are `normalizedShape`, times weight of that shape (Zhang and
- * Sennrich, 2019). Throws ShapeError naming all misfits.
+ * x / sqrt(mean(x^2) + eps) over the last dimensions, whose sizes are `normalizedShape`, times weight of that shape
+ * (Zhang and Sennrich, 2019). Throws a ShapeError that names all misfits.
  */
 export function rmsNorm<S extends Shape, D extends DType>(
   x: Tensor<S, D>,

@@ -6,12 +6,15 @@ import { seenAs } from '../common.js'
 import { mean, sum } from '../reduce/index.js'
 import { reshape } from '../shape/index.js'
 
-/** The mean over `dims`, kept; of nothing 0, as in the kernels, so that an empty batch has gradients of 0. */
+/**
+ * The mean over `dims`, which stay with size 1. The mean of no elements is 0, as in the kernels, so that an empty batch
+ * has gradients of 0.
+ */
 export function meanOf(x: Tensor, dims: readonly number[], count: number): Tensor {
   return count > 0 ? mean(x, dims, { keepdim: true }) : sum(x, dims, { keepdim: true })
 }
 
-/** x as rows of what is normalised together. */
+/** The shape of x as rows that are each normalised together. */
 export function rowsOf({ sizes }: Tensor, normalizedShape: Shape): readonly [rows: number, columns: number] {
   let rows = 1
   for (let d = sizes.length - normalizedShape.length - 1; d >= 0; d--) rows *= sizes[d] ?? 1
@@ -27,7 +30,7 @@ export function checkEps(op: string, eps: number): number {
   return eps
 }
 
-/** A vector of the channels of x [N, C, ...], as it is broadcast. */
+/** A vector of the channels of x [N, C, ...], shaped to broadcast with x. */
 export function perChannel(p: Tensor, { sizes }: Tensor): Tensor {
   return reshape(
     p,
@@ -35,12 +38,12 @@ export function perChannel(p: Tensor, { sizes }: Tensor): Tensor {
   )
 }
 
-/** x as [N, C, L]: the kernels see all that follows the channels as one. */
+/** The shape of x as [N, C, L], because kernels treat all dimensions after the channels as one. */
 export function imagesOf(x: Tensor): Shape {
   return [x.sizes[0] ?? 0, x.sizes[1] ?? 0, countOf(x.sizes.slice(2))]
 }
 
-/** Faults of what must be [C]. */
+/** Adds the faults of tensors that must be [C]. */
 export function checkChannels(faults: Faults, x: Tensor, vectors: { readonly [name: string]: Tensor | null }): void {
   const channels = x.sizes[1] ?? 0
   for (const [name, p] of Object.entries(vectors))
@@ -50,7 +53,7 @@ export function checkChannels(faults: Faults, x: Tensor, vectors: { readonly [na
     )
 }
 
-/** Faults of x and of what has the shape that is normalised over. */
+/** Adds the faults of x, and of tensors that must have the normalised shape. */
 export function checkNormalized(
   faults: Faults,
   x: Tensor,
@@ -68,7 +71,7 @@ export function checkNormalized(
     )
 }
 
-/** A program's own list of sizes. */
+/** A checked copy of a program's list of sizes. */
 export function ownShape(op: string, normalizedShape: Shape): Shape {
   if (!Array.isArray(normalizedShape))
     throw new ValueError(op, `normalizedShape is ${kindOf(normalizedShape)}, but must be an array of sizes`)

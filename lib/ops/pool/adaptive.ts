@@ -1,4 +1,4 @@
-/** Pooling to given sizes, in windows that fill the input. */
+/** Pooling to given sizes, with windows that cover the input. */
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import { Faults, formatShape, shown, ValueError } from '../../core/errors.js'
@@ -21,7 +21,7 @@ export type OutputSize = number | null | readonly [number | null, number | null]
 const isSize = (n: unknown): n is number | null =>
   n === null || (Number.isInteger(n) && (n as number) >= 0 && (n as number) < 2 ** 31)
 
-/** Throws ValueError unless it can be the size of a result of `rank` dimensions. */
+/** Throws ValueError unless the size is valid for a result of `rank` dimensions. */
 export function checkOutputSize(op: string, size: OutputSize | Single, rank: 1 | 2): readonly (number | null)[] {
   const list = Array.isArray(size)
     ? (size as readonly (number | null)[])
@@ -35,7 +35,7 @@ export function checkOutputSize(op: string, size: OutputSize | Single, rank: 1 |
   return list
 }
 
-/** The sizes of the result's planes for x [N, C, H, W]. Throws ShapeError for an x that has nothing to pool. */
+/** The sizes of the result's planes for x [N, C, H, W]. Throws ShapeError if x has nothing to pool. */
 function planesOf(op: string, x: Tensor, given: Shape, size: readonly (number | null)[], needsChannels: boolean): Both {
   const faults = new Faults()
   const form = size.length === 1 ? '[N, C, L] or [C, L]' : '[N, C, H, W] or [C, H, W]'
@@ -51,7 +51,10 @@ function planesOf(op: string, x: Tensor, given: Shape, size: readonly (number | 
   return [first ?? h, second ?? w]
 }
 
-/** Windows of one size where the result's divide the input's, else a table of means for each dimension. */
+/**
+ * Averages by windows of one size if the result's sizes divide the input's, else by a table of means for each
+ * dimension.
+ */
 function average(x: Tensor, [p, q]: Both): Tensor {
   const [, , h = 0, w = 0] = x.sizes
   if (p > 0 && q > 0 && h % p === 0 && w % q === 0) {
@@ -70,8 +73,8 @@ function average(x: Tensor, [p, q]: Both): Tensor {
 }
 
 /**
- * Means of x [N, C, H, W] or [C, H, W] over windows that make `outputSize`: row p is of rows floor(p H / P) to
- * ceil((p + 1) H / P). Throws ShapeError where there is nothing to pool.
+ * The means of x [N, C, H, W] or [C, H, W] over as many windows as `outputSize` says. Row p averages the rows from
+ * floor(p H / P) up to, not including, ceil((p + 1) H / P). Throws ShapeError if there is nothing to pool.
  */
 export function adaptiveAvgPool2d(x: Tensor, outputSize: OutputSize): Tensor {
   checkTensor('adaptiveAvgPool2d', 'x', x)
@@ -81,7 +84,7 @@ export function adaptiveAvgPool2d(x: Tensor, outputSize: OutputSize): Tensor {
   )
 }
 
-/** Means of x [N, C, L] or [C, L] over windows that make `outputSize`; see adaptiveAvgPool2d. */
+/** The means of x [N, C, L] or [C, L] over as many windows as `outputSize` says; see adaptiveAvgPool2d. */
 export function adaptiveAvgPool1d(x: Tensor, outputSize: Single): Tensor {
   checkTensor('adaptiveAvgPool1d', 'x', x)
   const size = checkOutputSize('adaptiveAvgPool1d', outputSize, 1)
@@ -90,7 +93,9 @@ export function adaptiveAvgPool1d(x: Tensor, outputSize: Single): Tensor {
   )
 }
 
-/** x [N, C, H, W] to planes of the attributes' sizes. The second output: where each maximum lies in its plane. */
+/**
+ * Pools x [N, C, H, W] to planes of the attributes' sizes. The second output is the place of each maximum in its plane.
+ */
 const adaptiveMaxRecord = operator<[x: Tensor], Both, [out: Tensor, indices: Tensor]>({
   name: 'adaptiveMaxPool2d',
   outputs: 2,
@@ -106,7 +111,7 @@ const adaptiveMaxRecord = operator<[x: Tensor], Both, [out: Tensor, indices: Ten
 })
 
 export interface AdaptiveMaxPoolOptions<R extends boolean = boolean> {
-  /** Whether the place of each maximum (int32) in its plane, row by row, comes along. Default false. */
+  /** Whether to also return the place of each maximum (int32) in its plane, in row-major order. Default false. */
   readonly returnIndices?: R | undefined
 }
 
@@ -120,8 +125,8 @@ function largest(op: string, images: Tensor, size: Both, options: AdaptiveMaxPoo
 }
 
 /**
- * The largest elements of x [N, C, H, W] or [C, H, W] in windows that make `outputSize`, as adaptiveAvgPool2d has them. With
- * `returnIndices` [out, indices]. Throws ShapeError where there is nothing to pool.
+ * The largest elements of x [N, C, H, W] or [C, H, W] in the windows of adaptiveAvgPool2d. With `returnIndices` [out,
+ * indices]. Throws ShapeError if there is nothing to pool.
  */
 export function adaptiveMaxPool2d<const O extends AdaptiveMaxPoolOptions = Record<never, never>>(
   x: Tensor,
@@ -140,7 +145,7 @@ export function adaptiveMaxPool2d(
   return onImages(op, x, null, (images) => largest(op, images, planesOf(op, images, x.sizes, size, true), options))
 }
 
-/** The largest elements of x [N, C, L] or [C, L] in windows that make `outputSize`; see adaptiveMaxPool2d. */
+/** The largest elements of x [N, C, L] or [C, L] in as many windows as `outputSize` says; see adaptiveMaxPool2d. */
 export function adaptiveMaxPool1d<const O extends AdaptiveMaxPoolOptions = Record<never, never>>(
   x: Tensor,
   outputSize: Single,

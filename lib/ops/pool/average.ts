@@ -22,11 +22,11 @@ import {
 
 interface AvgPool extends Window {
   readonly countIncludePad: boolean
-  /** The divisor of sums. 0: the number of elements that count. */
+  /** The divisor of sums; 0 for the number of elements that count. */
   readonly divisor: number
 }
 
-/** The attributes of an average's window that the kernels know. All else of it is in the result's shape. */
+/** The attributes of an average's window that kernels need. Everything else shows in the result's shape. */
 function kernelWindow({ kernel, stride, padding, countIncludePad, divisor }: AvgPool) {
   return { kernel, stride, padding, countIncludePad, divisor }
 }
@@ -64,7 +64,7 @@ export interface AvgPool2dOptions<S extends Pair = Pair, P extends Pair = Pair, 
   extends WindowOptions<Pair, S, P, C> {
   /** Whether zeros of the padding count in the mean. Default true. */
   readonly countIncludePad?: boolean | undefined
-  /** The divisor of sums, whatever counts. Not 0. Default null. */
+  /** The divisor of sums, instead of the number of elements that count. Must not be 0. Default null. */
   readonly divisorOverride?: number | null | undefined
 }
 
@@ -76,7 +76,7 @@ const avgPool1dNames: OptionNames<AvgPool1dOptions> = {
 }
 const avgPool2dNames: OptionNames<AvgPool2dOptions> = { ...avgPool1dNames, divisorOverride: true }
 
-/** 0 for none. */
+/** The divisor for the kernel; 0 for none. */
 export function divisorOf(op: string, divisor: number | null | undefined): number {
   if (divisor === null || divisor === undefined) return 0
   if (!Number.isInteger(divisor) || divisor === 0 || Math.abs(divisor) >= 2 ** 31)
@@ -85,7 +85,7 @@ export function divisorOf(op: string, divisor: number | null | undefined): numbe
 }
 
 /**
- * The mean of each window of x [N, C, H, W] or [C, H, W]. What hangs over the padding never counts. Throws ShapeError for
+ * The mean of each window of x [N, C, H, W] or [C, H, W]. Places beyond the padding never count. Throws ShapeError for
  * windows that do not fit.
  */
 export function avgPool2d(x: Tensor, kernelSize: Pair, options: AvgPool2dOptions = {}): Tensor {

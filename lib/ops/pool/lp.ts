@@ -15,7 +15,7 @@ import { readPair, readSingle } from './window.js'
 interface LpPoolOptions<S, C> {
   /** Default: the kernel's size. */
   readonly stride?: S | undefined
-  /** Whether a last window that begins inside, but hangs over the end, counts. Default false. */
+  /** Whether a last window counts that begins inside but extends beyond the end. Default false. */
   readonly ceilMode?: C | undefined
 }
 
@@ -24,14 +24,14 @@ export interface LpPool2dOptions<S extends Pair = Pair, C extends boolean = bool
 
 const lpPoolNames: OptionNames<LpPool2dOptions> = { stride: true, ceilMode: true }
 
-/** Throws ValueError unless p can be the power of a norm. */
+/** Throws ValueError unless p is valid as the power of a norm. */
 export function checkNorm(op: string, p: number): number {
   if (typeof p !== 'number' || Number.isNaN(p) || p === 0)
     throw new ValueError(op, `p is ${shown(p)}, but must be a number other than 0`)
   return p
 }
 
-/** The norms of windows from the means and maxima of windows; the gradient of a sum of 0 is 0, as in PyTorch. */
+/** The norms of windows, from means or maxima of windows. The gradient of a sum of 0 is 0, as in PyTorch. */
 function lpPool(
   op: string,
   x: Tensor,
@@ -52,8 +52,8 @@ function lpPool(
 }
 
 /**
- * (sum x^p)^(1/p) over each window of x [N, C, H, W] or [C, H, W]; for infinite p the largest, or the smallest, size. Throws
- * ShapeError for windows that do not fit.
+ * (sum x^p)^(1/p) over each window of x [N, C, H, W] or [C, H, W]; for infinite p the largest, or the smallest, |x|.
+ * Throws ShapeError for windows that do not fit.
  */
 export function lpPool2d(x: Tensor, p: number, kernelSize: Pair, options: LpPool2dOptions = {}): Tensor {
   checkTensor('lpPool2d', 'x', x)

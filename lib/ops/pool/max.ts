@@ -21,7 +21,7 @@ import {
   windowOf,
 } from './window.js'
 
-/** The second output: where each maximum lies in its plane. */
+/** Max pooling. The second output is the place of each maximum in its plane. */
 const maxPoolRecord = operator<[x: Tensor], Window, [out: Tensor, indices: Tensor]>({
   name: 'maxPool2d',
   outputs: 2,
@@ -37,12 +37,12 @@ const maxPoolRecord = operator<[x: Tensor], Window, [out: Tensor, indices: Tenso
   })),
   gradient: {
     saves: () => ({ outputs: [1] }),
-    // Indices are integers, so that what flows back comes through the first output.
+    // Gradients come only through the first output, because indices are integers.
     backward: (ctx, [g]) => [g && apply(unpoolRecord, [g, ctx.output(1)], ctx.spec(0).shape)],
   },
 })
 
-/** Gradients put back where the maxima were. */
+/** The transpose of max pooling: puts gradients back where the maxima were. */
 export const unpoolRecord = operator<[dy: Tensor, indices: Tensor], Shape>({
   name: 'max_pool2d_backward',
   infer: ([dy], shape) => like(dy, shape),
@@ -60,9 +60,9 @@ export const unpoolRecord = operator<[dy: Tensor, indices: Tensor], Shape>({
 
 interface MaxPoolOptions<Size, S extends Size, P extends Size, D extends Size, C extends boolean, R extends boolean>
   extends WindowOptions<Size, S, P, C> {
-  /** Distance of a window's elements. Default 1. */
+  /** The distance between a window's elements. Default 1. */
   readonly dilation?: D | undefined
-  /** Whether the place of each maximum (int32) in its plane, row by row, comes along. Default false. */
+  /** Whether to also return the place of each maximum (int32) in its plane, in row-major order. Default false. */
   readonly returnIndices?: R | undefined
 }
 
@@ -81,14 +81,14 @@ export interface MaxPool2dOptions<
   R extends boolean = boolean,
 > extends MaxPoolOptions<Pair, S, P, D, C, R> {}
 
-/** A tensor, or with its indices where `returnIndices` says so. */
+/** The result of a call: a tensor, with indices if `returnIndices` asks for them. */
 export type WithIndices<O> = O extends { readonly returnIndices: true }
   ? [out: Tensor, indices: Tensor<Shape, 'int32'>]
   : O extends { readonly returnIndices: boolean }
     ? Tensor | [out: Tensor, indices: Tensor<Shape, 'int32'>]
     : Tensor
 
-/** A tensor, or with its indices: what a layer gives whose `returnIndices` is R. */
+/** The result of a layer whose `returnIndices` is R: a tensor, with or without indices. */
 export type Pooled<R extends boolean> = R extends true ? [out: Tensor, indices: Tensor<Shape, 'int32'>] : Tensor
 
 const maxPoolNames: OptionNames<MaxPool2dOptions> = {
@@ -111,8 +111,8 @@ function pickedOf(
 }
 
 /**
- * The largest element of each window of x [N, C, H, W] or [C, H, W]; NaN counts as largest, padding never wins. With
- * `returnIndices` [out, indices]. Throws ShapeError for windows that do not fit.
+ * The largest element of each window of x [N, C, H, W] or [C, H, W]; NaN counts as largest, and padding never wins.
+ * With `returnIndices` [out, indices]. Throws ShapeError for windows that do not fit.
  */
 export function maxPool2d<const O extends MaxPool2dOptions = Record<never, never>>(
   x: Tensor,
@@ -129,8 +129,8 @@ export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPool2dOptions
 }
 
 /**
- * The largest element of each window of x [N, C, L] or [C, L]; NaN counts as largest, padding never wins. With `returnIndices`
- * [out, indices]. Throws ShapeError for windows that do not fit.
+ * The largest element of each window of x [N, C, L] or [C, L]; NaN counts as largest, and padding never wins. With
+ * `returnIndices` [out, indices]. Throws ShapeError for windows that do not fit.
  */
 export function maxPool1d<const O extends MaxPool1dOptions = Record<never, never>>(
   x: Tensor,

@@ -17,9 +17,12 @@ import { type Reader, readPair, readSingle } from './window.js'
 interface MaxUnpoolOptions<Size> {
   /** Default: the kernel's size. */
   readonly stride?: Size | undefined
-  /** That of the pooling. Default 0. */
+  /** The padding of the pooling. Default 0. */
   readonly padding?: Size | undefined
-  /** The sizes of the result's planes, or of all its dimensions: less than a stride from the default, (n - 1) stride - 2 padding + kernel. */
+  /**
+   * The sizes of the result's planes, or of all its dimensions. Each must be less than a stride from the default, (n -
+   * 1) stride - 2 padding + kernel.
+   */
   readonly outputSize?: readonly number[] | null | undefined
 }
 
@@ -70,7 +73,7 @@ function unpooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2, sizes: Sh
       const shape = planar(sizes)
       const places = seen(indices)
       const sums = apply(unpoolRecord, [seen(wide), places], shape)
-      // Windows that overlap may have one maximum, which is then there several times.
+      // Overlapping windows may share a maximum, whose place then occurs several times.
       const counts = noGrad(() => {
         const one = expand(full([], 1, { dtype: wide.dtype, device: x.device }), places.sizes)
         return maximum(apply(unpoolRecord, [one, places], shape), 1)
@@ -98,8 +101,8 @@ function checkPooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2): void 
 }
 
 /**
- * Zeros with the elements of x [N, C, H, W] or [C, H, W] where `indices` (int32) say: the places that maxPool2d gave. Where a
- * place stands several times it gets the mean. Throws ShapeError and ValueError; an index outside of its plane is a late
+ * Zeros with the elements of x [N, C, H, W] or [C, H, W] at `indices` (int32), the places that maxPool2d gave. A place
+ * that occurs several times gets the mean. Throws ShapeError and ValueError; an index outside of its plane is a late
  * IndexOutOfRangeError.
  */
 export function maxUnpool2d(x: Tensor, indices: Tensor, kernelSize: Pair, options: MaxUnpool2dOptions = {}): Tensor {
@@ -108,7 +111,7 @@ export function maxUnpool2d(x: Tensor, indices: Tensor, kernelSize: Pair, option
   return unpooled('maxUnpool2d', x, indices, 2, sizesOf('maxUnpool2d', x, 2, readPair, kernelSize, options))
 }
 
-/** Zeros with the elements of x [N, C, L] or [C, L] where `indices` (int32) say; see maxUnpool2d. */
+/** Zeros with the elements of x [N, C, L] or [C, L] at `indices` (int32); see maxUnpool2d. */
 export function maxUnpool1d(x: Tensor, indices: Tensor, kernelSize: Single, options: MaxUnpool1dOptions = {}): Tensor {
   checkPooled('maxUnpool1d', x, indices, 1)
   checkOptions('maxUnpool1d', options, maxUnpoolNames as OptionNames<MaxUnpool1dOptions>)

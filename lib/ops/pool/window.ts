@@ -1,6 +1,6 @@
 /**
- * The windows of pooling: options, checks and sizes, in one and two dimensions. Windows of one dimension are those of an image
- * of one row, and run through the same kernels.
+ * The windows of pooling in one and two dimensions: options, checks and sizes. One-dimensional windows are those of an
+ * image of one row, and use the same kernels.
  */
 import { Faults, formatShape, namedAs, ShapeError } from '../../core/errors.js'
 import { checkFlag } from '../../core/options.js'
@@ -16,27 +16,27 @@ export interface Window {
   readonly stride: Both
   readonly padding: Both
   readonly dilation: Both
-  /** Whether the last window may hang over the end. */
+  /** Whether the last window may extend beyond the end. */
   readonly ceilMode: boolean
 }
 
 export interface WindowOptions<Size, S extends Size = Size, P extends Size = Size, C extends boolean = boolean> {
   /** Default: the kernel's size. */
   readonly stride?: S | undefined
-  /** On both sides, at most half of the kernel. Default 0. */
+  /** The padding on both sides, at most half of the kernel. Default 0. */
   readonly padding?: P | undefined
-  /** Whether a last window that begins inside, but hangs over the end, counts. Default false. */
+  /** Whether a last window counts that begins inside but extends beyond the end. Default false. */
   readonly ceilMode?: C | undefined
 }
 
-/** The form in which windows are given: a pair in two dimensions, a number in one. */
+/** Reads an option of windows: a pair in two dimensions, a number in one. */
 export type Reader<Size> = (op: string, name: string, value: Size, least: number) => Both
 
 export const readPair: Reader<Pair> = pair
-/** The row of a signal has the number for which an option does nothing, the least. */
+/** Reads an option of a signal's window. Its row gets the least number, for which the option has no effect. */
 export const readSingle: Reader<Single> = (op, name, value, least) => spatial(op, 1, name, value, least)
 
-/** The window of a call. Throws ValueError for what no window is. */
+/** The window of a call. Throws ValueError if it is invalid. */
 export function windowOf<Size>(
   op: string,
   read: Reader<Size>,
@@ -54,19 +54,19 @@ export function windowOf<Size>(
   }
 }
 
-/** Windows along one dimension. */
+/** The number of windows along one dimension. */
 function windowsAlong(size: number, w: Window, d: 0 | 1): number {
   const reach = w.dilation[d] * (w.kernel[d] - 1) + 1
   const room = size + 2 * w.padding[d] - reach
   if (!w.ceilMode) return Math.floor(room / w.stride[d]) + 1
   const count = Math.ceil(room / w.stride[d]) + 1
-  // The last window must begin inside, or in the padding before.
+  // The last window must begin inside, or in the padding before the input.
   return (count - 1) * w.stride[d] >= size + w.padding[d] ? count - 1 : count
 }
 
 /**
- * The result's shape for x [N, C, H, W], of which errors show the last `rank` dimensions and `shown` as the program gave it.
- * Throws ShapeError naming all misfits.
+ * The result's shape for x [N, C, H, W]. Errors show the last `rank` dimensions, and `shown` as the program gave it.
+ * Throws a ShapeError that names all misfits.
  */
 export function pooledShape(op: string, x: Tensor, w: Window, given: Shape = x.sizes, rank = 2): Shape {
   const faults = new Faults()
@@ -91,7 +91,7 @@ export function pooledShape(op: string, x: Tensor, w: Window, given: Shape = x.s
   return [n, c, ...counts]
 }
 
-/** Runs a pooling of [N, C, H, W] on [C, H, W] too, where misfits of a window are told of the shape that was given. */
+/** Runs a pooling of [N, C, H, W] on [C, H, W] too. Errors show the shape that was given. */
 export function onImages<R extends Tensor | readonly Tensor[]>(
   op: string,
   x: Tensor,
@@ -106,7 +106,7 @@ export function onImages<R extends Tensor | readonly Tensor[]>(
   )
 }
 
-/** Runs a pooling of [N, C, 1, L] on [N, C, L] or [C, L]; the errors of what it is made of are told in its name. */
+/** Runs a pooling of [N, C, 1, L] on [N, C, L] or [C, L]. Errors of its parts are reported under its name. */
 export function onSignals<R extends Tensor | readonly Tensor[]>(op: string, x: Tensor, pool: (images: Tensor) => R): R {
   if (x.ndim !== 2 && x.ndim !== 3)
     throw new ShapeError(op, `x must be [N, C, L] or [C, L], but is ${formatShape(x.sizes)}`, [x.sizes])

@@ -1,4 +1,7 @@
-/** The steps of LSTM, GRU and RNN in operators, and one layer of them in one direction: what cells and composites are made of. */
+/**
+ * The steps of LSTM, GRU and RNN by operators, and one layer of them in one direction, of which cells and composites
+ * are made.
+ */
 import { autocastDType, withAutocast } from '../../autograd/autocast.js'
 import { shown, ValueError } from '../../core/errors.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -11,12 +14,17 @@ import type { Direction, RecurrentWeights } from './layers.js'
 import { sequenceMask } from './lengths.js'
 import { entry, partsOf, three, two, walkSteps } from './steps.js'
 
-/** A recurrence under autocast: in float32 as a whole, as the fused layers are, because a state's roundings add up over time. */
+/**
+ * Runs a recurrence under autocast in float32 as a whole, as the fused layers do, because a state's roundings add up
+ * over time.
+ */
 export function asOne<R>(fn: () => R): R {
   return autocastDType() === null ? fn() : withAutocast('float32', fn)
 }
 
-/** The state after a step, from `input`, the part of the gates that x makes [B, G H], and the state before. h comes first. */
+/**
+ * Computes the state after a step from `input`, x's part of the gates [B, G H], and the state before. h comes first.
+ */
 export type Step<W> = (input: Tensor, state: readonly Tensor[], weights: W) => readonly Tensor[]
 
 /** The weights of an LSTM's step; see LstmWeights. */
@@ -48,7 +56,7 @@ const rnnStep =
   (activation: (x: Tensor) => Tensor): Step<RecurrentWeights> =>
   (input, state, { wHh, bHh }) => [activation(add(input, linear(entry(state, 0), wHh, bHh)))]
 
-/** The function that an RNN makes its state with. */
+/** The function with which an RNN makes its state. */
 export type Nonlinearity = 'tanh' | 'relu'
 
 export function checkNonlinearity(op: string, value: unknown): void {
@@ -61,7 +69,10 @@ export const rnnSteps: { readonly [N in Nonlinearity]: Step<RecurrentWeights> } 
   relu: rnnStep(relu),
 }
 
-/** One layer in one direction over x [T, B, I]: all outputs, and each part of the last state; `sizes` are those parts'. */
+/**
+ * Runs one layer in one direction over x [T, B, I]. Returns all outputs, and each part of the last state; `sizes` are
+ * the sizes of the parts.
+ */
 export function walkLayer<W extends RecurrentWeights>(
   given: Tensor,
   states: readonly (Tensor | null)[],

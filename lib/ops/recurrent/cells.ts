@@ -1,4 +1,4 @@
-/** Single steps of LSTM, GRU and RNN, for programs that walk through time on their own. */
+/** Single steps of LSTM, GRU and RNN, for programs with a time loop of their own. */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { Faults, formatShape, shown, ValueError } from '../../core/errors.js'
@@ -15,7 +15,7 @@ import type { RecurrentWeights } from './layers.js'
 import { entry, two } from './steps.js'
 import { inFloat32 } from './wide.js'
 
-/** A step of `gates` gates from x [B, I] or [I] and a state of `states` parts [B, H] or [H], or null for 0. */
+/** Runs a step of `gates` gates on x [B, I] or [I] and a state of `states` parts [B, H] or [H], null for zeros. */
 function cell(
   op: string,
   gates: number,
@@ -65,9 +65,9 @@ function cell(
 }
 
 /**
- * One step of an LSTM: x [B, I] and the state [h, c], each [B, H] (null: zeros), give the next [h, c]. Weights are wIh [4 H, I],
- * wHh [4 H, H], bIh, bHh [4 H] or null, their rows ordered i, f, g, o. Without a batch x is [I] and the state [H]. Throws
- * ShapeError naming all misfits.
+ * One step of an LSTM: x [B, I] and the state [h, c], each [B, H] (null for zeros), give the next [h, c]. Weights are
+ * wIh [4 H, I], wHh [4 H, H], bIh and bHh [4 H] or null, with rows in the order i, f, g, o. Without a batch x is [I]
+ * and the state [H]. Throws a ShapeError that names all misfits.
  */
 export function lstmCell<S extends Shape, D extends DType>(
   x: Tensor,
@@ -89,8 +89,9 @@ export function lstmCell(
 }
 
 /**
- * One step of a GRU, as `gru` says: x [B, I] and h [B, H] (null: zeros) give the next h. Weights are wIh [3 H, I], wHh [3 H, H],
- * bIh, bHh [3 H] or null, their rows ordered r, z, n. Without a batch x is [I] and h [H]. Throws ShapeError naming all misfits.
+ * One step of a GRU with the formulas of `gru`: x [B, I] and h [B, H] (null for zeros) give the next h. Weights are wIh
+ * [3 H, I], wHh [3 H, H], bIh and bHh [3 H] or null, with rows in the order r, z, n. Without a batch x is [I] and h
+ * [H]. Throws a ShapeError that names all misfits.
  */
 export function gruCell<S extends Shape, D extends DType>(
   x: Tensor,
@@ -109,8 +110,9 @@ export interface RnnCellOptions {
 const rnnCellNames: OptionNames<RnnCellOptions> = { nonlinearity: true }
 
 /**
- * One step of an RNN: tanh(x wIh^T + bIh + h wHh^T + bHh), or relu of it, from x [B, I] and h [B, H] (null: zeros). Weights are
- * wIh [H, I], wHh [H, H], bIh, bHh [H] or null. Without a batch x is [I] and h [H]. Throws ShapeError naming all misfits.
+ * One step of an RNN: tanh(x wIh^T + bIh + h wHh^T + bHh), or relu of it, from x [B, I] and h [B, H] (null for zeros).
+ * Weights are wIh [H, I], wHh [H, H], bIh and bHh [H] or null. Without a batch x is [I] and h [H]. Throws a ShapeError
+ * that names all misfits.
  */
 export function rnnCell<S extends Shape, D extends DType>(
   x: Tensor,

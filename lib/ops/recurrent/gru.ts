@@ -1,4 +1,4 @@
-/** GRU (Cho et al., 2014), in the form of PyTorch and cuDNN: gates r, z, n, the state's part of n behind the gate r. */
+/** GRU (Cho et al., 2014) in the form of PyTorch and cuDNN: gates r, z, n, where r multiplies the state's part of n. */
 import { apply, type TensorSpec } from '../../autograd/operator.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -17,7 +17,7 @@ import { entry, two } from './steps.js'
 
 const sizes = ({ wHh }: RecurrentWeights): readonly number[] => [wHh.sizes[1] ?? 0]
 
-/** Results: all states [T, B, H], the last h [B, H]. Extra: what the gates were at all steps, if anything wants a gradient. */
+/** Results: all states [T, B, H], the last h [B, H]. Extra: the gates at all steps, if anything wants a gradient. */
 const gruRecord = operator<
   LayerInputs,
   { readonly reverse: boolean },
@@ -73,7 +73,7 @@ const gruRecord = operator<
 })
 
 export interface GruOptions extends RecurrentOptions {
-  /** h0 [layers * directions, B, H]; zeros if left out. */
+  /** The initial state h0 [layers * directions, B, H]; zeros if left out. */
   readonly initial?: Tensor | undefined
 }
 
@@ -91,11 +91,11 @@ const recurrence: Recurrence<RecurrentWeights> = {
 /**
  * Runs layers of weights (for each layer the forward direction, then the backward one) over a sequence x [T, B, I]:
  *
- *   r, z = sigmoid(x wIh^T + bIh + h' wHh^T + bHh)   n = tanh(x wIn^T + bIn + r (h' wHn^T + bHn))   h = (1 - z) n + z h'
+ * r, z = sigmoid(x wIh^T + bIh + h' wHh^T + bHh) n = tanh(x wIn^T + bIn + r (h' wHn^T + bHn)) h = (1 - z) n + z h'
  *
- * Rows of the weights are ordered r, z, n. Returns the states of the last layer [T, B, directions * H] and the last h of every
- * layer and direction [layers * directions, B, H]. A sequence without a batch, [T, I], works too; `lengths` as in `lstm`.
- * Throws ShapeError naming all misfits.
+ * Rows of the weights are in the order r, z, n. Returns the states of the last layer [T, B, directions * H] and the
+ * last h of every layer and direction [layers * directions, B, H]. A sequence without a batch, [T, I], works too.
+ * `lengths` are those of `lstm`. Throws a ShapeError that names all misfits.
  */
 export function gru(
   x: Tensor,

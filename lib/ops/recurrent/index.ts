@@ -1,4 +1,4 @@
-/** Recurrence: fused layers, their cells, and a walk with any cell that a program writes. */
+/** Recurrence: fused layers, their cells, and a time loop for a program's own cell. */
 export type { Nonlinearity } from './cell-steps.js'
 export * from './cells.js'
 export * from './gru.js'

@@ -1,4 +1,7 @@
-/** The common part of LSTM, GRU and RNN: layers in one or two directions over a sequence, and the checks of their arguments. */
+/**
+ * The common part of LSTM, GRU and RNN: layers in one or two directions over a sequence, and the checks of their
+ * arguments.
+ */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import { Faults, formatShape, kindOf, namedAs, ValueError } from '../../core/errors.js'
 import { checkGenerator, type Generator } from '../../core/generator.js'
@@ -20,12 +23,14 @@ export interface RecurrentWeights {
 }
 
 export interface RecurrentOptions {
-  /** The number of steps of each sequence that count. Default: all. The others give 0, and leave the state as it is. */
+  /**
+   * The number of steps that count in each sequence. Default: all. Other steps give 0, and leave the state unchanged.
+   */
   readonly lengths?: SequenceLengths | undefined
-  /** x and the result are [B, T, ...] instead of [T, B, ...]. */
+  /** Whether x and the result are [B, T, ...] instead of [T, B, ...]. Default false. */
   readonly batchFirst?: boolean
   readonly bidirectional?: boolean
-  /** Between layers, in training. */
+  /** Dropout between layers, in training. Default 0. */
   readonly dropout?: number
   readonly training?: boolean
   readonly generator?: Generator | undefined
@@ -59,13 +64,16 @@ export interface Direction<W> {
   readonly lengths: Tensor | null
 }
 
-/** A recurrence: its name, how many gates it has, and how it takes x [T, B, I] and states [B, ...] (null: 0) through a layer. */
+/**
+ * A recurrence: its name, its number of gates, and how it runs a layer over x [T, B, I] from states [B, ...] (null for
+ * zeros).
+ */
 export interface Recurrence<W extends RecurrentWeights> {
   readonly op: string
   readonly gates: number
-  /** Names of the parts of a state. */
+  /** The names of the parts of a state. */
   readonly states: readonly string[]
-  /** Sizes of the parts of a state. */
+  /** The sizes of the parts of a state. */
   sizes(weights: W): readonly number[]
   checkMore?(faults: Faults, layer: number, weights: W): void
   run(x: Tensor, states: readonly (Tensor | null)[], direction: Direction<W>): readonly Tensor[]
@@ -73,11 +81,14 @@ export interface Recurrence<W extends RecurrentWeights> {
 
 export interface Layers {
   readonly output: Tensor
-  /** Each part of the state, [layers * directions, B, ...]. */
+  /** The parts of the state, each [layers * directions, B, ...]. */
   readonly states: readonly Tensor[]
 }
 
-/** `given` is the whole sequence as the program gave it, which is to blame if the first layer's weights agree otherwise. */
+/**
+ * Checks a layer's weights. `given` is the sequence as the program gave it, which is to blame if the first layer's
+ * weights otherwise agree.
+ */
 function checkLayer<W extends RecurrentWeights>(
   { op, gates, sizes, checkMore }: Recurrence<W>,
   index: number,
@@ -112,7 +123,7 @@ function checkLayer<W extends RecurrentWeights>(
   faults.throwShape(op, [given.sizes, wIh.sizes, wHh.sizes])
 }
 
-/** Checks what does not depend on sizes; gives the options with their defaults. */
+/** Checks everything that does not depend on sizes. Returns the options with their defaults. */
 function checkCall<W extends RecurrentWeights>(
   { op, states }: Recurrence<W>,
   x: Tensor,

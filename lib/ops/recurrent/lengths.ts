@@ -1,4 +1,4 @@
-/** Lengths of the sequences of a batch: which steps of each count. */
+/** Lengths of the sequences of a batch, which say how many steps of each count. */
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { Device } from '../../core/device.js'
 import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../../core/errors.js'
@@ -9,31 +9,33 @@ import { indexSelect } from '../indexing/index.js'
 import { kernel, operator } from '../operator.js'
 import { unsqueeze } from '../shape/index.js'
 
-/** The number of steps of each sequence of a batch that count: [B] integers from 1 to T, as a list or as an int32 tensor. */
+/**
+ * The number of steps that count in each sequence of a batch: [B] integers from 1 to T, as a list or an int32 tensor.
+ */
 export type SequenceLengths = Tensor | ArrayLike<number>
 
-/** lengths [B] int32 -> [T, B] bool. What is not from 1 to T is a late error, because only the device knows it. */
+/** lengths [B] int32 -> [T, B] bool. A length outside of 1 to T is a late error, because only the device knows it. */
 const sequenceMaskRecord = operator<[lengths: Tensor], { readonly steps: number }>({
   name: 'sequenceMask',
   infer: ([lengths], { steps }) => ({ shape: [steps, lengths.sizes[0] ?? 0], dtype: 'bool' }),
   forward: kernel('sequence_mask', ([lengths], _, { out }) => ({ out, lengths })),
   composite([lengths], { steps }) {
     const { device } = lengths
-    // A look-up of what stands there already, because it refuses what lies outside.
+    // The look-up returns its own index, and is used because it refuses indices outside.
     const checked = indexSelect(arange(1, steps + 1, 1, { dtype: 'int32', device }), 0, sub(lengths, 1))
     return lt(unsqueeze(arange(0, steps, 1, { dtype: 'int32', device }), 1), checked)
   },
   gradient: { differentiable: false, reason: 'the result is of truths' },
 })
 
-/** Which steps count, [T, B]. */
+/** Whether each step counts, [T, B]. */
 export function sequenceMask(lengths: Tensor, steps: number): Tensor {
   return apply(sequenceMaskRecord, [lengths], { steps })
 }
 
 /**
- * The lengths of `batch` sequences of `steps` steps as an int32 tensor; null where all steps count. A list is checked here,
- * a tensor's elements when they are read.
+ * The lengths of `batch` sequences of `steps` steps as an int32 tensor; null if all steps count. A list is checked
+ * here, a tensor's elements when they are used.
  */
 export function checkLengths(
   op: string,
@@ -66,7 +68,7 @@ export function checkLengths(
   return list.every((length) => length === steps) ? null : fromTypedArray(list, [batch], { device })
 }
 
-/** x [T, B, ...] with 0 at the steps that do not count, so that nothing of what stands there reaches a result or a gradient. */
+/** x [T, B, ...] with 0 at the steps that do not count, so that their content reaches no result or gradient. */
 export function withoutPadding(x: Tensor, mask: Tensor): Tensor {
   let shaped = mask
   while (shaped.ndim < x.ndim) shaped = unsqueeze(shaped, shaped.ndim)

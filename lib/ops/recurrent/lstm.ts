@@ -1,4 +1,7 @@
-/** LSTM (Hochreiter and Schmidhuber, 1997), gates i, f, g, o as in PyTorch: one fused kernel a layer and direction. */
+/**
+ * LSTM (Hochreiter and Schmidhuber, 1997) with gates i, f, g, o as in PyTorch: one fused kernel per layer and
+ * direction.
+ */
 import { apply, checkTensor, type TensorSpec } from '../../autograd/operator.js'
 import { empty, run } from '../../backend/dispatch.js'
 import { formatShape, shown, ValueError } from '../../core/errors.js'
@@ -21,7 +24,9 @@ interface LstmLayer {
   readonly reverse: boolean
 }
 
-/** Inputs of a layer in one direction: x [T, B, I], h0, c0 [B, H], wIh [4H, I], wHh [4H, H], bIh, bHh [4H], lengths [B]. */
+/**
+ * Inputs of a layer in one direction: x [T, B, I], h0, c0 [B, H], wIh [4H, I], wHh [4H, H], bIh, bHh [4H], lengths [B].
+ */
 type LayerInputs = [
   x: Tensor,
   h0: Tensor | null,
@@ -33,7 +38,10 @@ type LayerInputs = [
   lengths: Tensor | null,
 ]
 
-/** Results: all states [T, B, H], the last h and c [B, H]. Extra: activated gates and cells of all steps, if anything wants a gradient. */
+/**
+ * Results: all states [T, B, H], the last h and c [B, H]. Extra: activated gates and cells of all steps, if anything
+ * wants a gradient.
+ */
 const lstmRecord = operator<
   LayerInputs,
   LstmLayer,
@@ -111,18 +119,18 @@ const lstmRecord = operator<
 
 /** The weights of one layer in one direction. */
 export interface LstmWeights extends RecurrentWeights {
-  /** The projection, of shape [P, H]: h is this times o tanh(c), of P numbers, and wHh is [4 H, P]. */
+  /** The projection [P, H]: h is its product with o tanh(c), of P numbers, and wHh is [4 H, P]. */
   readonly wHr?: Tensor | null
 }
 
 export interface LstmOptions extends RecurrentOptions {
-  /** [h0, c0], each [layers * directions, B, H]; zeros if left out. */
+  /** The initial state [h0, c0], each [layers * directions, B, H]; zeros if left out. */
   readonly initial?: readonly [Tensor, Tensor] | undefined
 }
 
 const lstmNames: OptionNames<LstmOptions> = { initial: true, ...recurrentNames }
 
-/** One layer in operators. */
+/** One layer by operators. */
 function lstmLayer(
   x: Tensor,
   states: readonly (Tensor | null)[],
@@ -159,10 +167,10 @@ const recurrence: Recurrence<LstmWeights> = {
 
 /**
  * Runs layers of weights (for each layer the forward direction, then the backward one) over a sequence x [T, B, I].
- * Returns the states of the last layer [T, B, directions * H] and the last [h, c] of every layer and direction.
- * A sequence without a batch, [T, I], works too. With `lengths` the steps of a sequence behind its length give 0 and leave its
- * state as it is, and the backward direction begins at its own last step, as PyTorch's packed sequences do. With `wHr` in the
- * weights h has as many numbers as wHr rows. Throws ShapeError naming all misfits.
+ * Returns the states of the last layer [T, B, directions * H] and the last [h, c] of every layer and direction. A
+ * sequence without a batch, [T, I], works too. With `lengths` the steps after a sequence's length give 0 and leave its
+ * state unchanged, and the backward direction begins at its own last step, as with PyTorch's packed sequences. With
+ * `wHr` in the weights h has as many numbers as wHr has rows. Throws a ShapeError that names all misfits.
  */
 export function lstm(
   x: Tensor,

@@ -1,4 +1,4 @@
-/** RNN (Elman, 1990): a state that is a function of the input and of the state before. */
+/** RNN (Elman, 1990), whose state is a function of the input and of the previous state. */
 import { apply, type TensorSpec } from '../../autograd/operator.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -73,7 +73,7 @@ const rnnRecord = operator<LayerInputs, RnnLayer, [out: Tensor, hn: Tensor]>({
 })
 
 export interface RnnOptions extends RecurrentOptions {
-  /** h0 [layers * directions, B, H]; zeros if left out. */
+  /** The initial state h0 [layers * directions, B, H]; zeros if left out. */
   readonly initial?: Tensor | undefined
   /** Default tanh. */
   readonly nonlinearity?: Nonlinearity
@@ -91,10 +91,10 @@ const recurrence = (nonlinearity: Nonlinearity): Recurrence<RecurrentWeights> =>
 })
 
 /**
- * Runs layers of weights (for each layer the forward direction, then the backward one) over a sequence x [T, B, I]:
- * h = tanh(x wIh^T + bIh + h' wHh^T + bHh), or relu of it. Returns the states of the last layer [T, B, directions * H] and the
- * last h of every layer and direction [layers * directions, B, H]. A sequence without a batch, [T, I], works too; `lengths` as
- * in `lstm`. Throws ShapeError naming all misfits.
+ * Runs layers of weights (for each layer the forward direction, then the backward one) over a sequence x [T, B, I]: h =
+ * tanh(x wIh^T + bIh + h' wHh^T + bHh), or relu of it. Returns the states of the last layer [T, B, directions * H] and
+ * the last h of every layer and direction [layers * directions, B, H]. A sequence without a batch, [T, I], works too.
+ * `lengths` are those of `lstm`. Throws a ShapeError that names all misfits.
  */
 export function rnn(
   x: Tensor,

@@ -1,4 +1,7 @@
-/** A walk through time with a cell that a program writes (back-propagation through time: Werbos 1990; truncated: Williams and Peng 1990). */
+/**
+ * The time loop for a program's own cell (back-propagation through time: Werbos 1990; truncated: Williams and Peng
+ * 1990).
+ */
 
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'
@@ -13,22 +16,30 @@ import { entry, partsOf, type Stepped, walkSteps } from './steps.js'
 /** The state that a cell keeps from step to step: a tensor, or several. */
 export type CellState = Tensor | readonly [] | readonly Tensor[]
 
-/** A state of which the number of tensors is known, but not their shapes. */
+/** A state whose number of tensors is known, but not their shapes. */
 export type AnyShapes<S extends CellState> = S extends Tensor ? Tensor : { readonly [K in keyof S]: Tensor }
 
-/** The results of a cell: its new state and its output, or the state alone, whose first tensor is the output then. */
+/** The result of a cell: its new state and its output, or only the state, whose first tensor is then the output. */
 export type CellResult<S extends CellState> = S | { readonly output: Tensor; readonly state: S }
 
 export interface ScanOptions<S extends CellState> {
-  /** The state before the first step. Left out, the cell gets undefined there, and a sequence that begins later gets zeros. */
+  /**
+   * The state before the first step. If it is left out, the cell gets undefined there, and a sequence that begins later
+   * gets zeros.
+   */
   readonly initial?: S | undefined
-  /** The number of steps of each sequence that count. Default: all. The others give 0, and leave the state as it is. */
+  /**
+   * The number of steps that count in each sequence. Default: all. Other steps give 0, and leave the state unchanged.
+   */
   readonly lengths?: SequenceLengths | undefined
-  /** x and the output are [B, T, ...] instead of [T, B, ...]. Default false. */
+  /** Whether x and the output are [B, T, ...] instead of [T, B, ...]. Default false. */
   readonly batchFirst?: boolean
-  /** From the last step to the first. Default false. */
+  /** Whether to run from the last step to the first. Default false. */
   readonly reverse?: boolean
-  /** Gradients go back through at most so many steps: every so many the state goes on without its graph. Default: through all. */
+  /**
+   * The most steps through which gradients flow back: after every `truncate` steps the state loses its graph. Default:
+   * all.
+   */
   readonly truncate?: number | undefined
 }
 
@@ -51,7 +62,7 @@ function checkParts(name: string, parts: unknown): readonly Tensor[] {
   return list as readonly Tensor[]
 }
 
-/** Takes apart the results of a cell: { output, state }, a list that is a state, or one tensor. */
+/** Takes apart the result of a cell: { output, state }, a list that is a state, or one tensor. */
 function takenApart(made: unknown): { readonly output: unknown; readonly state: unknown } {
   if (made instanceof Tensor) return { output: made, state: made }
   if (Array.isArray(made)) return { output: made[0], state: made }
@@ -60,12 +71,12 @@ function takenApart(made: unknown): { readonly output: unknown; readonly state: 
   return made as { readonly output: unknown; readonly state: unknown }
 }
 
-/** A cell as a step over lists of tensors, its results checked. */
+/** A cell as a step over lists of tensors, with its results checked. */
 class Stepper {
   readonly #cell: AnyCell
-  /** Rows that each result must have; null: any. */
+  /** The number of rows that each result must have; null for any. */
   readonly #batch: number | null
-  /** Whether the program's state is one tensor, or a list; the cell says so where it makes the first. */
+  /** Whether the program's state is one tensor rather than a list. If the cell makes the first state, that decides. */
   #isOne: boolean | null
 
   constructor(cell: AnyCell, initial: CellState | undefined, batch: number | null) {
@@ -74,7 +85,7 @@ class Stepper {
     this.#isOne = initial === undefined ? null : !Array.isArray(initial)
   }
 
-  /** The state as the program has it. */
+  /** The state in the program's form. */
   given(parts: readonly Tensor[]): CellState {
     return this.#isOne === true ? entry(parts, 0) : parts
   }
@@ -102,7 +113,7 @@ class Stepper {
     return { output, state: parts }
   }
 
-  /** The results of no steps. A step of zeros tells their sizes. */
+  /** The results of no steps. A step on zeros tells their sizes. */
   none(sequence: Tensor, initial: readonly Tensor[]): Stepped {
     const { dtype, device } = sequence
     const made = noGrad(() => this.step(zeros(sequence.sizes.slice(1), { dtype, device }), initial))
@@ -117,14 +128,15 @@ class Stepper {
 const tensors = (isOne: boolean, parts: readonly Tensor[]) => (isOne ? 'one tensor' : `a list of ${parts.length}`)
 
 /**
- * Walks through a sequence x [T, B, ...] with any cell: `cell(x, state)` gets the part of a time, [B, ...], and the state before,
- * and gives the new state, or { output, state } where its output is something else. Gives the outputs of all times
- * [T, B, ...] and the last state. Gradients go back through all steps, or as far as `truncate` says. With `lengths` steps
- * behind a sequence's length give 0 and leave its state as it is; with `reverse` a sequence begins at its own last step. A
- * sequence without a batch, [T, ...], works too. Without steps the cell is called once, for the sizes of what it gives.
+ * Runs any cell over a sequence x [T, B, ...]. `cell(x, state)` gets the part of one time, [B, ...], and the previous
+ * state. It returns the new state, or { output, state } if its output differs from the state. The result holds the
+ * outputs of all times [T, B, ...] and the last state. Gradients flow back through all steps, or as many as `truncate`
+ * says. With `lengths` the steps after a sequence's length give 0 and leave its state unchanged; with `reverse` a
+ * sequence begins at its own last step. A sequence without a batch, [T, ...], works too. If there are no steps, the
+ * cell is called once to find the sizes of its results.
  *
- *   const cell = (x, h) => { const next = sin(linear(x, whx).add(linear(h, whh, b))); return { output: linear(next, wyh), state: next } }
- *   const { output, state } = recurrent(cell, x, { initial: zeros([B, H]), batchFirst: true })
+ * const cell = (x, h) => { const next = sin(linear(x, whx).add(linear(h, whh, b))); return { output: linear(next, wyh),
+ * state: next } } const { output, state } = recurrent(cell, x, { initial: zeros([B, H]), batchFirst: true })
  */
 export function recurrent<const S extends CellState>(
   cell: (x: Tensor, state: AnyShapes<S>) => CellResult<AnyShapes<S>>,

@@ -1,50 +1,50 @@
-/** A walk through time in operators: what runs a cell that a program wrote, and the composites of the fused layers. */
+/** The time loop by operators, which runs programs' cells and the composites of the fused layers. */
 import { InternalError } from '../../core/errors.js'
 import type { Tensor } from '../../core/tensor.js'
 import { where } from '../elementwise/index.js'
 import { detach, reshape, split, stack, unsqueeze } from '../shape/index.js'
 
-/** An entry of a list that has it. */
+/** An entry that a list is known to have. */
 export function entry<T>(list: readonly T[], index: number): T {
   const found = list[index]
   if (found === undefined) throw new InternalError('recurrence', `there is no entry ${index} of ${list.length}`)
   return found
 }
 
-/** Two entries. */
+/** The two entries of a list. */
 export const two = <T>(list: readonly T[]): [T, T] => [entry(list, 0), entry(list, 1)]
-/** Three entries. */
+/** The three entries of a list. */
 export const three = <T>(list: readonly T[]): [T, T, T] => [entry(list, 0), entry(list, 1), entry(list, 2)]
 
 export interface Walk {
   readonly reverse: boolean
-  /** Steps after which gradients go no further back; Infinity: they go through all. */
+  /** The number of steps through which gradients flow back; Infinity for all. */
   readonly truncate: number
-  /** [T, B]: which steps of which sequence count; null: all. */
+  /** Whether each step of each sequence counts, [T, B]; null if all do. */
   readonly mask: Tensor | null
 }
 
-/** The results of a step: its output, and the state after it. */
+/** The result of a step: its output, and the state after it. */
 export interface Stepped {
   readonly output: Tensor
   readonly state: readonly Tensor[]
 }
 
-/** The parts of x along its first dimension. One operator, so that its gradient is one join. */
+/** The parts of x along its first dimension. They come from one operator, so that the gradient is a single join. */
 export function partsOf(x: Tensor): readonly Tensor[] {
   if (x.sizes[0] === 0) return []
   const shape = x.sizes.slice(1)
   return split(x, 1, 0).map((part) => reshape(part, shape))
 }
 
-/** The mask [B] with as many dimensions as a tensor [B, ...] has. */
+/** The mask [B] with as many dimensions as the tensor [B, ...]. */
 function beside(mask: Tensor, x: Tensor): Tensor {
   return x.ndim === 1 ? mask : reshape(mask, [mask.numel, ...new Array<number>(x.ndim - 1).fill(1)])
 }
 
 /**
- * Takes `step` through all times: outputs [T, ...] in the order of x, and the last state. Where a step does not count, its
- * output is 0 and the state stays. There must be a step.
+ * Runs `step` over all times. Returns outputs [T, ...] in the order of x, and the last state. A step that does not
+ * count gives 0 and leaves the state unchanged. There must be at least one step.
  */
 export function walkSteps(
   times: number,

@@ -1,4 +1,4 @@
-/** Recurrence of bfloat16: in float32, because a state would add up the roundings of all steps. */
+/** Recurrence of bfloat16, which is computed in float32, because a state would add up the roundings of all steps. */
 import { Tensor } from '../../core/tensor.js'
 import { widened } from '../widened.js'
 import type { RecurrentWeights } from './layers.js'
@@ -6,7 +6,7 @@ import { entry } from './steps.js'
 
 type States = readonly (Tensor | null)[]
 
-/** A layer or a step `run` on what it takes, in float32 where x is bfloat16; what it gives is then rounded. */
+/** Runs a layer or a step, in float32 if x is bfloat16; the results are then rounded. */
 export function inFloat32<W extends RecurrentWeights>(
   x: Tensor,
   states: States,

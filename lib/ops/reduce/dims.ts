@@ -1,11 +1,11 @@
-/** The arguments that all reductions have in common. */
+/** The arguments that all reductions share. */
 import { checkOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
 import { castTo } from '../convert.js'
 import { eq, sub, where } from '../elementwise/index.js'
 
 export interface ReduceOptions {
-  /** Keep reduced dimensions with size 1. Default false. */
+  /** Whether to keep reduced dimensions with size 1. Default false. */
   readonly keepdim?: boolean
 }
 
@@ -15,12 +15,12 @@ export function keepdimOf(op: string, options: ReduceOptions): boolean {
   return checkOptions(op, options, { keepdim: true }).keepdim ?? false
 }
 
-/** Bytes and truths are counted in int32. */
+/** The tensor in a dtype for counting: uint8 and bool are counted in int32. */
 export function countable(x: Tensor): Tensor {
   return x.dtype === 'uint8' || x.dtype === 'bool' ? castTo(x, 'int32') : x
 }
 
-/** The tensor in a dtype that kernels can order: narrow floats as float32, bytes and truths as int32. */
+/** The tensor in a dtype that kernels can order: narrow floats as float32, uint8 and bool as int32. */
 export function comparable(x: Tensor): Tensor {
   return x.dtype === 'bfloat16' || x.dtype === 'float16' ? castTo(x, 'float32') : countable(x)
 }
@@ -29,7 +29,7 @@ export function sizeOf(x: Tensor, dims: readonly number[]): number {
   return dims.reduce((product, d) => product * (x.sizes[d] ?? 1), 1)
 }
 
-/** x itself where it is finite, else 0. */
+/** x where it is finite, else 0. */
 export function finiteOrZero(x: Tensor): Tensor {
   return where(eq(sub(x, x), 0), x, 0)
 }

@@ -1,4 +1,4 @@
-/** Extremes over dimensions, and where they stand. */
+/** Extremes over dimensions, and their places. */
 import { apply, checkTensor, type Operator } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { namedAs, ValueError } from '../../core/errors.js'
@@ -44,7 +44,7 @@ function extreme(name: 'amax' | 'amin') {
 const amaxRecord = extreme('amax')
 const aminRecord = extreme('amin')
 
-/** Largest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
+/** The largest value over `dim`; NaN if there is one. Throws ValueError if there are no elements to choose from. */
 export function amax<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
 export function amax(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('amax', options)
@@ -52,7 +52,7 @@ export function amax(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): T
   return apply(amaxRecord, [x], { dims: normalizeDims('amax', dim, x.ndim), keepdim })
 }
 
-/** Smallest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
+/** The smallest value over `dim`; NaN if there is one. Throws ValueError if there are no elements to choose from. */
 export function amin<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
 export function amin(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('amin', options)
@@ -81,7 +81,7 @@ function argExtreme(name: 'argmax' | 'argmin') {
 const argmaxRecord = argExtreme('argmax')
 const argminRecord = argExtreme('argmin')
 
-/** Where the first extreme along `dim` stands, whatever the dtype. */
+/** The place of the first extreme along `dim`, for any dtype. */
 function argOf(record: Operator<[x: Tensor], Along>, input: Tensor, dim: number | null, keepdim: boolean): Tensor {
   const x = comparable(input)
   if (dim === null) return apply(record, [reshape(x, [x.numel])], { dim: 0, keepdim: false })
@@ -91,7 +91,7 @@ function argOf(record: Operator<[x: Tensor], Along>, input: Tensor, dim: number 
     : apply(record, [x], { dim: d, keepdim })
 }
 
-/** Index (int32) of the first largest element along `dim`, or of the flattened tensor where null. */
+/** The index (int32) of the first largest element along `dim`, or of the flattened tensor if `dim` is null. */
 export function argmax(x: Tensor, dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
 export function argmax(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('argmax', options)
@@ -99,7 +99,7 @@ export function argmax(x: Tensor, dim: number | null = null, options: ReduceOpti
   return argOf(argmaxRecord, x, dim, keepdim)
 }
 
-/** Index (int32) of the first smallest element along `dim`, or of the flattened tensor where null. */
+/** The index (int32) of the first smallest element along `dim`, or of the flattened tensor if `dim` is null. */
 export function argmin(x: Tensor, dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
 export function argmin(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('argmin', options)
@@ -107,7 +107,7 @@ export function argmin(x: Tensor, dim: number | null = null, options: ReduceOpti
   return argOf(argminRecord, x, dim, keepdim)
 }
 
-/** The extreme of all elements, of any dtype. */
+/** The extreme of all elements, for any dtype. */
 function ofAll(op: string, record: Operator<[x: Tensor], Dims>, x: Tensor): Tensor {
   const numbers = comparable(x)
   const dims = normalizeDims(op, null, x.ndim)
@@ -117,16 +117,16 @@ function ofAll(op: string, record: Operator<[x: Tensor], Dims>, x: Tensor): Tens
   )
 }
 
-/** The first extreme along a dimension, which alone gets the gradient, and where it stands. */
+/** The first extreme along a dimension, which alone gets the gradient, and its place. */
 function along(op: string, record: Operator<[x: Tensor], Along>, x: Tensor, dim: number, keepdim: boolean): Selected {
   const d = normalizeDim(op, dim, x.ndim)
   return namedAs(op, () => picked(x, d, keepdim, (line) => argOf(record, detach(line), d, true)))
 }
 
 /**
- * The largest element of all (ties share its gradient equally), or with `dim` the largest along it and its index (int32): the
- * first of equals, which has the whole gradient. NaN counts as largest. Throws ValueError where there is nothing to choose from.
- * The larger of two tensors is `maximum`.
+ * The largest of all elements (ties share its gradient equally), or with `dim` the largest along it and its index
+ * (int32). Of equals it is the first, which gets the whole gradient. NaN counts as largest. Throws ValueError if there
+ * are no elements to choose from. For the larger of two tensors see `maximum`.
  */
 export function max<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function max<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
@@ -136,7 +136,7 @@ export function max(x: Tensor, dim?: number, options: ReduceOptions = {}): Tenso
   return dim === undefined ? ofAll('max', amaxRecord, x) : along('max', argmaxRecord, x, dim, keepdim)
 }
 
-/** As `max` for the smallest; NaN is chosen where there is one. */
+/** As `max`, for the smallest; NaN is chosen if there is one. */
 export function min<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function min<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
 export function min(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {
@@ -145,7 +145,7 @@ export function min(x: Tensor, dim?: number, options: ReduceOptions = {}): Tenso
   return dim === undefined ? ofAll('min', aminRecord, x) : along('min', argminRecord, x, dim, keepdim)
 }
 
-/** Smallest and largest value over `dim`, as `amin` and `amax`. */
+/** The smallest and the largest value over `dim`, as by `amin` and `amax`. */
 export function aminmax<D extends DType>(
   x: Tensor<Shape, D>,
   dim?: Dim,

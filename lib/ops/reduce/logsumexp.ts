@@ -1,4 +1,4 @@
-/** Sums of exponentials, as logarithms. */
+/** Logarithms of sums of exponentials. */
 import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -16,7 +16,7 @@ import { type Dim, finiteOrZero, keepdimOf, type ReduceOptions } from './dims.js
 import { amax } from './extremes.js'
 import { sum } from './sums.js'
 
-/** The largest of each sum's terms, or 0 where an infinite one would make inf - inf; and log(sum(exp(x - peak))). */
+/** The peak of each sum's terms, or 0 if an infinite one would make inf - inf; and log(sum(exp(x - peak))). */
 function logOfSum(x: Tensor, dims: readonly number[]): { peak: Tensor; log: Tensor } {
   const options = { keepdim: true }
   const { dtype, device } = x
@@ -26,7 +26,7 @@ function logOfSum(x: Tensor, dims: readonly number[]): { peak: Tensor; log: Tens
   return { peak, log: log(sum(exp(sub(x, peak)), dims, options)) }
 }
 
-/** Extra outputs: peak and log of `logOfSum`, which keep digits that their sum loses where the peak is large. */
+/** Extra outputs: the peak and the log of `logOfSum`, which keep digits that their sum loses if the peak is large. */
 const logsumexpRecord = operator<[x: Tensor], Dims, [out: Tensor], [peak: Tensor, log: Tensor]>({
   name: 'logsumexp',
   precision: 'float32',
@@ -54,7 +54,7 @@ const logsumexpRecord = operator<[x: Tensor], Dims, [out: Tensor], [peak: Tensor
   },
 })
 
-/** log(sum(exp(x))) over `dim`, without overflow; -Infinity of nothing. */
+/** log(sum(exp(x))) over `dim`, without overflow; -Infinity if there are no elements. */
 export function logsumexp<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
 export function logsumexp(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('logsumexp', options)

@@ -48,21 +48,21 @@ function lengthOf(x: Tensor, { dims, keepdim, p }: Norm): Tensor {
   const sizes = abs(x)
   if (p === 1) return sum(sizes, dims, options)
   if (infinite(p)) {
-    // A vector without elements has no extreme. `infer` let it pass where its norm is 0.
+    // A vector without elements has no extreme. `infer` lets it pass if its norm is 0.
     if (x.numel === 0) return full(reducedShape(x.sizes, dims, keepdim), 0, { dtype: x.dtype, device: x.device })
     return p > 0 ? amax(sizes, dims, options) : amin(sizes, dims, options)
   }
   return pow(sum(pow(sizes, p), dims, options), 1 / p)
 }
 
-/** g / norm^power, 0 where the norm is: there it has no derivative, and 0 is its best subgradient. */
+/** g / norm^power, but 0 where the norm is 0: it has no derivative there, and 0 is the best subgradient. */
 function overPower(g: Tensor, norm: Tensor, power: number): Tensor {
   const none = eq(norm, 0)
   const divisor = where(none, 1, norm)
   return where(none, 0, div(g, power === 1 ? divisor : pow(divisor, power)))
 }
 
-/** dnorm/dx * g, as PyTorch has it. The norm and its gradient have x's number of dimensions. */
+/** dnorm/dx * g, as in PyTorch. The norm and its gradient have x's number of dimensions. */
 function slope(x: Tensor, norm: Tensor, g: Tensor, { dims, p }: Norm): Tensor {
   if (p === 0) return zerosLike(x)
   if (p === 1) return mul(sign(x), g)
@@ -84,7 +84,7 @@ const normRecord = operator<[x: Tensor], Norm>({
   infer([x], { dims, keepdim, p }) {
     const shape = reducedShape(x.sizes, dims, keepdim)
     const empty = countOf(x.sizes) === 0 && countOf(shape) > 0
-    // PyTorch: a norm of nothing is 0 where 0 is what it starts from and the end of it.
+    // The norm of no elements is undefined for a negative or infinite p, as in PyTorch.
     if (empty && (p < 0 || infinite(p)))
       throw new ValueError(
         'norm',
@@ -111,9 +111,9 @@ function checkOrder(op: string, p: number | 'fro'): number {
 }
 
 /**
- * The p-norm of vectors: (sum |x|^p)^(1/p) over `dim`; the largest size for Infinity, the smallest for -Infinity, and how many
- * are not 0 for 0. 'fro' is 2. Its gradient is 0 where it is 0, and is shared by ties of an infinite p. bfloat16 is
- * computed in float32. Throws DTypeError for integers.
+ * The p-norm of vectors: (sum |x|^p)^(1/p) over `dim`; the largest |x| for Infinity, the smallest for -Infinity, and
+ * the count of elements that are not 0 for 0. 'fro' is 2. The gradient is 0 where the norm is 0, and ties share it for
+ * an infinite p. bfloat16 is computed in float32. Throws DTypeError for integers.
  */
 export function norm<D extends DType>(
   x: Tensor<Shape, D>,
@@ -138,7 +138,7 @@ function normOf(op: string, given: Tensor, p: number, dims: readonly number[], k
   return apply(normRecord, [x], { dims, keepdim, p })
 }
 
-/** A function of several operators with its arguments in float32 at least: a bfloat16 result is rounded once. */
+/** Runs a function of several operators in float32 at least, so that a bfloat16 result is rounded once. */
 function inSingle<T extends readonly Tensor[]>(inputs: T, fn: (...wide: T) => Tensor): Tensor {
   const near = inputs.map(precise)
   if (!near.some((x) => x.dtype === 'bfloat16')) return fn(...(near as unknown as T))
@@ -148,8 +148,8 @@ function inSingle<T extends readonly Tensor[]>(inputs: T, fn: (...wide: T) => Te
 }
 
 /**
- * PyTorch's linalg.vector_norm: the p-norm over `dim` (default: all), as `norm` has it for a number p. Throws ValueError for
- * another p, DTypeError for integers.
+ * PyTorch's linalg.vector_norm: the p-norm over `dim` (default: all), as by `norm` with a number p. Throws ValueError
+ * if p is not a number, DTypeError for integers.
  */
 export function vectorNorm<D extends DType>(
   x: Tensor<Shape, D>,
@@ -167,14 +167,14 @@ export function vectorNorm(x: Tensor, p = 2, dim: Dim = null, options: ReduceOpt
   return namedAs(op, () => normOf(op, x, p, dims, keepdim))
 }
 
-/** The norms of matrices that need no singular values: of each column's or row's sum of sizes, the largest or the smallest. */
+/** The orders of matrix norms that need no singular values. */
 export type MatrixNormOrder = 'fro' | 1 | -1 | typeof Number.POSITIVE_INFINITY | typeof Number.NEGATIVE_INFINITY
 
 /**
- * PyTorch's linalg.matrix_norm: of the matrices along two dimensions (default: the last two), rows first. 'fro' is the square
- * root of the sum of squares; 1 and -1 the largest and the smallest sum of sizes of a column, Infinity and -Infinity of a row.
- * Throws ValueError for orders that need singular values (2, -2, 'nuc'), ShapeError for x of fewer than two dimensions,
- * DTypeError for integers.
+ * PyTorch's linalg.matrix_norm, for the matrices along two dimensions (default: the last two), rows first. 'fro' is the
+ * square root of the sum of squares. 1 and -1 are the largest and the smallest sum of |x| in a column, Infinity and
+ * -Infinity in a row. Throws ValueError for orders that need singular values (2, -2, 'nuc'), ShapeError if x has fewer
+ * than two dimensions, DTypeError for integers.
  */
 export function matrixNorm<D extends DType>(
   x: Tensor<Shape, D>,
@@ -214,11 +214,11 @@ export function matrixNorm(
 }
 
 export interface NormalizeOptions {
-  /** The norm's order. Default 2. */
+  /** The order of the norm. Default 2. */
   readonly p?: number
-  /** The dimension that the vectors lie along. Default 1. */
+  /** The dimension of the vectors. Default 1. */
   readonly dim?: Dim
-  /** The least that is divided by. Default 1e-12. */
+  /** The lower bound of the divisor. Default 1e-12. */
   readonly eps?: number
 }
 
@@ -235,13 +235,13 @@ export function normalize(x: Tensor, options: NormalizeOptions = {}): Tensor {
 }
 
 export interface CosineSimilarityOptions {
-  /** The dimension that the vectors lie along, after broadcasting. Default 1. */
+  /** The dimension of the vectors, after broadcasting. Default 1. */
   readonly dim?: number
-  /** The least that each length counts as. Default 1e-8. */
+  /** The lower bound of each length. Default 1e-8. */
   readonly eps?: number
 }
 
-/** The lengths of vectors, at least eps; the gradient is that of the length all the same, as in PyTorch. */
+/** The lengths of vectors, at least eps. The gradient is always that of the length, as in PyTorch. */
 function atLeast(lengths: Tensor, eps: number): Tensor {
   return add(lengths, detach(sub(maximum(lengths, eps), lengths)))
 }
@@ -262,7 +262,7 @@ export function cosineSimilarity(a: Tensor, b: Tensor, options: CosineSimilarity
   const rank = shape.length
   const d = normalizeDim(op, dim, rank)
   const unit = (x: Tensor) => {
-    // Vectors are as long as they are after broadcasting; the other dimensions need no copies.
+    // Only the vectors' dimension is expanded, because the other dimensions broadcast without copies.
     const whole = [...Array.from({ length: rank - x.ndim }, () => 1), ...x.sizes]
     const wide = expand(
       reshape(x, whole),
@@ -274,13 +274,14 @@ export function cosineSimilarity(a: Tensor, b: Tensor, options: CosineSimilarity
 }
 
 export interface CdistOptions {
-  /** The norm's order, at least 0. Default 2. */
+  /** The order of the norm, at least 0. Default 2. */
   readonly p?: number
 }
 
 /**
- * Distances of all pairs: a [..., P, M] and b [..., R, M] give [..., P, R], the p-norm of each difference; what stands before
- * broadcasts. Every difference is computed, so that near points lose no digits. The gradient of a distance of 0 is 0.
+ * The distances of all pairs: a [..., P, M] and b [..., R, M] give [..., P, R], the p-norm of each difference. Leading
+ * dimensions broadcast. Every difference is computed, so that near points lose no digits. The gradient of a distance of
+ * 0 is 0.
  */
 export function cdist<D extends DType>(
   a: Tensor<Shape, D>,
@@ -299,7 +300,7 @@ export function cdist(a: Tensor, b: Tensor, options: CdistOptions = {}): Tensor 
       [a.sizes, b.sizes],
     )
   broadcastShapes('cdist', a.sizes.slice(0, -2), b.sizes.slice(0, -2))
-  // Points of no coordinates are nowhere apart, whatever p.
+  // Points without coordinates have distance 0 for any p.
   const order = a.sizes.at(-1) === 0 ? 2 : p
   return namedAs('cdist', () =>
     inSingle([a, b], (u, v) => {

@@ -1,16 +1,16 @@
-/** Elements that were chosen along a dimension. */
+/** Elements chosen along a dimension. */
 import type { DType } from '../../core/dtype.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { gather } from '../indexing/index.js'
 import { reshape, squeeze } from '../shape/index.js'
 
-/** Values that were chosen along a dimension, and their indices there. */
+/** Values chosen along a dimension, and their indices there. */
 export type Selected<D extends DType = DType> = [values: Tensor<Shape, D>, indices: Tensor<Shape, 'int32'>]
 
 /**
- * The elements of x whose indices along `dim` `choose` gives (x's shape but for dim), and these indices. A gradient goes to
- * where they came from. A number is a line of one.
+ * The elements of x at the indices along `dim` that `choose` gives (of x's shape without dim), and these indices. The
+ * gradient goes to the chosen elements. A number counts as a line of one.
  */
 export function picked(x: Tensor, dim: number, keepdim: boolean, choose: (line: Tensor) => Tensor): Selected
 export function picked(

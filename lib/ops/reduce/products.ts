@@ -1,4 +1,4 @@
-/** Products over a dimension, whole and so far. */
+/** Products over a dimension, total and running. */
 import { apply, checkTensor, type Operator } from '../../autograd/operator.js'
 import type { DType, Summed } from '../../core/dtype.js'
 import { namedAs } from '../../core/errors.js'
@@ -16,7 +16,7 @@ import { countable, keepdimOf, type ReduceOptions } from './dims.js'
 import { runningSum } from './running.js'
 import { sum } from './sums.js'
 
-/** 0, 1, 2, .. along `dim` of so many dimensions. */
+/** The numbers 0, 1, 2, .. along `dim` of `ndim` dimensions. */
 function places(x: Tensor, size: number, dim: number, rank: number): Tensor {
   const ones = expand(full([], 1, { dtype: 'int32', device: x.device }), [size])
   const shape = Array.from({ length: rank }, (_, i) => (i === dim ? size : 1))
@@ -24,8 +24,8 @@ function places(x: Tensor, size: number, dim: number, rank: number): Tensor {
 }
 
 /**
- * The gradient of x for one of its running products y. The sum of g y from an element on, over the element; where the
- * element is the first 0 of its line, y without it; none behind that.
+ * The gradient of x for its running products y: the sum of g y from an element on, divided by the element. For the
+ * first 0 of a line it uses the products without that 0; after it the gradient is 0.
  */
 function slope(x: Tensor, y: Tensor, g: Tensor, dim: number): Tensor {
   const isZero = eq(x, 0)
@@ -37,10 +37,13 @@ function slope(x: Tensor, y: Tensor, g: Tensor, dim: number): Tensor {
   return where(isZero, where(first, beside, 0), others)
 }
 
-/** The same without a quotient, for a derivative of its own: each product of all but one factor, n^2 of a line. */
+/**
+ * The same without a quotient, so that it can be differentiated. It makes each product of all but one factor, n^2 for
+ * each line.
+ */
 function slopeInFull(x: Tensor, g: Tensor, dim: number): Tensor {
   const n = x.sizes[dim] as number
-  // [.., k, i, ..]: the product of what stands behind k up to i.
+  // [.., k, i, ..]: the product of the elements after k up to i.
   const from = places(x, n, dim, x.ndim + 1)
   const to = places(x, n, dim + 1, x.ndim + 1)
   const factors = where(le(to, from), 1, unsqueeze(x, dim))
@@ -63,7 +66,7 @@ const cumprodRecord: Operator<[x: Tensor], number> = operator<[x: Tensor], numbe
     backward(ctx, [g]) {
       const x = ctx.input(0)
       if (x.numel === 0) return [zerosLike(x)]
-      // A number is a product of itself.
+      // A single number is its own product.
       if (x.ndim === 0) return [g]
       return [ctx.createGraph ? slopeInFull(x, g, ctx.attrs) : slope(x, ctx.output(0), g, ctx.attrs)]
     },
@@ -71,8 +74,8 @@ const cumprodRecord: Operator<[x: Tensor], number> = operator<[x: Tensor], numbe
 })
 
 /**
- * Running product along `dim`; its gradient is right beside zeros too. Of uint8 and bool it is int32. A product of integers
- * that int32 cannot hold is a late ValueError.
+ * The running product along `dim`. Its gradient is also right beside zeros. uint8 and bool give int32. A product of
+ * integers that int32 cannot hold is a late ValueError.
  */
 export function cumprod<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, Summed<D>>
 export function cumprod(x: Tensor, dim: number): Tensor {
@@ -81,8 +84,9 @@ export function cumprod(x: Tensor, dim: number): Tensor {
 }
 
 /**
- * Product over `dim`, or of all where null; 1 of nothing. Its gradient is right beside zeros too. Of uint8 and bool it is
- * int32. A product of integers that int32 cannot hold, also one on the way, is a late ValueError.
+ * The product over `dim`, or of all elements if `dim` is null; 1 if there are none. Its gradient is also right beside
+ * zeros. uint8 and bool give int32. A product of integers that int32 cannot hold, even an intermediate one, is a late
+ * ValueError.
  */
 export function prod<D extends DType>(
   x: Tensor<Shape, D>,

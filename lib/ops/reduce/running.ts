@@ -1,4 +1,4 @@
-/** Running results along a dimension: sums, extremes and logarithms of sums so far. */
+/** Running results along a dimension: sums, extremes, and logarithms of sums. */
 import { apply, checkDType, checkTensor, type Operator } from '../../autograd/operator.js'
 import type { DType, Summed } from '../../core/dtype.js'
 import { namedAs } from '../../core/errors.js'
@@ -30,13 +30,14 @@ const cumsumRecord: Operator<[x: Tensor], Cumsum> = operator<[x: Tensor], Cumsum
   },
 })
 
-/** The sum so far from either end, for gradients. */
+/** The running sum from either end, for gradients. */
 export function runningSum(x: Tensor, dim: number, reverse: boolean): Tensor {
   return apply(cumsumRecord, [x], { dim, reverse })
 }
 
 /**
- * Running sum along `dim`. Of uint8 and bool it is int32. A sum of integers that int32 cannot hold is a late ValueError.
+ * The running sum along `dim`. uint8 and bool give int32. A sum of integers that int32 cannot hold is a late
+ * ValueError.
  */
 export function cumsum<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, Summed<D>>
 export function cumsum(x: Tensor, dim: number): Tensor {
@@ -65,15 +66,15 @@ function soFar(record: Operator<[x: Tensor], number>, x: Tensor, dim: number): S
 }
 
 /**
- * The largest element so far along `dim` and its index (int32), the last of equals; NaN from the first NaN on. The gradient
- * goes to where the elements stand.
+ * The largest element so far along `dim` and its index (int32), the last of equals; NaN from the first NaN on. The
+ * gradient goes to the chosen elements.
  */
 export function cummax<D extends DType>(x: Tensor<Shape, D>, dim: number): Selected<D>
 export function cummax(x: Tensor, dim: number): Selected {
   return soFar(cummaxRecord, x, dim)
 }
 
-/** As `cummax` for the smallest. */
+/** As `cummax`, for the smallest. */
 export function cummin<D extends DType>(x: Tensor<Shape, D>, dim: number): Selected<D>
 export function cummin(x: Tensor, dim: number): Selected {
   return soFar(cumminRecord, x, dim)
@@ -94,18 +95,18 @@ const logcumsumexpRecord: Operator<[x: Tensor], Cumsum> = operator<[x: Tensor], 
 })
 
 /**
- * The sum of g exp(x - y) from each element on: by logarithms of the positive and the negative part of g, none of which
- * overflows where an exponential would.
+ * The sum of g exp(x - y) from each element on. It uses logarithms of the positive and the negative part of g, which do
+ * not overflow where an exponential would.
  */
 function weights(x: Tensor, y: Tensor, g: Tensor, { dim, reverse }: Cumsum): Tensor {
   const part = (size: Tensor) => exp(add(apply(logcumsumexpRecord, [sub(log(size), y)], { dim, reverse: !reverse }), x))
   return sub(part(maximum(g, 0)), part(maximum(neg(g), 0)))
 }
 
-/** The same without logarithms of g, which have no derivative at 0: n^2 of a line. */
+/** The same without logarithms of g, which have no derivative at 0. It takes n^2 numbers for each line. */
 function weightsInFull(x: Tensor, y: Tensor, g: Tensor, { dim, reverse }: Cumsum): Tensor {
   if (x.ndim === 0) return g
-  // [.., k, i, ..]: how much of result i element k is.
+  // [.., k, i, ..]: the share of element k in result i.
   const along = (d: number) => {
     const ones = full([x.sizes[dim] as number], 1, { dtype: 'int32', device: x.device })
     return reshape(
@@ -119,7 +120,7 @@ function weightsInFull(x: Tensor, y: Tensor, g: Tensor, { dim, reverse }: Cumsum
   return sum(mul(unsqueeze(g, dim), shares), dim + 1)
 }
 
-/** log of the running sum of exp(x) along `dim`, without overflow. */
+/** The log of the running sum of exp(x) along `dim`, without overflow. */
 export function logcumsumexp<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D>
 export function logcumsumexp(x: Tensor, dim: number): Tensor {
   checkTensor('logcumsumexp', 'x', x)

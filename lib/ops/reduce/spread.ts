@@ -16,7 +16,9 @@ import { type Dim, finiteOrZero, type ReduceOptions, sizeOf } from './dims.js'
 import { mean } from './sums.js'
 
 export interface VarOptions extends ReduceOptions {
-  /** The number that is subtracted from the count: 1 for the unbiased estimate (default), 0 for the population's. */
+  /**
+   * The number subtracted from the count: 1 for the unbiased estimate (default), 0 for the variance of a population.
+   */
   readonly correction?: number
 }
 
@@ -24,23 +26,26 @@ interface Spread extends Dims {
   readonly correction: number
 }
 
-/** x minus its mean as rounded; and the mean of this, which the rounding, up to 2^-24 of the mean, has left over. */
+/**
+ * x minus its rounded mean, and the mean of this difference, which is what rounding (up to 2^-24 of the mean) leaves
+ * over.
+ */
 function centre(x: Tensor, dims: readonly number[]): { near: Tensor; rest: Tensor } {
   const near = sub(x, mean(x, dims, { keepdim: true }))
   return { near, rest: finiteOrZero(mean(near, dims, { keepdim: true })) }
 }
 
-/** x minus its mean, also where the mean is much larger than what is left. */
+/** x minus its mean, exact even if the mean is much larger than the differences. */
 function centred(x: Tensor, dims: readonly number[]): Tensor {
   const { near, rest } = centre(x, dims)
   return sub(near, rest)
 }
 
-/** In float32 at least: squares of rounded differences would say little. */
+/** Converts to float32 at least, because squares of rounded differences would say little. */
 const widest = (x: Tensor): Tensor => (x.dtype === 'bfloat16' ? castTo(x, 'float32') : x)
 
 /**
- * Extra outputs: those of `centre`. The mean of squares about the true mean is that about the rounded one, less the
+ * Extra outputs: those of `centre`. The mean square about the true mean is the one about the rounded mean minus the
  * square of the rest, which saves a pass over memory.
  */
 function spread(name: 'var' | 'std') {
@@ -79,7 +84,7 @@ function spread(name: 'var' | 'std') {
         let g = kept(widest(gradient), shape, ctx.attrs)
         if (name === 'std') {
           const y = kept(widest(ctx.output(0)), shape, ctx.attrs)
-          // Equal values: the square root has no derivative, and 0 is its best subgradient.
+          // For equal values the square root has no derivative, and 0 is the best subgradient.
           g = div(g, mul(where(eq(y, 0), Number.POSITIVE_INFINITY, y), 2))
         }
         if (!(freedom > 0)) return [castTo(mul(g, boundless(x, dims)), ctx.spec(0).dtype)]
@@ -124,19 +129,19 @@ function withMean(
   return [apart, mean(x, dim, { keepdim: options.keepdim ?? false })]
 }
 
-/** Variance over `dim`, as exact for data far from 0 as for data around it; NaN of nothing and of too few. */
+/** The variance over `dim`, as exact for data far from 0 as for data around it; NaN if there are too few elements. */
 export function variance<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: VarOptions): Tensor<Shape, D>
 export function variance(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
   return spreadOf(varRecord, x, dim, options)
 }
 
-/** Standard deviation over `dim`. Its gradient is 0 where all values are equal. */
+/** The standard deviation over `dim`. Its gradient is 0 if all values are equal. */
 export function std<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: VarOptions): Tensor<Shape, D>
 export function std(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
   return spreadOf(stdRecord, x, dim, options)
 }
 
-/** Variance and mean over `dim`. */
+/** The variance and the mean over `dim`. */
 export function varMean<D extends DType>(
   x: Tensor<Shape, D>,
   dim?: Dim,
@@ -146,7 +151,7 @@ export function varMean(x: Tensor, dim: Dim = null, options: VarOptions = {}): [
   return withMean('varMean', varRecord, x, dim, options)
 }
 
-/** Standard deviation and mean over `dim`. */
+/** The standard deviation and the mean over `dim`. */
 export function stdMean<D extends DType>(
   x: Tensor<Shape, D>,
   dim?: Dim,

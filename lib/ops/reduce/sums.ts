@@ -11,14 +11,14 @@ import { div, eq, ne, where } from '../elementwise/index.js'
 import { meanRecord, sumRecord } from '../totals.js'
 import { countable, type Dim, keepdimOf, type ReduceOptions, sizeOf } from './dims.js'
 
-/** Sums of bfloat16 stay float32 under autocast. */
+/** The dtype of a sum: sums of bfloat16 stay float32 under autocast. */
 function sumDType(x: Tensor): DType | null {
   return x.dtype === 'bfloat16' && autocastDType() !== null ? 'float32' : null
 }
 
 /**
- * Sum over `dim` (a number, several, or null for all). Accumulated in float32 or wider, in a fixed order. Of uint8 and bool it
- * is int32. A sum of integers that int32 cannot hold is a late ValueError.
+ * The sum over `dim` (a number, several, or null for all), accumulated in float32 or wider, in a fixed order. uint8 and
+ * bool give int32. A sum of integers that int32 cannot hold is a late ValueError.
  */
 export function sum<D extends DType>(x: Tensor<Shape, D>): Tensor<[], Summed<D>>
 export function sum<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, Summed<D>>
@@ -29,7 +29,7 @@ export function sum(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Te
   return apply(sumRecord, [countable(x)], { dims, keepdim, scale: 1, dtype: sumDType(x) })
 }
 
-/** Mean over `dim`; NaN of nothing. */
+/** The mean over `dim`; NaN if there are no elements. */
 export function mean<D extends DType>(x: Tensor<Shape, D>): Tensor<[], D>
 export function mean<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
 export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
@@ -37,24 +37,24 @@ export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): T
   checkTensor('mean', 'x', x)
   const dims = normalizeDims('mean', dim, x.ndim)
   const count = sizeOf(x, dims)
-  // Nothing summed is 0, and 0 * NaN is the NaN that a mean of nothing is.
+  // The sum of no elements is 0, and 0 * NaN gives the NaN that their mean must be.
   const scale = count === 0 ? Number.NaN : 1 / count
   return apply(meanRecord, [x], { dims, keepdim, scale, dtype: sumDType(x) })
 }
 
-/** Throws in the name of the function that was called, which goes through others. */
+/** Checks in the name of the called function, which uses others. */
 function check(op: string, x: Tensor, dim: Dim, options: ReduceOptions): void {
   keepdimOf(op, options)
   checkTensor(op, 'x', x)
   normalizeDims(op, dim, x.ndim)
 }
 
-/** x with 0 for each NaN, which gets no gradient. */
+/** x with each NaN replaced by 0, which gets no gradient. */
 function withoutNaN(x: Tensor): Tensor {
   return where(ne(x, x), 0, x)
 }
 
-/** Sum over `dim` of what is not NaN. */
+/** The sum over `dim` of all elements that are not NaN. */
 export function nansum<D extends DType>(
   x: Tensor<Shape, D>,
   dim?: Dim,
@@ -65,7 +65,7 @@ export function nansum(x: Tensor, dim: Dim = null, options: ReduceOptions = {}):
   return sum(isFloating(x.dtype) ? withoutNaN(x) : x, dim, options)
 }
 
-/** Mean over `dim` of what is not NaN; NaN where there is nothing else. */
+/** The mean over `dim` of all elements that are not NaN; NaN if there are none. */
 export function nanmean<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
 export function nanmean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   check('nanmean', x, dim, options)
@@ -82,14 +82,17 @@ export function countNonzero(x: Tensor, dim: Dim = null, options: ReduceOptions 
   return sum(ne(x, 0), dim, options)
 }
 
-/** Whether some element over `dim` is not 0, as NaN is not; false of nothing. Of any dtype; the result is bool. */
+/**
+ * Whether any element over `dim` is not 0; NaN counts as not 0. False if there are no elements. Takes any dtype and
+ * gives bool.
+ */
 export function any(x: Tensor, dim?: Dim, options?: ReduceOptions): Tensor<Shape, 'bool'>
 export function any(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   check('any', x, dim, options)
   return ne(sum(ne(x, 0), dim, options), 0)
 }
 
-/** Whether no element over `dim` is 0; true of nothing. Of any dtype; the result is bool. */
+/** Whether no element over `dim` is 0. True if there are no elements. Takes any dtype and gives bool. */
 export function all(x: Tensor, dim?: Dim, options?: ReduceOptions): Tensor<Shape, 'bool'>
 export function all(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   check('all', x, dim, options)

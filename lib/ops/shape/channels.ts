@@ -1,4 +1,4 @@
-/** Channels that become places of an image, and back: copies. */
+/** Copies that turn channels into places of an image, and back. */
 
 import { checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -25,7 +25,10 @@ function imagesOf(op: string, x: Tensor): Images {
   return { lead, n: countOf(lead), c, h, w }
 }
 
-/** Channels of [.., C * r * r, H, W] spread over places: [.., C, H * r, W * r] (Shi et al., 2016, https://arxiv.org/abs/1609.05158). */
+/**
+ * Turns channels into places: [.., C * r * r, H, W] to [.., C, H * r, W * r] (Shi et al., 2016,
+ * https://arxiv.org/abs/1609.05158).
+ */
 export function pixelShuffle<D extends DType>(x: Tensor<Shape, D>, upscaleFactor: number): Tensor<Shape, D>
 export function pixelShuffle(x: Tensor, upscaleFactor: number): Tensor {
   const { lead, n, c, h, w } = imagesOf('pixelShuffle', x)
@@ -40,7 +43,7 @@ export function pixelShuffle(x: Tensor, upscaleFactor: number): Tensor {
   return reshape(permute(reshape(x, [n, out, r, r, h, w]), [0, 1, 4, 2, 5, 3]), [...lead, out, h * r, w * r])
 }
 
-/** The reverse of `pixelShuffle`: [.., C, H * r, W * r] becomes [.., C * r * r, H, W]. */
+/** Turns places into channels: [.., C, H * r, W * r] to [.., C * r * r, H, W]. The reverse of `pixelShuffle`. */
 export function pixelUnshuffle<D extends DType>(x: Tensor<Shape, D>, downscaleFactor: number): Tensor<Shape, D>
 export function pixelUnshuffle(x: Tensor, downscaleFactor: number): Tensor {
   const { lead, n, c, h, w } = imagesOf('pixelUnshuffle', x)
@@ -56,7 +59,10 @@ export function pixelUnshuffle(x: Tensor, downscaleFactor: number): Tensor {
   return reshape(apart, [...lead, c * r * r, below, beside])
 }
 
-/** Channels of x [N, C, ...] dealt out: groups after each other become taking turns (Zhang et al., 2017, https://arxiv.org/abs/1707.01083). */
+/**
+ * Interleaves the channels of x [N, C, ...], so that groups take turns (Zhang et al., 2017,
+ * https://arxiv.org/abs/1707.01083).
+ */
 export function channelShuffle<S extends Shape, D extends DType>(x: Tensor<S, D>, groups: number): Tensor<S, D>
 export function channelShuffle(x: Tensor, groups: number): Tensor {
   checkTensor('channelShuffle', 'x', x)

@@ -1,4 +1,4 @@
-/** Copies, and the same memory outside of the graph. */
+/** Copies, and views outside of the graph. */
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import { checkBlockRows } from '../../core/blocks.js'
@@ -33,7 +33,7 @@ export function contiguous<S extends Shape, D extends DType>(x: Tensor<S, D>): T
   return x.isContiguous ? x : clone(x)
 }
 
-/** The same memory, outside of the graph. */
+/** A tensor over the same memory, outside of the graph. */
 export function detach<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
   checkTensor('detach', 'x', x)
   return new Tensor(x.storage, x.sizes, x.steps, x.offset)

@@ -1,4 +1,4 @@
-/** The records of a slice and of its reverse, which slices, padding and others are made of. */
+/** The records of a slice and of its reverse, of which slices, padding and others are made. */
 
 import { apply, type Operator } from '../../autograd/operator.js'
 import { empty, run } from '../../backend/dispatch.js'
@@ -18,7 +18,7 @@ interface Slice {
 function sliceView(x: Tensor, { starts, steps, sizes }: Slice): Tensor {
   let offset = x.offset
   for (let i = 0; i < starts.length; i++) offset += (starts[i] as number) * (x.steps[i] as number)
-  // An empty view must not point behind the memory.
+  // An empty view must not point beyond the memory.
   if (countOf(sizes) === 0) offset = x.offset
   return viewOf(
     x,
@@ -43,7 +43,7 @@ interface Unslice extends Slice {
   readonly value: number
 }
 
-/** The reverse of a slice: a tensor of `shape` filled with `value`, the slice of it set to x. */
+/** The reverse of a slice: a tensor of `shape` filled with `value`, whose slice is x. */
 export const unsliceRecord = operator<[x: Tensor], Unslice>({
   name: 'unslice',
   op: 'pad',

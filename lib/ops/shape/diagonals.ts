@@ -35,7 +35,7 @@ function diagonalView(x: Tensor, at: Diagonal): Tensor {
   const length = lengthOf(x.sizes, at)
   const [down, right] = [x.steps[at.rows] as number, x.steps[at.columns] as number]
   const sizes = [...without(x.sizes, at), length]
-  // An empty view must not point behind the memory.
+  // An empty view must not point beyond the memory.
   const start = countOf(sizes) === 0 ? 0 : at.offset >= 0 ? at.offset * right : -at.offset * down
   return viewOf(x, sizes, [...without(x.steps, at), down + right], x.offset + start)
 }
@@ -50,7 +50,7 @@ const diagonalRecord: Operator<[x: Tensor], Diagonal> = operator<[x: Tensor], Di
   },
 })
 
-/** The reverse of a diagonal: zeros of `shape`, with x on their diagonal. */
+/** The reverse of a diagonal: zeros of `shape` with x on their diagonal. */
 const spreadRecord = operator<[x: Tensor], Diagonal & { readonly shape: Shape }>({
   name: 'diagEmbed',
   infer: ([x], { shape }) => like(x, shape),
@@ -78,8 +78,8 @@ function planeOf(op: string, rank: number, offset: number, dim1: number, dim2: n
 }
 
 /**
- * The elements whose index in `dim2` is that in `dim1` plus `offset`, as the last dimension; the two themselves are gone.
- * A view.
+ * A view of the elements whose index in `dim2` is their index in `dim1` plus `offset`. The diagonal becomes the last
+ * dimension and replaces both.
  */
 export function diagonal<D extends DType>(
   x: Tensor<Shape, D>,
@@ -95,7 +95,7 @@ export function diagonal(x: Tensor, offset = 0, dim1 = 0, dim2 = 1): Tensor {
   return viewFor('diagonal', x, () => apply(diagonalRecord, [x], plane))
 }
 
-/** Matrices of zeros, along `dim1` and `dim2` of the result, with x's last dimension on the diagonal `offset`. A copy. */
+/** New matrices of zeros, along `dim1` and `dim2` of the result, with x's last dimension on the diagonal `offset`. */
 export function diagEmbed<D extends DType>(
   x: Tensor<Shape, D>,
   offset?: number,
@@ -115,7 +115,7 @@ export function diagEmbed(x: Tensor, offset = 0, dim1 = -2, dim2 = -1): Tensor {
   return apply(spreadRecord, [x], { ...at, shape })
 }
 
-/** Gives the matrix that has a vector on its diagonal, or the diagonal of a matrix (a view). */
+/** The matrix with a vector on its diagonal, or the diagonal of a matrix (a view). */
 export function diag<D extends DType>(x: Tensor<Shape, D>, diagonal?: number): Tensor<Shape, D>
 export function diag(x: Tensor, offset = 0): Tensor {
   checkTensor('diag', 'x', x)
@@ -126,7 +126,7 @@ export function diag(x: Tensor, offset = 0): Tensor {
   ])
 }
 
-/** A method only: `trace` of the library says which kernels run. */
+/** trace is a method only, because the library's `trace` lists the kernels that run. */
 function trace(x: Tensor): Tensor {
   checkTensor('trace', 'x', x)
   if (x.ndim !== 2) throw new ShapeError('trace', `x is ${formatShape(x.sizes)}, but must be a matrix`, [x.sizes])
@@ -145,13 +145,19 @@ function triangle(op: 'tril' | 'triu', x: Tensor, offset: number): Tensor {
   return where(op === 'tril' ? le(right, offset) : ge(right, offset), x, 0)
 }
 
-/** Keeps the elements on and below a diagonal of each matrix in the last two dimensions (0 is the main one, 1 the next above). All others are 0. */
+/**
+ * Keeps the elements on and below a diagonal of each matrix in the last two dimensions (0 is the main one, 1 the next
+ * above), and sets all others to 0.
+ */
 export function tril<S extends Shape, D extends DType>(x: Tensor<S, D>, diagonal?: number): Tensor<S, D>
 export function tril(x: Tensor, offset = 0): Tensor {
   return triangle('tril', x, offset)
 }
 
-/** Keeps the elements on and above a diagonal of each matrix in the last two dimensions (0 is the main one, 1 the next above). All others are 0. */
+/**
+ * Keeps the elements on and above a diagonal of each matrix in the last two dimensions (0 is the main one, 1 the next
+ * above), and sets all others to 0.
+ */
 export function triu<S extends Shape, D extends DType>(x: Tensor<S, D>, diagonal?: number): Tensor<S, D>
 export function triu(x: Tensor, offset = 0): Tensor {
   return triangle('triu', x, offset)
@@ -162,7 +168,7 @@ declare module '../../core/tensor.js' {
     diagonal(offset?: number, dim1?: number, dim2?: number): Tensor<Shape, D>
     diagEmbed(offset?: number, dim1?: number, dim2?: number): Tensor<Shape, D>
     diag(diagonal?: number): Tensor<Shape, D>
-    /** The sum of a matrix' diagonal. */
+    /** The sum of a matrix's diagonal. */
     trace(): Tensor<[], D>
     tril(diagonal?: number): Tensor<S, D>
     triu(diagonal?: number): Tensor<S, D>

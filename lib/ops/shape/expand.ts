@@ -1,4 +1,4 @@
-/** Elements seen several times. */
+/** Views that repeat elements. */
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -23,7 +23,7 @@ const expandRecord = operator<[x: Tensor], Shape>({
   gradient: { saves: () => ({}), backward: (ctx, [g]) => [sumTo(g, ctx.spec(0).shape)] },
 })
 
-/** Repeated along dimensions of size 1 (and new leading ones) without copying; -1 keeps a size. */
+/** A view repeated along dimensions of size 1 and new leading ones; -1 keeps a size. */
 export function expand<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
 export function expand(x: Tensor, shape: Shape): Tensor {
   checkTensor('expand', 'x', x)
@@ -42,7 +42,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   return sameShape(target, x.sizes) ? x : apply(expandRecord, [x], target)
 }
 
-/** Expanded to the shape of `other`. A view. */
+/** A view expanded to the shape of `other`. */
 export function expandAs<S extends Shape, D extends DType>(x: Tensor<Shape, D>, other: Tensor<S>): Tensor<S, D>
 export function expandAs(x: Tensor, other: Tensor): Tensor {
   checkTensor('expandAs', 'x', x)
@@ -50,7 +50,7 @@ export function expandAs(x: Tensor, other: Tensor): Tensor {
   return namedAs('expandAs', () => expand(x, other.sizes))
 }
 
-/** As `expand`, under NumPy's name; all sizes are said. A view. */
+/** As `expand`, under NumPy's name and with all sizes given. A view. */
 export function broadcastTo<const S extends Shape, D extends DType>(
   x: Tensor<Shape, D>,
   shape: S,
@@ -61,13 +61,16 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 }
 
 export interface MeshgridOptions {
-  /** 'ij' (the default): the first axis runs along the first dimension; 'xy': the first two change places, as for images. */
+  /**
+   * With 'ij' (the default) the first axis runs along the first dimension; with 'xy' the first two change places, as
+   * for images.
+   */
   readonly indexing?: 'ij' | 'xy'
 }
 
 const meshgridNames: OptionNames<MeshgridOptions> = { indexing: true }
 
-/** Vectors (or numbers) as the axes of a grid: for each its coordinate at every point. Views. */
+/** Treats vectors (or numbers) as the axes of a grid. Returns for each axis a view of its coordinate at every point. */
 export function meshgrid<D extends DType>(
   axes: readonly Tensor<Shape, D>[],
   options?: MeshgridOptions,

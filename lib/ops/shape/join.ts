@@ -1,4 +1,4 @@
-/** Tensors joined to one. */
+/** Functions that join tensors. */
 
 import { apply } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -44,7 +44,7 @@ const catRecord = operator<readonly Tensor[], number>({
   },
 })
 
-/** Tensors one after another along `dim`. */
+/** Joins tensors one after another along `dim`. */
 export function cat<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim?: number): Tensor<Shape, D>
 export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
   checkTensors('cat', tensors)
@@ -53,7 +53,7 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
   return apply(catRecord, tensors, normalizeDim('cat', dim, rank))
 }
 
-/** Tensors of one shape along a new dimension. */
+/** Joins tensors of the same shape along a new dimension. */
 export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim = 0): Tensor<Shape, D> {
   checkTensors('stack', tensors)
   const first = tensors[0]
@@ -74,7 +74,10 @@ export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim
   )
 }
 
-/** Joins tensors that are given their dimensions first; `dimOf` says along which one, by how many they have. */
+/**
+ * Joins tensors after adding missing dimensions. `dimOf` gives the dimension to join along from their number of
+ * dimensions.
+ */
 function joinedFrom<D extends DType>(
   op: string,
   tensors: readonly Tensor<Shape, D>[],
@@ -86,7 +89,7 @@ function joinedFrom<D extends DType>(
   return namedAs(op, () => cat(list, dimOf(list[0]?.ndim ?? 1)))
 }
 
-/** Tensors beside each other: along the second dimension, vectors and numbers along their only one. */
+/** Joins tensors side by side: along the second dimension, or for vectors and numbers along their only one. */
 export function hstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<Shape, D> {
   return joinedFrom(
     'hstack',
@@ -96,7 +99,7 @@ export function hstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): T
   )
 }
 
-/** Tensors below each other: along the first dimension; vectors are rows. */
+/** Joins tensors below each other, along the first dimension. Vectors are rows. */
 export function vstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<Shape, D> {
   return joinedFrom(
     'vstack',
@@ -106,7 +109,7 @@ export function vstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): T
   )
 }
 
-/** Tensors behind each other: along the third dimension, which they get where they have none. */
+/** Joins tensors along the third dimension, which is added to those that lack it. */
 export function dstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<Shape, D> {
   const deep = (x: Tensor<Shape, D>) =>
     x.ndim < 2 ? reshape(x, [1, x.numel, 1]) : x.ndim === 2 ? reshape(x, [...x.sizes, 1]) : x

@@ -4,7 +4,7 @@ import { checkTensor } from '../../autograd/operator.js'
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import type { Tensor } from '../../core/tensor.js'
 
-/** For who writes x.reshape(2, 3) as in Python: all sizes or dimensions come in one array. */
+/** Throws unless the sizes or dimensions come in one array, with a hint for x.reshape(2, 3), as in Python. */
 export function checkList(op: string, list: readonly number[], example = '[2, 3]'): void {
   if (!Array.isArray(list))
     throw new ValueError(
@@ -19,7 +19,7 @@ export function checkTensors(op: string, tensors: readonly Tensor[]): void {
   for (const x of tensors) checkTensor(op, 'each of the list', x)
 }
 
-/** Throws unless it is an integer, `least` or more. */
+/** Throws unless the value is an integer of at least `least`. */
 export function checkInteger(op: string, name: string, value: number, least?: number): number {
   if (Number.isSafeInteger(value) && !(least !== undefined && value < least)) return value
   throw new ValueError(
@@ -28,7 +28,7 @@ export function checkInteger(op: string, name: string, value: number, least?: nu
   )
 }
 
-/** A copy of a list of integers, or of one that stands alone. */
+/** A copy of a list of integers, or a list of a single one. */
 export function integersOf(op: string, name: string, value: number | readonly number[], least?: number): number[] {
   if (typeof value !== 'number' && !Array.isArray(value))
     throw new ValueError(op, `${name} is ${kindOf(value)}, but must be an integer or an array of them`)

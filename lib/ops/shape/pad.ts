@@ -1,4 +1,4 @@
-/** Tensors surrounded by elements, a number or their own. */
+/** Padding of tensors, with a number or with their own elements. */
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -12,11 +12,14 @@ import { indexSelect } from '../indexing/index.js'
 import { clone } from './copies.js'
 import { sliceRecord, unsliceRecord } from './cut.js'
 
-/** The values around the tensor: a number, the mirrored inside without the border, the border again, or the other end. */
+/**
+ * The values around the tensor: a number, the mirrored inside without the border, the border repeated, or the other
+ * end.
+ */
 export type PadMode = 'constant' | 'reflect' | 'replicate' | 'circular'
 
 export interface PadOptions {
-  /** Default 'constant'. */
+  /** The mode. Default 'constant'. */
   readonly mode?: PadMode
   /** The number of mode 'constant'. Default 0. */
   readonly value?: number
@@ -26,9 +29,9 @@ const padNames: OptionNames<PadOptions> = { mode: true, value: true }
 const modes: readonly string[] = ['constant', 'reflect', 'replicate', 'circular'] satisfies readonly PadMode[]
 
 /**
- * Surrounded by a number, or as the options say: `amounts` holds [before, after] of the last dimension, then of the one before
- * it, and so on, as in PyTorch; negative amounts cut off. Around integers the value must be one of their dtype. 'reflect' and
- * 'circular' have no more to give than the tensor has: ShapeError beyond.
+ * Pads x with a number, or as the options say. `amounts` holds [before, after] of the last dimension, then of the one
+ * before it, and so on, as in PyTorch. Negative amounts cut off. The value for an integer tensor must fit its dtype.
+ * Throws ShapeError if 'reflect' or 'circular' would need more elements than the tensor has.
  */
 export function pad<D extends DType>(
   x: Tensor<Shape, D>,
@@ -79,10 +82,10 @@ function constantPad(x: Tensor, before: Shape, after: Shape, shape: Shape, value
   })
 }
 
-/** Along each dimension that is padded the elements of x that stand there, so that gradients are added up by their index. */
+/** Pads with x's own elements, picked by index along each padded dimension, so that gradients are added up by index. */
 function ownPad(x: Tensor, before: Shape, after: Shape, mode: Exclude<PadMode, 'constant'>): Tensor {
   let y = x
-  // The last dimension first, as its rows are the shortest then.
+  // The last dimension is padded first, because its rows are shortest then.
   for (let dim = x.ndim - 1; dim >= 0; dim--) {
     const [first, last] = [before[dim] as number, after[dim] as number]
     if (first === 0 && last === 0) continue
@@ -100,7 +103,7 @@ function sourcesOf(
   last: number,
 ): Int32Array {
   const size = shape[dim] as number
-  // Negative padding cuts first, so that elements that are cut off do not come round again.
+  // Negative padding cuts first, so that cut-off elements do not come round again.
   const [start, end] = [Math.max(0, -first), size - Math.max(0, -last)]
   const own = size === 0 ? 0 : Number.POSITIVE_INFINITY
   const most = mode === 'reflect' ? size - 1 : mode === 'circular' ? end - start : own

@@ -1,4 +1,4 @@
-/** Dimensions in another order. */
+/** Views with dimensions in another order. */
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -25,10 +25,10 @@ const permuteRecord = operator<[x: Tensor], readonly number[]>({
   },
 })
 
-/** The entries that a list has at each of the dimensions. */
+/** The entries of a list at each of the dimensions. */
 const picked = (list: Shape, dims: readonly number[]): Shape => dims.map((d) => list[d] ?? 0)
 
-/** Dimensions in another order: result dimension i is x's `dims[i]`. A view. */
+/** A view with dimensions in another order: dimension i of the result is x's `dims[i]`. */
 export function permute<D extends DType>(x: Tensor<Shape, D>, dims: readonly number[]): Tensor<Shape, D>
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   checkTensor('permute', 'x', x)
@@ -42,7 +42,7 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
   return apply(permuteRecord, [x], order)
 }
 
-/** Two dimensions swapped. A view. */
+/** A view with two dimensions swapped. */
 export function transpose<D extends DType>(x: Tensor<Shape, D>, dim0: number, dim1: number): Tensor<Shape, D>
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   checkTensor('transpose', 'x', x)

@@ -1,4 +1,4 @@
-/** Elements in another order, or several times: copies. */
+/** Copies with elements in another order, or repeated, and views with dimensions moved. */
 
 import { apply, checkTensor, type Operator } from '../../autograd/operator.js'
 import { type DType, isBlocks } from '../../core/dtype.js'
@@ -20,7 +20,7 @@ import { permute, transpose } from './permute.js'
 import { reshape } from './reshape.js'
 import { split } from './split.js'
 
-/** The order is its own inverse, so that the gradient needs no sums. */
+/** The order is its own inverse, so the gradient needs no sums. */
 const flipRecord: Operator<[x: Tensor, order: Tensor], number> = operator<[x: Tensor, order: Tensor], number>({
   name: 'flip',
   op: 'flip',
@@ -39,7 +39,7 @@ const flipRecord: Operator<[x: Tensor, order: Tensor], number> = operator<[x: Te
   },
 })
 
-/** The order of the elements reversed along each of `dims`. A copy. */
+/** A copy with the order of the elements reversed along each of `dims`. */
 export function flip<S extends Shape, D extends DType>(x: Tensor<S, D>, dims: number | readonly number[]): Tensor<S, D>
 export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
   checkTensor('flip', 'x', x)
@@ -54,8 +54,8 @@ export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
 }
 
 /**
- * Elements moved by `shifts` along `dims`, one shift for each; what leaves at the end comes back at the start. Without `dims`
- * all elements are one row in row-major order. A copy.
+ * A copy with elements moved by `shifts` along `dims`, one shift for each. Elements that leave at the end come back at
+ * the start. Without `dims` x is treated as one row in row-major order.
  */
 export function roll<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -85,7 +85,10 @@ export function roll(x: Tensor, shifts: number | readonly number[], dims?: numbe
   return y === x ? clone(x) : y
 }
 
-/** Turned by `k` quarter turns from the first of two dimensions towards the second. A copy for even k, else a view of one. */
+/**
+ * Rotates by `k` quarter turns from the first of two dimensions towards the second. Even k gives a copy, odd k a view
+ * of one.
+ */
 export function rot90<D extends DType>(x: Tensor<Shape, D>, k?: number, dims?: readonly number[]): Tensor<Shape, D>
 export function rot90(x: Tensor, k = 1, dims: readonly number[] = [0, 1]): Tensor {
   checkTensor('rot90', 'x', x)
@@ -98,7 +101,7 @@ export function rot90(x: Tensor, k = 1, dims: readonly number[] = [0, 1]): Tenso
   return turns === 1 ? transpose(flip(x, b), a, b) : flip(transpose(x, a, b), b)
 }
 
-/** The whole tensor `count` times along a dimension, or each of its elements (`each`). */
+/** Repeats the whole tensor `count` times along a dimension, or each of its elements (`each`). */
 function repeated(op: string, x: Tensor, dim: number, count: number, each: boolean): Tensor {
   if (count === 1) return x
   const size = x.sizes[dim] as number
@@ -114,14 +117,14 @@ function repeats(op: string, x: Tensor, counts: readonly number[]): Tensor {
   const lead = Math.max(0, counts.length - x.ndim)
   const skipped = Math.max(0, x.ndim - counts.length)
   let y: Tensor = reshape(x, [...new Array<number>(lead).fill(1), ...x.sizes])
-  // The last dimension first, so that most of the copying is done in long rows.
+  // The last dimension is repeated first, so that most of the copying is done in long rows.
   for (let i = counts.length - 1; i >= 0; i--) y = repeated(op, y, i + skipped, counts[i] as number, false)
   return y === x ? clone(x) : y
 }
 
 /**
- * The tensor as many times along each dimension as `counts` say, which speak of the last dimensions; more counts than dimensions
- * make new ones in front. A copy.
+ * A copy of the tensor repeated along each dimension as often as `counts` says. Counts align with the last dimensions,
+ * and surplus counts add new dimensions in front.
  */
 export function tile<D extends DType>(x: Tensor<Shape, D>, counts: number | readonly number[]): Tensor<Shape, D>
 export function tile(x: Tensor, counts: number | readonly number[]): Tensor {
@@ -129,7 +132,7 @@ export function tile(x: Tensor, counts: number | readonly number[]): Tensor {
   return repeats('tile', x, integersOf('tile', 'counts', counts, 0))
 }
 
-/** As `tile`, with a count for every dimension at least. */
+/** As `tile`, but with at least one count for every dimension. */
 export function repeat<D extends DType>(x: Tensor<Shape, D>, counts: number | readonly number[]): Tensor<Shape, D>
 export function repeat(x: Tensor, counts: number | readonly number[]): Tensor {
   checkTensor('repeat', 'x', x)
@@ -143,16 +146,16 @@ export function repeat(x: Tensor, counts: number | readonly number[]): Tensor {
 }
 
 export interface RepeatInterleaveOptions {
-  /** The sum of the counts, where the program knows it. Another sum is an error. */
+  /** The sum of the counts, if the program knows it. Another sum is an error. */
   readonly outputSize?: number
 }
 
 const interleaveNames: OptionNames<RepeatInterleaveOptions> = { outputSize: true }
 
 /**
- * Each slice along `dim` several times, one after another; without `dim` each element of all in row-major order. `counts` is a
- * number, or an int32 tensor of one for each slice, which is read at once (and waited for), because the result's size depends
- * on it. A copy.
+ * A copy in which each slice along `dim` is repeated several times in a row; without `dim` each element in row-major
+ * order. `counts` is a number, or an int32 tensor with one for each slice, which is read at once (and waited for),
+ * because the result's size depends on it.
  */
 export function repeatInterleave<D extends DType>(
   x: Tensor<Shape, D>,
@@ -212,7 +215,7 @@ function countsOf(counts: Tensor, size: number): readonly number[] {
   return list.length === size ? list : new Array<number>(size).fill(list[0] as number)
 }
 
-/** The dimensions `source` moved to `destination`, the others in their order. A view. */
+/** A view with the dimensions `source` moved to `destination`; the others keep their order. */
 export function movedim<D extends DType>(
   x: Tensor<Shape, D>,
   source: number | readonly number[],
@@ -243,7 +246,7 @@ export function movedim(
   return permute(x, order)
 }
 
-/** Two dimensions swapped: NumPy's name for `transpose`. A view. */
+/** NumPy's name for `transpose`: a view with two dimensions swapped. */
 export function swapaxes<D extends DType>(x: Tensor<Shape, D>, axis0: number, axis1: number): Tensor<Shape, D> {
   checkTensor('swapaxes', 'x', x)
   return transpose(x, normalizeDim('swapaxes', axis0, x.ndim), normalizeDim('swapaxes', axis1, x.ndim))

@@ -1,4 +1,4 @@
-/** The same elements in the same order under other shapes. */
+/** Other shapes for the same elements in the same order. */
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import { contiguous as denseCopy } from '../../backend/dispatch.js'
@@ -22,7 +22,7 @@ import { operator } from '../operator.js'
 import { viewFor, viewOf } from '../views.js'
 import { checkList, integersOf } from './lists.js'
 
-/** Strides with which `shape` sees the same elements in the same order, or null where a copy is needed. */
+/** The strides with which `shape` has the same elements in the same order; null if a copy is needed. */
 function reshapedStrides(x: Tensor, shape: Shape): Shape | null {
   if (x.isContiguous || countOf(shape) === 0) return denseStrides(shape)
   const kept = x.sizes.map((_, i) => i).filter((i) => x.sizes[i] !== 1)
@@ -65,11 +65,11 @@ const reshapeRecord = operator<[x: Tensor], Shape>({
   gradient: { saves: () => ({}), backward: (ctx, [g]) => [reshape(g, ctx.spec(0).shape)] },
 })
 
-/** Fills in the one -1 of a shape; checks the number of elements. */
+/** Fills in the -1 of a shape, and checks the number of elements. */
 function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
   checkList(op, shape)
   const sizes = copySizes(op, shape)
-  // A loop, because `indexOf` is a call.
+  // A loop is used, because `indexOf` would be a call.
   let free = sizes.length - 1
   while (free >= 0 && sizes[free] !== -1) free--
   if (free >= 0) sizes[free] = 1
@@ -87,7 +87,10 @@ function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
   return sizes
 }
 
-/** The same elements in row-major order under another shape; one size may be -1. A view where possible, else a copy. */
+/**
+ * The same elements in row-major order under another shape, of which one size may be -1. A view if possible, else a
+ * copy.
+ */
 export function reshape<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
 export function reshape(x: Tensor, shape: Shape): Tensor {
   checkTensor('reshape', 'x', x)
@@ -95,7 +98,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return sameShape(resolved, x.sizes) ? x : viewFor('reshape', x, () => apply(reshapeRecord, [x], resolved))
 }
 
-/** As reshape, but never copies: throws ShapeError where the strides do not allow it. */
+/** As reshape, but never copies. Throws ShapeError if the strides do not allow a view. */
 export function view<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
 export function view(x: Tensor, shape: Shape): Tensor {
   checkTensor('view', 'x', x)
@@ -109,7 +112,7 @@ export function view(x: Tensor, shape: Shape): Tensor {
   return apply(reshapeRecord, [x], resolved)
 }
 
-/** Dimensions `start` to `end` (inclusive) joined into one. */
+/** Joins the dimensions `start` to `end` (inclusive) into one. */
 export function flatten<D extends DType>(x: Tensor<Shape, D>, start = 0, end = -1): Tensor<Shape, D> {
   checkTensor('flatten', 'x', x)
   if (x.ndim === 0) return reshape(x, [1])
@@ -119,14 +122,14 @@ export function flatten<D extends DType>(x: Tensor<Shape, D>, start = 0, end = -
   return reshape(x, [...x.sizes.slice(0, a), countOf(x.sizes.slice(a, b + 1)), ...x.sizes.slice(b + 1)])
 }
 
-/** A new dimension of size 1 before `dim`. */
+/** Adds a new dimension of size 1 before `dim`. */
 export function unsqueeze<D extends DType>(x: Tensor<Shape, D>, dim: number): Tensor<Shape, D> {
   checkTensor('unsqueeze', 'x', x)
   const d = normalizeDim('unsqueeze', dim, x.ndim + 1)
   return reshape(x, [...x.sizes.slice(0, d), 1, ...x.sizes.slice(d)])
 }
 
-/** Without the dimensions `dim` whose size is 1, or without all of size 1. */
+/** Removes those of the dimensions `dim` whose size is 1, or by default all of size 1. */
 export function squeeze<D extends DType>(x: Tensor<Shape, D>, dim?: number | readonly number[]): Tensor<Shape, D> {
   checkTensor('squeeze', 'x', x)
   const dims = typeof dim === 'number' ? [normalizeDim('squeeze', dim, x.ndim)] : normalizeDims('squeeze', dim, x.ndim)
@@ -136,7 +139,7 @@ export function squeeze<D extends DType>(x: Tensor<Shape, D>, dim?: number | rea
   )
 }
 
-/** The dimension `dim` as several of the given sizes, one of which may be -1: the reverse of `flatten`. */
+/** Splits the dimension `dim` into several of the given sizes, one of which may be -1: the reverse of `flatten`. */
 export function unflatten<D extends DType>(x: Tensor<Shape, D>, dim: number, sizes: Shape): Tensor<Shape, D>
 export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
   checkTensor('unflatten', 'x', x)

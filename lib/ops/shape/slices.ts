@@ -1,4 +1,4 @@
-/** Parts of a tensor as views. */
+/** Views of parts of a tensor. */
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -10,7 +10,7 @@ import { viewFor } from '../views.js'
 import { oneDim, sliceRecord } from './cut.js'
 import { reshape, squeeze } from './reshape.js'
 
-/** `length` elements of `dim` from `start`. A view. Throws ValueError if they do not lie inside. */
+/** A view of `length` elements of `dim` from `start`. Throws ValueError if they do not lie inside. */
 export function narrow<D extends DType>(
   x: Tensor<Shape, D>,
   dim: number,
@@ -37,7 +37,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
   return viewFor('narrow', x, () => oneDim(x, d, first, 1, length))
 }
 
-/** Throws unless an index, which may count from the end, names a place of a dimension. */
+/** Throws unless an index is within a dimension. It may count from the end. */
 function checkPlace(op: string, index: number, dim: number, sizes: Shape): void {
   const size = sizes[dim] as number
   if (!Number.isInteger(index)) throw new ValueError(op, `index ${shown(index)} of dimension ${dim} must be an integer`)
@@ -48,7 +48,7 @@ function checkPlace(op: string, index: number, dim: number, sizes: Shape): void 
     )
 }
 
-/** The slice at `index` of `dim`, without that dimension; negative counts from the end. A view. */
+/** A view of the slice at `index` of `dim`, without that dimension. A negative index counts from the end. */
 export function select<D extends DType>(x: Tensor<Shape, D>, dim: number, index: number): Tensor<Shape, D>
 export function select(x: Tensor, dim: number, index: number): Tensor {
   checkTensor('select', 'x', x)
@@ -59,12 +59,15 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
   return viewFor('select', x, () => squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d))
 }
 
-/** The part of one dimension that a slice takes: one index (dropping the dimension), [start, end) or [start, end, step], or all (null). */
+/**
+ * The part of one dimension that a slice takes: one index (dropping the dimension), [start, end) or [start, end, step],
+ * or all (null).
+ */
 export type SliceIndex = number | readonly [start: number | null, end: number | null, step?: number] | null
 
 /**
- * JavaScript's `x[a, b:c, ::2]`: one entry a dimension, the rest whole. Negative positions count from the end, positions
- * beyond it are cut off, steps are positive. A view. `slice(x, 0, [1, 3])` is `x[0, 1:3]`.
+ * A view as by Python's `x[a, b:c, ::2]`: one entry per dimension, further dimensions whole. Negative positions count
+ * from the end, positions beyond the end are cut off, and steps are positive. `slice(x, 0, [1, 3])` is `x[0, 1:3]`.
  */
 export function slice<D extends DType>(x: Tensor<Shape, D>, ...indices: readonly SliceIndex[]): Tensor<Shape, D>
 export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {

@@ -1,4 +1,4 @@
-/** Tensors cut into pieces. */
+/** Functions that cut tensors into pieces. */
 
 import { apply, checkTensor, type TensorSpec } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
@@ -26,7 +26,10 @@ function pieceShape(x: TensorSpec, dim: number, length: number): Shape {
   return x.shape.map((size, i) => (i === dim ? length : size))
 }
 
-/** All pieces in one call, so that their gradients are joined, at most by one copy each, instead of added into zeros. */
+/**
+ * One call makes all pieces, so that their gradients are joined, with at most one copy each, instead of added into
+ * zeros.
+ */
 const splitRecord = operator<[x: Tensor], Split, readonly Tensor[]>({
   name: 'split',
   outputs: Number.POSITIVE_INFINITY,
@@ -34,7 +37,7 @@ const splitRecord = operator<[x: Tensor], Split, readonly Tensor[]>({
   forward([x], { dim, sizes }, specs) {
     let start = 0
     return specs.map(({ shape }, i) => {
-      // An empty view must not point behind the memory.
+      // An empty view must not point beyond the memory.
       const skipped = countOf(shape) === 0 ? 0 : start * (x.steps[dim] ?? 0)
       start += sizes[i] ?? 0
       return viewOf(x, shape, x.steps, x.offset + skipped)
@@ -59,22 +62,24 @@ const splitRecord = operator<[x: Tensor], Split, readonly Tensor[]>({
 })
 
 const mostPieces = 2 ** 24
-/** Bytes of the JavaScript heap that each piece takes: the tensor, its sizes, and what the list and autograd keep of it. */
+/**
+ * The bytes of the JavaScript heap for each piece: the tensor, its sizes, and the entries of the list and of autograd.
+ */
 const pieceBytes = 512
 
-/** Throws where so many tensors are too many for a list, or for what the JavaScript heap has left. */
+/** Throws if `count` tensors are too many for a list, or for the JavaScript heap. */
 function checkPieces(op: string, count: number): void {
   const advice = 'take fewer, larger pieces, or index with select() or narrow() where a piece is needed'
   checkEntries(op, count, mostPieces, 'pieces', advice)
   askHeap(count * pieceBytes, op, `${count} pieces`, advice)
 }
 
-/** As many pieces as sizes, where those are given one by one. */
+/** The pieces: as many as sizes, if these are given one by one. */
 export type Pieces<N, D extends DType> = N extends readonly number[]
   ? { -readonly [I in keyof N]: Tensor<Shape, D> }
   : Tensor<Shape, D>[]
 
-/** Pieces of `size` along `dim` (the last may be smaller), or of the given sizes. Views. */
+/** Views of pieces of `size` along `dim` (the last may be smaller), or of the given sizes. */
 export function split<D extends DType, const N extends number | readonly number[]>(
   x: Tensor<Shape, D>,
   size: N,
@@ -104,7 +109,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   return sizes.length === 0 ? [] : viewFor('split', x, () => [...apply(splitRecord, [x], { dim: d, sizes })])
 }
 
-/** At most `chunks` pieces of equal size (the last may be smaller). Views. */
+/** Views of at most `chunks` pieces of equal size (the last may be smaller). */
 export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim = 0): Tensor<Shape, D>[] {
   checkTensor('chunk', 'x', x)
   if (!(Number.isInteger(chunks) && chunks > 0))
@@ -115,8 +120,8 @@ export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim 
 }
 
 /**
- * `sections` pieces of sizes that differ by 1 at most, the larger ones first; or pieces that begin at the given positions, the
- * first at 0 (negative ones count from the end, and positions beyond the end are the end). Views.
+ * Views of `sections` pieces whose sizes differ by at most 1, the larger ones first; or of pieces that begin at 0 and
+ * at the given positions (negative ones count from the end, and positions beyond the end are cut to it).
  */
 export function tensorSplit<D extends DType>(
   x: Tensor<Shape, D>,
@@ -137,13 +142,13 @@ export function tensorSplit(x: Tensor, sections: number | readonly number[], dim
   const starts = integersOf('tensorSplit', 'sections', sections).map((i) =>
     Math.min(i < 0 ? Math.max(0, i + size) : i, size),
   )
-  // A piece that would end before it begins is empty, and the next begins where it should, as in PyTorch.
+  // A piece that would end before it begins is empty, and the next begins at its own position, as in PyTorch.
   return viewFor('tensorSplit', x, () =>
     [0, ...starts].map((start, i) => narrow(x, d, start, Math.max(0, (starts[i] ?? size) - start))),
   )
 }
 
-/** The slices along `dim`, each without it. Views. */
+/** Views of the slices along `dim`, each without that dimension. */
 export function unbind<D extends DType>(x: Tensor<Shape, D>, dim?: number): Tensor<Shape, D>[]
 export function unbind(x: Tensor, dim = 0): Tensor[] {
   checkTensor('unbind', 'x', x)

@@ -1,4 +1,4 @@
-/** Windows that slide over a dimension: views, and their transposes that add up where windows overlap. */
+/** Sliding windows over a dimension as views, and their transposes, which add up where windows overlap. */
 
 import { apply, checkTensor, type Operator } from '../../autograd/operator.js'
 import { empty, run } from '../../backend/dispatch.js'
@@ -23,16 +23,16 @@ interface Windows {
   readonly dim: number
   /** The number of windows. */
   readonly count: number
-  /** From one window to the next. */
+  /** The distance from one window to the next. */
   readonly step: number
-  /** Elements of a window, and how far they are apart. */
+  /** The number of elements of a window, and their distance. */
   readonly size: number
   readonly dilation: number
 }
 
 const at = <T>(list: readonly T[], dim: number, value: T): T[] => list.map((each, i) => (i === dim ? value : each))
 
-/** [.., count, .., size] over the memory of x [.., length, ..]. */
+/** A view [.., count, .., size] over the memory of x [.., length, ..]. */
 function windowView(x: Tensor, { dim, count, step, size, dilation }: Windows): Tensor {
   const stride = x.steps[dim] as number
   return viewOf(x, [...at(x.sizes, dim, count), size], [...at(x.steps, dim, stride * step), stride * dilation])
@@ -53,7 +53,10 @@ const windowsRecord: Operator<[x: Tensor], Windows> = operator<[x: Tensor], Wind
   },
 })
 
-/** The transpose of windows: zeros of `length` along `dim`, and each window added where it lies, in a fixed order. */
+/**
+ * The transpose of windows: zeros of `length` along `dim`, to which each window is added at its place, in a fixed
+ * order.
+ */
 const overlayRecord = operator<[x: Tensor], Windows & { readonly length: number }>({
   name: 'overlay',
   op: 'fold',
@@ -69,7 +72,7 @@ const overlayRecord = operator<[x: Tensor], Windows & { readonly length: number 
       run('copy_into', { dst: whole, src: x })
       return out
     }
-    // One place of all windows at a time, or one window: neither overlaps itself.
+    // Each step adds one place of all windows, or one window, because neither overlaps itself.
     const along = count < size ? dim : x.ndim - 1
     for (let i = 0; i < (x.sizes[along] as number); i++)
       run('accumulate', { dst: one(whole, along, i), src: one(x, along, i) })
@@ -88,7 +91,10 @@ function one(x: Tensor, dim: number, index: number): Tensor {
   return viewOf(x, others(x.sizes), others(x.steps), x.offset + index * (x.steps[dim] as number))
 }
 
-/** Windows of `size` elements, `step` apart, along `dim`, which becomes their number; their elements are a last dimension. A view. */
+/**
+ * A view of windows of `size` elements, `step` apart, along `dim`, whose size becomes their number. A new last
+ * dimension holds their elements.
+ */
 function slidingWindows(x: Tensor, dim: number, size: number, step: number): Tensor {
   checkTensor('unfold', 'x', x)
   const d = normalizeDim('unfold', dim, x.ndim)
@@ -105,11 +111,11 @@ function slidingWindows(x: Tensor, dim: number, size: number, step: number): Ten
 }
 
 export interface UnfoldOptions {
-  /** From one window to the next. Default 1. */
+  /** The distance from one window to the next. Default 1. */
   readonly stride?: Pair
-  /** Zeros around. Default 0. */
+  /** The zeros on each side. Default 0. */
   readonly padding?: Pair
-  /** From one element of a window to the next. Default 1. */
+  /** The distance from one element of a window to the next. Default 1. */
   readonly dilation?: Pair
 }
 
@@ -132,7 +138,7 @@ function blocksOf(op: string, kernelSize: Pair, options: UnfoldOptions): Blocks 
   }
 }
 
-/** Along height and width: the windows over a padded image. Throws ShapeError where none fits. */
+/** The windows along height and width of a padded image. Throws ShapeError if none fits. */
 function windowsOf(op: string, image: Both, { kernel, stride, padding, dilation }: Blocks): [Windows, Windows] {
   const along = (i: 0 | 1): Windows => {
     const reach = dilation[i] * (kernel[i] - 1) + 1
@@ -150,8 +156,8 @@ function windowsOf(op: string, image: Both, { kernel, stride, padding, dilation 
 }
 
 /**
- * The windows of images as columns (im2col): x [N, C, H, W] (or [C, H, W]) gives [N, C * kH * kW, L] for L windows. A copy.
- * Throws ShapeError where no window fits.
+ * Copies the windows of images to columns (im2col): x [N, C, H, W] (or [C, H, W]) gives [N, C * kH * kW, L] for L
+ * windows. Throws ShapeError if no window fits.
  */
 export function unfold<D extends DType>(
   x: Tensor<Shape, D>,
@@ -178,8 +184,8 @@ export function unfold(x: Tensor, kernelSize: Pair, options: UnfoldOptions = {})
 }
 
 /**
- * The transpose of `unfold`: columns x [N, C * kH * kW, L] (or without N) added up to images [N, C, ...outputSize]. Throws
- * ShapeError where the columns are not those of such an image.
+ * The transpose of `unfold`: adds columns x [N, C * kH * kW, L] (or without N) up to images [N, C, ...outputSize].
+ * Throws ShapeError if the columns do not fit such images.
  */
 export function fold<D extends DType>(
   x: Tensor<Shape, D>,
@@ -214,7 +220,10 @@ export function fold(x: Tensor, outputSize: Pair, kernelSize: Pair, options: Unf
 
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
-    /** Windows of `size` elements, `step` apart, along `dim`, which becomes their number; their elements are a last dimension. A view. */
+    /**
+     * A view of windows of `size` elements, `step` apart, along `dim`, whose size becomes their number. A new last
+     * dimension holds their elements.
+     */
     unfold(dim: number, size: number, step: number): Tensor<Shape, D>
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What has as many results as the elements say: which are not 0, which are different, how often each occurs. All read their
- * tensor and wait for it, as `dataSync` does, and none has a gradient.
+ * Functions whose number of results depends on the elements: those that are not 0, the distinct ones, and their counts.
+ * All read their tensor and wait for it, as `dataSync` does, and none has a gradient.
  */
 import { checkTensor } from '../../autograd/operator.js'
 import { type DType, isFloating } from '../../core/dtype.js'
@@ -32,13 +32,13 @@ export function placesOn(x: Tensor, values: readonly number[] | Int32Array, shap
 }
 
 export interface NonzeroOptions {
-  /** Indices of each dimension in a tensor of their own, as indexing takes them. Default false. */
+  /** Whether to return a separate tensor of indices for each dimension, as indexing takes them. Default false. */
   readonly asTuple?: boolean
 }
 
 /**
- * The indices (int32) of the elements that are not 0, in row-major order: [count, dimensions], or with `asTuple` a tensor of
- * [count] for each dimension. Waits for x, as `dataSync` does.
+ * The indices (int32) of the elements that are not 0, in row-major order: [count, dimensions], or with `asTuple` a
+ * tensor of [count] for each dimension. Waits for x, as `dataSync` does.
  */
 export function nonzero(x: Tensor, options?: { readonly asTuple?: false }): Tensor<Shape, 'int32'>
 export function nonzero(x: Tensor, options: { readonly asTuple: true }): Tensor<Shape, 'int32'>[]
@@ -46,7 +46,7 @@ export function nonzero(x: Tensor, options: NonzeroOptions = {}): Tensor | Tenso
   const { asTuple = false } = checkOptions('nonzero', options, { asTuple: true })
   checkFlag('nonzero', 'asTuple', asTuple)
   checkTensor('nonzero', 'x', x)
-  // A number counts as a list of one where its indices are asked for by dimension.
+  // A number counts as a list of one if indices are returned by dimension.
   const sizes = asTuple && x.ndim === 0 ? [1] : x.sizes
   const data = namedAs('nonzero', () => dataSync(detach(x)))
   const found = placesOf(data as ArrayLike<number>)
@@ -60,19 +60,22 @@ export function nonzero(x: Tensor, options: NonzeroOptions = {}): Tensor | Tenso
 }
 
 export interface UniqueOptions {
-  /** In rising order (default); otherwise in the order in which they occur first. */
+  /** Whether to return them in rising order (default), rather than in the order of first occurrence. */
   readonly sorted?: boolean
-  /** Also where each element is among them. */
+  /** Whether to also return the place of each element among them. Default false. */
   readonly returnInverse?: boolean
-  /** Also how often each occurs. */
+  /** Whether to also return the count of each. Default false. */
   readonly returnCounts?: boolean
-  /** Compares whole slices along this dimension instead of elements. */
+  /** The dimension along which whole slices are compared, instead of elements. */
   readonly dim?: number | null
 }
 
 type Index = Tensor<Shape, 'int32'>
 
-/** Slices [rows, width] in rising order, equal ones in their own; each NaN differs from all others, as in PyTorch. */
+/**
+ * The order of rows [rows, width] from least to greatest; equal ones keep their order. Each NaN differs from all
+ * others, as in PyTorch.
+ */
 function rowOrder(data: ArrayLike<number>, rows: number, width: number): Int32Array {
   const order = Int32Array.from({ length: rows }, (_, i) => i)
   return order.sort((a, b) => {
@@ -85,7 +88,10 @@ function rowOrder(data: ArrayLike<number>, rows: number, width: number): Int32Ar
   })
 }
 
-/** By row: the number of its group; by group: its first row, and its size. Groups rise, or come as they occur first. */
+/**
+ * Groups of equal rows: the group number of each row, and the first row and the size of each group. Groups are in
+ * rising order, or in the order of first occurrence.
+ */
 export function groupsOf(data: ArrayLike<number>, order: ArrayLike<number>, width: number, sorted: boolean) {
   const rows = order.length
   const inverse = new Int32Array(rows)
@@ -111,9 +117,9 @@ export function groupsOf(data: ArrayLike<number>, order: ArrayLike<number>, widt
 }
 
 /**
- * The different elements of x, flattened, in rising order, and where asked for the place of each element of x among them (int32,
- * of x's shape) and how often each occurs (int32). With `dim` the different slices along it. Each NaN differs from all
- * others. Waits for x, as `dataSync` does.
+ * The distinct elements of x, flattened, in rising order; if asked for, also the place of each element of x among them
+ * (int32, of x's shape), and the count of each (int32). With `dim` the distinct slices along it. Each NaN differs from
+ * all others. Waits for x, as `dataSync` does.
  */
 export function unique<D extends DType>(
   x: Tensor<Shape, D>,
@@ -162,15 +168,16 @@ export function unique(x: Tensor, options: UniqueOptions = {}): Tensor | [Tensor
 }
 
 export interface BincountOptions<W extends DType = DType> {
-  /** The weight that each element counts with, instead of 1: floats of x's shape. */
+  /** The weight of each element, instead of 1: floats of x's shape. */
   readonly weights?: Tensor<Shape, W> | null
   /** The least number of bins. Default 0. */
   readonly minlength?: number
 }
 
 /**
- * How often each of 0, 1, 2, .. occurs in x (int32 or uint8, one dimension), up to the largest that does: int32, or with
- * `weights` the sums of the weights, in float32 or float64. Waits for x, as `dataSync` does. Throws IndexOutOfRangeError for what is negative.
+ * Counts each of 0, 1, 2, .. in x (int32 or uint8, one dimension), up to the largest element. Gives int32, or with
+ * `weights` the sums of the weights, in float32 or float64. Waits for x, as `dataSync` does. Throws
+ * IndexOutOfRangeError for negative elements.
  */
 export function bincount(x: Tensor, options?: { readonly weights?: null; readonly minlength?: number }): Index
 export function bincount<W extends DType>(x: Tensor, options: BincountOptions<W>): Tensor<Shape, W>

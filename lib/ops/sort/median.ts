@@ -1,4 +1,7 @@
-/** Medians: of all elements, and of those that are not NaN. Both are the lower of the two middle ones of an even number. */
+/**
+ * Medians of all elements, and of those that are not NaN. For an even number of elements both are the lower of the two
+ * middle ones.
+ */
 import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor } from '../../autograd/operator.js'
 import { type DType, isFloating } from '../../core/dtype.js'
@@ -18,7 +21,7 @@ import { picked, type Selected } from '../reduce/picked.js'
 import { detach, reshape } from '../shape/index.js'
 import { kthvalue, sort } from './order.js'
 
-/** Where the median of each line stands; of size 1 along `dim`. */
+/** Finds the place of the median of each line; size 1 along `dim`. */
 type Middle = (x: Tensor, dim: number) => Tensor
 
 /** The place of the lower of the two middle elements, or of the first NaN. */
@@ -30,7 +33,7 @@ function middle(x: Tensor, dim: number): Tensor {
   return where(ne(largest, largest), last, place)
 }
 
-/** The place of the lower of the two middle elements that are not NaN; any place where all are NaN. */
+/** The place of the lower of the two middle elements that are not NaN; any place if all are NaN. */
 function middleOfNumbers(x: Tensor, dim: number): Tensor {
   const line = detach(x)
   const [, order] = sort(line, dim)
@@ -78,8 +81,9 @@ function medianOf(
 }
 
 /**
- * The median of all elements (ties share its gradient equally), or with `dim` that along it and its index (int32): the lower of
- * the two middle ones of an even number. NaN where there is one, and of no floats; throws ValueError for other nothings.
+ * The median of all elements (ties share its gradient equally), or with `dim` the median along it and its index
+ * (int32). For an even number of elements it is the lower of the two middle ones. It is NaN if any element is NaN, or
+ * if there are no elements and x holds floats; otherwise throws ValueError if there are no elements.
  */
 export function median<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function median<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
@@ -87,7 +91,7 @@ export function median(x: Tensor, dim?: number, options: ReduceOptions = {}): Te
   return medianOf(medianRecord, middle, x, dim, options)
 }
 
-/** The median of the elements that are not NaN, as `median`; NaN where all are NaN. */
+/** As `median`, of the elements that are not NaN; NaN if all are NaN. */
 export function nanmedian<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function nanmedian<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
 export function nanmedian(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {

@@ -15,7 +15,7 @@ import { detach, narrow, reshape } from '../shape/index.js'
 
 interface Order {
   readonly dim: number
-  /** The number of elements of a line that are wanted. */
+  /** The number of wanted elements of each line. */
   readonly k: number
   readonly descending: boolean
 }
@@ -31,7 +31,7 @@ const sortRecord = operator<[x: Tensor], Order, [values: Tensor, indices: Tensor
   gradient: { differentiable: false, reason: 'gather takes the gradient to where the elements stand' },
 })
 
-/** The first k along `dim` in order, and where they stand. A number is a line of one. */
+/** The first k along `dim` in order, and their places. A number counts as a line of one. */
 function firstOf(op: string, x: Tensor, dim: number, k: number, descending: boolean): Selected
 function firstOf(op: string, x: Tensor, dim: number, k: number, descending: boolean): [Tensor, Tensor] {
   return namedAs(op, () => {
@@ -45,7 +45,7 @@ function firstOf(op: string, x: Tensor, dim: number, k: number, descending: bool
 const sizeAlong = (x: Tensor, dim: number) => (x.ndim === 0 ? 1 : (x.sizes[dim] as number))
 
 export interface SortOptions {
-  /** From the largest to the smallest. Default false. */
+  /** Whether to sort from the largest to the smallest. Default false. */
   readonly descending?: boolean
   /** Whether equal elements must keep their order. They always do. */
   readonly stable?: boolean
@@ -59,8 +59,8 @@ function descendingOf(op: string, options: SortOptions): boolean {
 }
 
 /**
- * x in order along `dim`, and the indices (int32) where its elements stood. Equal elements keep their order; NaN counts as
- * largest. The gradient goes back to where they stood.
+ * Sorts x along `dim`. Returns the sorted elements and their former indices (int32). Equal elements keep their order,
+ * and NaN counts as largest. The gradient goes back to the former places.
  */
 export function sort<D extends DType>(x: Tensor<Shape, D>, dim?: number, options?: SortOptions): Selected<D>
 export function sort(x: Tensor, dim = -1, options: SortOptions = {}): Selected {
@@ -70,7 +70,7 @@ export function sort(x: Tensor, dim = -1, options: SortOptions = {}): Selected {
   return firstOf('sort', x, d, sizeAlong(x, d), descending)
 }
 
-/** The indices (int32) that sort x along `dim`: those that `sort` gives. */
+/** The indices (int32) that sort x along `dim`, as `sort` gives them. */
 export function argsort(x: Tensor, dim?: number, options?: SortOptions): Tensor<Shape, 'int32'>
 export function argsort(x: Tensor, dim = -1, options: SortOptions = {}): Tensor {
   const descending = descendingOf('argsort', options)
@@ -80,13 +80,13 @@ export function argsort(x: Tensor, dim = -1, options: SortOptions = {}): Tensor 
 }
 
 export interface TopkOptions {
-  /** The largest (default) or the smallest. */
+  /** Whether to take the largest elements (default) rather than the smallest. */
   readonly largest?: boolean
-  /** Whether they must come in order, the best first. They always do. */
+  /** Whether the elements must come in order. They always do. */
   readonly sorted?: boolean
 }
 
-/** Throws unless so many can be taken of a line of `size`. */
+/** Throws unless k elements can be taken from a line of `size`. */
 function checkCount(op: string, k: number, least: number, size: number, x: Tensor): void {
   if (!Number.isInteger(k) || k < least || k > size)
     throw new ValueError(
@@ -96,8 +96,8 @@ function checkCount(op: string, k: number, least: number, size: number, x: Tenso
 }
 
 /**
- * The k largest elements along `dim`, the largest first, and their indices (int32); of equals those that stand first. NaN counts
- * as largest. The gradient goes to where they stand. Throws ValueError for more than there are.
+ * The k largest elements along `dim`, the largest first, and their indices (int32). Of equals, the first are taken. NaN
+ * counts as largest. The gradient goes to the chosen elements. Throws ValueError if there are fewer than k.
  */
 export function topk<D extends DType>(x: Tensor<Shape, D>, k: number, dim?: number, options?: TopkOptions): Selected<D>
 export function topk(x: Tensor, k: number, dim = -1, options: TopkOptions = {}): Selected {
@@ -110,12 +110,14 @@ export function topk(x: Tensor, k: number, dim = -1, options: TopkOptions = {}):
   return firstOf('topk', x, d, k, largest)
 }
 
-/** Where the k-th smallest of each line stands, k from 1 on; of size 1 along `dim`. */
+/** The place of the k-th smallest of each line, with k from 1 on; size 1 along `dim`. */
 function kth(op: string, x: Tensor, dim: number, k: number): Tensor {
   return narrow(firstOf(op, detach(x), dim, k, false)[1], dim, k - 1, 1)
 }
 
-/** The k-th smallest element along `dim`, k from 1 on, and its index (int32). The gradient goes to where it stands. */
+/**
+ * The k-th smallest element along `dim`, with k from 1 on, and its index (int32). The gradient goes to that element.
+ */
 export function kthvalue<D extends DType>(
   x: Tensor<Shape, D>,
   k: number,

@@ -1,4 +1,4 @@
-/** Quantiles, which stand at a share of a line in order; and modes, which stand there most often. */
+/** Quantiles, the elements at a given share of a sorted line, and modes, its most frequent elements. */
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'
 import { type DType, isFloating } from '../../core/dtype.js'
@@ -19,7 +19,10 @@ import { cat, detach, expand, movedim, narrow, reshape, squeeze } from '../shape
 import { sort } from './order.js'
 
 export interface QuantileOptions extends ReduceOptions {
-  /** The value between two elements: on the line from one to the other (default), one of them, their middle, or the nearer. */
+  /**
+   * The value between two elements: by linear interpolation (default), the lower, the higher, their middle, or the
+   * nearer.
+   */
   readonly interpolation?: 'linear' | 'lower' | 'higher' | 'midpoint' | 'nearest'
 }
 
@@ -28,7 +31,7 @@ const interpolations = ['linear', 'lower', 'higher', 'midpoint', 'nearest']
 
 type Shares = number | readonly number[] | Tensor
 
-/** The shares as numbers, and their shape: that of none for a number. */
+/** The shares as numbers, and their shape, which is [] for a single number. */
 function sharesOf(op: string, q: Shares): { list: number[]; isOne: boolean } {
   if (q instanceof Tensor) {
     if (q.ndim > 1 || !isFloating(q.dtype))
@@ -104,9 +107,9 @@ function quantileOf(
 }
 
 /**
- * The q-quantiles along `dim` (of all elements, where that is null): where a share q of a line in order ends. Of several q, a
- * list or a vector, whose results come first: [q, ...]. NaN where a line holds one. A q in a tensor is read. Throws ValueError for a
- * q outside of [0, 1].
+ * The q-quantiles along `dim`, or of all elements if `dim` is null: the values below which a share q of a sorted line
+ * lies. For a list or vector of q the results come first: [q, ...]. NaN if a line holds one. A q in a tensor is read.
+ * Throws ValueError for a q outside of [0, 1].
  */
 export function quantile<D extends DType>(
   x: Tensor<Shape, D>,
@@ -118,7 +121,7 @@ export function quantile(x: Tensor, q: Shares, dim: number | null = null, option
   return quantileOf('quantile', false, x, q, dim, options)
 }
 
-/** As `quantile`, of what is not NaN; NaN where there is nothing else. */
+/** As `quantile`, of the elements that are not NaN; NaN if there are none. */
 export function nanquantile<D extends DType>(
   x: Tensor<Shape, D>,
   q: number | readonly number[] | Tensor,
@@ -129,7 +132,7 @@ export function nanquantile(x: Tensor, q: Shares, dim: number | null = null, opt
   return quantileOf('nanquantile', true, x, q, dim, options)
 }
 
-/** Where the longest run of equals in a sorted line ends, the first of several such. */
+/** The end of the longest run of equal elements in a sorted line, the first of several such runs. */
 function endOfLongest(sorted: Tensor, dim: number): Tensor {
   const { device } = sorted
   const n = sorted.sizes[dim] as number
@@ -154,8 +157,8 @@ const differs = (sorted: Tensor, dim: number, n: number) =>
   ne(narrow(sorted, dim, 1, n - 1), narrow(sorted, dim, 0, n - 1))
 
 /**
- * The element that stands most often along `dim`, the smallest of several such, and the index (int32) where it stands last. Each
- * NaN differs from all others. The gradient goes to where it stands.
+ * The most frequent element along `dim`, the smallest of several such, and the index (int32) of its last occurrence.
+ * Each NaN differs from all others. The gradient goes to that occurrence.
  */
 export function mode<D extends DType>(x: Tensor<Shape, D>, dim?: number, options?: ReduceOptions): Selected<D>
 export function mode(x: Tensor, dim = -1, options: ReduceOptions = {}): Selected {

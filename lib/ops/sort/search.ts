@@ -1,4 +1,4 @@
-/** Where values belong in what is sorted. */
+/** The places of values in sorted tensors. */
 import { apply, checkTensor } from '../../autograd/operator.js'
 import { DTypeError, formatShape, namedAs, ShapeError, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions } from '../../core/options.js'
@@ -44,16 +44,16 @@ function find(op: string, sorted: Tensor, values: Tensor | number, right: boolea
 }
 
 export interface SearchSortedOptions {
-  /** Behind equal elements instead of before them. Default false. */
+  /** Whether to place values after equal elements instead of before them. Default false. */
   readonly right?: boolean
-  /** The order in which `sorted` is sorted along its last dimension (int32, of its shape), where it is not itself. */
+  /** The order that sorts `sorted` along its last dimension (int32, of its shape), if it is not sorted itself. */
   readonly sorter?: Tensor | null
 }
 
 /**
- * The index (int32) at which each value would have to be put into `sorted` to keep it in order: how many elements are less, or
- * with `right` no greater. `sorted` [n] serves all values; [..., n] serves values [..., m] row by row. A number gives one index.
- * NaN belongs at the end.
+ * The index (int32) at which each value must be inserted to keep `sorted` in order: the number of elements that are
+ * less, or with `right` not greater. `sorted` [n] serves all values; [..., n] serves values [..., m] row by row. A
+ * number gives one index. NaN belongs at the end.
  */
 export function searchsorted(
   sorted: Tensor,
@@ -81,13 +81,13 @@ export function searchsorted(sorted: Tensor, values: Tensor | number, options: S
 }
 
 export interface BucketizeOptions {
-  /** Whether a bucket holds its lower boundary instead of its upper one. Default false. */
+  /** Whether a bucket includes its lower boundary instead of its upper one. Default false. */
   readonly right?: boolean
 }
 
 /**
- * The index (int32) of the bucket that each element of x lies in: bucket i holds boundaries[i - 1] < x <= boundaries[i], or with
- * `right` boundaries[i - 1] <= x < boundaries[i]. `boundaries` [n] rise.
+ * The index (int32) of the bucket of each element of x: bucket i holds boundaries[i - 1] < x <= boundaries[i], or with
+ * `right` boundaries[i - 1] <= x < boundaries[i]. `boundaries` [n] must rise.
  */
 export function bucketize(x: Tensor | number, boundaries: Tensor, options?: BucketizeOptions): Tensor<Shape, 'int32'>
 export function bucketize(x: Tensor | number, boundaries: Tensor, options: BucketizeOptions = {}): Tensor {

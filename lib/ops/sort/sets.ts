@@ -1,4 +1,4 @@
-/** Which elements there are: among others, one after the other, and within bins. None has a gradient. */
+/** Membership, runs of equal elements, and histograms. None has a gradient. */
 import { checkTensor } from '../../autograd/operator.js'
 import { type DType, isFloating } from '../../core/dtype.js'
 import { DTypeError, namedAs, shown, ValueError } from '../../core/errors.js'
@@ -20,7 +20,7 @@ import { sort } from './order.js'
 import { searchsorted } from './search.js'
 
 export interface IsinOptions {
-  /** Whether each is not among them. Default false. */
+  /** Whether to tell which elements are not among them. Default false. */
   readonly invert?: boolean
 }
 
@@ -39,7 +39,7 @@ export function isin(x: Tensor, test: Tensor, options: IsinOptions = {}): Tensor
     if (test.numel === 0) return full(x.sizes, invert ? 1 : 0, { dtype: 'bool', device: x.device })
     const [sorted] = sort(reshape(others, [others.numel]))
     const flat = reshape(values, [values.numel])
-    // NaN is last in order, but to a search it is not more than a number.
+    // NaN sorts last, but a search does not find it greater than a number.
     const risen = where(eq(sorted, sorted), sorted, isFloating(sorted.dtype) ? Number.POSITIVE_INFINITY : 0)
     const at = clampMax(searchsorted(risen, flat), test.numel - 1)
     const found = reshape(eq(gather(sorted, 0, at), flat), x.sizes)
@@ -51,8 +51,8 @@ type Consecutive = Omit<UniqueOptions, 'sorted'>
 type Index = Tensor<Shape, 'int32'>
 
 /**
- * x, flattened, with one of each run of equal elements, and where asked for the place of each element among them (int32, of x's
- * shape) and how long each run is. With `dim` runs of equal slices along it. Waits for x, as `dataSync` does.
+ * One of each run of equal elements of x, flattened; if asked for, also the run of each element (int32, of x's shape),
+ * and the length of each run. With `dim` runs of equal slices along it. Waits for x, as `dataSync` does.
  */
 export function uniqueConsecutive<D extends DType>(
   x: Tensor<Shape, D>,
@@ -90,7 +90,10 @@ export function uniqueConsecutive(x: Tensor, options: Consecutive = {}): Tensor 
 export interface HistcOptions {
   /** Default 100. */
   readonly bins?: number
-  /** The lower end of the first bin and the upper one of the last. Equal, as by default: the least and the largest element. */
+  /**
+   * The lower end of the first bin and the upper end of the last. If they are equal, as by default, the least and the
+   * largest element are used.
+   */
   readonly min?: number
   readonly max?: number
 }
@@ -98,8 +101,8 @@ export interface HistcOptions {
 const histcNames: OptionNames<HistcOptions> = { bins: true, min: true, max: true }
 
 /**
- * How many elements of x lie in each of so many bins of one width from min to max, in x's dtype (floats); the last bin holds
- * max too, and none holds what is outside, or NaN. Waits for x, as `dataSync` does.
+ * A histogram: the number of elements of x (floats) in each of `bins` equal bins from min to max, in x's dtype. The
+ * last bin includes max. Elements outside and NaN are not counted. Waits for x, as `dataSync` does.
  */
 export function histc<D extends DType>(x: Tensor<Shape, D>, options?: HistcOptions): Tensor<[number], D>
 export function histc(x: Tensor, options: HistcOptions = {}): Tensor {
