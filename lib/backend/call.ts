@@ -1,19 +1,19 @@
-/** Helpers over the arguments of kernel calls, the same for every device. */
+/** Helpers for the arguments of kernel calls, shared by all devices. */
 import type { KernelCall, KernelKey, StridedView } from '../core/device.js'
 import { isDense } from '../core/shape.js'
 import { calls } from './generated/calls.js'
 import { type KernelArguments, type KernelName, kernelNames, type PhiloxPosition } from './table/index.js'
 
-/** Is handed the arguments of a call in the order of the table of kernels. */
+/** Receives the arguments of a call in the order of the table of kernels. */
 export interface CallWriter {
-  /** Dense memory that the kernel overwrites, and may have to make. */
+  /** Takes dense memory that the kernel overwrites, and may have to make. */
   out(view: StridedView): void
-  /** As out, of any strides; several places may lie in one storage that the kernel makes. */
+  /** As out, with any strides. Several places may lie in one storage that the kernel makes. */
   place(view: StridedView): void
-  /** Other memory that must be dense. */
+  /** Takes other memory that must be dense. */
   dense(view: StridedView): void
   strided(view: StridedView): void
-  /** In place of a tensor that is null. */
+  /** Stands for a tensor that is null. */
   absent(): void
   list(views: readonly StridedView[], dense: boolean): void
   number(name: string, value: number | boolean): void
@@ -21,16 +21,16 @@ export interface CallWriter {
   philox(position: PhiloxPosition): void
 }
 
-/** Takes the calls of a kernel apart: a tensor that tells the device, and all arguments in order. */
+/** Takes apart the calls of a kernel: a tensor that tells the device, and all arguments in order. */
 export interface Writer<K extends KernelName> {
-  // A method, so that calls of any kernel can be kept together.
+  // These are methods, so that writers of different kernels can be kept together.
   first(call: KernelArguments<K, StridedView>): StridedView | undefined
   write(to: CallWriter, call: KernelArguments<K, StridedView>): void
 }
 
 export type Calls = { readonly [K in KernelName]: Writer<K> }
 
-/** A kernel of the table, and what takes its calls apart. */
+/** A kernel of the table, with the writer of its calls. */
 export interface Kernel<K extends KernelName = KernelName> extends KernelKey {
   readonly name: K
   first(call: KernelCall): StridedView | undefined
@@ -41,12 +41,12 @@ const byName = new Map<string, Kernel>(
   kernelNames.map((name, number) => [name, { name, number, ...(calls[name] as Omit<Kernel, keyof KernelKey>) }]),
 )
 
-/** A program with many calls of one kernel asks once. */
+/** The kernel of a name. Code with many calls of one kernel asks only once. */
 export function kernelOf<K extends KernelName>(name: K): Kernel<K> {
   return byName.get(name) as Kernel<K>
 }
 
-/** Whether all arguments are dense that must be. */
+/** Whether all arguments that must be dense are. */
 export function isDenseCall(kernel: KernelKey, call: KernelCall): boolean {
   let dense = true
   const check = ({ sizes, steps }: StridedView) => {

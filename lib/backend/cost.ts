@@ -1,4 +1,4 @@
-/** The least that a kernel call asks of the machine, however the kernel works. A roofline is drawn from it. */
+/** The least work of a kernel call, however the kernel is written. Rooflines are drawn from it. */
 import type { CallCost, KernelCall, StridedView } from '../core/device.js'
 import { dtypes } from '../core/dtype.js'
 import { countOf } from '../core/shape.js'
@@ -15,7 +15,7 @@ const roles: { readonly [R in Role]: { readonly reads: boolean; readonly writes:
 }
 
 function viewBytes(view: StridedView): number {
-  // A broadcast dimension is read again and again from the same memory.
+  // A broadcast dimension counts once, because its memory is read again and again.
   let count = countOf(view.sizes)
   for (let i = 0; i < view.sizes.length; i++) if (view.steps[i] === 0 && count > 0) count /= view.sizes[i] as number
   return count * dtypes[view.dtype].bytes

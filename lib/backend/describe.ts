@@ -3,7 +3,7 @@ import { CudaDevice } from './cuda/device.js'
 import { defaultDevice, device as find } from './devices.js'
 import { NativeDevice } from './native/device.js'
 
-/** One line about a device: what runs the kernels, with which instruction set and how many threads. */
+/** One line about a device: what runs its kernels, the instruction set, and the number of threads. */
 export function describeDevice(device: string | Device = defaultDevice()): string {
   const found = find(device)
   if (found instanceof NativeDevice) return `native kernels on the CPU: ${found.isa}, ${found.threads} threads`

@@ -1,4 +1,4 @@
-/** The devices of this process, made when first asked for, and which one new tensors go to. */
+/** The devices of this thread, each made when it is first asked for, and the default device. */
 import type { Device } from '../core/device.js'
 import { DeviceError, kindOf } from '../core/errors.js'
 import { warn } from '../core/host.js'
@@ -15,7 +15,7 @@ const made = new Map<string, Made>()
 let chosen: Device | null = null
 let settings: Settings | null = null
 
-/** The environment, which must make sense before any device is made. */
+/** The settings of the environment, which must be valid before any device is made. */
 function environment(): Settings {
   settings ??= readSettings()
   return settings
@@ -41,7 +41,7 @@ function lookUp(name: string): Made {
   return found
 }
 
-/** `device` for whom the program calls by the name `op`. */
+/** `device` for a function that the program calls by the name `op`. */
 export function deviceFor(op: string, name: string | Device): Device {
   if (typeof name !== 'string') {
     if (typeof (name as Partial<Device> | null | undefined)?.allocate === 'function') return name
@@ -60,13 +60,13 @@ export function device(name: string | Device): Device {
   return deviceFor('device', name)
 }
 
-/** Why a device is not available, or null if it is. */
+/** The reason why a device is not available, or null if it is. */
 export function unavailable(name: string): string | null {
   const found = lookUp(name)
   return 'unavailable' in found ? found.unavailable : null
 }
 
-/** Where new tensors go: native kernels, or the reference where no binary fits. FIRESTEEL_DEVICE names another. */
+/** The device of new tensors: native kernels, or the reference if no binary fits. FIRESTEEL_DEVICE names another. */
 export function defaultDevice(): Device {
   if (chosen === null) {
     const { device: named, isa } = environment()
@@ -74,7 +74,7 @@ export function defaultDevice(): Device {
     else {
       const native = lookUp('cpu')
       if ('unavailable' in native) {
-        // Who asks for an instruction set by name does not want the reference.
+        // A program that names an instruction set does not want the reference.
         if (isa !== null) throw new DeviceError('device', `'cpu' is not available: ${native.unavailable}`)
         chosen = device('reference')
       } else chosen = native
@@ -89,7 +89,7 @@ export function setDefaultDevice(name: string | Device): void {
   chosen = deviceFor('setDefaultDevice', name)
 }
 
-/** Runs `fn` with another default device. */
+/** Runs a synchronous function with another default device. */
 export function withDefaultDevice<R>(device: Device, fn: () => R): R {
   const before = chosen
   chosen = device

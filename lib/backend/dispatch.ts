@@ -1,6 +1,6 @@
 /**
- * From operators to devices: allocation of results, and calls of kernels with what the table of kernels asks for (dense
- * arguments are made dense here). The trace sees every call.
+ * The way from operators to devices: allocates results, and calls kernels as the table of kernels asks, making
+ * arguments dense where they must be. The trace sees every call.
  */
 import { checkBlockRows } from '../core/blocks.js'
 import type { Device, KernelCall } from '../core/device.js'
@@ -33,7 +33,7 @@ const copyInto = kernelOf('copy_into')
 
 type Call = { readonly [name: string]: Tensor | readonly Tensor[] | number | boolean | null }
 
-/** A dense copy for one call, and what it is to be written back to. */
+/** A dense copy for one call, and the view to write it back to. */
 interface Temporary {
   readonly copy: Tensor
   readonly target: Tensor | null
@@ -51,12 +51,12 @@ export function run<K extends KernelName>(kernel: K | Kernel<K>, args: KernelArg
   runOn(first.storage.device, entry, args)
 }
 
-/** `run` for who knows the device. */
+/** `run` for callers that know the device. */
 export function runOn<K extends KernelName>(device: Device, kernel: Kernel<K>, args: KernelArguments<K, Tensor>): void {
   if (!device.run(kernel, args as unknown as KernelCall)) runDensified(kernel, device, args as unknown as Call)
 }
 
-/** The call with dense copies where they are needed. */
+/** Runs the call with dense copies where they are needed. */
 function runDensified(kernel: Kernel, device: Device, call: Call): void {
   const temporaries: Temporary[] = []
   const changed: { [name: string]: Call[string] } = { ...call }

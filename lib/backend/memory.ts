@@ -6,15 +6,15 @@ export interface Memory extends DeviceMemory {
 }
 
 /**
- * Live tensors and bytes of a device (the default one), its peak, and what its allocator keeps for reuse. Tensors of
- * 'meta' take no bytes; `planned` says how many they would take elsewhere.
+ * The live tensors and bytes of a device (by default the default device), its peak, and the bytes that its allocator
+ * keeps for reuse. Tensors on 'meta' take no bytes; `planned` says how many they would take elsewhere.
  */
 export function memory(device: string | Device = defaultDevice()): Memory {
   const found = find(device)
   return { device: found.name, ...found.memory() }
 }
 
-/** Lets the peak begin again from what is live now. */
+/** Restarts the peak from the bytes that are live now. */
 export function resetPeakMemory(device: string | Device = defaultDevice()): void {
   find(device).resetPeak()
 }

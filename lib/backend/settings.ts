@@ -1,6 +1,6 @@
 /**
- * The environment variables by which a program's user chooses devices. Each is checked before any device is made: a
- * misspelt value must not end in other kernels, or other numbers of threads, than were asked for.
+ * The environment variables with which a user chooses devices. All are checked before any device is made, because a
+ * misspelt value must not silently select other kernels or another number of threads.
  */
 import { Faults } from '../core/errors.js'
 import { environment } from '../core/host.js'
@@ -40,18 +40,15 @@ export interface Settings {
   readonly device: string | null
   /** FIRESTEEL_ISA: the instruction set to use. */
   readonly isa: string | null
-  /** FIRESTEEL_THREADS: of the native device; null for as many as there are cores. */
+  /** FIRESTEEL_THREADS: the number of threads of the native device; null for one per core. */
   readonly threads: number | null
-  /** FIRESTEEL_REQUIRE=native: the absence of native kernels is an error. */
+  /** FIRESTEEL_REQUIRE=native: whether the absence of native kernels is an error. */
   readonly nativeRequired: boolean
-  /** FIRESTEEL_SYNC=1: kernels run where they are called, and throw there. */
+  /** FIRESTEEL_SYNC=1: whether kernels run, and throw, at their call. */
   readonly synchronous: boolean
 }
 
-/**
- * The settings of the environment as it is now. Throws ValueError naming every variable that has a value it may not
- * have.
- */
+/** The current settings of the environment. Throws a ValueError that names every variable with an invalid value. */
 export function readSettings(): Settings {
   const env = environment()
   const faults = new Faults()

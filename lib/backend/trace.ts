@@ -3,7 +3,7 @@ import { ValueError } from '../core/errors.js'
 import { printed } from '../core/host.js'
 import { defaultDevice, device as find } from './devices.js'
 
-/** The kernels that ran, in order, and the same summed by name. */
+/** A trace: the kernels that ran, in order, and their sums by name. */
 export class Trace<R> {
   readonly result: R
   readonly kernels: readonly KernelRecord[]
@@ -13,12 +13,12 @@ export class Trace<R> {
     this.kernels = kernels
   }
 
-  /** How often a kernel ran. */
+  /** The number of times that a kernel ran. */
   count(kernel: string): number {
     return this.kernels.filter((record) => record.kernel === kernel).length
   }
 
-  /** Kernels that only move memory. */
+  /** The number of kernels that only moved memory. */
   get copies(): number {
     return this.count('copy') + this.count('copy_into')
   }
@@ -31,7 +31,7 @@ export class Trace<R> {
     return this.kernels.reduce((sum, record) => sum + record.bytes, 0)
   }
 
-  /** A table by kernel, the most expensive first. */
+  /** A table by kernel, with the most expensive first. */
   toString(): string {
     const rows = new Map<string, { calls: number; milliseconds: number; bytes: number }>()
     for (const { kernel, milliseconds, bytes } of this.kernels) {
@@ -60,12 +60,12 @@ export class Trace<R> {
   }
 }
 
-/** Devices with a trace under way. */
+/** The devices with a trace in progress. */
 const traced = new WeakSet<Device>()
 
 /**
- * Runs a synchronous function and lists the kernels it called, with the time and the bytes of each. Kernels run one by
- * one meanwhile, so that the times are their own.
+ * Runs a synchronous function, and lists the kernels it called with the time and the bytes of each. Kernels run one by
+ * one meanwhile, so that each time is the kernel's own.
  */
 export function trace<R>(fn: () => R, device: string | Device = defaultDevice()): Trace<R> {
   if (typeof fn !== 'function') throw new ValueError('trace', `needs a function to run, but got ${typeof fn}`)

@@ -1,6 +1,6 @@
 /**
- * The GPU by CUDA: the addon's queue, whose entries take effect through the CUDA library (native/cuda/library.h).
- * Neither toolkit nor driver is needed to install or to ask; without them the reason is told.
+ * The CUDA device: the addon's queue, whose entries run through the CUDA library (native/cuda/library.h). Neither
+ * toolkit nor driver is needed to install the package or to ask for the device; if they are missing, the error says so.
  */
 import type { Device } from '../../core/device.js'
 import type { DType } from '../../core/dtype.js'
@@ -21,7 +21,7 @@ const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'bfloat16', 'int32
 export class CudaDevice extends QueueDevice {
   /** The GPU's name and architecture. */
   readonly model: string
-  /** The CUDA library. */
+  /** The path of the CUDA library. */
   readonly path: string
 
   constructor(name: string, addon: CudaAddon, path: string) {
@@ -48,7 +48,7 @@ export class CudaDevice extends QueueDevice {
   }
 }
 
-/** A build of this checkout first, then what a package brings. */
+/** The path of the library: a build of this checkout first, then a package's. */
 function findLibrary(): string | null {
   const root = packageRoot()
   const built = root === null ? null : join(root, 'build/Release/firesteel_cuda.so')
@@ -60,7 +60,9 @@ function findLibrary(): string | null {
   }
 }
 
-/** GPU `index`, or why there is none. FIRESTEEL_CUDA_DRIVER names another driver library than libcuda.so.1. */
+/**
+ * GPU `index`, or the reason why there is none. FIRESTEEL_CUDA_DRIVER names a driver library other than libcuda.so.1.
+ */
 export function createCudaDevice(index = 0): Device | { readonly unavailable: string } {
   const native = loadedNative()
   if ('unavailable' in native) return native

@@ -1,15 +1,14 @@
 /**
- * The meta device: tensors with a shape and a dtype, and no elements. Operators check and infer as everywhere, and
- * their kernels do nothing, so that a model of any size is made, run forward and backward, and described in no memory.
- * A model that is made here gets its weights, and with them its device, by `load`.
+ * The meta device: tensors with a shape and a dtype, but no elements. Operators check and infer as usual, and their
+ * kernels do nothing, so a model of any size can be made, run forward and backward, and described without memory.
+ * `load` gives a model made here its weights and a device.
  *
- * Random operators take their numbers from the generator as on every device: a program that makes its model here and
- * loads it draws the same numbers afterwards as one that made it elsewhere. Initialisers thus cost no time, but leave
- * the same position.
+ * Random operators advance the generator as on every device, so a program that makes its model here and loads it draws
+ * the same numbers afterwards as one that made it elsewhere. Initialisers cost no time, but leave the same position.
  *
- * `memory('meta')` is 0 bytes. What the storages would take on a device that has memory stands beside, as `planned`: a
- * prediction of a step's peak, without what kernels need as scratch space. The trace of a step says which kernels would
- * run, and what they would read, write and multiply, in no time.
+ * `memory('meta')` is 0 bytes. Its `planned` says what the storages would take on a device with memory: a prediction of
+ * a step's peak, without the kernels' scratch space. The trace of a step lists the kernels that would run, and what
+ * they would read, write and multiply.
  */
 import {
   type Device,
@@ -28,7 +27,7 @@ import { callCost } from '../cost.js'
 import { checkCount, StorageCount } from '../count.js'
 import { kernels } from '../table/index.js'
 
-/** The error of whoever asks for elements. */
+/** The error for a request of elements. */
 export function noElements(op: string): DeviceError {
   return new DeviceError(
     op,
@@ -54,7 +53,7 @@ class MetaDevice implements Device {
     return this.#like === null || this.#like.supports(dtype)
   }
 
-  /** All, so that what runs is what runs on the device with the most kernels. */
+  /** Without `like` every kernel exists here, so that operators take the path of the device with the most kernels. */
   hasKernel(name: string): boolean {
     return this.#like === null ? Object.hasOwn(kernels, name) : this.#like.hasKernel(name)
   }
@@ -67,7 +66,7 @@ class MetaDevice implements Device {
   }
 
   track(_storage: Storage): void {
-    // Every storage is the garbage collector's here.
+    // Nothing to do, because the garbage collector owns every storage here.
   }
 
   free(storage: Storage): void {
@@ -75,7 +74,7 @@ class MetaDevice implements Device {
     storage.handle = -1
   }
 
-  /** Asks for dense copies as other devices do, because these count in the peak that is planned. */
+  /** Asks for dense copies as other devices do, because these count in the planned peak. */
   run(kernel: KernelKey, args: KernelCall): boolean {
     if (!isDenseCall(kernel, args)) return false
     this.#trace?.push({ kernel: kernel.name, milliseconds: 0, ...callCost(kernel.name, args) })
@@ -83,11 +82,11 @@ class MetaDevice implements Device {
   }
 
   upload(_storage: Storage, _data: TypedArray): void {
-    // The elements are forgotten.
+    // Nothing to do, because elements are not kept.
   }
 
   uploadPart(_storage: Storage, _data: TypedArray, _from: number): void {
-    // The elements are forgotten.
+    // Nothing to do, because elements are not kept.
   }
 
   async read(view: StridedView): Promise<TypedArray> {
@@ -99,11 +98,11 @@ class MetaDevice implements Device {
   }
 
   synchronize(): void {
-    // Nothing is ever pending.
+    // Nothing to do, because nothing is ever pending.
   }
 
   throwPending(): void {
-    // Without elements, none is out of range.
+    // Nothing to do, because without elements no index can be out of range.
   }
 
   memory(): DeviceMemory {
@@ -127,7 +126,9 @@ class MetaDevice implements Device {
   }
 }
 
-/** With `like`, one that has the kernels of another device, so that what runs is what runs there. */
+/**
+ * Makes a meta device. With `like` it has the kernels of another device, so that operators take the same path as there.
+ */
 export function createMetaDevice(like: Device | null = null): Device {
   return new MetaDevice(like)
 }

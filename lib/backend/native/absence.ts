@@ -1,4 +1,4 @@
-/** Why the package of this platform is not installed, told from what lies around this one. */
+/** Finds out why the package of this platform is not installed, from the files around this one. */
 import { nodeModule } from '../../core/host.js'
 import { packagedPlatforms, packageOf } from './platforms.js'
 
@@ -6,19 +6,19 @@ const { existsSync, readFileSync } = nodeModule('node:fs')
 const { dirname, join } = nodeModule('node:path')
 
 export interface Surroundings {
-  /** Such as linux-x64. */
+  /** The platform, such as linux-x64. */
   readonly platform: string
-  /** The folder of firesteel; null where its code stands in another file. */
+  /** The folder of firesteel; null if its code was bundled into another file. */
   readonly root: string | null
-  /** Platforms other than this one whose packages are installed. */
+  /** The other platforms whose packages are installed. */
   readonly others: readonly string[]
-  /** The file that says what is to be installed, and of which platforms it names packages. */
+  /** The lock file, and the platforms whose packages it names. */
   readonly lock: { readonly path: string; readonly platforms: readonly string[] } | null
-  /** Whether Yarn's Plug'n'Play answers for modules. */
+  /** Whether Yarn's Plug'n'Play resolves modules. */
   readonly pnp: boolean
 }
 
-/** By the names of their files. */
+/** Package managers by the names of their lock files. */
 const managers: { readonly [file: string]: { readonly lines: RegExp; readonly anew: string; readonly omit: string } } =
   {
     'package-lock.json': {
@@ -63,13 +63,13 @@ export function surroundings(platform: string, root: string | null, resolve: (na
     platform,
     root,
     others: packagedPlatforms.filter((name) => name !== platform && isThere(name)),
-    // A clone has a lock of its own, which tells nothing of an installation.
+    // A clone's own lock file is ignored, because it says nothing about an installation.
     lock: root === null || !/[\\/]node_modules[\\/]/.test(root) ? null : lockAbove(dirname(root)),
     pnp: process.versions['pnp'] !== undefined,
   }
 }
 
-/** The fault, and the remedy. */
+/** The fault and its remedy, as a text. */
 export function whyAbsent({ platform, root, others, lock, pnp }: Surroundings): string {
   if (root === null)
     return (

@@ -1,6 +1,6 @@
 /**
- * Garbage collections on demand. `gc` is V8's own, taken from a context made after `--expose-gc` was set; the flag is
- * process-wide and never unset, because a worker that starts at that moment would find the function gone.
+ * Garbage collections on demand. `gc` is V8's own function, taken from a context made after `--expose-gc` was set. The
+ * flag is process-wide and is never unset, because a worker starting at that moment would not find the function.
  */
 import { nodeModule } from '../../core/host.js'
 import type { Addon } from './addon.js'
@@ -12,7 +12,7 @@ export interface Collector {
   major(): void
 }
 
-/** V8's own collector, or null where it cannot be had. */
+/** V8's own collector, or null if it is not available. */
 export function exposedGc(): Gc | null {
   const { setFlagsFromString } = nodeModule('node:v8')
   const { runInNewContext } = nodeModule('node:vm')
@@ -29,19 +29,19 @@ export function exposedGc(): Gc | null {
 }
 
 /**
- * Held for a moment only, so that the arrays below are not optimised away.
+ * Holds each array below for a moment, so that it is not optimised away.
  * @public
  */
 export let litter: unknown = null
 
-/** Without `gc`: allocates young garbage until a watched object, which nothing holds, is collected. */
+/** The collector without `gc`: allocates young garbage until a watched object, which nothing holds, is collected. */
 function litterCollector(addon: Addon): Collector {
   const collect = (arrays: number) => {
     addon.watch({})
     for (let i = 0; i < arrays && addon.watchedLives(); i++) litter = new Array(1000).fill(i)
     litter = null
   }
-  // A full collection cannot be asked for; V8 runs one when enough has been promoted.
+  // A full collection cannot be requested; V8 runs one when enough objects have been promoted.
   return { minor: () => collect(8_000), major: () => collect(8_000) }
 }
 

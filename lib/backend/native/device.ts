@@ -1,5 +1,6 @@
 /**
- * Devices of the addon: kernels behind a queue (native/core/queue.h). The native device has them on this machine's CPU.
+ * Devices of the addon: kernels behind a queue (native/core/queue.h). The native device runs them on this machine's
+ * CPU.
  */
 
 import {
@@ -36,17 +37,17 @@ import { type Loaded, loadNative } from './loader.js'
 import { availableMemory } from './machine.js'
 import { makeRoomAdvice, NativeMemory, pendingTracked } from './memory.js'
 
-/** A read of up to this many bytes is a copy at once if nothing is queued. */
+/** A read of up to this many bytes copies at once if nothing is queued. */
 const smallRead = 1 << 18
 
-/** Arrays of fewer bytes are made without a look at what memory is left. */
+/** Arrays of fewer bytes are made without checking the memory that is left. */
 const largeArray = 2 ** 24
 
-/** `enum class ErrorCode` of native/core/kernel.h. */
+/** The error classes in the order of `enum class ErrorCode` of native/core/kernel.h. */
 const errorClasses = [InternalError, InternalError, IndexOutOfRangeError, ValueError, OutOfMemoryError, InternalError]
 const memoryCode = 4
 
-/** A device that the addon runs, whatever its kernels run on. */
+/** A device of the addon, whatever its kernels run on. */
 export class QueueDevice implements Device {
   readonly name: string
   readonly kind: 'cpu' | 'cuda'
@@ -54,7 +55,7 @@ export class QueueDevice implements Device {
   readonly #addon: Addon
   readonly #memory: NativeMemory
   readonly #encoder: Encoder
-  /** By the kernel's number in the table of kernels. */
+  /** The plans by the kernel's number in the table of kernels. */
   readonly #plans: (Plan | undefined)[] = []
   readonly #kernels: ReadonlySet<string | null>
   readonly #status = new Int32Array(new ArrayBuffer(4))
@@ -162,7 +163,7 @@ export class QueueDevice implements Device {
     pending[storage.handle] = 0
   }
 
-  // Not `async`: a read that needs no waiting must not cost another turn of the microtask queue.
+  // This is not `async`, because a read without waiting must not cost another turn of the microtask queue.
   read(view: StridedView): Promise<TypedArray> {
     try {
       const { array, handle, byteOffset } = this.#target(view)
@@ -236,7 +237,7 @@ export class QueueDevice implements Device {
     const path = describeLabel(label)
     const place = path === '' ? '' : ` (in ${path})`
     const Class = errorClasses[code] ?? InternalError
-    // An internal error names the kernel, because the library is at fault and not the call.
+    // An internal error names the kernel, because the library is at fault, not the call.
     const op = (Class === InternalError ? null : nameOfLabel(label)) ?? calledAs(kernel)
     if (code === memoryCode)
       throw asLate(new OutOfMemoryError(op, `${text}${place}; ${this.#memory.describeHeld()}; ${makeRoomAdvice}`))
@@ -294,8 +295,8 @@ export class NativeDevice extends QueueDevice {
   }
 
   /**
-   * Operations a second of multiply-adds from registers, a multiply-add being two; 0 where the CPU has no such
-   * instruction set. Measures for so many seconds, on threads of its own.
+   * Measures multiply-adds from registers, in operations per second, of which a multiply-add counts two; 0 if the CPU
+   * lacks the instruction set. It runs for `seconds`, on threads of its own.
    */
   multiplyAddPeak(
     dtype: 'float32' | 'bfloat16',
@@ -304,13 +305,13 @@ export class NativeDevice extends QueueDevice {
     return this.#addon.multiplyAddPeak(isa, dtype === 'bfloat16', threads, seconds)
   }
 
-  /** Bytes a second of reading, or of reading and writing, a working set of so many bytes again and again. */
+  /** Measures bytes per second of reading, or of reading and writing, a working set of this many bytes repeatedly. */
   bandwidth(traffic: 'read' | 'copy', workingSet: number, { threads = this.threads, seconds = 0.01 } = {}): number {
     return this.#addon.bandwidth(this.isa, traffic === 'copy', workingSet, threads, seconds)
   }
 }
 
-/** An error of the addon as one of ours, with the JavaScript stack of the call. */
+/** Turns an error of the addon into one of the library's, with the JavaScript stack of the call. */
 function asTyped(op: string, error: unknown): unknown {
   const { code, message } = error as { code?: unknown; message?: string }
   if (code === 'ERR_MEMORY' && !(error instanceof OutOfMemoryError)) return new OutOfMemoryError(op, String(message))
@@ -320,13 +321,16 @@ function asTyped(op: string, error: unknown): unknown {
 let loaded: Loaded | null = null
 let created: NativeDevice | null = null
 
-/** The addon as this thread has loaded it, or why there is none. */
+/** The addon as this thread has loaded it, or the reason why there is none. */
 export function loadedNative(): Loaded {
   loaded ??= loadNative()
   return loaded
 }
 
-/** The native device of this thread, or why there is none; with FIRESTEEL_REQUIRE=native the latter is an error. */
+/**
+ * The native device of this thread, or the reason why there is none, which FIRESTEEL_REQUIRE=native turns into an
+ * error.
+ */
 export function createNativeDevice(): NativeDevice | { readonly unavailable: string } {
   const found = loadedNative()
   if ('unavailable' in found) {

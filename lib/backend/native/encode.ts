@@ -1,4 +1,4 @@
-/** Writes kernel calls into the words that the addon reads (native/addon/decoder.h says how they lie there). */
+/** Writes kernel calls into the words that the addon reads, in the layout of native/addon/decoder.h. */
 import type { KernelCall, StridedView } from '../../core/device.js'
 import { type DType, dtypeCodes } from '../../core/dtype.js'
 import { DeviceError, DTypeError, formatShape, kindOf, ValueError } from '../../core/errors.js'
@@ -12,14 +12,14 @@ import { type NativeMemory, pendingTracked, smallCount } from './memory.js'
 /** A kernel as the addon knows it. */
 export interface Plan {
   readonly kernel: string
-  /** Its place in `Addon.kernels`. */
+  /** Its index in `Addon.kernels`. */
   readonly number: number
   write(to: CallWriter, args: KernelCall): void
 }
 
 const dtypeCode: { readonly [name: string]: number | undefined } = dtypeCodes
 const maxDims = 8
-/** As many outputs as a kernel may have, and more. */
+/** An upper bound of the outputs of a kernel. */
 const maxMade = 16
 const maxInt32 = 2 ** 31 - 1
 /** Flags of a tensor's second word, as in the decoder. */
@@ -29,7 +29,7 @@ const ownFlag = 4 << 16
 const opensFlag = 8 << 16
 const joinsFlag = 16 << 16
 
-/** The storages that a call was to make. */
+/** Collects the storages that a call should have made. */
 class FreshStorages implements CallWriter {
   readonly storages: Storage[] = []
   readonly #memory: NativeMemory
@@ -63,17 +63,17 @@ export class Encoder implements CallWriter {
   #nextInt = 0
   #nextDouble = 0
   #kernel = ''
-  /**
-   * Whether a call is being written: a getter of a tensor, which is the program's own code, may ask for another
-   * meanwhile.
-   */
+  /** Whether a call is being written. A getter, which is the program's own code, might start another meanwhile. */
   #writing = false
   /** Whether an argument that must be dense is not. */
   #scattered = false
-  /** Handles that the call makes. Numbers, for V8 keeps book of what old objects say of young ones. */
+  /**
+   * The handles that the call makes. They are plain numbers, because storing references to young objects here would
+   * trigger V8's write barrier.
+   */
   readonly #made = new Int32Array(maxMade)
   #madeCount = 0
-  /** Objects that guard them and that the addon has not seen; few calls have any. */
+  /** The guard objects that the addon has not seen yet; few calls have any. */
   readonly #guards: object[] = []
 
   constructor(addon: Addon, memory: NativeMemory) {
@@ -83,8 +83,8 @@ export class Encoder implements CallWriter {
   }
 
   /**
-   * Submits a call to the addon; the storages it makes are known there from then on. False, and nothing has happened,
-   * where an argument that must be dense is not. Where the call fails, what it was to make is freed.
+   * Submits a call to the addon, which knows the storages it makes from then on. Returns false, having done nothing, if
+   * an argument that must be dense is not. If the call fails, frees the storages that it should have made.
    */
   call(plan: Plan, args: KernelCall, label: number): boolean {
     if (this.#writing) throw this.#reentered(plan, args)
@@ -113,7 +113,7 @@ export class Encoder implements CallWriter {
     return true
   }
 
-  /** Frees what a call that failed should have made: nobody will ever see it. */
+  /** Frees the storages that a failed call should have made, because nobody will ever see them. */
   #freeFresh(plan: Plan, args: KernelCall): void {
     const fresh = new FreshStorages(this.#memory)
     plan.write(fresh, args)
@@ -135,9 +135,7 @@ export class Encoder implements CallWriter {
     this.#guards.length = 0
   }
 
-  /**
-   * The storages that guards were given to did not come to be; those that joined them must not be taken for guarded.
-   */
+  /** Forgets the guards of storages that were not made, so that storages which joined them do not count as guarded. */
   #forgetGuards(): false {
     this.#guards.length = 0
     this.#memory.closeGuard()
@@ -157,7 +155,7 @@ export class Encoder implements CallWriter {
     this.#tensor(view, storage, flag, false)
   }
 
-  /** The flag of a result that the call has to make. */
+  /** Records a result that the call must make, and returns its flag. */
   #make(storage: Storage): number {
     const state = this.#memory.pending[storage.handle] as number
     if (!(state > 0)) return 0
@@ -195,8 +193,8 @@ export class Encoder implements CallWriter {
   }
 
   /**
-   * Nothing is converted here: a conversion may run the program's own code, and that a kernel, in the middle of this
-   * call.
+   * Nothing is converted here, because a conversion could run the program's own code, and that could run a kernel in
+   * the middle of this call.
    */
   number(name: string, value: number | boolean): void {
     if (typeof value === 'number') this.#doubles[this.#nextDouble++] = value
@@ -204,7 +202,7 @@ export class Encoder implements CallWriter {
     else throw new ValueError(this.#kernel, `${name} is of type ${typeof value}, but must be a number`)
   }
 
-  /** The addon refuses what is no safe integer. */
+  /** The addon refuses numbers that are not safe integers. */
   integers(name: string, values: readonly number[]): void {
     if (!Array.isArray(values) || values.length > longestIntegers)
       throw new ValueError(
@@ -233,7 +231,7 @@ export class Encoder implements CallWriter {
     const ints = this.#ints
     const at = this.#nextInt
     ints[at] = storage.handle
-    // By far most tensors are all of a storage, and small.
+    // The fast path: by far most tensors cover a whole storage, and are small.
     let d = view.offset === 0 ? shape.length - 1 : maxDims
     let step = 1
     for (; d >= 0; d--) {
@@ -263,7 +261,7 @@ export class Encoder implements CallWriter {
     else this.#nextInt = written(this.#ints, this.#nextInt, offset, shape, strides)
   }
 
-  /** Makes room for a list; whatever else a call has fits beside it. */
+  /** Makes room for a list. The rest of any call fits beside it. */
   #reserve(tensors: number): void {
     const each = 3 + 2 * maxDims
     const ints = this.#nextInt + 384 + each * tensors
@@ -279,7 +277,7 @@ const isExact = (value: number): boolean => Number.isSafeInteger(value) && value
 
 const fits = (value: number): boolean => value === (value | 0)
 
-/** Writes where the elements of a view lie; where the next words go. */
+/** Writes the layout of a view, and returns the place of the next words. */
 function written(words: Int32Array | Float64Array, at: number, offset: number, shape: Shape, strides: Shape): number {
   const rank = shape.length
   words[at] = offset

@@ -1,9 +1,10 @@
-/** Who made the large storages that live: what the end of memory tells about, besides how much is held. */
+/** The makers of large live storages, which the error at the end of memory lists. */
 import { currentLabel, describeLabel, outermostModules } from '../../core/module-path.js'
 import { formatBytes } from './bytes.js'
 
 /**
- * Storages of fewer bytes are not noted: a note costs a tenth of a microsecond, and they are not what memory ends by.
+ * Storages of fewer bytes are not noted, because a note costs a tenth of a microsecond, and small storages rarely fill
+ * memory.
  */
 export const noteworthyBytes = 2 ** 20
 const mostNamed = 3
@@ -14,19 +15,19 @@ interface Note {
   readonly label: number
 }
 
-/** A module that has been run, as it names its parameters; the backend does not know the type of modules. */
+/** A module that has run, seen as something that names its parameters, because the backend does not know modules. */
 interface NamesParameters {
   namedParameters(): Iterable<readonly [string, { readonly storage: { readonly handle: number } }]>
 }
 
-/** Paths of parameters by the handles of their storages, of all modules that were run and still live. */
+/** The paths of parameters by the handles of their storages, for all modules that have run and are still alive. */
 function parameterNames(): ReadonlyMap<number, string> {
   const names = new Map<number, string>()
   for (const module of outermostModules())
     try {
       for (const [name, { storage }] of (module as NamesParameters).namedParameters()) names.set(storage.handle, name)
     } catch {
-      // A program's own class may hold what it likes; nothing may hide the error that this is for.
+      // An error of a program's own class is ignored, because it must not hide the error that is being described.
     }
   return names
 }
@@ -43,7 +44,8 @@ export class Holders {
   }
 
   /**
-   * Such as `2.10 GB in 3 results of relu (in Net.body.1), 1.20 GB in the parameter conv1.weight`; empty without notes.
+   * The text, such as `2.10 GB in 3 results of relu (in Net.body.1), 1.20 GB in the parameter conv1.weight`; empty if
+   * there are no notes.
    */
   describe(): string {
     const names = parameterNames()

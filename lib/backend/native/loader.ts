@@ -1,6 +1,6 @@
 /**
- * Finds the addon's binary, opens it, and explains itself: the package of this platform comes first, then a build of
- * this checkout. Where neither serves, the reference backend does, and the reasons are told once (see report.ts).
+ * Finds and opens the addon's binary, and explains failures. The package of this platform comes first, then a build of
+ * this checkout. If neither works, the reference backend serves, and the reasons are told once (see report.ts).
  */
 import { inNode, nodeModule } from '../../core/host.js'
 import { packageRoot } from '../../core/package-root.js'
@@ -13,12 +13,12 @@ import { whyRefused } from './refusal.js'
 
 const withoutNode = "native kernels need Node, and this program runs elsewhere, as in a browser; 'reference' is there"
 
-/** A binary that was looked for. */
+/** A binary that was tried. */
 export interface Attempt {
-  /** Such as `the package @firesteel/linux-x64`. */
+  /** The source, such as `the package @firesteel/linux-x64`. */
   readonly source: string
   readonly path: string | null
-  /** Why it does not serve and what to do; null where it serves. */
+  /** The reason why it does not work and the remedy; null if it works. */
   readonly failure: string | null
 }
 
@@ -34,19 +34,22 @@ const root = packageRoot()
 
 let ownRequire: NodeJS.Require | null = null
 
-/** Node's, of this file; where a bundler left no path, of the folder that the program runs in. */
+/** Node's `require` for this file, or for the current folder if a bundler left no path. */
 export function requireHere(): NodeJS.Require {
   ownRequire ??= nodeModule('node:module').createRequire(import.meta.url ?? join(process.cwd(), 'index.js'))
   return ownRequire
 }
 
-/** Builds by node-gyp and by cmake-js. */
+/** The paths of builds by node-gyp and by cmake-js. */
 const builds = ['build/Release/firesteel.node', 'build/cmake/Release/firesteel.node']
 
-/** A binary that is there, or why it is not. */
+/** A binary that exists, or the reason why it does not. */
 type Candidate = { readonly source: string } & ({ readonly path: string } | { readonly absent: () => string })
 
-/** The package's own version is this one's, unless something else than an installer put it there. */
+/**
+ * Throws unless the binary's package has this package's version. They differ only if something other than an installer
+ * put it there.
+ */
 function checkVersion(path: string): void {
   const versionIn = (folder: string) =>
     (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version?: unknown }).version
@@ -57,8 +60,8 @@ function checkVersion(path: string): void {
 }
 
 /**
- * Where installers put a package: in a folder node_modules beside or above this one. Null where it is somewhere else,
- * as in Yarn's archives.
+ * The place where installers put a package: a folder node_modules beside or above this one. Null if it is elsewhere, as
+ * in Yarn's archives.
  */
 function installedBinary(name: string): string | null {
   if (root === null) return null
@@ -73,7 +76,7 @@ function packaged(platform: string): Candidate {
   const name = packageOf(platform)
   const source = `the package ${name}`
   try {
-    // Node's own search would take longer than all the rest.
+    // The usual places are tried first, because Node's own search would take longer than everything else.
     return { source, path: installedBinary(name) ?? requireHere().resolve(name) }
   } catch {
     return { source, absent: () => whyAbsent(surroundings(platform, root, requireHere().resolve)) }
@@ -110,14 +113,13 @@ function open(source: string, path: string) {
 
 const loaded = new Map<string, AddonModule>()
 
-/** The addon in a file; throws why there is none in words for a person. */
+/** Loads the addon from a file. Throws an error that explains a failure to a person. */
 function load(path: string): AddonModule {
   const known = loaded.get(path)
   if (known !== undefined) return known
   const module = { exports: {} }
   try {
-    // The step that `require` ends with. The way there, by its search for packages and real paths, takes longer than
-    // the opening.
+    // This is the last step of `require`, whose search for packages and real paths takes longer than the opening.
     process.dlopen(module, path)
   } catch (error) {
     throw new Error(whyRefused(path, error instanceof Error ? error.message : String(error)))
@@ -138,13 +140,13 @@ export function addonModule(): AddonModule | null {
       anyModule = load(candidate.path)
       return anyModule
     } catch {
-      // It is for another system, which loadNative tells.
+      // A binary for another system is passed over here, and loadNative explains it.
     }
   anyModule = null
   return null
 }
 
-/** Opens a device of the first binary that works. Throws ValueError where the environment makes no sense. */
+/** Opens a device of the first binary that works. Throws ValueError if a setting of the environment is invalid. */
 export function loadNative(): Loaded {
   readSettings()
   if (!inNode) return { unavailable: withoutNode, attempts: [] }

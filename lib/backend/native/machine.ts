@@ -1,4 +1,4 @@
-/** Memory that this process may still take, by the machine and by its control groups (native/core/memory.h). */
+/** The memory that this process may still take, by the machine and by its control groups (native/core/memory.h). */
 import { OutOfMemoryError } from '../../core/errors.js'
 import { inNode, nodeModule } from '../../core/host.js'
 import { answerRoom } from '../../core/room.js'
@@ -6,7 +6,7 @@ import { formatBytes } from './bytes.js'
 import { exposedGc } from './collector.js'
 import { addonModule } from './loader.js'
 
-/** Without the addon Node tells, which knows the machine and the process's own group; a browser tells nothing. */
+/** Without the addon Node answers, which knows the machine and the process's own group. A browser has no answer. */
 export function availableMemory(): number {
   if (!inNode) return Number.POSITIVE_INFINITY
   const module = addonModule()
@@ -15,13 +15,13 @@ export function availableMemory(): number {
 }
 
 /**
- * Throws OutOfMemoryError where so many bytes do not fit: the system gives any array, and ends the process when it is
- * filled.
+ * Throws OutOfMemoryError if this many bytes do not fit, because the system grants any array, and ends the process when
+ * it is filled.
  */
 export function makeMachineRoom(bytes: number, op: string): void {
   if (bytes <= availableMemory()) return
   const collect = exposedGc()
-  // Memory of arrays that a collection found is given back by the time of the next one.
+  // The memory of arrays that a collection found is returned by the time of the next collection.
   for (let i = 0; i < 2 && collect !== null; i++) {
     collect()
     if (bytes <= availableMemory()) return
@@ -33,11 +33,11 @@ export function makeMachineRoom(bytes: number, op: string): void {
   )
 }
 
-/** So many bytes of arrays are made without a look at what memory is left. */
+/** The bytes of arrays that may be made before the remaining memory is checked again. */
 export const unseenBytes = 2 ** 24
 let unseen = 0
 
-// A native device answers better, once there is one: its allocator has something to give back.
+// Once there is a native device, it answers better, because its allocator can give memory back.
 answerRoom((bytes, op) => {
   unseen += bytes
   if (unseen < unseenBytes) return

@@ -1,19 +1,18 @@
 /**
- * Accounts for the storages of a native device: handles, bytes, the garbage collector and the end of memory.
+ * The accounts of a native device's storages: handles, bytes, the garbage collector and the end of memory.
  *
- * A synchronous training loop never returns to the event loop, where finalizers run, so garbage is looked for here:
- * when live bytes or storages pass a soft limit a minor collection (0.1 ms) runs and the addon polls its weak
- * references. A storage that survives twice is old and looked at only after a major collection, which is rare: above a
- * second limit, and before an allocation would not fit. Soft limits below 128 MB would promote a step's tensors while
- * they live.
+ * A synchronous training loop never returns to the event loop, where finalizers run, so garbage is collected here. When
+ * live bytes or storages pass a soft limit, a minor collection (0.1 ms) runs and the addon polls its weak references. A
+ * storage that survives twice is old, and is polled only after a major collection. That is rare: it happens above a
+ * second limit, and before an allocation that would not fit. Soft limits below 128 MB would promote a step's tensors
+ * while they are alive.
  *
- * A storage that is announced here counts as taken, though its kernel waits in the queue and has touched nothing: the
- * system says no by killing the process, so the error must come before. The addon refuses as well, because it alone
- * knows the space that kernels want besides, and the holes between blocks. Then the error is a late one.
+ * A storage that is announced here counts as taken, even if its kernel still waits in the queue and has touched
+ * nothing. The error must come early, because the system refuses memory only by killing the process. The addon checks
+ * as well, because it alone knows the kernels' scratch space and the holes between blocks; its errors are late ones.
  *
- * A weak reference costs more than a small kernel, so small storages share one: each holds the guard that was open when
- * it was made, and they are freed together when the last of them is gone. At most 15 KB stay with a small tensor that
- * way.
+ * A weak reference costs more than a small kernel, so small storages share one. Each holds the guard that was open when
+ * it was made, and all of them are freed when the last is gone. A small tensor can keep at most 15 KB alive that way.
  */
 import type { Device } from '../../core/device.js'
 import { OutOfMemoryError, ValueError } from '../../core/errors.js'
@@ -24,35 +23,35 @@ import { formatBytes } from './bytes.js'
 import { type Collector, makeCollector } from './collector.js'
 import { Holders, noteworthyBytes } from './holders.js'
 
-/** Storages of up to so many elements share guards, so many each. */
+/** The most elements of a storage that shares its guard, and the number of storages that share one. */
 export const smallCount = 256
 export const guardShare = 16
 
-/** The object that several small storages hold. */
+/** A guard: the object that several small storages hold. */
 class Guard {}
 
 const softBytes = 256e6
 const softCount = 50_000
 /**
- * After so many new bytes, and this share of what is left, the machine is asked again: others take memory too, the
- * JavaScript heap among them. An answer costs 0.1 ms.
+ * The machine is asked again after this many new bytes, and after this share of the remaining memory, because others
+ * take memory too, such as the JavaScript heap. An answer costs 0.1 ms.
  */
 const grant = 2 ** 30
 const grantShare = 1 / 4
-/** The JavaScript heap ends the process when it is full: so much is left for what is no tensor. */
+/**
+ * The bytes of the JavaScript heap that are left for things other than tensors, because a full heap ends the process.
+ */
 const heapReserve = 64e6
 /** The advice at the end of memory. */
 export const makeRoomAdvice = 'free tensors (scope, using, dispose) or use a smaller batch'
 
-/** Values of `NativeMemory.pending`: what is to become of a storage that no kernel has made yet. */
+/** Values of `NativeMemory.pending`, the fate of a storage that no kernel has made yet. */
 export const pendingUntracked = 1
 export const pendingTracked = 2
-/** No kernel will ever make it: memory ended in the middle of the operator that it was for. */
+/** The storage will never be made, because memory ended in the middle of its operator. */
 const abandoned = 3
 
-/**
- * The part of the room that may be taken before the machine is asked again, by a caller that wants so many bytes now.
- */
+/** The part of the room that may be taken before the machine is asked again, for a caller that wants `bytes` now. */
 function granted(room: number, bytes: number): number {
   return Math.min(room, bytes + Math.min(grant, Math.max(0, room - bytes) * grantShare))
 }
@@ -60,24 +59,24 @@ function granted(room: number, bytes: number): number {
 export class NativeMemory {
   readonly device: Device
   readonly #addon: Addon
-  /** Made at the first collection, because it takes two milliseconds. */
+  /** The collector, made at the first collection, because that takes two milliseconds. */
   #collector: Collector | null = null
   readonly #holders = new Holders()
 
-  /** Bytes by handle, read by the addon when it makes a storage. */
+  /** The bytes by handle, which the addon reads when it makes a storage. */
   #sizes = new Float64Array(0)
   #dead = new Int32Array(0)
-  /** By handle, not 0 while no kernel has made the storage: `pendingUntracked` or `pendingTracked`. */
+  /** The state by handle: not 0 while no kernel has made the storage. */
   pending = new Uint8Array(0)
   readonly #freeHandles: number[] = []
   #nextHandle = 0
 
-  /** The guard that small storages join, and for how many more it is open. */
+  /** The guard that small storages join, and the number of storages that may still join. */
   #guard: Guard | null = null
   #guardRoom = 0
 
   bytes = 0
-  /** The most `bytes` has been since the queue was last seen empty: some of that may still be to come there. */
+  /** The highest `bytes` since the queue was last seen empty, because queued calls may still need that much. */
   #crest = 0
   count = 0
   peak = 0
@@ -85,15 +84,15 @@ export class NativeMemory {
   #limitCount = softCount
   #majorBytes = 2 * softBytes
   #majorCount = 2 * softCount
-  /** Bytes that may be allocated before the machine is asked again. */
+  /** The bytes that may be allocated before the machine is asked again. */
   #headroom = 0
   /**
-   * As that, of arrays, to which the allocator's cache is no room. It holds while the crest is what it was when the
-   * machine was asked: what that has grown by, the allocator may have taken from the system.
+   * The same for arrays, which cannot use the allocator's cache. It holds only while the crest is unchanged, because
+   * the allocator may have taken its growth from the system.
    */
   #arrayRoom = 0
   #arrayCrest = 0
-  /** Bytes of small arrays that the machine has not been asked about. */
+  /** The bytes of small arrays for which the machine has not been asked. */
   #unasked = 0
 
   constructor(device: Device, addon: Addon) {
@@ -102,9 +101,9 @@ export class NativeMemory {
     this.#grow()
   }
 
-  /** A handle for a storage of so many bytes, which the next kernel call or upload makes. */
+  /** A handle for a storage of `bytes`, which the next kernel call or upload makes. */
   allocate(bytes: number, tracked: boolean, op: string): number {
-    // Negative numbers, fractions and NaN end in `makeRoom` too, which refuses them before they are counted.
+    // Negative numbers, fractions and NaN reach `makeRoom` too, which refuses them before they are counted.
     if (
       !(bytes >= 0 && bytes <= this.#headroom && Math.floor(bytes) === bytes) ||
       this.bytes > this.#limitBytes ||
@@ -123,7 +122,7 @@ export class NativeMemory {
     return handle
   }
 
-  // Rare work is apart, because V8 inlines small functions only.
+  // Rare work is in a function of its own, because V8 inlines only small functions.
 
   #prepare(bytes: number, op: string): void {
     if (!(bytes >= 0 && bytes <= this.#headroom && Math.floor(bytes) === bytes)) this.makeRoom(bytes, op)
@@ -141,7 +140,7 @@ export class NativeMemory {
     this.#crest = Math.max(this.#crest, held)
   }
 
-  /** Forgets a handle that the addon does not know, or has released. */
+  /** Frees a handle that the addon does not know, or has released. */
   forget(handle: number): void {
     const bytes = this.#sizes[handle] as number
     if (this.pending[handle] !== abandoned) this.count--
@@ -152,12 +151,12 @@ export class NativeMemory {
     this.#freeHandles.push(handle)
   }
 
-  /** Lets the garbage collector free a storage that no kernel has made yet, when one has. */
+  /** Marks a storage that no kernel has made yet, so that the garbage collector may free it once it is made. */
   trackPending(handle: number): void {
     if (this.pending[handle] === pendingUntracked) this.pending[handle] = pendingTracked
   }
 
-  /** Gives a small storage a guard: an object for the addon if a new one was opened, null if it joins the last one. */
+  /** Gives a small storage a guard. Returns a new guard for the addon, or null if the storage joins the last one. */
   guard(storage: Storage): object | null {
     if (this.#guardRoom > 0) {
       this.#guardRoom--
@@ -170,16 +169,16 @@ export class NativeMemory {
     return guard
   }
 
-  /** The next small storage opens a new guard. */
+  /** Closes the guard, so that the next small storage opens a new one. */
   closeGuard(): void {
     this.#guard = null
     this.#guardRoom = 0
   }
 
   /**
-   * Gives up what an operator had asked for before it met the end of memory: its kernel will never run, the addon does
-   * not know these storages, and nobody would ever free them. Their handles are free again only if their owner frees
-   * them.
+   * Gives up the storages that an operator had announced before it met the end of memory. Its kernel will never run,
+   * the addon does not know these storages, and nothing would ever free them. Their handles become free again only if
+   * their owner frees them.
    */
   #abandonPending(): void {
     for (let handle = 0; handle < this.#nextHandle; handle++) {
@@ -236,7 +235,7 @@ export class NativeMemory {
     this.#majorCount = Math.max(2 * softCount, 1.5 * this.count + softCount)
   }
 
-  /** Many small tensors end the JavaScript heap, or what is left beside it, before the memory of their elements. */
+  /** Checks the JavaScript heap, which many small tensors fill before the memory of their elements. */
   #checkHeap(op: string): void {
     if (heapLeft() < heapReserve) {
       this.#collectAll()
@@ -250,9 +249,7 @@ export class NativeMemory {
     if (this.#addon.availableBytes() === 0) this.makeRoom(1, op)
   }
 
-  /**
-   * Throws OutOfMemoryError where so many bytes of a tensor do not fit, ValueError where they are no number of bytes.
-   */
+  /** Throws OutOfMemoryError if a tensor of `bytes` does not fit, and ValueError if that is not a number of bytes. */
   makeRoom(bytes: number, op: string): void {
     if (!(bytes >= 0 && Math.floor(bytes) === bytes)) {
       this.#abandonPending()
@@ -263,7 +260,7 @@ export class NativeMemory {
     this.#addon.flush()
     this.#crest = this.bytes
     if (this.#fits(bytes)) return
-    // Memory of arrays that the first collection found is given back by the time of a second one.
+    // The memory of arrays that the first collection found is returned by the time of a second one.
     this.#collectAll()
     if (this.#fits(bytes)) return
     throw this.#full(bytes, op)
@@ -279,12 +276,12 @@ export class NativeMemory {
   }
 
   /**
-   * Throws OutOfMemoryError where an array of so many bytes does not fit in what the system has left. Unlike a tensor,
-   * it is there before the entries of the queue have run, and nothing that the allocator keeps is of use to it.
+   * Throws OutOfMemoryError if an array of `bytes` does not fit in the system's remaining memory. Unlike a tensor, an
+   * array exists before the entries of the queue have run, and it cannot use the allocator's cache.
    */
   makeRoomForArray(bytes: number, op: string): void {
     this.#unasked += bytes
-    // A collection of small arrays is asked about as one.
+    // Small arrays are added up, and the machine is asked for all of them at once.
     if (this.#unasked < noteworthyBytes) return
     const wanted = bytes < noteworthyBytes ? this.#unasked : bytes
     this.#unasked = 0
@@ -294,7 +291,7 @@ export class NativeMemory {
     if (this.mayCopy(wanted)) return
     this.#addon.flush()
     if (this.mayCopy(wanted)) return
-    // As for tensors, memory of arrays is given back by the time of a second collection.
+    // As with tensors, the memory of arrays is returned by the time of a second collection.
     for (let i = 0; i < 2; i++) {
       this.#collectAll()
       this.#addon.flush()
@@ -304,7 +301,7 @@ export class NativeMemory {
     throw this.#full(wanted, op)
   }
 
-  /** Whether the system has so many bytes at this moment; they then count as taken until it is asked again. */
+  /** Whether the system has `bytes` at this moment. They then count as taken until it is asked again. */
   mayCopy(bytes: number): boolean {
     const grown = Math.max(0, this.#crest - this.#arrayCrest)
     if (!(bytes + grown <= this.#arrayRoom)) {
@@ -316,20 +313,20 @@ export class NativeMemory {
     return true
   }
 
-  /** Such as `4.50 GB are held by 3 tensors (4.50 GB in 3 results of zeros)`. */
+  /** The text of what is held, such as `4.50 GB are held by 3 tensors (4.50 GB in 3 results of zeros)`. */
   describeHeld(): string {
     const largest = this.#holders.describe()
     return `${formatBytes(this.bytes)} are held by ${this.count} tensors${largest === '' ? '' : ` (${largest})`}`
   }
 
-  /** Looks anew at what is left: what the system gives, and what the allocator keeps beyond the live bytes. */
+  /** Asks anew for the remaining memory: what the system gives, and what the allocator keeps beyond the live bytes. */
   #look(bytes: number): { readonly room: number; readonly available: number } {
-    // In this order: what is reserved in between is missing from both, not in both.
+    // The order matters: bytes reserved in between must be missing from both numbers rather than counted in both.
     const reserved = this.#addon.reservedBytes()
     const available = this.#addon.availableBytes()
     const room = available + reserved - this.bytes
     this.#headroom = granted(room, bytes)
-    // Calls that wait in the queue may yet take memory from the system that the allocator does not have.
+    // Queued calls may still take memory from the system that the allocator does not have.
     this.#arrayRoom = granted(available - Math.max(0, this.#crest - reserved), bytes)
     this.#arrayCrest = this.#crest
     return { room, available }
@@ -337,7 +334,7 @@ export class NativeMemory {
 
   #fits(bytes: number): boolean {
     const { room, available } = this.#look(bytes)
-    // Blocks that the allocator keeps may not have the right size: only after a flush does the system have it all.
+    // The allocator's blocks may have the wrong sizes. Only after a flush does the system have all of the memory.
     return bytes <= room && bytes <= available
   }
 }

@@ -1,4 +1,4 @@
-/** Platforms whose binary comes as a package, an optional dependency of this one. */
+/** The platforms whose binary comes as a package, an optional dependency of this one. */
 import { nodeModule } from '../../core/host.js'
 
 const { closeSync, openSync, readSync } = nodeModule('node:fs')
@@ -6,7 +6,7 @@ const { closeSync, openSync, readSync } = nodeModule('node:fs')
 export const packagedPlatforms = ['linux-x64', 'linux-x64-musl', 'linux-arm64'] as const
 export type PackagedPlatform = (typeof packagedPlatforms)[number]
 
-/** The C library that their binaries need at least; Node 20 asks for this one itself. */
+/** The oldest C library on which their binaries run; Node 20 itself needs it. */
 export const oldestGlibc = '2.28'
 
 export const packageOf = (platform: string) => `@firesteel/${platform}`
@@ -14,15 +14,15 @@ export const packageOf = (platform: string) => `@firesteel/${platform}`
 const headerBytes = 64
 const entryBytes = 56
 const interpreterEntry = 3
-/** No path is longer. */
+/** The longest path of a system. */
 const mostPath = 4096
 
-/** Bytes of a file from a place on, fewer at its end. */
+/** Reads bytes of a file from a place on; fewer at its end. */
 export type ReadBytes = (from: number, count: number) => Buffer
 
 /**
- * The path of the loader that an ELF file of 64 bits asks for, as /lib64/ld-linux-x86-64.so.2; null where it names
- * none. The path may stand anywhere, because tools that change it (patchelf) put the new one at the file's end.
+ * The path of the loader that a 64-bit ELF file names, such as /lib64/ld-linux-x86-64.so.2; null if it names none. The
+ * path may stand anywhere, because tools that change it (patchelf) put the new one at the file's end.
  */
 export function interpreterOf(read: ReadBytes): string | null {
   const header = read(0, headerBytes)
@@ -41,7 +41,7 @@ export function interpreterOf(read: ReadBytes): string | null {
   return null
 }
 
-/** The result of `interpreterOf` for a file. Throws where it cannot be read. */
+/** The result of `interpreterOf` for a file. Throws if the file cannot be read. */
 function interpreterIn(path: string): string | null {
   const file = openSync(path, 'r')
   try {
@@ -55,8 +55,8 @@ function interpreterIn(path: string): string | null {
 }
 
 /**
- * Such as linux-x64, or linux-x64-musl where this very program was linked with musl. That is read from its file, which
- * takes 0.1 ms, where Node's report of itself takes ten.
+ * The name of this platform, such as linux-x64, or linux-x64-musl if this program was linked with musl. That is read
+ * from the program's file, which takes 0.1 ms, whereas Node's report takes ten.
  */
 export function platformName(executable = process.execPath): string {
   const name = `${process.platform}-${process.arch}`
@@ -64,7 +64,7 @@ export function platformName(executable = process.execPath): string {
   try {
     return /\bld-musl-/.test(interpreterIn(executable) ?? '') ? `${name}-musl` : name
   } catch {
-    // Not readable; nearly all are glibc.
+    // An unreadable file counts as glibc, because nearly all programs are.
     return name
   }
 }

@@ -1,7 +1,7 @@
-/** Why a binary that is there does not load: the system loader's words, made into what is the matter and what to do. */
+/** Reasons why an existing binary does not load: turns the system loader's message into a fault and a remedy. */
 import { oldestGlibc } from './platforms.js'
 
-/** The program that runs this, where it is not plain Node. */
+/** The name of the program that runs this, if it is not plain Node. */
 export function runtimeName(versions: { readonly [name: string]: string | undefined } = process.versions): string {
   if (versions['electron']) return `Electron ${versions['electron']}`
   if (versions['bun']) return `Bun ${versions['bun']}`
@@ -22,7 +22,7 @@ const rules: readonly Rule[] = [
       'image, or build from a clone on this one',
   },
   {
-    // glibc's loader misses musl's library, musl's misses glibc's symbols.
+    // glibc's loader lacks musl's library, and musl's loader lacks glibc's symbols.
     told: /libc\.musl|ld-musl|(?:Error loading shared library|Error relocating).*|libc\.so: (?:invalid ELF header|cannot open)/,
     advice: () =>
       'it is linked with another C library than this program (glibc against musl): node_modules came from another image; ' +
@@ -46,7 +46,7 @@ const rules: readonly Rule[] = [
 
 /** The reason why the system refused the file at `path` with `message`. */
 export function whyRefused(path: string, message: string, runtime = runtimeName()): string {
-  // No loader opens a file within an archive.
+  // No loader can open a file within an archive.
   if (/\.zip[\\/]/.test(path))
     return 'it stands in an archive of Yarn, from which no system loads: run `yarn unplug @firesteel/*`, or set nodeLinker: node-modules'
   if (/\.asar[\\/]/.test(path))

@@ -1,11 +1,11 @@
-/** The report on which kernels serve and why others do not: one paragraph, written for people. */
+/** The report on the kernels in use, and why others are not: one paragraph for people. */
 import type { Attempt, Loaded } from './loader.js'
 
 const passedOver = ({ source, path, failure }: Attempt) => `${source}${path === null ? '' : ` (${path})`}: ${failure}`
 
 /**
- * Null where there is nothing to tell: the package of this platform serves, or a build where no package is; or it is a
- * browser.
+ * The paragraph; null if there is nothing to tell, because the package of this platform works, or a build in a checkout
+ * without packages, or this is a browser.
  */
 export function paragraph(loaded: Loaded): string | null {
   if (loaded.attempts.length === 0) return null

@@ -1,7 +1,7 @@
 /**
  * Scaled dot-product attention, a row of scores at a time, in float64: P = softmax(scale q k^T + mask), out =
- * dropout(P) v. Both passes make P from the scores; what the forward pass leaves for the backward one is for devices
- * with less precision.
+ * dropout(P) v. Both passes make P from the scores. The statistics that the forward pass leaves for the backward pass
+ * serve only devices with less precision.
  *
  * Letters: q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv]; query head h reads key head floor(h / (Hq / Hk)).
  */
@@ -15,7 +15,7 @@ type Shared = keyof KernelArguments<'attention_forward', HostView> &
   keyof KernelArguments<'attention_backward', HostView>
 type Inputs = Pick<KernelArguments<'attention_forward', HostView>, Exclude<Shared, 'out' | 'statistics'>>
 
-/** Elements along the last dimension of a view, seen as a vector. */
+/** A vector: the elements along the last dimension of a view. */
 interface Vector {
   readonly data: { [index: number]: number }
   readonly start: number
@@ -44,7 +44,7 @@ function addScaled(y: Vector, factor: number, x: Vector): void {
   for (let i = 0; i < y.size; i++) y.data[y.start + i * y.stride] = at(y, i) + factor * at(x, i)
 }
 
-/** A dense array of float64 beside the output of a kernel: gradients are summed there and rounded once. */
+/** A dense float64 array beside an output of the kernel, in which gradients are summed before they are rounded once. */
 function accumulator(out: HostView | null): HostView | null {
   if (!out) return null
   const data = new Float64Array(out.shape.reduce((count, size) => count * size, 1))
@@ -56,13 +56,13 @@ function write(out: HostView | null, sums: HostView | null): void {
   if (out && sums) convert(out, sums)
 }
 
-/** One query: where it stands, and what it sees of the keys. */
+/** One query: its position, and the keys that it sees. */
 interface Row {
   readonly batch: number
   readonly head: number
   readonly keyHead: number
   readonly query: number
-  /** Position among all rows of [B, Hq, Tq]. */
+  /** The position among all rows of [B, Hq, Tq]. */
   readonly index: number
   /** The largest score. */
   readonly largest: number
@@ -70,9 +70,9 @@ interface Row {
   readonly total: number
   /** The first key that takes part. */
   readonly first: number
-  /** P by key, from the first that takes part to the last. Valid until the next row. */
+  /** P by key, from the first visible key to the last. It is valid until the next row. */
   readonly weights: Float64Array
-  /** Likewise: 0 where dropped, else 1 / (1 - dropout). Valid until the next row. */
+  /** The dropout factor by key: 0 if dropped, else 1 / (1 - dropout). It is valid until the next row. */
   readonly keep: Float64Array
 }
 
@@ -97,10 +97,10 @@ function* rows(args: Inputs): Generator<Row> {
     for (let i = 0; i < scores.length; i++) {
       const key = first + i
       const score = args.scale * dot(q, vector(args.k, batch, keyHead, key)) + (added ? at(added, key) : 0)
-      // Not set to it: a NaN remains one, as where masks are added.
+      // -Infinity is added rather than assigned, so that a NaN remains one, as with added masks.
       scores[i] = takesPart && at(takesPart, key) === 0 ? score - Infinity : score
     }
-    // A NaN shows in the total; a row without keys has the weights 0.
+    // A NaN shows in the total. A row without keys has the weights 0.
     const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity)
     const shift = largest === -Infinity ? 0 : largest
     const total = scores.reduce((sum, score) => sum + Math.exp(score - shift), 0)
@@ -110,7 +110,7 @@ function* rows(args: Inputs): Generator<Row> {
   }
 }
 
-/** Throws ValueError where a row of keys has no such length. */
+/** Throws ValueError if a length is impossible for its row of keys. */
 function checkLengths(lengths: HostView | null, rows: number, most: number): void {
   for (let b = 0; lengths && b < rows; b++) {
     const length = lengths.data[lengths.offset + b] as number
@@ -122,7 +122,7 @@ function checkLengths(lengths: HostView | null, rows: number, most: number): voi
   }
 }
 
-/** The factors of elements first, first + 1, ... of [B, Hq, Tq, Tk]. */
+/** Writes the dropout factors of the elements first, first + 1, ... of [B, Hq, Tq, Tk]. */
 function drop(keep: Float64Array, first: number, p: number, random: PhiloxPosition): void {
   const words = new Uint32Array(4)
   const threshold = Math.round(p * 2 ** 32)

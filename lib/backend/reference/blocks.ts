@@ -1,8 +1,8 @@
 /**
- * Block dtypes: numbers to blocks and back, in float32 as the quantisers that the formats come from: GGML's reference
- * for q8_0 and q4_0 (https://github.com/ggml-org/llama.cpp, ggml-quants.c), and bitsandbytes' for nf4 (QLoRA, Dettmers
- * et al. 2023, https://arxiv.org/abs/2305.14314). A block with NaN or an infinity becomes NaN as a whole, because no
- * scale holds it. Where the inverse of a scale is beyond float32 the block becomes zeros.
+ * Block dtypes: conversion of numbers to blocks and back, in float32, as in the quantisers that defined the formats:
+ * GGML's reference for q8_0 and q4_0 (https://github.com/ggml-org/llama.cpp, ggml-quants.c), and bitsandbytes' for nf4
+ * (QLoRA, Dettmers et al. 2023, https://arxiv.org/abs/2305.14314). A block with NaN or an infinity becomes NaN as a
+ * whole, because no scale holds it. If the inverse of a scale is beyond float32, the block becomes zeros.
  */
 import { type BlockDType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { countOf, denseStrides } from '../../core/shape.js'
@@ -30,8 +30,8 @@ const levels = Float32Array.of(
   1,
 )
 /**
- * A number belongs to the level above where it is more than this, halfway from the one below. Four are halfway between
- * two floats too: of these it is the one that a C++ compiler makes of bitsandbytes' literals.
+ * The borders, halfway between levels: a number above a border belongs to the higher level. Four borders are also
+ * halfway between two floats, and are then the one that a C++ compiler makes of bitsandbytes' literals.
  */
 const borders = Float32Array.of(
   ...[-0.84809643, -0.610632896, -0.45999527, -0.33967942, -0.234607399, -0.137911737, -0.0455250181, 0.0397901498],
@@ -46,13 +46,13 @@ interface Format {
   decode(from: DataView, numbers: Float32Array): void
 }
 
-/** 1 / scale; 0 where there is none, or none that float32 holds. */
+/** 1 / scale; 0 if there is no inverse, or none that float32 holds. */
 function inverse(scale: number): number {
   const result = Math.fround(1 / scale)
   return Number.isFinite(result) ? result : 0
 }
 
-/** The number of largest magnitude, the first of several; NaN where one is not finite. */
+/** The number of largest magnitude, the first of several; NaN if any is not finite. */
 function extreme(numbers: Float32Array): number {
   let largest = 0
   for (const x of numbers) {
@@ -69,7 +69,7 @@ const q8_0: Format = {
     to.setUint16(0, toFloat16(scale), true)
     numbers.forEach((x, i) => {
       const scaled = factor === 0 ? 0 : Math.fround(x * factor)
-      // Halves away from 0.
+      // Halves are rounded away from 0.
       to.setInt8(2 + i, Math.sign(scaled) * Math.floor(Math.abs(scaled) + 0.5))
     })
   },
@@ -128,13 +128,13 @@ const nf4: Format = {
 
 const formats: { readonly [D in BlockDType]: Format } = { q8_0, q4_0, nf4 }
 
-/** The bytes of `count` blocks from the one with this element on. */
+/** The bytes of `count` blocks, from the block with this element on. */
 function bytesAt(data: TypedArray, dtype: BlockDType, element: number): DataView {
   const { bytes, block } = dtypes[dtype]
   return new DataView(data.buffer, data.byteOffset + element * bytes, block * bytes)
 }
 
-/** A walk that goes from block to block instead of from element to element. */
+/** A walk from block to block instead of from element to element. */
 function walkBlocks(
   dtype: BlockDType,
   shape: readonly number[],
@@ -157,7 +157,7 @@ function walkBlocks(
   })
 }
 
-/** to = from, of one dtype. */
+/** to = from, for the same dtype. */
 export function copyBlocks(dtype: BlockDType, to: TypedArray, layout: Layout, from: HostView): void {
   const { bytes, block } = dtypes[dtype]
   walkBlocks(dtype, from.shape, [layout, from], ([o = 0, i = 0]) => {
@@ -165,7 +165,7 @@ export function copyBlocks(dtype: BlockDType, to: TypedArray, layout: Layout, fr
   })
 }
 
-/** Dense numbers, float32, to blocks. */
+/** Converts dense float32 numbers to blocks. */
 export function encodeBlocks(dtype: BlockDType, to: HostView, from: HostView): void {
   const { block } = dtypes[dtype]
   walkBlocks(dtype, to.shape, [to, from], ([o = 0, i = 0]) => {

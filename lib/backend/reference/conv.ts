@@ -4,9 +4,8 @@
  *   out[n, o, p, q] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, p sH - padH + i dH, q sW - padW + j dW]
  *
  * N images, C channels and O outputs of one group, a kernel of R x S, P x Q windows; sH, sW the strides, dH, dW the
- * dilations. The matrix of patches, after K. Chellapilla et al. (2006), is not built: its element under a window and a
- * tap lies at the window's position plus the tap's, in a copy of the image with zeros around it, which is how gemm
- * takes it.
+ * dilations. The matrix of patches (K. Chellapilla et al., 2006) is not built. Its element for a window and a tap lies
+ * at the window's position plus the tap's, in a copy of the image with zeros around it, and gemm reads it there.
  */
 import { mostEntries } from '../../core/room.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
@@ -47,7 +46,7 @@ class Frame {
     }
   }
 
-  /** Positions of rows x columns, evenly spaced. */
+  /** The positions of rows x columns, evenly spaced. */
   grid(rows: number, rowStep: number, columns: number, columnStep: number): number[] {
     if (rows * columns > mostEntries) throw new RangeError(`Invalid array length: ${rows * columns}`)
     const table: number[] = []
@@ -63,7 +62,7 @@ class Frame {
   }
 }
 
-/** Sizes of one group, and where groups begin. */
+/** The sizes of one group, and the beginnings of groups. */
 function geometry(image: HostView, weight: readonly number[], windows: HostView, groups: number) {
   const [N, channels, H, W] = image.shape as [number, number, number, number]
   const [outputs, C, R, S] = weight as [number, number, number, number]
@@ -85,7 +84,7 @@ function geometry(image: HostView, weight: readonly number[], windows: HostView,
   }
 }
 
-/** A frame for the images of a group, and where in it windows and taps lie. */
+/** A frame for the images of a group, and the positions of windows and taps in it. */
 function patches(sizes: ReturnType<typeof geometry>, options: Options) {
   const { C, H, W, R, S, P, Q } = sizes
   const { strideH, strideW, padH, padW, dilationH, dilationW } = planar(options)
@@ -148,8 +147,8 @@ function conv2d_weight_gradient(args: KernelArguments<'conv2d_weight_gradient', 
 }
 
 /**
- * Along one dimension, what reaches the positions h = first, first + stride, ... of an image: the taps i for which
- * h + pad - i dilation is a multiple of the stride, and for each the window it then belongs to, relative to h's number.
+ * The taps and windows that reach the positions h = first, first + stride, ... of an image along one dimension: the
+ * taps i for which h + pad - i dilation is a multiple of the stride, and for each its window, relative to h's number.
  */
 function phase(first: number, size: number, taps: number, stride: number, pad: number, dilation: number) {
   const reach: { tap: number; window: number }[] = []
@@ -161,8 +160,9 @@ function phase(first: number, size: number, taps: number, stride: number, pad: n
 }
 
 /**
- * dx [C, H W] = weight^T [C, O R S] windows [O R S, H W], where a row of the second takes from dy what lies under one
- * tap. Positions of the image that differ by strides see the same taps: one product for each of the sH sW phases.
+ * dx [C, H W] = weight^T [C, O R S] windows [O R S, H W], where a row of the second factor holds the elements of dy
+ * under one tap. Positions of the image that differ by strides see the same taps, so there is one product for each of
+ * the sH sW phases.
  */
 function conv2d_input_gradient(args: KernelArguments<'conv2d_input_gradient', HostView>): void {
   const { dx, dy, weight, ...options } = args
@@ -170,7 +170,8 @@ function conv2d_input_gradient(args: KernelArguments<'conv2d_input_gradient', Ho
   const { strideH, strideW, padH, padW, dilationH, dilationW } = planar(options)
   const sizes = geometry(dx, weight.shape, dy, groups)
   const { N, C, O, H, W, R, S, P, Q } = sizes
-  // The windows that positions reach: from that of the last tap at the first position to that of the first at the last.
+  // The windows that positions reach, from the last tap's at the first position to the first tap's at the last
+  // position.
   const top = Math.max(0, Math.ceil(((R - 1) * dilationH - padH) / strideH))
   const left = Math.max(0, Math.ceil(((S - 1) * dilationW - padW) / strideW))
   const height = top + Math.max(P, Math.floor((H - 1 + padH) / strideH) + 1)

@@ -1,5 +1,5 @@
 /**
- * The reference device: the kernels in plain TypeScript, run at once on the calling thread. It runs anywhere, defines
+ * The reference device: the kernels in plain TypeScript, run at once on the calling thread. It runs everywhere, defines
  * the meaning of every kernel, and is the only device with float64.
  */
 import {
@@ -31,7 +31,7 @@ function isView(value: unknown): value is StridedView {
   return typeof value === 'object' && value !== null && 'storage' in value
 }
 
-/** For each kernel that writes new memory only, what it writes: where that has no elements, there is nothing to do. */
+/** The results of each kernel that writes only new memory. If they have no elements, there is nothing to do. */
 const results = late(
   (): ReadonlyMap<string, readonly string[]> =>
     new Map(
@@ -43,7 +43,10 @@ const results = late(
     ),
 )
 
-/** Whether every tensor that the call writes is without elements: a loop over the others' sizes may have no end. */
+/**
+ * Whether every tensor that the call writes is empty. Such a call is skipped, because a loop over the other sizes could
+ * run for ever.
+ */
 function writesNothing(kernel: string, args: KernelCall): boolean {
   const names = results().get(kernel)
   if (names === undefined || names.length === 0) return false
@@ -56,10 +59,10 @@ class ReferenceDevice implements Device {
   readonly name = 'reference'
   readonly kind = 'reference'
   readonly uncloneable = uncloneable
-  // The elements live in the JavaScript heap and go with their storage.
+  // Counts the storages, whose elements live in the JavaScript heap and are freed with them.
   readonly #count = new StorageCount()
   #nextHandle = 1
-  /** Bytes made since the last look at what memory is left. */
+  /** The bytes made since the remaining memory was last checked. */
   #unseen = 0
   #trace: KernelRecord[] | null = null
 
@@ -88,7 +91,7 @@ class ReferenceDevice implements Device {
     return storage
   }
 
-  /** Throws OutOfMemoryError where so many bytes do not fit, as far as it is worth to look. */
+  /** Throws OutOfMemoryError if `bytes` do not fit. Small amounts are added up before the memory is checked. */
   #look(bytes: number, op: string): void {
     this.#unseen += bytes
     if (this.#unseen < unseenBytes) return
@@ -97,7 +100,7 @@ class ReferenceDevice implements Device {
   }
 
   track(_storage: Storage): void {
-    // Every storage is the garbage collector's here.
+    // Nothing to do, because the garbage collector owns every storage here.
   }
 
   free(storage: Storage): void {
@@ -146,11 +149,11 @@ class ReferenceDevice implements Device {
   }
 
   synchronize(): void {
-    // Nothing is ever pending.
+    // Nothing to do, because nothing is ever pending.
   }
 
   throwPending(): void {
-    // Kernels throw where they are called.
+    // Nothing to do, because kernels throw when they are called.
   }
 
   memory(): DeviceMemory {
@@ -174,7 +177,7 @@ class ReferenceDevice implements Device {
   }
 }
 
-/** Runs a kernel; an array that it cannot have besides its results is the end of memory. */
+/** Runs a kernel. If it cannot allocate scratch space, throws OutOfMemoryError. */
 function compute(body: AnyKernel, host: { readonly [name: string]: unknown }, kernel: string): void {
   try {
     body(host)

@@ -1,7 +1,7 @@
 /**
  * Elementwise kernels: out[i] = f(x[i]). Arguments carry out's shape, broadcast by strides of 0; out is dense. Numbers
- * are computed in float64 and rounded where they are stored. The operations of every training step have a loop of their
- * own, which V8 compiles to a few instructions an element; the rest call a function for each element.
+ * are computed in float64 and rounded when they are stored. The operations of every training step have loops of their
+ * own, which V8 compiles to a few instructions per element; the others call a function for each element.
  */
 import type { TypedArray } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'
@@ -97,17 +97,19 @@ function backward<A extends Backward>(f: (dy: number, x: number, args: A) => num
     )
 }
 
-/** dx = f(dy, y) where the derivative is told by the function's output */
+/** dx = f(dy, y), for functions whose derivative follows from their output */
 function backwardOfOutput(f: (dy: number, y: number) => number) {
   return ({ dx, dy, y }: { dx: HostView; dy: HostView; y: HostView }) => backward(f)({ dx, dy, x: y })
 }
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
 const softplus = (x: number) => Math.log1p(Math.exp(x))
-/** As C's pow, which tells more than JavaScript's: 1 to any power and any number to the power 0 is 1. */
+/**
+ * C's pow, which is defined in more cases than JavaScript's: 1 to any power is 1, and so is any number to the power 0.
+ */
 const pow = (x: number, e: number) => (x === 1 || (x === -1 && Math.abs(e) === Number.POSITIVE_INFINITY) ? 1 : x ** e)
 
-/** A power of int32, by squaring. Negative exponents give reciprocals, which are truncated to whole numbers. */
+/** A power of int32 by squaring. Negative exponents give reciprocals, truncated to whole numbers. */
 function wholePow(base: number, exponent: number): number {
   if (exponent < 0) return base === 1 ? 1 : base === -1 ? (exponent % 2 === 0 ? 1 : -1) : 0
   let power = 1
@@ -136,7 +138,7 @@ function siluDerivative(x: number): number {
   return s * (1 + x * (1 - s))
 }
 
-/** To the nearest whole number, ties to the even one. */
+/** Rounds to the nearest whole number, ties to the even one. */
 function toEven(x: number): number {
   const whole = Math.round(x)
   return Math.abs(x % 1) === 0.5 && whole % 2 !== 0 ? whole - 1 : whole
@@ -152,7 +154,10 @@ function remainder(a: number, b: number): number {
   return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest
 }
 
-/** Not a / b rounded down, which may round up to the next whole number first. */
+/**
+ * The floor of the exact quotient. a / b itself may round up to the next whole number, so it cannot simply be rounded
+ * down.
+ */
 function floorOfQuotient(a: number, b: number): number {
   if (b === 0) return a / b
   const rest = a % b
@@ -162,7 +167,7 @@ function floorOfQuotient(a: number, b: number): number {
   return quotient - whole > 0.5 ? whole + 1 : whole
 }
 
-/** As `binary`, for what divides: of int32 a divisor of 0 is an error. */
+/** As `binary`, for divisions: an int32 divisor of 0 is an error. */
 function division(op: string, f: (a: number, b: number) => number): (args: Binary) => void {
   const whole = (a: number, b: number): number => {
     if (b === 0)
@@ -175,7 +180,7 @@ function division(op: string, f: (a: number, b: number) => number): (args: Binar
   return (args) => binary(args.out.dtype === 'int32' ? whole : f)(args)
 }
 
-/** A number as the elements beside it hold it. */
+/** A number as the dtype of the elements beside it holds it. */
 const held = (out: TypedArray, value: number) => (out instanceof Float32Array ? Math.fround(value) : value)
 
 /** Copies bits, so it serves every dtype. */

@@ -32,7 +32,7 @@ function polynomial(c: readonly number[], x: number): number {
   return sum
 }
 
-/** exp(-y^2) with y cut into a part whose square is exact and the small rest. */
+/** exp(-y^2), where y is split into a part whose square is exact and a small rest. */
 function expOfMinusSquare(y: number): number {
   const head = Math.trunc(y * 16) / 16
   return Math.exp(-head * head) * Math.exp(-(y - head) * (y + head))
@@ -54,11 +54,11 @@ export function erf(x: number): number {
   return x > 0 ? 1 - complement : complement - 1
 }
 
-/** 1 - erf(x), without cancellation where that is small. */
+/** 1 - erf(x), without cancellation if it is small. */
 export function erfc(x: number): number {
   const y = Math.abs(x)
   if (!(y > 0.46875)) return 1 - erf(x)
-  // Less than the smallest double.
+  // For y > 28 the complement is less than the smallest double.
   const complement = y > 28 ? 0 : complementOf(y)
   return x > 0 ? complement : 2 - complement
 }

@@ -1,5 +1,5 @@
 /**
- * The one product of matrices of the reference device, for matmul and for the three convolutions.
+ * The matrix product of the reference device, which matmul and the three convolutions share.
  *
  *   c[i][j] = initial[i][j] + sum over k of a[i][k] * b[k][j]        M rows, N columns, K terms
  *
@@ -11,8 +11,8 @@ import type { TypedArray } from '../../core/dtype.js'
 import { mostEntries } from '../../core/room.js'
 
 /**
- * Element (i, j) is data[rows[i] + cols[j]]. Two tables describe a dense, a transposed and a broadcast matrix, and as
- * well the matrix of patches under a convolution's windows, which is then never laid out in memory.
+ * A matrix whose element (i, j) is data[rows[i] + cols[j]]. Two tables can describe a dense, a transposed and a
+ * broadcast matrix, and also the matrix of patches under a convolution's windows, which is never laid out in memory.
  */
 export interface Matrix {
   readonly data: TypedArray
@@ -22,14 +22,17 @@ export interface Matrix {
 
 /** start, start + step, ...: the table of an evenly spaced dimension. */
 export function spaced(count: number, step: number, start = 0): number[] {
-  // Beyond, V8 ends the process instead of throwing.
+  // Beyond this length V8 ends the process instead of throwing.
   if (count > mostEntries) throw new RangeError(`Invalid array length: ${count}`)
   const table: number[] = []
   for (let i = 0; i < count; i++) table.push(start + i * step)
   return table
 }
 
-/** A tile's twelve sums and the factors at hand are what V8 keeps in sixteen registers; larger tiles are slower. */
+/**
+ * The size of a tile. V8 can keep its twelve sums and the current factors in sixteen registers; larger tiles are
+ * slower.
+ */
 const tileRows = 4
 const tileColumns = 3
 /**
@@ -42,12 +45,15 @@ const tile = new Float64Array(tileRows * tileColumns)
 /** More terms than this are summed in parts. */
 const mostTerms = panelsOfA.length / tileRows
 
-/** How many lines of K terms fit in a block: a multiple of the tile's size. */
+/** The number of lines of K terms that fit in a block, a multiple of the tile's size. */
 function linesIn(block: Float64Array, K: number, tileLines: number): number {
   return Math.floor(block.length / Math.max(K, 1) / tileLines) * tileLines
 }
 
-/** Panels of lines [from, to), each `width` of them side by side, term by term; lines beyond `to` repeat the last. */
+/**
+ * Packs the lines [from, to) into panels of `width` lines side by side, term by term. Lines beyond `to` repeat the
+ * last.
+ */
 function pack(
   panels: Float64Array,
   width: 3 | 4,
@@ -124,7 +130,7 @@ function multiply(ai: number, bi: number, K: number): void {
   tile[11] = c32
 }
 
-/** `height` rows of the tile into c, from row i and column j on, as far as c goes. */
+/** Stores `height` rows of the tile in c, from row i and column j on, up to the edge of c. */
 function store(c: Matrix, i: number, height: number, j: number, initial: Matrix | null): void {
   const { data, rows, cols } = c
   const width = Math.min(cols.length - j, tileColumns)
@@ -143,7 +149,8 @@ function store(c: Matrix, i: number, height: number, j: number, initial: Matrix 
 }
 
 /**
- * The tile's first row = the packed row of a times columns of b from j on, read in place; past the last, it repeats.
+ * The tile's first row = the packed row of a times columns of b from j on, read in place. Past the last column, that
+ * column repeats.
  */
 function multiplyInPlace({ data, rows, cols }: Matrix, j: number): void {
   const last = cols.length - 1
@@ -165,7 +172,7 @@ function multiplyInPlace({ data, rows, cols }: Matrix, j: number): void {
   tile[2] = c2
 }
 
-/** The product for few rows, where packing b would take as long as multiplying by it: b is read in place. */
+/** The product for few rows. It reads b in place, because packing b would take as long as multiplying by it. */
 function gemmOfFewRows(c: Matrix, a: Matrix, b: Matrix, initial: Matrix | null): void {
   const K = a.cols.length
   const N = c.cols.length
@@ -200,7 +207,7 @@ function gemmOfBlocks(c: Matrix, a: Matrix, b: Matrix, initial: Matrix | null): 
   }
 }
 
-/** Products of many terms: parts are summed in float64 before c is written. */
+/** The product for many terms: parts are summed in float64 before c is written. */
 function gemmInParts(c: Matrix, a: Matrix, b: Matrix, initial: Matrix | null): void {
   const M = c.rows.length
   const N = c.cols.length

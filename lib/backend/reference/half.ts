@@ -1,6 +1,7 @@
 /**
- * The 16-bit floats, which JavaScript holds as bits: widened to float32 exactly, narrowed with round to nearest, ties
- * to even. The reference device copies, compares and converts them, and computes in float32: see `throughFloat32`.
+ * The 16-bit floats, which JavaScript holds as bits. They are widened to float32 exactly, and narrowed by rounding to
+ * nearest, ties to even. The reference device copies, compares and converts them, and computes in float32: see
+ * `throughFloat32`.
  */
 import type { DType } from '../../core/dtype.js'
 import { countOf, denseStrides } from '../../core/shape.js'
@@ -25,7 +26,7 @@ export function toBfloat16(value: number): number {
   if (Number.isNaN(value)) return 0x7fc0
   float[0] = value
   const word = bits[0] as number
-  // Half of the last kept bit, less one where that bit is even: a carry is a rounding up.
+  // Half of the last kept bit is added, minus one if that bit is even, so that a carry rounds up.
   return (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
 }
 
@@ -44,7 +45,7 @@ export function toFloat16(value: number): number {
   const magnitude = Math.abs(rounded)
   if (magnitude >= 65520) return sign | 0x7c00
   float[0] = magnitude
-  // Below 2^-14 the spacing stays 2^-24; a fraction that rounds up to 2048 carries into the exponent by itself.
+  // Below 2^-14 the spacing stays 2^-24. A fraction that rounds up to 2048 carries into the exponent by itself.
   const power = Math.max(((bits[0] as number) >>> 23) - 127, -14)
   const fraction = roundEven(magnitude * 2 ** (10 - power))
   return sign | (fraction + (power + 14) * 1024)
@@ -64,7 +65,7 @@ export function narrow(dtype: HalfDType): (value: number) => number {
   return dtype === 'bfloat16' ? toBfloat16 : toFloat16
 }
 
-/** The view itself, or where it holds 16-bit floats a dense float32 copy. */
+/** The view itself, or a dense float32 copy if it holds 16-bit floats. */
 export function widened(view: HostView): HostView {
   if (!isHalf(view.dtype)) return view
   const convert = widen(view.dtype)
@@ -76,7 +77,7 @@ export function widened(view: HostView): HostView {
   return { data, dtype: 'float32', offset: 0, shape: view.shape, strides }
 }
 
-/** `to` = from, rounded; for one shape. */
+/** `to` = from, rounded, for equal shapes. */
 function rounded(to: HostView, from: HostView): void {
   walk(to.shape, [to, from], (n, [o = 0, i = 0], [step = 0, di = 0]) => {
     for (let k = 0; k < n; k++) to.data[o + k * step] = toBfloat16(from.data[i + k * di] as number)
@@ -84,8 +85,8 @@ function rounded(to: HostView, from: HostView): void {
 }
 
 /**
- * Runs a kernel of float32 on arguments of which some are bfloat16: on float32 copies, which are rounded into what the
- * kernel writes.
+ * Runs a float32 kernel on arguments of which some are bfloat16. It runs on float32 copies, and its results are rounded
+ * back.
  */
 export function throughFloat32<A extends { readonly [name: string]: unknown }>(
   kernel: (args: A) => void,

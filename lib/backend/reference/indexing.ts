@@ -1,6 +1,6 @@
 /**
- * Reads and sums by index. Views are taken apart as outer x size x inner around dim; an index outside [0, size) throws,
- * here at once.
+ * Reads and sums by index. Views are treated as outer x size x inner around dim. An index outside [0, size) throws at
+ * once on this device.
  */
 import { arrayLength } from '../../core/dtype.js'
 import { IndexOutOfRangeError, InternalError } from '../../core/errors.js'
@@ -60,8 +60,8 @@ function index_accumulate({ sum, dy, index, dim, skip }: KernelArguments<'index_
 }
 
 /**
- * Visits each element of index: `at` is its place (and that of the small tensor's element), `found` the element of the
- * large tensor that it names.
+ * Visits each element of the index. `at` is its place, which is also the place in the small tensor, and `found` is the
+ * place in the large tensor that it names.
  */
 function visit(
   op: string,

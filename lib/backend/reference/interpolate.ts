@@ -2,7 +2,7 @@
 import type { KernelArguments, Kernels } from '../table/index.js'
 import type { HostView } from './view.js'
 
-/** Calls f with the place, relative to the first, and the weight of each term of result r. */
+/** Calls f with the place, relative to the first one, and the weight of each term of result r. */
 type Terms = (r: number, f: (position: number, weight: number) => void) => void
 
 function termsOf(taps: HostView | null, weights: HostView | null, results: number): Terms {
@@ -27,7 +27,7 @@ function resample(args: KernelArguments<'resample', HostView>): void {
     const base = x.offset + plane * H * W
     for (let p = 0; p < P; p++) {
       for (let q = 0; q < Q; q++, at++) {
-        // The first term takes its place as it is: a sum that begins with 0 has no -0.
+        // The sum begins with the first term itself, because a sum that begins with 0 can never be -0.
         let sum: number | null = null
         rows(p, (h, down) => {
           columns(q, (w, across) => {

@@ -1,4 +1,7 @@
-/** The reference device's kernels: the meaning of every kernel, in plain TypeScript. A missing one does not compile. */
+/**
+ * The reference device's kernels, which define the meaning of every kernel in plain TypeScript. If one is missing, this
+ * does not compile.
+ */
 import { late } from '../../core/late.js'
 import { type KernelSpec, type Kernels, kernels, parseArguments } from '../table/index.js'
 import { attention } from './attention.js'
@@ -37,10 +40,10 @@ const written: Kernels<HostView> = {
 
 type AnyKernel = (args: { readonly [name: string]: unknown }) => void
 
-/** Kernels are written for float32 (and float64) alone; those that also compute with bfloat16 go by way of it. */
+/** Kernels are written only for float32 (and float64). Those that also take bfloat16 compute through float32. */
 function widening(name: string, kernel: AnyKernel): AnyKernel {
   const spec: KernelSpec = kernels[name as keyof typeof kernels]
-  // Those that take every dtype copy bits.
+  // Kernels that take every dtype copy bits, and need no widening.
   if (!spec.T?.includes('bfloat16') || spec.T.includes('bool')) return kernel
   const results = parseArguments(spec).filter(
     ({ role }) => role === 'out' || role === 'place' || role === 'inout' || role === 'update',

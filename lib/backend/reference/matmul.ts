@@ -1,4 +1,4 @@
-/** out = a b + bias, batched: one product of matrices for each element of the batch, or for several of them at once. */
+/** out = a b + bias, batched: one matrix product for each element of the batch, or for several of them at once. */
 import { dtypes, isBlocks } from '../../core/dtype.js'
 import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
@@ -31,19 +31,19 @@ function multiply(out: HostView, a: HostView, b: HostView, added: HostView | nul
   }
 
   walk(out.shape.slice(0, rank - 2), [out, a, b], (n, [c0 = 0, a0 = 0, b0 = 0], [cStep = 0, aStep = 0, bStep = 0]) => {
-    // Where b is one matrix and the batches of a follow each other evenly, their rows are the rows of one product.
+    // If b is a single matrix and the batches of a are evenly spaced, their rows are the rows of one product.
     if (bStep === 0 && M === 1) product(n, aStep, c0, a0, b0)
     else if (bStep === 0 && aStep === M * aRow) product(n * M, aRow, c0, a0, b0)
     else for (let k = 0; k < n; k++) product(M, aRow, c0 + k * cStep, a0 + k * aStep, b0 + k * bStep)
   })
 }
 
-/** Columns of b whose blocks are decoded at once: whole blocks of every dtype. */
+/** The number of columns of b whose blocks are decoded at once: whole blocks of every dtype. */
 const decodedColumns = 64
 
 /**
- * As `multiply`, with b of any dtype that it may have. Of blocks some columns are decoded at a time, as they are read,
- * because a copy of all of them is what they are to spare.
+ * As `multiply`, with b of any allowed dtype. Blocks are decoded a few columns at a time as they are read, because they
+ * exist to avoid a decoded copy.
  */
 function multiplyAny(out: HostView, a: HostView, b: HostView, added: HostView | null): void {
   const { dtype } = b
@@ -53,7 +53,7 @@ function multiplyAny(out: HostView, a: HostView, b: HostView, added: HostView | 
   }
   const [last, inner] = [b.shape.length - 1, b.shape.length - 2]
   const columns = b.shape[last] as number
-  // Blocks lie along the columns or, where b is transposed, along the rows.
+  // Blocks lie along the columns, or along the rows if b is transposed.
   const isTransposed = b.strides[last] !== 1 || columns % dtypes[dtype].block !== 0
   const turned = <T>(list: readonly T[]): T[] =>
     isTransposed ? [...list.slice(0, inner), list[last] as T, list[inner] as T] : [...list]
@@ -66,7 +66,7 @@ function multiplyAny(out: HostView, a: HostView, b: HostView, added: HostView | 
       shape: turned(sizes),
       strides: turned(b.strides),
     }
-    // A batch of one matrix, again and again, stays one.
+    // A batch that repeats one matrix remains a repetition.
     const isRepeated = (d: number) => b.strides[d] === 0 && d < inner
     const once = { ...part, shape: part.shape.map((size, d) => (isRepeated(d) ? Math.min(size, 1) : size)) }
     const numbers = decoded(dtype, once)

@@ -1,4 +1,7 @@
-/** The norm of all gradients and their scaling. Steps of optimisers are composed of operators here (lib/optim). */
+/**
+ * The norm of all gradients, and their scaling. On this device the steps of optimisers are composed of operators
+ * (lib/optim).
+ */
 import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
 import type { HostView } from './view.js'

@@ -1,6 +1,6 @@
 /**
- * Pooling over windows of each H x W plane. N images of C planes; PH x PW windows a plane; padding is outside of the
- * planes and never read.
+ * Pooling over windows of each H x W plane: N images of C planes, with PH x PW windows per plane. Padding lies outside
+ * of the planes and is never read.
  */
 import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
@@ -25,7 +25,7 @@ function planar({ kernel, stride, padding }: Pick<AverageOptions, 'kernel' | 'st
   return { kernelH, kernelW, strideH, strideW, padH, padW }
 }
 
-/** The positions in the plane of a window's elements, of those inside it. */
+/** Visits the positions of a window's elements that lie inside the plane. */
 type Covered = (p: number, q: number, visit: (h: number, w: number) => void) => void
 
 /** The first maximum of each window, and its place. */
@@ -96,8 +96,7 @@ function max_pool2d_backward({ dx, dy, indices }: KernelArguments<'max_pool2d_ba
 type AverageOptions = Omit<KernelArguments<'avg_pool2d_forward', HostView>, 'out' | 'x'>
 
 /**
- * Calls f for each window: its place in the pooled tensor, its rows and columns within the plane, and what to divide
- * by.
+ * Calls f for each window, with its place in the pooled tensor, its rows and columns within the plane, and the divisor.
  */
 function windows(
   pooled: HostView,

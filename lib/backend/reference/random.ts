@@ -1,6 +1,6 @@
 /**
  * Random tensors and dropout: element i of a call takes word i % 4 of Philox block offset + floor(i / 4). Numbers are
- * computed in float64 and rounded where they are stored, as the native kernels do: bits are equal.
+ * computed in float64 and rounded when they are stored, as in the native kernels, so that bits are equal.
  */
 import { normalQuantile, uniform } from '../../core/distributions.js'
 import { dropThreshold, multiplyHigh, philox4 } from '../../core/philox.js'

@@ -25,7 +25,7 @@ function set(view: HostView, i: number, value: number): void {
   view.data[view.offset + i] = value
 }
 
-/** A dense view in float64, or zeros where there is none. */
+/** A dense view in float64, or zeros if there is none. */
 function read(view: HostView | null, count: number): Float64Array {
   const values = new Float64Array(count)
   if (view) for (let i = 0; i < count; i++) values[i] = get(view, i)
@@ -45,7 +45,7 @@ function sum(count: number, term: (i: number) => number): number {
   return total
 }
 
-/** Where a row or a column begins in a matrix, and how far its elements lie apart. */
+/** A row or a column of a matrix: its beginning, and the distance between its elements. */
 interface Line {
   readonly of: Float64Array
   readonly from: number
@@ -62,7 +62,7 @@ function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x))
 }
 
-/** How a layer walks through time, and which steps of which row of the batch count. */
+/** The order in which a layer steps through time, and the steps of each batch row that count. */
 interface Walk {
   readonly T: number
   readonly B: number
@@ -71,13 +71,13 @@ interface Walk {
   /** The time steps in the order in which the layer takes them. */
   readonly order: readonly number[]
   counts(t: number, b: number): boolean
-  /** Element j of a state kept for each row [t, b], as it was before the step: null where that is the initial one. */
+  /** The row of a kept state that holds the state before the step [t, b]; null if that is the initial state. */
   before(t: number, b: number): number | null
 }
 
 function walkOf(x: HostView, out: HostView, lengths: HostView | null, reverse: boolean): Walk {
   const [T, B, I] = x.shape as [number, number, number]
-  // Without rows no step has anything to do, however many there are.
+  // Without batch rows no step has anything to do, however many steps there are.
   const order = Array.from({ length: B === 0 ? 0 : T }, (_, t) => t)
   if (reverse) order.reverse()
   const length = (b: number) => (lengths ? Math.max(0, Math.min(T, get(lengths, b))) : T)
@@ -110,7 +110,7 @@ interface Weights {
   readonly bHh: HostView | null
 }
 
-/** The input's part of gate column k at a row [t, b], and the state's. */
+/** The parts of gate column k at a row [t, b] that come from the input and from the state. */
 function partsOf({ x, wIh, wHh, bIh, bHh }: Weights, { T, I, H, B }: Walk) {
   const rows = (wIh.shape as [number])[0]
   const [inputs, ofInput, ofState] = [read(x, T * B * I), read(wIh, rows * I), read(wHh, rows * H)]
@@ -123,7 +123,8 @@ function partsOf({ x, wIh, wHh, bIh, bHh }: Weights, { T, I, H, B }: Walk) {
 }
 
 /**
- * Takes `cell(row, j, h)`, the new h of a unit, through all steps; rows that do not count keep their state and give 0.
+ * Runs `cell(row, j, h)`, which gives the new h of a unit, through all steps. Rows that do not count keep their state
+ * and give 0.
  */
 function forward(
   walk: Walk,
@@ -226,7 +227,7 @@ interface Backward {
 
 /** The gradients that a unit's step passes back, computed from the gradient of its new h. */
 interface Handed {
-  /** The gradients of the gates before their activation, as the input and as the state meet them. */
+  /** The gradients of the gates before their activation, for the input and for the state. */
   readonly input: readonly number[]
   readonly state: readonly number[]
   /** The part of the gradient that reaches the old h directly, not through the gates. */
@@ -234,8 +235,8 @@ interface Handed {
 }
 
 /**
- * Against the order of time: the gradients of the gates, and of the state before each step. Gives the biases' gradients
- * by gate column.
+ * Goes back through time: computes the gradients of the gates, and of the state before each step. Returns the biases'
+ * gradients by gate column.
  */
 function backward(
   walk: Walk,
@@ -248,7 +249,7 @@ function backward(
   const ofInput = new Float64Array(T * B * K)
   const ofState = new Float64Array(T * B * K)
   const [inputs, inputWeights, stateWeights] = [read(x, T * B * I), read(wIh, K * I), read(wHh, K * H)]
-  /** The state before each row; none where a step does not count. */
+  /** The state before each row; unset for steps that do not count. */
   const before = new Float64Array(T * B * H)
   let dh = read(dhn, B * H)
   for (const t of walk.order.toReversed()) {

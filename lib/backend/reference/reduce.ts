@@ -1,6 +1,6 @@
 /**
- * Reductions. Sums and extremes walk over x once and gather in float64, so that memory is read in order whichever
- * dimensions go; out's strides are 0 along those.
+ * Reductions. Sums and extremes walk over x once and accumulate in float64, so that memory is read in order, whichever
+ * dimensions are reduced; out's strides along these are 0.
  */
 import { ValueError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
@@ -37,7 +37,7 @@ function extreme(initial: number, pick: (a: number, b: number) => number) {
   }
 }
 
-/** A sum that an int32 cannot hold is an error, here at once. */
+/** Throws for a sum that an int32 cannot hold, at once on this device. */
 function held(op: string, out: HostView, sum: number, what = 'sum'): number {
   if (out.dtype !== 'int32' || Math.trunc(sum) === (sum | 0)) return sum
   throw new ValueError(
@@ -59,7 +59,7 @@ function sum({ out, x, scale }: KernelArguments<'sum', HostView>): void {
   for (let i = 0; i < total.length; i++) out.data[out.offset + i] = held('sum', out, scale * (total[i] as number))
 }
 
-/** Position along dim of the first element that no other beats; NaN beats all. */
+/** The position along dim of the first element that no other beats; NaN beats all. */
 function position(beats: (a: number, b: number) => boolean) {
   return ({ out, x, dim }: KernelArguments<'argmax', HostView>) => {
     const size = x.shape[dim] ?? 1
@@ -97,7 +97,7 @@ function cumsum({ out, x, dim, reverse }: KernelArguments<'cumsum', HostView>): 
   }
 }
 
-/** Walks along dim: `step` turns what is so far and an element into what is so far then. */
+/** Walks along dim. `step` combines the result so far with the next element. */
 function running(
   out: HostView,
   x: HostView,
@@ -120,7 +120,7 @@ function running(
   }
 }
 
-/** Position along dim of the last element so far that no other beats; NaN beats all. */
+/** The position along dim of the last element so far that no other beats; NaN beats all. */
 function bestSoFar(beats: (a: number, b: number) => boolean) {
   return ({ out, x, dim }: KernelArguments<'cummax', HostView>) => {
     const { outer, size, inner } = around(x.shape, dim)
@@ -145,7 +145,7 @@ function bestSoFar(beats: (a: number, b: number) => boolean) {
 /** log(exp(a) + exp(b)). */
 function logOfBoth(a: number, b: number): number {
   const [less, more] = a < b ? [a, b] : [b, a]
-  // Two of one infinity are that infinity, not NaN.
+  // Two equal infinities give that infinity, not NaN.
   return less === more && !Number.isFinite(more) ? more : more + Math.log1p(Math.exp(less - more))
 }
 

@@ -1,4 +1,6 @@
-/** Copies, fills and joins. Between equal dtypes bits are copied; else a value is read as a number and converted. */
+/**
+ * Copies, fills and joins. Between equal dtypes bits are copied; otherwise a value is read as a number and converted.
+ */
 import { arrayLength, type DType, isBlocks, type TypedArray } from '../../core/dtype.js'
 import { countOf } from '../../core/shape.js'
 import type { Kernels } from '../table/index.js'
@@ -7,13 +9,13 @@ import { isHalf, narrow, widened } from './half.js'
 import type { HostView } from './view.js'
 import { type Layout, walk } from './walk.js'
 
-/** How a number becomes an element of a dtype, where storing it in the typed array is not all. */
+/** The conversion of a number to an element of a dtype; null if storing it in the typed array suffices. */
 function converter(dtype: DType): ((value: number) => number) | null {
   if (dtype === 'bool') return (value) => (value === 0 ? 0 : 1)
   return isHalf(dtype) ? narrow(dtype) : null
 }
 
-/** to[layout] = from, bit by bit; `layout` says where in `to` the elements of `from` go */
+/** to[layout] = from, bit by bit; `layout` gives the places in `to` of the elements of `from` */
 function copyBits(to: TypedArray, layout: Layout, from: HostView): void {
   const { data } = from
   walk(from.shape, [layout, from], (n, [o = 0, i = 0], [step = 0, di = 0]) => {

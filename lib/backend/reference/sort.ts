@@ -3,7 +3,7 @@ import type { Kernels } from '../table/index.js'
 import type { HostView } from './view.js'
 import { around } from './walk.js'
 
-/** Negative where a comes before b: NaN is larger than all else. */
+/** The order of two numbers, negative if a comes before b. NaN is larger than everything else. */
 function order(a: number, b: number): number {
   if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b))
   return a < b ? -1 : Number(a > b)
@@ -19,7 +19,7 @@ export const sort = {
         const first = x.offset + a * size * inner + b
         const at = (i: number) => x.data[first + i * inner] as number
         for (let i = 0; i < size; i++) places[i] = i
-        // Ties by place: sorting an array of numbers in memory is not said to keep their order.
+        // Ties are ordered by place, because sorting a typed array is not guaranteed to be stable.
         places.sort((i, j) => (descending ? order(at(j), at(i)) : order(at(i), at(j))) || i - j)
         for (let k = 0; k < kept; k++) {
           const to = (a * kept + k) * inner + b

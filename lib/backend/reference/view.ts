@@ -2,7 +2,8 @@ import type { DType, TypedArray } from '../../core/dtype.js'
 import { InternalError } from '../../core/errors.js'
 
 /**
- * A tensor as a reference kernel sees it: the whole storage, and where in it the elements lie (counted in elements).
+ * A tensor as a reference kernel sees it: the whole storage, and the layout of its elements in it (counted in
+ * elements).
  */
 export interface HostView {
   readonly data: TypedArray

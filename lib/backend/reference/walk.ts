@@ -1,18 +1,21 @@
 /**
- * How reference kernels meet strides: a walk over a shape in row-major order, cut into rows that are as long as the
- * layouts allow, so that dense operands are one single row. Kernels loop over a row themselves, each in its own literal
- * loop: V8 compiles a loop well where it sees one operation and one kind of array.
+ * The walk with which reference kernels handle strides. It goes over a shape in row-major order, in rows as long as the
+ * layouts allow, so that dense operands form a single row. Each kernel loops over a row in a literal loop of its own,
+ * because V8 compiles a loop well if it sees one operation and one kind of array.
  */
 import { countOf } from '../../core/shape.js'
 import type { HostView } from './view.js'
 
-/** Where the elements of an operand lie; a stride of 0 repeats an element. */
+/** The layout of an operand's elements. A stride of 0 repeats an element. */
 export interface Layout {
   readonly offset: number
   readonly strides: readonly number[]
 }
 
-/** `at[i]` is the position of operand i's first element of the row, `step[i]` the distance to its next one. */
+/**
+ * Handles a row. `at[i]` is the position of operand i's first element in the row, and `step[i]` the distance to its
+ * next one.
+ */
 export type Row = (length: number, at: readonly number[], step: readonly number[]) => void
 
 /** Fills a dense view with zeros. */
@@ -20,7 +23,7 @@ export function clear(view: HostView): void {
   view.data.fill(0, view.offset, view.offset + countOf(view.shape))
 }
 
-/** A dense view as outer x size x inner around `dim`: what kernels along one dimension loop over. */
+/** A dense view as outer x size x inner around `dim`, for kernels that loop along one dimension. */
 export function around(shape: readonly number[], dim: number): { outer: number; size: number; inner: number } {
   return {
     outer: countOf(shape.slice(0, dim)),
@@ -29,7 +32,7 @@ export function around(shape: readonly number[], dim: number): { outer: number; 
   }
 }
 
-/** Dimensions of size 1 are dropped, and neighbours that every operand steps through evenly become one. */
+/** Drops dimensions of size 1, and joins neighbours through which every operand steps evenly. */
 function collapse(shape: readonly number[], operands: readonly Layout[]): { sizes: number[]; strides: number[][] } {
   const sizes: number[] = []
   const strides: number[][] = []
@@ -49,7 +52,7 @@ function collapse(shape: readonly number[], operands: readonly Layout[]): { size
   return { sizes, strides }
 }
 
-/** Calls `row` for every row of `shape`; nothing for an empty shape, one row of one element for a scalar. */
+/** Calls `row` for every row of `shape`: never for an empty shape, and once with one element for a scalar. */
 export function walk(shape: readonly number[], operands: readonly Layout[], row: Row): void {
   if (countOf(shape) === 0) return
   const at = operands.map((operand) => operand.offset)

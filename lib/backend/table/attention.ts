@@ -11,14 +11,14 @@ const options = {
   random: 'philox',
 } as const
 
-/** The sum over i < n of a + i, held to [0, most]. */
+/** The sum over i < n of a + i, each clamped to [0, most]. */
 function ramp(a: number, n: number, most: number): number {
   const first = Math.min(n, Math.max(0, -a))
   const full = Math.min(n, Math.max(first, most - a))
   return ((full - first) * (2 * a + first + full - 1)) / 2 + (n - full) * most
 }
 
-/** The pairs of query and key that take part; the data of masks and lengths are not looked at. */
+/** The number of pairs of query and key that take part, regardless of masks and lengths, which only the data tell. */
 export function pairs(q: StridedView, k: StridedView, offset: number, window: number): number {
   const [queries, keys] = [size(q.sizes, 2), size(k.sizes, 2)]
   const passed = window > 0 ? ramp(offset + 1 - window, queries, keys) : 0
@@ -28,9 +28,9 @@ export function pairs(q: StridedView, k: StridedView, offset: number, window: nu
 export const attention = {
   /**
    * x [B, .., T, D] -> out like it: the first 2 R features of each row in pairs (a, b), features i and R + i, or with
-   * `neighbours` 2 i and 2 i + 1, become (a c - b s, a s + b c), with `backwards` (a c + b s, b c - a s); what is
-   * behind them stays. Of cosines c and sines s [.., R] element t of a batch row has row t, or where there are B T rows
-   * row b T + t.
+   * `neighbours` 2 i and 2 i + 1, become (a c - b s, a s + b c), with `backwards` (a c + b s, b c - a s); later
+   * features are unchanged. Element t of a batch row uses row t of the cosines c and sines s [.., R], or row b T + t if
+   * they have B T rows.
    */
   rotary: row(
     {
@@ -46,12 +46,11 @@ export const attention = {
   /**
    * q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv]; statistics [B, Hq,
    * 2, Tq]: the largest score m of each query, then each query's sum of exp(score - m). mask, broadcast to [B, Hq, Tq,
-   * Tk] by stride 0: bool (true: take part) or float32 (added to the scores). Key j takes part in query i where j <=
-   * offset + i, so that an offset of Tk hides none, and j > offset + i - window unless window is 0; of batch row b,
-   * where j < lengths[b], which is an error outside [0, Tk]. A row without keys gives 0. A mask is added: a masked key
-   * that is not finite makes the row NaN; what takes no part by offset, window or lengths does not show in the result.
-   * Dropout drops element e of [B, Hq, Tq, Tk] by the e-th integer of `random`, and scales the rest by 1 / (1 -
-   * dropout).
+   * Tk] by stride 0: bool (true: take part) or float32 (added to the scores). Key j takes part in query i if j <=
+   * offset + i (an offset of Tk hides none), if j > offset + i - window unless window is 0, and in batch row b if j <
+   * lengths[b]; a length outside [0, Tk] is an error. A row without keys gives 0. A mask is added, so a masked key that
+   * is not finite makes the row NaN. Keys hidden by offset, window or lengths never show in the result. Dropout drops
+   * element e of [B, Hq, Tq, Tk] by the e-th integer of `random`, and scales the rest by 1 / (1 - dropout).
    */
   attention_forward: row(
     {
@@ -93,7 +92,7 @@ export const attention = {
       calledAs: 'scaledDotProductAttention backward',
       T: floats,
       multiplyAdds({ q, k, v, offset, window, dq, dk, dv }) {
-        // The scores once more, and the gradient of the weights, for any of the three.
+        // The scores are computed once more, and so is the gradient of the weights, for any of the three gradients.
         const keyed = 1 + (dq === null ? 0 : 1) + (dk === null ? 0 : 1)
         const valued = 1 + (dv === null ? 0 : 1)
         return pairs(q, k, offset, window) * (keyed * size(q.sizes, 3) + valued * size(v.sizes, 3))

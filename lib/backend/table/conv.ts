@@ -1,4 +1,6 @@
-/** The rows of convolution: NCHW images, OIHW weights. float32 alone, because the kernels take nothing else. */
+/**
+ * The rows of convolution: NCHW images, OIHW weights. They allow only float32, because the kernels take nothing else.
+ */
 import type { StridedView } from '../../core/device.js'
 import { countOf } from '../../core/shape.js'
 import { float, row, size } from './grammar.js'

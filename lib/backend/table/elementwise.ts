@@ -1,9 +1,9 @@
-/** The rows of functions of single elements: any strides, broadcast by stride 0. */
+/** The rows of elementwise functions: any strides, broadcast by stride 0. */
 import { every, floats, numbers } from './grammar.js'
 
-/** out = f(x), one line a function; the derivative's line gives what its backward reads. */
+/** out = f(x), one line for each function. The line of the derivative says what its backward reads. */
 const unary = { args: { out: 'out T', x: 'strided T' }, T: floats } as const
-/** As unary, for functions whose results lose too much of a rounded argument. */
+/** As unary, for functions whose results suffer too much from a rounded argument. */
 const exact = { ...unary, precision: 'float32' } as const
 /** dx = dy * f'(x) */
 const unaryBackward = { args: { dx: 'out T', dy: 'strided T', x: 'strided T' }, T: floats } as const
@@ -54,7 +54,7 @@ export const elementwise = {
   floor: { ...unary, T: numbers },
   ceil: { ...unary, T: numbers },
   trunc: { ...unary, T: numbers },
-  /** to the nearest whole number, ties to the even one */
+  /** rounds to the nearest whole number, ties to the even one */
   round: { ...unary, T: numbers },
   expm1: exact,
   exp2: exact,

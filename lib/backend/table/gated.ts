@@ -1,4 +1,4 @@
-/** The rows of gated functions: of two tensors of one shape, one of which decides how much of the other passes. */
+/** The rows of gated functions: of two tensors of the same shape, one decides how much of the other passes. */
 import { floats } from './grammar.js'
 
 export const gated = {

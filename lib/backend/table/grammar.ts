@@ -1,5 +1,5 @@
 /**
- * The grammar of the table of kernels: what a row may say, and what its arguments are to TypeScript.
+ * The grammar of the table of kernels: the facts that a row may state, and the TypeScript types of its arguments.
  *
  * An argument is `role[?|[]] type`:
  *   roles   out     dense memory that the kernel overwrites
@@ -31,18 +31,18 @@ export type TensorArgument = `${Role}${Arity} ${ElementType}`
 type ValueRole = 'number' | 'integer' | 'integers' | 'flag' | 'philox'
 export type Argument = TensorArgument | ValueRole
 
-/** In the order in which C++ has them. */
+/** The arguments in the order of the C++ function. */
 export interface Arguments {
   readonly [name: string]: Argument
 }
 
-/** A position in a random stream: what Philox turns into numbers, on every device the same. */
+/** A position in a random stream, which Philox turns into the same numbers on every device. */
 export interface PhiloxPosition {
   /** A safe integer: the key. */
   readonly seed: number
-  /** An unsigned 32-bit integer: which of the generator's independent sequences. */
+  /** An unsigned 32-bit integer, which chooses one of the seed's independent sequences. */
   readonly stream: number
-  /** A safe integer: blocks of four words taken before. */
+  /** A safe integer: the number of blocks of four words taken before. */
   readonly offset: number
 }
 
@@ -69,23 +69,23 @@ export interface KernelSpec {
   /** The dtypes that `T` may stand for. */
   readonly T?: readonly DType[]
   /**
-   * The operators' policy under autocast: `low` (bfloat16), `float32`, or `widest`, that of the widest input, which is
-   * the default. A kernel computes in float32 or wider what it takes and gives in bfloat16, and rounds the result once.
+   * The operators' policy under autocast: `low` (bfloat16), `float32`, or `widest` (default), the dtype of the widest
+   * input. A kernel that takes and gives bfloat16 computes in float32 or wider, and rounds the result once.
    */
   readonly precision?: Precision
-  /** The kernel may be missing from a device, which then runs the operator's composite. */
+  /** Whether a device may lack the kernel; it then runs the operator's composite. */
   readonly optional?: boolean
-  /** The function that the program called, which a late error names. Default: the kernel. */
+  /** The name of the function that the program called, for late errors. Default: the kernel's. */
   readonly calledAs?: string
   /**
-   * The multiply-adds of a call by definition, as a direct algorithm has them; those with the zeros of a padding count.
-   * A kernel that has any is heavy: the queue may not take its time for linear in the elements of its arguments.
+   * The multiply-adds of a call in a direct algorithm, including those with the zeros of a padding. A kernel that has
+   * any is heavy: the queue must not assume that its time is linear in the elements of its arguments.
    */
-  // A method, so that rows of any arguments are rows.
+  // It is a method, so that rows of any arguments have one type.
   multiplyAdds?(args: KernelCall): number
-  /** By argument: only as much of it is touched as this other argument holds. */
+  /** For an argument of which the kernel touches only a part: the other argument that has as many elements. */
   readonly partly?: { readonly [name: string]: string }
-  /** Arguments that the kernel only writes, though they are there before. */
+  /** Arguments that exist before the call but are only written. */
   readonly overwritten?: readonly string[]
 }
 
@@ -95,7 +95,7 @@ export interface KernelRows {
 
 type TensorName<A> = { [Name in keyof A]: A[Name] extends TensorArgument ? Name : never }[keyof A] & string
 
-/** The facts that speak of the row's own arguments. */
+/** The facts that refer to the row's own arguments. */
 interface OwnFacts<A> {
   multiplyAdds?(args: ArgumentsOf<A, StridedView>): number
   readonly partly?: { readonly [Name in TensorName<A>]?: TensorName<A> }
@@ -104,7 +104,7 @@ interface OwnFacts<A> {
 
 type Shared = Omit<KernelSpec, 'args' | keyof OwnFacts<Arguments>>
 
-/** A row whose facts speak of its arguments: the compiler holds their names and types to `args`. */
+/** A row whose facts refer to its arguments. The compiler checks their names and types against `args`. */
 export function row<const A extends Arguments, const F extends Shared>(
   args: A,
   facts: F & OwnFacts<A>,
@@ -116,17 +116,17 @@ export interface ParsedArgument {
   readonly name: string
   readonly role: Role | ValueRole
   readonly arity: 'one' | 'optional' | 'list'
-  /** Null where the argument is no tensor. */
+  /** The dtype; null if the argument is not a tensor. */
   readonly dtype: ElementType | null
 }
 
-/** As many as a tensor has dimensions; `max_dims` in C++. */
+/** The longest list of integers, as many as a tensor can have dimensions; `max_dims` in C++. */
 export const longestIntegers = 8
 
 const valueRoles: readonly string[] = ['number', 'integer', 'integers', 'flag', 'philox'] satisfies readonly ValueRole[]
 const parsed = new WeakMap<KernelSpec, readonly ParsedArgument[]>()
 
-/** A kernel's arguments, in order, taken apart. */
+/** The parsed arguments of a kernel, in order. */
 export function parseArguments(spec: KernelSpec): readonly ParsedArgument[] {
   let list = parsed.get(spec)
   if (list === undefined) {
@@ -154,7 +154,7 @@ function isKind(text: string): text is (typeof kinds)[number] {
   return kinds.some((kind) => kind === text)
 }
 
-/** The dtypes that devices with an addon take for a tensor argument. */
+/** The dtypes that the addon's devices take for a tensor argument. */
 export function dtypesOf(spec: KernelSpec, { dtype }: ParsedArgument): readonly DType[] {
   switch (dtype) {
     case null:
@@ -175,8 +175,8 @@ export function dtypesOf(spec: KernelSpec, { dtype }: ParsedArgument): readonly 
 }
 
 /**
- * Throws InternalError where a row says what no row can: the compiler sees less of rows that spread others. `elsewhere`
- * is a family that has a row of this name already.
+ * Throws InternalError for an invalid row, because the compiler sees less of rows that spread others. `elsewhere` is a
+ * family that already has a row of this name.
  */
 export function checkRow(kernel: string, spec: KernelSpec, elsewhere?: string): void {
   const refuse = (what: string): never => {
@@ -212,7 +212,7 @@ export function checkTable(families: { readonly [family: string]: KernelRows }):
     }
 }
 
-/** The dtypes that rows let `T` stand for. */
+/** The lists of dtypes that `T` may stand for in rows. */
 export const float = ['float32'] as const
 export const numeric = ['float32', 'int32'] as const
 export const floats = ['float32', 'bfloat16'] as const
@@ -221,8 +221,8 @@ export const every = ['float32', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'
 
 const weights = [...floats, ...blockDTypes]
 
-/** The dtypes of tensors that are moved row by row: all of them. */
+/** The dtypes of tensors that are copied row by row: all of them. */
 export const rows = [...every, ...blockDTypes] as const
 
-/** The size at a dimension of a tensor, counted from the end where negative; 1 where there is no such dimension. */
+/** The size of a dimension, counted from the end if negative; 1 if there is no such dimension. */
 export const size = (sizes: readonly number[], dim: number): number => sizes.at(dim) ?? 1

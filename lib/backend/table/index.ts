@@ -1,8 +1,8 @@
 /**
- * The one table of kernels: every kernel that any device runs has one row, in the file of its family, after the grammar
- * of grammar.ts. The interface a backend fulfils is derived from it by type (`Kernels`); the C++ declarations, the
- * decoder of calls and what takes calls apart by `npm run generate`; the cost of calls, their precision and their
- * dtypes are read.
+ * The table of kernels. Every kernel of any device has one row, in the file of its family, in the grammar of
+ * grammar.ts. The types of a backend's kernels (`Kernels`) derive from it, and `npm run generate` writes the C++
+ * declarations, the decoder's rows and the writers of calls from it. The cost of calls, their precision and their
+ * dtypes are read at run time.
  */
 import { late } from '../../core/late.js'
 import { attention } from './attention.js'
@@ -33,7 +33,7 @@ export {
   parseArguments,
 } from './grammar.js'
 
-/** The rows by family. A family has one name on every floor. */
+/** The rows by family. A family has the same name on every floor. */
 export const families = {
   elementwise,
   gated,
@@ -79,21 +79,21 @@ export const kernels = {
 export type KernelTable = typeof kernels
 export type KernelName = keyof KernelTable
 
-/** The arguments of kernel K where a tensor is a V. */
+/** The arguments of kernel K, with V as the type of tensors. */
 export type KernelArguments<K extends KernelName, V> = ArgumentsOf<KernelTable[K]['args'], V>
 
 type OptionalName = {
   [K in KernelName]: KernelTable[K] extends { optional: true } ? K : never
 }[KernelName]
 
-/** The kernels of a backend that is written in TypeScript. It does not compile where a required kernel is missing. */
+/** The kernels of a backend written in TypeScript. It does not compile if a required kernel is missing. */
 export type Kernels<V> = {
   readonly [K in Exclude<KernelName, OptionalName>]: (args: KernelArguments<K, V>) => void
 } & {
   readonly [K in OptionalName]?: (args: KernelArguments<K, V>) => void
 }
 
-/** The numbers that calls give to kernels are their places here. */
+/** The names of all kernels. Calls number kernels by their index here. */
 export const kernelNames = Object.keys(kernels) as readonly KernelName[]
 
 const familyNames = late(() => {
@@ -108,7 +108,7 @@ export function familyOf(kernel: string): Family | undefined {
   return familyNames().get(kernel)
 }
 
-/** The name in an error that a kernel recorded. */
+/** The function that a late error of the kernel names. */
 export function calledAs(kernel: string): string {
   const table: KernelRows = kernels
   return table[kernel]?.calledAs ?? kernel

@@ -2,7 +2,7 @@
 import { every, float, numeric, row, rows } from './grammar.js'
 
 export const indexing = {
-  /** out[.., i, ..] = x[.., index[i], ..] along dim; index has one dimension; of blocks dim is not the last */
+  /** out[.., i, ..] = x[.., index[i], ..] along dim; index has one dimension; for blocks dim is not the last */
   index_select: row(
     { out: 'out T', x: 'in T', index: 'in int32', dim: 'integer' },
     {
@@ -45,15 +45,16 @@ export const indexing = {
     precision: 'float32',
   },
   /**
-   * dst[i][j][index[i][j][k]] = src[i][j][k] (dim 2), in the order of k: where an index stands twice, the last holds
+   * dst[i][j][index[i][j][k]] = src[i][j][k] (dim 2), in the order of k, so that the last holds if an index occurs
+   * twice
    */
   scatter_into: row(
     { dst: 'inout T', src: 'in T', index: 'in int32', dim: 'integer' },
     { calledAs: 'scatter', T: every, partly: { dst: 'src' } },
   ),
   /**
-   * value[i][j][index[i][j][k]] = that and src[i][j][k] together (dim 2), in the order of k; `by` says how: 0 sum, 1
-   * product, 2 the larger, 3 the smaller, NaN where one is NaN. Integers wrap around.
+   * Combines src[i][j][k] into value[i][j][index[i][j][k]] (dim 2), in the order of k. `by` is 0 for the sum, 1 the
+   * product, 2 the larger, 3 the smaller; NaN if either is NaN. Integers wrap around.
    */
   scatter_accumulate: row(
     { value: 'inout T', src: 'in T', index: 'in int32', dim: 'integer', by: 'integer' },

@@ -3,9 +3,9 @@ import { floats, row } from './grammar.js'
 
 export const interpolate = {
   /**
-   * x [planes, H, W] -> out [planes, P, Q], each row and column of which is a weighted sum of x's. A table of an axis
-   * with R results: taps holds R + 1 ends, rising from 0, then the positions in x of the terms ends[r] to ends[r + 1]
-   * of each result; weights those of the terms. Without a table the axis stays as it is.
+   * x [planes, H, W] -> out [planes, P, Q], each row and column of which is a weighted sum of x's. The table of an axis
+   * with R results: taps holds R + 1 ends, rising from 0, and then the positions in x of each result's terms, from
+   * ends[r] to ends[r + 1]; weights holds the weights of the terms. Without a table the axis is unchanged.
    */
   resample: row(
     {

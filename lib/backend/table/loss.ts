@@ -6,7 +6,7 @@ import { float, row, size } from './grammar.js'
 /** `reduction` is 0 none, 1 mean, 2 sum. */
 const options = { ignoreIndex: 'integer', smoothing: 'number', reduction: 'integer' } as const
 
-/** The logits, and what is multiplied for each gradient that is wanted. */
+/** The products of the logits, and of each wanted gradient. */
 const productsOf = (gradients: readonly (StridedView | null)[]): number =>
   gradients.reduce((count, gradient) => count + (gradient !== null && countOf(gradient.sizes) > 0 ? 1 : 0), 1)
 
@@ -14,7 +14,7 @@ export const loss = {
   /**
    * logits [N, C], read in float32 whatever their dtype; target [N], weight [C]. out is [N] (none) or []; statistics
    * [2, N] holds the largest logit m of each row, then each row's sum of exp(logit - m); total [] is the sum of the
-   * counted rows' weights, what mean divides by. A label outside [0, C) that is not ignoreIndex is recorded as an
+   * counted rows' weights, by which mean divides. A label outside [0, C) that is not ignoreIndex is recorded as an
    * error.
    */
   cross_entropy_forward: {
@@ -51,7 +51,7 @@ export const loss = {
   /**
    * The cross entropy of the logits x [N, D] weight [V, D]^T + bias [V], capped to softcap tanh(logit / softcap) unless
    * that is 0; target [N], classWeight [V]. out is [N] (none) or []; statistics as above, zeros for rows that do not
-   * count. A gradient is of the loss itself; none is wanted where it is null or has no elements.
+   * count. Gradients are those of the loss itself. One that is null or has no elements is not wanted.
    */
   linear_cross_entropy_forward: row(
     {
@@ -76,7 +76,7 @@ export const loss = {
         productsOf([dx, dweight]) * countOf(x.sizes) * size(weight.sizes, 0),
     },
   ),
-  /** The gradients from dy [N], that of each row's loss: the logits are computed a second time. */
+  /** The gradients from dy [N], the gradients of each row's loss. The logits are computed a second time. */
   linear_cross_entropy_backward: row(
     {
       dx: 'out? float',
@@ -133,9 +133,9 @@ export const loss = {
     optional: true,
   },
   /**
-   * logProbs [T, N, C], targets [N, S], lengths [N] -> out [N], infinite where there is no alignment, or 0 with
-   * zeroInfinity; alpha [N, T, 2 S + 1], each row relative to the largest element of the row before: what is beyond a
-   * sequence's own states and steps is not written. Lengths and labels that there cannot be are recorded as errors.
+   * logProbs [T, N, C], targets [N, S], lengths [N] -> out [N], infinite if there is no alignment, or 0 with
+   * zeroInfinity; alpha [N, T, 2 S + 1], with each row relative to the largest element of the row before. Elements
+   * beyond a sequence's own states and steps are not written. Impossible lengths and labels are recorded as errors.
    */
   ctc_forward: {
     calledAs: 'ctcLoss',

@@ -5,7 +5,7 @@ import { row, size } from './grammar.js'
 export const matmul = {
   /**
    * out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]); a and b have out's rank, batch dimensions broadcast by stride
-   * 0. Sums are float32 or wider, whatever the dtypes. b may be blocks, which are read as such.
+   * 0. Sums are float32 or wider, whatever the dtypes. b may be blocks, which are read without a decoded copy.
    */
   matmul: row(
     { out: 'out float', a: 'strided float', b: 'strided weight', bias: 'in? float' },

@@ -2,8 +2,10 @@
 import { float } from './grammar.js'
 
 export const norm = {
-  /** x is [N, C, L]; statistics [C] over N and L. training: of the batch, and running = (1 - momentum) running +
-   * momentum batch (variance unbiased); else mean and rstd come from the running statistics. */
+  /**
+   * x is [N, C, L]; statistics [C] over N and L. In training they are the batch's, and running = (1 - momentum) running
+   * + momentum batch (with the unbiased variance); otherwise mean and rstd come from the running statistics.
+   */
   batch_norm_forward: {
     calledAs: 'batchNorm',
     args: {
@@ -23,7 +25,7 @@ export const norm = {
     optional: true,
     precision: 'float32',
   },
-  /** training: through the batch's statistics; else they are constants */
+  /** in training gradients flow through the batch's statistics; otherwise these are constants */
   batch_norm_backward: {
     calledAs: 'batchNorm backward',
     args: {

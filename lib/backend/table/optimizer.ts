@@ -1,7 +1,7 @@
 /**
  * The rows of optimisers: all parameters in one call. shadows: bfloat16 copies of the first shadows.length parameters,
- * written too. d = grad + weightDecay * p, or -grad + weightDecay * p where maximize; where decoupled, d is the
- * gradient alone, and p *= 1 - lr * weightDecay before the step. average(m, b, x): m = b * m + (1 - b) * x.
+ * written too. d = grad + weightDecay * p, or -grad + weightDecay * p if maximize. If decoupled, d is only the
+ * gradient, and p *= 1 - lr * weightDecay before the step. average(m, b, x): m = b * m + (1 - b) * x.
  */
 import { float, row } from './grammar.js'
 
@@ -35,7 +35,7 @@ export const optimizer = {
       optional: true,
     },
   ),
-  /** decoupled: AdamW (p *= 1 - lr * weightDecay), else L2 in the gradient; maxSquares is empty unless amsgrad */
+  /** AdamW if decoupled (p *= 1 - lr * weightDecay), else L2 in the gradient; maxSquares is empty unless amsgrad */
   adam: row(
     {
       params: 'inout[] T',
@@ -138,7 +138,7 @@ export const optimizer = {
     facts,
   ),
   /**
-   * p = p * (1 - lr * weightDecay) - lr * sign(average(mean, beta1, d)), of which mean keeps average(mean, beta2, d); d
+   * p = p * (1 - lr * weightDecay) - lr * sign(average(mean, beta1, d)), while mean becomes average(mean, beta2, d); d
    * is the gradient
    */
   lion: row({ ...tensors, means: 'inout[] T', lr: 'number', beta1: 'number', beta2: 'number', ...rest }, facts),

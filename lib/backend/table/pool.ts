@@ -5,7 +5,9 @@ import { float } from './grammar.js'
 const window = { kernel: 'integers', stride: 'integers', padding: 'integers' } as const
 
 export const pool = {
-  /** indices: position of the first maximum within the H*W plane of x; NaN counts as largest; padding never wins */
+  /**
+   * indices are the positions of the first maxima within the H*W planes of x; NaN counts as largest; padding never wins
+   */
   max_pool2d_forward: {
     calledAs: 'maxPool2d',
     args: { out: 'out T', indices: 'out int32', x: 'in T', ...window, dilation: 'integers' },
@@ -28,7 +30,7 @@ export const pool = {
     T: float,
     precision: 'float32',
   },
-  /** divisor: what sums are divided by, 0 for the elements of the window that count */
+  /** divisor divides the sums; 0 stands for the number of the window's elements that count */
   avg_pool2d_forward: {
     calledAs: 'avgPool2d',
     args: { out: 'out T', x: 'in T', ...window, countIncludePad: 'flag', divisor: 'integer' },

@@ -16,7 +16,7 @@ export const random = {
   random_integers: {
     args: { out: 'out int32', random: 'philox', low: 'integer', high: 'integer' },
   },
-  /** out = word < round(p * 2^32) ? 0 : x / (1 - p); its own backward with the same position */
+  /** out = word < round(p * 2^32) ? 0 : x / (1 - p); with the same position it is its own backward */
   dropout: {
     args: { out: 'out T', x: 'strided T', random: 'philox', p: 'number' },
     T: floats,

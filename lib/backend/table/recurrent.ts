@@ -1,6 +1,6 @@
 /**
  * The rows of recurrence: one layer, one direction, all time steps. Gates of an LSTM are i, f, g, o, of a GRU r, z, n.
- * float32 alone, because the kernels take nothing else.
+ * They allow only float32, because the kernels take nothing else.
  */
 import type { StridedView } from '../../core/device.js'
 import { countOf } from '../../core/shape.js'
@@ -47,13 +47,13 @@ const givenBackward = {
 } as const
 
 export const recurrent = {
-  /** out[t, b] = t < lengths[b]; a length that is not from 1 to T is recorded as an error. out [T, B], lengths [B] */
+  /** out[t, b] = t < lengths[b]; a length outside of 1 to T is recorded as an error. out [T, B], lengths [B] */
   sequence_mask: row({ out: 'out bool', lengths: 'in int32' }, { calledAs: 'lengths', optional: true }),
   /**
    * x [T, B, I] -> out [T, B, H], hn and cn [B, H]. wIh [4H, I], wHh [4H, H], biases [4H]; h0, c0 [B, H] or null for 0.
-   * gates [T, B, 4H] (activated) and cells [T, B, H] are kept for backward; null when nothing wants a gradient. lengths
-   * [B]: steps from there on give 0 in out and leave the state; what is below 0 counts as 0, what is above T as T.
-   * reverse: time runs from the end; hn, cn are then the state after step 0.
+   * gates [T, B, 4H] (activated) and cells [T, B, H] are kept for backward, and are null if nothing wants a gradient.
+   * Steps from lengths [B] on give 0 in out and leave the state; lengths are clamped to [0, T]. With reverse time runs
+   * from the end, and hn, cn are the state after step 0.
    */
   lstm_forward: row(
     {
@@ -77,7 +77,7 @@ export const recurrent = {
       },
     },
   ),
-  /** dbias [4H] is the gradient of bIh and of bHh alike; dy, dhn, dcn may be null (0) */
+  /** dbias [4H] is the gradient of both bIh and bHh; dy, dhn, dcn may be null (0) */
   lstm_backward: row(
     {
       dx: 'out? T',
@@ -108,9 +108,11 @@ export const recurrent = {
       },
     },
   ),
-  /** x [T, B, I] -> out [T, B, H], hn [B, H]. wIh [3H, I], wHh [3H, H], biases [3H]; h0 [B, H] or null for 0. gates
-   * [T, B, 4H] are kept for backward: r, z, n, and the state's part of n before r is applied; null when nothing wants a
-   * gradient. lengths and reverse as in lstm_forward. */
+  /**
+   * x [T, B, I] -> out [T, B, H], hn [B, H]. wIh [3H, I], wHh [3H, H], biases [3H]; h0 [B, H] or null for 0. gates [T,
+   * B, 4H] are kept for backward: r, z, n, and the state's part of n before r is applied. They are null if nothing
+   * wants a gradient. lengths and reverse as in lstm_forward.
+   */
   gru_forward: row(
     { out: 'out T', hn: 'out T', gates: 'out? T', x: 'in T', h0: 'in? T', ...givenForward, reverse: 'flag' },
     {

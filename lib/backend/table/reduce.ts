@@ -5,7 +5,7 @@ import { float, numbers, numeric } from './grammar.js'
 const reduction = { args: { out: 'out T', x: 'strided T' }, T: numeric, precision: 'float32' } as const
 
 export const reduce = {
-  /** out = scale * sum(x), in x's dtype, or one of float32 and bfloat16 in the other */
+  /** out = scale * sum(x), in x's dtype, or between float32 and bfloat16 in the other one */
   sum: { ...reduction, args: { out: 'out any', x: 'strided T', scale: 'number' }, T: numbers },
   amax: reduction,
   amin: reduction,
@@ -20,7 +20,7 @@ export const reduce = {
     T: numeric,
     precision: 'float32',
   },
-  /** running products along dim; one that int32 cannot hold is an error */
+  /** running products along dim; a product that int32 cannot hold is an error */
   cumprod: {
     args: { out: 'out T', x: 'in T', dim: 'integer' },
     T: numeric,

@@ -3,8 +3,8 @@ import { every, numbers, numeric, row } from './grammar.js'
 
 export const shape = {
   /**
-   * out = x, converted to out's dtype (floats to integers truncate, anything to bool is != 0); into blocks dense
-   * float32 only, and of blocks only what has them along its last dimension
+   * out = x, converted to out's dtype (floats to integers truncate, anything to bool is != 0); only dense float32
+   * becomes blocks, and blocks must lie along the last dimension
    */
   copy: { args: { out: 'out stored', x: 'strided stored' } },
   /** dst = src (same shape; src may be broadcast), converted to dst's dtype; blocks only to the same dtype */
