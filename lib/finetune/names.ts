@@ -17,7 +17,7 @@ export function fileNaming(model: Module): Naming {
   return typeof adapterName === 'function' ? (path) => adapterName.call(model, path) as string : byPath
 }
 
-/** What is made of a model with the names of PEFT's files, or else with its paths, whose errors it throws. */
+/** The result of a function by the names of PEFT's files, or else by the model's paths, whose errors are thrown. */
 export function planned<P>(model: Module, make: (naming: Naming) => P): P {
   const naming = fileNaming(model)
   if (naming !== byPath)

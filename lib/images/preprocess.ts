@@ -208,7 +208,7 @@ export class ImageProcessor {
   readonly #resample: Resampling
   readonly #crop: Sides | null
   readonly #cropShare: number
-  /** What pictures are filled up to, to the right and below; null: the largest of those that come together. */
+  /** Sides that pictures are filled up to, to the right and below; null: those of the largest that come together. */
   readonly #pad: Sides | null
   readonly #pads: boolean
   readonly #convertRgb: boolean
