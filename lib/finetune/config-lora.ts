@@ -16,6 +16,7 @@ import {
   isTargets,
 } from './fields.js'
 import type { LoraOptions } from './lora.js'
+import { loraInits } from './lora-adapter.js'
 
 /** Settings of PEFT that change the mathematics and are not there, with the value that means they are off. */
 const off: { readonly [field: string]: unknown } = {
@@ -51,14 +52,19 @@ const idle = new Set([
   'task_type',
 ])
 
-/** Ways to begin that leave the base's weights alone; the others of PEFT take something out of them. */
-const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal']
+/**
+ * Ways to begin that leave the base's weights alone. The others of PEFT take something out of them: loraInits what can be computed
+ * again from the weights, and the rest (corda, loftq, lora_ga, pissa_niter) what depends on data or on chance.
+ */
+const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal', 'mica']
 
 /** The options of applyLora that a config says. Throws ValueError naming every field that is wrong or not supported. */
 export function loraFrom(reader: FieldReader): LoraOptions {
   const begins = reader.fields['init_lora_weights'] ?? true
-  const init = begins === 'pissa' ? { init: 'pissa' as const } : {}
-  if (begins !== 'pissa' && !beginnings.includes(begins))
+  const name = typeof begins === 'string' ? begins.toLowerCase() : begins
+  const again = loraInits.find((each) => each === name)
+  const init = again === undefined ? {} : { init: again }
+  if (again === undefined && !beginnings.includes(name))
     reader.faults.push(
       `init_lora_weights is ${asJson(begins)}, which changes the weights of the base; convert the adapter first`,
     )

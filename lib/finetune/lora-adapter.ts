@@ -18,6 +18,7 @@ import { add, div, mul, sqrt, sub } from '../ops/elementwise/index.js'
 import { copyInto } from '../ops/inplace.js'
 import { sum } from '../ops/reduce/index.js'
 import { reshape } from '../ops/shape/index.js'
+import { leadingFactors } from './leading.js'
 import { type LayerValues, MergeableAdapter, type Merging, noted, restoring, type Stored } from './mergeable.js'
 import { bestFactors } from './singular.js'
 
@@ -32,12 +33,23 @@ export interface LoraAdapterOptions {
   /** Whether norms learn too (DoRA). Default false. */
   readonly dora?: boolean
   /**
-   * 'pissa': the factors begin as the layer's largest singular values with their vectors (Meng et al., 2024), of a linear layer.
-   * The layer's result loses what they begin with, so that nothing changes before training.
+   * 'pissa': the factors begin as the layer's largest singular values with their vectors (Meng et al., 2024), of a linear layer;
+   * 'olora': as orthonormal directions of its weight's first columns, and how all columns lie in these (Büyükakyüz, 2024). The layer's
+   * result loses what they begin with, so that nothing changes before training.
    */
-  readonly init?: 'pissa'
+  readonly init?: LoraInit
   /** For the initial weights. */
   readonly generator?: Generator
+}
+
+/** Beginnings that take a part of the layer's weight into the factors. */
+export const loraInits = ['pissa', 'olora'] as const
+export type LoraInit = (typeof loraInits)[number]
+
+/** Throws for what is no beginning. */
+export function checkInit(op: string, init: unknown): void {
+  if (init !== undefined && !loraInits.some((each) => each === init))
+    throw new ValueError(op, `init is ${shown(init)}, but must be one of ${loraInits.join(', ')}, or left out`)
 }
 
 /** The norms that DoRA learns. It is a module because the names in PEFT's models have a `weight` behind the adapter's name. */
@@ -81,10 +93,12 @@ export abstract class LoraAdapter extends MergeableAdapter {
     dropout: 'lora_dropout',
   }
   readonly rank: number
+  /** The beginning that took a part of the layer's weight; null: none did. */
+  readonly init: LoraInit | null
   dropout: Dropout
   /** The norms of DoRA; null: plain LoRA. */
   loraMagnitudeVector: DoraMagnitude | null = null
-  /** The factors of what PiSSA took from the layer, not scaled: A0 [rank, in] and B0 [out, rank]; null: nothing. */
+  /** The factors of what the beginning took from the layer, not scaled: A0 [rank, in] and B0 [out, rank]; null: nothing. */
   protected taken: { readonly a: Buffer; readonly b: Buffer } | null = null
   #scale: number
 
@@ -106,11 +120,11 @@ export abstract class LoraAdapter extends MergeableAdapter {
     checkDropout(op, 'dropout', dropout)
     checkFlags(op, { bias, dora })
     checkGenerator(op, generator)
-    if (own.init !== undefined && own.init !== 'pissa')
-      throw new ValueError(op, `init is ${shown(own.init)}, but must be 'pissa', or left out`)
+    checkInit(op, own.init)
     if (bias && dora) throw new ValueError(op, 'DoRA has no bias of its own, as in PEFT; leave out bias or dora')
     this.rank = rank
     this.#scale = scale
+    this.init = own.init ?? null
     this.dropout = new Dropout(dropout, generator ? { generator } : {})
   }
 
@@ -163,25 +177,28 @@ export abstract class LoraAdapter extends MergeableAdapter {
     return div(reshape(weight, sizes), reshape(norms, sizes))
   }
 
-  /** Makes the factors, for constructors. They begin as the largest singular values of a weight [out, in], half in each. */
-  protected beginSingular(layer: Stored): void {
+  /** Makes the factors begin as `init` says, of a weight [out, in], for constructors. */
+  protected beginWithin(layer: Stored): void {
     noGrad(() => {
       const [a, b] = this.factors
-      const found = bestFactors(layer.dense(), this.rank, 0.5)
-      const [a0, b0] = [castTo(found[0], a.dtype), castTo(found[1], b.dtype)]
-      const half = Math.sqrt(Math.abs(this.#scale))
-      copyInto(a, div(a0, half), 'LoraLinear')
-      copyInto(b, div(b0, half * Math.sign(this.#scale)), 'LoraLinear')
+      const isSingular = this.init === 'pissa'
+      const found = isSingular ? bestFactors(layer.dense(), this.rank, 0.5) : leadingFactors(layer.dense(), this.rank)
+      let [a0, b0] = [castTo(found[0], a.dtype), castTo(found[1], b.dtype)]
+      if (isSingular) {
+        // What is taken is not scaled, and the factors are, half in each.
+        const half = Math.sqrt(Math.abs(this.#scale))
+        copyInto(a, div(a0, half), 'LoraLinear')
+        copyInto(b, div(b0, half * Math.sign(this.#scale)), 'LoraLinear')
+      } else {
+        copyInto(a, a0, 'LoraLinear')
+        copyInto(b, b0, 'LoraLinear')
+        a0 = mul(a0, this.#scale)
+      }
       this.taken = { a: new Buffer(a0, { persistent: false }), b: new Buffer(b0, { persistent: false }) }
     })
   }
 
-  /** Whether the factors began as the layer's singular values. */
-  get isSingular(): boolean {
-    return this.taken !== null
-  }
-
-  /** The part that PiSSA took from the layer's weight, in its layout; null: nothing. */
+  /** The part that the beginning took from the layer's weight, in its layout; null: nothing. */
   residue(): Tensor | null {
     return this.taken === null ? null : this.product(this.taken.a, this.taken.b)
   }

@@ -57,13 +57,13 @@ export class LoraLinear extends LoraAdapter {
     this.loraB = namedAs('LoraLinear', () => new Linear(rank, outFeatures, { ...own, bias }))
     zeros_(this.loraB.weight)
     if (this.loraB.bias !== null) zeros_(this.loraB.bias)
-    if (options.init === 'pissa') {
+    if (this.init !== null) {
       if (rank > Math.min(inFeatures, outFeatures))
         throw new ValueError(
           'LoraLinear',
-          `rank is ${rank}, but a weight [${outFeatures}, ${inFeatures}] has fewer singular values`,
+          `rank is ${rank}, but a weight [${outFeatures}, ${inFeatures}] has no such factors`,
         )
-      this.beginSingular(layer)
+      this.beginWithin(layer)
     }
     if (options.dora) this.beginNorms(layer)
   }
@@ -113,7 +113,7 @@ export class LoraConv2d extends LoraAdapter {
     const { rank, bias = false, generator } = options
     const adaptation = adaptationOf('LoraConv2d', layer, 'conv2d')
     if (options.init !== undefined)
-      throw new ValueError('LoraConv2d', "init 'pissa' is for linear layers; leave it out")
+      throw new ValueError('LoraConv2d', `init '${options.init}' is for linear layers; leave it out`)
     const { inChannels, outChannels, kernelSize } = adaptation
     const { groups, ...window } = adaptation.options
     if (options.dora && groups > 1)
@@ -180,7 +180,7 @@ export class LoraEmbedding extends LoraAdapter {
     if (options.bias) throw new ValueError('LoraEmbedding', 'the factors of an embedding have no bias; leave out bias')
     const adaptation = adaptationOf('LoraEmbedding', layer, 'embedding')
     if (options.init !== undefined)
-      throw new ValueError('LoraEmbedding', "init 'pissa' is for linear layers; leave it out")
+      throw new ValueError('LoraEmbedding', `init '${options.init}' is for linear layers; leave it out`)
     const { numEmbeddings, embeddingDim, paddingIdx } = adaptation
     const own = placed(adaptation, generator)
     this.#paddingIdx = paddingIdx

@@ -6,7 +6,7 @@ import { type Adaptable, type Adapter, checkAdapterName } from '../nn/adapter.js
 import { checkDropout, checkFlags } from '../nn/layer.js'
 import type { Module } from '../nn/module.js'
 import { checkFree, checkSwitch } from './adapters.js'
-import { LoraAdapter, type LoraAdapterOptions } from './lora-adapter.js'
+import { checkInit, LoraAdapter, type LoraAdapterOptions, type LoraInit } from './lora-adapter.js'
 import { loraFor } from './lora-kinds.js'
 import { type Naming, planned } from './names.js'
 import {
@@ -58,11 +58,11 @@ export interface LoraOptions extends TargetOptions {
    */
   readonly bias?: 'none' | 'all' | 'lora_only'
   /**
-   * 'pissa': factors begin as the largest singular values of the weights (Meng et al., 2024), which learn faster. Only for linear
-   * layers. The weights themselves stay as they are, other than PEFT's; its loader takes the files all the same. Default: one
+   * 'pissa': factors begin as the largest singular values of the weights (Meng et al., 2024), which learn faster; 'olora': as
+   * orthonormal directions of their first columns (Büyükakyüz, 2024), which are found at once in large weights. Only for linear layers. The weights themselves stay as they are, other than PEFT's; its loader takes the files all the same. Default: one
    * factor begins as zeros.
    */
-  readonly init?: 'pissa'
+  readonly init?: LoraInit
   /** For the initial weights. */
   readonly generator?: Generator
 }
@@ -75,7 +75,7 @@ function fitting(adapter: Adapter | undefined, { rank, dora, bias, init }: LoraA
     adapter instanceof LoraAdapter &&
     adapter.rank === rank &&
     adapter.isSum === !dora &&
-    adapter.isSingular === (init === 'pissa') &&
+    adapter.init === (init ?? null) &&
     (adapter.factorBias !== null) === bias
   return fits ? adapter : null
 }
@@ -112,8 +112,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     throw new ValueError(op, `bias is ${shown(bias)}, but must be one of ${biasKinds.join(', ')}`)
   if (dora && loraBias) throw new ValueError(op, 'DoRA has no bias of its own, as in PEFT; leave out loraBias or dora')
   checkGenerator(op, generator)
-  if (init !== undefined && init !== 'pissa')
-    throw new ValueError(op, `init is ${shown(init)}, but must be 'pissa', or left out`)
+  checkInit(op, init)
   const saved = savedModules(op, model, options.modulesToSave, naming)
   checkSaved(op, name, saved)
   const named = targetLayers(op, model, saved, options, naming)
@@ -132,12 +131,12 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     const { adaptation } = layer
     if (adaptation.by === 'embedding' && loraBias)
       throw new ValueError(op, `loraBias is not for embeddings, as ${path} is one; choose other layers`)
-    if (init === 'pissa' && !isPlainLinear(layer))
-      throw new ValueError(op, `init 'pissa' is for linear layers, but ${path} is none; choose other layers`)
-    if (init === 'pissa' && adaptation.by === 'linear' && r > Math.min(adaptation.inFeatures, adaptation.outFeatures))
+    if (init !== undefined && !isPlainLinear(layer))
+      throw new ValueError(op, `init '${init}' is for linear layers, but ${path} is none; choose other layers`)
+    if (init !== undefined && adaptation.by === 'linear' && r > Math.min(adaptation.inFeatures, adaptation.outFeatures))
       throw new ValueError(
         op,
-        `rank is ${r} for ${path}, but its weight has fewer singular values; choose a smaller one`,
+        `rank is ${r} for ${path}, but its weight has fewer rows or columns; choose a smaller one`,
       )
     if (dora && adaptation.by === 'linear' && adaptation.along !== undefined)
       throw new ValueError(op, `dora is not for attention, as ${path} is one; choose its linear layers`)

@@ -17,14 +17,14 @@ const tolerance = 1e-10
 /** How far A v may be from s u, relative to the largest value: far below the rounding of weights in float32. */
 const residual = 1e-8
 
-function dot(a: Float64Array, b: Float64Array): number {
+export function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0
   for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number)
   return sum
 }
 
 /** a += factor * b */
-function addTo(a: Float64Array, b: Float64Array, factor: number): void {
+export function addTo(a: Float64Array, b: ArrayLike<number>, factor: number): void {
   for (let i = 0; i < a.length; i++) a[i] = (a[i] as number) + factor * (b[i] as number)
 }
 
@@ -33,7 +33,7 @@ function scaled(a: Float64Array, factor: number): Float64Array {
 }
 
 /** Takes out of a vector what lies along others, twice, because once leaves rounding errors that grow. */
-function orthogonalise(a: Float64Array, others: Rows): Float64Array {
+export function orthogonalise(a: Float64Array, others: Rows): Float64Array {
   for (let times = 0; times < 2; times++) for (const other of others) addTo(a, other, -dot(a, other))
   return a
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -166,11 +166,81 @@ describe('PiSSA', () => {
   })
 
   it('is refused where there are no such values', () => {
-    expect(() => apply({ rank: 4 })).toThrow('rank is 4 for 1, but its weight has fewer singular values')
-    expect(() => apply({ init: 'olora' as never })).toThrow("init is 'olora', but must be 'pissa', or left out")
+    expect(() => apply({ rank: 4 })).toThrow('rank is 4 for 1, but its weight has fewer rows or columns')
+    expect(() => apply({ init: 'corda' as never })).toThrow(
+      "init is 'corda', but must be one of pissa, olora, or left out",
+    )
     const table = new nn.Sequential(new nn.Embedding(3, 2) as nn.Layer)
     expect(() => applyLora(table, { rank: 1, targetModules: ['0'], init: 'pissa' })).toThrow(
       "init 'pissa' is for linear layers",
     )
+  })
+})
+
+describe('OLoRA', () => {
+  const wave = (count: number, seed: number, scale: number) =>
+    Array.from({ length: count }, (_, i) => scale * Math.sin(0.7 * i + seed))
+  const base = () => {
+    const model = new nn.Sequential(new nn.Linear(6, 5), new nn.Linear(5, 4))
+    noGrad(() => {
+      let seed = 0
+      for (const parameter of model.parameters()) {
+        const numbers = wave(parameter.numel, seed++, 0.5).map((each, i) => each + 0.3 * Math.cos(1.9 * i ** 1.3))
+        parameter.copy_(tensor(numbers).reshape(parameter.shape) as never)
+      }
+    })
+    return model
+  }
+  const input = tensor(wave(12, 9, 1)).reshape([2, 6]) as Tensor
+  const options = { rank: 2, alpha: 3, targetModules: ['0', '1'], init: 'olora' } as const
+
+  it('begins as directions of the weight, and changes nothing before training', () => {
+    const model = applyLora(base(), options)
+    close(values(model.forward(input as never)), values(base().forward(input as never)), 1e-6)
+    const [a, b] = adapter(model, 0).factors
+    // Up to the signs of directions, which decompositions are free to choose, these are PEFT's.
+    const expected = [0.611, 0.6225, 0.6679, 0.1813, 0.3324, 0.8459, 0, 0.5207, 0.7757, 0.5205, 0.048, 0.2001]
+    close(values(a).map(Math.abs), expected, 1e-4)
+    close(values(b.transpose(0, 1).matmul(b)), [1, 0, 0, 1], 1e-6)
+    close(values(adapter(model, 0).delta()), new Array(30).fill(0), 1e-6)
+  })
+
+  it('gives what PEFT gives, of a file of either', async () => {
+    const path = await mkdtemp(join(tmpdir(), 'firesteel-'))
+    const expected = [
+      0.04584739, 0.23936692, -0.18108121, -0.15553309, -0.20923212, 0.73214412, -0.20070128, -0.39920604,
+    ]
+    try {
+      const model = applyLora(base(), options)
+      await saveAdapter(model, path)
+      const config = JSON.parse(await readFile(join(path, 'adapter_config.json'), 'utf8')) as object
+      expect(config).toMatchObject({ init_lora_weights: 'olora' })
+      let seed = 20
+      noGrad(() => {
+        for (const i of [0, 1])
+          for (const factor of adapter(model, i).factors)
+            factor.copy_(tensor(wave(factor.numel, seed++, 0.4)).reshape(factor.shape) as never)
+      })
+      close(values(model.forward(input as never)), expected, 1e-5)
+      await saveAdapter(model, path)
+      await writeFile(join(path, 'adapter_config.json'), JSON.stringify({ ...config, init_lora_weights: 'OLoRA' }))
+      const other = base()
+      await loadAdapter(other, path)
+      close(values(other.forward(input as never)), expected, 1e-5)
+      // Without the part that was taken out of the weights, it would be another adapter.
+      await writeFile(join(path, 'adapter_config.json'), JSON.stringify({ ...config, init_lora_weights: true }))
+      await expect(loadAdapter(base(), path)).rejects.toThrow("the config's settings were edited")
+    } finally {
+      await rm(path, { recursive: true })
+    }
+  })
+
+  it('takes weights that lack directions, up to as many as there are', () => {
+    const model = base()
+    noGrad(() => weight(model, 0).fill_(0))
+    applyLora(model, options)
+    close(values(adapter(model, 0).delta()), new Array(30).fill(0))
+    expect(() => applyLora(base(), { ...options, rank: 5 })).toThrow('rank is 5 for 1, but its weight has fewer rows')
+    applyLora(base(), { ...options, rank: 4 })
   })
 })

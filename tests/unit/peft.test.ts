@@ -538,7 +538,7 @@ describe('a config', () => {
     [{ ...right, layer_replication: [[0, 1]] }, 'layer_replication is [[0,1]]; only null can be loaded'],
     [{ ...right, target_parameters: ['w'] }, 'target_parameters is ["w"]; only null can be loaded'],
     [{ ...right, of_tomorrow: 3 }, 'of_tomorrow is 3; only null can be loaded'],
-    [{ ...right, init_lora_weights: 'olora' }, 'init_lora_weights is "olora", which changes the weights of the base'],
+    [{ ...right, init_lora_weights: 'corda' }, 'init_lora_weights is "corda", which changes the weights of the base'],
     [{ ...right, r: 0, of_tomorrow: 3 }, 'of_tomorrow is 3; only null can be loaded; r is 0'],
   ])('is refused by its field: %j', async (config, message) => {
     await expect(load(config)).rejects.toThrow(ValueError)
