@@ -1,5 +1,5 @@
 /**
- * The fuzzers, each in a process of its own, so that a crash or a hang is a failed test. FIRESTEEL_FUZZ_SECONDS (8 for all
+ * The fuzzers, each in a process of its own, so that a crash or a hang is a failed test. FIRESTEEL_FUZZ_SECONDS (5 for all
  * of them by default) and FIRESTEEL_FUZZ_SEED choose how long and where from. The seed is 1 unless told, so that a change is
  * judged by its own faults; `FIRESTEEL_FUZZ_SEED=random` looks for new ones, and the seed is in the output.
  */
@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
-const seconds = Number(process.env['FIRESTEEL_FUZZ_SECONDS'] || 8)
+const seconds = Number(process.env['FIRESTEEL_FUZZ_SECONDS'] || 5)
 const chosen = process.env['FIRESTEEL_FUZZ_SEED'] || '1'
 const seed = chosen === 'random' ? Date.now() % 1e9 : Number(chosen)
 
