@@ -140,10 +140,7 @@ function lookElsewhere(): void {
     'the native test of the family passes',
     scratch.run(`ADDON=build/Release TESTS=elementwise bash scripts/native-tests.sh`),
   )
-  const tests = [
-    ...scratch.test(['tests/suites/coverage.test.ts', 'tests/cuda'], ''),
-    ...scratch.test(metas, atOnce),
-  ]
+  const tests = [...scratch.test(['tests/suites/coverage.test.ts', 'tests/cuda'], ''), ...scratch.test(metas, atOnce)]
   const wrong = tests.filter(({ status }) => status === 'failed')
   check(
     'what looks at all operators at once passes',
