@@ -34,6 +34,12 @@ const lora = z
       .literal('pissa')
       .describe("'pissa': factors begin as the largest singular values of the weights (default: one begins as zeros)")
       .optional(),
+    quantize: z
+      .enum(['q8_0', 'q4_0', 'nf4'])
+      .describe(
+        "'q8_0', 'q4_0' or 'nf4': the blocks that frozen linear layers are stored in, as in QLoRA (default: floats)",
+      )
+      .optional(),
     bias: z
       .enum(['none', 'all', 'lora_only'])
       .describe("'none' (default), 'all' or 'lora_only': which biases learn with the adapter")
