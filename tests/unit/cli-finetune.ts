@@ -55,14 +55,14 @@ export async function modelFolder(folder: string, changes: { readonly [name: str
 }
 
 /** A small BERT, whose tokens are those of the chat model. */
-export async function encoderModel(folder: string): Promise<void> {
+export async function encoderModel(folder: string, width = 16): Promise<void> {
   if (existsSync(folder)) return
   manualSeed(0)
   const model = await AutoModel.forMaskedLM({
     model_type: 'bert',
     vocab_size: 1403,
-    hidden_size: 16,
-    intermediate_size: 32,
+    hidden_size: width,
+    intermediate_size: 2 * width,
     num_hidden_layers: 2,
     num_attention_heads: 2,
     max_position_embeddings: 64,

@@ -18,6 +18,7 @@ import {
   freeze,
   freezeNorms,
   layerwiseGroups,
+  quantize,
   saveAdapter,
   textRows,
   unfreeze,
@@ -33,6 +34,8 @@ let folder: string
 beforeAll(async () => {
   folder = await workplace()
   await encoderModel(join(folder, 'bert'))
+  // Blocks of nf4 have 64 elements.
+  await encoderModel(join(folder, 'wide'), 64)
   const rows = Array.from({ length: 12 }, (_, i) => ({
     text: i % 2 ? `go on ${i}` : `ping ${i}`,
     label: i % 2 ? 'go' : 'stay',
@@ -62,8 +65,8 @@ async function learned(name: string, method: unknown, ...set: string[]): Promise
   expect(await finetuneCommand(args)).toBe(0)
   const isAdapter = ['lora', 'ia3', 'prompt'].some((key) => Object.hasOwn(method as object, key))
   // Loads it again, as the other commands do.
-  if (isAdapter)
-    expect(await evaluateCommand([...args, '--data', join(folder, set[1]?.split('=')[1] ?? 'labels.jsonl')])).toBe(0)
+  const data = set.find((value) => value.startsWith('data.file='))?.slice('data.file='.length) ?? 'labels.jsonl'
+  if (isAdapter) expect(await evaluateCommand([...args, '--data', join(folder, data)])).toBe(0)
   const path = isAdapter ? 'adapter/adapter_model.safetensors' : 'model/model.safetensors'
   return readFileSync(join(folder, 'runs', name, path))
 }
@@ -163,6 +166,15 @@ const methods: {
       return {}
     },
   ],
+  QLoRA: [
+    { lora: { rank: 2, quantize: 'nf4' } },
+    (model) => {
+      quantize(model, 'nf4', { modules: /^bert\.encoder\./ })
+      applyLora(model, { rank: 2, targetModules: 'all-linear', modulesToSave: [head, 'bert.pooler'] })
+      return { params: [...model.parameters()].filter(({ requiresGrad }) => requiresGrad) }
+    },
+    'model=./wide',
+  ],
   'slanted triangular rates': [
     'full',
     // Three epochs of three steps.
@@ -180,15 +192,20 @@ const methods: {
 }
 
 /** The bytes that a program with the strategy saves. */
-async function programmed(name: string, apply: (model: Classifier) => Strategy, isAdapter: boolean): Promise<Buffer> {
-  const tokenizer = await AutoTokenizer.load(join(folder, 'bert'))
+async function programmed(
+  name: string,
+  apply: (model: Classifier) => Strategy,
+  isAdapter: boolean,
+  base: string,
+): Promise<Buffer> {
+  const tokenizer = await AutoTokenizer.load(join(folder, base))
   const rows = await textRows(jsonl<{ text: string; label: string }>(join(folder, 'labels.jsonl')), tokenizer, {
     text: 'text',
     label: 'label',
     maxLength: 64,
   })
   manualSeed(0)
-  const model = await AutoModel.forSequenceClassification(join(folder, 'bert'), { labels: rows.labels })
+  const model = await AutoModel.forSequenceClassification(join(folder, base), { labels: rows.labels })
   const { params, callbacks = [], schedule } = apply(model)
   const optimizer = new optim.AdamW((params ?? model.parameters()) as ReturnType<typeof layerwiseGroups>, rate)
   const trainer = new Trainer<string, ClassificationBatch, Classifier>(model, {
@@ -208,7 +225,8 @@ describe('a method of a config learns what a program learns', () => {
   it.each(Object.entries(methods))('%s', async (name, [method, apply, ...set]) => {
     const file = await learned(name, method, ...set)
     const isAdapter = typeof method === 'object' && method !== null && ('lora' in method || 'ia3' in method)
-    expect(file.equals(await programmed(name, apply, isAdapter))).toBe(true)
+    const base = set.includes('model=./wide') ? 'wide' : 'bert'
+    expect(file.equals(await programmed(name, apply, isAdapter, base))).toBe(true)
   })
 
   it('no two of them the same', async () => {
@@ -276,6 +294,8 @@ describe('a method is refused', () => {
     [{ prompt: {} }, 'method.prompt.tokens is missing in method.prompt; it must be a whole number'],
     [{ bitfit: {} }, 'has no biases; let the weights of its norms learn', 'model=./model', 'data.file=texts.jsonl'],
     [{ probe: {} }, "probe is for a task's own head, which ", 'model=./model', 'data.file=texts.jsonl'],
+    [{ lora: { quantize: 'q5_0' } }, "method.lora.quantize is 'q5_0', but must be 'q8_0', 'q4_0' or 'nf4'"],
+    [{ lora: { quantize: 'nf4' } }, 'method.lora: '],
     [{ layerwise: {}, last: 2 }, 'method is an object, but must be'],
     [{ soup: {} }, "there is no 'soup' in method; there are full, bitfit, lora, ia3, prompt, last"],
     [

@@ -1,10 +1,12 @@
 /** The tasks behind the formats: which model is loaded, and how it learns. */
+import { isBlocks } from '../../core/dtype.js'
 import { AutoModel, type AutoModelOptions } from '../../models/auto.js'
 import { CausalModel } from '../../models/causal.js'
 import type { ConfigJson } from '../../models/config.js'
 import type { QuestionAnswerer, SequenceClassifier, TokenClassifier } from '../../models/heads.js'
 import type { PretrainedModel } from '../../models/pretrained.js'
 import type { Seq2SeqModel } from '../../models/seq2seq.js'
+import type { Parameter } from '../../nn/module.js'
 import { causalLM } from '../../tasks/causal.js'
 import { type ClassificationBatch, classification, regression } from '../../tasks/classification.js'
 import { questionAnswering } from '../../tasks/question-answering.js'
@@ -20,6 +22,11 @@ import type { FormatName, TaskBatch, TaskRows } from './formats.js'
 
 /** A model of any of the tasks. */
 export type TaskModel = PretrainedModel<{ readonly vocabSize: number; readonly context?: number }>
+
+/** Parameters that an optimizer takes: all but those that are stored in blocks. */
+export function floatsOf(model: TaskModel): readonly Parameter[] {
+  return [...model.parameters()].filter(({ dtype }) => !isBlocks(dtype))
+}
 
 /** The classes of a task, as its rows have them. */
 export interface Labelling {

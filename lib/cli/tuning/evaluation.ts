@@ -4,7 +4,7 @@ import { byLength } from '../../tasks/by-length.js'
 import { Trainer } from '../../train/trainer.js'
 import type { Loaded } from '../config/config.js'
 import type { FormatName, TaskBatch } from '../tasks/formats.js'
-import { type TaskModel, taskOf } from '../tasks/tasks.js'
+import { floatsOf, type TaskModel, taskOf } from '../tasks/tasks.js'
 import type { Rows } from './material.js'
 import type { Tuned } from './result.js'
 
@@ -25,7 +25,7 @@ export async function evaluationOf(
   const { batchSize = 1, precision = 'float32' } = config.train ?? {}
   const trainer = new Trainer<string, TaskBatch, TaskModel>(model, {
     // A Trainer has one, which never steps here.
-    optimizer: new SGD(model.parameters(), { lr: 0 }),
+    optimizer: new SGD(floatsOf(model), { lr: 0 }),
     objective: taskOf(format).objective(labelling),
     precision,
   })

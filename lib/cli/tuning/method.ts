@@ -4,7 +4,7 @@ import type { Callback } from '../../train/callbacks.js'
 import { type Loaded, placed } from '../config/config.js'
 import type { Method } from '../config/method.js'
 import { UsageError } from '../exit.js'
-import type { TaskModel } from '../tasks/tasks.js'
+import { floatsOf, type TaskModel } from '../tasks/tasks.js'
 import type { Learning } from './plan.js'
 
 /** A table of the config's method. */
@@ -45,7 +45,7 @@ async function applied(model: TaskModel, table: Exclude<Method, string>): Promis
   const tune = await import('../../finetune/index.js')
   const head = model.architecture.head ?? []
   const plain = (lr: number, callbacks: readonly Callback[] = []): Applied => ({
-    parameters: () => model.parameters(),
+    parameters: () => floatsOf(model),
     callbacks,
     lr,
   })
@@ -58,7 +58,8 @@ async function applied(model: TaskModel, table: Exclude<Method, string>): Promis
         ...(headLr !== undefined && { head: { lr: headLr, modules: checkHead(model, head, 'headLr') } }),
       })
   if ('lora' in table) {
-    const { targetModules = 'all-linear', modulesToSave = head, ...rest } = table.lora
+    const { targetModules = 'all-linear', modulesToSave = head, quantize, ...rest } = table.lora
+    if (quantize !== undefined) (await import('./quantized.js')).quantizeBase(model, quantize, modulesToSave)
     tune.applyLora(model, { ...given(rest), targetModules, modulesToSave })
     return plain(rates.part)
   }

@@ -29,6 +29,13 @@ export async function saveResult(
   return folder
 }
 
+/** Stores the weights as the run had them, because its adapter learned beside those. */
+async function quantizeAs(method: Loaded['config']['method'], model: TaskModel): Promise<void> {
+  if (typeof method !== 'object' || !('lora' in method) || method.lora.quantize === undefined) return
+  const { quantizeBase } = await import('./quantized.js')
+  quantizeBase(model, method.lora.quantize, method.lora.modulesToSave ?? model.architecture.head ?? [])
+}
+
 export interface Tuned {
   readonly model: TaskModel
   readonly tokenizer: Tokenizer
@@ -55,6 +62,7 @@ export async function loadTuned(loaded: Loaded): Promise<Tuned> {
   const classes = labels.length === 0 ? null : labelling
   if (!isLora) return { model: await task.load(folder, classes), tokenizer, format, labelling }
   const model = await placed(loaded, ['model'], () => task.load(resolve(config.model), classes))
+  await placed(loaded, ['method'], () => quantizeAs(config.method, model))
   const { loadAdapter } = await import('../../finetune/peft.js')
   await loadAdapter(model, folder)
   return { model, tokenizer, format, labelling }
