@@ -138,6 +138,15 @@ const train = z
   })
   .describe('a table of options, such as { epochs: 2, lr: 2e-4 }')
 
+const replay = z
+  .strictObject({
+    file: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+      .describe('a path or pattern of files of general rows, of the format and columns of data, or a list of them'),
+    share: z.number().gt(0).lt(1).describe('a number above 0 and below 1: the part of all batches that is general'),
+  })
+  .describe('a table such as { file: general.jsonl, share: 0.2 }: general data against forgetting')
+
 /** The config of `firesteel finetune`, and of the commands that look at its data or use its result. */
 export const finetuneSchema = z
   .strictObject({
@@ -146,6 +155,7 @@ export const finetuneSchema = z
     tokenizer: path("a folder with a tokenizer.json (default: the model's)").optional(),
     method: method.optional(),
     data,
+    replay: replay.optional(),
     train: train.optional(),
     output: path('the folder of the run, with checkpoints and the result'),
   })
