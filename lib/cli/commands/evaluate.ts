@@ -75,11 +75,12 @@ function withData(
   }: { readonly format: string; readonly labelling: { readonly labels: readonly string[]; readonly kind: string } },
 ): Loaded {
   const { validation: _, ...data } = loaded.config.data
+  const { replay: __, ...config } = loaded.config
   const isLabelled = labelling.labels.length > 0 && labelling.kind !== 'number'
   return {
     ...loaded,
     config: {
-      ...loaded.config,
+      ...config,
       data: {
         ...data,
         file: files.map((file) => resolve(file)),

@@ -7,6 +7,8 @@ export interface RowFigures {
   readonly format: string
   readonly rows: number
   readonly validation: number
+  /** General rows that come back among the others. */
+  readonly replayed: number
   readonly tokens: number
   /** The share of tokens that is learned; null where rows, and not tokens, have labels. */
   readonly learned: number | null
@@ -18,7 +20,7 @@ export interface RowFigures {
   readonly longest: number
 }
 
-export function rowFigures({ format, train, validation, all, labelling }: Data): RowFigures {
+export function rowFigures({ format, train, validation, replay, all, labelling }: Data): RowFigures {
   const rows = [...listOf(train), ...(validation === null ? [] : listOf(validation))]
   const tokens = rows.reduce((total, { ids }) => total + ids.length, 0)
   const counts = rows.map((row) => learnedIn(row))
@@ -27,6 +29,7 @@ export function rowFigures({ format, train, validation, all, labelling }: Data):
     format,
     rows: train.length,
     validation: validation?.length ?? 0,
+    replayed: replay?.length ?? 0,
     tokens,
     learned: counts.includes(null) || format === 'translation' ? null : learned / tokens,
     cut: all.cut,
@@ -43,9 +46,10 @@ export function learnedIn(row: TokenList & { readonly labels?: unknown }): numbe
 }
 
 export function figuresText(figures: RowFigures): string {
-  const { format, rows, validation, tokens, learned, labels, cut, skipped, longest } = figures
+  const { format, rows, validation, replayed, tokens, learned, labels, cut, skipped, longest } = figures
   return [
     `${countText(rows)} rows (${format})${validation === 0 ? '' : ` and ${countText(validation)} for validation`}`,
+    ...(replayed === 0 ? [] : [`${countText(replayed)} general ones beside them`]),
     ...(labels.length === 0 ? [] : [labels.length > 12 ? `${labels.length} labels` : `labels ${labels.join(', ')}`]),
     `${countText(tokens)} tokens${learned === null ? '' : `, ${Math.round(100 * learned)}% of them learned`}, the longest row has ${countText(longest)}`,
     cut === 0 ? 'none cut' : `${countText(cut)} cut`,

@@ -1,4 +1,5 @@
 /** The job of a fine-tuning. */
+import { replay } from '../../finetune/replay.js'
 import { byLength } from '../../tasks/by-length.js'
 import { tokensIn } from '../../tasks/rows/rows.js'
 import type { Loaded } from '../config/config.js'
@@ -7,17 +8,38 @@ import { taskOf } from '../tasks/tasks.js'
 import { figuresText, rowFigures } from './figures.js'
 import type { Job } from './job.js'
 import { manifestOf } from './manifest.js'
-import { listOf, makeModel, type Rows, readData, seedOf } from './material.js'
+import { type Data, listOf, makeModel, type Rows, readData, seedOf } from './material.js'
 import { applyMethod, methodText } from './method.js'
 import { isAdapter } from './output.js'
+import type { PlacedBatches } from './plan.js'
 import { saveResult } from './result.js'
 
-/** The batches of the longest rows and of those of middle length. */
-async function sampleBatches(rows: Rows, batchSize: number): Promise<readonly [longest: TaskBatch, middle: TaskBatch]> {
-  const lengths = listOf(rows).map(tokensIn)
-  const order = lengths.map((_, i) => i).sort((a, b) => (lengths[b] as number) - (lengths[a] as number))
-  const from = Math.max(0, (order.length - batchSize) >> 1)
-  return [await rows.batch(order.slice(0, batchSize)), await rows.batch(order.slice(from, from + batchSize))]
+/** The batches of the longest rows of all parts, and those of middle length of the first one. */
+async function sampleBatches(
+  parts: readonly Rows[],
+  batchSize: number,
+): Promise<readonly [longest: TaskBatch, middle: TaskBatch]> {
+  const sorted = parts.map((rows) => {
+    const lengths = listOf(rows).map(tokensIn)
+    const order = lengths.map((_, i) => i).sort((a, b) => (lengths[b] as number) - (lengths[a] as number))
+    return { rows, order, most: lengths[order[0] ?? 0] ?? 0 }
+  })
+  const [own] = sorted as [(typeof sorted)[number]]
+  const longest = sorted.reduce((most, each) => (each.most > most.most ? each : most))
+  const from = Math.max(0, (own.order.length - batchSize) >> 1)
+  return [
+    await longest.rows.batch(longest.order.slice(0, batchSize)),
+    await own.rows.batch(own.order.slice(from, from + batchSize)),
+  ]
+}
+
+/** Batches of the task, with general ones among them where the config has such. */
+function batchesOf(loaded: Loaded, { train, replay: general }: Data, batchSize: number): PlacedBatches {
+  const shuffled = (rows: Rows) => byLength(rows, { batchSize, seed: seedOf(loaded) })
+  const { share } = loaded.config.replay ?? {}
+  return general === null || share === undefined
+    ? shuffled(train)
+    : replay(shuffled(train), shuffled(general), { share })
 }
 
 /** Reads the data before the model is loaded, because faults are there more often. */
@@ -26,13 +48,13 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
   const data = await readData(loaded)
   const model = await makeModel(loaded, data)
   const { parameters, callbacks, lr } = await applyMethod(loaded, model)
-  const [longest, middle] = await sampleBatches(data.train, batchSize)
+  const [longest, middle] = await sampleBatches([data.train, ...(data.replay === null ? [] : [data.replay])], batchSize)
   const figures = rowFigures(data)
   return {
     work: {
       model,
       objective: taskOf(data.format).objective(data.labelling),
-      loader: byLength(data.train, { batchSize, seed: seedOf(loaded) }),
+      loader: batchesOf(loaded, data, batchSize),
       validation: data.validation && byLength(data.validation, { batchSize, shuffle: false }),
       longest,
       middle,
@@ -47,7 +69,7 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
       format: data.format,
       held: figures.validation,
       base: loaded.config.model,
-      data: [loaded.config.data.file].flat(),
+      data: [loaded.config.data.file, loaded.config.replay?.file ?? []].flat(),
       library: isAdapter(loaded) ? 'peft' : 'transformers',
       training: `Method: ${methodText(loaded.config.method)}.`,
     },

@@ -24,7 +24,7 @@ export interface Manifest {
 }
 
 export function manifestOf({ config, resolve }: Loaded, data: Data): Manifest {
-  const { format, labelling, train, validation } = data
+  const { format, labelling, train, validation, replay } = data
   return {
     format: 1,
     firesteel: version(),
@@ -32,7 +32,7 @@ export function manifestOf({ config, resolve }: Loaded, data: Data): Manifest {
     rows: {
       format,
       count: train.length + (validation?.length ?? 0),
-      digest: digestOf([train, validation]),
+      digest: digestOf([train, validation, ...(replay === null ? [] : [replay])]),
       ...labelling,
     },
     model: resolve(config.model),

@@ -32,6 +32,8 @@ export interface Data {
   readonly train: Rows
   /** Null where nothing is held back. */
   readonly validation: Rows | null
+  /** General rows that come back among the others; null without any. */
+  readonly replay: Rows | null
   /** All rows of `data.file`, before some of them were held back. */
   readonly all: TaskRows
   readonly places: readonly string[]
@@ -98,24 +100,33 @@ export async function readData(loaded: Loaded): Promise<Data> {
     })
   const { rows: all, places } = await read(files, settings)
   const labelling = labellingOf(all, data.labelKind)
-  const shared = { tokenizer, format, labelling, all, places }
+  const classes = labelling.kind === 'number' || labelling.labels.length === 0 ? {} : { labels: labelling.labels }
+  /** Rows of other files than those that `also` names. */
+  const readOther = async (path: readonly string[], given: string | readonly string[], also: readonly string[]) => {
+    const paths = await filesOf(path, given)
+    const both = paths.find((each) => also.includes(each))
+    if (both !== undefined) throw new UsageError(bothText(loaded, path, both))
+    return { paths, rows: (await read(paths, { ...settings, ...classes })).rows }
+  }
   const { validation } = data
+  const general = config.replay && (await readOther(['replay', 'file'], config.replay.file, files))
+  const shared = { tokenizer, format, labelling, all, places, replay: general?.rows ?? null }
   if (validation === undefined) return { ...shared, train: all, validation: null }
   if (typeof validation === 'string') {
-    const paths = await filesOf(['data', 'validation'], validation)
-    const learned = new Set(files)
-    const both = paths.find((path) => learned.has(path))
-    if (both !== undefined)
-      throw new UsageError(
-        `${source.place(['data', 'validation'])}: data.validation is ${both}, which the training learns from too, so that it measures nothing; name another file, or a share such as 0.1`,
-      )
-    const classes = labelling.kind === 'number' || labelling.labels.length === 0 ? {} : { labels: labelling.labels }
-    return { ...shared, train: all, validation: (await read(paths, { ...settings, ...classes })).rows }
+    const held = await readOther(['data', 'validation'], validation, [...files, ...(general?.paths ?? [])])
+    return { ...shared, train: all, validation: held.rows }
   }
   const parts = await placed(loaded, ['data', 'validation'], () =>
     splitRows(all, { validation, seed: seedOf(loaded), ...togetherness(all, format, labelling) }),
   )
   return { ...shared, ...parts }
+}
+
+/** The words for a file that stands in two places of a config. */
+function bothText({ source }: Loaded, path: readonly string[], file: string): string {
+  const why = path[0] === 'replay' ? 'so that it is nothing general' : 'so that it measures nothing'
+  const instead = path[0] === 'replay' ? 'another file, or leave replay out' : 'another file, or a share such as 0.1'
+  return `${source.place(path)}: ${path.join('.')} is ${file}, which the training learns from too, ${why}; name ${instead}`
 }
 
 /** Columns that a prompt takes of the model's positions. */

@@ -1,7 +1,6 @@
 /** The Trainer that a config asks for, and how long it trains. */
 
 import type { Resumable } from '../../core/generator.js'
-import type { DataLoaderState } from '../../data/loader.js'
 import type { LayerGroup } from '../../finetune/groups.js'
 import * as optim from '../../optim/index.js'
 import { type Callback, earlyStopping } from '../../train/callbacks.js'
@@ -21,7 +20,7 @@ type Train = NonNullable<FinetuneConfig['train']>
 export type TrainingConfig = Pick<FinetuneConfig, 'train' | 'output'>
 
 /** Batches that know their number and their place. */
-export interface PlacedBatches extends AsyncIterable<TaskBatch>, Resumable<DataLoaderState> {
+export interface PlacedBatches extends AsyncIterable<TaskBatch>, Resumable<unknown> {
   readonly length: number
 }
 

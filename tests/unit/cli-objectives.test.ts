@@ -1,0 +1,142 @@
+/** What a config learns from: each kind of rows and of batches learns what a program with the same lines learns, to the bit. */
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { finetuneCommand } from '../../lib/cli/commands/finetune.js'
+import { exitCodeOf } from '../../lib/cli/exit.js'
+import { byLength, type ClassificationBatch, classification, replay, textRows } from '../../lib/finetune/index.js'
+import { manualSeed, type Objective, optim, Trainer } from '../../lib/index.js'
+import { AutoModel, type PretrainedModel, type SequenceClassifier } from '../../lib/models/index.js'
+import { AutoTokenizer, jsonl } from '../../lib/text/index.js'
+import { encoderModel, workplace } from './cli-finetune.js'
+
+let folder: string
+let stdout: string
+
+const lines = (rows: readonly object[]) => rows.map((row) => JSON.stringify(row)).join('\n')
+
+beforeAll(async () => {
+  folder = await workplace()
+  await encoderModel(join(folder, 'bert'))
+  const labelled = (count: number, text: string) =>
+    Array.from({ length: count }, (_, i) => ({ text: `${text} ${i}`, label: i % 2 ? 'go' : 'stay' }))
+  writeFileSync(join(folder, 'labels.jsonl'), lines(labelled(12, 'ping')))
+  writeFileSync(join(folder, 'general.jsonl'), lines(labelled(10, 'go on and on')))
+  const config = {
+    model: './bert',
+    method: 'full',
+    data: { file: 'labels.jsonl' },
+    train: { epochs: 2, lr: 1e-2, batchSize: 4 },
+    output: 'runs/none',
+  }
+  writeFileSync(join(folder, 'config.json'), JSON.stringify(config))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+beforeEach(() => {
+  stdout = ''
+  vi.spyOn(console, 'log').mockImplementation((text) => void (stdout += `${text}\n`))
+  vi.spyOn(console, 'error').mockImplementation(() => undefined)
+  vi.spyOn(process.stderr, 'write').mockImplementation(() => true)
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+const set = (...values: string[]) => values.flatMap((value) => ['--set', value])
+const finetune = (...args: string[]) => finetuneCommand([join(folder, 'config.json'), ...args])
+const weights = (run: string) => readFileSync(join(folder, run, 'model/model.safetensors'))
+
+/** Runs the config with other values, and gives what it learned. */
+async function learned(name: string, ...values: string[]): Promise<Buffer> {
+  expect(await finetune(...set(...values, `output=runs/${name}`))).toBe(0)
+  return weights(`runs/${name}`)
+}
+
+/** The run as if it was killed behind a step, which its newest checkpoint is left of, and gone on with. */
+async function cutAt(step: number, name: string, ...values: string[]): Promise<Buffer> {
+  const own = [...values, 'train.checkpoints={ every: 1, keep: 99 }']
+  await learned(name, ...own)
+  const checkpoints = join(folder, 'runs', name, 'checkpoints')
+  for (const file of readdirSync(checkpoints)) if (Number(/\d+/.exec(file)) > step) rmSync(join(checkpoints, file))
+  expect(readdirSync(checkpoints)).toHaveLength(step)
+  expect(await finetune('--resume', ...set(...own, `output=runs/${name}`))).toBe(0)
+  return weights(`runs/${name}`)
+}
+
+async function refused(...values: string[]): Promise<string> {
+  const error = await finetune('--dry', ...set(...values)).then(
+    () => new Error('not refused'),
+    (thrown: unknown) => thrown as Error,
+  )
+  expect(exitCodeOf(error), error.message).toBe(2)
+  return error.message.replaceAll(`${folder}/`, '')
+}
+
+/** The bytes of a model that a program trains over batches. */
+async function programmed<M extends PretrainedModel, B>(
+  name: string,
+  model: M,
+  objective: Objective<M, B, string>,
+  batches: AsyncIterable<B>,
+): Promise<Buffer> {
+  const trainer = new Trainer<string, B, M>(model, {
+    optimizer: new optim.AdamW(model.parameters(), { lr: 1e-2 }),
+    objective,
+    clipGradNorm: 1,
+  })
+  await trainer.fit(batches, { epochs: 2, progress: false })
+  await model.save(join(folder, 'programs', name), { log: () => undefined })
+  return readFileSync(join(folder, 'programs', name, 'model.safetensors'))
+}
+
+const rowsOf = async (file: string, labels?: readonly string[]) =>
+  textRows(jsonl<{ text: string; label: string }>(join(folder, file)), await AutoTokenizer.load(join(folder, 'bert')), {
+    text: 'text',
+    label: 'label',
+    maxLength: 64,
+    ...(labels && { labels }),
+  })
+
+describe('replay of general rows', () => {
+  const values = ['replay={ file: general.jsonl, share: 0.4 }'] as const
+
+  it('learns what a program learns, also where it is cut', async () => {
+    const file = await learned('replay', ...values)
+    const rows = await rowsOf('labels.jsonl')
+    const general = await rowsOf('general.jsonl', rows.labels)
+    manualSeed(0)
+    const model = await AutoModel.forSequenceClassification(join(folder, 'bert'), { labels: rows.labels })
+    const loader = (of: typeof rows) => byLength(of, { batchSize: 4, seed: 0 })
+    const batches = replay<ClassificationBatch>(loader(rows), loader(general), { share: 0.4 })
+    const wanted = await programmed<SequenceClassifier, ClassificationBatch>('replay', model, classification(), batches)
+    expect(file.equals(wanted)).toBe(true)
+    expect(file.equals(await learned('alone'))).toBe(false)
+    // Three batches of the task and two general ones make a pass.
+    for (const step of [2, 6]) expect((await cutAt(step, `replay-${step}`, ...values)).equals(file)).toBe(true)
+  })
+
+  it('counts its rows and batches in a dry run', async () => {
+    expect(await finetune('--dry', ...set(...values))).toBe(0)
+    expect(stdout).toMatch(/12 rows \(classification\); 10 general ones beside them; .*in 10 steps/s)
+  })
+
+  it('is refused where it does not fit', async () => {
+    expect(await refused('replay={ file: labels.jsonl, share: 0.4 }')).toBe(
+      '--set replay: replay.file is labels.jsonl, which the training learns from too, so that it is nothing general; name another file, or leave replay out',
+    )
+    expect(await refused(...values, 'data.validation=general.jsonl')).toContain('so that it measures nothing')
+    expect(await refused('replay={ file: general.jsonl }')).toContain('replay.share is missing in replay')
+    for (const share of [0, 1])
+      expect(await refused(`replay={ file: general.jsonl, share: ${share} }`)).toContain(
+        `replay.share is ${share}, but must be a number above 0 and below 1`,
+      )
+    expect(await refused('replay={ file: nothing.jsonl, share: 0.5 }')).toContain(
+      'nothing.jsonl: there is no such file',
+    )
+    writeFileSync(join(folder, 'other.jsonl'), '{"text": "a", "label": "run"}')
+    expect(await refused('replay={ file: other.jsonl, share: 0.5 }')).toMatch(
+      /^other\.jsonl:1: .*'run', but the labels are 'go', 'stay'/,
+    )
+  })
+})
