@@ -151,8 +151,14 @@ const replay = z
 export const finetuneSchema = z
   .strictObject({
     $schema: z.string().describe('the path of the JSON schema, for editors').optional(),
-    model: path('a Hugging Face folder with config.json and weights'),
-    tokenizer: path("a folder with a tokenizer.json (default: the model's)").optional(),
+    model: z
+      .union([z.string().min(1), z.record(z.string(), z.unknown())])
+      .describe(
+        'a path: a Hugging Face folder with config.json and weights; or for a model that begins with random weights what a config.json holds, such as { model_type: bert, hidden_size: 128, ... }',
+      ),
+    tokenizer: path(
+      "a folder with a tokenizer.json (default: the model's; a table for the model needs one)",
+    ).optional(),
     method: method.optional(),
     data,
     replay: replay.optional(),
