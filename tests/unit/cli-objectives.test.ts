@@ -140,3 +140,43 @@ describe('replay of general rows', () => {
     )
   })
 })
+
+describe('a model that begins with random weights', () => {
+  const sizes = {
+    model_type: 'bert',
+    hidden_size: 16,
+    intermediate_size: 32,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    max_position_embeddings: 64,
+  }
+  const values = [`model=${JSON.stringify(sizes)}`, 'tokenizer=./bert'] as const
+
+  it('learns labels as a program does, and can be fine-tuned on', async () => {
+    const file = await learned('random', ...values)
+    const rows = await rowsOf('labels.jsonl')
+    const tokenizer = await AutoTokenizer.load(join(folder, 'bert'))
+    manualSeed(0)
+    const json = { vocab_size: tokenizer.size, ...sizes }
+    const model = await AutoModel.forSequenceClassification(json, { labels: rows.labels })
+    const batches = byLength(rows, { batchSize: 4, seed: 0 })
+    const wanted = await programmed<SequenceClassifier, ClassificationBatch>('random', model, classification(), batches)
+    expect(file.equals(wanted)).toBe(true)
+    expect((await cutAt(2, 'random-cut', ...values)).equals(file)).toBe(true)
+    const next = ['model=runs/random/model', 'method={ lora: { rank: 2 } }', 'output=runs/next']
+    expect(await finetune(...set(...next))).toBe(0)
+    expect(readdirSync(join(folder, 'runs/next/adapter'))).toContain('adapter_config.json')
+  })
+
+  it('is refused where it does not fit', async () => {
+    expect(await refused(`model=${JSON.stringify(sizes)}`)).toBe(
+      '--set model: model is a table, which has no tokenizer; name the folder of one by tokenizer',
+    )
+    expect(await refused(...values, 'method={ lora: { rank: 2 } }')).toContain('those of the model are random')
+    const wrong = (changes: object) => refused(`model=${JSON.stringify({ ...sizes, ...changes })}`, 'tokenizer=./bert')
+    expect(await wrong({ hiden_size: 16 })).toMatch(/^--set model: .*hiden_size/)
+    expect(await wrong({ num_attention_heads: 3 })).toMatch(/^--set model: /)
+    expect(await wrong({ vocab_size: 9 })).toContain('whose vocabulary has 9')
+    expect(await wrong({ model_type: 'brt' })).toMatch(/^--set model: .*'brt'/)
+  })
+})

@@ -42,6 +42,9 @@ function batchesOf(loaded: Loaded, { train, replay: general }: Data, batchSize: 
     : replay(shuffled(train), shuffled(general), { share })
 }
 
+/** The learning rate of a model that begins with random weights. */
+const fromBeginning = 6e-4
+
 /** Reads the data before the model is loaded, because faults are there more often. */
 export async function finetuning(loaded: Loaded): Promise<Job> {
   const { batchSize = 1 } = loaded.config.train ?? {}
@@ -60,7 +63,7 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
       middle,
       parameters,
       callbacks,
-      lr,
+      lr: typeof loaded.config.model === 'string' ? lr : fromBeginning,
     },
     manifest: manifestOf(loaded, data),
     figures,
@@ -68,10 +71,13 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
     facts: {
       format: data.format,
       held: figures.validation,
-      base: loaded.config.model,
+      ...(typeof loaded.config.model === 'string' && { base: loaded.config.model }),
       data: [loaded.config.data.file, loaded.config.replay?.file ?? []].flat(),
       library: isAdapter(loaded) ? 'peft' : 'transformers',
-      training: `Method: ${methodText(loaded.config.method)}.`,
+      training:
+        typeof loaded.config.model === 'string'
+          ? `Method: ${methodText(loaded.config.method)}.`
+          : `Pre-trained on labelled rows, from random weights; method: ${methodText(loaded.config.method)}.`,
     },
     save: (card) => saveResult(loaded, model, data.tokenizer, card),
     close: async () => undefined,

@@ -8,7 +8,8 @@ import { UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
 import type { Labelling } from '../tasks/tasks.js'
 import { version } from '../version.js'
-import { type Data, listOf, type Rows } from './material.js'
+import { type Data, listOf, type Rows, tokenizerFolder } from './material.js'
+import { resultFolder } from './output.js'
 
 const fileName = 'finetune.json'
 
@@ -23,7 +24,8 @@ export interface Manifest {
   readonly tokenizer: string
 }
 
-export function manifestOf({ config, resolve }: Loaded, data: Data): Manifest {
+export function manifestOf(loaded: Loaded, data: Data): Manifest {
+  const { config, resolve } = loaded
   const { format, labelling, train, validation, replay } = data
   return {
     format: 1,
@@ -35,8 +37,8 @@ export function manifestOf({ config, resolve }: Loaded, data: Data): Manifest {
       digest: digestOf([train, validation, ...(replay === null ? [] : [replay])]),
       ...labelling,
     },
-    model: resolve(config.model),
-    tokenizer: resolve(config.tokenizer ?? config.model),
+    model: typeof config.model === 'string' ? resolve(config.model) : resultFolder(loaded),
+    tokenizer: tokenizerFolder(loaded),
   }
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { manualSeed } from '../../core/generator.js'
 import type { Dataset } from '../../data/dataset.js'
 import { splitRows } from '../../data/split.js'
-import { readConfig } from '../../models/config.js'
+import { type ConfigJson, readConfig } from '../../models/config.js'
 import { checkRows, type TokenList } from '../../tasks/rows/rows.js'
 import { AutoTokenizer } from '../../text/tokenizer/folder.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
@@ -22,6 +22,7 @@ import {
   type TaskRows,
 } from '../tasks/formats.js'
 import { type Labelling, labellingOf, positionsOf, type TaskModel, taskOf } from '../tasks/tasks.js'
+import { isAdapter } from './output.js'
 
 export type Rows = Dataset<TokenList, TaskBatch>
 
@@ -53,23 +54,51 @@ async function checkFolder(path: string): Promise<void> {
   if (!found.isDirectory()) throw new UsageError(`${path} is a file, but must be a folder with config.json and weights`)
 }
 
+/** The folder of the tokenizer, which is the model's where the config names no other. */
+export function tokenizerFolder({ config, resolve }: Loaded): string {
+  return resolve(config.tokenizer ?? (config.model as string))
+}
+
+/** The config.json of a model that begins with random weights. */
+const sizesOf = (given: object, { size }: Tokenizer): ConfigJson => ({ vocab_size: size, ...given })
+
+/** Throws UsageError for what a model that begins with random weights cannot have. */
+function checkBeginning(loaded: Loaded): void {
+  const { config, source } = loaded
+  if (config.tokenizer === undefined)
+    throw new UsageError(
+      `${source.place(['model'])}: model is a table, which has no tokenizer; name the folder of one by tokenizer`,
+    )
+  if (isAdapter(loaded))
+    throw new UsageError(
+      `${source.place(['method'])}: method learns beside weights that stay as they are, but those of the model are random; take another method, such as full`,
+    )
+}
+
 /** The tokenizer and the rows. The model is not loaded for that. */
 export async function readData(loaded: Loaded): Promise<Data> {
   const { config, resolve, source } = loaded
   const { data } = config
-  const folder = resolve(config.model)
-  await placed(loaded, ['model'], () => checkFolder(folder))
+  const from = typeof config.model === 'string' ? resolve(config.model) : null
+  if (from !== null) await placed(loaded, ['model'], () => checkFolder(from))
+  else checkBeginning(loaded)
   const filesOf = (path: readonly string[], given: string | readonly string[]) =>
     placed(loaded, path, () => dataFiles([given].flat().map(resolve)))
   const files = await filesOf(['data', 'file'], data.file)
   const format = data.format ?? (await guessed(files, data.columns))
   checkFormat(loaded, format)
   const tokenizer = await placed(loaded, [config.tokenizer === undefined ? 'model' : 'tokenizer'], () =>
-    AutoTokenizer.load(config.tokenizer === undefined ? folder : resolve(config.tokenizer)),
+    AutoTokenizer.load(tokenizerFolder(loaded)),
   )
   // Sizes, without weights.
   const sizes = await placed(loaded, ['model'], async () =>
-    taskOf(format).load(await readConfig('AutoModel', join(folder, 'config.json')), null, { device: 'meta' }),
+    taskOf(format).load(
+      from === null
+        ? sizesOf(config.model as object, tokenizer)
+        : await readConfig('AutoModel', join(from, 'config.json')),
+      null,
+      { device: 'meta' },
+    ),
   )
   const columns = promptColumns(config)
   const limit = positionsOf(sizes) - columns
@@ -171,9 +200,11 @@ function checkFormat({ config, source }: Loaded, format: FormatName): void {
 }
 
 /** The model, made after the seed is set, so that the same config makes the same weights. */
-export async function makeModel(loaded: Loaded, { format, labelling }: Data): Promise<TaskModel> {
+export async function makeModel(loaded: Loaded, { format, labelling, tokenizer }: Data): Promise<TaskModel> {
   const { config, resolve } = loaded
+  const { model } = config
   manualSeed(seedOf(loaded))
   const classes = labelling.labels.length === 0 ? null : labelling
-  return placed(loaded, ['model'], () => taskOf(format).load(resolve(config.model), classes))
+  const from = typeof model === 'string' ? resolve(model) : sizesOf(model, tokenizer)
+  return placed(loaded, ['model'], () => taskOf(format).load(from, classes))
 }

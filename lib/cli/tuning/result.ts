@@ -61,7 +61,8 @@ export async function loadTuned(loaded: Loaded): Promise<Tuned> {
   const task = taskOf(format)
   const classes = labels.length === 0 ? null : labelling
   if (!isLora) return { model: await task.load(folder, classes), tokenizer, format, labelling }
-  const model = await placed(loaded, ['model'], () => task.load(resolve(config.model), classes))
+  const from = typeof config.model === 'string' ? resolve(config.model) : config.model
+  const model = await placed(loaded, ['model'], () => task.load(from, classes))
   await placed(loaded, ['method'], () => quantizeAs(config.method, model))
   const { loadAdapter } = await import('../../finetune/peft.js')
   await loadAdapter(model, folder)
