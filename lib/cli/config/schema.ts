@@ -21,10 +21,36 @@ const columns = z
     source: column("the text that is read (default 'source')").optional(),
     target: column("the text that is written for it (default 'target')").optional(),
     answers: column("{ text, start }, or SQuAD's lists (default 'answers')").optional(),
+    anchor: column("the text that others are held against (default 'anchor')").optional(),
+    positive: column("the text that belongs to it (default 'positive')").optional(),
+    negative: column("a text that looks as if it did (default 'negative', if the first row has it)").optional(),
+    score: column("the cosine of both texts, from -1 to 1 (default 'score', if the first row has it)").optional(),
   })
   .describe('a table of columns whose names are not the usual ones, such as { text: review }')
 
-export const formatNames = ['chat', 'completion', 'text', 'classification', 'tokens', 'answers', 'translation'] as const
+export const formatNames = [
+  'chat',
+  'completion',
+  'text',
+  'classification',
+  'tokens',
+  'answers',
+  'translation',
+  'pairs',
+] as const
+
+const contrast = z
+  .strictObject({
+    loss: z
+      .enum(['multipleNegatives', 'triplet', 'cosine'])
+      .describe(
+        "'multipleNegatives' (each anchor finds its positive among those of the batch and the negatives; default), 'triplet' (nearer than its negative), or 'cosine' (default where rows have a score)",
+      )
+      .optional(),
+    scale: positive("the factor of cosines of 'multipleNegatives' (default 20)").optional(),
+    margin: positive("how much nearer the positive is to be in 'triplet' (default 1)").optional(),
+  })
+  .describe('a table such as { loss: triplet, margin: 0.5 }')
 
 const data = z
   .strictObject({
@@ -34,7 +60,7 @@ const data = z
     format: z
       .enum(formatNames)
       .describe(
-        "'chat' (messages), 'completion' (prompt, completion), 'text', 'classification' (text, label), 'tokens' (words, tags), 'answers' (question, context, answers) or 'translation' (source, target); default: as the first row has columns",
+        "'chat' (messages), 'completion' (prompt, completion), 'text', 'classification' (text, label), 'tokens' (words, tags), 'answers' (question, context, answers), 'translation' (source, target) or 'pairs' (anchor, positive, and negative or score); default: as the first row has columns",
       )
       .optional(),
     columns: columns.optional(),
@@ -48,6 +74,7 @@ const data = z
       .min(1)
       .describe("a text that is put before each source, such as 'translate English to German: ' (default: none)")
       .optional(),
+    contrast: contrast.optional(),
     labels: z
       .array(z.string().min(1))
       .min(1)
