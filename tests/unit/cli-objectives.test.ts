@@ -2,9 +2,21 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { embedCommand } from '../../lib/cli/commands/embed.js'
+import { evaluateCommand } from '../../lib/cli/commands/evaluate.js'
 import { finetuneCommand } from '../../lib/cli/commands/finetune.js'
+import { peekCommand } from '../../lib/cli/commands/peek.js'
 import { exitCodeOf } from '../../lib/cli/exit.js'
-import { byLength, type ClassificationBatch, classification, replay, textRows } from '../../lib/finetune/index.js'
+import {
+  byLength,
+  type ClassificationBatch,
+  classification,
+  type PairBatch,
+  pairRows,
+  replay,
+  sentenceEmbeddings,
+  textRows,
+} from '../../lib/finetune/index.js'
 import { manualSeed, type Objective, optim, Trainer } from '../../lib/index.js'
 import { AutoModel, type PretrainedModel, type SequenceClassifier } from '../../lib/models/index.js'
 import { AutoTokenizer, jsonl } from '../../lib/text/index.js'
@@ -178,5 +190,134 @@ describe('a model that begins with random weights', () => {
     expect(await wrong({ num_attention_heads: 3 })).toMatch(/^--set model: /)
     expect(await wrong({ vocab_size: 9 })).toContain('whose vocabulary has 9')
     expect(await wrong({ model_type: 'brt' })).toMatch(/^--set model: .*'brt'/)
+  })
+})
+
+describe('pairs of texts', () => {
+  const rows = Array.from({ length: 9 }, (_, i) => ({
+    anchor: `ping ${i}`,
+    positive: `pong ${i} ${'go '.repeat(i % 3)}`,
+    negative: `stay ${i}`,
+    score: (i - 4) / 4,
+  }))
+  /** Values of a config, the columns that its rows have beside the two texts, and the objective of a program. */
+  const kinds: {
+    readonly [name: string]: readonly [keys: readonly string[], Objective<never, never, string>, ...string[]]
+  } = {
+    'in-batch negatives': [[], sentenceEmbeddings()],
+    'hard negatives': [['negative'], sentenceEmbeddings({ scale: 10 }), 'data.contrast={ scale: 10 }'],
+    triplets: [
+      ['negative'],
+      sentenceEmbeddings({ loss: 'triplet', margin: 0.5 }),
+      'data.contrast={ loss: triplet, margin: 0.5 }',
+    ],
+    cosines: [['score'], sentenceEmbeddings({ loss: 'cosine' })],
+  }
+  beforeAll(() => {
+    for (const [name, [keys]] of Object.entries(kinds)) {
+      const own = rows.map((row) =>
+        Object.entries(row).filter(([key]) => !['negative', 'score'].includes(key) || keys.includes(key)),
+      )
+      writeFileSync(join(folder, `${name}.jsonl`), lines(own.map((entries) => Object.fromEntries(entries))))
+    }
+  })
+
+  it.each(Object.entries(kinds))('learn by %s what a program learns', async (name, [keys, objective, ...values]) => {
+    const file = await learned(name, `data.file=${name}.jsonl`, ...values)
+    const made = await pairRows(
+      jsonl<(typeof rows)[number]>(join(folder, `${name}.jsonl`)),
+      await AutoTokenizer.load(join(folder, 'bert')),
+      { anchor: 'anchor', positive: 'positive', maxLength: 64, ...Object.fromEntries(keys.map((key) => [key, key])) },
+    )
+    manualSeed(0)
+    const model = await AutoModel.forEmbedding(join(folder, 'bert'))
+    const own = objective as Objective<typeof model, PairBatch, string>
+    expect(file.equals(await programmed(name, model, own, byLength(made, { batchSize: 4, seed: 0 })))).toBe(true)
+  })
+
+  it('no two of them the same, and one that is cut goes on to the same bytes', async () => {
+    const files = Object.keys(kinds).map((name) => weights(`runs/${name}`).toString('latin1'))
+    expect(new Set(files).size).toBe(files.length)
+    const file = await cutAt(2, 'pairs-cut', 'data.file=in-batch negatives.jsonl')
+    expect(file.equals(weights('runs/in-batch negatives'))).toBe(true)
+  })
+
+  it('are shown, counted, measured, and their vectors written', async () => {
+    const values = set('data.file=hard negatives.jsonl', 'data.contrast={ scale: 10 }', 'output=runs/hard negatives')
+    expect(await peekCommand([join(folder, 'config.json'), '1', ...values])).toBe(0)
+    expect(stdout).toMatch(
+      /hard negatives\.jsonl:1: 3 \+ \d+ \+ \d+ tokens\nanchor: .*ping 0.*\npositive: .*pong 0.*\nnegative: .*stay 0/,
+    )
+    expect(stdout).toContain('9 rows (pairs); ')
+    stdout = ''
+    expect(await peekCommand([join(folder, 'config.json'), '9', '--json', ...values])).toBe(0)
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => (JSON.parse(line) as { texts: unknown[] }).texts.length),
+    ).toEqual(Array(9).fill(3))
+    stdout = ''
+    expect(
+      await evaluateCommand([
+        join(folder, 'config.json'),
+        '--json',
+        '--data',
+        join(folder, 'hard negatives.jsonl'),
+        ...values,
+      ]),
+    ).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ rows: 9, accuracy: expect.any(Number) })
+    // The pooler, which no vector goes through, is no fault of a training.
+    for (const method of ['full', 'bitfit', '{ last: 1 }', '{ layerwise: {} }', '{ lora: { rank: 2 } }', '{ ia3: {} }'])
+      expect(
+        await finetune('--dry', ...values.slice(0, 4), ...set('output=runs/dry', `method=${method}`)),
+        method,
+      ).toBe(0)
+    stdout = ''
+    vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+      stdout += text
+      return true
+    })
+    writeFileSync(join(folder, 'lines.txt'), 'ping\n')
+    expect(await embedCommand([join(folder, 'runs/hard negatives/model'), join(folder, 'lines.txt')])).toBe(0)
+    expect((JSON.parse(stdout) as { embedding: number[] }).embedding).toHaveLength(16)
+  })
+
+  it('are refused where they do not fit', async () => {
+    const own = (file: string, ...values: string[]) => refused(`data.file=${file}.jsonl`, ...values)
+    expect(await own('in-batch negatives', 'data.contrast={ loss: triplet }')).toBe(
+      "--set data.contrast: the loss is 'triplet', but the rows have no negative; add the column, or name it by data.columns.negative",
+    )
+    expect(await own('in-batch negatives', 'data.contrast={ loss: cosine }')).toContain('but the rows have no score')
+    expect(await own('cosines', 'data.contrast={ loss: multipleNegatives }')).toContain("no use for the rows' score")
+    expect(await own('in-batch negatives', 'train.batchSize=1')).toContain('raise train.batchSize')
+    expect(await own('hard negatives', 'data.contrast={ margin: 1 }')).toMatch(
+      /^--set data\.contrast: .*margin is of loss 'triplet'/,
+    )
+    expect(await own('in-batch negatives', 'data.columns.negative=wrong')).toMatch(
+      /^in-batch negatives\.jsonl:1, .*: there is no column 'wrong'; the row has 'anchor', 'positive'; name the right one by data\.columns\.negative/,
+    )
+    expect(await refused('data.contrast={}')).toContain(
+      "data.contrast is for pairs, but the rows are of the format 'classification'",
+    )
+    expect(await own('in-batch negatives', 'data.columns.label=anchor')).toBe(
+      "--set data.columns.label: rows of the format 'pairs' have no column for data.columns.label; there are anchor, positive, negative, score",
+    )
+    expect(await own('in-batch negatives', 'method=head')).toContain("head is for a task's own head")
+    writeFileSync(
+      join(folder, 'late.jsonl'),
+      lines([
+        { anchor: 'a', positive: 'b' },
+        { anchor: 'a', positive: 'b', negative: 'c' },
+      ]),
+    )
+    expect(await own('late')).toBe(
+      'late.jsonl:2: the row has a negative, but the first row has none; give all rows one, or none',
+    )
+    writeFileSync(join(folder, 'both.jsonl'), lines([{ anchor: 'a', positive: 'b', negative: 'c', score: 1 }]))
+    expect(await own('both')).toContain('negative and score are given')
+    writeFileSync(join(folder, 'far.jsonl'), lines([{ anchor: 'a', positive: 'b', score: 5 }]))
+    expect(await own('far')).toMatch(/^far\.jsonl:1: score is the number 5, but must be a number from -1 to 1/)
   })
 })

@@ -9,7 +9,7 @@ const usage = `Usage: firesteel init [FILE] [--model FOLDER] [--data FILE] [--fo
   FILE      the config to be written; default finetune.yaml. A file that is there stays
   --model   a Hugging Face folder; \`firesteel pull owner/name\` fetches one
   --data    rows: .jsonl, .csv, .tsv, .parquet or .txt
-  --format  chat, completion, text, classification, tokens, answers or translation; default: as the first row of the data has columns, else chat
+  --format  chat, completion, text, classification, tokens, answers, translation or pairs; default: as the first row of the data has columns, else chat
   --method  default lora`
 
 export async function initCommand(args: readonly string[]): Promise<ExitCode> {
@@ -78,6 +78,7 @@ const columnsOf: { readonly [format in FormatName]: string } = {
   classification: '{"text": "...", "label": "..."}',
   tokens: '{"words": ["...", "..."], "tags": ["...", "..."]}',
   translation: '{"source": "...", "target": "..."}',
+  pairs: '{"anchor": "...", "positive": "..."}',
   answers: '{"question": "...", "context": "...", "answers": {"text": "...", "start": 0}}',
 }
 

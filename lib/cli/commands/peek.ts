@@ -1,5 +1,6 @@
 /** `firesteel peek`: rows as the model sees them. */
 import { styleText } from 'node:util'
+import type { PairRow } from '../../tasks/rows/pairs.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { parseArguments } from '../arguments.js'
 import { loadFinetune } from '../config/config.js'
@@ -26,9 +27,10 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
   if (path === undefined || others.length > 0 || !(Number.isSafeInteger(count) && count >= 1))
     throw new UsageError(`peek takes a config and a number of rows, but got '${positionals.join(' ')}'\n${usage}`)
   const loaded = await loadFinetune(path, values.set)
-  const [{ listOf, readData }, { figuresText, rowFigures }] = await Promise.all([
+  const [{ listOf, readData }, { figuresText, rowFigures }, { textsOf }] = await Promise.all([
     import('../tuning/material.js'),
     import('../tuning/figures.js'),
+    import('../tasks/formats.js'),
   ])
   const data = await readData(loaded)
   const { tokenizer, places, labelling } = data
@@ -38,9 +40,15 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
     const { source = i, ...own } = row as PeekedRow
     const place = places[source] ?? ''
     if (values.json) {
+      if (!('ids' in row)) {
+        const texts = textsOf(row).map(({ ids }) => ({ text: decode(tokenizer, [...ids]), ids: [...ids] }))
+        console.log(JSON.stringify({ place, texts, ...(row.score !== undefined && { score: row.score }) }))
+        continue
+      }
       const lists = Object.entries(own).map(([name, value]) => [name, ArrayBuffer.isView(value) ? [...value] : value])
       console.log(JSON.stringify({ place, text: decode(tokenizer, [...row.ids]), ...Object.fromEntries(lists) }))
-    } else if (data.format === 'translation') console.log(pairText(own, { place, tokenizer, colours, labels: [] }))
+    } else if (!('ids' in row)) console.log(comparedText(row, textsOf(row), place, tokenizer))
+    else if (data.format === 'translation') console.log(pairText(own, { place, tokenizer, colours, labels: [] }))
     else console.log(rowText(own, { place, tokenizer, colours, labels: labelling.labels }))
   }
   if (!values.json) console.log(figuresText(rowFigures(data)))
@@ -82,6 +90,19 @@ function labelText({ label }: PeekedRow, labels: readonly string[]): string {
 function pairText({ ids, labels: written = new Int32Array() }: PeekedRow, { place, tokenizer, colours }: Peek): string {
   const [source, target] = [decode(tokenizer, [...ids]), decode(tokenizer, [...written])]
   return `${place}: ${ids.length} tokens, ${written.length} learned\n${source}\n${colours ? styleText('green', target) : `⟦${target}⟧`}\n`
+}
+
+/** Texts that are held against one another, each on a line. */
+function comparedText(
+  { score: cosine }: PairRow,
+  texts: readonly { readonly ids: Int32Array }[],
+  place: string,
+  tokenizer: Tokenizer,
+): string {
+  const names = ['anchor', 'positive', 'negative']
+  const lines = texts.map(({ ids }, i) => `${names[i]}: ${decode(tokenizer, [...ids])}`)
+  const score = cosine === undefined ? '' : `, score ${cosine}`
+  return `${place}: ${texts.map(({ ids }) => ids.length).join(' + ')} tokens${score}\n${lines.join('\n')}\n`
 }
 
 /** The text of a row in runs of tokens that are learned and that are not. */

@@ -62,7 +62,8 @@ export async function readRows(
 
 /** Columns that are missing are told with the nearest one, before anything else is made of the row. */
 function checkColumns(row: Row, format: FormatName, columns: Columns): void {
-  for (const role of formats[format].columns) {
+  const { columns: needed, optional = [] } = formats[format]
+  for (const role of [...needed, ...optional.filter((each) => columns[each] !== undefined)]) {
     const name = columns[role] ?? role
     if (Object.hasOwn(row, name)) continue
     const near = nearest(name, Object.keys(row))

@@ -5,6 +5,7 @@ import type { Dataset } from '../../data/dataset.js'
 import { qaRows } from '../../tasks/rows/answers.js'
 import { completionRows, paddedRows } from '../../tasks/rows/causal.js'
 import type { LabelKind } from '../../tasks/rows/labels.js'
+import { type PairBatch, type PairRow, pairRows } from '../../tasks/rows/pairs.js'
 import type { TokenizedRows, TokenList } from '../../tasks/rows/rows.js'
 import { seq2seqRows } from '../../tasks/rows/seq2seq.js'
 import { textRows } from '../../tasks/rows/text.js'
@@ -18,16 +19,28 @@ export type FormatName = NonNullable<FinetuneConfig['data']['format']>
 
 export type Columns = NonNullable<FinetuneConfig['data']['columns']>
 
-/** Batches of all formats. */
-export interface TaskBatch {
-  /** int32 [B, T] */
-  readonly ids: Tensor
-}
+/** Batches of all formats: of one text a row, or of several. */
+export type TaskBatch = { readonly ids: Tensor } | PairBatch
+
+/** Rows of all formats. */
+export type TaskRow = TokenList | PairRow
 
 /** Rows in tokens, in memory, of any format. */
 export interface TaskRows
-  extends Dataset<TokenList, TaskBatch>,
-    Pick<TokenizedRows<TokenList, TaskBatch>, 'labels' | 'cut' | 'skipped'> {}
+  extends Dataset<TaskRow, TaskBatch>,
+    Pick<TokenizedRows<TaskRow, TaskBatch>, 'labels' | 'cut' | 'skipped'> {}
+
+/** The texts of a row, in tokens. */
+export function textsOf(row: TaskRow): readonly TokenList[] {
+  if ('ids' in row) return [row]
+  return [row.anchor, row.positive, ...(row.negative === undefined ? [] : [row.negative])]
+}
+
+/** Tokens of a batch, with those that fill up its rows. */
+export function tokensOfBatch(batch: TaskBatch): number {
+  if ('ids' in batch) return batch.ids.numel
+  return batch.anchor.ids.numel + batch.positive.ids.numel + (batch.negative?.ids.numel ?? 0)
+}
 
 export interface RowSettings {
   readonly columns: Columns
@@ -43,6 +56,8 @@ export interface RowSettings {
 export interface Format {
   /** Columns that every row must have, by their usual names. */
   readonly columns: readonly (keyof Columns)[]
+  /** Columns that rows may have. */
+  readonly optional?: readonly (keyof Columns)[]
   read(rows: AsyncIterable<Row>, tokenizer: Tokenizer, settings: RowSettings): Promise<TaskRows>
 }
 
@@ -98,6 +113,7 @@ export const formats: { readonly [name in FormatName]: Format } = {
   },
   classification: {
     columns: ['text', 'label'],
+    optional: ['pair'],
     read: (rows, tokenizer, { columns, labels, kind, most }) =>
       textRows(rows, tokenizer, {
         ...limited(most),
@@ -128,6 +144,22 @@ export const formats: { readonly [name in FormatName]: Format } = {
         answer: field('answers', columns) as never,
       }),
   },
+  pairs: {
+    columns: ['anchor', 'positive'],
+    optional: ['negative', 'score'],
+    read: async (rows, tokenizer, { columns, most }) => {
+      const [first, all] = await begun(rows)
+      // A column that the config names must be there; others are taken where the first row has them.
+      const names = (['negative', 'score'] as const).filter((name) => Object.hasOwn(columns, name) || has(first, name))
+      const optional = Object.fromEntries(names.map((name) => [name, textAt(name, columns)]))
+      return pairRows(alike(all, columns, names), tokenizer, {
+        ...limited(most),
+        anchor: textAt('anchor', columns),
+        positive: textAt('positive', columns),
+        ...optional,
+      })
+    },
+  },
   translation: {
     columns: ['source', 'target'],
     read: (rows, tokenizer, { columns, prefix = '', most }) =>
@@ -137,6 +169,34 @@ export const formats: { readonly [name in FormatName]: Format } = {
         target: textAt('target', columns),
       }),
   },
+}
+
+const has = (row: Row | undefined, name: string) => row?.[name] !== undefined && row[name] !== null
+
+/** The first row, and all rows. */
+async function begun(rows: AsyncIterable<Row>): Promise<readonly [first: Row | undefined, all: AsyncIterable<Row>]> {
+  const iterator = rows[Symbol.asyncIterator]()
+  const first = await iterator.next()
+  async function* all(): AsyncGenerator<Row> {
+    if (first.done) return
+    yield first.value
+    yield* { [Symbol.asyncIterator]: () => iterator }
+  }
+  return [first.done ? undefined : first.value, all()]
+}
+
+/** Pairs of which none has a negative or a score that the first one has not, because it would be passed over. */
+async function* alike(
+  rows: AsyncIterable<Row>,
+  columns: Columns,
+  names: readonly (keyof Columns)[],
+): AsyncGenerator<Row> {
+  for await (const row of rows) {
+    for (const name of ['negative', 'score'] as const)
+      if (!names.includes(name) && has(row, field(name, columns)))
+        throw new RowFault(`the row has a ${name}, but the first row has none; give all rows one, or none`)
+    yield row
+  }
 }
 
 /** Rows whose texts begin with the prefix. What is no text stays, so that it is refused as it is. */
@@ -155,6 +215,7 @@ function textAt(name: keyof Columns, columns: Columns): never {
 /** Formats in the order in which the columns of a row are held against them: the one that asks for most first. */
 const guesses: readonly FormatName[] = [
   'chat',
+  'pairs',
   'answers',
   'tokens',
   'completion',

@@ -3,6 +3,7 @@ import { isBlocks } from '../../core/dtype.js'
 import { AutoModel, type AutoModelOptions } from '../../models/auto.js'
 import { CausalModel } from '../../models/causal.js'
 import type { ConfigJson } from '../../models/config.js'
+import type { EncoderBody } from '../../models/encoder.js'
 import type { QuestionAnswerer, SequenceClassifier, TokenClassifier } from '../../models/heads.js'
 import type { PretrainedModel } from '../../models/pretrained.js'
 import type { Seq2SeqModel } from '../../models/seq2seq.js'
@@ -13,12 +14,18 @@ import { questionAnswering } from '../../tasks/question-answering.js'
 import type { AnswerBatch } from '../../tasks/rows/answers.js'
 import type { CausalBatch } from '../../tasks/rows/causal.js'
 import type { LabelKind } from '../../tasks/rows/labels.js'
+import type { PairBatch } from '../../tasks/rows/pairs.js'
 import type { Seq2SeqBatch } from '../../tasks/rows/seq2seq.js'
 import type { TokenBatch } from '../../tasks/rows/tokens.js'
+import { sentenceEmbeddings } from '../../tasks/sentence-embeddings.js'
 import { seq2seq } from '../../tasks/seq2seq.js'
 import { tokenClassification } from '../../tasks/token-classification.js'
 import type { Objective } from '../../train/objective.js'
-import type { FormatName, TaskBatch, TaskRows } from './formats.js'
+import type { FinetuneConfig } from '../config/schema.js'
+import type { FormatName, TaskBatch, TaskRow, TaskRows } from './formats.js'
+
+/** How vectors of pairs learn. */
+export type Contrast = NonNullable<FinetuneConfig['data']['contrast']>
 
 /** A model of any of the tasks. */
 export type TaskModel = PretrainedModel<{ readonly vocabSize: number; readonly context?: number }>
@@ -36,8 +43,11 @@ export interface Labelling {
 }
 
 export interface Task {
+  /** Whether the loss reads what stands before the model's own head, which then learns nothing. */
+  readonly isHeadless?: boolean
   load(from: string | ConfigJson, labelling: Labelling | null, options?: AutoModelOptions): Promise<TaskModel>
-  objective(labelling: Labelling): Objective<TaskModel, TaskBatch, string>
+  /** `contrast` is the config's, of pairs alone. */
+  objective(labelling: Labelling, contrast?: Contrast): Objective<TaskModel, TaskBatch, string>
 }
 
 const problems = {
@@ -76,6 +86,12 @@ const tasks: { readonly [name in FormatName]: Task } = {
       AutoModel.forTokenClassification(from, { ...options, ...(labelling && { labels: labelling.labels }) }),
     objective: () => general<TokenClassifier, TokenBatch>(tokenClassification()),
   },
+  pairs: {
+    isHeadless: true,
+    load: (from, _, options = {}) => AutoModel.forEmbedding(from, options),
+    objective: (_, contrast = {}) =>
+      general<EncoderBody, PairBatch>(sentenceEmbeddings(contrast as Parameters<typeof sentenceEmbeddings>[0])),
+  },
   answers: {
     load: (from, _, options = {}) => AutoModel.forQuestionAnswering(from, { ...options, newHead: true }),
     objective: () => general<QuestionAnswerer, AnswerBatch>(questionAnswering()),
@@ -102,4 +118,18 @@ export function labellingOf(rows: TaskRows, kind: LabelKind | undefined): Labell
   const found = kind ?? (label instanceof Float32Array ? 'classes' : 'class')
   const labels = found === 'number' ? Array.from({ length: width }, (_, i) => `LABEL_${i}`) : rows.labels
   return { labels, kind: found }
+}
+
+/** Paths of the modules that are the task's own, and of those that it has no use for. */
+export function headOf(
+  model: TaskModel,
+  format: FormatName,
+): { readonly head: readonly string[]; readonly unused: readonly string[] } {
+  const { head = [] } = model.architecture
+  return taskOf(format).isHeadless ? { head: [], unused: head } : { head, unused: [] }
+}
+
+/** The contrast of rows, with the loss that they ask for where the config names none. */
+export function contrastOf(row: TaskRow, given: Contrast = {}): Contrast {
+  return 'score' in row ? { loss: 'cosine', ...given } : given
 }

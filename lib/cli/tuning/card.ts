@@ -24,6 +24,7 @@ const tasks: { readonly [name in FormatName]: string } = {
   tokens: 'token-classification',
   answers: 'question-answering',
   translation: 'translation',
+  pairs: 'sentence-similarity',
 }
 
 export async function cardOf(

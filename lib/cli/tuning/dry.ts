@@ -3,6 +3,7 @@
 import { availableMemory } from '../../backend/native/machine.js'
 import { visitTensors } from '../../core/scope.js'
 import type { Finding } from '../../train/preflight/report.js'
+import { tokensOfBatch } from '../tasks/formats.js'
 import { bytesText, countText, durationText } from '../words.js'
 import type { TrainingPlan } from './plan.js'
 
@@ -27,10 +28,10 @@ async function secondsOfPass(
 ): Promise<number> {
   const sizes: number[] = []
   for await (const batch of loader) {
-    sizes.push(batch.ids.numel)
+    sizes.push(tokensOfBatch(batch))
     visitTensors(batch, (tensor) => tensor.dispose())
   }
-  const [long, short] = [longest.ids.numel, middle.ids.numel]
+  const [long, short] = [tokensOfBatch(longest), tokensOfBatch(middle)]
   const sum = sizes.reduce((total, size) => total + size, 0)
   if (long <= 1.2 * short) return (longestSeconds * sum) / long
   const { time } = await trainer.check(middle, { steps: tried, rows: 0 })

@@ -3,8 +3,8 @@ import { SGD } from '../../optim/sgd.js'
 import { byLength } from '../../tasks/by-length.js'
 import { Trainer } from '../../train/trainer.js'
 import type { Loaded } from '../config/config.js'
-import type { FormatName, TaskBatch } from '../tasks/formats.js'
-import { floatsOf, type TaskModel, taskOf } from '../tasks/tasks.js'
+import type { FormatName, TaskBatch, TaskRow } from '../tasks/formats.js'
+import { contrastOf, floatsOf, type TaskModel, taskOf } from '../tasks/tasks.js'
 import type { Rows } from './material.js'
 import type { Tuned } from './result.js'
 
@@ -26,7 +26,7 @@ export async function evaluationOf(
   const trainer = new Trainer<string, TaskBatch, TaskModel>(model, {
     // A Trainer has one, which never steps here.
     optimizer: new SGD(floatsOf(model), { lr: 0 }),
-    objective: taskOf(format).objective(labelling),
+    objective: taskOf(format).objective(labelling, contrastOf(rows.get(0) as TaskRow, config.data.contrast)),
     precision,
   })
   const measured = await trainer.evaluate(byLength(rows, { batchSize, shuffle: false }))

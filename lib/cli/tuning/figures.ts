@@ -1,5 +1,6 @@
 /** Figures of rows in tokens. */
-import { type TokenList, tokensIn } from '../../tasks/rows/rows.js'
+import { tokensIn } from '../../tasks/rows/rows.js'
+import { type TaskRow, textsOf } from '../tasks/formats.js'
 import { countText } from '../words.js'
 import { type Data, listOf } from './material.js'
 
@@ -22,7 +23,7 @@ export interface RowFigures {
 
 export function rowFigures({ format, train, validation, replay, all, labelling }: Data): RowFigures {
   const rows = [...listOf(train), ...(validation === null ? [] : listOf(validation))]
-  const tokens = rows.reduce((total, { ids }) => total + ids.length, 0)
+  const tokens = rows.flatMap(textsOf).reduce((total, { ids }) => total + ids.length, 0)
   const counts = rows.map((row) => learnedIn(row))
   const learned = counts.reduce<number>((total, count) => total + (count ?? 0), 0)
   return {
@@ -40,8 +41,8 @@ export function rowFigures({ format, train, validation, replay, all, labelling }
 }
 
 /** Tokens of a row that are learned; null where the row has no labels of its tokens. */
-export function learnedIn(row: TokenList & { readonly labels?: unknown }): number | null {
-  const { labels } = row
+export function learnedIn(row: TaskRow): number | null {
+  const { labels } = row as { readonly labels?: unknown }
   return labels instanceof Int32Array ? labels.reduce((count, label) => count + (label >= 0 ? 1 : 0), 0) : null
 }
 

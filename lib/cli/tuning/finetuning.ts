@@ -1,10 +1,12 @@
 /** The job of a fine-tuning. */
 import { replay } from '../../finetune/replay.js'
 import { byLength } from '../../tasks/by-length.js'
+import type { PairRow } from '../../tasks/rows/pairs.js'
 import { tokensIn } from '../../tasks/rows/rows.js'
-import type { Loaded } from '../config/config.js'
-import type { TaskBatch } from '../tasks/formats.js'
-import { taskOf } from '../tasks/tasks.js'
+import { type Loaded, placed } from '../config/config.js'
+import { UsageError } from '../exit.js'
+import type { TaskBatch, TaskRow } from '../tasks/formats.js'
+import { type Contrast, contrastOf, taskOf } from '../tasks/tasks.js'
 import { figuresText, rowFigures } from './figures.js'
 import type { Job } from './job.js'
 import { manifestOf } from './manifest.js'
@@ -42,6 +44,31 @@ function batchesOf(loaded: Loaded, { train, replay: general }: Data, batchSize: 
     : replay(shuffled(train), shuffled(general), { share })
 }
 
+/** The objective of the rows. Throws UsageError for a contrast that they have nothing for. */
+async function objectiveOf(loaded: Loaded, { train, format, labelling }: Data, batchSize: number) {
+  const { source, config } = loaded
+  const path = ['data', config.data.contrast === undefined ? 'file' : 'contrast']
+  const contrast = contrastOf(train.get(0) as TaskRow, config.data.contrast)
+  if (format === 'pairs') checkContrast(source.place(path), contrast, train.get(0) as PairRow, batchSize)
+  return placed(loaded, path, () => taskOf(format).objective(labelling, contrast))
+}
+
+function checkContrast(place: string, { loss }: Contrast, { negative, score }: PairRow, batchSize: number): void {
+  const fail = (why: string) => {
+    throw new UsageError(`${place}: ${why}`)
+  }
+  if (loss === 'triplet' && negative === undefined)
+    fail("the loss is 'triplet', but the rows have no negative; add the column, or name it by data.columns.negative")
+  if (loss === 'cosine' && score === undefined)
+    fail("the loss is 'cosine', but the rows have no score; add the column, or name it by data.columns.score")
+  if (loss !== 'cosine' && score !== undefined)
+    fail(`the loss is '${loss}', which has no use for the rows' score; take 'cosine', or leave the column out`)
+  if ((loss ?? 'multipleNegatives') === 'multipleNegatives' && negative === undefined && batchSize === 1)
+    fail(
+      'each anchor is to find its positive among those of its batch, but batches have one row; raise train.batchSize',
+    )
+}
+
 /** The learning rate of a model that begins with random weights. */
 const fromBeginning = 6e-4
 
@@ -50,13 +77,13 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
   const { batchSize = 1 } = loaded.config.train ?? {}
   const data = await readData(loaded)
   const model = await makeModel(loaded, data)
-  const { parameters, callbacks, lr } = await applyMethod(loaded, model)
+  const { parameters, callbacks, lr } = await applyMethod(loaded, model, data.format)
   const [longest, middle] = await sampleBatches([data.train, ...(data.replay === null ? [] : [data.replay])], batchSize)
   const figures = rowFigures(data)
   return {
     work: {
       model,
-      objective: taskOf(data.format).objective(data.labelling),
+      objective: await objectiveOf(loaded, data, batchSize),
       loader: batchesOf(loaded, data, batchSize),
       validation: data.validation && byLength(data.validation, { batchSize, shuffle: false }),
       longest,

@@ -5,7 +5,7 @@ import { manualSeed } from '../../core/generator.js'
 import type { Dataset } from '../../data/dataset.js'
 import { splitRows } from '../../data/split.js'
 import { type ConfigJson, readConfig } from '../../models/config.js'
-import { checkRows, type TokenList } from '../../tasks/rows/rows.js'
+import { checkRows } from '../../tasks/rows/rows.js'
 import { AutoTokenizer } from '../../text/tokenizer/folder.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { type Loaded, placed } from '../config/config.js'
@@ -19,12 +19,13 @@ import {
   formats,
   type RowSettings,
   type TaskBatch,
+  type TaskRow,
   type TaskRows,
 } from '../tasks/formats.js'
 import { type Labelling, labellingOf, positionsOf, type TaskModel, taskOf } from '../tasks/tasks.js'
 import { isAdapter } from './output.js'
 
-export type Rows = Dataset<TokenList, TaskBatch>
+export type Rows = Dataset<TaskRow, TaskBatch>
 
 export interface Data {
   readonly tokenizer: Tokenizer
@@ -43,8 +44,8 @@ export interface Data {
 export const seedOf = ({ config }: Loaded): number => config.train?.seed ?? 0
 
 /** The rows of a dataset in memory. */
-export function listOf(rows: Rows): TokenList[] {
-  return Array.from({ length: rows.length }, (_, i) => rows.get(i) as TokenList)
+export function listOf(rows: Rows): TaskRow[] {
+  return Array.from({ length: rows.length }, (_, i) => rows.get(i) as TaskRow)
 }
 
 async function checkFolder(path: string): Promise<void> {
@@ -185,13 +186,23 @@ export async function guessed(files: readonly string[], columns: RowSettings['co
 
 /** Throws UsageError for options that the format has no use for. */
 function checkFormat({ config, source }: Loaded, format: FormatName): void {
-  const uses: { readonly [name in 'learn' | 'template' | 'labels' | 'labelKind' | 'prefix']: readonly FormatName[] } = {
+  const uses: {
+    readonly [name in 'learn' | 'template' | 'labels' | 'labelKind' | 'prefix' | 'contrast']: readonly FormatName[]
+  } = {
     learn: ['chat'],
     template: ['chat'],
     labels: ['classification', 'tokens'],
     labelKind: ['classification'],
     prefix: ['translation'],
+    contrast: ['pairs'],
   }
+  const { columns, optional = [] } = formats[format]
+  const known: readonly string[] = [...columns, ...optional]
+  for (const name of Object.keys(config.data.columns ?? {}))
+    if (!known.includes(name))
+      throw new UsageError(
+        `${source.place(['data', 'columns', name], 'key')}: rows of the format '${format}' have no column for data.columns.${name}; there are ${known.join(', ')}`,
+      )
   for (const [name, of] of Object.entries(uses) as [keyof typeof uses, readonly FormatName[]][])
     if (config.data[name] !== undefined && !of.includes(format))
       throw new UsageError(

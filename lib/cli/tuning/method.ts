@@ -4,7 +4,8 @@ import type { Callback } from '../../train/callbacks.js'
 import { type Loaded, placed } from '../config/config.js'
 import type { Method } from '../config/method.js'
 import { UsageError } from '../exit.js'
-import { floatsOf, type TaskModel } from '../tasks/tasks.js'
+import type { FormatName } from '../tasks/formats.js'
+import { floatsOf, headOf, type TaskModel } from '../tasks/tasks.js'
 import type { Learning } from './plan.js'
 
 /** A table of the config's method. */
@@ -27,13 +28,15 @@ function given<T extends object>(table: T): { [name in keyof T]: Exclude<T[name]
 }
 
 /** Applies the method. Throws UsageError, or the library's error with the method's place, for one that does not fit the model. */
-export async function applyMethod(loaded: Loaded, model: TaskModel): Promise<Applied> {
+export async function applyMethod(loaded: Loaded, model: TaskModel, format: FormatName): Promise<Applied> {
   const { method = 'full' } = loaded.config
   const table: Exclude<Method, string> =
     method === 'full' ? { full: {} } : method === 'bitfit' ? { bitfit: {} } : method === 'head' ? { last: 0 } : method
   const [name] = Object.keys(table) as [string]
   const path = ['method', ...(typeof method === 'object' ? [name] : [])]
-  const made = await placed(loaded, path, () => applied(model, table))
+  const made = await placed(loaded, path, () => applied(model, table, format))
+  const { unused } = headOf(model, format)
+  if (unused.length > 0) (await import('../../finetune/index.js')).freeze(model, unused)
   if ('lora' in table) {
     const warning = (await import('./ranks.js')).rankWarning(model)
     if (warning !== null) console.error(`${loaded.source.place([...path, 'rank'])}: warning: method.lora.${warning}`)
@@ -41,9 +44,11 @@ export async function applyMethod(loaded: Loaded, model: TaskModel): Promise<App
   return made
 }
 
-async function applied(model: TaskModel, table: Exclude<Method, string>): Promise<Applied> {
+async function applied(model: TaskModel, table: Exclude<Method, string>, format: FormatName): Promise<Applied> {
   const tune = await import('../../finetune/index.js')
-  const head = model.architecture.head ?? []
+  const { head, unused } = headOf(model, format)
+  // No adapter of a layer that is not used would learn.
+  const left = unused.length === 0 ? {} : { excludeModules: unused }
   const plain = (lr: number, callbacks: readonly Callback[] = []): Applied => ({
     parameters: () => floatsOf(model),
     callbacks,
@@ -60,12 +65,12 @@ async function applied(model: TaskModel, table: Exclude<Method, string>): Promis
   if ('lora' in table) {
     const { targetModules = 'all-linear', modulesToSave = head, quantize, ...rest } = table.lora
     if (quantize !== undefined) (await import('./quantized.js')).quantizeBase(model, quantize, modulesToSave)
-    tune.applyLora(model, { ...given(rest), targetModules, modulesToSave })
+    tune.applyLora(model, { ...left, ...given(rest), targetModules, modulesToSave })
     return plain(rates.part)
   }
   if ('ia3' in table) {
     const { targetModules = 'all-linear', modulesToSave = head, ...rest } = table.ia3
-    tune.applyIa3(model, { ...given(rest), targetModules, modulesToSave })
+    tune.applyIa3(model, { ...left, ...given(rest), targetModules, modulesToSave })
     return plain(rates.few)
   }
   if ('prompt' in table) {

@@ -6,7 +6,7 @@ import type { ModelCardOptions } from '../../train/report/card.js'
 import { type Loaded, placed } from '../config/config.js'
 import { UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
-import { type Labelling, type TaskModel, taskOf } from '../tasks/tasks.js'
+import { headOf, type Labelling, type TaskModel, taskOf } from '../tasks/tasks.js'
 import { readManifest } from './manifest.js'
 import { isAdapter, resultFolder } from './output.js'
 
@@ -30,10 +30,10 @@ export async function saveResult(
 }
 
 /** Stores the weights as the run had them, because its adapter learned beside those. */
-async function quantizeAs(method: Loaded['config']['method'], model: TaskModel): Promise<void> {
+async function quantizeAs(method: Loaded['config']['method'], model: TaskModel, format: FormatName): Promise<void> {
   if (typeof method !== 'object' || !('lora' in method) || method.lora.quantize === undefined) return
   const { quantizeBase } = await import('./quantized.js')
-  quantizeBase(model, method.lora.quantize, method.lora.modulesToSave ?? model.architecture.head ?? [])
+  quantizeBase(model, method.lora.quantize, method.lora.modulesToSave ?? headOf(model, format).head)
 }
 
 export interface Tuned {
@@ -63,7 +63,7 @@ export async function loadTuned(loaded: Loaded): Promise<Tuned> {
   if (!isLora) return { model: await task.load(folder, classes), tokenizer, format, labelling }
   const from = typeof config.model === 'string' ? resolve(config.model) : config.model
   const model = await placed(loaded, ['model'], () => task.load(from, classes))
-  await placed(loaded, ['method'], () => quantizeAs(config.method, model))
+  await placed(loaded, ['method'], () => quantizeAs(config.method, model, format))
   const { loadAdapter } = await import('../../finetune/peft.js')
   await loadAdapter(model, folder)
   return { model, tokenizer, format, labelling }
