@@ -53,6 +53,11 @@ export class Stepping<M extends string> {
     this.#tell = tell
   }
 
+  /** The learning rate of the first group. */
+  get lr(): number {
+    return this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
+  }
+
   /** The training as checks before it see it. */
   subject(): Subject {
     const { optimizer, clipGradNorm: maxNorm } = this.#options

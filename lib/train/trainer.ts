@@ -1,4 +1,7 @@
-/** The Trainer: fits and loops of one's own, with what surrounds their steps. `stepping.ts` has the steps, `looking.ts` evaluations. */
+/**
+ * The Trainer: fits, and steps for a program's own loop, with everything around them. `epochs.ts` has the epochs of a fit,
+ * `stepping.ts` the steps, and `looking.ts` evaluations.
+ */
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -16,16 +19,9 @@ import {
   checkWiring,
   stepsIn,
 } from './checks.js'
+import { Epochs } from './epochs.js'
 import { HeldOut } from './held-out.js'
-import {
-  type EpochRecord,
-  type History,
-  monitorsOf,
-  type PassRecord,
-  type StepRecord,
-  TrainingHistory,
-  type ValidationRecord,
-} from './history.js'
+import { type History, monitorsOf, type PassRecord, type StepRecord, TrainingHistory } from './history.js'
 import { Looking } from './looking.js'
 import type { Batch } from './objective.js'
 import type {
@@ -37,17 +33,17 @@ import type {
   StepsOptions,
   TrainerOptions,
 } from './options.js'
-import type { Metrics, PassState } from './pass.js'
+import type { Metrics } from './pass.js'
 import type { CheckOptions, CheckReport, MemoryPrediction, PredictOptions } from './preflight/index.js'
 import { blockGroups, noBlocks, noThrift, type Thrift } from './preflight/thrift.js'
 import { progressBar } from './progress.js'
 import { Recording } from './record/recording.js'
 import type { Report, ReportOptions } from './report/report.js'
-import { type Config, givenOptions, isResumable, type Parts, type Place, type Within } from './resume.js'
-import { epochsOf, goOn, type Plan, planOf, type Run } from './run.js'
+import { type Config, givenOptions, isResumable, type Parts } from './resume.js'
+import { epochsOf, goOn, planOf, type Run } from './run.js'
 import { interruption, openSaver, type Saver } from './saver.js'
 import { Stepping } from './stepping.js'
-import { endAll, Tellings, tellNonFinite } from './tell.js'
+import { endAll, Tellings } from './tell.js'
 
 /**
  * Trains a model. In the short form it takes a batch's input, and gives what the loss function takes. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
@@ -154,19 +150,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       saver?.watch((interrupted) => {
         run.signal = signal === undefined ? interrupted : AbortSignal.any([signal, interrupted])
       })
-      while (
-        run.from !== null ||
-        (this.#stepping.epochs < plan.epochs && history.stopped === null && !this.#over(plan))
-      ) {
-        if (saver !== null && run.signal?.aborted) {
-          await saver.save(() => this.#placeOf(run, plan, null))
-          throw run.signal.reason
-        }
-        const record = await this.#fitEpoch(run, plan, saver, callbacks, context)
-        history.epochs.push(record)
-        for (const callback of callbacks) await callback.onEpochEnd?.(record, context)
-      }
-      if (!run.isSaved) await saver?.save(() => this.#placeOf(run, plan, null))
+      const parties = { stepping: this.#stepping, looking: this.#looking, averaged: this.#averaged, tell: this.#tell }
+      await new Epochs({ run, plan, saver, callbacks, context, ...parties }).run()
       await saver?.finish()
       this.#averaged?.finish()
       failed = false
@@ -203,149 +188,6 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       steps: this.#stepping.steps,
       given: this.#given,
     }
-  }
-
-  async #placeOf({ history, loader, heldOut }: Run<M>, { first }: Plan, within: Within | null): Promise<Place> {
-    const { epochs, validations, telemetry, nonFinite, stopped } = history
-    return {
-      steps: this.#stepping.steps,
-      epochs: this.#stepping.epochs,
-      fit: { steps: first.steps, epochs: first.epochs, time: performance.now() - first.began },
-      within,
-      data: loader(),
-      validation: heldOut.place,
-      // A run that was cut is to go on.
-      history: {
-        epochs,
-        validations,
-        telemetry,
-        nonFinite,
-        stopped: within === null ? stopped : null,
-      } as Place['history'],
-    }
-  }
-
-  #over({ steps, time }: Plan): boolean {
-    return this.#stepping.steps >= steps || performance.now() >= time
-  }
-
-  async #fitEpoch(
-    run: Run<M>,
-    plan: Plan,
-    saver: Saver | null,
-    callbacks: readonly Callback<M>[],
-    context: TrainingContext,
-  ): Promise<EpochRecord<M>> {
-    const { from, history, signal } = run
-    const started = performance.now() - 1000 * (from?.seconds ?? 0)
-    const seconds = () => (performance.now() - started) / 1000
-    const { validateEvery } = plan
-    let [index, lr] = from === null ? [0, Number.NaN] : [from.index, from.lr]
-    const pass = this.#stepping.beginPass(run)
-    let held: PassState | null = null
-    const save = (left: Pick<Within, 'validate' | 'ended'>) =>
-      saver?.save(async () => {
-        const state = held ?? (await pass.state())
-        return this.#placeOf(run, plan, { index, batches: pass.batches, lr, seconds: seconds(), ...left, pass: state })
-      })
-    // One that is aborted is made when the run goes on.
-    const validating = async (ended: boolean) => {
-      try {
-        return await this.#validate(run, plan, callbacks, context)
-      } catch (error) {
-        if (signal?.aborted && error === signal.reason) {
-          run.heldOut.aborted(this.model)
-          await save({ validate: !ended, ended })
-        }
-        throw error
-      }
-    }
-    let validated = from === null ? undefined : history.validations.findLast(({ epoch }) => epoch === run.epoch)
-    if (from?.validate) validated = await validating(from.ended)
-    // A run that is saved ends behind a step, and not before one.
-    const ending = saver === null ? signal : undefined
-    let [taken, waiting] = [from?.batches ?? 0, true]
-    const goesOn = from === null || !(from.ended || this.#over(plan))
-    const steps = goesOn ? this.#stepping.stepsOf(run, from, ending) : []
-    run.isSaved = !goesOn && !from.ended
-    try {
-      for await (const step of steps) {
-        waiting = false
-        taken = pass.batches
-        index = step.index + 1
-        lr = this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
-        for (const callback of callbacks) {
-          const done = callback.onStep?.(step, context)
-          if (done !== undefined) await done
-        }
-        const validate = validateEvery !== undefined && this.#stepping.steps % validateEvery === 0
-        if (saver !== null && signal?.aborted) {
-          await save({ validate, ended: false })
-          throw signal.reason
-        }
-        if (validate) validated = await validating(false)
-        // The last step of a pass is followed by its end, where a schedule may be stepped.
-        const complete = index === context.stepsPerEpoch && history.stopped === null
-        const over = this.#over(plan)
-        // A longer fit goes on within the pass.
-        run.isSaved = !complete && history.stopped === null && over
-        if (run.isSaved || saver?.due(this.#stepping.steps)) await save({ validate: false, ended: false })
-        if (!complete && (history.stopped !== null || over)) break
-        waiting = true
-      }
-    } catch (error) {
-      // The abort came while the loop waited for a batch. Some batches of a step, whose gradients are lost, are no place to go on from.
-      if (waiting && signal?.aborted && error === signal.reason && taken === pass.batches)
-        await save({ validate: false, ended: false })
-      throw error
-    }
-    // The metrics of the pass may be those of the validation.
-    held = saver === null ? null : await pass.state()
-    const training = await pass.record().finally(() => pass.end())
-    this.#tell.empty(run.op, pass)
-    const last = history.stopped !== null || this.#stepping.epochs >= plan.epochs || this.#over(plan)
-    const isExtra = validateEvery !== undefined && last && validated?.step !== this.#stepping.steps
-    if (isExtra && !run.isSaved && history.stopped === null) {
-      // A longer fit has no validation here.
-      await save({ validate: false, ended: true })
-      run.isSaved = true
-    }
-    if (plan.validation !== undefined && (validateEvery === undefined || isExtra)) validated = await validating(true)
-    const { epoch } = run
-    const { epoch: _epoch, step: _step, ...validation } = validated ?? { epoch, step: 0 }
-    return {
-      epoch,
-      ...training,
-      seconds: seconds(),
-      lr,
-      ...(validated && { validation: validation as PassRecord<M> }),
-    }
-  }
-
-  async #validate(
-    run: Run<M>,
-    plan: Plan,
-    callbacks: readonly Callback<M>[],
-    context: TrainingContext,
-  ): Promise<ValidationRecord<M>> {
-    const { op, epoch, signal, history, heldOut } = run
-    run.journal?.pauses()
-    heldOut.begins(this.model)
-    const validate = async () => {
-      const measured = await this.#looking.measure(
-        op,
-        'validation batches',
-        plan.validation as Batches<unknown>,
-        signal,
-      )
-      heldOut.ended()
-      if (!Number.isFinite(measured.loss)) tellNonFinite(run, epoch, null, measured.loss)
-      const record = { epoch, step: this.#stepping.steps, ...measured }
-      history.validations.push(record)
-      for (const callback of callbacks) await callback.onValidation?.(record, context)
-      return record
-    }
-    return await (this.#averaged?.within(validate) ?? validate())
   }
 
   /**
