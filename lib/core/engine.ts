@@ -42,6 +42,12 @@ export function isGenerator(value: object): boolean {
   return /^(Async)?Generator$/.test(tagOf(value))
 }
 
+/** Whether the value can be iterated, synchronously or not. Texts and typed arrays do not count, because they hold no items. */
+export function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
+  return Symbol.asyncIterator in value || Symbol.iterator in value
+}
+
 /** Whether threads share the memory. A browser may lack SharedArrayBuffer. */
 export function isShared(buffer: ArrayBufferLike): boolean {
   return tagOf(buffer) === 'SharedArrayBuffer'

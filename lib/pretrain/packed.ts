@@ -1,4 +1,5 @@
 /** Several documents in one row, so that little of a batch is padding, with all that attention needs to keep them apart. */
+import { isIterable } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { checkEntries, mostEntries } from '../core/room.js'
@@ -111,8 +112,7 @@ export function packed(
 function sourceOf(rows: Dataset<PackableRow, unknown> | RowSource<PackableRow>): IterableDataset<PackableRow> {
   if (rows instanceof IterableDataset) return rows
   if (rows instanceof Dataset) return rows.stream()
-  const isObject = typeof rows === 'object' && rows !== null && !ArrayBuffer.isView(rows)
-  if (!isObject || !(Symbol.asyncIterator in rows || Symbol.iterator in rows) || 'next' in rows)
+  if (!isIterable(rows) || 'next' in rows)
     throw new ValueError(
       op,
       `rows are ${kindOf(rows)}, but must be rows that can be read in each pass: a list, a dataset, or new IterableDataset(() => rows())`,

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isIterable } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { nextTurn } from '../core/host.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -152,8 +153,7 @@ function preparedOptions(tokenizer: CorpusTokenizer, options: PrepareOptions): P
 function streamOf(corpus: RowSource<CorpusRow> | Dataset<CorpusRow>): IterableDataset<CorpusRow> {
   if (corpus instanceof IterableDataset) return corpus
   if (corpus instanceof Dataset) return corpus.stream()
-  const isObject = typeof corpus === 'object' && corpus !== null && !ArrayBuffer.isView(corpus)
-  if (!isObject || !(Symbol.asyncIterator in corpus || Symbol.iterator in corpus))
+  if (!isIterable(corpus))
     throw new ValueError(
       op,
       `the corpus is ${kindOf(corpus)}, but must be texts or rows with a text: textFiles(...), jsonl(...), parquet(...) or a list`,

@@ -1,5 +1,6 @@
 /** The probability above which a label is taken as there, chosen by rows that were held back. */
 import { noGrad } from '../autograd/mode.js'
+import { isIterable } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkFlag, type OptionNames, ownOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
@@ -122,12 +123,7 @@ async function scored<Mod extends Module, B>(
   const there: boolean[] = []
   let labels = 0
   const given: unknown = typeof batches === 'function' ? batches() : batches
-  if (
-    typeof given !== 'object' ||
-    given === null ||
-    ArrayBuffer.isView(given) ||
-    !(Symbol.iterator in given || Symbol.asyncIterator in given)
-  )
+  if (!isIterable(given))
     throw new ValueError(op, `the batches are ${kindOf(given)}, but must be a DataLoader or a list of batches`)
   await Guard.of(model).evaluating(op, async (check) => {
     for await (const batch of given as AsyncIterable<B>) {

@@ -1,4 +1,5 @@
 /** The checks of a Trainer: its options and batches before it begins, and every step. */
+import { isIterable } from '../core/engine.js'
 import { AutogradError, DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
@@ -178,8 +179,7 @@ export function checkWiring(model: readonly Parameter[], optimized: readonly Par
 
 export function checkBatches(op: string, batches: unknown): asserts batches is Batches<unknown> {
   if (typeof batches === 'function') return
-  const iterable = typeof batches === 'object' && batches !== null
-  if (!iterable || ArrayBuffer.isView(batches) || !(Symbol.asyncIterator in batches || Symbol.iterator in batches))
+  if (!isIterable(batches))
     throw new ValueError(op, `the batches are ${kindOf(batches)}, but must be a DataLoader or another iterable`)
 }
 
@@ -267,7 +267,7 @@ export function noBatches(op: string, name: string): ValueError {
 export function onePass<B>(op: string, batches: Batches<B>): AsyncIterable<B> | Iterable<B> {
   if (typeof batches !== 'function') return batches
   const made: unknown = batches()
-  if (typeof made !== 'object' || made === null || !(Symbol.asyncIterator in made || Symbol.iterator in made))
+  if (!isIterable(made))
     throw new ValueError(op, `the function for the batches gave ${kindOf(made)}, but must give an iterable`)
   return made as AsyncIterable<B> | Iterable<B>
 }

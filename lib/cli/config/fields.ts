@@ -9,3 +9,6 @@ export const path = (what: string) => z.string().min(1).describe(`a path: ${what
 export const column = (what: string) => z.string().min(1).describe(`the name of a column: ${what}`)
 export const factor = (what: string) => z.number().positive().max(1).describe(`a number above 0, at most 1: ${what}`)
 export const names = (what: string) => z.array(z.string().min(1)).min(1).describe(`a list of names: ${what}`)
+
+/** A text, or a list of texts. */
+export const oneOrMore = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)])

@@ -1,15 +1,15 @@
 /** The strategies of fine-tuning that a config can name, each with its options. */
 import * as z from 'zod'
-import { count, factor, flag, names, positive, share } from './fields.js'
+import { count, factor, flag, names, oneOrMore, positive, share } from './fields.js'
 
 const targets = (fallback: string) =>
-  z
-    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-    .describe(`'all-linear', names of layers in a list, or a regular expression of whole paths (default ${fallback})`)
+  oneOrMore.describe(
+    `'all-linear', names of layers in a list, or a regular expression of whole paths (default ${fallback})`,
+  )
 
-const excluded = z
-  .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-  .describe('names of layers in a list, or a regular expression of whole paths: layers that are left out')
+const excluded = oneOrMore.describe(
+  'names of layers in a list, or a regular expression of whole paths: layers that are left out',
+)
 
 const saved = names("modules that learn whole and are saved with the adapter (default: the task's head)")
 
@@ -51,8 +51,7 @@ const ia3 = z
   .strictObject({
     targetModules: targets("'all-linear'").optional(),
     excludeModules: excluded.optional(),
-    feedforwardModules: z
-      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+    feedforwardModules: oneOrMore
       .describe('names of layers in a list, or a regular expression: those of the targets whose inputs are multiplied')
       .optional(),
     modulesToSave: saved.optional(),
@@ -82,7 +81,7 @@ const gradual = z
     everyEpochs: count('epochs from one group to the next (default 1)').optional(),
     everySteps: count('steps from one group to the next, instead of epochs').optional(),
     groups: z
-      .array(z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]))
+      .array(oneOrMore)
       .min(1)
       .describe(
         'a list of paths of modules, or of lists of them, from the first that learns to the last (default: the head, then each block from the output to the input)',

@@ -3,7 +3,7 @@
  * editors. A description completes the sentence 'but must be ...'.
  */
 import * as z from 'zod'
-import { column, count, flag, path, positive, share } from './fields.js'
+import { column, count, flag, oneOrMore, path, positive, share } from './fields.js'
 import { method } from './method.js'
 
 const columns = z
@@ -54,9 +54,7 @@ const contrast = z
 
 const data = z
   .strictObject({
-    file: z
-      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-      .describe('a path or pattern of .jsonl, .csv, .tsv, .parquet or .txt files, or a list of them'),
+    file: oneOrMore.describe('a path or pattern of .jsonl, .csv, .tsv, .parquet or .txt files, or a list of them'),
     format: z
       .enum(formatNames)
       .describe(

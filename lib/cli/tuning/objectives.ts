@@ -51,59 +51,50 @@ const causal: Pretraining = {
   batches: (shards, _, shape, { shuffle, seed }) => shards.batches({ ...shape, shuffle, ...(shuffle && { seed }) }),
 }
 
-/** Tokens that stand round a row of an encoder: [CLS] and [SEP]. */
-const around = 2
+type Table = Exclude<PretrainConfig['objective'], string | undefined>
+type Masked = Exclude<Extract<Table, { masked: unknown }>['masked'], undefined>
+type Spans = Exclude<Extract<Table, { spans: unknown }>['spans'], undefined>
 
-type Masked = Exclude<
-  Extract<Exclude<PretrainConfig['objective'], string | undefined>, { masked: unknown }>['masked'],
-  undefined
->
-type Spans = Exclude<
-  Extract<Exclude<PretrainConfig['objective'], string | undefined>, { spans: unknown }>['spans'],
-  undefined
->
+/** Tokens that the tokenizer adds to each row: [CLS] and [SEP] of an encoder, the end token of an encoder-decoder. */
+const added = { masked: 2, spans: 1 }
+
+/** Windows of a shard's tokens that fill rows together with the added tokens. */
+const windowsOf = (name: keyof typeof added, shards: TokenShards, { length }: Shape) =>
+  shards.windows({ length: Math.max(2, length - added[name]), documents: false })
 
 function defined<T extends object>(table: T): { [name in keyof T]: Exclude<T[name], undefined> } {
   const entries = Object.entries(table).filter(([, value]) => value !== undefined)
   return Object.fromEntries(entries) as { [name in keyof T]: Exclude<T[name], undefined> }
 }
 
-const masked = (options: Masked): Pretraining => {
-  const windowsOf = (shards: TokenShards, { length }: Shape) =>
-    shards.windows({ length: Math.max(2, length - around), documents: false })
-  return {
-    name: 'masked',
-    task: 'fill-mask',
-    load: (from) => AutoModel.forMaskedLM(from),
-    objective: general(maskedLM()),
-    rows: (shards, shape) => windowsOf(shards, shape).length,
-    batches: (shards, tokenizer, shape, pass) => {
-      const windows = windowsOf(shards, shape)
-      // Text again, because words are the tokenizer's to tell, and its special tokens stand round each row.
-      const rows = new FunctionDataset(windows.length, async (index) => {
-        const { ids } = await windows.get(index)
-        return maskableRow(tokenizer.decode(ids, { skipSpecialTokens: true }), tokenizer, { maxLength: shape.length })
-      })
-      const { batchSize } = shape
-      return maskedBatches(rows, tokenizer, { ...defined(options), batchSize, ...pass })
-    },
-  }
-}
+const masked = (options: Masked): Pretraining => ({
+  name: 'masked',
+  task: 'fill-mask',
+  load: (from) => AutoModel.forMaskedLM(from),
+  objective: general(maskedLM()),
+  rows: (shards, shape) => windowsOf('masked', shards, shape).length,
+  batches: (shards, tokenizer, shape, pass) => {
+    const windows = windowsOf('masked', shards, shape)
+    // Windows become text again, because the tokenizer decides what a word is, and adds its special tokens to each row.
+    const rows = new FunctionDataset(windows.length, async (index) => {
+      const { ids } = await windows.get(index)
+      return maskableRow(tokenizer.decode(ids, { skipSpecialTokens: true }), tokenizer, { maxLength: shape.length })
+    })
+    return maskedBatches(rows, tokenizer, { ...defined(options), batchSize: shape.batchSize, ...pass })
+  },
+})
 
-const spans = (options: Spans): Pretraining => {
-  // The end token stands behind each row.
-  const windowsOf = (shards: TokenShards, { length }: Shape) =>
-    shards.windows({ length: Math.max(2, length - 1), documents: false })
-  return {
-    name: 'spans',
-    task: 'translation',
-    load: (from) => AutoModel.forSeq2Seq(from),
-    objective: general(seq2seq()),
-    rows: (shards, shape) => windowsOf(shards, shape).length,
-    batches: (shards, tokenizer, shape, pass) =>
-      spanBatches(windowsOf(shards, shape), tokenizer, { ...defined(options), batchSize: shape.batchSize, ...pass }),
-  }
-}
+const spans = (options: Spans): Pretraining => ({
+  name: 'spans',
+  task: 'translation',
+  load: (from) => AutoModel.forSeq2Seq(from),
+  objective: general(seq2seq()),
+  rows: (shards, shape) => windowsOf('spans', shards, shape).length,
+  batches: (shards, tokenizer, shape, pass) => {
+    const windows = windowsOf('spans', shards, shape)
+    return spanBatches(windows, tokenizer, { ...defined(options), batchSize: shape.batchSize, ...pass })
+  },
+})
 
 export function pretrainingOf(given: PretrainConfig['objective'] = 'causal'): Pretraining {
   if (given === 'causal') return causal

@@ -1,4 +1,5 @@
 /** Rows as programs have them, read one after another, and errors that name the row. */
+import { isIterable } from '../../core/engine.js'
 import { isFiresteelError, kindOf, ValueError } from '../../core/errors.js'
 import { nextTurn } from '../../core/host.js'
 import { Dataset } from '../../data/dataset.js'
@@ -21,12 +22,7 @@ const rowsEachTurn = 64
 /** Calls the function with each row. An error that it throws gets the row's index. */
 export async function eachRow<R>(op: string, rows: Rows<R>, use: (row: R, index: number) => void): Promise<number> {
   const source: unknown = rows instanceof Dataset ? rows.stream() : rows
-  const iterable =
-    typeof source === 'object' &&
-    source !== null &&
-    !ArrayBuffer.isView(source) &&
-    (Symbol.iterator in source || Symbol.asyncIterator in source)
-  if (!iterable)
+  if (!isIterable(source))
     throw new ValueError(
       op,
       `the rows are ${kindOf(rows)}, but must be an array, a dataset, or what jsonl or csv gives`,

@@ -1,4 +1,5 @@
 /** Chats in tokens, with what is to be learned of them. */
+import { isIterable } from '../../core/engine.js'
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../../core/options.js'
 import { IterableDataset } from '../../data/iterable.js'
@@ -190,8 +191,7 @@ export function chatRows(
     throw new ValueError(op, `maxLength is ${shown(maxLength)}, but must be an integer of at least 2`)
   sourceOf(op, { tokenizer, ...own })
   const most = maxLength ?? tokenizer.maxLength ?? Number.POSITIVE_INFINITY
-  const isObject = typeof rows === 'object' && rows !== null && !ArrayBuffer.isView(rows)
-  if (!isObject || !(Symbol.asyncIterator in rows || Symbol.iterator in rows))
+  if (!isIterable(rows))
     throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be a list of { messages }, or what jsonl gives`)
   return new IterableDataset(async function* () {
     let index = 0

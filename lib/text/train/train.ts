@@ -1,4 +1,5 @@
 /** Tokenizers trained on texts. */
+import { isIterable } from '../../core/engine.js'
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, listOf } from '../../core/options.js'
 import { Aligned } from '../tokenizer/aligned.js'
@@ -118,8 +119,7 @@ async function countWords(
   const normalize = normalizer === null ? (text: Aligned) => text : normalizerOf(normalizer)
   const split = preTokenizerOf(fields.table('pre_tokenizer'))
   const counts = new Map<string, number>()
-  const isObject = typeof texts === 'object' && texts !== null && !ArrayBuffer.isView(texts)
-  if (!isObject || !(Symbol.asyncIterator in texts || Symbol.iterator in texts))
+  if (!isIterable(texts))
     throw new ValueError(op, `the texts are ${kindOf(texts)}, but must be a list of texts, or a stream of them`)
   let index = 0
   for await (const text of texts) {
