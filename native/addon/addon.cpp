@@ -1,8 +1,8 @@
-// The addon's face to JavaScript: `open` starts a device and gives its functions. They take plain numbers, typed arrays
-// and objects, check them, and hand them to the Environment.
+// The addon's face to JavaScript: `open` starts a device and returns its functions. They take plain numbers, typed
+// arrays and objects, check them, and hand them to the Environment.
 //
-// node-addon-api converts arguments and results and turns C++ exceptions into JavaScript errors; `call` alone does
-// without.
+// node-addon-api converts arguments and results and turns C++ exceptions into JavaScript errors; only `call` does
+// without it.
 #include <napi.h>
 
 #include <functional>
@@ -40,14 +40,16 @@ template <>
 std::string from(const Napi::Value& value) {
   return value.As<Napi::String>();
 }
-// A handle or a count. Numbers that are none become -1, where Node-API's own conversion would make some handle of them.
+// A handle or a count. Numbers that cannot be one become -1, because Node-API's own conversion would turn them into
+// some handle.
 template <>
 int32_t from(const Napi::Value& value) {
   const double number = value.As<Napi::Number>();
   return number >= 0 && number <= INT32_MAX ? static_cast<int32_t>(number) : -1;
 }
 
-// Calls a function with arguments of its parameters' types, the first being what the JavaScript function belongs to.
+// Calls a function with arguments converted to its parameters' types. The first is the object that the JavaScript
+// function belongs to.
 template <class Function, class Result, class... Parameters, size_t... i>
 Napi::Value apply(const Napi::CallbackInfo& info, const Function& function, Environment& environment,
                   std::type_identity<Result(Parameters...)>, std::index_sequence<i...>) {
@@ -69,8 +71,8 @@ Napi::Value apply(const Napi::CallbackInfo& info, Result (*function)(Environment
                std::index_sequence_for<Parameters...>());
 }
 
-// Runs the body. What it throws has the code of an error of lib/core/errors.ts afterwards: only an exhausted C++ heap
-// throws anything but a Napi::Error.
+// Runs the body. Exceptions leave it with the code of an error of lib/core/errors.ts: only an exhausted C++ heap throws
+// anything but a Napi::Error.
 template <class Body>
 auto coded(napi_env env, const Body& body) {
   try {
@@ -85,14 +87,14 @@ auto coded(napi_env env, const Body& body) {
   }
 }
 
-// A method of the environment, or a function of it and more, as a function of JavaScript.
+// Wraps a method of the environment, or a function that takes it first, as a JavaScript function.
 template <auto function>
 Napi::Value wrapped(const Napi::CallbackInfo& info) {
   return coded(info.Env(), [&] { return apply(info, function, *static_cast<Environment*>(info.Data())); });
 }
 
-// `call` without node-addon-api's conversions, because every operator makes one: 85 ns for an add of 16 elements, where
-// the wrapper makes it 89. All other functions cost at most 3 ns more by the wrapper, within 25 to 200.
+// `call` does without node-addon-api's conversions, because every operator calls it: an add of 16 elements takes 85 ns,
+// and would take 89 with the wrapper. All other functions cost at most 3 ns more with the wrapper, of 25 to 200.
 napi_value call(napi_env env, napi_callback_info info) {
   void* environment = nullptr;
   size_t count = Decoder::max_made;  // few, because Node fills up what a call does not bring
@@ -108,7 +110,7 @@ napi_value call(napi_env env, napi_callback_info info) {
 
 bool is_thread_count(int32_t threads) { return threads >= 1 && threads <= Environment::max_threads; }
 
-// Operations a second; 0 where the CPU or this build has no such instruction set.
+// Operations per second; 0 if the CPU or this build lacks the instruction set.
 double multiply_add_peak(Environment& environment, std::string isa, bool bfloat16, int32_t threads, double seconds) {
   environment.finish();
   const PeakLoops* loops = choose_isa(isa.c_str()).peak;
@@ -116,7 +118,7 @@ double multiply_add_peak(Environment& environment, std::string isa, bool bfloat1
   return multiply_add_peak(bfloat16 ? loops->bfloat16 : loops->float32, threads, seconds);
 }
 
-// Bytes a second over a working set of so many bytes; 0 as above.
+// Bytes per second over a working set of this many bytes; 0 as above.
 double bandwidth(Environment& environment, std::string isa, bool copy, double bytes, int32_t threads, double seconds) {
   environment.finish();
   const PeakLoops* loops = choose_isa(isa.c_str()).peak;
@@ -127,7 +129,7 @@ double bandwidth(Environment& environment, std::string isa, bool copy, double by
 // A started device as JavaScript sees it.
 class Device {
  public:
-  // `has_kernel` tells by a kernel's number whether the device has it.
+  // `has_kernel` tells whether the device has the kernel of a number.
   template <class HasKernel>
   Device(Napi::Env env, Environment* environment, const HasKernel& has_kernel)
       : env_(env), environment_(environment), object_(Napi::Object::New(env)) {
@@ -182,7 +184,7 @@ Napi::Error unavailable(Napi::Env env, const std::string& why) {
   return error;
 }
 
-// open(isa | null, threads | 0 for as many as there are cores) -> device, with `isa`.
+// open(isa | null, threads | 0 for one per core) -> device, with `isa`.
 Napi::Value open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::string wanted = info[0].IsString() ? from<std::string>(info[0]) : "";
@@ -211,7 +213,7 @@ Napi::Value open_cuda(const Napi::CallbackInfo& info) {
   return device.object();
 }
 
-// availableMemory() -> bytes that this process may still take, of the machine's memory and its control groups'.
+// availableMemory() -> bytes that this process may still take, by the machine and by its control groups.
 Napi::Value available_memory(const Napi::CallbackInfo& info) {
   try {
     return Napi::Value::From(info.Env(), Commitments::of_process().left(1));

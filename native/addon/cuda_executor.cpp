@@ -11,7 +11,7 @@ namespace firesteel {
 using namespace cuda;
 
 std::unique_ptr<CudaExecutor> CudaExecutor::open(const char* path, int index, std::string* why) {
-  // Never closed: the driver's threads may run in it.
+  // The library is never closed, because the driver's threads may run in it.
   void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!handle) {
     const char* reason = dlerror();
@@ -41,7 +41,7 @@ void CudaExecutor::release(void* data, size_t bytes) noexcept {
   try {
     library_.release(device_, data, bytes);
   } catch (const std::bad_alloc&) {
-    // No memory to note what is free: the block is lost.
+    // Without memory to note the free block, the block is lost.
   }
 }
 
@@ -51,8 +51,8 @@ void CudaExecutor::run(Context& context, const Call& call) {
   for (size_t i = 0; i < count; i++)
     if (call.places[i].handle < 0)
       views_[i] = {.data = nullptr, .dtype = DType::float32, .ndim = -1, .count = 0, .sizes = {}, .strides = {}};
-  const KernelCall decoded = {views_.data(), call.view_count, call.lists, call.numbers, call.integers, call.philox,
-                              context.op,    context.label};
+  const KernelCall decoded = {views_.data(), call.view_count, call.lists, call.numbers,
+                              call.integers, call.philox,     context.op, context.label};
   const int number = numbers_[static_cast<size_t>(call.kernel - kernel_rows.data())];
   const char* error = number < 0 ? "this device has no such kernel" : library_.launch(device_, number, &decoded);
   if (error) record_error(context, number < 0 ? ErrorCode::internal : library_.code(device_), "%s", error);

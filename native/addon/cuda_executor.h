@@ -1,5 +1,5 @@
-// The addon's side of the CUDA library: opens it, and lets a queue's entries take effect on a GPU. "No CUDA" is this
-// without a library: open() says why.
+// The addon's side of the CUDA library: opens it, and runs a queue's entries on a GPU. If there is no library, open()
+// says why.
 #pragma once
 #include <memory>
 #include <string>
@@ -12,11 +12,11 @@ namespace firesteel {
 
 class CudaExecutor final : public Executor {
  public:
-  // Opens GPU `index` by the library at `path`. Null on failure, which `why` tells.
+  // Opens GPU `index` through the library at `path`. Null on failure, with the reason in `why`.
   static std::unique_ptr<CudaExecutor> open(const char* path, int index, std::string* why);
   ~CudaExecutor() override;
 
-  // Which of the table's kernels this device has, by their numbers.
+  // Whether this device has the kernel of a number.
   bool has_kernel(size_t kernel) const { return numbers_[kernel] >= 0; }
   const char* name() const { return library_.name(device_); }
   size_t available_bytes() const override { return library_.available_bytes(device_); }
@@ -40,7 +40,7 @@ class CudaExecutor final : public Executor {
  private:
   CudaExecutor(const cuda::Library& library, cuda::Device* device);
 
-  // The fault that a kernel found in its data.
+  // Records the fault that a kernel found in its data.
   void record_late_error(Context& context);
 
   const cuda::Library& library_;

@@ -22,7 +22,7 @@ constexpr std::array<int8_t, dtype_count> make_shifts() {
   return shifts;
 }
 
-// log2 of the bytes of an element that is no part of a block.
+// log2 of the bytes of an element of a dtype without blocks.
 int element_shift(DType dtype) {
   static constexpr std::array<int8_t, dtype_count> shifts = make_shifts();
   return shifts[static_cast<size_t>(dtype)];
@@ -30,13 +30,13 @@ int element_shift(DType dtype) {
 
 bool is_blocks(DType dtype) { return dtype >= first_block_dtype; }
 
-// The bytes of so many elements, which are whole blocks where the dtype has any.
+// The bytes of `elements`, which are whole blocks if the dtype has blocks.
 int64_t bytes_of(DType dtype, int64_t elements) {
   const auto d = static_cast<size_t>(dtype);
   return is_blocks(dtype) ? elements / dtype_block[d] * dtype_bytes[d] : elements << element_shift(dtype);
 }
 
-// Whether a view has only whole blocks: one dimension is a run of them, by the others one comes from blocks to blocks.
+// Whether a view has only whole blocks: one dimension is a run of them, and the others step from block to block.
 bool has_whole_blocks(const View& view, int64_t offset) {
   const int64_t block = dtype_block[static_cast<size_t>(view.dtype)];
   int runs = 0;
@@ -67,7 +67,7 @@ bool overlaps_itself(const View& view) {
   return false;
 }
 
-// First and last byte that a view touches; an empty range where it has no elements.
+// The first and the last byte that a view touches; an empty range if it has no elements.
 struct Extent {
   int64_t first, end;
 };
@@ -82,15 +82,15 @@ Extent extent(const View& view, const Place& place) {
   return {place.byte_offset + bytes_of(view.dtype, first), place.byte_offset + bytes_of(view.dtype, end)};
 }
 
-// Whether two views take turns, row by row: there is a stride of both by which a part of their dimensions steps, and
-// within it what the others reach is apart. So it is for slices of one tensor along any dimension.
+// Whether two views take turns, row by row: both have a stride in common by which a part of their dimensions steps, and
+// within it the other dimensions stay apart. Slices of one tensor along any dimension do so.
 bool take_turns(const View& a, const Place& at_a, const View& b, const Place& at_b) {
   if (is_blocks(a.dtype) || is_blocks(b.dtype)) return false;
   const int64_t bytes = int64_t(1) << element_shift(a.dtype);
   for (int d = 0; d < a.ndim; d++) {
     const int64_t step = a.strides[d] * bytes;
     if (step <= 0) continue;
-    // Ends of what the dimensions reach that do not step by multiples of it.
+    // The end of the bytes reached by the dimensions that do not step by multiples of `step`.
     const auto reach = [step, bytes](const View& view) {
       int64_t end = bytes;
       for (int i = 0; i < view.ndim; i++) {
@@ -266,7 +266,7 @@ bool Decoder::decode_shape(const ArgumentInfo& argument, int32_t flags, View& vi
   return decode_strided(argument, words_.ints + next_int_ - length, view, range);
 }
 
-// By far most tensors.
+// The fast path, which serves by far most tensors.
 bool Decoder::decode_dense(const ArgumentInfo& argument, View& view, Range* range) {
   const int ndim = view.ndim;
   if (words_.int_count - next_int_ < static_cast<size_t>(ndim))
@@ -336,8 +336,8 @@ bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Pla
     return fail("%s: %d was made before", argument.name, place.handle);
   }
   const auto dtype = static_cast<size_t>(view.dtype);
-  const int64_t capacity = is_blocks(view.dtype) ? bytes / dtype_bytes[dtype] * dtype_block[dtype]
-                                                 : bytes >> element_shift(view.dtype);
+  const int64_t capacity =
+      is_blocks(view.dtype) ? bytes / dtype_bytes[dtype] * dtype_block[dtype] : bytes >> element_shift(view.dtype);
   if (range.low < 0 || (view.count > 0 ? range.high >= capacity : range.high > capacity))
     return fail("%s: elements %lld to %lld of a storage of %lld", argument.name, static_cast<long long>(range.low),
                 static_cast<long long>(range.high), static_cast<long long>(capacity));
@@ -354,14 +354,14 @@ bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Pla
   return true;
 }
 
-// Whether an argument before this one makes the storage: results may share one.
+// Whether an earlier argument makes the storage, because results may share one.
 bool Decoder::made_by_call(int32_t handle) const {
   for (int i = 0; i < made_count_; i++)
     if (made_[i] == handle) return true;
   return false;
 }
 
-// The lowest and highest element by the strides; false where they leave 64 bits.
+// The lowest and the highest element by the strides; false if they exceed 64 bits.
 bool Decoder::stretch(const View& view, Range* range) {
   bool overflow = false;
   for (int d = 0; d < view.ndim; d++) {
@@ -373,7 +373,8 @@ bool Decoder::stretch(const View& view, Range* range) {
   return !overflow;
 }
 
-// Rare: some storage is both written and used by another argument. That is well as long as the parts do not overlap.
+// Handles the rare case that a storage is both written and used by another argument, which is allowed if the parts do
+// not overlap.
 bool Decoder::check_aliases(const Call& call) {
   struct Use {
     const View* view;

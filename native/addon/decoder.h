@@ -1,4 +1,4 @@
-// Reads a call out of the words that JavaScript wrote, and checks all of it: whatever the words are, a decoded call
+// Reads a call from the words that JavaScript wrote, and checks all of it: whatever the words are, a decoded call
 // touches no memory outside of live storages.
 //
 //   ints     kernel, module label; then per tensor handle, dtype | ndim << 8 | flags << 16, and where its elements lie,
@@ -35,14 +35,14 @@ struct Words {
 
 class Decoder {
  public:
-  // More than any kernel has outputs.
+  // An upper bound of the outputs of a kernel.
   static constexpr int max_made = 8;
 
-  // False: see error().
+  // False on a fault; see error().
   bool decode(const Words& words, HandleList& handles, Call& call);
   const char* error() const { return error_; }
 
-  // The last decoded call: the storages it makes, how each is guarded, how many objects come along, its elements.
+  // The last decoded call: the storages it makes, their guards, the number of guard objects, and its elements.
   int made_count() const { return made_count_; }
   int32_t made(int i) const { return made_[i]; }
   int32_t made_guard(int i) const { return guards_[i]; }
@@ -50,7 +50,7 @@ class Decoder {
   int64_t elements() const { return elements_; }
 
  private:
-  // Elements of the storage: the view's first one, and the lowest and highest that it touches.
+  // Elements of the storage: the first of the view, and the lowest and the highest that it touches.
   struct Range {
     int64_t offset, low, high;
   };

@@ -8,7 +8,7 @@
 namespace firesteel {
 namespace {
 
-// Up to here a kernel is done before another thread would have been told of it: about 2 microseconds.
+// A kernel of up to this many elements ends before another thread could be told of it: in about 2 microseconds.
 constexpr int64_t small_linear = 8192;
 constexpr int64_t small_heavy = 1024;
 
@@ -51,14 +51,15 @@ Environment* Environment::start(Napi::Env env, Device... device) {
     throw Napi::Error::New(env, "the system gives no thread for the device's queue");
   }
   environment->queue_.ask([](void* owner) {
-    // Node refuses this once the environment is ending; a refusal that was thrown would cost a JavaScript error.
+    // Node refuses this once the environment is ending. The refusal is not thrown, because that would make a JavaScript
+    // error.
     const napi_env env = static_cast<Environment*>(owner)->env_;
     napi_value null;
     bool equal;
     return napi_get_null(env, &null) == napi_ok && napi_strict_equals(env, null, null, &equal) == napi_ok;
   });
-  // The function first, then the hook: hooks run in reverse order, and the executor must be joined before Node takes
-  // the function away.
+  // The function is made before the hook, because hooks run in reverse order, and the executor must be joined before
+  // Node takes the function away.
   environment->reads_function_ = decltype(reads_function_)::New(env, "firesteel reads", 0, 1, environment.get());
   environment->reads_function_.Unref(env);
   if (env.AddCleanupHook([](Environment* ended) { delete ended; }, environment.get()).IsEmpty())
@@ -144,8 +145,8 @@ void Environment::upload(int32_t handle, double byte_offset, Napi::Value array, 
   if (fresh) handles_[handle] = {.bytes = bytes, .live = true};
 }
 
-// Whatever its buffer is: shared, resizable, or detached (of no bytes then). Napi::TypedArray knows neither the bytes
-// of all kinds nor the memory of a shared buffer.
+// Takes an array over any buffer: shared, resizable, or detached, which has no bytes. Napi::TypedArray knows neither
+// the element sizes of all kinds nor the memory of a shared buffer.
 Read Environment::decode_array(const char* what, const Napi::Value& array) const {
   auto type = static_cast<napi_typedarray_type>(-1);  // stays so for kinds that Node-API does not know
   size_t elements;
@@ -189,7 +190,7 @@ Napi::Value Environment::read(int32_t handle, double byte_offset, Napi::Value ar
   return promise;
 }
 
-// On the thread that runs the queue. One call of the function serves all reads that are done by then.
+// Runs on the queue's thread. One call of the function serves all reads that are done by then.
 void Environment::read_done(void* owner, Read* read) {
   Environment* self = static_cast<Environment*>(owner);
   bool first;
@@ -228,7 +229,7 @@ void PendingRead::resolve() noexcept {
     error.Set("code", failed == ErrorCode::memory ? "ERR_MEMORY" : "ERR_INTERNAL");
     deferred.Reject(error.Value());
   } catch (const Napi::Error&) {
-    // The environment is ending, so that nobody waits.
+    // The environment is ending, so nobody waits.
   }
 }
 

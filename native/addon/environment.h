@@ -1,6 +1,5 @@
-// All that the addon has for one device of one Node environment (the main thread's, or a worker's): the queue, what
-// JavaScript knows of storages, the words that calls are read from, and the promises of reads. It lives until its Node
-// environment is cleaned up.
+// The addon's state for one device of one Node environment (the main thread's, or a worker's): the queue, JavaScript's
+// view of storages, the words of calls, and the promises of reads. It lives until its Node environment is cleaned up.
 #pragma once
 #include <napi.h>
 
@@ -20,7 +19,7 @@ namespace firesteel {
 template <class T>
 class PinnedArray {
  public:
-  // False if `value` is no typed array of this type.
+  // False unless `value` is a typed array of this type.
   static bool fits(const Napi::Value& value);
   void pin(const Napi::Value& value);
   T* data() const { return data_; }
@@ -32,7 +31,7 @@ class PinnedArray {
   size_t size_ = 0;
 };
 
-// A read that a promise waits for. Until it is done, nobody has touched the array.
+// A read for which a promise waits. The array is not touched until it is done.
 struct PendingRead : Read {
   PendingRead(const Read& read, const Napi::Value& array)
       : Read(read), deferred(array.Env()), array(Napi::Persistent(array)), announcement(read.bytes) {}
@@ -48,20 +47,20 @@ class Environment {
  public:
   static constexpr int max_threads = 256;
 
-  // Throws where it cannot; else Node's cleanup of `env` deletes it.
+  // Throws if it cannot open. Otherwise Node's cleanup of `env` deletes it.
   static Environment* open(Napi::Env env, Isa isa, int threads);
   static Environment* open(Napi::Env env, std::unique_ptr<Executor> executor);
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 
-  // The functions that JavaScript calls: see lib/backend/native/addon.ts. Each throws a Napi::Error when its arguments
-  // make no sense.
+  // The functions that JavaScript calls: see lib/backend/native/addon.ts. Each throws a Napi::Error if its arguments
+  // are invalid.
   void call(size_t object_count, const napi_value* objects);
   void release(int32_t handle);
   void track(int32_t handle, Napi::Value object);
   int32_t poll(bool major);
-  // The part of a storage from byte_offset on; the first part makes the memory of all.
+  // Writes the part of a storage from byte_offset on. The first part makes the memory of the whole.
   void upload(int32_t handle, double byte_offset, Napi::Value array, bool may_wait);
   Napi::Value read(int32_t handle, double byte_offset, Napi::Value array);
   // False if the queue is busy and `wait` is not set.
@@ -70,7 +69,7 @@ class Environment {
   // [code, kernel, module label, text] of the first error since the last call, or null.
   Napi::Value take_error();
 
-  // Whether a collection has happened: the watched object, held by nothing else, tells by its end.
+  // Watches for a collection: nothing else holds the watched object, so its end tells that one has happened.
   void watch(Napi::Object object) { watched_ = Napi::Weak(object); }
   bool watched_lives() { return !watched_.IsEmpty() && !watched_.Value().IsEmpty(); }
 

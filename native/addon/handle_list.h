@@ -1,5 +1,5 @@
-// The facts about each storage that a call needs: whether it lives, and its bytes. This file knows nothing of Node, so
-// that the decoder of calls is tested without it.
+// The facts about each storage that a call needs: whether it is alive, and its bytes. This file knows nothing of Node,
+// so that the decoder of calls can be tested without it.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@ struct Handle {
 
 class HandleList {
  public:
-  // Handles below the capacity may be used. `sizes` are the bytes each has, or will have.
+  // Allows handles below the capacity. `sizes` holds the bytes that each has, or will have.
   void grow(size_t capacity, const double* sizes) {
     if (capacity > handles_.size()) handles_.resize(capacity);
     sizes_ = sizes;
@@ -30,7 +30,7 @@ class HandleList {
   const Handle& operator[](int32_t handle) const { return handles_[static_cast<size_t>(handle)]; }
   size_t capacity() const { return handles_.size(); }
 
-  // Bytes that JavaScript announced for a storage not made yet; -1 if that is no sensible number.
+  // The bytes that JavaScript announced for a storage not made yet; -1 if the number is invalid.
   int64_t announced_bytes(int32_t handle) const {
     const double bytes = sizes_[handle];
     if (!(bytes >= 0 && bytes <= 9007199254740991.0)) return -1;
@@ -44,9 +44,9 @@ class HandleList {
     return stamp_;
   }
 
-  // Makes room for so many handles: only then does `grow` never throw.
+  // Makes room for `capacity` handles, after which `grow` never throws.
   void reserve_handles(size_t capacity) { handles_.reserve(capacity); }
-  // Whether storages may join a guard that another one opened.
+  // Whether there is an open guard that storages may join.
   bool guard_is_open() const { return open_ >= 0; }
 
  protected:

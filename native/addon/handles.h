@@ -1,11 +1,11 @@
-// The facts about each storage that the JavaScript thread knows: whether it lives, its bytes, and the guard by which
-// the garbage collector's verdict is polled. A guard is a weak reference to a JavaScript object: a storage's own, or
-// for small storages one that several share and that ends with the last of them: a reference costs more than a small
-// kernel. Guards are in one of three lists, by how many polls they survived: V8 promotes what survives two minor
-// collections, so those are looked at after a major collection only.
+// The facts about each storage that the JavaScript thread knows: whether it is alive, its bytes, and the guard through
+// which the garbage collector's verdict is polled. A guard is a weak reference to a JavaScript object. A large storage
+// has its own; several small storages share one, which ends with the last of them, because a reference costs more than
+// a small kernel. Guards are in one of three lists, by the number of polls they survived: V8 promotes objects that
+// survive two minor collections, so these are polled only after a major collection.
 #pragma once
-// Plain Node-API: a collection polls thousands of weak references here, and the native tests link this file without
-// Node.
+// This file uses plain Node-API, because a collection polls thousands of weak references here, and the native tests
+// link this file without Node.
 #include <node_api.h>
 #include <stdint.h>
 
@@ -17,16 +17,17 @@ namespace firesteel {
 
 class HandleTable : public HandleList {
  public:
-  // Makes room for so many guards more: only then does `track` never throw.
+  // Makes room for `guards` more guards, after which `track` never throws.
   void reserve(size_t guards) {
     if (guards_.size() + guards > guards_.capacity()) guards_.reserve(2 * guards_.size() + guards);
   }
-  // Gives the storage a guard; `reference`, weak, becomes the table's. An `open` guard takes the storages that join
-  // until the next one is opened or its object is dead.
+  // Gives the storage a guard, and takes over the weak `reference`. Storages may join an `open` guard until the next
+  // one is opened or its object is dead.
   void track(napi_env env, int32_t handle, napi_ref reference, bool open);
   void join(int32_t handle) { link(handle, open_); }
   void release(napi_env env, int32_t handle);
-  // Releases the storages whose guards the collector took, and writes their handles to `dead`, which has room for all.
+  // Releases the storages whose guards the collector took, and writes their handles to `dead`, which must have room for
+  // all.
   int32_t poll(napi_env env, bool major, int32_t* dead);
 
  private:

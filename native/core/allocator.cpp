@@ -32,7 +32,7 @@ size_t small_block(size_t bytes) {
   return round_up(bytes, std::max(alignment, size_t(1) << std::max(0, top - 2)));
 }
 
-// Position of a small size among: 64, 128, ..., 512 by 64, then four per doubling.
+// The index of a small size among 64, 128, ..., 512 by 64, and then four per doubling.
 size_t class_index(size_t block) {
   if (block <= 512) return block / alignment - 1;
   const int top = std::bit_width(block - 1) - 1;  // block lies in (2^top, 2^(top + 1)]
@@ -94,7 +94,7 @@ void Allocator::release(void* data, size_t bytes) noexcept {
   const size_t block = round_up(bytes, extent_step);
   add(live_, 0 - block);
   give_extent(reinterpret_cast<uintptr_t>(data), block);
-  // What comes between blocks is no reason to give pages back that the next step asks for again.
+  // Gaps between blocks are no reason to return pages that the next step would ask for again.
   const size_t recent = std::max(peak_, peak_before_), live = live_bytes();
   trim(std::max(recent + recent / 8 - live, unused_floor));
 }
@@ -149,7 +149,7 @@ Allocator::Slab* Allocator::take_slab(SizeClass& size_class) {
   return slab;
 }
 
-// Cuts a free extent; what is left before and behind the block stays free.
+// Cuts a block from a free extent. The parts before and after the block stay free.
 uintptr_t Allocator::take_extent(size_t bytes, size_t align) {
   const auto extent = find_extent(bytes, align);
   uintptr_t block;
@@ -167,9 +167,9 @@ uintptr_t Allocator::take_extent(size_t bytes, size_t align) {
   return 0;
 }
 
-// The lowest extent that holds the block: what lives longest then gathers at the low end, and the rest stays in one
-// piece (the smallest that fits would leave a crumb each time). Where there are many, the smallest, which is found at
-// once.
+// The lowest extent that holds the block, so that long-lived blocks gather at the low end and the rest stays in one
+// piece (the smallest that fits would leave a crumb each time). If there are many extents, the smallest, which is found
+// at once.
 Allocator::Extents::iterator Allocator::find_extent(size_t bytes, size_t align) {
   const auto fits = [&](uintptr_t start, size_t size) { return round_up(start, align) + bytes <= start + size; };
   auto smallest = by_size_.lower_bound({bytes, 0});
@@ -199,7 +199,7 @@ void Allocator::give_extent(uintptr_t start, size_t bytes) {
   insert(start, bytes);
 }
 
-// Where there is no memory for the bookkeeping, the addresses are never used again.
+// If there is no memory for the bookkeeping, the addresses are never used again.
 void Allocator::insert(uintptr_t start, size_t bytes) {
   try {
     const auto extent = free_.emplace(start, bytes).first;
@@ -227,7 +227,7 @@ uintptr_t Allocator::grow(size_t bytes, size_t align) {
       const uintptr_t end = region.base + region.used;
       uintptr_t start = end;
       const auto last = free_.empty() ? free_.end() : std::prev(free_.end());
-      // A newer region may lie below an older one: then the last extent is another region's.
+      // A newer region may lie below an older one, and then the last extent belongs to another region.
       const bool joins = last != free_.end() && last->first + last->second == end;
       if (joins) start = last->first;
       const uintptr_t block = round_up(start, align);
@@ -253,8 +253,8 @@ uintptr_t Allocator::grow(size_t bytes, size_t align) {
   return 0;
 }
 
-// Addresses only: no memory is taken. Where the system has few of them, half as many will do; where the process may
-// have few, no more than a quarter of them, for others want some too.
+// Reserves addresses only, without taking memory. If the system has few, half as many will do. If the process is
+// limited, it takes at most a quarter, because others need some too.
 bool Allocator::reserve_region(size_t bytes) {
   const size_t least = round_up(bytes, page) + 2 * page;
   size_t most = largest_region;
@@ -268,7 +268,7 @@ bool Allocator::reserve_region(size_t bytes) {
     const size_t whole = (from + room - base) / page * page;
     try {
       std::lock_guard<std::mutex> lock(pages_mutex_);
-      // The last page stays out of use, so that extents of two regions never join.
+      // The last page is never used, so that extents of two regions never join.
       regions_.push_back({base, whole - page, 0, 0, std::vector<bool>(whole / page), std::vector<bool>(whole / page)});
     } catch (const std::bad_alloc&) {
       munmap(start, room);
@@ -287,7 +287,7 @@ Allocator::Region& Allocator::region_of(uintptr_t address) {
   return regions_.front();
 }
 
-// False, and nothing is taken, where the system has too few.
+// Returns false, and takes nothing, if the system has too few.
 bool Allocator::take_pages(uintptr_t start, size_t bytes) {
   Region& region = region_of(start);
   const size_t first = (start - region.base) / page, last = (start + bytes - 1 - region.base) / page;
@@ -324,7 +324,7 @@ size_t Allocator::granted_bytes() const {
   return granted > reserved ? granted - reserved : 0;
 }
 
-// Small pages count one by one: the system may have no huge ones.
+// Small pages are counted one by one, because the system may have no huge ones.
 size_t Allocator::untouched_bytes() {
   constexpr size_t most = 64;  // pages at a time
   static const size_t small_page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -340,7 +340,7 @@ size_t Allocator::untouched_bytes() {
       }
       size_t count = 1;
       while (count < most && i + count < region.end && region.untouched[i + count]) count++;
-      // Where the system does not tell, nothing is taken for touched.
+      // If the system does not tell, no page counts as touched.
       if (mincore(reinterpret_cast<void*>(region.base + i * page), count * page, touched) != 0)
         std::fill_n(touched, count * parts, 0);
       for (size_t k = 0; k < count; k++) {
@@ -355,7 +355,7 @@ size_t Allocator::untouched_bytes() {
   return total;
 }
 
-// Gives pages back that lie within a free extent, the last ones first, `most` bytes of them or a little more.
+// Returns pages that lie within a free extent, the last ones first, `most` bytes of them or a little more.
 void Allocator::give_pages(uintptr_t start, size_t bytes, size_t most) {
   Region& region = region_of(start);
   const size_t last = start + bytes - region.base, first = round_up(start - region.base, page) / page;
@@ -372,7 +372,7 @@ void Allocator::give_pages(uintptr_t start, size_t bytes, size_t most) {
     madvise(reinterpret_cast<void*>(region.base + from * page), (end - from) * page, MADV_DONTNEED);
     const size_t bytes_given = (end - from) * page;
     add(reserved_, 0 - bytes_given);
-    // Others may have them now: they are to be asked for again.
+    // Others may take these pages now, so they must be asked for again.
     const size_t granted = granted_.load(std::memory_order_relaxed);
     granted_.store(granted > bytes_given ? granted - bytes_given : 0, std::memory_order_relaxed);
     end = from + 1;
@@ -387,7 +387,7 @@ void Allocator::note_peak() {
   peak_ = live_bytes();
 }
 
-// Gives pages back, those of the largest extents first, until no more than `keep` bytes are unused.
+// Returns pages, those of the largest extents first, until at most `keep` bytes are unused.
 void Allocator::trim(size_t keep) {
   const auto excess = [&] {
     const size_t unused = reserved_bytes() - live_bytes();
@@ -395,7 +395,7 @@ void Allocator::trim(size_t keep) {
   };
   for (auto it = by_size_.rbegin(); it != by_size_.rend() && it->first >= page && excess() > 0; ++it)
     give_pages(it->second, it->first, excess());
-  // The last one of a region has the rest of its page too.
+  // The last extent of a region has the rest of its page too.
   if (excess() > 0 && !free_.empty())
     give_pages(std::prev(free_.end())->first, std::prev(free_.end())->second, excess());
 }

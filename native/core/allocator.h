@@ -1,17 +1,18 @@
 // A caching allocator for tensors: blocks aligned to 64 bytes from one heap of huge pages, kept for reuse.
 //
-// Addresses are reserved in large regions, and opened as the heap grows; huge pages are asked for, so that touching new
+// Addresses are reserved in large regions, and opened as the heap grows. It asks for huge pages, so that touching new
 // memory costs one fault per 2 MB, however small the blocks are. Up to 4 KB a block comes from a slab of its size
-// class, four classes per doubling. Larger blocks are extents, in steps of 1 KB, of the lowest free extent that holds
-// them; free neighbours are joined, so that what is reserved stays close to the peak of what is live. (Separate
-// mappings for each block would have left memory of one size unused while another was asked for, and would all have
-// begun at the same sets of the caches.)
+// class, four classes per doubling. Larger blocks are cut, in steps of 1 KB, from the lowest free extent that holds
+// them. Free neighbours are joined, so that reserved memory stays close to the peak of live memory. (Separate mappings
+// for each block would leave memory of one size unused while another is needed, and would all begin at the same sets of
+// the caches.)
 //
-// Freed memory stays until there is more than a recent peak took, with a margin (and a floor); then whole pages of free
-// extents go back to the system. Not thread-safe: whoever runs kernels owns it; only the counts may be read elsewhere.
+// Freed memory is kept until there is more than a recent peak took, with a margin and a floor; then whole pages of free
+// extents go back to the system. It is not thread-safe: the thread that runs kernels owns it, and other threads may
+// only read the counts.
 //
-// The system says no by killing the process, so pages are asked for before they are handed out (see memory.h). Nothing
-// here throws: where the C++ heap is exhausted, allocation fails, and release may lose addresses, but no memory.
+// The system refuses memory by killing the process, so pages are asked for before they are handed out (see memory.h).
+// Nothing here throws: if the C++ heap is exhausted, allocation fails, and release may lose addresses, but no memory.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -35,14 +36,14 @@ class Allocator {
   void* allocate(size_t bytes) noexcept;
   // `bytes` as in allocate.
   void release(void* data, size_t bytes) noexcept;
-  // Gives all unused memory back to the system.
+  // Returns all unused memory to the system.
   void flush() noexcept;
 
-  // Bytes of the blocks handed out, and of all memory taken from the system.
+  // The bytes of the blocks handed out, and of all memory taken from the system.
   size_t live_bytes() const { return live_.load(std::memory_order_relaxed); }
   size_t reserved_bytes() const { return reserved_.load(std::memory_order_relaxed); }
-  // Bytes that were granted and not yet taken, and bytes that were taken and that nobody has touched, so that the
-  // system counts them as free. May be asked elsewhere too.
+  // The bytes that were granted but not yet taken, and the bytes that were taken but not yet touched, which the system
+  // counts as free. Any thread may ask.
   size_t granted_bytes() const;
   size_t untouched_bytes();
 
@@ -52,7 +53,7 @@ class Allocator {
     size_t block;             // bytes
     Slab* partial = nullptr;  // slabs with room
   };
-  // Addresses from `base` on; `opened` bytes of them may be used, `used` bytes have been.
+  // Addresses from `base` on, of which `opened` bytes may be used, and `used` bytes have been.
   struct Region {
     uintptr_t base;
     size_t bytes, opened, used;
@@ -61,8 +62,8 @@ class Allocator {
   };
   using Extents = std::map<uintptr_t, size_t>;
 
-  // Atomic for those who only read: there is one writer at a time, and a locked addition costs as much as an
-  // allocation.
+  // The counts are atomic for other readers. A locked addition is not needed, because there is one writer at a time,
+  // and it would cost as much as an allocation.
   static void add(std::atomic<size_t>& to, size_t bytes) {
     to.store(to.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
   }
@@ -89,11 +90,11 @@ class Allocator {
   std::vector<Region> regions_;
   Extents free_;                                    // by address
   std::set<std::pair<size_t, uintptr_t>> by_size_;  // the same
-  // The most that was live in this stretch of releases and in the one before.
+  // The most live bytes in this stretch of releases and in the one before.
   size_t peak_ = 0, peak_before_ = 0;
   unsigned releases_ = 0;
   std::atomic<size_t> live_{0}, reserved_{0};
-  // Up to so many bytes may be taken without asking, until the epoch changes.
+  // The bytes that may be taken without asking, until the epoch changes.
   std::atomic<size_t> granted_{0};
   uint32_t epoch_ = 0;
   std::mutex pages_mutex_;  // of regions_ and their pages, for who asks what is untouched

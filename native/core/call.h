@@ -1,4 +1,4 @@
-// A kernel call as the queue holds it, and what the table of kernels says of each kernel.
+// A kernel call as the queue holds it, and the table's row of each kernel.
 #pragma once
 #include <stdint.h>
 
@@ -48,20 +48,20 @@ struct KernelInfo {
   const char* family = "";
 };
 
-// Where a view's memory comes from; beside each View of a call.
+// The source of a view's memory. Each View of a call has one.
 struct Place {
   int32_t handle;       // -1: an optional argument that is absent
   int64_t byte_offset;  // of the first element
   int64_t fresh_bytes;  // not -1: the storage is made by this call, with so many bytes
 };
 
-// Vectors grow and never shrink: the queue's calls are reused, and no call allocates in the long run. So their sizes
-// mean nothing; the counts do.
+// Vectors grow and never shrink, because the queue's calls are reused, and no call allocates in the long run. So the
+// counts are valid, not the vectors' sizes.
 struct Call {
   const KernelInfo* kernel = nullptr;
   int32_t label = 0;
 
-  // Tensors in the order of the arguments, null ones included, lists apart.
+  // Tensors in the order of the arguments, with null ones but without lists.
   int view_count = 0;
   std::vector<View> views;
   std::vector<Place> places;

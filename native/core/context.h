@@ -13,7 +13,7 @@
 
 namespace firesteel {
 
-// Thrown by scratch() where there is no memory, through the kernel (which owns nothing), to whoever runs kernels.
+// Thrown by scratch() if there is no memory, through the kernel (which owns nothing), to the thread that runs kernels.
 struct KernelAbandoned {};
 
 struct RecordedError {
@@ -23,7 +23,7 @@ struct RecordedError {
   std::string text;
 };
 
-// The same where it is recorded: room for it is there before, because memory may be what is missing.
+// The slot of a recorded error. Its room is reserved beforehand, because memory may be what is missing.
 struct ErrorSlot {
   ErrorCode code = ErrorCode::none;
   const char* op = "";
@@ -40,7 +40,7 @@ struct Context {
   Allocator allocator;
   std::atomic<bool> stop{false};  // kernels leave the chunks that they have not begun
 
-  // The kernel that runs.
+  // The running kernel.
   const char* op = "";
   int label = 0;
   bool in_parallel = false;
@@ -49,16 +49,16 @@ struct Context {
     size_t bytes;
   };
   std::vector<Block> scratch_blocks;
-  // All but the first `keep` blocks.
+  // Releases all but the first `keep` blocks.
   void release_scratch(size_t keep = 0);
 
-  // The first error since the last take_error; the flag is what a cheap check reads, `status` a copy of it elsewhere.
+  // The first error since the last take_error. A cheap check reads the flag, and `status` is a copy of it elsewhere.
   std::mutex error_mutex;
   ErrorSlot error;
   std::atomic<bool> failed{false};
   int32_t* status = nullptr;
   void record(ErrorCode code, const char* text) noexcept { record_of(op, label, code, text); }
-  // For threads that run no entry: `op` and `label` are those of who does.
+  // Records an error for a thread that runs no entry. `op` and `label` are those of the entry at fault.
   void record_of(const char* op, int label, ErrorCode code, const char* text) noexcept;
   RecordedError take_error();
 };

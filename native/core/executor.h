@@ -1,5 +1,5 @@
-// Where the entries of a queue take effect: the memory of storages, and what runs kernels there. A queue calls it from
-// one thread at a time, except for the counts.
+// The executor of a queue's entries: it holds the memory of storages, and runs kernels there. A queue calls it from one
+// thread at a time, except for the counts.
 #pragma once
 #include <stddef.h>
 
@@ -15,33 +15,33 @@ class Executor {
 
   // Memory of the device. Null if there is none.
   virtual void* allocate(size_t bytes) = 0;
-  // After it gave null: what has failed, if it is not that the memory is full. Else null.
+  // After allocate() returned null, the reason if it is not full memory, else null.
   virtual const char* allocation_failure() { return nullptr; }
   virtual void release(void* data, size_t bytes) noexcept = 0;
-  // Gives unused memory back to the system.
+  // Returns unused memory to the system.
   virtual void flush() = 0;
   virtual size_t live_bytes() const = 0;
   virtual size_t reserved_bytes() const = 0;
-  // The bytes that may still be taken beside those that are reserved.
+  // The bytes that may still be taken beside the reserved ones.
   virtual size_t available_bytes() const = 0;
 
   // Runs a kernel, or starts it; failures are recorded in the context.
   virtual void run(Context& context, const Call& call) = 0;
   // Copies into the device's memory; the source may change afterwards.
   virtual void write(Context& context, void* to, const void* from, size_t bytes) = 0;
-  // Copies out of it, once all that runs has run: waits for that. False after a failure.
+  // Copies out of the device's memory, after waiting for all running work. False after a failure.
   virtual bool read(Context& context, void* to, const void* from, size_t bytes) = 0;
 
-  // Begins to copy out of it without waiting; `done(owner, error)` is called once by any thread, with null or what
-  // failed. False, and nothing has happened, where it would have to wait.
+  // Begins to copy out of the device's memory without waiting. Any thread calls `done(owner, error)` once, with null or
+  // the failure. Returns false, having done nothing, if it would have to wait.
   using ReadDone = void (*)(void* owner, const char* error);
   virtual bool begin_read(void* to, const void* from, size_t bytes, ReadDone done, void* owner) { return false; }
-  // Returns once all reads that have begun are done.
+  // Waits until all reads that have begun are done.
   virtual void finish_reads() {}
 
   // Whether kernels are only started by run(), and end elsewhere.
   virtual bool asynchronous() const { return false; }
-  // Waits until all that was started has ended.
+  // Waits until all started work has ended.
   virtual void finish(Context&) {}
 };
 

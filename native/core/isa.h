@@ -12,7 +12,7 @@ struct Isa {
   const PeakLoops* peak = nullptr;
 };
 
-// The best that this CPU has; with `wanted`, that one. On failure the table is null and `name` says why.
+// The best instruction set of this CPU, or the `wanted` one. On failure the table is null and `name` says why.
 Isa choose_isa(const char* wanted);
 
 }  // namespace firesteel

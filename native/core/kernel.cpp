@@ -24,7 +24,7 @@ void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, 
 int thread_count(const Context& context) { return context.pool.threads(); }
 
 void wait_until(const int64_t& counter, int64_t value) {
-  // Who is waited for works on; if not, it is for want of a core, and may have this one.
+  // The other thread is still working. If it is not, it lacks a core, and may have this one.
   constexpr int spins = 400;
   for (int i = 0; __atomic_load_n(&counter, __ATOMIC_ACQUIRE) < value; i++)
     i < spins ? spin_pause() : std::this_thread::yield();

@@ -1,9 +1,9 @@
 // The world as a kernel sees it: tensors as plain structs, a context for threads, scratch memory and errors.
 //
-// Kernel sources are compiled once per instruction set, each inside its own namespace FIRESTEEL_ISA. So that the linker
-// cannot merge a function built with AVX-512 into the baseline, nothing here is inline with external linkage: structs
-// have no member functions, helpers are static, and no standard library template may be used in native/cpu
-// (a check reads the symbols). What is declared but not defined here lives in native/core/kernel.cpp.
+// Kernel sources are compiled once per instruction set, each inside its own namespace FIRESTEEL_ISA. Nothing here is
+// inline with external linkage, so that the linker cannot merge a function built with AVX-512 into the baseline:
+// structs have no member functions, helpers are static, and native/cpu must not use standard library templates (a check
+// reads the symbols). Functions that are only declared here are defined in native/core/kernel.cpp.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -46,31 +46,32 @@ struct Philox {
 
 struct Context;  // per queue: threads, scratch memory, error slot
 
-// Runs body(data, chunk) for chunk in [0, chunks), on all threads, claimed dynamically. What a chunk computes may
-// depend on the shape only, never on the thread or on the number of threads: results are equal for every thread count.
+// Runs body(data, chunk) for chunk in [0, chunks), on all threads, claimed dynamically. The work of a chunk may depend
+// only on the shape, never on the thread or on the number of threads, so that results are equal for every thread count.
 void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, int64_t chunk), void* data);
 
 int thread_count(const Context& context);
 
-// Inside a chunk: returns once `counter`, which other chunks that have begun raise (and release), is at least `value`.
+// Called inside a chunk: returns once `counter` is at least `value`. Other chunks that have begun raise it, with
+// release order.
 void wait_until(const int64_t& counter, int64_t value);
 
-// Memory of the device's allocator, 64-byte aligned, uninitialised, valid until the kernel returns, or gives it back.
+// Uninitialised memory of the device's allocator, aligned to 64 bytes, valid until the kernel returns or releases it.
 // Call it outside of parallel sections.
 void* scratch(Context& context, size_t bytes);
 
-// A part of a kernel that is called again and again gives back what it took: all since scratch_mark().
+// Lets a part of a kernel that runs repeatedly release its memory: everything taken since scratch_mark().
 size_t scratch_mark(const Context& context);
 void release_scratch(Context& context, size_t mark);
 
 enum class ErrorCode : int32_t { none = 0, shape = 1, index = 2, value = 3, memory = 4, internal = 5 };
 
-// Records the first error of the queue; the text is printf-like and must name what was given and what was expected. May
-// be called from any thread. The kernel goes on (skipping what is wrong) or returns.
+// Records the first error of the queue; the text is printf-like and must name what was given and what was expected. Any
+// thread may call it. The kernel then goes on (skipping the fault) or returns.
 void record_error(Context& context, ErrorCode code, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
-// Checks again what dispatch has checked in TypeScript: `if (!expect(context, a.sizes[0] == b.sizes[0], "rows differ"))
-// return;` A call that does not come from dispatch must not reach memory outside its tensors.
+// Repeats a check that dispatch has made in TypeScript: `if (!expect(context, a.sizes[0] == b.sizes[0], "rows differ"))
+// return;` The reason is that a call from elsewhere must not reach memory outside of its tensors either.
 static inline bool expect(Context& context, bool condition, const char* what) {
   if (!condition) record_error(context, ErrorCode::internal, "%s", what);
   return condition;

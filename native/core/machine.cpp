@@ -11,7 +11,7 @@ namespace {
 
 constexpr int max_threads = 256;
 
-// Cores that a quota of `quota` microseconds per `period` amounts to, rounded up; 0 where there is none.
+// The number of cores that a quota of `quota` microseconds per `period` amounts to, rounded up; 0 if there is no quota.
 int quota_cores(double quota, double period) {
   if (quota <= 0 || period <= 0) return 0;
   const double cores = quota / period;

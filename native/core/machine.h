@@ -3,7 +3,7 @@
 
 namespace firesteel {
 
-// Cores by affinity and by the cgroup's quota, at least 1.
+// The number of cores by affinity and by the cgroup's quota, at least 1.
 int usable_cores();
 
 // One step of a spin loop: tells the core that it waits.

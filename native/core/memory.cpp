@@ -13,14 +13,14 @@ namespace firesteel {
 namespace {
 
 constexpr size_t megabyte = size_t(1) << 20;
-// The least and the most that a level keeps back.
+// The lower and the upper bound of a level's reserve.
 constexpr size_t least_reserve = 16 * megabyte, most_reserve = 512 * megabyte;
-// An allocator gets so much more than it asks for, because it would otherwise ask for each page.
+// The surplus of a grant over the request, because an allocator would otherwise ask for each page.
 constexpr size_t grant_share = 32, most_granted = 64 * megabyte;
-// Announcements that change nothing worth asking again for.
+// Announcements up to this size are too small to ask again.
 constexpr size_t small_announcement = megabyte;
 
-// Empty where there is no such file.
+// The content of a file; empty if there is none.
 std::string read_file(const std::string& path) {
   std::string text;
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -31,7 +31,7 @@ std::string read_file(const std::string& path) {
   return text;
 }
 
-// The number that the text begins with; false for "max" and for nothing.
+// The number at the beginning of the text; false for "max" and for an empty text.
 bool number(std::string_view text, size_t* value) {
   const size_t start = text.find_first_not_of(' ');
   if (start == text.npos || text[start] < '0' || text[start] > '9') return false;
@@ -43,7 +43,7 @@ bool number(std::string_view text, size_t* value) {
   return true;
 }
 
-// The number behind a key at the beginning of a line.
+// The number after a key at the beginning of a line.
 bool field(std::string_view text, std::string_view key, size_t* value) {
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
@@ -78,7 +78,7 @@ bool has_option(std::string_view options, std::string_view option) {
   return false;
 }
 
-// A group's path below the one that a mount shows; the mount's own where the path leads elsewhere, as it does when
+// A group's path below the one that a mount shows, or the mount's own if the path leads elsewhere, which happens if
 // namespaces are mixed.
 std::string below(const std::string& shown, std::string_view group) {
   std::string path(group);
@@ -97,7 +97,7 @@ size_t left_of(size_t limit, size_t used, double share) {
 
 MemoryLimits::MemoryLimits(std::string root) : root_(std::move(root)) { read_mounts(); }
 
-// Lines such as `35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory`.
+// Reads lines such as `35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory`.
 void MemoryLimits::read_mounts() {
   each_line(read_file(root_ + "/proc/self/mountinfo"), [&](std::string_view line) {
     const size_t dash = line.find(" - ");
@@ -122,12 +122,12 @@ size_t MemoryLimits::level(const Mount& mount, const std::string& folder, bool o
   const std::string statistics_file = folder + "/memory.stat";
   size_t limit = unknown, other = 0, used = 0, cached = 0;
   if (second) {
-    // Above `high` a group is not killed, but held up so much that it comes to the same.
+    // A group above `high` is not killed, but is slowed down so much that it hardly matters.
     for (const char* name : {"/memory.max", "/memory.high"})
       if (number(read_file(folder + name), &other)) limit = std::min(limit, other);
   } else {
     if (number(read_file(folder + "/memory.limit_in_bytes"), &other)) limit = std::min(limit, other);
-    // The limits of groups above that cannot be seen from here.
+    // The limits of enclosing groups, which cannot be seen from here.
     if (own && field(read_file(statistics_file), "hierarchical_memory_limit", &other)) limit = std::min(limit, other);
   }
   if (limit >= SIZE_MAX / 4) return unknown;  // version 1 writes "no limit" as a number of pages
@@ -158,7 +158,7 @@ size_t MemoryLimits::available(double share) const {
   return least;
 }
 
-// Never destroyed: threads of the queue may outlive static objects.
+// The object is never destroyed, because threads of the queue may outlive static objects.
 Commitments& Commitments::of_process() {
   static Commitments& commitments = *new Commitments;
   return commitments;
@@ -169,7 +169,8 @@ size_t Commitments::left(double share) {
   return left_locked(share, nullptr);
 }
 
-// What was promised is asked for before what is left: what is touched meanwhile is then counted twice, not never.
+// Promised bytes are read before the remaining ones, so that pages touched in between are counted twice rather than
+// never.
 size_t Commitments::left_locked(double share, const Allocator* asking) {
   size_t promised = announced_.load();
   for (Allocator* allocator : allocators_) {
@@ -183,7 +184,7 @@ size_t Commitments::left_locked(double share, const Allocator* asking) {
 
 size_t Commitments::grant(Allocator& allocator, size_t reserved, size_t bytes) {
   std::lock_guard<std::mutex> lock(mutex_);
-  // Half of the reserve: what the other side lets pass should not fail here for a few pages more.
+  // Only half of the reserve is kept here, so that a request that JavaScript let pass does not fail for a few pages.
   const size_t left = left_locked(0.5, &allocator);
   if (bytes > left) return 0;
   return reserved + bytes + std::min((left - bytes) / grant_share, most_granted);

@@ -1,8 +1,8 @@
-// The memory that this process may still take: by the machine, by its control group, and by all groups above that one.
+// The memory that this process may still take, by the machine, by its control group, and by all enclosing groups.
 //
-// The system counts memory as taken when it is touched, which for a tensor is when its kernel runs. Until then whoever
-// handed it out has to remember it: `Commitments` knows all of them in this process, so that what is left is told
-// right while kernels are queued, and by several workers.
+// The system counts memory as taken when it is touched, which for a tensor is when its kernel runs. Until then the
+// library must remember the memory that it handed out. `Commitments` knows all of it in this process, so that the
+// remaining memory is right while kernels are queued, even by several workers.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -17,8 +17,8 @@ namespace firesteel {
 
 class Allocator;
 
-// Reads the system's files anew at each question, because a process may be moved and a limit changed. Both versions of
-// control groups are known, within a namespace and outside of one.
+// Reads the system's files anew at each question, because a process may be moved and a limit changed. It knows both
+// versions of control groups, within a namespace and outside of one.
 class MemoryLimits {
  public:
   static constexpr size_t unknown = SIZE_MAX;
@@ -26,9 +26,9 @@ class MemoryLimits {
   // `root` stands before all paths (for tests).
   explicit MemoryLimits(std::string root = "");
 
-  // Bytes left, the least of all levels. Cached pages of files count, because the system gives them up first. Each
-  // level keeps a reserve of 1/32 of its limit (16 to 512 MB) for all that is no tensor; `share` of that is not told
-  // of. `unknown` where the system says nothing.
+  // The remaining bytes, the least of all levels. Cached pages of files count as free, because the system gives them up
+  // first. Each level keeps a reserve of 1/32 of its limit (16 to 512 MB) for everything but tensors, and `share` of
+  // that reserve is subtracted. `unknown` if the system says nothing.
   size_t available(double share) const;
 
  private:
@@ -48,19 +48,20 @@ class MemoryLimits {
 class Commitments {
  public:
   explicit Commitments(std::string root = "") : limits_(std::move(root)) {}
-  // Those of this process, whatever number of threads and devices it has.
+  // The commitments of this process, for all of its threads and devices.
   static Commitments& of_process();
 
-  // Bytes that may still be taken; see MemoryLimits::available.
+  // The bytes that may still be taken; see MemoryLimits::available.
   size_t left(double share);
-  // Lets an allocator that holds `reserved` bytes take `bytes` more: the size up to which it need not ask again, or 0.
+  // Lets an allocator that holds `reserved` bytes take `bytes` more. Returns the size up to which it need not ask
+  // again, or 0.
   size_t grant(Allocator& allocator, size_t reserved, size_t bytes);
-  // Memory outside of allocators that was handed out and will be touched; until the same is taken back. `reserve` does
-  // nothing, and is false, where so much is not left.
+  // Announces memory outside of allocators that was handed out and will be touched, until it is taken back. `reserve`
+  // returns false, and does nothing, if that much is not left.
   bool reserve(size_t bytes);
   void announce(size_t bytes);
   void withdraw(size_t bytes);
-  // Changes when a grant from before may no longer be used up.
+  // Changes when earlier grants are no longer valid.
   uint32_t epoch() const { return epoch_.load(std::memory_order_relaxed); }
 
   void enter(Allocator& allocator);
@@ -76,7 +77,7 @@ class Commitments {
   std::atomic<uint32_t> epoch_{0};
 };
 
-// Memory that is announced for as long as this lives.
+// Memory that stays announced for the lifetime of this object.
 class Announcement {
  public:
   explicit Announcement(size_t bytes) : bytes_(bytes) { Commitments::of_process().announce(bytes_); }

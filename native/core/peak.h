@@ -1,9 +1,9 @@
-// The most that this machine can do, measured: multiply-adds from registers, and bytes from and to memory. A roofline
-// is drawn from these (Williams, Waterman, Patterson: "Roofline", CACM 2009).
+// Measurements of the most that this machine can do: multiply-adds from registers, and bytes from and to memory.
+// Rooflines are drawn from these (Williams, Waterman, Patterson: "Roofline", CACM 2009).
 //
-// All threads start together and the clock stops with the last; the best of many short windows counts, for whatever
-// else runs on the machine only takes away. Each thread touches its own part of the memory first. Bytes are those that
-// the loop names, once read and once written, as STREAM counts them.
+// All threads start together, and the clock stops with the last. The best of many short windows counts, because
+// anything else that runs on the machine can only slow it down. Each thread touches its own part of the memory first.
+// Bytes are those that the loop names, once read and once written, as STREAM counts them.
 #pragma once
 #include <stdint.h>
 
@@ -24,12 +24,12 @@ struct PeakLoops {
   void (*copy_past_caches)(float* out, const float* x, int64_t count);
 };
 
-// Operations a second; 0 where this CPU has none.
+// Operations per second; 0 if this CPU has no such instructions.
 double multiply_add_peak(const PeakLoops::Arithmetic& loop, int threads, double seconds);
 
 enum class Traffic { read, copy };
 
-// Bytes a second over a working set of so many bytes, again and again; 0 where there is no memory for it.
+// Bytes per second over a working set of this many bytes, repeatedly; 0 if there is no memory for it.
 double bandwidth(const PeakLoops& loops, Traffic traffic, int64_t bytes, int threads, double seconds);
 
 }  // namespace firesteel

@@ -8,10 +8,10 @@
 namespace firesteel {
 namespace {
 
-// About 10 microseconds of pauses: longer and a core that another process could use is lost, shorter and every small
-// kernel pays for waking a thread.
+// About 10 microseconds of pauses. Longer would waste a core that another process could use; shorter would make every
+// small kernel pay for waking a thread.
 constexpr int spins = 400;
-// About 100 microseconds, of which the core goes to whoever else has a use for it.
+// About 100 microseconds, in which the core goes to any other thread that can use it.
 constexpr int yields = 200;
 
 }  // namespace

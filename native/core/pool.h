@@ -1,10 +1,10 @@
-// A pool of threads that share the chunks of one kernel, claimed one by one.
+// A pool of threads that share the chunks of one kernel, which they claim one by one.
 //
-// The calling thread takes part. A job is published by making `epoch_` odd and withdrawn by making it even; a worker
-// first announces itself in `active_` and then looks whether a job is open, the caller first closes and then waits for
-// `active_` to reach 0. So a worker that wakes late finds the job closed or the caller waiting, never half of a job.
-// Workers spin for some microseconds between jobs, or longer where the caller says that more are on their way, then
-// sleep. They are started by the first job that can use them.
+// The calling thread takes part. A job is published by making `epoch_` odd and withdrawn by making it even. A worker
+// first announces itself in `active_` and then checks whether a job is open; the caller first closes the job and then
+// waits for `active_` to reach 0. So a worker that wakes late finds the job closed or the caller waiting, never half of
+// a job. Workers spin for some microseconds between jobs, or longer if the caller expects more jobs, and then sleep.
+// The first job that can use them starts them.
 #pragma once
 #include <stdint.h>
 
@@ -26,9 +26,9 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return threads_; }
-  // Not while a job runs.
+  // Must not be called while a job runs.
   void resize(int threads);
-  // Whether more jobs are to be expected soon: waking a worker that sleeps takes longer than many a kernel runs.
+  // Says whether more jobs are expected soon, because waking a sleeping worker takes longer than many kernels run.
   void expect_more(bool more) { more_.store(more, std::memory_order_relaxed); }
   // Runs body(data, chunk) for every chunk in [0, chunks), or for fewer once `stop` is set. One job at a time.
   void run(int64_t chunks, Body body, void* data, const std::atomic<bool>& stop);

@@ -9,8 +9,8 @@ namespace {
 
 constexpr bool has_bit(uint64_t word, int bit) { return (word >> bit & 1) != 0; }
 
-// Registers that the operating system keeps: bits 1 and 2 are those of SSE and AVX; bits 5 to 7 masks and the registers
-// of AVX-512 (Intel's manual, volume 1, 13.3).
+// Registers that the operating system saves: bits 1 and 2 are those of SSE and AVX, and bits 5 to 7 the masks and
+// registers of AVX-512 (Intel's manual, volume 1, 13.3).
 constexpr uint64_t avx_registers = 0x6, avx512_registers = 0xe6;
 
 ProcessorAnswers ask_processor() {
@@ -45,7 +45,7 @@ Processor read_processor(const ProcessorAnswers& answers) {
   const uint64_t kept = tells_kept_registers(answers) ? answers.kept_registers : 0;
   const bool avx = (kept & avx_registers) == avx_registers && has_bit(answers.leaf1_ecx, 28);
   const bool avx512 = avx && (kept & avx512_registers) == avx512_registers;
-  // A leaf that a processor lacks answers with another's numbers.
+  // A leaf that a processor lacks answers with another leaf's numbers.
   const uint32_t leaf1 = avx ? answers.leaf1_ecx : 0;
   const uint32_t leaf7 = avx && answers.highest_leaf >= 7 ? answers.leaf7_ebx : 0;
   const uint32_t leaf7_1 = answers.leaf7_highest_subleaf >= 1 ? answers.leaf7_1_eax : 0;

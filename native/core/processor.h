@@ -1,18 +1,18 @@
-// Which instructions this processor runs, by its own answers. Compilers have a function for it, but that of some cross
-// compilers' run time denies everything, and kernels of the baseline would serve without a word.
+// The instructions that this processor runs, by its own answers. Compilers have a function for it, but in the run time
+// of some cross compilers it denies everything, and baseline kernels would silently be used.
 #pragma once
 #include <stdint.h>
 
 namespace firesteel {
 
-// Instructions of x86 that some processors lack; none is there on others.
+// Instructions of x86 that some processors lack. Other architectures have none of them.
 struct Processor {
   bool avx2, fma, f16c;
   bool avx512f, avx512bw, avx512vl, avx512dq, avx512bf16;
 };
 
-// Answers of `cpuid`, a register of a leaf each, and of `xgetbv`: which registers the operating system keeps when it
-// switches threads, 0 where it does not say.
+// The answers of `cpuid`, one register of a leaf each, and of `xgetbv`: the registers that the operating system saves
+// when it switches threads; 0 if it does not say.
 struct ProcessorAnswers {
   uint32_t highest_leaf = 0;
   uint32_t leaf1_ecx = 0;
@@ -24,7 +24,7 @@ struct ProcessorAnswers {
 // Whether `cpuid` says that `xgetbv` may be asked.
 bool tells_kept_registers(const ProcessorAnswers& answers);
 
-// The instructions that are there and whose registers survive a switch of threads.
+// The instructions that exist and whose registers survive a switch of threads.
 Processor read_processor(const ProcessorAnswers& answers);
 
 const Processor& this_processor();

@@ -11,7 +11,7 @@
 namespace firesteel {
 namespace {
 
-// Copies of uploads that may wait without a look at what memory is left: half of what is kept back at the least.
+// Copies of uploads that may wait without a check of the remaining memory: half of the least reserve.
 constexpr size_t small_staged = size_t(8) << 20;
 
 // About 10 microseconds; see pool.cpp.
@@ -69,7 +69,7 @@ void Queue::work() {
   }
 }
 
-// Runs the entry at `tail` and tells a producer that waits for room.
+// Runs the entry at `tail`, and wakes a producer that waits for room.
 void Queue::step(uint64_t tail) {
   run(entries_[tail % capacity]);
   tail_.store(tail + 1);
@@ -85,8 +85,8 @@ Entry& Queue::next() {
   return entries_[head % capacity];
 }
 
-// Until the queue is half empty, so that the producer is not woken for every entry; or, where entries take long, until
-// some time has passed and there is any room, so that JavaScript goes on and a worker can be terminated.
+// Waits until the queue is half empty, so that the producer is not woken for every entry. If entries take long, it
+// waits until some time has passed and there is any room, so that JavaScript goes on and a worker can be terminated.
 void Queue::wait_for_room(uint64_t head) {
   const uint64_t target = head - capacity / 2;
   awaited_tail_.store(target);
@@ -105,7 +105,7 @@ void Queue::submit(bool small) {
   Entry& entry = entries_[head % capacity];
   if (idle()) {
     if (small || (executor_->asynchronous() && entry.kind != Entry::Kind::read)) return run(entry);
-    // A read that does not begin without waiting is the executor thread's.
+    // A read that cannot begin without waiting is left to the executor thread.
     if (entry.kind == Entry::Kind::read && begin(*entry.read)) return;
   }
   head_.store(head + 1);
@@ -159,8 +159,8 @@ void Queue::release(const int32_t* handles, size_t count) noexcept {
   submit(true);
 }
 
-// A copy of the source, null where there is no memory for one. The copy exists while entries before it still hold what
-// is free by its turn, so that what is left is looked at now, and counts as taken until the copy is made.
+// A copy of the source; null if there is no memory for one. The copy exists while earlier entries still hold memory
+// that will be free by its turn, so the remaining memory is checked now, and counts as taken until the copy is made.
 std::unique_ptr<char[]> Queue::stage(const void* source, size_t bytes) {
   const size_t staged = staged_.load();
   if (bytes > staged_limit || staged > staged_limit - bytes) return nullptr;
@@ -192,8 +192,8 @@ void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size
   submit(false);
 }
 
-// An exception of an executor that has no memory for its bookkeeping is an error of the entry: it may neither leave the
-// queue with half of its state, nor end the process.
+// An executor without memory for its bookkeeping throws. That becomes an error of the entry, because it must neither
+// leave the queue in half of a state nor end the process.
 template <class F>
 void Queue::guard(const F& body) noexcept {
   try {

@@ -1,9 +1,10 @@
-// A device's queue: one producer, one executor thread, entries run in order.
+// A device's queue: one producer and one executor thread, which runs entries in order.
 //
-// The ring of entries has one writer of `head_` (the producer) and, at any time, one writer of `tail_` (whoever holds
-// `run_mutex_`: the executor, or the producer that runs the rest itself in finish()). Only the producer submits, so
-// for it an empty queue means that nobody else touches the storages, the allocator and the threads: it may run a small
-// entry at once, in place. Allocation and release are entries too, which makes reuse of memory safe without locks.
+// The ring of entries has one writer of `head_` (the producer) and, at any time, one writer of `tail_`: the holder of
+// `run_mutex_`, which is the executor, or the producer when it runs the rest itself in finish(). Only the producer
+// submits, so for it an empty queue means that nobody else touches the storages, the allocator and the threads, and it
+// may run a small entry at once, in place. Allocation and release are entries too, which makes reuse of memory safe
+// without locks.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -36,9 +37,10 @@ struct Entry {
   enum class Kind : uint8_t { call, release, upload, read };
   Kind kind;
   Call call;
-  // release: these, or where there are none, `handle`.
+  // release: the handles to release; if there are none, `handle`.
   std::vector<int32_t> released;
-  // upload: `staged` is copied into the storage, from byte_offset on, which is made with fresh_bytes unless that is -1.
+  // upload: `staged` is copied into the storage from byte_offset on. The storage is made with fresh_bytes unless that
+  // is -1.
   int32_t handle;
   int64_t fresh_bytes;
   size_t byte_offset;
@@ -50,47 +52,47 @@ struct Entry {
 class Queue {
  public:
   static constexpr uint64_t capacity = 1024;
-  // Uploads that may wait in the queue; more makes the producer wait.
+  // The bytes of uploads that may wait in the queue. More makes the producer wait.
   static constexpr size_t staged_limit = size_t(256) << 20;
 
-  // `read_done` is called after each read entry, by any thread, and by stop() for those that never ran; it may not
+  // Any thread calls `read_done` after each read entry, and stop() calls it for those that never ran. It must not
   // throw.
   Queue(const KernelTable& table, int threads, void (*read_done)(void* owner, Read* read), void* owner);
-  // The queue of another device than the CPU.
+  // The queue of a device other than the CPU.
   Queue(std::unique_ptr<Executor> executor, void (*read_done)(void* owner, Read* read), void* owner);
   ~Queue() { stop(); }
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
 
-  // An exhausted C++ heap is an error of the entry that met it, recorded in the context: nothing is thrown on the
-  // executor's thread, and what the producer calls throws std::bad_alloc before it has done anything, or not at all.
+  // An exhausted C++ heap is an error of its entry, recorded in the context. Nothing is thrown on the executor's
+  // thread, and the producer's functions throw std::bad_alloc before they have done anything, or not at all.
 
-  // The rest is for the producer's thread.
+  // Only the producer's thread may call the rest.
 
   // The entry to fill and submit next; waits while the queue is full.
   Entry& next();
-  // Runs the entry at once if the queue is empty and the entry small, or only started by a device that runs it
-  // elsewhere; else hands it to the executor. Never waits for what runs.
+  // Runs the entry at once if the queue is empty and the entry is small, or if the device only starts it and runs it
+  // elsewhere. Otherwise hands it to the executor. Never waits for running work.
   void submit(bool small);
   bool idle() const { return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed); }
-  // Whether nothing waits and nothing runs, here or elsewhere, so that a read is a copy at once.
+  // Whether nothing waits and nothing runs, here or elsewhere, so that a read can copy at once.
   bool settled() const { return idle() && !executor_->asynchronous(); }
-  // Waits until all entries have run, by running those that the executor has not begun. False if `goes_on` said no
-  // before: then entries are left, which may run meanwhile, and the queue is to be stopped.
+  // Waits until all entries have run, and runs those that the executor has not begun. Returns false if `goes_on` said
+  // no before that: entries are then left, which may still run, and the queue must be stopped.
   bool finish();
-  // `goes_on(owner)` is asked between entries while the producer waits for them: an environment may be ended by another
-  // thread, and nothing but this thread's return ends it.
+  // Sets `goes_on(owner)`, which is asked between entries while the producer waits for them. Another thread may end an
+  // environment, and that takes effect only when this thread returns.
   void ask(bool (*goes_on)(void* owner)) { goes_on_ = goes_on; }
   // Frees storages, in order.
   void release(int32_t handle) noexcept;
   void release(const int32_t* handles, size_t count) noexcept;
-  // Copies `bytes` bytes into a storage, in order; the source may change afterwards. Where it may not wait, as a copy
-  // of its own, for what is in the queue, that runs now.
+  // Copies `bytes` bytes into a storage, in order; the source may change afterwards. The bytes wait in the queue as a
+  // copy. If they may not wait, the queued entries run now.
   void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait = true,
               size_t byte_offset = 0);
-  // Idle only. What failed, which is recorded too; zeros where the storage has no memory.
+  // Reads while the queue is idle. Returns the failure, which is recorded too. A storage without memory gives zeros.
   ErrorCode read_now(const Read& read);
-  // Abandons what has not run, the kernel in flight included, and ends all threads.
+  // Abandons everything that has not run, including the running kernel, and ends all threads.
   void stop();
 
   Context& context() { return context_; }

@@ -1,4 +1,4 @@
-// The memory behind each handle. Owned by whoever runs the queue; handles are chosen and checked by the producer.
+// The memory behind each handle. The thread that runs the queue owns it; the producer chooses and checks handles.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@ class StorageTable {
   StorageTable(const StorageTable&) = delete;
   StorageTable& operator=(const StorageTable&) = delete;
 
-  // Null if there is no memory; the handle then stays without.
+  // Null if there is no memory; the handle then stays without memory.
   void* allocate(int32_t handle, size_t bytes) {
     const auto index = static_cast<size_t>(handle);
     if (index >= slots_.size()) slots_.resize(index + index / 2 + 64);
@@ -28,7 +28,7 @@ class StorageTable {
     return data;
   }
 
-  // Null where an allocation failed.
+  // Null if an allocation failed.
   void* find(int32_t handle) const {
     const auto index = static_cast<size_t>(handle);
     return index < slots_.size() ? slots_[index].data : nullptr;
