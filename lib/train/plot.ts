@@ -14,38 +14,77 @@ function label(value: number): string {
   return size === 0 ? '0' : size >= 1e-3 && size < 1e4 ? value.toPrecision(3) : value.toExponential(1)
 }
 
+interface PlotOptions {
+  /** Characters of the frame from left to right, at most. Default 60. */
+  readonly width?: number
+  /** Characters of the frame from top to bottom. Default 8. */
+  readonly height?: number
+  /** The number of the first place. Default 1. */
+  readonly from?: number
+  /** Characters that a line may have, because a terminal breaks longer ones. Default: as many as it takes. */
+  readonly within?: number
+}
+
+/** A frame with fewer columns shows no curve. */
+const leastColumns = 8
+
 /**
- * Up to four curves in one frame of about `width` x `height` characters, with the range of their numbers at the left and the names
- * below. Empty where no curve has two finite numbers. Where curves meet, the later one is seen.
+ * Up to four curves in one frame, with the range of their numbers at the left and the names below. Empty where no curve has two finite
+ * numbers, and where there is no room. Where curves meet, the later one is seen.
  */
-export function plot(curves: readonly Curve[], { width = 60, height = 8, from = 1 } = {}): string {
+export function plot(curves: readonly Curve[], options: PlotOptions = {}): string {
+  const { width = 60, height = 8, from = 1, within = Number.POSITIVE_INFINITY } = options
   const drawn = curves.filter(({ values }) => values.filter(Number.isFinite).length > 1).slice(0, marks.length)
   const all = drawn.flatMap(({ values }) => values.filter(Number.isFinite))
   if (all.length === 0) return ''
-  const [low, high] = [Math.min(...all), Math.max(...all)]
+  const low = all.reduce((least, value) => Math.min(least, value))
+  const high = all.reduce((most, value) => Math.max(most, value))
+  const labels = [label(high), label(low)]
+  const margin = Math.max(...labels.map(({ length }) => length))
   const places = Math.max(...drawn.map(({ values }) => values.length))
-  const columns = Math.min(width, Math.max(places, 20))
+  const room = within - margin - 2
+  const columns = Math.min(width, room, Math.max(places, 20))
+  if (columns < leastColumns) return ''
   const grid = Array.from({ length: height }, () => Array.from({ length: columns }, () => ' '))
   drawn.forEach(({ values }, i) => {
     for (let column = 0; column < columns; column++) {
       const value = meanAt(values, column, columns, places)
       if (!Number.isFinite(value)) continue
-      const row = high === low ? height - 1 : Math.round(((high - value) / (high - low)) * (height - 1))
+      const row = high === low ? height - 1 : Math.round(shareOf(low, high, value) * (height - 1))
       const line = grid[row] as string[]
       line[column] = marks[i] as string
     }
   })
-  const labels = [label(high), label(low)]
-  const margin = Math.max(...labels.map(({ length }) => length))
   const lines = grid.map((line, row) => {
     const text = row === height - 1 ? label(low) : row === 0 && high > low ? label(high) : ''
     return `${text.padStart(margin)} |${line.join('').trimEnd()}`
   })
-  const last = String(from + places - 1)
+  const [first, last] = [String(from), String(from + places - 1)]
   const axis = `${''.padStart(margin)} +${'-'.repeat(columns)}`
-  const numbers = `${''.padStart(margin)}  ${String(from).padEnd(columns - last.length)}${last}`
-  const legend = `${''.padStart(margin)}  ${drawn.map(({ name }, i) => `${marks[i]} ${name}`).join('   ')}`
-  return [...lines, axis, numbers, legend].join('\n')
+  const fits = first.length + last.length < columns
+  const numbers = `${''.padStart(margin)}  ${(fits ? first : '').padEnd(columns - last.length)}${last}`
+  const legend = legendOf(drawn, room).map((line) => `${''.padStart(margin)}  ${line}`)
+  return [...lines, axis, numbers, ...legend].join('\n')
+}
+
+/** How far below the highest number a value lies, from 0 to 1. */
+function shareOf(low: number, high: number, value: number): number {
+  const range = high - low
+  if (Number.isFinite(range)) return (high - value) / range
+  // No float holds the range of all floats, but one holds half of it.
+  return (high / 2 - value / 2) / (high / 2 - low / 2)
+}
+
+/** The marks with their names, in as many lines as the room asks for. A longer name is cut. */
+function legendOf(drawn: readonly Curve[], room: number): readonly string[] {
+  const lines: string[] = []
+  for (const [i, { name }] of drawn.entries()) {
+    const text = `${marks[i]} ${name}`.slice(0, room)
+    const line = lines.at(-1)
+    if (line !== undefined && line.length + 3 + text.length <= room) lines[lines.length - 1] = `${line}   ${text}`
+    else lines.push(text)
+  }
+  return lines
 }
 
 /** The mean of the values that lie at a column; NaN between the points of a curve that has fewer than there are columns. */
@@ -66,10 +105,7 @@ interface Epoch {
 }
 
 /** Loss and up to three metrics of the epochs, each with that of the validation. */
-export function plotEpochs(
-  epochs: readonly Epoch[],
-  options: { readonly width?: number; readonly height?: number } = {},
-): string {
+export function plotEpochs(epochs: readonly Epoch[], options: Omit<PlotOptions, 'from'> = {}): string {
   const others = new Set(['epoch', 'seconds', 'lr', 'validation', 'loss'])
   const names = [...new Set(epochs.flatMap((record) => Object.keys(record)))].filter((name) => !others.has(name))
   const curve = (name: string, numberOf: (record: Epoch) => unknown): Curve => ({

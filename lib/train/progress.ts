@@ -62,7 +62,7 @@ export function progressBar(
     onEnd() {
       bar?.stop()
       bar = null
-      const curves = plotEpochs(epochs.splice(0), { width: Math.min(60, Math.max(20, (stream.columns ?? 80) - 12)) })
+      const curves = plotEpochs(epochs.splice(0), { within: stream.columns || 80 })
       if (curves !== '') stream.write(`${curves}\n`)
     },
   }

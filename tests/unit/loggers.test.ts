@@ -270,6 +270,74 @@ describe('curves', () => {
     expect(plot([{ name: 'flat', values: [2, 2] }], { height: 3 }).split('\n')[2]).toBe('2.00 |o                  o')
   })
 
+  it.each([
+    [13, []],
+    [
+      14,
+      [
+        '4.00 |o      o',
+        '     |  o',
+        '1.00 |x x  x x',
+        '     +--------',
+        '      1      4',
+        '      o loss',
+        '      x valida',
+      ],
+    ],
+    [
+      15,
+      [
+        '4.00 |o       o',
+        '     |   o',
+        '1.00 |x  x x  x',
+        '     +---------',
+        '      1       4',
+        '      o loss',
+        '      x validat',
+      ],
+    ],
+  ])('keep within a terminal of %i columns', (within, lines) => {
+    const curves = [
+      { name: 'loss', values: [4, 2.5, Number.NaN, 4] },
+      { name: 'validation.loss', values: [1, 1, 1, 1] },
+    ]
+    const text = plot(curves, { height: 3, within })
+    expect(text === '' ? [] : text.split('\n')).toEqual(lines)
+  })
+
+  it('have their names in one line where it is long enough', () => {
+    const curves = ['loss', 'validation.loss'].map((name) => ({ name, values: [1, 2] }))
+    const names = (within: number) => plot(curves, { within }).split('\n').slice(10)
+    expect(names(31)).toEqual(['      o loss', '      x validation.loss'])
+    expect(names(32)).toEqual(['      o loss   x validation.loss'])
+    expect(names(33)).toEqual(['      o loss   x validation.loss'])
+  })
+
+  it('count places without running one number into another', () => {
+    const values = Array.from({ length: 9 }, (_, i) => i)
+    const numbers = (from: number) =>
+      plot([{ name: 'up', values }], { within: 14, from })
+        .split('\n')
+        .at(-2)
+    expect(numbers(993)).toBe('      993 1001')
+    expect(numbers(9991)).toBe('          9999')
+  })
+
+  it.each([
+    ['all floats', [Number.MAX_VALUE, 0, -Number.MAX_VALUE]],
+    ['the least floats', [2 * Number.MIN_VALUE, Number.MIN_VALUE, 0]],
+  ])('span %s', (_, values) => {
+    const rows = plot([{ name: 'a', values }], { height: 3 })
+      .split('\n')
+      .slice(0, 3)
+    expect(rows.map((row) => row.split('|')[1])).toEqual(['o', `${' '.repeat(10)}o`, `${' '.repeat(19)}o`])
+  })
+
+  it('take more numbers than a call has arguments', () => {
+    const values = new Float64Array(300_000).map((_, i) => i)
+    expect(plot([{ name: 'up', values: Array.from(values) }]).split('\n')[0]).toMatch(/^3\.00e\+5? \||^3\.0e\+5 \|/)
+  })
+
   it('end a run in a terminal, and are the history as text', async () => {
     const model = new nn.Linear(2, 2)
     const trainer = new Trainer(model, {
