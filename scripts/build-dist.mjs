@@ -53,8 +53,8 @@ function fileOf(usersOfIt) {
   const others = [...usersOfIt].filter((name) => name !== 'index')
   const light = others.filter((name) => !heavy.includes(name))
   if (light.includes('cli/main')) return 'shared'
-  if (others.length > light.length) return light.length > 0 ? 'base' : 'nets'
-  return light.length > 0 ? `main-${light.join('-').replaceAll('/', '-')}` : 'main'
+  if (light.length > 0) return 'base'
+  return others.length > 0 ? 'nets' : 'main'
 }
 
 async function bundle(rolldown) {

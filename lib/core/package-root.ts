@@ -1,7 +1,7 @@
 /** The folder of this package. */
 import { inNode, nodeModule } from './host.js'
 
-const { readFileSync } = nodeModule('node:fs')
+const { existsSync, readFileSync } = nodeModule('node:fs')
 const { dirname, join } = nodeModule('node:path')
 const { fileURLToPath } = nodeModule('node:url')
 
@@ -22,6 +22,8 @@ export function packageRoot(from: string | undefined = import.meta.url): string 
 
 /** The name of a package; '' if it has none, null if there is no manifest. */
 function nameIn(path: string): string | null {
+  // To ask takes less than the error for a file that is not there.
+  if (!existsSync(path)) return null
   let text: string
   try {
     text = readFileSync(path, 'utf8')

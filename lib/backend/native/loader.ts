@@ -3,6 +3,7 @@
  * this checkout. If neither works, the reference backend serves, and the reasons are told once (see report.ts).
  */
 import { inNode, nodeModule } from '../../core/host.js'
+import { late } from '../../core/late.js'
 import { packageRoot } from '../../core/package-root.js'
 import { readSettings } from '../settings.js'
 import { kernelNames } from '../table/index.js'
@@ -30,7 +31,8 @@ export type Loaded = { readonly attempts: readonly Attempt[] } & (
 const { existsSync, readFileSync } = nodeModule('node:fs')
 const { dirname, join } = nodeModule('node:path')
 
-const root = packageRoot()
+/** This package's folder, which takes several looks at the disk. */
+const ownRoot = late(() => packageRoot())
 
 let ownRequire: NodeJS.Require | null = null
 
@@ -53,6 +55,7 @@ type Candidate = { readonly source: string } & ({ readonly path: string } | { re
 function checkVersion(path: string): void {
   const versionIn = (folder: string) =>
     (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version?: unknown }).version
+  const root = ownRoot()
   if (root === null) return
   const [theirs, ours] = [versionIn(dirname(path)), versionIn(root)]
   if (theirs !== ours)
@@ -64,6 +67,7 @@ function checkVersion(path: string): void {
  * in Yarn's archives.
  */
 function installedBinary(name: string): string | null {
+  const root = ownRoot()
   if (root === null) return null
   for (let folder = root; ; folder = dirname(folder)) {
     const path = join(folder, 'node_modules', name, 'firesteel.node')
@@ -79,12 +83,13 @@ function packaged(platform: string): Candidate {
     // The usual places are tried first, because Node's own search would take longer than everything else.
     return { source, path: installedBinary(name) ?? requireHere().resolve(name) }
   } catch {
-    return { source, absent: () => whyAbsent(surroundings(platform, root, requireHere().resolve)) }
+    return { source, absent: () => whyAbsent(surroundings(platform, ownRoot(), requireHere().resolve)) }
   }
 }
 
 function built(): readonly Candidate[] {
   const source = 'the local build'
+  const root = ownRoot()
   if (root === null) return []
   const there = builds.map((build) => join(root, build)).filter((path) => existsSync(path))
   if (there.length > 0) return there.map((path) => ({ source, path }))
