@@ -229,6 +229,9 @@ const objective = z
         .strictObject({
           probability: chosen('the share of tokens, or of words, that are to be found (default 0.15)'),
           wholeWords: flag('whether the tokens of a word are masked together (default false)').optional(),
+          nextSentence: flag(
+            'whether rows are pairs of sentences, and the model, a bert, judges whether one follows the other (default false)',
+          ).optional(),
         })
         .describe('a table such as { wholeWords: true }'),
     }),
