@@ -7,11 +7,20 @@ import { generateCommand } from '../../lib/cli/commands/generate.js'
 import { prepareCommand } from '../../lib/cli/commands/prepare.js'
 import { pretrainCommand } from '../../lib/cli/commands/pretrain.js'
 import { exitCodeOf } from '../../lib/cli/exit.js'
+import { sentencesOf } from '../../lib/cli/tuning/next-sentences.js'
 import type { DataLoader } from '../../lib/data/index.js'
 import { seq2seq } from '../../lib/finetune/index.js'
 import { manualSeed, type Objective, optim, Trainer } from '../../lib/index.js'
 import { AutoModel, type PretrainedModel } from '../../lib/models/index.js'
-import { maskableRow, maskedBatches, maskedLM, openShards, spanBatches } from '../../lib/pretrain/index.js'
+import {
+  type MaskedBatch,
+  maskableRow,
+  maskedBatches,
+  maskedLM,
+  nextSentencePairs,
+  openShards,
+  spanBatches,
+} from '../../lib/pretrain/index.js'
 import { saveTokenizer, type Tokenizer, trainTokenizer } from '../../lib/text/index.js'
 import { workplace } from './cli-finetune.js'
 
@@ -218,6 +227,57 @@ it.each([
   expect(readFileSync(join(result, 'model.safetensors')).equals(own)).toBe(true)
 })
 
+it('pretrain learns masked tokens and next sentences together as a program does, to the bit, also where it is cut', async () => {
+  const tokenizer = await withTokenizer('tokens')
+  const texts = Array.from({ length: 12 }, (_, i) => ['ping', 'go on', 'pong'].map((each) => `${each} ${i}.`))
+  writeFileSync(join(folder, 'sentences.txt'), texts.map((each) => each.join(' ')).join('\n'))
+  const model = { ...bert, type_vocab_size: 2 }
+  const run = (name: string, ...args: string[]) =>
+    pretrainCommand([
+      config,
+      ...args,
+      ...set(
+        'tokenizer=./tokens',
+        `model=${JSON.stringify(model)}`,
+        'corpus={ file: sentences.txt, folder: shards-sentences }',
+        'objective={ masked: { nextSentence: true, probability: 0.3 } }',
+        'train={ epochs: 2, lr: 1e-2, batchSize: 8, checkpoints: { every: 1, keep: 9 } }',
+        `output=runs/${name}`,
+      ),
+    ])
+  for (const name of ['sentences', 'cut']) expect(await run(name)).toBe(0)
+  const shards = await openShards(join(folder, 'shards-sentences'))
+  // Documents stand in the shards in their order.
+  const pairs = nextSentencePairs(texts, tokenizer, { maxLength: 16 })
+  await shards.close()
+  manualSeed(0)
+  const made = await AutoModel.forPreTraining({ vocab_size: tokenizer.size, ...model })
+  const trainer = new Trainer<string, MaskedBatch, typeof made>(made, {
+    optimizer: new optim.AdamW(made.parameters(), { lr: 1e-2 }),
+    objective: maskedLM() as never,
+    clipGradNorm: 1,
+  })
+  const batches = maskedBatches(pairs, tokenizer, { probability: 0.3, batchSize: 8, shuffle: true, seed: 0 })
+  await trainer.fit(batches, { epochs: 2, progress: false })
+  await made.save(join(folder, 'programs/sentences'), { log: () => undefined })
+  const weights = (path: string) => readFileSync(join(folder, path, 'model.safetensors'))
+  expect(weights('runs/sentences/model').equals(weights('programs/sentences'))).toBe(true)
+  const checkpoints = join(folder, 'runs/cut/checkpoints')
+  for (const file of readdirSync(checkpoints)) if (Number(/\d+/.exec(file)) > 2) rmSync(join(checkpoints, file))
+  expect(await run('cut', '--resume')).toBe(0)
+  expect(weights('runs/cut/model').equals(weights('programs/sentences'))).toBe(true)
+})
+
+it.each([
+  ['One. Two! "Three?" four', ['One.', 'Two!', '"Three?"', 'four']],
+  ['你好。他说：“走吧！”然后走了？是', ['你好。', '他说：“走吧！”', '然后走了？', '是']],
+  ['version 3.5 is out\nnext line  ', ['version 3.5 is out', 'next line']],
+  ['. . .', ['.', '.', '.']],
+  ['', []],
+])('sentences of %j', (text, sentences) => {
+  expect(sentencesOf(text)).toEqual(sentences)
+})
+
 it('refuses objectives that the tokenizer, the model or other keys do not go with', async () => {
   await withTokenizer('tokens')
   const refused = async (...values: string[]) => {
@@ -239,6 +299,16 @@ it('refuses objectives that the tokenizer, the model or other keys do not go wit
     "--set documents: documents is for the objective 'causal', but it is 'masked'; leave it out",
   )
   expect(await refused('objective=masked')).toMatch(/model: .*'llama'/)
+  const pairs = 'objective={ masked: { nextSentence: true } }'
+  expect(await refused(encoder, pairs)).toContain(
+    'model: type_vocab_size is 1, but the two sentences of a pair are of two',
+  )
+  const judge = `model=${JSON.stringify({ ...bert, type_vocab_size: 2 })}`
+  expect(await refused(judge, pairs)).toContain('--set objective: no document has two sentences')
+  expect(await refused(judge, pairs, 'length=4')).toContain('maxLength is 4, but must be an integer of at least 5')
+  expect(await refused('objective={ masked: { nextSentence: 1 } }')).toContain(
+    'objective.masked.nextSentence is 1, but',
+  )
   expect(await refused(encoder, 'objective=masked', 'length=33')).toContain('the model has 32 positions')
   expect(
     await refused(

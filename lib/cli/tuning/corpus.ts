@@ -171,11 +171,14 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
   const shape = { length, documents, batchSize }
   const made = (part: TokenShards, pass: { readonly shuffle: boolean; readonly seed: number }) =>
     kind.batches(part, tokenizer, shape, pass)
+  const isHeld = shards.validation.tokens >= length
+  await placed(loaded, ['objective'], async () => {
+    for (const part of [shards.train, ...(isHeld ? [shards.validation] : [])]) await kind.open?.(part, tokenizer, shape)
+  })
   const [loader, windows] = await placed(loaded, [config.length === undefined ? 'corpus' : 'length'], () => [
     made(shards.train, { shuffle: true, seed }),
     kind.rows(shards.train, shape),
   ])
-  const isHeld = shards.validation.tokens >= length
   const validation = isHeld ? sameEachPass(() => made(shards.validation, { shuffle: false, seed })) : null
   // Windows are all of one length.
   const first = await firstOf(loaded, made(shards.train, { shuffle: false, seed }))

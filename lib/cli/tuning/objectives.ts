@@ -12,6 +12,7 @@ import type { Objective } from '../../train/objective.js'
 import type { PretrainConfig } from '../config/schema.js'
 import type { TaskBatch } from '../tasks/formats.js'
 import { type TaskModel, taskOf } from '../tasks/tasks.js'
+import { nextSentences } from './next-sentences.js'
 import type { PlacedBatches } from './plan.js'
 
 export type ObjectiveName = 'causal' | 'masked' | 'spans'
@@ -34,6 +35,8 @@ export interface Pretraining {
   readonly task: string
   load(from: string | ConfigJson): Promise<TaskModel>
   readonly objective: Objective<TaskModel, TaskBatch, string>
+  /** Reads what rows are made of, before the other two are called. */
+  open?(shards: TokenShards, tokenizer: Tokenizer, shape: Shape): Promise<void>
   /** The number of rows that shards have. */
   rows(shards: TokenShards, shape: Shape): number
   batches(shards: TokenShards, tokenizer: Tokenizer, shape: Shape, pass: Pass): PlacedBatches
@@ -100,7 +103,9 @@ export function pretrainingOf(given: PretrainConfig['objective'] = 'causal'): Pr
   if (given === 'causal') return causal
   if (given === 'masked') return masked({})
   if (given === 'spans') return spans({})
-  return 'masked' in given ? masked(given.masked) : spans(given.spans)
+  if (!('masked' in given)) return spans(given.spans)
+  const { nextSentence = false, ...options } = given.masked
+  return nextSentence ? nextSentences(defined(options)) : masked(options)
 }
 
 /** Batches that are the same in each pass, so that a run that goes on measures as one that was never cut. */
