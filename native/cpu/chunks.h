@@ -1,9 +1,9 @@
-// The cutting of a kernel's work between threads. The shape alone decides, never the number of threads, so that results
-// are equal for every number of threads.
+// The division of a kernel's work between threads. Only the shape decides, so that results are equal for every number
+// of threads.
 //
-// A kernel counts its work in items that are computed alone, such as rows or planes, and says how many items make a
-// chunk. The sizes of chunks that several kernels need are functions here; the work of a chunk is a constant of the
-// family (blocks.h).
+// A kernel counts its work in items that are computed independently, such as rows or planes, and says how many items
+// make a chunk. The sizes of chunks that several kernels need are functions here; the work of a chunk is a constant of
+// the family (blocks.h).
 #pragma once
 #include "../core/kernel.h"
 #include "integers.h"
@@ -33,11 +33,11 @@ static inline void for_items(Context& context, Chunks chunks, const F& body) {
   });
 }
 
-// Chunks of `size` items, but one chunk where there are at most two: waking a thread would cost more.
+// Chunks of `size` items, but a single chunk instead of two, because waking a thread would cost more.
 static inline Chunks undivided_to_two(int64_t items, int64_t size) { return {items, items <= 2 * size ? items : size}; }
 
-// Chunks of about equal size and about `work`, where an item is `cost`. Their number is a multiple of four, so that two
-// or four threads end together, and their size one of `group`.
+// Chunks of about equal size and about `work`, where an item costs `cost`. Their number is a multiple of four, so that
+// two or four threads end together, and their size is a multiple of `group`.
 static inline Chunks even_chunks(int64_t items, int64_t cost, int64_t work, int64_t group = 1) {
   const int64_t wanted = ceil_div(items * cost, work);
   return {items, round_up(wanted > 1 ? ceil_div(items, round_up(wanted, 4)) : items, group)};

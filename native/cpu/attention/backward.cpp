@@ -25,14 +25,15 @@ namespace {
 using namespace attention;
 
 constexpr int64_t band_panels = most_panels;
-// From key to key of these tiles; a few lanes more than they are wide, so that keys do not compete for one place in the
-// cache.
+// The distance from key to key of these tiles, a few lanes more than they are wide, so that keys do not compete for one
+// place in the cache.
 constexpr int64_t band_row = band_panels * NR + 16;
 
-// Chunks to aim for: enough to keep many threads busy, few enough that queries are not transposed again too often.
+// The number of chunks to aim for: enough to keep many threads busy, but few enough that queries are not transposed
+// again too often.
 constexpr int64_t enough_chunks = 16;
 
-// Where results go, null where not wanted. dq has a slice of `dq_size` per piece, dense, where there are several.
+// The results, null if not wanted. If there are several pieces, dq has a dense slice of `dq_size` for each.
 struct Gradients {
   const View *dq, *dk, *dv;
   float *dmask, *dq_pieces;
@@ -40,7 +41,8 @@ struct Gradients {
   bool scores;  // anything but dv
 };
 
-// The work of a chunk: one query head at a time, and its piece of the keys of their key head. Rows are whole vectors.
+// The memory of a chunk's work: one query head at a time, and a piece of the keys of its key head. Rows are whole
+// vectors.
 struct Room {
   float *q, *dy;                    // panels of queries, [D or Dv][NR]; q scaled
   float *q_rows, *dy_rows, *k, *v;  // copies of what cannot be read where it lies
@@ -52,7 +54,7 @@ struct Room {
   float* part;
 };
 
-// Which operands are read where they lie.
+// Whether each operand is read in place.
 struct Ready {
   bool q, dy, k, v, out;
 };
@@ -61,7 +63,7 @@ Ready ready_of(const Problem& p, const View& dy, const View& out) {
           lies_ready(out, false)};
 }
 
-// Lays the room out from `from` on, or, with null, only measures; returns its size in floats.
+// Lays the room out from `from` on, or only measures it if that is null. Returns its size in floats.
 int64_t lay_out(const Problem& p, const Ready& ready, int64_t keys, float* from, Room& room) {
   const int64_t queries = round_up(p.Tq, NR), D = row_size(p.D), Dv = row_size(p.Dv);
   int64_t size = 0;
@@ -95,8 +97,8 @@ struct Place {
   int64_t batch, head, key_head, first_key, keys;
 };
 
-// Its operands, by rows: of the piece's keys, and of the query head. `singly`: products may not multiply what a query
-// does not see by 0, because it is not finite.
+// The operands by rows: of the piece's keys, and of the query head. If `singly`, products must not multiply by 0 what a
+// query does not see, because it is not finite.
 struct Operands {
   Floats k, v, q, dy;
   bool singly;
@@ -105,8 +107,8 @@ struct Operands {
 void clear(float* to, int64_t count) { memset(to, 0, size_t(count) * sizeof(float)); }
 
 // delta of a panel of queries, whose rows of dy are the columns of dy and whose outputs are `out`. Terms are added in
-// the order in which multiply adds those of v dy^T: where a query attends to one key alone, out is its value, and dP -
-// delta cancels to the bit.
+// the order in which multiply adds those of v dy^T, so that dP - delta cancels to the bit if a query attends to a
+// single key, whose value is then out.
 void sum_deltas(const Problem& p, Floats out, int64_t queries, const float* dy, float* columns, float* delta) {
   transpose_queries(columns, out, queries, p.Dv, 1);
   for (int64_t c = 0; c < NR; c += lanes) {
@@ -118,7 +120,7 @@ void sum_deltas(const Problem& p, Floats out, int64_t queries, const float* dy, 
   for (int64_t c = queries; c < NR; c++) delta[c] = 0;
 }
 
-// Returns whether q and dy are finite: in a row that is not, its sum of weights or its delta is not either.
+// Returns whether q and dy are finite, which shows in each row's sum of weights and delta.
 bool prepare_head(const Problem& p, const Gradients& to, const Ready& ready, const View& out, const float* statistics,
                   const Place& at, const Operands& operands, const Room& room) {
   const Matrix outputs = head_of(out, at.batch, at.head);
@@ -132,7 +134,7 @@ bool prepare_head(const Problem& p, const Gradients& to, const Ready& ready, con
                room.out_columns, room.delta + i);
   }
   for (int64_t i = 0; i < round_up(p.Tq, NR); i++) {
-    // A row without keys has no weights, and no more has padding: exp(-infinity) is 0.
+    // A row without keys has no weights, and neither has padding, because exp(-infinity) is 0.
     const bool empty = i >= p.Tq || sums[i] == 0;
     room.shift[i] = empty ? INFINITY : largest[i];
     room.inverse[i] = empty ? 0 : 1 / sums[i];
@@ -142,7 +144,7 @@ bool prepare_head(const Problem& p, const Gradients& to, const Ready& ready, con
          (to.scores ? all_finite({room.delta, p.Tq}, 1, p.Tq) : all_finite(dy, p.Tq, p.Dv));
 }
 
-// From keys' scores and v dy^T to M P and dS; factors, [keys][NR], is null without dropout.
+// Computes M P and dS from the keys' scores and v dy^T. factors, [keys][NR], is null without dropout.
 void weigh(const Problem& p, const Part& part, float* weights, float* dscores, const float* factors, const Room& room,
            bool scores) {
   for (int64_t v = 0; v < vectors_of(part); v++) {
@@ -168,12 +170,12 @@ void write_dmask(const Problem& p, const Part& part, const float* dscores, float
     for (int64_t r = 0; r < part.n; r++) dmask[(first + c) * p.Tk + part.j + r] = dscores[r * part.stride + c];
 }
 
-// Rows of the room as rows of a gradient, from row `first` on.
+// Writes rows of the room to rows of a gradient, from row `first` on.
 void write_rows(Rows to, int64_t first, int64_t rows, const float* from, int64_t features, float factor) {
   for (int64_t r = 0; r < rows; r++) write_row(to, first + r, 0, from + r * row_size(features), features, factor);
 }
 
-// M P and dS of a panel of queries and n keys, the piece's from `local` on, and what they add to dq.
+// Computes M P and dS of a panel of queries and n keys, the piece's from `local` on, and adds their part to dq.
 void score_panel(const Problem& p, const Gradients& to, const Part& part, const Operands& operands, const Room& room,
                  int64_t local, float* weights, float* dscores) {
   const Floats k = from_row(operands.k, local);
@@ -204,7 +206,7 @@ void add_products(const Problem& p, const float* tiles, Floats rows, int64_t que
     vectors = next_vectors((width - d) / lanes);
     for (int64_t r = from, count; r < to; r += count) {
       count = singly ? 1 : min(block_rows(vectors), to - r);
-      // From the first query that sees the first of these keys to the last that sees the last.
+      // The range goes from the first query that sees the first of these keys to the last query that sees the last one.
       const int64_t first = p.causal ? max(0, r - ahead) : 0;
       const int64_t end = p.window ? min(queries, r + count - 1 - ahead + p.window) : queries;
       if (first < end)
@@ -215,7 +217,7 @@ void add_products(const Problem& p, const float* tiles, Floats rows, int64_t que
   }
 }
 
-// All gradients that a piece of the keys of a key head has a part in.
+// Computes all gradients to which a piece of a key head's keys contributes.
 void attend(const Problem& p, const Gradients& to, const Ready& ready, const View& dy, const View& out,
             const float* statistics, Place at, int64_t piece, const Room& room) {
   const int64_t group = p.Hq / p.Hk, D = row_size(p.D), Dv = row_size(p.Dv);
@@ -238,7 +240,7 @@ void attend(const Problem& p, const Gradients& to, const Ready& ready, const Vie
     if (to.dq) clear(room.dq, p.Tq * D);
     for (int64_t local = 0; local < real; local += tile_keys) {
       const int64_t j = at.first_key + local, keys = min(tile_keys, real - local);
-      // The queries that see any of them.
+      // The queries that see any of these keys.
       const int64_t begin = p.causal ? max(0, j - p.offset) / NR * NR : 0;
       const int64_t end = p.window ? min(p.Tq, j + keys - 1 - p.offset + p.window) : p.Tq;
       for (int64_t i = begin; i < end; i += band_panels * NR) {

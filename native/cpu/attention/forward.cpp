@@ -38,7 +38,7 @@ Panel panel_at(const Problem& p, float* room, int64_t index) {
   return {q, out, max, max + NR};
 }
 
-// Queries [i, i + queries) of the heads [head, head + heads), which read one key head.
+// A unit of work: queries [i, i + queries) of the heads [head, head + heads), which read one key head.
 struct Unit {
   int64_t batch, key_head, head, heads, i, queries;
 };
@@ -56,7 +56,7 @@ void exponentiate(const Problem& p, const Part& part, const Panel& panel, float*
     const int64_t n = keys_of_vector(p, part, v);
     float* column = tile + v * lanes;
     const Vec old_max = simd::load(panel.max + v * lanes);
-    // NaN is left to the sum, where it stays: the running maximum is none.
+    // The running maximum is never NaN. A NaN stays in the sum.
     Vec largest[ways] = {old_max, old_max, old_max, old_max};
     int64_t r = 0;
     for (; r + ways <= n; r += ways)
@@ -64,7 +64,7 @@ void exponentiate(const Problem& p, const Part& part, const Panel& panel, float*
         largest[way] = simd::larger(simd::load(column + (r + way) * NR), largest[way]);
     for (; r < n; r++) largest[0] = simd::larger(simd::load(column + r * NR), largest[0]);
     const Vec max = simd::larger(simd::larger(largest[0], largest[1]), simd::larger(largest[2], largest[3]));
-    // Where no key has taken part so far, any finite shift does: exp(-infinity - 0) is 0.
+    // If no key has taken part so far, any finite shift will do, because exp(-infinity - 0) is 0.
     const Vec shift = simd::select(max == simd::set(-INFINITY), simd::zero(), max);
 
     Vec sums[ways] = {};
@@ -88,7 +88,7 @@ void exponentiate(const Problem& p, const Part& part, const Panel& panel, float*
   }
 }
 
-// Divides by the sums and writes `queries` rows, from row i on. `begun`: whether any tile has met them.
+// Divides by the sums and writes `queries` rows, from row i on. `begun` says whether any tile has met them.
 void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, bool begun, Rows out, float* statistics) {
   memcpy(statistics + i, panel.max, size_t(queries) * sizeof(float));
   memcpy(statistics + p.Tq + i, panel.sum, size_t(queries) * sizeof(float));
@@ -98,7 +98,7 @@ void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, bo
     write_row(out, i + c, 0, panel.out + c * width, p.Dv, panel.sum[c] == 0 ? 0 : 1 / panel.sum[c]);
 }
 
-// The memory that a unit needs beside its panels. q, k and v are empty where they are read in place.
+// The memory that a unit needs beside its panels. q, k and v are empty if they are read in place.
 struct Room {
   float *panels, *tile, *shared_mask, *part, *q, *k, *v;
 };
@@ -119,8 +119,8 @@ int64_t lay_out(const Problem& p, int64_t panels, float* from, Room& room) {
   return size;
 }
 
-// A panel of queries, whose part of the output is `part`, meets a tile of keys. `shared_mask` is null unless all
-// queries have the same.
+// Lets a panel of queries, described by `part`, meet a tile of keys. `shared_mask` is null unless all queries share one
+// mask.
 void attend_tile(const Problem& p, const Part& part, const Panel& panel, Floats k, Floats v, const float* shared_mask,
                  bool first, float* tile) {
   float correction[NR];
@@ -137,7 +137,7 @@ void attend_tile(const Problem& p, const Part& part, const Panel& panel, Floats 
     for (int64_t e = 0; e < part.n * NR; e += lanes)
       simd::store(tile + e, simd::load(tile + e) * simd::load(factors + e));
   }
-  // Values of keys that only some of the queries see.
+  // The values of keys that only some of the queries see.
   const int64_t seen = keys_seen(p, part, 0), passed = keys_passed(p, part, part.queries - 1);
   const bool singly = (seen < part.n && !all_finite(from_row(v, seen), part.n - seen, p.Dv)) ||
                       (passed > 0 && !all_finite(v, passed, p.Dv));
@@ -173,7 +173,7 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
     for (int64_t index = 0; index < unit.heads * panels; index++) {
       const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
       const int64_t queries = min(NR, unit.i + unit.queries - first);
-      // Those of the tile's keys that any of the queries sees.
+      // The range of the tile's keys that any of the queries sees.
       const int64_t passed = p.window ? max(0, p.offset + first + 1 - p.window - j) : 0;
       const int64_t n = (p.causal ? min(width, p.offset + first + queries - j) : width) - passed;
       if (n <= 0) continue;
@@ -209,8 +209,8 @@ void attention_forward(Context& context, const View& out, const View& statistics
                     random) ||
       statistics.count == 0)
     return;
-  // Nobody sees the weights, of which there may be any number without memory behind them: as where no key takes part,
-  // whose every gradient is 0.
+  // Without features nobody sees the weights, and their number is not bounded by memory. So the result is that of no
+  // keys, whose gradients are all 0.
   if (p.D == 0 && p.Dv == 0) {
     float* rows = pointer<float>(statistics);
     for (int64_t head = 0; head < p.B * p.Hq; head++, rows += 2 * p.Tq)
@@ -224,14 +224,14 @@ void attention_forward(Context& context, const View& out, const View& statistics
   constexpr int64_t unit_queries = most_panels * NR;
   const int64_t query_tiles = (p.Tq + unit_queries - 1) / unit_queries;
   const int64_t key_heads = p.B * p.Hk, group = p.Hq / p.Hk, head_panels = (min(p.Tq, unit_queries) + NR - 1) / NR;
-  // All heads of a group in one unit, where that is not too much: they share the keys' way through the caches.
+  // All heads of a group form one unit if that is not too much, because they share the keys' way through the caches.
   const bool whole_group = query_tiles == 1 && group * head_panels <= most_panels;
   const int64_t unit_heads = whole_group ? group : 1, parts = group / unit_heads;
 
   const int64_t units = key_heads * parts * query_tiles;
   Room measured;
   const Rooms rooms = make_rooms(context, lay_out(p, unit_heads * head_panels, nullptr, measured), units);
-  // The last queries see most keys where attention is causal: they start first.
+  // The last queries start first, because they see most keys if attention is causal.
   const int64_t queries = min(p.Tq, unit_queries), keys = p.window ? min(p.Tk, p.window + queries) : p.Tk;
   const int64_t work = unit_heads * queries * keys * (p.D + p.Dv);
   parallel_units(context, units, work, [&](int64_t index) {

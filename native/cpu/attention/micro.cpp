@@ -5,7 +5,7 @@ namespace firesteel::FIRESTEEL_ISA::attention {
 
 namespace {
 
-// The next smaller block, for what is left of the rows.
+// The next smaller block, for the remaining rows.
 constexpr int fewer_rows(int rows) { return rows > 8 ? 8 : rows > 4 ? 4 : rows > 2 ? 2 : 1; }
 
 template <int rows, int vectors>
@@ -13,7 +13,7 @@ struct Sums {
   Vec at[rows][vectors];
 };
 
-// One step of depth: the sums of row i grow by element(i) times the row at b.
+// Takes one step of depth: the sums of row i grow by element(i) times the row at b.
 template <int rows, int vectors, class Element>
 FIRESTEEL_UNROLLED inline void step(Sums<rows, vectors>& sums, const Element& element, const float* b) {
   Vec row[vectors];
@@ -37,7 +37,7 @@ FIRESTEEL_UNROLLED inline void store_sums(const Sums<rows, vectors>& sums, const
   });
 }
 
-// Not to be inlined: the sums fill the registers, and gcc then keeps some of them in memory.
+// The functions must not be inlined, because the sums fill the registers, and gcc would keep some of them in memory.
 #define FIRESTEEL_APART __attribute__((noinline))
 
 // `blocks` times `rows` rows of C; leaves in p what comes next.

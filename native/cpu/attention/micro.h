@@ -9,7 +9,7 @@
 
 #include "../simd/vector.h"
 
-// After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
+// This comes after vector.h, which includes the intrinsics in a way that avoids a false warning of g++ 12 for AVX-512.
 #include "../gemm/micro.h"
 #include "../integers.h"
 
@@ -18,7 +18,7 @@ namespace firesteel::FIRESTEEL_ISA::attention {
 using gemm::Matrix;
 using simd::Vec;
 
-// Vectors of a panel of queries.
+// The number of vectors of a panel of queries.
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_neon
 constexpr int row_vectors = 3;
 #else
@@ -26,8 +26,8 @@ constexpr int row_vectors = 2;
 #endif
 constexpr int64_t NR = row_vectors * simd::lanes;
 
-// Rows and vectors of the sums that registers hold, beside a row of B and an element of A: at least eight sums, which
-// is what two multiply-adds a cycle need, each of which takes four.
+// Rows and vectors of the sums that registers hold, beside a row of B and an element of A. There are at least eight
+// sums, because a processor begins two multiply-adds a cycle, each of which takes four.
 constexpr int most_vectors = 3;
 constexpr int block_rows(int64_t vectors) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512 || FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_neon

@@ -13,7 +13,7 @@
 #include "../simd/transpose.h"
 #include "micro.h"
 
-// After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
+// This comes after vector.h, which includes the intrinsics in a way that avoids a false warning of g++ 12 for AVX-512.
 #include "../random/philox.h"
 #include "../rooms.h"
 
@@ -26,11 +26,11 @@ struct Problem {
   const View *q, *k, *v, *mask_bool, *mask_add;
   const int32_t* lengths;  // of each batch row's keys, or null: all Tk
   float scale;
-  // Query i sees keys j <= offset + i, where there is a window only those with j > offset + i - window. `causal`: some
-  // query does not see all that follow; window is 0 where no query passes a key.
+  // Query i sees keys j <= offset + i, and with a window only those with j > offset + i - window. `causal` says that
+  // some query does not see all later keys. window is 0 if no query passes a key.
   int64_t offset, window;
   bool causal;
-  // An element of [B, Hq, Tq, Tk] is dropped where its random word is below drop_below; the others grow by kept_scale.
+  // An element of [B, Hq, Tq, Tk] is dropped if its random word is below drop_below; the others grow by kept_scale.
   uint64_t drop_below;
   float kept_scale;
   Philox random;
@@ -40,7 +40,7 @@ static inline bool has_shape(const View& view, int64_t s0, int64_t s1, int64_t s
   return view.ndim == 4 && view.sizes[0] == s0 && view.sizes[1] == s1 && view.sizes[2] == s2 && view.sizes[3] == s3;
 }
 
-// Fills in the problem; false, and an error recorded, where the arguments do not fit together.
+// Fills in the problem. If the arguments do not fit together, records an error and returns false.
 static inline bool make_problem(Context& context, Problem& p, const View& out, const View& statistics, const View& q,
                                 const View& k, const View& v, const View* mask_bool, const View* mask_add,
                                 const View* lengths, double scale, int64_t offset, int64_t window, double dropout,
@@ -84,7 +84,7 @@ static inline bool make_problem(Context& context, Problem& p, const View& out, c
   return true;
 }
 
-// Keys of a batch row that are real.
+// The number of real keys of a batch row.
 static inline int64_t keys_of(const Problem& p, int64_t batch) { return p.lengths ? p.lengths[batch] : p.Tk; }
 
 // Rows of time and columns of features of one head.
@@ -103,12 +103,12 @@ struct Floats {
 static inline Floats from_row(Floats rows, int64_t row) { return {rows.data + row * rows.stride, rows.stride}; }
 static inline const float* from_column(Floats rows, int64_t column) { return rows.data + column; }
 
-// Whether products can read an operand's rows where they lie; a right one's are whole vectors.
+// Whether products can read an operand's rows in place; those of a right operand must be whole vectors.
 static inline bool lies_ready(const View& view, bool right) {
   return view.dtype == DType::float32 && view.strides[3] == 1 && !(right && view.sizes[3] % simd::lanes);
 }
 
-// Whether all of some rows are finite: 0 times what is not is NaN, which stays in a sum.
+// Whether rows are finite, because 0 times a number that is not is NaN, which stays in a sum.
 static inline bool all_finite(Floats rows, int64_t count, int64_t columns) {
   if (rows.stride == columns) {
     columns *= count;
@@ -128,7 +128,7 @@ static inline bool all_finite(Floats rows, int64_t count, int64_t columns) {
 // The stride of copied rows.
 static inline int64_t row_size(int64_t columns) { return round_up(columns, lanes); }
 
-// Rows as products read them.
+// Copies rows to the layout that products read.
 static inline Floats copy_rows(float* to, Matrix from, int64_t rows, int64_t columns) {
   const int64_t stride = row_size(columns);
   const float* data = static_cast<const float*>(from.data);
@@ -154,7 +154,7 @@ static inline Floats copy_rows(float* to, Matrix from, int64_t rows, int64_t col
   }
   return {to, stride};
 }
-// Where they lie, if they are ready there.
+// The rows in place if they are ready there, else a copy.
 static inline Floats floats_of(bool ready, float* room, Matrix from, int64_t rows, int64_t columns) {
   return ready ? Floats{static_cast<const float*>(from.data), from.row_stride} : copy_rows(room, from, rows, columns);
 }
@@ -205,13 +205,13 @@ static inline void write_row(Rows rows, int64_t row, int64_t column, const float
 
 static inline bool has_mask(const Problem& p) { return p.mask_bool || p.mask_add; }
 
-// Whether all queries of a head have the same mask, as where sequences are padded.
+// Whether all queries of a head have the same mask, as with padded sequences.
 static inline bool mask_is_by_key(const Problem& p) {
   return has_mask(p) && (!p.mask_bool || p.mask_bool->strides[2] == 0) && (!p.mask_add || p.mask_add->strides[2] == 0);
 }
 
-// A row of the additive mask (null: zeros) and of the boolean one (null: all true), in one. The steps between elements
-// are parameters so that inlined calls with steps of 1 become vector code.
+// Combines a row of the additive mask (null for zeros) with one of the boolean mask (null for all true). The steps
+// between elements are parameters, so that inlined calls with steps of 1 become vector code.
 FIRESTEEL_INLINE void combine_masks(const float* added, int64_t added_step, const uint8_t* kept, int64_t kept_step,
                                     int64_t n, float* to) {
   if (added)
@@ -229,7 +229,7 @@ static inline const T* element_of(const View* view, int64_t batch, int64_t head,
   return pointer<const T>(*view) + batch * stride[0] + head * stride[1] + i * stride[2] + j * stride[3];
 }
 
-// Writes the part of the masks in the scores of query i with keys [j, j + n): -infinity where a key does not take part.
+// Writes the masks' part of the scores of query i with keys [j, j + n): -infinity for a key that does not take part.
 static inline void mask_row(const Problem& p, int64_t batch, int64_t head, int64_t i, int64_t j, int64_t n, float* to) {
   const float* added = element_of<float>(p.mask_add, batch, head, i, j);
   const uint8_t* kept = element_of<uint8_t>(p.mask_bool, batch, head, i, j);
@@ -240,8 +240,8 @@ static inline void mask_row(const Problem& p, int64_t batch, int64_t head, int64
     combine_masks(added, added_step, kept, kept_step, n, to);
 }
 
-// The factors of dropout, where there is any, of query i and keys [j, j + n): 0 or 1 / (1 - dropout). Words are made by
-// whole groups, some in vain, because blocks one by one cost more.
+// The factors of dropout, where there is any, of query i and keys [j, j + n): 0 or 1 / (1 - dropout). Words are made in
+// whole groups, some of them unused, because single blocks would cost more.
 constexpr int64_t most_keys = 256;
 static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, int64_t i, int64_t j, int64_t n,
                                float* to) {
@@ -256,7 +256,7 @@ static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, in
   for (int64_t c = 0; c < n; c++) to[c] = words[skipped + c] <= largest_dropped ? 0 : kept;
 }
 
-// Runs body(unit) for all units on all threads, several to a chunk where a unit is little work (in multiply-adds).
+// Runs body(unit) for all units on all threads. A chunk has several units if a unit is little work (in multiply-adds).
 template <class F>
 static inline void parallel_units(Context& context, int64_t units, int64_t work, const F& body) {
   constexpr int64_t least_work = 1 << 18;  // some microseconds, as long as it takes to wake a thread

@@ -1,4 +1,4 @@
-// The size by which turning by positions is cut: here, where its tests find it.
+// The size of chunks of rotary positions. It stands in a header so that its tests find it.
 #pragma once
 #include <stdint.h>
 

@@ -16,8 +16,8 @@ constexpr int64_t tile_keys = 120;
 constexpr int64_t most_panels = (128 + NR - 1) / NR;
 static_assert(tile_keys <= most_keys, "dropout_row's limit");
 
-// Queries [i, i + queries) of a head and keys [j, j + n), `stride` from key to key of their tile, and room for what
-// masks and dropout need: 2 * most_keys * NR floats.
+// Queries [i, i + queries) of a head and keys [j, j + n). `stride` is the distance from key to key of their tile, and
+// the room for masks and dropout has 2 * most_keys * NR floats.
 struct Part {
   int64_t batch, head, i, queries, j, n, stride;
   float* room;
@@ -25,27 +25,29 @@ struct Part {
 };
 constexpr int64_t part_room = 2 * most_keys * NR;
 
-// Vectors of a row of the tile that hold queries; what the others hold is never read.
+// The number of vectors of a row of the tile that hold queries; the others are never read.
 static inline int64_t vectors_of(const Part& part) { return (part.queries + lanes - 1) / lanes; }
 
-// The query `query` of the part sees its keys [keys_passed, keys_seen): both grow with the query.
+// Query `query` of the part sees its keys [keys_passed, keys_seen). Both grow with the query.
 static inline int64_t keys_seen(const Problem& p, const Part& part, int64_t query) {
   return p.causal ? max(0, min(part.n, p.offset + part.i + query + 1 - part.j)) : part.n;
 }
 static inline int64_t keys_passed(const Problem& p, const Part& part, int64_t query) {
   return p.window ? max(0, min(part.n, p.offset + part.i + query + 1 - p.window - part.j)) : 0;
 }
-// Keys up to the last that any query of a vector sees.
+// The number of keys up to the last one that any query of a vector sees.
 static inline int64_t keys_of_vector(const Problem& p, const Part& part, int64_t v) {
   return keys_seen(p, part, min(part.queries, (v + 1) * lanes) - 1);
 }
 
-// NR queries' features from query i on, [D][NR]; columns beyond the last query are like its own, or are not read.
+// Transposes the features of NR queries from query i on to [D][NR]. Columns beyond the last query repeat it, or are not
+// read.
 static inline void transpose_queries(float* to, Floats rows, int64_t queries, int64_t features, float factor) {
   simd::transpose(to, NR, rows.data, rows.stride, min(NR, queries), features, factor);
 }
 
-// The tile [n][NR] of rows' inner products with columns, but not of vectors whose queries see none of the keys.
+// Computes the tile [n][NR] of the rows' inner products with columns, except for vectors whose queries see none of the
+// keys.
 static inline void multiply_scores(const Problem& p, const Part& part, Floats rows, const float* columns,
                                    int64_t features, float* tile) {
   for (int64_t v = 0, r = 0; v < vectors_of(part); v++) {
@@ -75,7 +77,7 @@ static inline void multiply_weights(const Problem& p, const Part& part, const fl
   }
 }
 
-// Rows of n numbers, by query, as a tile [n][NR].
+// Writes rows of n numbers, one for each query, as a tile [n][NR].
 template <class Row>
 static inline const float* tile_of_rows(const Part& part, const Row& row) {
   float *rows = part.room, *to = rows + most_keys * NR;
@@ -84,8 +86,8 @@ static inline const float* tile_of_rows(const Part& part, const Row& row) {
   return to;
 }
 
-// Adds its mask to each query's column. A masked key's score becomes -infinity, as any sum with -infinity does that is
-// not NaN: what is not finite in a masked key or value shows in the result, as it does in PyTorch.
+// Adds its mask to each query's column. A masked key's score becomes -infinity, unless it is NaN. So a number that is
+// not finite in a masked key or value shows in the result, as in PyTorch.
 static inline void mask_tile(const Problem& p, const Part& part, float* tile) {
   const float* added = tile_of_rows(
       part, [&](int64_t c, float* to) { mask_row(p, part.batch, part.head, part.i + c, part.j, part.n, to); });
@@ -111,7 +113,7 @@ static inline const float* dropout_tile(const Problem& p, const Part& part) {
       part, [&](int64_t c, float* to) { dropout_row(p, part.batch, part.head, part.i + c, part.j, part.n, to); });
 }
 
-// Sets what belongs to keys that lie after their query, where some queries of the vector see the key.
+// Sets the elements of keys after their query, if some queries of the vector see the key.
 static inline void set_later_keys(const Problem& p, const Part& part, float* tile, float value) {
   for (int64_t v = 0; v < vectors_of(part); v++) {
     const int64_t ahead = p.offset + part.i + v * lanes - part.j;
@@ -122,7 +124,7 @@ static inline void set_later_keys(const Problem& p, const Part& part, float* til
   }
 }
 
-// Sets what belongs to keys that a window has passed, where it has for some queries of the vector.
+// Sets the elements of keys that a window has passed for some queries of the vector.
 static inline void set_passed_keys(const Problem& p, const Part& part, float* tile, float value) {
   for (int64_t v = 0; v < vectors_of(part); v++) {
     const int64_t passed = keys_passed(p, part, min(part.queries, (v + 1) * lanes) - 1);
@@ -135,13 +137,13 @@ static inline void set_passed_keys(const Problem& p, const Part& part, float* ti
   }
 }
 
-// Sets what the queries do not see of the keys that were multiplied with all of a vector.
+// Sets the elements that the queries do not see, of keys that were multiplied with a whole vector.
 static inline void set_unseen(const Problem& p, const Part& part, float* tile, float value) {
   if (p.causal) set_later_keys(p, part, tile, value);
   if (p.window) set_passed_keys(p, part, tile, value);
 }
 
-// Sets to zero what belongs to keys that no query of the vector sees, as many on both sides of those that are seen as a
+// Sets to zero the elements of keys that no query of the vector sees: on both sides of the seen ones, as many as a
 // block of sums may read.
 static inline void clear_unseen(const Problem& p, const Part& part, float* tile) {
   const int64_t end = min(tile_keys - part.before, part.n + most_rows);

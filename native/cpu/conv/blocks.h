@@ -1,6 +1,6 @@
-// The sizes of blocks of the family's kernels, and the shapes from which on they go another way. They stand in one
-// place because native/tests/conv.cpp makes its cases of them, below, at and above each of them: another number moves
-// its cases.
+// The block sizes of the family's kernels, and the shapes at which they change their method. They stand in one place
+// because native/tests/conv.cpp makes its cases below, at and above each of them, so that another number moves its
+// cases.
 #pragma once
 #include "../gemm/micro.h"
 #include "shape.h"
@@ -8,14 +8,14 @@
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
-// How work is cut (work.h).
+// Sizes by which work is cut (work.h).
 
-// Least work of a chunk: elements to pack, and multiply-adds.
+// The least work of a chunk: elements to pack, and multiply-adds.
 constexpr int64_t pack_chunk = int64_t(1) << 14;
 constexpr int64_t multiply_chunk = int64_t(1) << 18;
-// Chunks that keep many threads busy to the end.
+// The number of chunks that keeps many threads busy to the end.
 constexpr int64_t enough_chunks = 32;
-// Least rows of a part of the result, which packs the patches anew.
+// The least rows of a part of the result, because each part packs the patches anew.
 constexpr int64_t least_part_rows = 4 * gemm::tile_rows;
 // Floats of packed rows that stay in the second-level cache, and of a part of more. Processors with AVX-512 have a
 // megabyte of it.
@@ -27,9 +27,9 @@ constexpr int64_t most_kept = int64_t(56) << 10, kept_part = int64_t(36) << 10;
 
 // The implicit product (product.cpp), and what the gradient of the input makes of it.
 namespace product_blocks {
-// Rows of a result that do not repay packing.
+// The most rows of a result that do not repay packing.
 constexpr int64_t few_rows = 4;
-// From so many rows on, multiplying a panel takes as long as it takes to bring in what the next one is made of.
+// From this many rows on, multiplying a panel takes as long as fetching the elements of the next one.
 constexpr int64_t many_rows = 16 * gemm::tile_rows;
 // Positions of a block: with block_depth, a packed block of patches of half the second-level cache.
 constexpr int64_t block_positions = 256;
@@ -40,21 +40,20 @@ constexpr int64_t few_depth = 64, few_floats = 6144;
 constexpr int64_t most_shared_rows = 256;
 }  // namespace product_blocks
 
-// Rows of results that the sweep (sweep.cpp) computes at a time.
+// The number of rows of results that the sweep (sweep.cpp) computes at a time.
 constexpr int64_t sweep_rows = 4;
 
 // The gradient of the weight (weight_gradient.cpp).
 namespace weight_blocks {
 // Columns for which a packed block of dy is used, and rows of it, which stay in the second-level cache meanwhile.
 constexpr int64_t wanted_columns = 512, wanted_rows = 256;
-// Channels out of a group that the depthwise kernel takes; those that it sweeps (sweep.h) may be many.
+// The most channels out of a group for the depthwise kernel. With the sweep (sweep.h) there may be any number.
 constexpr int64_t few_rows = 4;
-// Most positions of a block: a panel of both operands fills three quarters of the first-level cache.
+// The most positions of a block, for which a panel of both operands fills three quarters of the first-level cache.
 constexpr int64_t most_depth = gemm::block_depth * 9 / 8;
 // Panels of columns that are kept packed while blocks of rows (kept_rows) pass by.
 constexpr int64_t kept_panels = 256 / gemm::tile_columns;
-// A slice is so deep that writing its sums, and adding them, is little beside its product; but some items there must
-// be.
+// A slice is so deep that writing and adding its sums is little beside its product; but there must be some items.
 constexpr int64_t blocks_of_slice = 4, least_items = 8;
 // Slices of depth of the depthwise kernel, and most positions of a block.
 constexpr int64_t most_plane_slices = 64, most_plane_depth = 4 * 1024;
@@ -73,7 +72,7 @@ namespace winograd_blocks {
 // stream by, and want to be used for some tiles.
 constexpr int64_t block_floats = 96 * 1024;
 constexpr int64_t least_tiles = 2 * gemm::tile_columns, most_tiles = 8 * gemm::tile_columns;
-// Least rows of a part of M, for each of which the tiles are transformed anew.
+// The least rows of a part of M, because the tiles are transformed anew for each part.
 constexpr int64_t part_rows = 8 * gemm::tile_rows;
 // Tiles taken at a time by the direct sum (winograd_direct.cpp), which fill about a block of depth.
 constexpr int64_t direct_tiles = 16;
@@ -81,9 +80,9 @@ constexpr int64_t direct_tiles = 16;
 
 // The gradient of the weight by it (winograd_weight.cpp).
 namespace winograd_weight_blocks {
-// A strip, a piece of a row of tiles, in the channels of a panel, stays in the first-level cache.
+// The tiles of a strip, a piece of a row of tiles, which stays in the first-level cache for the channels of a panel.
 constexpr int64_t strip_tiles = 8;
-// Floats of a slab: what the last-level cache keeps from transforming to multiplying.
+// The floats of a slab, which the last-level cache keeps from transforming to multiplying.
 constexpr int64_t slab_floats = int64_t(3) << 20;
 // Floats of a block's operands and of its slice's sums in the second-level cache, of which processors with AVX-512 have
 // a megabyte; least tiles of a block, so that sums are not read and written too often; and slices.

@@ -13,7 +13,7 @@ namespace firesteel::FIRESTEEL_ISA {
 
 using namespace conv;
 
-// While it is in the cache.
+// Applies the relu to a block while it is in the cache.
 static void rectify(float* to, int64_t count) {
   int64_t i = 0;
   for (; i + simd::lanes <= count; i += simd::lanes) simd::store(to + i, simd::rectified(simd::load(to + i)));

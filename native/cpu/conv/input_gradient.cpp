@@ -17,19 +17,20 @@ using namespace conv;
 
 namespace {
 
-// Along one axis, the positions residue, residue + stride, ... of x, and the taps through which they read dy.
+// A phase along one axis: the positions residue, residue + stride, ... of x, and the taps through which they read dy.
 struct Phase {
   int64_t residue, count;  // count of positions
   Axis axis;               // over dy
   const int64_t* taps;     // of the kernel, by index in axis.offsets
 };
 
-// The phases that a tap reaches, at most one for each tap: their number. tables holds 2 * taps integers.
+// Finds the phases that a tap reaches, at most one for each tap, and returns their number. tables holds 2 * taps
+// integers.
 int64_t find_phases(Phase* phases, int64_t* tables, int64_t length, int64_t taps, int64_t stride, int64_t pad,
                     int64_t dilation, int64_t source) {
   int64_t found = 0;
   for (int64_t first = 0; first < taps; first++) {
-    // Tap t brings position i of x from position (i + pad - t * dilation) / stride of dy, where that is whole.
+    // Tap t brings position i of x from position (i + pad - t * dilation) / stride of dy, if that is a whole number.
     const int64_t residue = ((first * dilation - pad) % stride + stride) % stride;
     bool known = residue >= length;
     for (int64_t f = 0; f < found; f++) known |= phases[f].residue == residue;
@@ -95,7 +96,8 @@ void spread(float* dx, const float* tile, const Part& part, const Shape& s, int6
   }
 }
 
-// The same of a block in two phases of columns, the even and the odd ones, at stride 2: whole stretches of dx.
+// The same for a block in two phases of columns, the even and the odd ones, at stride 2, which fill whole stretches of
+// dx.
 void spread_pair(float* dx, const float* even, const float* odd, const Part& part, const Shape& s, int64_t channels,
                  const Block& even_block, const Block& odd_block) {
   const int64_t rows = even_block.rows, pairs = min(even_block.columns, odd_block.columns);
@@ -143,7 +145,7 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
     p.rows = parts[i].rows->axis;
     p.columns = parts[i].columns->axis;
   }
-  // Where the filled tile is a large part of the work, dy is copied for all phases at once.
+  // If filling the tile is a large part of the work, dy is copied for all phases at once.
   const bool together = s.C * count <= product_blocks::most_shared_rows && can_share_tiles(products, count);
   if (together) plan_products(context, products, count);
   int64_t blocks = 0, room_floats = 0, positions = 0;
@@ -164,7 +166,7 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
     clear(context, pointer<float>(dx), s.N * s.G * s.C, s.H * s.W);
   if (count == 0) return;
 
-  // An item is a block in all phases: they share the cache lines of dx.
+  // An item is a block in all phases, because they share the cache lines of dx.
   const int64_t plane_x = s.H * s.W, plane_y = s.P * s.Q;
   const Parts rows = cut_rows(s.C, rows_of_part(s.C, s.N * s.G * blocks));
   const Batch work = batch(s.N * s.G * blocks * rows.count, rows.size * s.M * s.R * s.S * positions, multiply_chunk);

@@ -1,5 +1,5 @@
-// A tile: the part of a source that one block of results reads, copied with its padding made real, so that what the
-// product reads is found by adding two offsets (of the result's position and of the tap) and never needs an edge test.
+// A tile: the part of a source that one block of results reads, copied with real padding. The product finds each
+// element by adding two offsets (of the result's position and of the tap), and never needs an edge test.
 //
 // Along one axis, position q of the result reads positions q * step + offsets[t] of the source, t < taps. Forward, step
 // is the stride and offsets[t] = t * dilation - pad; the gradient of the input has step 1 over dy and its own offsets.
@@ -23,7 +23,7 @@ struct Span {
   int64_t *origins, *slots;
 };
 
-// Integers that a span's tables take.
+// The number of integers in a span's tables.
 int64_t span_room(const Axis& axis);
 
 // Lays `results` positions out, on tables of span_room integers. Neighbouring taps share their slots, unless the taps

@@ -1,5 +1,5 @@
-// Where Winograd's algorithm pays: what it costs and what the direct sum costs, in multiply-adds as the micro-kernel
-// does them, measured. Tiles that hang over a border, and panels that are not full, count as whole.
+// Decides where Winograd's algorithm pays, by measured costs of it and of the direct sum, in multiply-adds of the
+// micro-kernel. Tiles that extend beyond a border, and panels that are not full, count as whole.
 #include "../gemm/micro.h"
 #include "winograd.h"
 #include "winograd_tile.h"
@@ -14,7 +14,8 @@ constexpr double direct_share = 0.8, product_share = 0.9;
 // one way, with all that passes through memory.
 constexpr double tile_cost = 400, gradient_tile_cost = 900, filter_cost = 800, gradient_filter_cost = 1800;
 
-// With more padding, results that read nothing but padding would be rounding errors of their tiles, not 0.
+// Larger paddings are excluded, because results that read only padding would be rounding errors of their tiles instead
+// of 0.
 bool applies(const Shape& s) {
   return s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 &&
          s.pad_h <= 2 && s.pad_w <= 2;

@@ -1,4 +1,4 @@
-// The direct sum over single tiles: what Winograd's algorithm leaves out (winograd_range.h), in the same places.
+// The direct sum over the single tiles that Winograd's algorithm leaves out (winograd_range.h).
 #pragma once
 #include "blocks.h"
 #include "winograd.h"

@@ -4,7 +4,7 @@
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
-// Items of equal cost, several to a chunk where they are small.
+// Items of equal cost. Small ones are put several to a chunk.
 struct Batch {
   int64_t items, size, chunks;
 };
@@ -26,7 +26,8 @@ static inline Parts cut_rows(int64_t rows, int64_t size) {
   return {whole, ceil_div(rows, whole)};
 }
 
-// Rows of the result that an item computes: all of them, unless items are few: each part packs the patches anew.
+// The rows of the result that an item computes: all of them, unless items are few, because each part packs the patches
+// anew.
 static inline int64_t rows_of_part(int64_t rows, int64_t items) {
   return max(least_part_rows, ceil_div(rows, ceil_div(enough_chunks / 2, max(1, items))));
 }

@@ -14,13 +14,13 @@ using simd::VecI;
 
 namespace {
 
-// An option of an int32 kernel, which dispatch has made a whole number; infinities become the nearest int32.
+// An option of an int32 kernel, which is a whole number by dispatch's checks. Infinities become the nearest int32.
 int32_t whole(double x) {
   if (x >= 2147483647.0) return INT32_MAX;
   return x > -2147483648.0 ? static_cast<int32_t>(x) : INT32_MIN;
 }
 
-// By squaring; the reciprocals that negative exponents give are cut to whole numbers.
+// A power by squaring. Negative exponents give reciprocals, truncated to whole numbers.
 int32_t whole_power(int32_t base, int32_t exponent) {
   if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;
   uint32_t power = 1, square = static_cast<uint32_t>(base);
@@ -76,7 +76,7 @@ void pow_scalar(Context& context, const View& out, const View& x, double exponen
   if (exponent == 2) return square(context, out, x);
   if (exponent == 3) return map_unary<float>(context, out, x, [](Vec v) { return v * v * v; });
   if (exponent == -1) return reciprocal(context, out, x);
-  // Not sqrt for 0.5: pow(-0, 0.5) is 0 and pow(-infinity, 0.5) is infinity.
+  // The exponent 0.5 is not computed by sqrt, because pow(-0, 0.5) is 0 and pow(-infinity, 0.5) is infinity.
   const Vec e = set(static_cast<float>(exponent));
   map_unary<float>(context, out, x, [e](Vec v) { return simd::pow(v, e); });
 }
@@ -87,7 +87,8 @@ void affine(Context& context, const View& out, const View& x, double scale, doub
     return map_unary<int32_t>(context, out, x, [=](VecI v) { return v * a + b; });
   }
   const Vec a = set(static_cast<float>(scale)), b = set(static_cast<float>(shift));
-  // Adding 0 would turn -0 into 0, multiplying by 1 is free beside the memory.
+  // A shift of 0 is skipped, because adding 0 would turn -0 into 0. Multiplying by 1 costs nothing beside the memory
+  // traffic.
   if (shift == 0) return map_unary<float>(context, out, x, [=](Vec v) { return v * a; });
   map_unary<float>(context, out, x, [=](Vec v) { return v * a + b; });
 }

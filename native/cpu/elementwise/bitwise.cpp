@@ -18,7 +18,7 @@ void bitwise_xor(Context& context, const View& out, const View& a, const View& b
 
 namespace {
 
-// C++ does not say what a shift by less than 0, or by the width, is: here nothing, or the sign, is left.
+// C++ does not define shifts by less than 0, or by the width or more. Here they leave nothing, or only the sign.
 bool is_within(int32_t shift) { return shift >= 0 && shift < 32; }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The size by which comparisons cut their work: here, where their tests find it. Others are in driver.h, strided.h,
-// tiles.h.
+// The size by which comparisons cut their work. It stands in a header so that tests find it. Others are in driver.h,
+// strided.h and tiles.h.
 #pragma once
 #include <stdint.h>
 

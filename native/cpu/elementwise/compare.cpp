@@ -1,5 +1,5 @@
-// Comparisons, of every dtype and by value, to bool; and where. Overwrite out. NaN is unequal to everything.
-// The loops are plain: compilers turn comparisons of dense memory and narrowing to bytes into registers by themselves.
+// Comparisons of every dtype by value, which give bool, and where. They overwrite out. NaN is unequal to everything.
+// The loops are plain, because compilers vectorise comparisons of dense memory and narrowing to bytes by themselves.
 #include "../../generated/kernels.h"
 #include "../simd/half.h"
 #include "blocks.h"
@@ -86,7 +86,7 @@ void le(Context& context, const View& out, const View& a, const View& b) {
 void gt(Context& context, const View& out, const View& a, const View& b) { lt(context, out, b, a); }
 void ge(Context& context, const View& out, const View& a, const View& b) { le(context, out, b, a); }
 
-// Bits are copied, so that the size of an element is all that matters.
+// Bits are copied, so only the size of an element matters.
 void where(Context& context, const View& out, const View& condition, const View& a, const View& b) {
   switch (element_size(out.dtype)) {
     case 4:

@@ -14,7 +14,8 @@
 
 namespace firesteel::FIRESTEEL_ISA {
 
-// Elements a thread takes at a time: about 10 us of memory traffic. A tensor of up to two runs on the calling thread.
+// The elements that a thread takes at a time: about 10 us of memory traffic. A tensor of up to two chunks runs on the
+// calling thread.
 constexpr int64_t chunk_elements = 32768;
 
 // Past the caches where the instruction set can and `to` is aligned, for bodies that do not write whole registers of
@@ -43,7 +44,7 @@ struct Body {
   void (*call)(const void* self, bool stream, int64_t n, Out* out, const In*... inputs);
   const void* self;
 };
-// Made of a function of the same arguments, which must live as long.
+// Made from a function of the same arguments, which must live as long.
 template <class Out, class... In, class F>
 static inline Body<Out, In...> body_of(const F& function) {
   return {[](const void* self, bool stream, int64_t n, Out* out, const In*... inputs) {
@@ -97,7 +98,7 @@ static inline bool fits(Context& context, const View& out, const View& input) {
          expect(context, same_shape(out, input), "elementwise: an input's shape differs from the output's");
 }
 
-// Small dense calls skip the readers: they are most of what a kernel of a few elements costs.
+// Small dense calls skip the readers, which are most of the cost of a kernel of a few elements.
 template <class Out, class A>
 static void run(Context& context, const View& out, const View& a, Body<Out, A> body) {
   if (!holds<Out>(context, out) || !fits<A>(context, out, a) || out.count == 0) return;
@@ -235,7 +236,7 @@ static inline void map_binary(Context& context, const View& out, const View& a, 
   run(context, out, a, b, body_of<T, T, T>(loop));
 }
 
-// For kernels of floats and int32: op takes registers of either. A dtype of another size is refused.
+// Runs op for floats and int32, with registers of either. A dtype of another size is refused.
 template <class Op>
 static inline void map_unary_numeric(Context& context, const View& out, const View& x, const Op& op) {
   if (out.dtype == DType::int32) return map_unary<int32_t>(context, out, x, op);

@@ -101,7 +101,8 @@ float remainder_of(float a, float b) {
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-// Not a / b rounded down, which may round up to the next whole number first.
+// The floor of the exact quotient. a / b itself may round up to the next whole number, so it cannot simply be rounded
+// down.
 float floor_of_quotient(float a, float b) {
   if (b == 0) return a / b;
   const float r = __builtin_fmodf(a, b);

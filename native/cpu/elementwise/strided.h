@@ -13,12 +13,12 @@ namespace firesteel::FIRESTEEL_ISA {
 
 // Elements in a staged block: with four buffers of 4 bytes an element, half of a first-level cache.
 constexpr int64_t block_size = 1024;
-// A row shorter than this is staged even where it lies densely: a call of the loop costs more than the copy.
+// A row shorter than this is staged even if it is dense, because a call of the loop costs more than the copy.
 constexpr int64_t shortest_row = 256;
 
 enum class Layout : uint8_t { dense, uniform, rows };
 
-// A view with its dimensions merged as far as its strides allow (and those of size 1 dropped).
+// A view whose dimensions are merged as far as its strides allow, without those of size 1.
 template <class T>
 struct Reader {
   const T* data;
@@ -109,7 +109,7 @@ static void gather_block(const Reader<T>& r, int64_t start, int64_t n, T* to) {
   }
 }
 
-// To be called once for a buffer before read_block.
+// Must be called once for a buffer before read_block.
 template <class T>
 static inline void prepare_buffer(const Reader<T>& r, int64_t n, T* buffer) {
   if (r.layout != Layout::uniform) return;
@@ -117,7 +117,8 @@ static inline void prepare_buffer(const Reader<T>& r, int64_t n, T* buffer) {
   for (int64_t i = 0; i < n; i++) buffer[i] = value;
 }
 
-// Where elements [start, start + n) lie in a row that is dense and long enough to be used in place, or null.
+// The address of elements [start, start + n) if they lie in a dense row that is long enough to be used in place, else
+// null.
 template <class T>
 static inline const T* find_row(const Reader<T>& r, int64_t start, int64_t n) {
   const int last = r.ndim - 1;
@@ -140,7 +141,7 @@ static inline const T* read_block(const Reader<T>& r, int64_t start, int64_t n, 
   return buffer;
 }
 
-// The length of rows that blocks should not straddle so that read_block need not copy, or 0.
+// The length of rows that blocks should not straddle, so that read_block need not copy; 0 if there are none.
 template <class T>
 static inline int64_t row_length(const Reader<T>& r) {
   if (r.layout != Layout::rows) return 0;

@@ -35,7 +35,7 @@ FIRESTEEL_INLINE Gradients swiglu_gradients(Vec d, Vec gate, Vec up) {
   return {d * up * (open * fma(gate, one - open, one)), d * (gate * open)};
 }
 
-// One of the results may be null. The driver knows of one: the other's elements have the same places.
+// One of the results may be null. The driver knows only one; the other's elements have the same places.
 template <class T>
 void swiglu_backward_as(Context& context, const View* dgate, const View* dup, const View& dy, const View& gate,
                         const View& up) {

@@ -1,4 +1,4 @@
-// The size by which gather and scatter_add cut their work: here, where their tests find it.
+// The sizes by which gather and scatter_add cut their work. They stand in a header so that tests find them.
 #pragma once
 #include <stdint.h>
 

@@ -37,7 +37,8 @@ simd::Mask lanes_within(simd::VecI index, int64_t low, int64_t high) {
   return (index > simd::set_int(int32_t(low - 1))) & (index < simd::set_int(int32_t(high)));
 }
 
-// Records the first index that is neither in range nor `skip`, before threads start: the same one every time.
+// Records the first index that is neither in range nor `skip`. That happens before threads start, so it is always the
+// same one.
 void check_indices(Context& context, const View& index, int64_t size, int64_t dim, int64_t skip) {
   const int32_t* at = pointer<const int32_t>(index);
   for (int64_t start = 0; start < index.count; start += simd::lanes) {
@@ -194,8 +195,8 @@ void gather_as(Context& context, const View& out, const View& x, const View& ind
       });
 }
 
-// Each unit owns a range of rows of the sum and reads all of the index; the number of ranges keeps that reading small
-// beside the adding, and the clearing where the sum begins with 0.
+// Each unit owns a range of rows of the sum and reads the whole index. The number of ranges is chosen so that this
+// reading is little beside the adding, and beside the clearing if the sum begins with 0.
 template <class T>
 void add_rows(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip,
               bool clears) {
@@ -244,7 +245,7 @@ template <class T>
 void accumulate_as(Context& context, const View& value, const View& src, const View& index, const Correspondence& c,
                    int64_t by) {
   const auto run = [&](const auto& both) { scatter_by<T>(context, value, src, index, c, both); };
-  // A number that is not itself is NaN, and stays.
+  // NaN, which does not equal itself, stays.
   switch (by) {
     case 0:
       return run([](T a, T b) { return sum_of(a, b); });

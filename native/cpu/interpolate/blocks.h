@@ -1,10 +1,10 @@
-// The sizes by which interpolation cuts its work: here, where its tests find them.
+// The sizes by which interpolation cuts its work. They stand in a header so that tests find them.
 #pragma once
 #include <stdint.h>
 
 namespace firesteel::FIRESTEEL_ISA {
 
-// Elements read and written that are worth a chunk.
+// The elements read and written that are worth a chunk.
 constexpr int64_t resample_elements = 1 << 14;
 // Fewer planes are cut into bands of rows, so many in all, each of which makes the rows between passes anew that it
 // shares with its neighbours.

@@ -1,9 +1,9 @@
-// Resampling of planes along rows and columns: results are weighted sums, of which tables list the terms. All ways of
+// Resampling of planes along rows and columns: results are weighted sums, of which tables list the terms. All modes of
 // interpolation are such tables, and so are their gradients, with the tables transposed.
 //
-// Legend: x has H x W planes, the result P x Q. The axes are independent, so that one follows the other within a plane,
-// first the one that leaves fewer rows to the pass along columns. That pass takes a register of rows at once, as
-// columns, so that every term is one multiplication of registers.
+// Legend: x has H x W planes, the result P x Q. The axes are independent. Within a plane one follows the other, first
+// the one that leaves fewer rows to the pass along columns. That pass takes a register of rows at once, as columns, so
+// that every term is one multiplication of registers.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -27,7 +27,7 @@ struct Table {
   const float* weight;
 };
 
-// A table of `results` sums of elements of an axis of `length`: every word of it is checked, because it says where to
+// Reads a table of `results` sums of elements of an axis of `length`. Every word is checked, because it says where to
 // read.
 bool read_table(Context& context, const View* taps, const View* weights, int64_t length, int64_t results,
                 Table& table) {
@@ -122,7 +122,7 @@ struct Writer {
   }
 };
 
-// Along columns alone, all rows of all planes are one list.
+// Along columns only, all rows of all planes form one list.
 void resample_columns(Context& context, const View& out, const View& x, const Table& table) {
   const int64_t rows = x.sizes[0] * x.sizes[1], W = x.sizes[2], Q = out.sizes[2], pitch = round_up(Q, lanes);
   const Reader reader = {x};
@@ -144,7 +144,7 @@ void resample_columns(Context& context, const View& out, const View& x, const Ta
   });
 }
 
-// Along rows, and along columns where there is a table for them.
+// Resamples along rows, and along columns if there is a table for them.
 void resample_planes(Context& context, const View& out, const View& x, const Table& down, const Table& across) {
   const int64_t H = x.sizes[1], W = x.sizes[2], P = out.sizes[1], Q = out.sizes[2];
   const bool both = across.ends != nullptr, columns_first = both && H <= P;

@@ -123,7 +123,7 @@ FIRESTEEL_INLINE Vec log_sum(Vec x, Vec y, Vec z) {
   return center + log(exp_of_negative(x - center) + exp_of_negative(y - center) + exp_of_negative(z - center));
 }
 
-// The number that is subtracted from a row's elements.
+// The number subtracted from a row's elements.
 float center_of(const float* row, int64_t n) {
   const float largest = row_max(row, n);
   return largest == -INFINITY ? 0.0f : largest;
@@ -134,7 +134,7 @@ double log_sum(double x, double y) {
   return largest == -INFINITY ? largest : largest + ::log(::exp(x - largest) + ::exp(y - largest));
 }
 
-// The logarithm of the sum over the states that an alignment may end in.
+// The logarithm of the sum over the states in which an alignment may end.
 double at_end(const float* row, int64_t states) {
   return log_sum(double(row[states - 1]), states > 1 ? double(row[states - 2]) : double(-INFINITY));
 }

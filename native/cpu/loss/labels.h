@@ -39,7 +39,7 @@ static inline bool counts(const Labels& labels, int64_t row) {
   return label != labels.ignore_index && label >= 0 && label < labels.classes;
 }
 
-// Records an error where the label of a row that does not count is wrong.
+// Records an error if the label of a row that does not count is wrong.
 static inline void check_label(Context& context, const Labels& labels, int64_t row) {
   const int64_t label = labels.target[row];
   if (label != labels.ignore_index && !counts(labels, row))

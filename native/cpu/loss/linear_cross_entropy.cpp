@@ -44,7 +44,7 @@ struct Head {
   const int64_t* rows;  // which they are
 };
 
-// Null, or of no elements, where one is not wanted.
+// The gradients. One that is null or empty is not wanted.
 struct Gradients {
   const View *x, *weight, *bias;
 };
@@ -108,7 +108,7 @@ Matrix picked_rows_of(Context& context, const Head& head, int64_t first, int64_t
   const int64_t bytes = head.features * size_of(head.x.dtype);
   const char* data = static_cast<const char*>(head.x.data);
   const int64_t* rows = head.rows + first;
-  // Rows without features have no memory, which must not even be copied from.
+  // Rows without features have no memory, so nothing may be copied from them.
   if (bytes == 0 || rows[count - 1] - rows[0] == count - 1)
     return {data + rows[0] * bytes, head.features, 1, head.x.dtype};
   for_items(context, chunks_of_rows(count, head.features),
@@ -165,7 +165,7 @@ float* sums_of(Context& context, const View* gradient) {
   return gradient->dtype == DType::float32 ? pointer<float>(*gradient) : room_for<float>(context, gradient->count);
 }
 
-// Gives the sums of a gradient to it; where nothing was summed, zeros.
+// Writes the sums to their gradient; zeros if nothing was summed.
 void finish_sums(Context& context, const View* gradient, const float* sums, bool empty) {
   if (!sums) return;
   const bool narrows = gradient->dtype == DType::bfloat16;

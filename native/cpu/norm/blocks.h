@@ -1,4 +1,4 @@
-// How the norms cut their work: what their tests are made of too. The shape alone decides.
+// Sizes by which the norms cut their work, of which their tests are made too. Only the shape decides.
 #pragma once
 #include <stdint.h>
 
