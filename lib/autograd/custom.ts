@@ -175,7 +175,7 @@ export function customOperator<Args extends readonly unknown[], const Out extend
         if (output < 0 && leaf.requiresGrad)
           throw new AutogradError(
             name,
-            `saved${path} wants a gradient, but is no argument, so that none would come to it; pass it as an argument, or detach() it`,
+            `saved${path} wants a gradient, but is not an argument, so it would get none; pass it as an argument, or detach() it`,
           )
         return new Place('output', output >= 0 ? output : results.push(leaf) - 1, path)
       })
@@ -294,7 +294,7 @@ function checkedGradients(name: string, context: CustomCallContext, found: unkno
   if (found.length !== places.length)
     throw new AutogradError(
       name,
-      `backward gave ${found.length} gradients for ${places.length} arguments; give one for each, null for what is no tensor`,
+      `backward gave ${found.length} gradients for ${places.length} arguments; give one for each, and null for each argument that is not a tensor`,
     )
   const gradients: (Tensor | null)[] = []
   places.forEach((place, i) => {

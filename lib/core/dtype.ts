@@ -139,7 +139,10 @@ export function checkElement(op: string, value: number, dtype: DType): number {
 
 export function noElement(op: string, value: number | bigint, dtype: DType): ValueError {
   const [low, high] = integerRanges[dtype] ?? []
-  return new ValueError(op, `${value} is no ${dtype}, which holds integers from ${low} to ${high}; name another dtype`)
+  return new ValueError(
+    op,
+    `${value} does not fit ${dtype}, which holds integers from ${low} to ${high}; name another dtype`,
+  )
 }
 
 export function isDType(value: unknown): value is DType {

@@ -61,7 +61,7 @@ export class Arrivals {
       if (make === null)
         throw new ValueError(
           op,
-          `${name} is on meta and no part of the state, so that nothing can be loaded for it; say how it is made: ` +
+          `${name} is on meta and not part of the state, so nothing can be loaded for it; say how it is made: ` +
             'new Buffer(value, { persistent: false, make: (device) => ... })',
         )
   }

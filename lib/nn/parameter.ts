@@ -62,7 +62,7 @@ export class Buffer<out S extends Shape = Shape> extends Tensor<S> {
       throw new ValueError(
         'Buffer',
         persistent
-          ? 'make is for buffers that are no part of the state; a persistent one is loaded. Set persistent to false, or leave make out'
+          ? 'make is for buffers that are not part of the state; a persistent one is loaded. Set persistent to false, or leave make out'
           : `make is ${kindOf(make)}, but must be a function of a device`,
       )
     super(value.storage, value.sizes, value.steps, value.offset)

@@ -135,7 +135,7 @@ export function bernoulli(x: Tensor, options: BernoulliOptions = {}): Tensor {
       const chances = detach(x)
       if (p === undefined && x.device.kind !== 'meta') {
         const fit = all(where(ge(chances, 0), le(chances, 1), ge(chances, 0)))
-        if (item(fit) === 0) throw new ValueError('bernoulli', 'an element of x is no probability from 0 to 1')
+        if (item(fit) === 0) throw new ValueError('bernoulli', 'an element of x is not a probability from 0 to 1')
       }
       const drawn = rand(x.sizes, {
         dtype: chances.dtype === 'float64' ? 'float64' : 'float32',

@@ -115,7 +115,7 @@ export function writeAssigned(op: string, assigned: readonly Assigned[]): void {
 
 function fittingValue(op: string, { name, tensor, value }: Assigned): Tensor {
   if (!(value instanceof Tensor))
-    throw new DTypeError(op, `the slot ${name} was assigned ${kindOf(value)}, which is no tensor`)
+    throw new DTypeError(op, `the slot ${name} was assigned ${kindOf(value)}, which is not a tensor`)
   value.storage.check(op)
   if (value.dtype !== tensor.dtype)
     throw new DTypeError(

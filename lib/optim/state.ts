@@ -27,13 +27,14 @@ const lost = 'JSON and structuredClone keep no tensors'
 export function formProblems(saved: unknown, groups: number): string[] {
   if (!isObject(saved) || !('groups' in saved) || !('state' in saved))
     return [`the state is ${isObject(saved) ? 'an object without groups and state' : shown(saved)}`]
-  if (!Array.isArray(saved.groups)) return ['groups is no list']
+  if (!Array.isArray(saved.groups)) return ['groups is not a list']
   const problems: string[] = []
   if (saved.groups.length !== groups)
     problems.push(`the state has ${saved.groups.length} parameter groups, this optimiser ${groups}`)
   for (const [i, group] of saved.groups.entries())
     if (!isObject(group)) problems.push(`group ${i} is ${shown(group)}, but must be an object of options`)
-  if (!isObject(saved.state) || !isMap(saved.state)) problems.push(`state is no Map of tensors by parameter; ${lost}`)
+  if (!isObject(saved.state) || !isMap(saved.state))
+    problems.push(`state is not a Map of tensors by parameter; ${lost}`)
   return problems
 }
 
@@ -52,7 +53,7 @@ export function entryProblems(name: string, entry: unknown, parameter: Parameter
     if (slot === undefined) {
       const known = slots.map(({ name: other }) => other).join(', ') || 'nothing'
       problems.push(`unexpected: ${place}; this optimiser keeps ${known}`)
-    } else if (!(tensor instanceof Tensor)) problems.push(`${place} is no tensor; ${lost}`)
+    } else if (!(tensor instanceof Tensor)) problems.push(`${place} is not a tensor; ${lost}`)
     else if (tensor.storage.freed) problems.push(`${place} was freed`)
     else {
       const { shape = parameter.sizes, dtype = parameter.dtype } = slot

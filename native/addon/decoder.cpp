@@ -230,7 +230,7 @@ bool Decoder::decode_value(const ArgumentInfo& argument, Call& call) {
 bool Decoder::decode_tensor(const ArgumentInfo& argument, View& view, Place& place) {
   if (!read_int(&place.handle)) return false;
   if (place.handle == -1 && argument.arity == Arity::optional) return true;
-  if (!handles_->valid(place.handle)) return fail("%s: %d is no handle", argument.name, place.handle);
+  if (!handles_->valid(place.handle)) return fail("%s: %d is not a handle", argument.name, place.handle);
   int32_t word = 0;
   if (!read_int(&word)) return false;
   const int dtype = word & 0xff;
@@ -301,7 +301,7 @@ bool Decoder::decode_strided(const ArgumentInfo& argument, const Word* words, Vi
     empty |= view.sizes[d] == 0;
     overflow |= __builtin_mul_overflow(view.count, view.sizes[d], &view.count);
   }
-  if (!sound) return fail("%s: an offset, size or stride that is none", argument.name);
+  if (!sound) return fail("%s: an invalid offset, size or stride", argument.name);
   range->low = range->high = range->offset;
   if (empty) return view.count = 0, true;
   if (argument.role == Role::out_ || argument.role == Role::inout_ || argument.role == Role::in_) {

@@ -137,9 +137,9 @@ EMULATOR_UNCHECKED inline uint32_t half_of(float x) {
 EMULATOR_UNCHECKED inline uint32_t halves_of(float low, float high) { return half_of(high) << 16 | half_of(low); }
 
 EMULATOR_UNCHECKED inline void copy16(void* to, const void* from, bool valid) {
-  if (reinterpret_cast<uintptr_t>(to) % 16) emulator::fail("a copy to an address that is no multiple of 16 bytes");
+  if (reinterpret_cast<uintptr_t>(to) % 16) emulator::fail("a copy to an address that is not a multiple of 16 bytes");
   if (valid && reinterpret_cast<uintptr_t>(from) % 16)
-    emulator::fail("a copy from an address that is no multiple of 16 bytes");
+    emulator::fail("a copy from an address that is not a multiple of 16 bytes");
   if (valid) emulator::check_access(from, 16, false);
   emulator::check_access(to, 16, true);
   emulator::begin_copy(to, valid ? from : nullptr);

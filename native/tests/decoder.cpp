@@ -194,8 +194,8 @@ void test_tensors() {
       .dense(0, float32, {4})
       .dense(8, float32, {4})
       .dense(1, float32, {4})
-      .refused("8 is no handle", "handle");
-  Writer("add").absent().refused("-1 is no handle", "a tensor that is not there");
+      .refused("8 is not a handle", "handle");
+  Writer("add").absent().refused("-1 is not a handle", "a tensor that is not there");
   Writer("exp").dense(0, float32, {4}).spread(1, float32, 250, 4).refused("250 to 256 of a storage of 256", "an end");
   Writer("cumsum").dense(0, float32, {4}).spread(1, float32, 0, 4).refused("not dense", "a vector with gaps");
 }

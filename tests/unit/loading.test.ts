@@ -449,7 +449,7 @@ describe('a buffer that is no part of the state', () => {
       expect([low.table.device.name, low.table.dtype]).toEqual([device, 'bfloat16'])
     }
     const model = new Rotary('meta', false)
-    await expect(model.load(at('rotary'))).rejects.toThrow('[load] table is on meta and no part of the state')
+    await expect(model.load(at('rotary'))).rejects.toThrow('[load] table is on meta and not part of the state')
     expect(() => model.loadStateDict({ scale: f.ones([1]) })).toThrow('[loadStateDict] table is on meta')
     expect(model.scale.device.name).toBe('meta')
   })
@@ -458,7 +458,7 @@ describe('a buffer that is no part of the state', () => {
     const x = f.ones([1])
     expect(() => new nn.Buffer(x, { persistent: 0 as never })).toThrow(f.ValueError)
     expect(() => new nn.Buffer(x, { make: () => x })).toThrow(
-      '[Buffer] make is for buffers that are no part of the state',
+      '[Buffer] make is for buffers that are not part of the state',
     )
     expect(() => new nn.Buffer(x, { persistent: false, make: 1 as never })).toThrow('[Buffer] make is the number 1')
     expect(() => new nn.Buffer(x, { persist: true } as never)).toThrow('[Buffer] there is no option')

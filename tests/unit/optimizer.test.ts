@@ -375,7 +375,7 @@ describe('loadStateDict', () => {
   const garbage: readonly (readonly [string, () => unknown, string])[] = [
     ['nothing', () => null, 'the state is null'],
     ['something else', () => ({ weight: 1 }), 'an object without groups and state'],
-    ['what went through JSON', () => JSON.parse(JSON.stringify(saved())), 'state is no Map'],
+    ['what went through JSON', () => JSON.parse(JSON.stringify(saved())), 'state is not a Map'],
   ]
   const spoilt: readonly (readonly [string, (state: ReturnType<typeof saved>) => void, string])[] = [
     ['another number of groups', (s) => s.groups.push({}), '2 parameter groups, this optimiser 1'],
@@ -389,7 +389,7 @@ describe('loadStateDict', () => {
     ['an entry that is nothing', (s) => s.state.set('weight', null as never), 'weight has no step and tensors'],
     ['a shape of as many elements', (s) => Object.assign(weight(s).tensors, { mean: zeros([2, 1]) }), 'is [2, 1], but'],
     ['integers', (s) => Object.assign(weight(s).tensors, { mean: zeros([1, 2], { dtype: 'int32' }) }), 'is int32'],
-    ['no tensor', (s) => Object.assign(weight(s).tensors, { mean: { shape: [1, 2] } }), 'weight.mean is no tensor'],
+    ['no tensor', (s) => Object.assign(weight(s).tensors, { mean: { shape: [1, 2] } }), 'weight.mean is not a tensor'],
     ['a tensor of another optimiser', (s) => Object.assign(weight(s).tensors, { buffer: zeros([1, 2]) }), 'buffer'],
     ['a tensor too few', (s) => delete weight(s).tensors['square'], 'missing: weight.square'],
   ]

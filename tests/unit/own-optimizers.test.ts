@@ -451,7 +451,7 @@ describe('what cannot work is refused:', () => {
     const none = step({}, (state) => {
       state.extra = undefined as never
     })
-    expect(none.error.message).toBe('[Broken.step] the slot extra was assigned undefined, which is no tensor')
+    expect(none.error.message).toBe('[Broken.step] the slot extra was assigned undefined, which is not a tensor')
   })
 
   it('an update that ends later', () => {

@@ -59,10 +59,10 @@ describe('the grammar of the table', () => {
 
   const out = { out: 'out float32' } as const
   const wrong: readonly (readonly [why: RegExp, spec: KernelSpec])[] = [
-    [/'x: read float32' is no argument/, { args: { ...out, x: 'read float32' as never } }],
-    [/'x: in complex' is no argument/, { args: { ...out, x: 'in complex' as never } }],
-    [/'x: integers\?' is no argument/, { args: { ...out, x: 'integers?' as never } }],
-    [/'x: in' is no argument/, { args: { ...out, x: 'in' as never } }],
+    [/'x: read float32' is not an argument/, { args: { ...out, x: 'read float32' as never } }],
+    [/'x: in complex' is not an argument/, { args: { ...out, x: 'in complex' as never } }],
+    [/'x: integers\?' is not an argument/, { args: { ...out, x: 'integers?' as never } }],
+    [/'x: in' is not an argument/, { args: { ...out, x: 'in' as never } }],
     [/no tensor is always there/, { args: { x: 'in? float32', eps: 'number' } }],
     [/T is not said/, { args: { x: 'in T' } }],
     [/no argument is of dtype T/, { args: out, T: ['float32'] }],

@@ -141,7 +141,7 @@ function parseArgument(name: string, text: string): ParsedArgument {
   const match = /^(out|place|inout|update|in|strided)(\?|\[\])? (\w+)$/.exec(text)
   const dtype = match?.[3]
   if (!match || dtype === undefined || !(isKind(dtype) || isDType(dtype)))
-    throw new InternalError('the table of kernels', `'${name}: ${text}' is no argument`)
+    throw new InternalError('the table of kernels', `'${name}: ${text}' is not an argument`)
   const arity = match[2] === '?' ? 'optional' : match[2] === '[]' ? 'list' : 'one'
   return { name, role: match[1] as Role, arity, dtype }
 }

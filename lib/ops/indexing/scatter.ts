@@ -287,7 +287,7 @@ export function scatterReduce(
     )
   const [d, part] = placed('scatterReduce', x, dim, index, src)
   if (reduce === 'mean' && !isFloating(x.dtype))
-    throw new DTypeError('scatterReduce', `the mean of ${x.dtype} is none; convert x and src with .to('float32')`)
+    throw new DTypeError('scatterReduce', `${x.dtype} cannot hold a mean; convert x and src with .to('float32')`)
   return widened('scatterReduce', x, part, (wide, terms) => {
     const lowest = wide.dtype === 'int32' ? -(2 ** 31) : Number.NEGATIVE_INFINITY
     const neutral = { sum: 0, mean: 0, prod: 1, amax: lowest, amin: wide.dtype === 'int32' ? 2 ** 31 - 1 : -lowest }

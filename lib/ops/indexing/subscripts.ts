@@ -76,7 +76,7 @@ function readText(op: string, text: string): Read {
   if (match === null)
     throw new ValueError(
       op,
-      `the index ${kindOf(text)} is none; as text there are slices, such as '1:3' or '::2', and '...'`,
+      `the index ${kindOf(text)} is not valid; as text there are slices, such as '1:3' or '::2', and '...'`,
     )
   const [from = null, to = null, step = 1] = match
     .slice(1)
@@ -124,7 +124,7 @@ function listed(op: string, { sizes, data }: Extract<Read, { kind: 'list' }>, x:
   const places = Int32Array.from({ length: data.length }, (_, i) => {
     const index = data[i] as number
     if (!Number.isInteger(index))
-      throw new ValueError(op, `a list of indices holds ${shown(index)}, which is no integer`)
+      throw new ValueError(op, `a list of indices holds ${shown(index)}, which is not an integer`)
     if (index < -size || index >= size)
       throw new IndexOutOfRangeError(
         op,

@@ -190,7 +190,10 @@ export function runLayers<W extends RecurrentWeights>(
   const [steps = 0, batch = 0] = sequence.sizes
   const states = checkInitial(recurrence, initial, weights, x, batch)
   if (single && options.lengths !== undefined)
-    throw new ValueError(op, `x is ${formatShape(x.sizes)}, one sequence, of which all steps count; leave lengths out`)
+    throw new ValueError(
+      op,
+      `x is ${formatShape(x.sizes)}, a single sequence, whose steps all count; leave lengths out`,
+    )
   const lengths = checkLengths(op, options.lengths, [steps, batch], x.device)
   if (lengths !== null)
     sequence = withoutPadding(

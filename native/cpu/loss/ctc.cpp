@@ -53,7 +53,7 @@ bool make_alignment(Context& context, Alignment& a, const View& alpha, const Vie
   if (!expect(context, targets.sizes[0] == sequences, "ctc: numbers of sequences differ") ||
       !expect(context, input_lengths.count == sequences && target_lengths.count == sequences, "ctc: not [N] lengths") ||
       !expect(context, alpha.count == sequences * steps * (2 * labels + 1), "ctc: alpha is not [N, T, 2 S + 1]") ||
-      !expect(context, blank >= 0 && blank < classes, "ctc: blank is no class"))
+      !expect(context, blank >= 0 && blank < classes, "ctc: blank is not a class"))
     return false;
   a = {steps,
        sequences,
