@@ -1,4 +1,4 @@
-// The loops that a roofline is measured with (see core/peak.h).
+// The loops with which a roofline is measured (see core/peak.h).
 //
 // Multiply-adds: as many independent chains as hide the latency (4 cycles on two ports want 8; a multiplication and an
 // addition, where they are not fused, want 16), all in registers; factor and summand keep every chain near 1, away from
@@ -67,7 +67,7 @@ void copy(float* out, const float* x, int64_t count) {
     for (int j = 0; j < unroll; j++) store(out + i + j * lanes, load(x + i + j * lanes));
 }
 
-// Without reading the lines that it overwrites, where the instruction set has such a store.
+// Copies without reading the lines that it overwrites, if the instruction set has such a store.
 void copy_past_caches(float* out, const float* x, int64_t count) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2 || FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   for (int64_t i = 0; i < count; i += 8) _mm256_stream_ps(out + i, _mm256_load_ps(x + i));

@@ -1,6 +1,5 @@
-// Private memory for the chunks of a parallel section: as many rooms as threads, each held by one chunk at a time.
-// Which room a chunk gets depends on timing; what it computes does not, because a chunk writes a room before it reads
-// it.
+// Private memory for the chunks of a parallel section: as many rooms as threads, each held by one chunk at a time. The
+// room that a chunk gets depends on timing, but its results do not, because a chunk writes a room before it reads it.
 #pragma once
 #include "../core/kernel.h"
 #include "integers.h"

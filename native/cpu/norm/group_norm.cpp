@@ -30,7 +30,7 @@ struct Groups {
   bool few;                      // rows, so that they are cut
 };
 
-// False, with the error recorded, where the groups do not divide the channels.
+// Reads the groups. If they do not divide the channels, records an error and returns false.
 bool read_groups(Context& context, const View& x, int64_t groups, Groups& g) {
   if (!expect(context, x.ndim == 3 && groups >= 1 && x.sizes[1] % groups == 0,
               "group_norm: x is not [N, C, L] with C in groups"))

@@ -29,7 +29,7 @@ constexpr int together = rows_together(1);  // short rows that are walked side b
 const float* optional_floats(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
 float* optional_output(const View* view) { return view ? pointer<float>(*view) : nullptr; }
 
-// Runs body(first, last) for ranges of units of `size` elements, a multiple of `group` units in each.
+// Runs body(first, last) for ranges of units of `size` elements, with a multiple of `group` units in each.
 template <class F>
 void for_units(Context& context, int64_t count, int64_t size, int64_t group, const F& body) {
   for_chunks(context, even_chunks(count, size, work_elements, group), body);
@@ -97,7 +97,7 @@ void rows_backward(int64_t columns, const float* dy, const float* x, const float
       if constexpr (centred) means_g[r] = set(float(sums[each * r + 1] / double(columns)));
     }
   }
-  // Gives dx of elements [i, i + n) of the last row, and writes that of the other rows.
+  // Returns dx of elements [i, i + n) of the last row, and writes dx of the other rows.
   const auto gradients = [&](int64_t i, int64_t n) {
     const Vec weight = w ? load_some(w + i, n) : set(1.0f);
     Vec sum_w = dw ? load_some(dw + i, n) : zero(), sum_b = db ? load_some(db + i, n) : zero(), last;

@@ -1,4 +1,4 @@
-// Means and sums of squares about them, of pieces that are merged in float64.
+// Means of pieces, and sums of squares about them, which are merged in float64.
 #pragma once
 #include "../simd/row.h"
 

@@ -1,12 +1,12 @@
-// The sizes by which optimiser steps cut their work: here, where their tests find them.
+// The sizes by which optimiser steps cut their work. They stand in a header so that tests find them.
 #pragma once
 #include <stdint.h>
 
 namespace firesteel::FIRESTEEL_ISA::optimizer_blocks {
 
-// Elements of a piece of a tensor, and the least of a chunk of pieces.
+// The elements of a piece of a tensor, and the least elements of a chunk of pieces.
 constexpr int64_t piece_elements = 16384;
-// Registers of float64 that a norm is summed in side by side.
+// The number of float64 registers in which a norm is summed side by side.
 constexpr int sums_at_once = 4;
 
 }  // namespace firesteel::FIRESTEEL_ISA::optimizer_blocks

@@ -1,5 +1,5 @@
 // The norm of gradients and their scaling: each over lists of tensors in one call and one pass over memory. The norm is
-// summed piece by piece (step.h) in float64 in the lists' order: bits do not depend on threads.
+// summed piece by piece (step.h) in float64, in the lists' order, so that bits do not depend on threads.
 #include <math.h>
 
 #include "../../generated/kernels.h"

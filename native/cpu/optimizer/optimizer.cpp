@@ -1,9 +1,8 @@
 // Optimiser steps: each over lists of tensors in one call and one pass over memory (step.h).
 //
 // The formulas are those of torch.optim (and Chen et al., "Symbolic discovery of optimization algorithms", 2023, for
-// Lion): numbers of the step in float64, elements in float32. Bytes moved an element: 12, and 8 for each state; 2 more
-// where a parameter has a shadow, the bfloat16 copy that mixed precision reads, which costs a pass of its own
-// otherwise.
+// Lion): numbers of the step are float64, elements float32. Bytes moved per element: 12, 8 for each state, and 2 if a
+// parameter has a shadow, the bfloat16 copy that mixed precision reads, which would otherwise cost a pass of its own.
 #include <math.h>
 
 #include "../../generated/kernels.h"

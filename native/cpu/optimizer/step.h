@@ -1,8 +1,8 @@
-// The commons of optimiser steps: lists of tensors as pieces of work, and the one loop over the elements of a step.
+// The common part of optimiser steps: lists of tensors as pieces of work, and the loop over the elements of a step.
 //
 // The tensors are cut into pieces of 16K elements, and pieces are grouped until a chunk has that many, so that a
-// thousand small tensors are a few chunks of work. An element's result depends on nothing else: bits do not depend on
-// threads.
+// thousand small tensors are a few chunks of work. An element's result depends on no other element, so bits do not
+// depend on threads.
 #pragma once
 #include "../../core/kernel.h"
 #include "../integers.h"
@@ -57,7 +57,7 @@ static inline void for_pieces(Context& context, const Pieces& pieces, const F& b
   });
 }
 
-// Where a piece's copy in bfloat16 goes, or null: the first tensors have one.
+// The place of a piece's bfloat16 copy, which only the first tensors have; else null.
 static inline uint16_t* shadow_at(ViewList shadows, const Piece& piece) {
   return piece.tensor < shadows.size ? pointer<uint16_t>(shadows.items[piece.tensor]) + piece.start : nullptr;
 }
@@ -73,7 +73,7 @@ static inline float* at(ViewList list, const Piece& piece) {
   return pointer<float>(list.items[piece.tensor]) + piece.start;
 }
 
-// A list that stands beside `tensors`: as many, of the same sizes.
+// Whether a list is parallel to `tensors`: as many tensors, of the same sizes.
 static inline bool parallel_to(Context& context, ViewList tensors, ViewList list) {
   if (!expect(context, list.size == tensors.size, "optimizer: lists of tensors differ in length")) return false;
   for (int64_t t = 0; t < tensors.size; t++)
@@ -87,7 +87,7 @@ static inline bool shadows_of(Context& context, ViewList tensors, ViewList shado
   return parallel_to(context, {tensors.items, shadows.size}, shadows);
 }
 
-// The arguments of every step, beside its states.
+// The arguments of every step except its states.
 struct Given {
   ViewList params, grads;
   double l2;  // decay as the gradient of an L2 penalty
@@ -95,9 +95,9 @@ struct Given {
   ViewList shadows;
 };
 
-// One step of every element. formula_of(tensor) gives the tensor's formula(x, d, s): the element after the step, where
-// x is what it was, d the gradient of what is minimised, and s the states, which the formula moves. A list of states
-// may be empty: those are 0, and lost.
+// One step of every element. formula_of(tensor) gives the tensor's formula(x, d, s), which returns the element after
+// the step. x is the element before, d the gradient to descend, and s the states, which the formula updates. A list of
+// states may be empty; its states are then 0, and their new values are dropped.
 template <int States, class F>
 static inline void step_tensors(Context& context, const Given& given, const ViewList (&states)[States],
                                 const F& formula_of) {
@@ -116,7 +116,8 @@ static inline void step_tensors(Context& context, const Given& given, const View
     const float* const g = at(grads, piece);
     uint16_t* const shadow = shadow_at(shadows, piece);
     const auto formula = formula_of(piece.tensor);
-    // By value, so that the constants stay in registers: stores may change what is referred to.
+    // The formula is captured by value, so that its constants stay in registers, because stores might change referenced
+    // memory.
     for_row(
         piece.count, [=](int64_t i, int64_t n) __attribute__((always_inline)) {
           const Vec old = load_some(p + i, n), uphill = load_some(g + i, n) * sign;

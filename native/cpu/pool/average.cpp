@@ -12,7 +12,7 @@ using namespace pool;
 
 namespace {
 
-// Taps of an average are not apart.
+// The taps of an average are always adjacent.
 constexpr int64_t neighbours[] = {1, 1};
 
 void add_row(float* to, const float* from, int64_t count) {
@@ -38,8 +38,8 @@ void windows_of_tap(const Axis& axis, int64_t t, int64_t& low, int64_t& high) {
   high = room >= 0 ? max(low, min(axis.result, room / axis.stride + 1)) : low;
 }
 
-// line: for each position of the source, the sum of the shares of the windows that cover it. Tap by tap, or window by
-// window where these are few.
+// Fills `line` with the sum, for each position of the source, of the shares of the windows that cover it. It goes tap
+// by tap, or window by window if these are few.
 void spread_row(float* line, const float* shares, const Axis& columns, const Range* across) {
   memset(line, 0, row_bytes(columns));
   if (columns.taps > columns.result) {
@@ -66,7 +66,8 @@ float sum_of_window(const float* from, int64_t tall, int64_t pitch, const Range&
   return sum;
 }
 
-// The reverse: for each window, the sum of the positions that it covers. The line is followed by a vector of slack.
+// The reverse of spread_row: for each window, the sum of the positions that it covers. A vector of slack follows the
+// line.
 void gather_row(float* sums, const float* line, const Axis& columns, const Range* across) {
   if (columns.taps > columns.result) {
     for (int64_t q = 0; q < columns.result; q++) sums[q] = sum_of_window(line, 1, 0, across[q]);
@@ -95,15 +96,16 @@ float* floats_of(Context& context, int64_t count) {
   return static_cast<float*>(scratch(context, size_t(count) * sizeof(float)));
 }
 
-// Elements of a window that count in the average: those in the source, or also the padding (but not what hangs over
-// it).
+// The number of a window's elements that count in the average: those in the source, or also those in the padding, but
+// never those beyond it.
 int64_t counted(const Axis& axis, int64_t q, bool padding) {
   const Range range = range_of(axis, q);
   if (!padding) return range.high - range.low;
   return min(range.start + axis.taps, axis.length + axis.pad) - range.start;
 }
 
-// The divisor of sums is widths[q] * height_of(p): a divisor of the caller's stands in the latter alone.
+// The widths of windows. The divisor of sums is widths[q] * height_of(p); a divisor from the caller is only in the
+// latter.
 float* widths_of(Context& context, const Axis& columns, bool padding, int64_t divisor) {
   float* const widths = floats_of(context, columns.result);
   for (int64_t q = 0; q < columns.result; q++) widths[q] = divisor ? 1.0f : float(counted(columns, q, padding));
@@ -127,7 +129,7 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, Intege
   const float* const widths = widths_of(context, columns, count_include_pad, divisor);
   const Range* const across = ranges_of(context, columns);
   float* const rooms = floats_of(context, planes * room);
-  // Small windows one apart are added up in registers; else the rows of a window first, then its columns.
+  // Small windows at stride 1 are added up in registers; others first by rows, then by columns.
   const bool in_registers = columns.stride == 1 && has_vectors(columns) && rows.taps <= 8 && columns.taps <= 8;
   const int64_t low = columns.inner_low, high = columns.inner_high;
   for_planes(context, planes, plane_x + plane, [&](int64_t number) {

@@ -18,7 +18,7 @@ FIRESTEEL_INLINE VecI numbers() {
   return simd::load(index);
 }
 
-// Whether `value` takes the place of `best`: later equals do not, and a NaN keeps its place.
+// Whether `value` replaces `best`. Later equals do not, and a NaN is never replaced.
 bool beats(float value, float best) { return value > best || (value != value && best == best); }
 
 // The first maximum among the taps of window (p, q), `range` those of row p; -infinity at -1 where it has none.
@@ -46,8 +46,8 @@ bool comes_before(float value, int32_t at, float best, int32_t position) {
   return equal ? at < position : beats(value, best);
 }
 
-// The first maximum of each column of a plane among the rows of a window's taps, of which there is one at least, and
-// its position: where windows side by side cannot be read as vectors, their columns can.
+// The first maximum of each column of a plane among the rows of a window's taps, of which there is at least one, and
+// its position. If neighbouring windows cannot be read as vectors, their columns still can.
 void column_maxima(const float* x, const Axis& rows, const Axis& columns, const Range& down, float* best,
                    int32_t* position) {
   const int64_t step = rows.dilation * columns.length, first = (down.start + down.low * rows.dilation) * columns.length;
@@ -84,7 +84,7 @@ void window_of_columns(const float* best, const int32_t* position, const Axis& c
   *index = at;
 }
 
-// A row of windows, each of which has a row of the plane at least.
+// Computes a row of windows, each of which covers at least one row of the plane.
 void maximum_row_by_columns(const Rooms& rooms, const float* x, const Axis& rows, const Axis& columns,
                             const Range& down, const Range* across, float* out, int32_t* index) {
   int64_t number;
@@ -96,7 +96,8 @@ void maximum_row_by_columns(const Rooms& rooms, const float* x, const Axis& rows
   leave_room(rooms, number);
 }
 
-// A plane of x and its results, with what may be read behind the first, and written behind the others.
+// A plane of x and its results, with the floats that may be read beyond the plane, and the results that may be written
+// beyond its own.
 struct Plane {
   const float* from;
   int64_t readable;  // floats
@@ -105,8 +106,8 @@ struct Plane {
   int64_t writable;  // results
 };
 
-// Floats between what is read and what is asked for meanwhile: the processor sees too late that planes follow each
-// other.
+// The distance in floats from a read to its prefetch, because the processor notices too late that planes follow one
+// another.
 constexpr int64_t ahead = 512;
 
 struct Maxima {
@@ -118,7 +119,7 @@ struct Maxima {
 template <bool Full>
 FIRESTEEL_INLINE Maxima maxima_of(const float* from, int64_t count, int64_t taps_down, int64_t taps, int64_t stride,
                                   int64_t line, int64_t dilation, int64_t second = lanes) {
-  // A window's first tap takes its place whatever it is; the index says so even if it is -infinity.
+  // A window's first tap always takes its place, so the index names it even if it is -infinity.
   const Maxima none = {simd::set(-__builtin_inff()), simd::set_int(0)};
   Maxima maxima = none;
   Vec sum = simd::zero();
@@ -220,7 +221,7 @@ void maximum_rows(const Plane& plane, const Axis& rows, const Axis& columns, int
 
 using MaximumRows = decltype(&maximum_rows<0, 0, 0>);
 
-// For rows of windows with all their taps: the usual windows have their loops unrolled.
+// Chooses the function for rows of whole windows. For usual windows the loops are unrolled.
 MaximumRows find_maximum_rows(const Axis& rows, const Axis& columns) {
   const int64_t stride = columns.stride;
   if (rows.dilation != 1 || columns.dilation != 1 || rows.taps != columns.taps) return maximum_rows<0, 0, 0>;
@@ -254,7 +255,7 @@ struct Gradient {
 
 // Where windows are two columns apart and do not overlap, an index lies in a cell of two columns, and a few rows, of
 // its own. So each row of dx is written once: at each position what belongs to the cell, if its index says so, else 0.
-// False where an index is not in its cell.
+// Returns false if an index is not in its cell.
 bool fill_cells(const Gradient& plane) {
   const int64_t W = plane.W, Q = plane.Q, width = 2 * Q, tall = plane.P ? plane.H / plane.P : 0;
   if (tall < 1 || Q < 1 || W / Q != 2) return false;
@@ -305,8 +306,8 @@ void scatter(Context& context, const Gradient& plane, int64_t number) {
   }
 }
 
-// Windows that fill the source, of equal sizes but for a rounding: window q covers floor(q length / result) to
-// ceil((q + 1) length / result).
+// The axis of windows that fill the source and have equal sizes up to rounding: window q covers floor(q length /
+// result) to ceil((q + 1) length / result).
 Axis adaptive_axis(const View& x, const View& out, int dim) { return {x.sizes[dim], out.sizes[dim], 1, 1, 0, 1, 0, 0}; }
 const Range* adaptive_ranges(Context& context, const Axis& axis) {
   Range* const ranges = static_cast<Range*>(scratch(context, size_t(axis.result) * sizeof(Range)));
@@ -338,7 +339,7 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
     const float* const from = source + number * size_x;
     const Plane plane = {from, end - from, pointer<float>(out) + number * size,
                          pointer<int32_t>(indices) + number * size, size};
-    // Rows of windows that lie inside from top to bottom at once, the others one by one.
+    // Rows of windows inside the plane from top to bottom are computed at once, the others one by one.
     for (int64_t p = 0; p < rows.result;) {
       const bool inside = p >= rows.inner_low && p < rows.inner_high;
       const int64_t next = inside ? rows.inner_high : p + 1;

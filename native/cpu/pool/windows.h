@@ -16,7 +16,7 @@ using simd::VecI;
 constexpr int lanes = simd::lanes;
 constexpr int64_t chunk_elements = 1 << 14;
 constexpr int64_t limit = int64_t(1) << 31;
-// Fewer neighbouring windows are not read as vectors.
+// The least number of neighbouring windows that are read as vectors.
 constexpr int64_t least_together = 3;
 
 // One axis of a pooling: window `q` covers source positions q * stride - pad + t * dilation, t < taps.
@@ -47,7 +47,7 @@ static inline bool read_axis(const View& x, const View& out, int dim, int64_t ta
   const int64_t low = min(result, ceil_div(pad, stride));
   const int64_t high = room < 0 ? low : max(low, min(result, room / stride + 1));
   axis = {x.sizes[dim], result, taps, stride, pad, dilation, low, high};
-  // Every window must begin inside the padded source; whether the last may hang over its end is the caller's rule.
+  // Every window must begin inside the padded source. The caller decides whether the last may extend beyond its end.
   return result < limit && (result - 1) * stride <= x.sizes[dim] + 2 * pad;
 }
 
@@ -72,13 +72,13 @@ static inline bool read_planes(Context& context, const View& x, const View& out)
                 "a plane to pool has more than 2^31 elements");
 }
 
-// Runs body(plane) over all planes, several to a chunk where they are small.
+// Runs body(plane) over all planes. A chunk has several planes if they are small.
 template <class F>
 static inline void for_planes(Context& context, int64_t planes, int64_t elements, const F& body) {
   for_items(context, {planes, max(1, chunk_elements / max(1, elements))}, body);
 }
 
-// The first `count` floats, at most a vector of them, zeros behind; Full: there are as many as a vector holds.
+// The first `count` floats, at most a vector of them, followed by zeros. Full says that there is a whole vector.
 template <bool Full>
 FIRESTEEL_INLINE Vec load_up_to(const float* from, int64_t count) {
   return Full || count >= lanes ? simd::load(from) : count > 0 ? simd::load_partial(from, int(count)) : simd::zero();
@@ -102,8 +102,8 @@ FIRESTEEL_INLINE void split_pairs(const float* from, int64_t count, Vec& even, V
 #endif
 }
 
-// Whether neighbouring windows can be read as vectors, and are enough of them: windows one apart, or two apart with
-// pairs of taps.
+// Whether neighbouring windows can be read as vectors, and are numerous enough: windows at stride 1, or at stride 2
+// with pairs of taps.
 static inline bool has_vectors(const Axis& columns) {
   return columns.inner_high - columns.inner_low >= least_together &&
          (columns.stride == 1 || (columns.stride == 2 && columns.dilation == 1 && columns.taps >= 2));

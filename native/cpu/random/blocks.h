@@ -1,5 +1,5 @@
-// The sizes by which random numbers cut their work: here, where their tests find them. The blocks of Philox that are
-// computed at once stand in philox.h.
+// The sizes by which random numbers cut their work. They stand in a header so that tests find them. The number of
+// Philox blocks computed at once stands in philox.h.
 #pragma once
 #include <stdint.h>
 

@@ -34,7 +34,7 @@ static inline NormalDoubles select(NormalMask mask, NormalDoubles yes, NormalDou
   return NormalDoubles((mask & NormalMask(yes)) | (~mask & NormalMask(no)));
 }
 
-// Integers below 2^52, exactly: they are put into the lowest bits of 2^52.
+// Converts integers below 2^52 exactly, by putting them into the lowest bits of 2^52.
 static inline NormalDoubles to_double(NormalBits integers) {
   return NormalDoubles(integers | 0x4330000000000000u) - 4503599627370496.0;
 }
@@ -62,7 +62,7 @@ static inline NormalDoubles negative_log(NormalDoubles odd) {
   return e * -0.6931471805599453 - series * s;
 }
 
-// By symmetry words of the upper half mirror those of the lower. `odd` is 2^33 times the distance of the probability
+// By symmetry, words in the upper half mirror those in the lower. `odd` is 2^33 times the distance of the probability
 // (word + 0.5) / 2^32 to the nearer end, `upper` tells which.
 struct NormalPlace {
   NormalDoubles odd;
@@ -122,7 +122,7 @@ static inline NormalDoubles tail_quantile(NormalBits words) {
   return select(place.upper, size, -size);
 }
 
-// Where AS 241's |q| > 0.425.
+// Whether the word is in AS 241's tail, |q| > 0.425.
 static inline bool in_tail(uint32_t word) {
   constexpr uint32_t tail_words = 322122547;  // of each end; 0.075 * 2^32
   return (word <= 0x7FFFFFFFu ? word : ~word) < tail_words;

@@ -2,9 +2,9 @@
 // 1, 2, 3" (SC 2011): ten rounds of two 32x32 -> 64 bit products turn a 128-bit counter and a 64-bit key into four
 // words.
 //
-// Firesteel's counter is (block low, block high, stream, 0) and its key (seed low, seed high). Any block is computed
-// alone, so random numbers are a function of their position and never of who computes them. lib/core/philox.ts is the
-// same function in TypeScript.
+// Firesteel's counter is (block low, block high, stream, 0) and its key (seed low, seed high). Each block is computed
+// independently, so random numbers depend only on their position, never on the thread that computes them.
+// lib/core/philox.ts is the same function in TypeScript.
 #pragma once
 #include <stdint.h>
 #include <string.h>
@@ -51,7 +51,7 @@ constexpr int philox_lanes = 2;
 #endif
 typedef uint64_t PhiloxLanes __attribute__((vector_size(8 * philox_lanes)));
 
-// The 64-bit products of the lower halves; what stands in the upper halves has no effect.
+// The 64-bit products of the lower halves. The upper halves have no effect.
 static inline PhiloxLanes multiply_words(PhiloxLanes words, uint32_t factor) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   // with a mask, because g++ 12 warns of an uninitialised variable in the plain form
@@ -83,7 +83,7 @@ static inline void store_interleaved(uint32_t* out, PhiloxLanes low, PhiloxLanes
   memcpy(out + 2 * philox_lanes, &second, sizeof second);
 }
 
-// Registers that are computed side by side, to hide the latency of the multiplications; four would not fit 16
+// The number of registers computed side by side to hide the latency of the multiplications; four would not fit 16
 // registers.
 constexpr int philox_registers = 3;
 constexpr int philox_group_blocks = philox_registers * philox_lanes;
@@ -130,7 +130,7 @@ static inline void philox_words(uint32_t* out, int64_t count, uint64_t seed, uin
   }
 }
 
-// The bound, in [0, 2^32], below which the words of elements lie that are dropped with probability p.
+// The threshold for dropping with probability p, in [0, 2^32]: an element is dropped if its word is below it.
 static inline uint64_t drop_threshold(double p) { return uint64_t(p * 4294967296.0 + 0.5); }
 
 }  // namespace firesteel::FIRESTEEL_ISA::random

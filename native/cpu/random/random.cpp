@@ -90,7 +90,7 @@ void dropout(Context& context, const View& out, const View& x, const Philox& ran
               "dropout: expected float32 or bfloat16"))
     return;
   const bool half = out.dtype == DType::bfloat16;
-  // Scaled in float64: one rounding, as in the reference.
+  // The scale is applied in float64, so that there is one rounding, as in the reference.
   const double scale = 1.0 / (1.0 - p);
   const uint64_t threshold = random::drop_threshold(p);
   if (threshold > UINT32_MAX) {  // everything is dropped

@@ -72,7 +72,8 @@ static inline ColumnWeights pack_columns(Context& context, const Plan& plan, con
   return packed;
 }
 
-// Gates' gradients [steps, B, columns H] as the state meets them: rows of its weights and columns, in at most two runs.
+// Visits the gates' gradients [steps, B, columns H] for the state, as rows of its weights and columns, in at most two
+// runs.
 template <class Cell, class F>
 static inline void for_state_columns(int64_t H, const F& body) {
   if (!Cell::separate) return body(0, 0, Cell::gates * H);
@@ -101,7 +102,7 @@ static void add_recurrent_gradient(Context& context, const Plan& plan, int64_t f
   const auto add = [&](int64_t time, int64_t steps, const float* before) {
     add_state_gradient<Cell>(context, H, steps * B, dgates + time * B * columns * H, before, dw_hh);
   };
-  // Step 0 meets h0; the others meet `out`, a step before them.
+  // Step 0 uses h0; the others use `out` of the step before them.
   const bool initial = first == 0;
   if (initial && h0) add(plan.reverse ? count - 1 : 0, 1, h0);
   const int64_t others = initial ? count - 1 : count;
@@ -118,7 +119,7 @@ static void run_backward(Context& context, const Backward& b, const Cell& cell) 
   const View *dx = b.dx, *dw_ih = b.dw_ih, *dw_hh = b.dw_hh;
   const float *dhn = data(b.dhn), *h0 = data(b.h0), *out = data(b.out);
 
-  // No cells, but perhaps any number of steps.
+  // Without cells there may still be any number of steps.
   if (T == 0 || B == 0 || H == 0) {
     copy_or_clear(output(dx), nullptr, dx ? T * B * I : 0);
     copy_or_clear(output(b.dh0), dhn, b.dh0 ? B * H : 0);
@@ -142,7 +143,8 @@ static void run_backward(Context& context, const Backward& b, const Cell& cell) 
   float* dgates = floats(context, most_steps * B * K);
   // The gradient that reaches h' beside the gates. In a step that does not count, it is all of it.
   float* carry = Cell::carries || lengths.of ? floats(context, B * H) : nullptr;
-  // Rows that begin at different times meet h0 at different times: their gates' gradients there.
+  // The gates' gradients of each row's first step, because rows that begin at different times use h0 at different
+  // times.
   float* firsts = lengths.of && b.reverse && h0 && dw_hh ? floats(context, B * K) : nullptr;
   copy_or_clear(firsts, nullptr, firsts ? B * K : 0);
 
@@ -192,7 +194,7 @@ static void run_backward(Context& context, const Backward& b, const Cell& cell) 
     const int64_t count = min(most_steps, end), first = end - count;
     const int64_t start = b.reverse ? time_of(plan, end - 1) : first;  // the earliest of these steps
     const size_t mark = scratch_mark(context);
-    // A phase more than there are steps: the gradient of x is a step late.
+    // There is one phase more than there are steps, because the gradient of x is one step late.
     const int64_t phases = count + dx_beside, tiles = plan.unit_blocks + input_weights.tiles;
     walk(context, plan, phases, tiles, [&](int64_t phase, int64_t block, int64_t index) {
       const int64_t step = end - 1 - phase, time = time_of(plan, step);

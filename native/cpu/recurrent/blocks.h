@@ -1,10 +1,12 @@
-// The sizes by which a sequence is cut: here, where their tests find them. Those of its products are gemm's.
+// The sizes by which a sequence is cut. They stand in a header so that tests find them. Those of its products are
+// gemm's.
 #pragma once
 #include "product.h"
 
 namespace firesteel::FIRESTEEL_ISA::recurrent {
 
-// Up to these sizes packed recurrent weights are taken to stay in the cache of a core, and in one that cores share.
+// The sizes up to which packed recurrent weights are assumed to stay in the cache of a core, and in a cache that cores
+// share.
 constexpr int64_t core_cache_bytes = 512 << 10, shared_cache_bytes = 4 << 20;
 // Rows of a block whose weights come from farther away.
 constexpr int64_t far_rows = 64;
@@ -12,7 +14,7 @@ constexpr int64_t far_rows = 64;
 // handing to another thread.
 constexpr int64_t tile_work = 1 << 18;
 constexpr int64_t chunk_floats = 64 << 10;
-// Rows (steps x rows of a block) that the input's part is worked out for at once.
+// The rows (steps x rows of a block) for which the input's part is computed at once.
 constexpr int64_t input_rows = 8 * MR;
 // Rows (steps x batch) of the large multiplications of backward, and so of the memory that the gates' gradients need.
 constexpr int64_t rows_at_once = 512;

@@ -100,7 +100,7 @@ static void run_forward(Context& context, const Forward& f, const Cell& cell) {
 
   const Plan plan = make_plan(T, B, I, H, G, f.reverse);
   const Lengths lengths = {integers(f.lengths), T, f.reverse};
-  // Whether hn holds the state between steps; else that is the row of out.
+  // Whether hn holds the state between steps; otherwise the row of out does.
   const bool running = Cell::keeps || lengths.of;
   if (running) copy_or_clear(last, h0, B * H);
   const GateWeights of_input = pack_gates(context, plan, data(f.w_ih), I);

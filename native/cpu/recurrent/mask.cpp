@@ -1,4 +1,4 @@
-// Which steps of which sequence count, from the lengths of the sequences: out[t, b] = t < lengths[b].
+// Tells the steps that count in each sequence from their lengths: out[t, b] = t < lengths[b].
 #include "../../core/kernel.h"
 #include "../../generated/kernels.h"
 

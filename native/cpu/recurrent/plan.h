@@ -35,7 +35,7 @@ struct Plan {
 
 static inline Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, int64_t G, bool reverse) {
   Plan plan = {T, B, I, H, G, reverse, 0, 0, 0, 0, 0};
-  // The farther weights come from, the more rows at a time want to use them.
+  // The farther away weights are, the more rows at a time should use them.
   const int64_t bytes = 4 * G * H * H;
   const int64_t most_rows = bytes <= core_cache_bytes     ? MR
                             : bytes <= shared_cache_bytes ? 2 * MR
@@ -54,7 +54,7 @@ static inline Tile make_tile(const Plan& plan, int64_t row_block, int64_t unit_b
   return {rows.first, rows.count, unit, units, row_block, unit_block, round_up(units, lanes)};
 }
 
-// Steps are counted in the order in which the layer takes them; this is where they lie in x and out.
+// The place of a step in x and out. Steps are counted in the order in which the layer takes them.
 static inline int64_t time_of(const Plan& plan, int64_t step) { return plan.reverse ? plan.T - 1 - step : step; }
 
 // The number of steps of each row of the batch that count: all, or as many as its length says.
@@ -112,7 +112,7 @@ static inline float* floats(Context& context, int64_t count) {
   return static_cast<float*>(scratch(context, size_t(count) * sizeof(float)));
 }
 
-// States of all blocks of rows, in two copies, since a step reads one while it writes the other.
+// The states of all blocks of rows, in two copies, because a step reads one while it writes the other.
 struct States {
   float* memory;
   int64_t size;  // floats of one

@@ -108,7 +108,7 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, const float* state, 
       if (panel.count != last) kernel = find_kernel(last = panel.count, width);
       const float* a = state + panel.first * padded;
       float* to = c + panel.first * ldc + j;
-      // Long sums are made block by block, as gemm makes them: they are more exact so.
+      // Long sums are computed block by block, as in gemm, because that is more exact.
       int64_t k = 0;
       do {
         const int64_t count = min(gemm::KC, depth - k);

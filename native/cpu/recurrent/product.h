@@ -13,7 +13,7 @@
 #include "../integers.h"
 #include "../simd/vector.h"
 
-// After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
+// This comes after vector.h, which includes the intrinsics in a way that avoids a false warning of g++ 12 for AVX-512.
 #include "../gemm/micro.h"
 
 namespace firesteel::FIRESTEEL_ISA::recurrent {

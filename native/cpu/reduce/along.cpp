@@ -13,7 +13,7 @@ bool beats(T a, T b) {
   return largest ? a > b : a < b;
 }
 
-// Where v takes the place of b.
+// The lanes in which v replaces b.
 template <bool largest>
 simd::Mask replaces(simd::Vec v, simd::Vec b) {
   return ((largest ? v > b : v < b) | (v != v)) & (b == b);
@@ -47,7 +47,7 @@ void best_of_columns(const T* x, int64_t n, int64_t stride, int64_t columns, int
   }
 }
 
-// As above for one dense row: find the best value a register at a time, then where it is first.
+// The same for one dense row: finds the best value a register at a time, and then its first place.
 template <bool largest, class T>
 int32_t best_of_row(const T* x, int64_t n) {
   using namespace simd;

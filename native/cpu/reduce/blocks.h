@@ -1,4 +1,4 @@
-// The sizes by which reductions cut their work: here, where their tests find them.
+// The sizes by which reductions cut their work. They stand in a header so that tests find them.
 #pragma once
 #include <stdint.h>
 

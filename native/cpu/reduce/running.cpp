@@ -56,7 +56,7 @@ struct Product {
   }
 };
 
-// Total is wide enough that rounding to T is all the error there is, but for an int32 that cannot hold the result.
+// Total is so wide that rounding to T is the only error, except for an int32 that cannot hold the result.
 template <class Fold, class T, class Total>
 void run_as(Context& context, const View& out, const View& x, const Around& a, bool reverse) {
   for_tiles(context, a, [&](int64_t begin, int64_t columns) {
@@ -116,7 +116,8 @@ void best_so_far(Context& context, const View& out, const View& x, int64_t dim) 
     best_so_far_as<largest, int32_t>(context, out, x, a);
 }
 
-// Some lines at a time: the largest so far, and the sum of exponentials below it in float64.
+// Takes some lines at a time, and keeps for each the largest element so far, and the sum of exponentials relative to it
+// in float64.
 void exponentials(Context& context, const View& out, const View& x, const Around& a, bool reverse) {
   using namespace simd;
   const int64_t lines = a.outer * a.inner, units = ceil_div(lines, lines_together);

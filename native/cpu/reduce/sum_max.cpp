@@ -211,7 +211,7 @@ struct SumOfInts {
   static void finish(Context& context, const View& out, int64_t at, Total total, double scale) {
     const double sum = scale * static_cast<double>(total);
     if (!(sum >= INT32_MIN && sum <= INT32_MAX)) {
-      // Says nothing of where: which of several is found first depends on threads.
+      // The error does not name a place, because it depends on threads which of several faults is found first.
       record_error(context, ErrorCode::value,
                    "a sum is beyond what int32 holds; convert the tensor with .to('float32') before it is summed");
       pointer<int32_t>(out)[at] = 0;
@@ -235,7 +235,7 @@ struct Extreme {
     else
       return simd::min(a, b);
   }
-  // Without branches: which lane holds it cannot be foretold.
+  // There are no branches, because the lane that holds the extreme cannot be predicted.
   static float across(simd::Vec a) { return largest ? simd::reduce_max(a) : simd::reduce_min(a); }
   static int32_t across(simd::VecI a) {
     int32_t each[simd::lanes], best = start;
@@ -313,7 +313,7 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
   const int64_t units = outputs * (segments > 0 ? segments : 1), per_unit = piece * rows_a_segment + 8;
   const Chunks chunks = chunks_of(units, per_unit);
   if (segments <= 1) {
-    // Many outputs of few elements each: no division per output.
+    // With many outputs of few elements each, a division for each output is avoided.
     const Axis inner = kept.n > 0 ? kept.items[kept.n - 1] : Axis{1, 0, 0};
     return for_chunks(context, chunks, [&](int64_t first, int64_t end) {
       for (int64_t unit = first; unit < end;) {
@@ -417,7 +417,7 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
     partial =
         static_cast<Total*>(scratch(context, static_cast<size_t>(planes * segments * columns.size) * sizeof(Total)));
   for_items(context, chunks_of(units, per_unit, segment_elements / 2), [&](int64_t unit) {
-    // Segments vary slowest, so that threads at work share rows.
+    // Segments vary slowest, so that concurrent threads share rows.
     const int64_t tile = unit % tiles, plane = unit / tiles % planes, segment = unit / tiles / planes;
     const int64_t begin = tile * column_tile;
     Total totals[column_tile];

@@ -15,7 +15,7 @@ constexpr int64_t blocks_chunk = int64_t(1) << 15;
 
 int64_t shorter_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// The number of largest magnitude, the first of several; NaN where one is not finite.
+// The number of largest magnitude, the first of several; NaN if any is not finite.
 float extreme(const float* numbers, int64_t count) {
   float largest = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -26,7 +26,7 @@ float extreme(const float* numbers, int64_t count) {
   return largest;
 }
 
-// 1 / scale; 0 where there is none, or none that float32 holds.
+// 1 / scale; 0 if there is no inverse, or none that float32 holds.
 float inverse(float scale) {
   const float result = 1.0f / scale;
   return __builtin_fabsf(result) <= 3.4028234663852886e38f ? result : 0;
@@ -42,7 +42,7 @@ void encode_q8_0(uint8_t* to, const float* numbers) {
   const float scale = __builtin_fabsf(extreme(numbers, 32)) / 127.0f, factor = inverse(scale);
   store_float16(to, scale);
   for (int i = 0; i < 32; i++) {
-    // In double, where adding a half is exact; halves go away from 0.
+    // The sum is computed in double, in which adding a half is exact. Halves are rounded away from 0.
     const double scaled = factor == 0 ? 0.0 : double(numbers[i] * factor);
     to[2 + i] = uint8_t(int8_t(scaled < 0 ? -int(0.5 - scaled) : int(scaled + 0.5)));
   }
@@ -58,8 +58,8 @@ void encode_q4_0(uint8_t* to, const float* numbers) {
   for (int i = 0; i < 16; i++) to[2 + i] = uint8_t(bits(numbers[i]) | bits(numbers[16 + i]) << 4);
 }
 
-// The level above is taken where a number is more than this, halfway from the one below. Four are halfway between two
-// floats too: these are the ones that a compiler makes of bitsandbytes' literals, as it does where that is built.
+// The borders, halfway between levels: a number above a border belongs to the higher level. Four borders are also
+// halfway between two floats, and are then the one that a compiler makes of bitsandbytes' literals.
 constexpr float nf4_borders[15] = {
     -0.8480964004993439f,  -0.6106329262256622f,   -0.4599952697753906f, -0.33967943489551544f, -0.23460740596055984f,
     -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f,   0.2035212516784668f,

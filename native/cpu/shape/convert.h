@@ -15,7 +15,7 @@ static inline int32_t wrapped(double x) {
   return static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(static_cast<int64_t>(x))));
 }
 
-// A float that rounds to any shorter float as x does: x cut off, its last bit set if anything was lost.
+// A float that rounds to any shorter float as x does: x truncated, with its last bit set if anything was lost.
 static inline float round_to_odd(double x) {
   float f = static_cast<float>(x);
   if (static_cast<double>(f) == x || x != x) return f;
@@ -71,7 +71,7 @@ static inline void floats_to_int(int64_t n, int32_t* to, const float* from) {
 // n <= convert_limit elements of dense memory.
 constexpr int64_t convert_limit = 1024;
 
-// From float32, which all floats are first.
+// Converts from float32, to which all floats are converted first.
 static inline void narrow_floats(DType dtype, int64_t n, void* to, const float* from) {
   uint8_t* bytes = static_cast<uint8_t*>(to);
   switch (dtype) {
@@ -98,7 +98,7 @@ static inline void narrow_floats(DType dtype, int64_t n, void* to, const float* 
   }
 }
 
-// From int32, which all integers are first.
+// Converts from int32, to which all integers are converted first.
 static inline void narrow_ints(DType dtype, int64_t n, void* to, const int32_t* from) {
   uint8_t* bytes = static_cast<uint8_t*>(to);
   float real[convert_limit];

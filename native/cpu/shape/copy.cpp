@@ -17,7 +17,7 @@ namespace {
 
 static_assert(block_size <= convert_limit);
 
-// Not inlined: it is large, and each of its callers would hold a copy.
+// The function is not inlined, because it is large, and each of its callers would hold a copy.
 __attribute__((noinline)) void convert(DType to_dtype, void* to, DType from_dtype, const void* from, int64_t n) {
   float real[convert_limit];
   int32_t whole[convert_limit];
@@ -59,7 +59,7 @@ void scatter_block(const Reader<T>& to, int64_t start, int64_t n, const T* from)
   }
 }
 
-// Where a block can be written in place, or null.
+// The address at which a block can be written in place; null if it cannot.
 template <class T>
 T* place(const Reader<T>& to, int64_t start, int64_t n) {
   return const_cast<T*>(to.layout == Layout::dense ? to.data + start : find_row(to, start, n));
@@ -154,7 +154,7 @@ void copy_numbers(Context& context, const View& dst, const View& src) {
   }
 }
 
-// Bits between equal dtypes, whatever their rows' order.
+// Copies bits between equal dtypes, in any order of rows.
 void copy_blocks(Context& context, const View& dst, const View& src) {
   if (dst.dtype != src.dtype)
     return simd::is_blocks(dst.dtype) ? encode_blocks(context, dst, src) : decode_rows(context, dst, src);

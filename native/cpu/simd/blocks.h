@@ -10,7 +10,7 @@ namespace firesteel::FIRESTEEL_ISA::simd {
 
 static inline bool is_blocks(DType dtype) { return dtype >= first_block_dtype; }
 static inline int64_t block_of(DType dtype) { return dtype_block[int(dtype)]; }
-// The bytes of so many elements of a block dtype, which are whole blocks.
+// The bytes of `elements` of a block dtype, which are whole blocks.
 static inline int64_t bytes_of_blocks(DType dtype, int64_t elements) {
   return elements / block_of(dtype) * dtype_bytes[int(dtype)];
 }
@@ -91,7 +91,7 @@ FIRESTEEL_INLINE void numbers_of_q8_0(Vec (&to)[vectors_of_32], const uint8_t* f
 }
 FIRESTEEL_INLINE void numbers_of_q4_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
-  // The instruction takes the lowest four bits for the index.
+  // The instruction uses the lowest four bits as the index.
   const NativeInt bytes = unsigned_bytes(from + 2);
   const __m512 levels = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
   to[0] = {(NativeFloat)_mm512_permutexvar_ps((__m512i)bytes, levels)};

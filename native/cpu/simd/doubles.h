@@ -1,5 +1,5 @@
-// A register of floats as two registers of doubles, and back with one rounding. By instructions of the processor where
-// registers are wide: g++ 12 would convert two numbers at a time.
+// A register of floats as two registers of doubles, and back with one rounding. Wide registers use the processor's
+// instructions by name, because g++ 12 would convert two numbers at a time.
 #pragma once
 #include "vector.h"
 

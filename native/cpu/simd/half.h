@@ -7,7 +7,8 @@ namespace firesteel::FIRESTEEL_ISA::simd {
 
 typedef uint16_t NativeHalves __attribute__((vector_size(2 * lanes)));
 
-// By name where g++ 12 would widen each half of the register by itself, and put them together again.
+// The instruction is called by name, because g++ 12 would widen each half of the register separately, and join them
+// again.
 FIRESTEEL_INLINE VecI widen_halves(const uint16_t* p) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   return {(NativeInt)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p))};
@@ -62,7 +63,7 @@ FIRESTEEL_INLINE void store_float16(uint16_t* p, Vec a) {
 
 #else
 
-// With the exponent's field moved into place the number is too small by 2^112, denormal or not.
+// Once the exponent's field is moved into place, the number is too small by a factor of 2^112, denormal or not.
 FIRESTEEL_INLINE Vec load_float16(const uint16_t* p) {
   VecI h = widen_halves(p);
   VecI sign = shift_left(h & set_int(0x8000), 16), size = shift_left(h & set_int(0x7fff), 13);

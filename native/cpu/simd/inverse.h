@@ -156,7 +156,7 @@ FIRESTEEL_INLINE Vec erf_inverse(Vec x) {
   return select(a == one, copy_sign(set(INFINITY), x), select(a > one, set(NAN), y));
 }
 
-// Computes each lane by itself, where there is no short form for registers.
+// Computes each lane separately, for functions without a short form for registers.
 template <class Function>
 FIRESTEEL_INLINE Vec by_lanes(Vec x, Vec y, Function function) {
   float left[lanes], right[lanes];

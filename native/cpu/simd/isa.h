@@ -1,6 +1,5 @@
-// Which instruction set a file is compiled for, as a number for the preprocessor:
-// `#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2`. Not what the compiler's own macros say: where AVX-512 is emulated
-// they say AVX2.
+// Which instruction set a file is compiled for, as a number for the preprocessor: `#if FIRESTEEL_ISA_NUMBER ==
+// FIRESTEEL_ISA_avx2`. The compiler's own macros are not used, because they say AVX2 when AVX-512 is emulated.
 #pragma once
 
 #ifndef FIRESTEEL_ISA

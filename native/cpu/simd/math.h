@@ -254,7 +254,7 @@ FIRESTEEL_INLINE Vec sin_of_turn(Turn turn) {
   Vec y = select((turn.quadrant & set_int(1)) == set_int(0), sine, cosine);
   return as_float(as_int(y) ^ shift_left(turn.quadrant & set_int(2), 30));
 }
-// Numbers too large for reduce_turn, infinities and NaN, one by one.
+// Computes numbers too large for reduce_turn, infinities and NaN one by one.
 template <class Function>
 FIRESTEEL_INLINE Vec large_turns(Vec x, Vec y, Function function) {
   Mask usual = abs(x) <= set(largest_turn);

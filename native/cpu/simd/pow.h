@@ -37,7 +37,7 @@ FIRESTEEL_INLINE Vec pow(Vec x, Vec y) {
   power = select(abs(y) == infinity, select(shrinks, small, large), power);
   power = select(size == infinity, large, select(size == zero(), small, power));
   power = select(size == one, one, power);
-  // Floats from 2^24 on are even; infinity counts as even too.
+  // Floats from 2^24 on are even, and infinity counts as even too.
   const Mask whole = floor(y) == y, odd = whole & (floor(half) != half);
   power = select((as_int(x) < set_int(0)) & odd, -power, power);
   power = select((x < zero()) & (x > -infinity) & ~whole, set(NAN), power);

@@ -13,12 +13,12 @@ constexpr int64_t row_block = 1024;
 FIRESTEEL_INLINE Vec load_some(const float* p, int64_t n) { return n == lanes ? load(p) : load_partial(p, n); }
 FIRESTEEL_INLINE void store_some(float* p, Vec a, int64_t n) { n == lanes ? store(p, a) : store_partial(p, a, n); }
 
-// Which lanes are below n.
+// The mask of the lanes below n.
 FIRESTEEL_INLINE Mask lanes_below(int64_t n) {
   static const int32_t index[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   return load(index) < set_int(int32_t(n));
 }
-// `other` in the lanes from n on.
+// The first n lanes of a, and `other` in the lanes from n on.
 FIRESTEEL_INLINE Vec first_of(Vec a, int64_t n, Vec other) { return n == lanes ? a : select(lanes_below(n), a, other); }
 
 // Calls body(i, count) over [0, n), count = lanes except at the end. Inlined twice, once with count known.
@@ -89,7 +89,7 @@ FIRESTEEL_INLINE void add_to(LaneSums& sums, Vec term) {
   sums.sum = sum;
 }
 
-// NaN if any element is; n >= 1.
+// The maximum of n >= 1 elements; NaN if any element is.
 FIRESTEEL_INLINE float row_max(const float* x, int64_t n) {
   if (n < lanes) return reduce_max(first_of(load_partial(x, n), n, set(x[0])));
   Vec largest[4];

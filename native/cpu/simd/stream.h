@@ -9,7 +9,7 @@ namespace firesteel::FIRESTEEL_ISA::simd {
 // usual), so that its memory is no longer there from the last use. Then an ordinary store reads it, and writes it back
 // in the end, which costs as much as a reader that finds nothing in the cache; smaller ones are often still there.
 constexpr int64_t streaming_bytes = (int64_t(1) << 25) / 3;
-// Rows too short are not worth it: their ends share cache lines, which are written in parts.
+// Short rows are not worth it, because their ends share cache lines, which are written in parts.
 FIRESTEEL_INLINE bool streams_rows(int64_t rows, int64_t columns) {
   return columns >= 256 && rows >= streaming_bytes / int64_t(sizeof(float)) / columns;
 }
@@ -60,7 +60,7 @@ FIRESTEEL_INLINE void write_row(float* to, int64_t n, bool stream, const F& body
   if (i < n) store_partial(to + i, body(i, n - i), n - i);
 }
 
-// n elements that are all `value`.
+// Fills n elements with `value`.
 template <class T>
 FIRESTEEL_INLINE void write_same(T* to, int64_t n, T value, bool stream) {
   constexpr int64_t held = int64_t(lanes * sizeof(float) / sizeof(T));
