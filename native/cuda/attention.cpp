@@ -10,7 +10,7 @@
 namespace firesteel::cuda {
 namespace {
 
-// Queries and keys below it, so that sums of two positions are int32.
+// The bound of queries and keys, below which sums of two positions are int32.
 constexpr int64_t most = std::numeric_limits<int32_t>::max() / 2;
 constexpr int64_t tile = 64;
 // Features that the kernels on tensor cores take, of results and of gradients.
@@ -66,7 +66,7 @@ bool read_attention(Device& device, Attention* job, const KernelCall& call, cons
   job->query_heads = static_cast<int32_t>(heads);
   job->key_heads = static_cast<int32_t>(key_heads);
   job->queries = static_cast<int32_t>(queries);
-  // Nobody sees weights that multiply nothing, and of which there may be any number without memory behind them.
+  // Without features nobody sees the weights, and their number is not bounded by memory.
   job->keys = static_cast<int32_t>(size == 0 && value_size == 0 ? 0 : keys);
   job->size = static_cast<int32_t>(size);
   job->value_size = static_cast<int32_t>(value_size);
@@ -81,7 +81,7 @@ bool read_attention(Device& device, Attention* job, const KernelCall& call, cons
   return true;
 }
 
-// Whether asynchronous copies can read it, of 8 neighbours each.
+// Whether asynchronous copies of 8 neighbours can read the tensor.
 bool suits_copies(const Heads& heads, int64_t features) {
   return heads.column == 1 && features > 0 && features % 8 == 0 && (heads.batch | heads.head | heads.row) % 8 == 0 &&
          address(heads.data) % 16 == 0;
@@ -146,7 +146,7 @@ bool backward(Device& device, const Launchable&, const KernelCall& call) {
   job.dv = heads_of(dv);
   job.dmask = absent(dmask) ? nullptr : static_cast<float*>(dmask.data);
   const int64_t query_heads = int64_t(job.batches) * job.query_heads, rows = query_heads * job.queries;
-  // Pairs that take no part are not met.
+  // Pairs that take no part are not visited, so their gradient is cleared here.
   if (job.dmask && !device.clear(job.dmask, static_cast<size_t>(dmask.count) * 4)) return false;
   Scratch delta(device);
   if (rows > 0) {

@@ -32,7 +32,7 @@ struct alignas(4 * sizeof(T)) Neighbours {
   T of[4];
 };
 
-// Rows of a head, of which the first `count` there are.
+// Rows of a head, of which only the first `count` exist.
 template <class T>
 struct Rows {
   const T* data;
@@ -87,7 +87,7 @@ DEVICE void multiply_rows(float (&sums)[4][4], Room<width>& room, const Rows<T>&
       room.right[feature + q][line] = y.of[q];
     }
     __syncthreads();
-    // The next on their way while these are multiplied.
+    // The next elements are fetched while these are multiplied.
     x = a.at(first_a + line, d + deep + feature);
     y = b.at(first_b + line, d + deep + feature);
 #pragma unroll
@@ -106,8 +106,9 @@ DEVICE void multiply_rows(float (&sums)[4][4], Room<width>& room, const Rows<T>&
 
 DEVICE bool is_finite(float x) { return x - x == 0.0f; }
 
-// sums[r] += weights[c][r] times the features of row first + c of x, from `feature` on. Where `partial`, some pairs of
-// row and column do not take part, and their weight of 0 must not meet what is not finite: `pairs(r, c)`.
+// sums[r] += weights[c][r] times the features of row first + c of x, from `feature` on. If `partial`, some pairs of row
+// and column do not take part (`pairs(r, c)`), and their weight of 0 must not be multiplied by a number that is not
+// finite.
 template <class T, int width, class Pairs>
 DEVICE void add_weighted(float (&sums)[4][width / 16], Room<width>& room, const Rows<T>& x, int32_t first,
                          int32_t feature, bool partial, const Pairs& pairs) {
@@ -145,7 +146,7 @@ DEVICE void add_weighted(float (&sums)[4][width / 16], Room<width>& room, const 
   }
 }
 
-// The sums of a tile's rows, each times its factor, as far as there are `count` rows.
+// Writes the sums of a tile's first `count` rows, each times its factor.
 template <class T, int width>
 DEVICE void write_rows(const Heads& to, int32_t batch, int32_t head, int32_t first, int32_t count, int32_t feature,
                        int32_t features, const float (&sums)[4][width / 16], const float (&factors)[4]) {
@@ -177,7 +178,7 @@ DEVICE void forward(const Attention& job) {
   SHARED(Room<width>, room);
   const int32_t heads = job.batches * job.query_heads, number = static_cast<int32_t>(blockIdx.x % heads);
   const int32_t tiles = (job.queries + tile - 1) / tile;
-  // The last queries see most keys: they start first.
+  // The last queries start first, because they see most keys.
   const int32_t query = (tiles - 1 - static_cast<int32_t>(blockIdx.x / heads)) * tile;
   const Head at = head_at(job, number / job.query_heads, number % job.query_heads);
   const int32_t key_head = at.head / (job.query_heads / job.key_heads);
@@ -204,11 +205,11 @@ DEVICE void forward(const Attention& job) {
         scores[r][c] = query + row < job.queries && takes_part(row, column)
                            ? score_of(job, at, query + row, key + column, scores[r][c])
                            : -INFINITY;
-        // NaN is left to the sum, where it stays.
+        // The maximum is never NaN. A NaN stays in the sum.
         if (scores[r][c] > most) most = scores[r][c];
       }
       most = of_row(most, [](float a, float b) { return a > b ? a : b; });
-      // Where no key has taken part so far, any finite shift does.
+      // If no key has taken part so far, any finite shift will do.
       const float shift = most == -INFINITY ? 0.0f : most, correction = expf(largest[r] - shift);
       float sum = 0;
 #pragma unroll
@@ -253,7 +254,7 @@ DEVICE void gradient(const Attention& job) {
   const int32_t heads = job.batches * (by_query ? job.query_heads : job.key_heads);
   const int32_t number = static_cast<int32_t>(blockIdx.x % heads), group = job.query_heads / job.key_heads;
   const int32_t all_rows = by_query ? job.queries : job.keys, tiles = (all_rows + tile - 1) / tile;
-  // Causal: the last queries see most keys, and the first keys are seen by most queries.
+  // With a causal mask the last queries see most keys, and most queries see the first keys.
   const int32_t order = static_cast<int32_t>(blockIdx.x / heads), row = (by_query ? tiles - 1 - order : order) * tile;
   const int32_t batch = number / (heads / job.batches), own_head = number % (heads / job.batches);
   const int32_t key_head = by_query ? own_head / group : own_head;
@@ -317,7 +318,7 @@ DEVICE void gradient(const Attention& job) {
                        factors);
 }
 
-// A warp has a row.
+// Each warp has a row.
 template <class T>
 DEVICE void sum_rows(const Attention& job) {
   for_rows<32>(int64_t(job.batches) * job.query_heads * job.queries, [&](int64_t row) {
@@ -346,7 +347,7 @@ DEVICE void sum_rows(const Attention& job) {
 using float32 = float;
 ATTENTION(float32, 64)
 ATTENTION(float32, 128)
-// The kernels of all that tensor cores do not take.
+// The kernels for all cases that tensor cores do not take.
 ATTENTION(bfloat16, 64)
 KERNEL(attention_sum_rows_float32, const __grid_constant__ Attention job) { sum_rows<float>(job); }
 KERNEL(attention_sum_rows_bfloat16, const __grid_constant__ Attention job) { sum_rows<bfloat16>(job); }

@@ -5,7 +5,7 @@
 
 namespace firesteel::cuda {
 
-// A tensor [B, H, T, D], with strides in elements; no data where it is not wanted.
+// A tensor [B, H, T, D] with strides in elements. Its data is null if it is not wanted.
 struct Heads {
   void* data;
   int64_t batch, head, row, column;
@@ -22,7 +22,7 @@ struct Attention {
   float* dmask;               // [B, Hq, Tq, Tk]
   int32_t batches, query_heads, key_heads, queries, keys, size, value_size;
   float scale;
-  // Key j takes part in query i where i + first <= j <= i + last.
+  // Key j takes part in query i if i + first <= j <= i + last.
   int32_t first, last;
   uint64_t drop_below;  // words of random numbers below it drop
   float kept_scale;

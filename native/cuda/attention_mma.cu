@@ -24,7 +24,7 @@ DEVICE int place(int row, int c) {
   return row * size + (c ^ (row & 7)) * chunk;
 }
 
-// Rows of a head; of those below `count`, so many features are read.
+// Rows of a head. Only rows below `count` are read, each with this many features.
 struct Rows {
   const bfloat16* data;
   int64_t row;
@@ -60,7 +60,7 @@ struct alignas(16) Chunk {
 
 DEVICE bool is_finite(bfloat16 x) { return (x.bits & 0x7f80) != 0x7f80; }
 
-// Whether all that this thread copied is finite, once it has waited for it.
+// Whether everything that this thread copied is finite. The thread must have waited for its copies.
 template <int size, int rows>
 DEVICE bool copied_finite(const bfloat16* tile) {
   bool finite = true;
@@ -209,12 +209,12 @@ DEVICE void forward(const Attention& job) {
   if constexpr (!has_matrix_products) return;
   // Two warps share the rows of the largest heads, and each has half of the results' features.
   constexpr int parts = size > 128 ? 2 : 1, features = size / parts, rows = 128 / parts, columns = 64 / (parts * parts);
-  // The queries at first, then keys and values.
+  // Shared memory holds the queries first, and then keys and values.
   SHARED(Pair<rows * size / 2>, shared);
   bfloat16 *const k_tile = shared.of, *const v_tile = shared.of + columns * size;
   const int32_t heads = job.batches * job.query_heads, number = static_cast<int32_t>(blockIdx.x % heads);
   const int32_t tiles = (job.queries + rows - 1) / rows;
-  // The last queries see most keys: they start first.
+  // The last queries start first, because they see most keys.
   const int32_t first_query = (tiles - 1 - static_cast<int32_t>(blockIdx.x / heads)) * rows;
   const Head at = head_at(job, number / job.query_heads, number % job.query_heads);
   const int32_t key_head = at.head / (job.query_heads / job.key_heads);
@@ -261,7 +261,7 @@ DEVICE void forward(const Attention& job) {
         k_tile);
     __syncthreads();
     if (more) copy_rows<size, columns>(k_tile, k, key + columns);
-    // Also where there is nothing to copy, so that groups can be counted.
+    // A group is committed even if there is nothing to copy, so that groups can be counted.
     commit_copies();
 
     if (partial || adjusts || key + columns > end) {
@@ -286,10 +286,10 @@ DEVICE void forward(const Attention& job) {
       for (int n = 0; n < columns / 8; n++)
 #pragma unroll
         for (int i = 2 * h; i < 2 * h + 2; i++)
-          // NaN is left to the sum, where it stays.
+          // The maximum is never NaN. A NaN stays in the sum.
           if (scores.of[n][i] > most) most = scores.of[n][i];
       most = of_row(most, [](float a, float b) { return a > b ? a : b; });
-      // Where no key has taken part so far, any finite shift does.
+      // If no key has taken part so far, any finite shift will do.
       const float shift = most == -INFINITY ? 0.0f : most;
       const float correction = power_of_two((largest[h] - shift) * log2_of_e);
       float total = 0;

@@ -1,4 +1,5 @@
-// The common part of the kernels of attention: which keys a query sees, and what masks and dropout do to a score.
+// The common part of the kernels of attention: the keys that a query sees, and the effect of masks and dropout on a
+// score.
 #pragma once
 #include "attention_job.h"
 #include "philox.h"
@@ -9,7 +10,7 @@ namespace firesteel::cuda {
 DEVICE int32_t smaller(int32_t a, int32_t b) { return a < b ? a : b; }
 DEVICE int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
 
-// The keys of a batch row that are real; none, and an error, where the length is impossible.
+// The number of real keys of a batch row. An impossible length gives 0 and records an error.
 DEVICE int32_t keys_of(const Attention& job, int32_t batch) {
   if (!job.lengths) return job.keys;
   const int32_t length = job.lengths[batch];
@@ -22,7 +23,7 @@ DEVICE bool sees(const Attention& job, int32_t query, int32_t key) {
   return key <= query + job.last && key >= query + job.first;
 }
 
-// Whether all of the queries see all of the keys, both from the first to the last.
+// Whether all queries of a range see all keys of a range.
 DEVICE bool all_see(const Attention& job, int32_t query, int32_t last_query, int32_t key, int32_t last_key) {
   return sees(job, query, last_key) && sees(job, last_query, key);
 }
@@ -38,7 +39,7 @@ struct Head {
   int64_t rows;
 };
 
-// The number of a score among all, which is that of its random word too.
+// The number of a score among all scores, which is also the number of its random word.
 DEVICE int64_t number_of(const Attention& job, const Head& at, int32_t query, int32_t key) {
   return (at.rows + query) * job.keys + key;
 }
@@ -48,7 +49,7 @@ DEVICE T element_of(const Heads& heads, const Head& at, int32_t query, int32_t k
   return head_of<const T>(heads, at.batch, at.head)[query * heads.row + key * heads.column];
 }
 
-// The score of a pair, of the product of its query and key. What the mask hides stays NaN where it is.
+// The score of a pair, from the product of its query and key. A masked score stays NaN if it is NaN.
 DEVICE float score_of(const Attention& job, const Head& at, int32_t query, int32_t key, float product) {
   float score = product * job.scale;
   if (job.mask_add.data) score += element_of<float>(job.mask_add, at, query, key);

@@ -1,4 +1,5 @@
-// Convolution and its two gradients as products of matrices, as many images at a time as their patches have room.
+// Convolution and its two gradients as matrix products, for as many images at a time as there is room for their
+// patches.
 //
 //   out [n, g, O, PQ] = weight [g, O, CRS] patches [g, CRS, n, PQ]    (O outputs and C channels of each of g groups)
 //   patches' gradient = weight^T dy, of which each element of dx adds its taps;  dweight = dy patches^T
@@ -14,7 +15,7 @@ namespace firesteel::cuda {
 namespace {
 
 constexpr int64_t most = std::numeric_limits<int32_t>::max();
-// Elements of the patches of the images that are taken together.
+// The number of elements of the patches of images that are taken together.
 constexpr int64_t patch_elements = int64_t(1) << 26;
 
 struct Shape {
@@ -48,8 +49,8 @@ bool read_shape(Device& device, Shape* shape, const KernelCall& call, const View
     return device.fail("conv2d: the sizes differ");
   shape->depth = weight.sizes[1] * weight.sizes[2] * weight.sizes[3];
   const auto number = [](int64_t n) { return static_cast<int32_t>(std::clamp<int64_t>(n, -most, most)); };
-  shape->windows = {number(weight.sizes[2]),    number(weight.sizes[3]),    number(stride->items[0]),
-                    number(stride->items[1]),   number(padding->items[0]),  number(padding->items[1]),
+  shape->windows = {number(weight.sizes[2]),    number(weight.sizes[3]),   number(stride->items[0]),
+                    number(stride->items[1]),   number(padding->items[0]), number(padding->items[1]),
                     number(dilation->items[0]), number(dilation->items[1])};
   const int64_t of_image = std::max<int64_t>(groups * shape->depth * shape->P * shape->Q, 1);
   if (std::max({of_image, shape->C * shape->H * shape->W, shape->O * shape->P * shape->Q}) > most)
@@ -96,8 +97,8 @@ bool forward(Device& device, const Launchable&, const KernelCall& call) {
   for (int64_t n = 0; n < s.N; n += s.together) {
     const int64_t images = std::min(s.together, s.N - n);
     float* const to = floats(out) + n * s.O * windows;
-    const View result = view_of(to, {images, s.groups, outputs, windows},
-                                {s.O * windows, outputs * windows, windows, 1});
+    const View result =
+        view_of(to, {images, s.groups, outputs, windows}, {s.O * windows, outputs * windows, windows, 1});
     const View a = view_of(floats(weight), {images, s.groups, outputs, s.depth}, {0, outputs * s.depth, s.depth, 1});
     const View b = view_of(patches, {images, s.groups, s.depth, windows},
                            {windows, s.depth * images * windows, images * windows, 1});

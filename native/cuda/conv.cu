@@ -1,5 +1,6 @@
-// What convolution does beside its products of matrices: patches of images side by side, the sum of what patches bring
-// to an image (in the order of taps, without atomic additions), bias and ReLU. Bound by memory; a thread has an element.
+// The parts of convolution beside its matrix products: gathering patches of images side by side, adding patches'
+// gradients to an image (in the order of taps, without atomic additions), bias and ReLU. They are bound by memory; each
+// thread has an element.
 #include "index.h"
 #include "windows.h"
 

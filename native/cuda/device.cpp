@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
-// The binaries of the .cu files, each for all targets, ended by null; none where the library was built without nvcc
-// (scripts/build-cuda.mjs writes them).
+// The binaries of the .cu files, each for all targets, ended by null. There are none if the library was built without
+// nvcc (scripts/build-cuda.mjs writes them).
 extern "C" __attribute__((visibility("hidden"))) const void* const firesteel_cuda_modules[];
 
 namespace firesteel::cuda {
@@ -48,7 +48,7 @@ bool Device::start(std::string* error) {
   name = std::string(text) + " (sm_" + std::to_string(major) + std::to_string(minor) + ")";
   generation = 10 * major + minor;
   make_current();
-  // An emulator has its own kernels, and takes no image for one.
+  // An emulator has its own kernels, for which an empty image stands.
   static constexpr const void* none[] = {"", nullptr};
   for (const void* const* image = built_with_kernels() ? firesteel_cuda_modules : none; *image; image++) {
     void* module = nullptr;
@@ -88,7 +88,7 @@ int Device::find_kernel(const KernelInfo& info) {
   if (!is_map(info)) return -1;
   int options = 0;
   for (int i = 0; i < info.argument_count; i++) options += info.arguments[i].role >= Role::number_;
-  // Some are of integers alone.
+  // Some kernels take only integers.
   const std::string name = info.name;
   return add({info.name, launch_map, nullptr, options}, entry(name + "_float32") || entry(name + "_int32"));
 }

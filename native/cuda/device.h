@@ -61,29 +61,28 @@ struct Grid {
 };
 
 struct Device {
-  // Null on failure, which `error` tells.
+  // Null on failure, with the reason in `error`.
   static std::unique_ptr<Device> open(const Driver& driver, int index, std::string* error);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  // What is called on a device acts on its context, which is a thread's own.
+  // Makes the device's context current for this thread, because the driver's functions act on that.
   void make_current();
   // Notes a failure of the current call; always false.
   bool fail(std::string text, ErrorCode code = ErrorCode::internal);
-  // True if the status is success, else fails.
+  // Returns true if the status is success; otherwise fails.
   bool check(const char* what, Status status);
 
-  // The number of a row of the table of kernels for the library's `launch`; -1
-  // where this device lacks it.
+  // The number of a row of the table of kernels for the library's `launch`; -1 if this device lacks the kernel.
   int find_kernel(const KernelInfo& info);
 
-  // Null where the binary has no such entry.
+  // An entry of the binary; null if there is none of that name.
   void* entry(const std::string& name);
   // One dimension of blocks of 256 threads, as many as keep the GPU busy with
   // `threads` threads' work.
   bool launch(const std::string& entry, uint64_t threads, const void* parameter);
-  // The same of a grid of its own.
+  // The same with a given grid.
   bool launch(const std::string& entry, Grid grid, const void* parameter);
   bool copy(void* to, const void* from, size_t bytes);
   // Fills with zeros.
@@ -111,8 +110,8 @@ struct Device {
   std::unordered_map<std::string, void*> entries_;
 };
 
-// Memory for one call. It is given back while kernels may still use it, which is sound because whoever gets it next
-// is behind them in the stream.
+// Memory for one call. It is released while kernels may still use it. That is sound, because the next user comes after
+// them in the stream.
 class Scratch {
  public:
   explicit Scratch(Device& device) : device_(device) {}
@@ -136,7 +135,8 @@ class Scratch {
   size_t bytes_ = 0;
 };
 
-// The threads that take a row of so many neighbouring elements together (team.h), and the ending of the entry's name.
+// The number of threads that share a row of `size` neighbouring elements (team.h), which is also the ending of the
+// entry's name.
 inline int team_for(int64_t size) { return size <= 1024 ? 32 : 256; }
 inline const char* team_suffix(int team) { return team == 1 ? "_1" : team == 32 ? "_32" : "_256"; }
 

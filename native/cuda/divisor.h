@@ -1,4 +1,4 @@
-// Division by numbers that a kernel is told, without a division.
+// Division by arguments of a kernel, without a division instruction.
 #pragma once
 #include <stdint.h>
 

@@ -1,7 +1,6 @@
-// Launches the entries of elementwise.cu, all but the odd ones by what the
-// table of kernels says of their arguments: any strides and broadcasts, of any
-// rank, are brought to the few dimensions that matter, grouped by 4 elements
-// where rows allow, and cut into launches of less than 2^31 elements.
+// Launches the entries of elementwise.cu, almost all of them by their rows in the table of kernels. Any strides and
+// broadcasts, of any rank, are reduced to the few dimensions that matter, grouped by 4 elements if rows allow, and cut
+// into launches of less than 2^31 elements.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -105,7 +104,7 @@ bool launch_parts(Device& device, const std::string& entry, Space space, const J
   if (element_count(space) <= most) return launch_space(device, entry, space, options);
   const int outer = space.dims - 1;
   const int64_t size = space.sizes[outer];
-  // Rows stay cut into whole groups.
+  // Rows must stay cut into whole groups.
   const int64_t half = size < 2 * group_size ? size / 2 : size / 2 / group_size * group_size;
   Space rest = space;
   space.sizes[outer] = half;
@@ -127,7 +126,7 @@ int32_t whole(double x) {
   return x > -2147483648.0 ? static_cast<int32_t>(x) : INT32_MIN;
 }
 
-// As a typed array does: towards zero, modulo 2^32, 0 for what is no number.
+// Converts as a typed array does: towards zero, modulo 2^32, and NaN to 0.
 uint32_t wrapped(double x) {
   constexpr double power = 4294967296.0;
   if (!(std::fabs(x) <= std::numeric_limits<double>::max())) return 0;
@@ -271,7 +270,7 @@ bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call
     job.numbers[i] = static_cast<float>(call.numbers[i]);
     job.integers[i] = whole(call.numbers[i]);
   }
-  // The last tensor's dtype is T, also where the result is bool.
+  // The last tensor's dtype is T, even if the result is bool.
   return map(device, entry_name(kernel.kernel, views[call.view_count - 1]->dtype), views, call.view_count, job);
 }
 

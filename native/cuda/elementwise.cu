@@ -159,8 +159,7 @@ DEVICE float mish_slope(float x) {
   return fmaf(bounded, 4.0f * e * (1.0f + e) * r * r, n * r);
 }
 
-// As a copy between dtypes does: towards zero, modulo 2^32, 0 for NaN and
-// infinities.
+// Converts as a copy between dtypes does: towards zero, modulo 2^32, and NaN and infinities to 0.
 DEVICE int32_t whole(float x) {
   if (!(fabsf(x) < 9.2e18f)) {
     if (!(fabsf(x) <= 3.4028235e38f)) return 0;
@@ -169,7 +168,7 @@ DEVICE int32_t whole(float x) {
   return int32_t(uint32_t(uint64_t(int64_t(x))));
 }
 
-// By squaring; the reciprocals that negative exponents give are cut to whole numbers.
+// A power by squaring. Negative exponents give reciprocals, truncated to whole numbers.
 DEVICE int32_t whole_power(int32_t base, int32_t exponent) {
   if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;
   uint32_t power = 1, square = uint32_t(base);
@@ -197,7 +196,8 @@ DEVICE float remainder_of(float a, float b) {
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-// Not a / b rounded down, which may round up to the next whole number first.
+// The floor of the exact quotient. a / b itself may round up to the next whole number, so it cannot simply be rounded
+// down.
 DEVICE float floor_of_quotient(float a, float b) {
   if (b == 0) return a / b;
   const float r = fmodf(a, b);
@@ -301,7 +301,7 @@ BINARY(bitwise_right_shift_int32, int32_t, a >> (b >= 0 && b < 32 ? b : 31))
 BINARIES(atan2, atan2f(a, b))
 BINARIES(hypot, hypotf(a, b))
 BINARIES(copysign, copysignf(a, b))
-// Those of int32 are not here: a GPU has no way yet to report a divisor of 0.
+// int32 has no entries here, because a divisor of 0 must be an error, and these kernels report none.
 BINARIES(fmod, fmodf(a, b))
 BINARIES(remainder, remainder_of(a, b))
 BINARIES(quotient, p != 0.0f ? floor_of_quotient(a, b) : truncf(a / b))

@@ -1,6 +1,5 @@
-// What kernels use beyond plain CUDA C++, in its form for the device;
-// ../emulator/gpu.h has the same for the CPU. So one source is compiled by nvcc
-// for the GPU and by a C++ compiler for the emulator.
+// The constructs beyond plain CUDA C++ that kernels use, in their form for the device; ../emulator/gpu.h has the same
+// for the CPU. So nvcc compiles a source for the GPU, and a C++ compiler compiles it for the emulator.
 #pragma once
 #include <stdint.h>
 
@@ -11,7 +10,7 @@
 #define KERNEL(name, parameter) extern "C" __global__ void __launch_bounds__(256) name(parameter)
 // The same, with room for two blocks on a multiprocessor: at most 128 registers.
 #define KERNEL_BY_TWO(name, parameter) extern "C" __global__ void __launch_bounds__(256, 2) name(parameter)
-// The same, with all registers that threads can have, because the kernel needs more than two blocks find.
+// The same, with all registers that threads can have, for kernels that need more than two blocks would leave.
 #define KERNEL_ALONE(name, parameter) extern "C" __global__ void __launch_bounds__(256, 1) name(parameter)
 #define SHARED(type, name) __shared__ type name
 
@@ -42,8 +41,8 @@ DEVICE void bring_least(uint64_t* place, uint64_t value) {
   atomicMin(reinterpret_cast<unsigned long long*>(place), static_cast<unsigned long long>(value));
 }
 
-// Copies 16 bytes into shared memory, or zeros where not `valid`, while the thread goes on. They are there for the
-// thread once it has waited for the group that they were committed in; wait_copies<n> leaves the last n groups alone.
+// Copies 16 bytes into shared memory, or zeros where not `valid`, while the thread goes on. The thread may use them
+// once it has waited for the group in which they were committed; wait_copies<n> does not wait for the last n groups.
 #if __CUDA_ARCH__ >= 800
 constexpr bool has_matrix_products = true;
 
@@ -92,7 +91,7 @@ DEVICE void add_product(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 #else
-// Turing has neither; what is built on them is not launched there.
+// Turing has neither, and kernels built on them are not launched there.
 constexpr bool has_matrix_products = false;
 DEVICE uint32_t halves_of(float, float) { return 0; }
 DEVICE void copy16(void*, const void*, bool) {}

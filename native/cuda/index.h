@@ -1,4 +1,4 @@
-// From the number of an element to its place in memory, on the device.
+// The place in memory of an element's number, on the device.
 #pragma once
 #include "divisor.h"
 #include "gpu.h"

@@ -1,11 +1,11 @@
 // Reads and sums by index. An index outside [0, size) is brought to the call's slot, and reads 0 or adds nothing.
 //
-// Sums have the order of the index without atomic additions. Of rows: the block of an index that stands for the first
-// time finds all places of the same index, in order, and adds their rows; it costs count^2 / 256 comparisons for each
-// thread, which the memory traffic of the rows hides up to some ten thousand indices. Of elements: a thread has a line
-// along the dimension, and nobody else writes where it does.
-#include "indices.h"
+// Sums have the order of the index without atomic additions. For rows, the block of an index's first occurrence finds
+// all places of the same index, in order, and adds their rows. That costs count^2 / 256 comparisons for each thread,
+// which the memory traffic of the rows hides up to some ten thousand indices. For elements, a thread has a line along
+// the dimension, to which no other thread writes.
 #include "index.h"
+#include "indices.h"
 #include "scalar.h"
 
 using namespace firesteel::cuda;
@@ -50,7 +50,7 @@ DEVICE void add_rows(const RowIndex& job) {
   const int64_t elements = job.outer * job.inner;
   for (int64_t position = blockIdx.x; position < job.count; position += gridDim.x) {
     const int32_t index = job.index[position];
-    // The same for all threads, so that none of them waits alone below.
+    // The condition is the same for all threads, so that none of them waits alone below.
     if (index == job.skip && job.skip != -1) continue;
     if (index < 0 || index >= job.size) {
       if (thread == 0) bring_least(job.wrong, uint64_t(position) << 32 | uint32_t(index));
@@ -114,7 +114,8 @@ DEVICE void gather(const ElementIndex& job) {
     const int64_t from = at.index + k * job.index_step;
     const int32_t index = job.index[from];
     T value = {};
-    if (in_range(job.wrong, index, job.size, from)) value = static_cast<const T*>(job.large)[at.large + index * job.large_step];
+    if (in_range(job.wrong, index, job.size, from))
+      value = static_cast<const T*>(job.large)[at.large + index * job.large_step];
     static_cast<T*>(job.small)[at.small + k * job.small_step] = value;
   }
 }
@@ -136,7 +137,7 @@ DEVICE void scatter(const ElementIndex& job, const F& f) {
 
 DEVICE float times(float a, float b) { return a * b; }
 DEVICE int32_t times(int32_t a, int32_t b) { return int32_t(uint32_t(a) * uint32_t(b)); }
-// NaN where either is.
+// The larger of two; NaN if either is.
 DEVICE float larger(float a, float b) { return b != b ? b : largest(a, b); }
 DEVICE float smaller(float a, float b) { return b != b ? b : smallest(a, b); }
 DEVICE int32_t larger(int32_t a, int32_t b) { return largest(a, b); }
@@ -158,21 +159,21 @@ SELECT(index_select_1, uint8_t)
 KERNEL(index_add_float32, const __grid_constant__ RowIndex job) { add_rows<float>(job); }
 KERNEL(index_add_int32, const __grid_constant__ RowIndex job) { add_rows<int32_t>(job); }
 
-#define ELEMENTS(bytes, T)                                                               \
-  KERNEL(gather_##bytes, const __grid_constant__ ElementIndex job) { gather<T>(job); }   \
-  KERNEL(scatter_##bytes, const __grid_constant__ ElementIndex job) {                    \
-    scatter<T>(job, [](T, T brought) { return brought; });                               \
+#define ELEMENTS(bytes, T)                                                             \
+  KERNEL(gather_##bytes, const __grid_constant__ ElementIndex job) { gather<T>(job); } \
+  KERNEL(scatter_##bytes, const __grid_constant__ ElementIndex job) {                  \
+    scatter<T>(job, [](T, T brought) { return brought; });                             \
   }
 ELEMENTS(4, uint32_t)
 ELEMENTS(2, uint16_t)
 ELEMENTS(1, uint8_t)
 
-#define TOGETHER(name, T, f)                                                  \
-  KERNEL(name, const __grid_constant__ ElementIndex job) {                    \
-    scatter<T>(job, [](T there, T brought) { return f(there, brought); });    \
+#define TOGETHER(name, T, f)                                               \
+  KERNEL(name, const __grid_constant__ ElementIndex job) {                 \
+    scatter<T>(job, [](T there, T brought) { return f(there, brought); }); \
   }
-#define TOGETHERS(way, f)                          \
-  TOGETHER(scatter_##way##_float32, float, f)      \
+#define TOGETHERS(way, f)                     \
+  TOGETHER(scatter_##way##_float32, float, f) \
   TOGETHER(scatter_##way##_int32, int32_t, f)
 TOGETHERS(sum, plus)
 TOGETHERS(product, times)

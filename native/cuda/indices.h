@@ -1,4 +1,4 @@
-// What the kernels of indexing are told, by the host (indexing.cpp) to the device (indexing.cu).
+// The arguments of the kernels of indexing, from the host (indexing.cpp) to the device (indexing.cu).
 #pragma once
 #include <stdint.h>
 

@@ -7,7 +7,7 @@ using namespace firesteel::cuda;
 
 namespace {
 
-// f(position, weight) of the terms of a result. Positions outside of the axis, which no table of ours has, are left
+// f(position, weight) of the terms of a result. Positions outside of the axis, which our tables never hold, are left
 // out.
 template <class F>
 DEVICE void for_terms(const Taps& taps, int32_t result, const F& f) {

@@ -1,6 +1,5 @@
-// What an elementwise kernel is told, by the host (elementwise.cpp) to the
-// device (elementwise.cu): at most 2^31 - 1 elements, cut into groups of 4
-// where memory allows.
+// The arguments of elementwise kernels, from the host (elementwise.cpp) to the device (elementwise.cu): at most 2^31 -
+// 1 elements, cut into groups of 4 if memory allows.
 #pragma once
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
-// What kernels find wrong in their data, such as an index that is out of range: nobody waits for a kernel, so it is
-// noted in page-locked memory, which the host looks at once it has waited for the stream anyway. Of one call the first
-// wrong element counts, and of several the first call, whatever the order in which threads run.
+// Faults that kernels find in their data, such as an index out of range. Nobody waits for a kernel, so it notes them in
+// page-locked memory, which the host reads whenever it has waited for the stream anyway. Within a call the first wrong
+// element counts, and among calls the first one, whatever the order in which threads run.
 #pragma once
 #include <stdint.h>
 
@@ -12,7 +12,7 @@
 
 namespace firesteel::cuda {
 
-// Of a call: position << 32 | value of the first wrong element, or all ones. Kernels bring the least.
+// The slot of a call: position << 32 | value of the first wrong element, or all ones. Kernels keep the least.
 using LateSlot = uint64_t;
 
 class LateErrors {
@@ -21,20 +21,20 @@ class LateErrors {
   LateErrors(const LateErrors&) = delete;
   LateErrors& operator=(const LateErrors&) = delete;
 
-  // With the device's context current.
+  // Must be called with the device's context current.
   Status start();
   void stop();
 
-  // What to say of a wrong element; `%value` and `%position` stand for what the kernel finds.
+  // Reserves a slot, with the text for a wrong element. `%value` and `%position` stand for what the kernel finds.
   LateSlot* expect(const KernelCall& call, ErrorCode code, std::string text);
   // Whether a call has a slot whose kernel may not have run.
   bool expected() const { return used_ > 0; }
-  // Once all has run: what was found wrong first is kept for take(), and slots are free again.
+  // Called once everything has run: keeps the first fault for take(), and frees the slots.
   void collect();
   bool take(LateError* error);
 
  private:
-  // The last slot serves all calls beyond, whose errors are then named after the first of them.
+  // The last slot serves all further calls, whose errors are then named after the first of them.
   static constexpr size_t count = 4096;
 
   struct Expected {

@@ -1,6 +1,5 @@
-// The face of the CUDA library: a C table of functions, so that the addon
-// neither links to CUDA nor needs this library to be there. Functions that can
-// fail return null, or a text that is valid until the next call on the device.
+// The face of the CUDA library: a C table of functions, so that the addon neither links to CUDA nor needs this library.
+// Functions that can fail return null, or a text that is valid until the next call on the device.
 //
 // A device belongs to one queue: apart from `live_bytes`, `reserved_bytes` and
 // `available_bytes`, its functions are called by one thread at a time. All of
@@ -28,12 +27,12 @@ struct KernelCall {
   const double* numbers;
   const Integers* integers;
   const Philox* philox;
-  // Who calls, for errors that only show once the kernel has run.
+  // The caller, for errors that show only after the kernel has run.
   const char* op;
   int label;
 };
 
-// What a kernel found wrong in its data.
+// A fault that a kernel found in its data.
 struct LateError {
   ErrorCode code;
   const char* op;
@@ -41,17 +40,16 @@ struct LateError {
   const char* text;
 };
 
-// The end of a read, with what failed, or null. Called by any thread.
+// The end of a read, with the failure or null. Any thread may call it.
 using ReadDone = void (*)(void* owner, const char* error);
 
 struct Library {
   uint32_t version;
-  // Null if there is a GPU to use, else why there is none; and how many there
-  // are.
+  // Null if there is a usable GPU, else the reason; and the number of GPUs.
   const char* (*why)();
   int (*device_count)();
 
-  // Null on failure, which `error` then tells.
+  // Null on failure, with the reason in `error`.
   Device* (*open)(int index, char* error, size_t error_size);
   void (*close)(Device* device);
   const char* (*name)(const Device* device);
@@ -59,37 +57,37 @@ struct Library {
   // must outlive the device.
   int (*find_kernel)(Device* device, const KernelInfo* info);
 
-  // Null where the GPU has no memory left, even after a flush, or has failed,
-  // which `allocation_failure` then tells; else that is null.
+  // Null if the GPU has no memory left, even after a flush, or has failed. `allocation_failure` tells a failure, and is
+  // otherwise null.
   void* (*allocate)(Device* device, size_t bytes);
   const char* (*allocation_failure)(Device* device);
   void (*release)(Device* device, void* data, size_t bytes);
-  // Gives unused memory back to the driver.
+  // Returns unused memory to the driver.
   void (*flush)(Device* device);
   size_t (*live_bytes)(const Device* device);
   size_t (*reserved_bytes)(const Device* device);
-  // What the driver has left.
+  // The bytes that the driver has left.
   size_t (*available_bytes)(Device* device);
 
   // The source may change once write returns; read waits until the bytes are
   // there.
   const char* (*write)(Device* device, void* to, const void* from, size_t bytes);
   const char* (*read)(Device* device, void* to, const void* from, size_t bytes);
-  // Reads in order without waiting, and calls `done` once, whatever happens.
-  // False, and nothing has happened, where it would have to wait, or kernels run that may find their data wrong.
+  // Reads in order without waiting, and calls `done` once, whatever happens. Returns false, having done nothing, if it
+  // would have to wait, or if running kernels may find faults in their data.
   bool (*begin_read)(Device* device, void* to, const void* from, size_t bytes, ReadDone done, void* owner);
-  // Returns once all reads that have begun are done.
+  // Waits until all reads that have begun are done.
   void (*finish_reads)(Device* device);
   const char* (*launch)(Device* device, int kernel, const KernelCall* call);
-  // Of the last call that failed.
+  // The error code of the last failed call.
   ErrorCode (*code)(const Device* device);
   const char* (*synchronize)(Device* device);
-  // After a read or synchronize: the first thing that a kernel found wrong since, or false.
+  // After a read or synchronize, takes the first fault that a kernel has found since; false if there is none.
   bool (*take_late_error)(Device* device, LateError* error);
 };
 
 }  // namespace firesteel::cuda
 
-// The way in.
+// The entry point of the library.
 extern "C" const firesteel::cuda::Library* firesteel_cuda();
 using FiresteelCudaEntry = const firesteel::cuda::Library* (*)();

@@ -1,4 +1,4 @@
-// What kernels along one dimension are told: `count` lines of `size` elements, of which element i of line l lies at
+// The arguments of kernels along one dimension: `count` lines of `size` elements, of which element i of line l lies at
 // (l / inner) size inner + l % inner + i inner in every operand that is as large as x.
 #pragma once
 #include <stdint.h>

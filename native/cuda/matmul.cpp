@@ -1,5 +1,5 @@
-// Launches matrix products: joins what can be joined of the batch to the rows, cuts the depth where there are few
-// tiles, and chooses a kernel. All of it follows from shapes and strides alone, so that sums have one order.
+// Launches matrix products: joins batch dimensions to the rows if possible, cuts the depth if there are few tiles, and
+// chooses a kernel. All of this follows only from shapes and strides, so that sums have one order.
 #include <algorithm>
 #include <limits>
 
@@ -11,7 +11,7 @@ namespace firesteel::cuda {
 namespace {
 
 constexpr int64_t most_layers = 65535;  // of a grid's second dimension
-// So many blocks are wanted, of so much depth at least, before the depth is cut no further.
+// The depth is cut until there are this many blocks, but never below this depth.
 constexpr int64_t wanted_blocks = 256, least_depth = 256, most_splits = 32;
 constexpr int64_t depth_grain = 32;
 
@@ -53,7 +53,7 @@ struct Shape {
 bool describe(Device& device, Product* job, Shape* shape, const View& out, const View& a, const View& b) {
   const int n = out.ndim;
   *shape = {out.sizes[n - 2], out.sizes[n - 1], a.sizes[n - 1]};
-  // A stride of a single line or of a single step along the depth means nothing; 1 says what is contiguous.
+  // The stride of a dimension of size 1 means nothing, so 1 stands for it, which counts as contiguous.
   const auto stride = [](const View& view, int d) { return view.sizes[d] == 1 ? int64_t(0) : view.strides[d]; };
   job->a = {a.data, stride(a, n - 2), stride(a, n - 1), false, {}};
   job->b = {b.data, stride(b, n - 1), stride(b, n - 2), false, {}};
@@ -61,8 +61,8 @@ bool describe(Device& device, Product* job, Shape* shape, const View& out, const
   for (int d = n - 3; d >= 0; d--) {
     const int64_t size = out.sizes[d];
     if (size == 1) continue;
-    const bool joins = job->dims == 0 && b.strides[d] == 0 &&
-                       (shape->rows == 1 || a.strides[d] == job->a.line * shape->rows);
+    const bool joins =
+        job->dims == 0 && b.strides[d] == 0 && (shape->rows == 1 || a.strides[d] == job->a.line * shape->rows);
     if (joins) {
       if (shape->rows == 1) job->a.line = a.strides[d];
       shape->rows *= size;

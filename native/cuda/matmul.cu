@@ -22,8 +22,8 @@ struct alignas(16) Pieces {
   Piece<tile> a[2], b[2];
 };
 
-// One factor's way into shared memory, as this thread goes it: 4 neighbours at a time. What the job says is read anew
-// each time, because it lies in constant memory and registers are scarce.
+// One factor's way into shared memory, as this thread goes it: 4 neighbours at a time. The job's fields are read anew
+// each time, because they lie in constant memory and registers are scarce.
 template <class T, int tile>
 struct Carrier {
   const T* from;
@@ -104,7 +104,7 @@ DEVICE void multiply(const Product& job) {
       a.fetch(job.a, left - deep<tile>);
       b.fetch(job.b, left - deep<tile>);
     }
-// Not all 8 of the large tile, which take more than the registers there are.
+// The large tile's 8 steps are not all unrolled, because they would take more registers than there are.
 #pragma unroll 4
     for (int d = 0; d < deep<tile>; d++) {
       float x[each], y[each];
@@ -136,8 +136,8 @@ DEVICE void multiply(const Product& job) {
 #pragma unroll
     for (int i = 0; i < each; i++) {
       const float* of = &sums[i][4 * h];
-      write_sums(job, part, part.row + down + i % 4 + 64 * (i / 4), column,
-                 Sums<4>{{of[0], of[1], of[2], of[3]}}, bias);
+      write_sums(job, part, part.row + down + i % 4 + 64 * (i / 4), column, Sums<4>{{of[0], of[1], of[2], of[3]}},
+                 bias);
     }
   }
 }

@@ -69,8 +69,7 @@ DEVICE void load_a(uint32_t (&r)[4], const bfloat16* piece, int line, int k, int
 template <bool along_depth>
 DEVICE void load_b(uint32_t (&r)[4], const bfloat16* piece, int line, int k, int lane) {
   if (along_depth)
-    load_matrices<false>(r,
-                         piece + place<true>(line + (lane & 7) + (lane >> 4) * 8, k / chunk + (lane >> 3 & 1)));
+    load_matrices<false>(r, piece + place<true>(line + (lane & 7) + (lane >> 4) * 8, k / chunk + (lane >> 3 & 1)));
   else
     load_matrices<true>(r, piece + place<false>(k + (lane & 15), line / chunk + (lane >> 4)));
 }
@@ -92,7 +91,7 @@ DEVICE void multiply(const Product& job) {
       b.copy(job.b, shared.of[next].b, left_to_copy);
       left_to_copy -= deep;
     }
-    // Also where there is nothing to copy, so that groups can be counted.
+    // A group is committed even if there is nothing to copy, so that groups can be counted.
     commit_copies();
     next = next == stages - 1 ? 0 : next + 1;
   };
@@ -102,7 +101,7 @@ DEVICE void multiply(const Product& job) {
 #pragma unroll 1
   for (; left > 0; left -= deep) {
     wait_copies<stages - 2>();
-    // All copies of the step are here, and nobody reads the stage any more that is filled next.
+    // Here all copies of the step have arrived, and nobody reads the stage that is filled next.
     __syncthreads();
     copy();
     const Stage& stage = shared.of[now];
@@ -129,8 +128,8 @@ DEVICE void multiply(const Product& job) {
     for (int i = 0; i < 4; i++)
 #pragma unroll
       for (int h = 0; h < 2; h++)
-        write_sums(job, part, row + 16 * i + 8 * h, column + 8 * j,
-                   Sums<2>{{sums[i][j][2 * h], sums[i][j][2 * h + 1]}}, bias);
+        write_sums(job, part, row + 16 * i + 8 * h, column + 8 * j, Sums<2>{{sums[i][j][2 * h], sums[i][j][2 * h + 1]}},
+                   bias);
   }
 }
 

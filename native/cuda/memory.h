@@ -19,16 +19,16 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  // Null if the driver has none even after a flush. 0 bytes are a valid block.
+  // Null if the driver has no memory even after a flush. 0 bytes are a valid block.
   void* allocate(size_t bytes);
   // The driver's answer to the last allocation, if it was neither success nor
   // that the memory is full.
   Status failure() const { return failure_; }
   // `bytes` as in allocate.
   void release(void* data, size_t bytes);
-  // Gives unused blocks back to the driver, which waits for the device.
+  // Returns unused blocks to the driver, which waits for the device.
   void flush();
-  // Ends all blocks, live ones too; once the device is idle.
+  // Frees all blocks, live ones too. The device must be idle.
   void release_all();
 
   size_t live_bytes() const { return live_.load(std::memory_order_relaxed); }

@@ -47,7 +47,7 @@ bool forward_of_rows(Device& device, const View& out, const View* mean, const Vi
   job.bias = bias ? floats(*bias) : nullptr;
   job.eps = eps;
   if (job.rows == 0) return true;
-  // The statistics of nothing are 0.
+  // The statistics of no elements are 0.
   if (job.columns == 0) {
     const float value = static_cast<float>(1 / std::sqrt(eps));
     if (mean && !device.clear(mean->data, static_cast<size_t>(mean->count) * 4)) return false;
@@ -109,7 +109,7 @@ bool read_channels(Device& device, Normalisation* job, const View& x) {
   job->images = static_cast<int32_t>(x.sizes[0]);
   job->channels = static_cast<int32_t>(x.sizes[1]);
   job->length = make_divisor(static_cast<uint32_t>(x.sizes[2] > 0 ? x.sizes[2] : 1));
-  // Of no elements there are no images.
+  // Without elements there are no images.
   if (x.sizes[2] == 0) job->images = 0;
   return true;
 }

@@ -1,5 +1,5 @@
-// What the kernels of normalisation are told, by the host (norm.cpp) to the device (norm.cu). x is `rows` rows of
-// `columns` elements that are normalised together; or, of the kernels of channels, [images, channels, length].
+// The arguments of the kernels of normalisation, from the host (norm.cpp) to the device (norm.cu). x is `rows` rows of
+// `columns` elements that are normalised together, or [images, channels, length] for the kernels of channels.
 #pragma once
 #include <stdint.h>
 
@@ -7,7 +7,7 @@
 
 namespace firesteel::cuda {
 
-// dw and db are sums over so many rows first.
+// The number of rows over which dw and db are summed first.
 constexpr int rows_of_part = 64;
 
 struct Normalisation {

@@ -1,4 +1,5 @@
-// Launches the entries of optimizer.cu: the numbers of a step, and its tensors as many at a time as a launch takes.
+// Launches the entries of optimizer.cu: computes the numbers of a step, and passes as many of its tensors as a launch
+// takes.
 #include <algorithm>
 #include <cmath>
 
@@ -41,7 +42,8 @@ bool parallel(Device& device, const Lists& l) {
 }
 
 unsigned blocks_for(int64_t largest) {
-  return static_cast<unsigned>(std::clamp<int64_t>((largest + block_elements - 1) / block_elements, 1, blocks_of_tensor));
+  return static_cast<unsigned>(
+      std::clamp<int64_t>((largest + block_elements - 1) / block_elements, 1, blocks_of_tensor));
 }
 
 bool run(Device& device, const char* entry, const Lists& l, Step job) {
@@ -69,7 +71,7 @@ bool run(Device& device, const char* entry, const Lists& l, Step job) {
   return true;
 }
 
-// What a step does with weight decay, and whether it goes uphill.
+// The weight decay of a step, and whether it maximises.
 Step step_of(double lr, double weight_decay, bool decoupled, bool maximize) {
   Step job = {};
   job.decay = static_cast<float>(decoupled ? 0 : weight_decay);
@@ -161,7 +163,7 @@ bool lion(Device& device, const Launchable&, const KernelCall& call) {
   return run(device, "step_lion", {call.lists, 1, 3}, job);
 }
 
-// Launches an entry for tensors in portions; `each` is told the number of the first.
+// Launches an entry for tensors in portions. `each` gets the number of the first.
 template <class F>
 bool for_portions(Device& device, const char* entry, const ViewList& tensors, NormTensors job, bool whole_grid,
                   const F& each) {

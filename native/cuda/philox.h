@@ -1,4 +1,4 @@
-// The random words of the device: any block of a stream is computed alone.
+// The random words of the device. Any block of a stream is computed independently.
 #pragma once
 #include "gpu.h"
 

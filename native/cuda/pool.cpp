@@ -29,7 +29,7 @@ bool read_planes(Device& device, Pool* job, const View& image, const View& poole
   return true;
 }
 
-// kernel, stride, padding, and where there is one dilation.
+// Reads kernel, stride, padding, and dilation if there is one.
 bool read_windows(Device& device, Pool* job, const Integers* integers, bool dilates) {
   int32_t values[8] = {0, 0, 0, 0, 0, 0, 1, 1};
   for (int i = 0; i < (dilates ? 4 : 3); i++) {

@@ -1,6 +1,6 @@
-// Pooling over windows of planes. Forward passes and the gradient of averages have a thread for each result, which reads
-// its window, or the windows that cover it, in order; the gradient of maxima, whose places only the forward pass knows,
-// has one for each plane, which adds in the order of windows.
+// Pooling over windows of planes. Forward passes and the gradient of averages have a thread for each result, which
+// reads its window, or the windows that cover it, in order; the gradient of maxima, whose places only the forward pass
+// knows, has one for each plane, which adds in the order of windows.
 #include "gpu.h"
 #include "windows.h"
 
@@ -15,7 +15,7 @@ struct Span {
 DEVICE int32_t at_least(int32_t a, int32_t b) { return a > b ? a : b; }
 DEVICE int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
 
-// The rows or columns of window p of `count`, of those inside [0, size).
+// The rows or columns of window p of `count` that lie inside [0, size).
 DEVICE Span span(bool adaptive, int32_t p, int32_t count, int32_t size, int32_t taps, int32_t stride, int32_t padding,
                  int32_t dilation) {
   if (adaptive) {
@@ -60,7 +60,7 @@ DEVICE void maxima_slope(const Pool& job) {
     }
 }
 
-// What the sum of window (p, q) is divided by.
+// The divisor of the sum of window (p, q).
 DEVICE float divisor_of(const Pool& job, int32_t p, int32_t q) {
   if (job.divisor != 0) return float(job.divisor);
   const Windows& w = job.windows;

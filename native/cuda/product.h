@@ -1,4 +1,4 @@
-// What a matrix product is told, by the host (matmul.cpp) to the device (matmul.cu, matmul_mma.cu).
+// The arguments of a matrix product, from the host (matmul.cpp) to the device (matmul.cu, matmul_mma.cu).
 #pragma once
 #include <stdint.h>
 
@@ -12,7 +12,7 @@ constexpr int product_dims = 6;
 struct Factor {
   const void* data;
   int64_t line, depth;  // strides, in elements
-  // Neighbours are read together: along lines where their stride is 1, else along the depth.
+  // Whether neighbours are read together: along lines if their stride is 1, else along the depth.
   bool vectors;
   int64_t batch[product_dims];
 };

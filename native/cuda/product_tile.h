@@ -1,5 +1,5 @@
-// What the kernels of matrix products share: which tile a block has, where its matrices lie, and how sums become
-// results.
+// The common part of the kernels of matrix products: the tile of a block, the places of its matrices, and the way from
+// sums to results.
 #pragma once
 #include "index.h"
 #include "product.h"
@@ -73,7 +73,7 @@ struct alignas(2 * count) Halves {
   bfloat16 of[count];
 };
 
-// What to add to sums from `column` on; -0, which leaves every number as it is, where there is no bias.
+// The numbers to add to sums from `column` on; without a bias -0, which leaves every number unchanged.
 template <int count>
 DEVICE Sums<count> bias_from(const Product& job, int32_t column) {
   Sums<count> bias;

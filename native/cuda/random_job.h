@@ -1,4 +1,4 @@
-// What the kernels of random numbers are told, by the host (random.cpp) to the device (random.cu).
+// The arguments of the kernels of random numbers, from the host (random.cpp) to the device (random.cu).
 #pragma once
 #include <stdint.h>
 
@@ -13,8 +13,8 @@ struct Random {
   int64_t count;
   uint64_t seed, offset;
   uint32_t stream;
-  double a, b;            // low and high, mean and deviation, or the scale of what is kept
-  uint64_t bound;         // words below it drop; of integers, how many there are
+  double a, b;     // low and high, mean and deviation, or the scale of what is kept
+  uint64_t bound;  // words below it drop; of integers, how many there are
   // Of dropout, x.
   const void* x;
   int32_t dims;

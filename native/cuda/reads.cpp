@@ -11,7 +11,7 @@
 namespace firesteel::cuda {
 namespace {
 
-// Of events: a thread that waits sleeps, and nobody asks when they happened.
+// Flags of events: a waiting thread sleeps, and no times are recorded.
 constexpr unsigned blocking_sync = 1, disable_timing = 2;
 
 }  // namespace
@@ -72,12 +72,13 @@ bool Reads::begin(void* to, const void* from, size_t bytes, ReadDone done, void*
 
 bool Reads::submit(const Begun& read, const void* from) {
   const Driver& driver = device_.driver;
-  return (read.bytes == 0 || device_.check("the GPU failed", driver.cuMemcpyDtoHAsync_v2(staging_ + read.position, address(from),
-                                                                               read.bytes, device_.stream))) &&
+  return (read.bytes == 0 ||
+          device_.check("the GPU failed", driver.cuMemcpyDtoHAsync_v2(staging_ + read.position, address(from),
+                                                                      read.bytes, device_.stream))) &&
          device_.check("the GPU failed", driver.cuEventRecord(read.event, device_.stream));
 }
 
-// Null where there is none, nor room to keep it in afterwards.
+// Null if there is no event, or no room to keep it afterwards.
 void* Reads::take_event() {
   if (events_.empty()) {
     void* event = nullptr;

@@ -1,5 +1,5 @@
-// Reads that nobody waits for. The stream copies into page-locked memory, because a copy into other memory makes its
-// caller wait, and records an event; a thread waits for the events in turn, hands the bytes over and tells so.
+// Asynchronous reads. The stream copies into page-locked memory, because a copy into other memory would make its caller
+// wait, and records an event. A thread waits for the events in turn, hands the bytes over, and reports the end.
 #pragma once
 #include <stddef.h>
 
@@ -20,17 +20,17 @@ class Reads {
   Reads(const Reads&) = delete;
   Reads& operator=(const Reads&) = delete;
 
-  // With the device's context current; false after Device::fail.
+  // Must be called with the device's context current. False after Device::fail.
   bool start();
-  // Finishes, and gives all back to the driver.
+  // Finishes all reads, and returns everything to the driver.
   void stop();
 
-  // As Library's functions of these names.
+  // The functions of these names in Library.
   bool begin(void* to, const void* from, size_t bytes, ReadDone done, void* owner);
   void finish();
 
  private:
-  // Longer reads are waited for: page-locked memory is dear to the system, and the event of a long copy is no news.
+  // The longest asynchronous read. Longer ones are waited for, because page-locked memory is scarce.
   static constexpr size_t capacity = size_t(4) << 20;
 
   struct Begun {

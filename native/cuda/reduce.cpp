@@ -10,10 +10,10 @@ namespace firesteel::cuda {
 namespace {
 
 constexpr unsigned threads_per_block = 256;
-// With so many outputs side by side the threads of a few blocks keep the memory busy.
+// The number of neighbouring outputs with which the threads of a few blocks keep the memory busy.
 constexpr int64_t many_outputs = 1024;
 
-// False where the elements are more than a kernel counts.
+// Returns false if there are more elements than a kernel can count.
 bool add_dimension(Axes* axes, int64_t size, int64_t stride) {
   if (size == 1) return true;
   if (size > std::numeric_limits<int32_t>::max() / std::max<int64_t>(axes->count, 1)) return false;
@@ -24,8 +24,8 @@ bool add_dimension(Axes* axes, int64_t size, int64_t stride) {
 }
 
 std::string beyond(const char* what, const char* done) {
-  return std::string("a ") + what + " is beyond what int32 holds; convert the tensor with .to('float32') before it is " +
-         done;
+  return std::string("a ") + what +
+         " is beyond what int32 holds; convert the tensor with .to('float32') before it is " + done;
 }
 
 // out has 1 where x is reduced.

@@ -39,7 +39,7 @@ DEVICE void by_blocks(const Reduction& job) {
   }
 }
 
-// A thread for each output: where neighbouring outputs read neighbouring elements.
+// A thread for each output, if neighbouring outputs read neighbouring elements.
 template <class T, class Fold>
 DEVICE void by_threads(const Reduction& job) {
   for (uint32_t output = blockIdx.x * 256 + threadIdx.x; output < job.kept.count; output += gridDim.x * 256) {
@@ -77,7 +77,7 @@ struct WholeSum {
   }
 };
 
-// NaN goes on.
+// The largest element; NaN wins.
 struct Largest {
   static DEVICE float start() { return -INFINITY; }
   static DEVICE float of(float x, uint32_t) { return x; }
@@ -136,7 +136,7 @@ DEVICE void along_lines(const Lines& job, const Make& make) {
     const T* x = static_cast<const T*>(job.x) + first;
     Out* out = static_cast<Out*>(job.out) + first;
     auto step = make(line);
-    // Each step waits for the one before and may write what the next reads, so that unrolling only takes registers.
+    // The loop is not unrolled, because each step waits for the one before and may write what the next reads.
     int64_t at = job.direction > 0 ? 0 : (job.size - 1) * job.inner;
 #pragma unroll 1
     for (int32_t i = 0; i < job.size; i++, at += job.direction * job.inner) out[at] = step(x[at], i);
@@ -153,7 +153,7 @@ DEVICE void running_float(const Lines& job) {
   });
 }
 
-// What int32 cannot hold wraps around, and is told.
+// Results that int32 cannot hold wrap around, and are reported.
 template <bool products>
 DEVICE void running_whole(const Lines& job) {
   along_lines<int32_t, int32_t>(job, [&job](int64_t line) {
@@ -181,14 +181,14 @@ DEVICE void running_extreme(const Lines& job) {
 
 DEVICE double log_of_both(double a, double b) {
   const double less = a < b ? a : b, more = a < b ? b : a;
-  // Two of one infinity are that infinity, not NaN.
+  // Two equal infinities give that infinity, not NaN.
   return less == more && fabs(more) == double(INFINITY) ? more : more + log1p(exp(less - more));
 }
 
 }  // namespace
 
-#define REDUCTION(name, T, Fold)                                                                              \
-  KERNEL(name##_by_blocks_##T, const __grid_constant__ Reduction job) { by_blocks<as_##T, Fold>(job); }       \
+#define REDUCTION(name, T, Fold)                                                                        \
+  KERNEL(name##_by_blocks_##T, const __grid_constant__ Reduction job) { by_blocks<as_##T, Fold>(job); } \
   KERNEL(name##_by_threads_##T, const __grid_constant__ Reduction job) { by_threads<as_##T, Fold>(job); }
 
 using as_float32 = float;

@@ -26,7 +26,7 @@ DEVICE bfloat16 narrow<bfloat16>(float x) {
   return {uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
-// Comparisons that let NaN pass, as PyTorch's do.
+// Comparisons in which NaN wins, as in PyTorch.
 DEVICE float largest(float a, float b) { return a > b || a != a ? a : b; }
 DEVICE float smallest(float a, float b) { return a < b || a != a ? a : b; }
 DEVICE int32_t largest(int32_t a, int32_t b) { return a > b ? a : b; }

@@ -1,5 +1,5 @@
-// What the kernels of optimisers are told, by the host (optimizer.cpp) to the device (optimizer.cu): as many tensors as
-// fit in a launch's parameter.
+// The arguments of the kernels of optimisers, from the host (optimizer.cpp) to the device (optimizer.cu): as many
+// tensors as fit in a launch's parameter.
 #pragma once
 #include <stdint.h>
 

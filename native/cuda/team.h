@@ -11,7 +11,7 @@ struct OfWarps {
   T of[warps_of_block];
 };
 
-// Combines what the threads of a team bring; each gets the result. `together` is commutative.
+// Combines the values of a team's threads; each gets the result. `together` must be commutative.
 template <int size, class T, class F>
 DEVICE T combine(T value, const F& together) {
   if constexpr (size >= 32)
@@ -73,7 +73,7 @@ DEVICE Exponentials of_team(const Exponentials& mine) {
 }  // namespace firesteel::cuda
 
 // Entries <name>_1, <name>_32 and <name>_256, by the size of the team.
-#define BY_TEAMS(name, Job, body)                                         \
-  KERNEL(name##_1, const __grid_constant__ Job job) { body<1>(job); }     \
-  KERNEL(name##_32, const __grid_constant__ Job job) { body<32>(job); }   \
+#define BY_TEAMS(name, Job, body)                                       \
+  KERNEL(name##_1, const __grid_constant__ Job job) { body<1>(job); }   \
+  KERNEL(name##_32, const __grid_constant__ Job job) { body<32>(job); } \
   KERNEL(name##_256, const __grid_constant__ Job job) { body<256>(job); }

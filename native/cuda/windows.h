@@ -1,5 +1,5 @@
-// What kernels of convolution and pooling are told, by the host (conv.cpp, pool.cpp) to the device (conv.cu, pool.cu).
-// Planes of H x W have P x Q windows of R x S taps.
+// The arguments of the kernels of convolution and pooling, from the host (conv.cpp, pool.cpp) to the device (conv.cu,
+// pool.cu). Planes of H x W have P x Q windows of R x S taps.
 #pragma once
 #include <stdint.h>
 
@@ -16,7 +16,7 @@ struct Windows {
 struct Patches {
   float* image;    // [images, channels, H, W]
   float* patches;  // gathered [channels, R, S, images, P, Q], added [images, channels, R, S, P, Q]
-  int64_t count;  // of what is written
+  int64_t count;   // of what is written
   int32_t channels;
   Windows windows;
   Divisor images, H, W, P, Q, R, S;

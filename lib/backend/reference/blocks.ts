@@ -128,7 +128,7 @@ const nf4: Format = {
 
 const formats: { readonly [D in BlockDType]: Format } = { q8_0, q4_0, nf4 }
 
-/** The bytes of `count` blocks, from the block with this element on. */
+/** The bytes of the block that begins with an element. */
 function bytesAt(data: TypedArray, dtype: BlockDType, element: number): DataView {
   const { bytes, block } = dtypes[dtype]
   return new DataView(data.buffer, data.byteOffset + element * bytes, block * bytes)
