@@ -54,9 +54,7 @@ function standIn(module: string): object {
 
 /** A module of Node. In a browser its functions throw ValueError. */
 export function nodeModule<N extends keyof NodeModules>(name: N): NodeModules[N] {
-  if (node === null) return standIn(name) as NodeModules[N]
-  // The module is the object itself, but to ask for the module opens the standard streams, which takes milliseconds.
-  return (name === 'node:process' ? node : node.getBuiltinModule(name)) as NodeModules[N]
+  return (node === null ? standIn(name) : node.getBuiltinModule(name)) as NodeModules[N]
 }
 
 /** Functions of a module of Node that is loaded when one of them is first called, because it takes milliseconds. */
