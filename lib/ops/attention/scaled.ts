@@ -62,14 +62,17 @@ function masks(mask: Tensor | null, scores: Shape): { maskBool: Tensor | null; m
 /** Throws a ShapeError that names all misfits. */
 function checkShapes([q, k, v, mask, lengths]: AttentionInputs): void {
   const faults = new Faults()
-  const shapes = `q ${formatShape(q.sizes)}, k ${formatShape(k.sizes)}, v ${formatShape(v.sizes)}`
-  faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)
+  const shapes = () => `q ${formatShape(q.sizes)}, k ${formatShape(k.sizes)}, v ${formatShape(v.sizes)}`
+  faults.check(
+    q.ndim === 4 && k.ndim === 4 && v.ndim === 4,
+    () => `q, k and v must be [B, H, T, D], but are ${shapes()}`,
+  )
   faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
   const [b, hq = 0, , d] = q.sizes
   const [, hk = 0, tk = 0] = k.sizes
-  faults.check(k.sizes[0] === b && v.sizes[0] === b, () => `batch sizes differ: ${shapes}`)
-  faults.check(k.sizes[3] === d, () => `q and k have different last sizes: ${shapes}`)
-  faults.check(v.sizes[1] === hk && v.sizes[2] === tk, () => `k and v differ in heads or time: ${shapes}`)
+  faults.check(k.sizes[0] === b && v.sizes[0] === b, () => `batch sizes differ: ${shapes()}`)
+  faults.check(k.sizes[3] === d, () => `q and k have different last sizes: ${shapes()}`)
+  faults.check(v.sizes[1] === hk && v.sizes[2] === tk, () => `k and v differ in heads or time: ${shapes()}`)
   faults.check(hq === hk || (hk > 0 && hq % hk === 0), () => `${hq} query heads are not a multiple of ${hk} key heads`)
   if (mask) {
     const wanted = scoresShape(q, k)
