@@ -3,18 +3,27 @@ import { noGrad } from '../autograd/mode.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
-import type { Tensor } from '../core/tensor.js'
+import { Tensor } from '../core/tensor.js'
 import type { Prompt } from '../nn/prompt.js'
 import { fromTypedArray, zeros } from '../ops/creation.js'
 import { indexSelect } from '../ops/indexing/index.js'
 import { copyInto } from '../ops/inplace.js'
 import { cat, clone, narrow } from '../ops/shape/index.js'
 
+/** Columns whose rows of a table are computed together. */
+const columnsOfTable = 256
+
 /** The sight of a layer's queries: keys and values [B, H, T, D] of the columns from `first` on. */
 export interface Seen {
   readonly keys: Tensor
   readonly values: Tensor
   readonly first: number
+}
+
+/** Columns of a memory [B, H, T, D]: a view, and no operator, because each layer takes four of them a token, none with a graph. */
+function columnsIn({ storage, sizes, steps, offset }: Tensor, from: number, count: number): Tensor {
+  const [b, h, , d] = sizes as readonly [number, number, number, number]
+  return new Tensor(storage, [b, h, count, d], steps, offset + from * (steps[2] as number))
 }
 
 /** One layer's memory. A layer with a window keeps what its next query sees, and moves that to the front when the end is reached. */
@@ -59,10 +68,10 @@ class LayerCache {
 
   #write(k: Tensor, v: Tensor): Seen {
     const [at, added] = [this.#count, k.sizes[2] as number]
-    copyInto(narrow(this.#keys, 2, at, added), k, 'KvCache')
-    copyInto(narrow(this.#values, 2, at, added), v, 'KvCache')
+    copyInto(columnsIn(this.#keys, at, added), k, 'KvCache')
+    copyInto(columnsIn(this.#values, at, added), v, 'KvCache')
     this.#count += added
-    const all = (memory: Tensor) => narrow(memory, 2, 0, this.#count)
+    const all = (memory: Tensor) => columnsIn(memory, 0, this.#count)
     return { keys: all(this.#keys), values: all(this.#values), first: this.#first }
   }
 
@@ -104,6 +113,7 @@ class LayerCache {
 export class KvCache {
   readonly capacity: number
   readonly #layers: (LayerCache | undefined)[] = []
+  readonly #tables = new Map<object, { readonly from: number; readonly tables: readonly Tensor[] }>()
   #length = 0
   #rows: number | null = null
   /** The prompt whose columns come before all others. */
@@ -149,6 +159,21 @@ export class KvCache {
     })
   }
 
+  /**
+   * The row of a column in tables [columns, ..] that `make` gives for a run of columns, because a table for each token alone costs a
+   * call of every operator that it is made of. Tables live as long as the cache, one set for each `key`.
+   */
+  rowOf(key: object, column: number, make: (from: number, count: number) => readonly Tensor[]): readonly Tensor[] {
+    const from = column - (column % columnsOfTable)
+    let found = this.#tables.get(key)
+    if (found?.from !== from) {
+      for (const table of found?.tables ?? []) table.dispose()
+      found = { from, tables: scope(() => noGrad(() => make(from, columnsOfTable).map((table) => keep(table)))) }
+      this.#tables.set(key, found)
+    }
+    return found.tables.map((table) => narrow(table, 0, column - from, 1))
+  }
+
   /** Tells that all layers have these columns now. */
   advance(columns: number): void {
     this.#length += columns
@@ -176,6 +201,8 @@ export class KvCache {
   dispose(): void {
     for (const layer of this.#layers) layer?.dispose()
     this.#layers.length = 0
+    for (const { tables } of this.#tables.values()) for (const table of tables) table.dispose()
+    this.#tables.clear()
   }
 
   [Symbol.dispose](): void {

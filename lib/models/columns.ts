@@ -4,14 +4,14 @@ import { checkDType, checkTensor } from '../autograd/operator.js'
 import { formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
-import type { Tensor } from '../core/tensor.js'
+import { Tensor } from '../core/tensor.js'
 import type { Prompt } from '../nn/prompt.js'
 import { scaledDotProductAttention } from '../ops/attention/index.js'
 import { castTo } from '../ops/convert.js'
 import { arange, full } from '../ops/creation.js'
 import { add, clamp, eq, logicalAnd, sub } from '../ops/elementwise/index.js'
 import { cumsum } from '../ops/reduce/index.js'
-import { cat, expand, narrow, unsqueeze } from '../ops/shape/index.js'
+import { cat, expand, narrow, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
 import { KvCache } from './cache.js'
 
 export interface CausalInputs {
@@ -201,6 +201,15 @@ export function seenBy(own: Tensor, ownValues: Tensor, columns: Columns, layer: 
   const { keys, values, first } = cache === null ? { keys: k, values: v, first: 0 } : cache.append(layer, k, v, window)
   const attnMask = mask === null ? null : narrow(mask, -1, first, keys.sizes[2] as number)
   return { keys, values, attnMask, offset: offset - first }
+}
+
+/** A projection [B, T, H * D] by heads: [B, H, T, D], a view. */
+export function headsOf(x: Tensor, headDim: number): Tensor {
+  if (isGradEnabled()) return transpose(unflatten(x, -1, [-1, headDim]), 1, 2)
+  // One view instead of two operators, because each layer has three of them a token.
+  const [b, t, width] = x.sizes as readonly [number, number, number]
+  const [row, column, feature] = x.steps as readonly [number, number, number]
+  return new Tensor(x.storage, [b, width / headDim, t, headDim], [row, headDim * feature, column, feature], x.offset)
 }
 
 /** Causal attention of q [B, Hq, T, D] to k and v [B, Hk, T, D] and to what the cache holds: [B, Hq, T, D]. */

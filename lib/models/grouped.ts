@@ -9,7 +9,7 @@ import { div, mul, swiglu, tanh } from '../ops/elementwise/index.js'
 import { matmul } from '../ops/matmul.js'
 import { flatten, transpose, unflatten } from '../ops/shape/index.js'
 import { type ActivationName, activationOf } from './activation.js'
-import { attend, type Columns, seenBy } from './columns.js'
+import { attend, type Columns, headsOf, seenBy } from './columns.js'
 import type { Turn } from './rope.js'
 
 export interface GroupedConfig {
@@ -66,11 +66,11 @@ export class GroupedAttention extends Module {
   forward(x: Tensor, columns: Columns, turn: Turn): Tensor {
     const { headDim, attentionDropout, scale, softcap } = this.#config
     const { layer, window } = this.#place
-    const heads = (y: Tensor): Tensor => unflatten(y, -1, [-1, headDim])
-    const [q, k, v] = [heads(this.qProj.forward(x)), heads(this.kProj.forward(x)), heads(this.vProj.forward(x))]
-    const turned = (y: Tensor, norm: typeof this.qNorm) => turn(transpose(norm === null ? y : norm.forward(y), 1, 2))
+    const [q, k, v] = [this.qProj.forward(x), this.kProj.forward(x), this.vProj.forward(x)]
+    const turned = (y: Tensor, norm: typeof this.qNorm) =>
+      turn(norm === null ? headsOf(y, headDim) : transpose(norm.forward(unflatten(y, -1, [-1, headDim])), 1, 2))
     const options = { layer, scale, window, dropoutP: this.training ? attentionDropout : 0 }
-    const operands = [turned(q, this.qNorm), turned(k, this.kNorm), transpose(v, 1, 2)] as const
+    const operands = [turned(q, this.qNorm), turned(k, this.kNorm), headsOf(v, headDim)] as const
     const seen = softcap === null ? attend(...operands, columns, options) : this.#capped(...operands, columns, softcap)
     return this.oProj.forward(flatten(transpose(seen, 1, 2), -2))
   }

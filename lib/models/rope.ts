@@ -180,10 +180,19 @@ export function readRopeByKind<K extends string>(
 export type Turn = (x: Tensor) => Tensor
 
 /** How a call's queries and keys are turned, by a table that all layers share; x [B, T, width] is what they work on. */
-export function turnOf({ base, scaling, headDim }: Rope, { offset, positions }: Columns, x: Tensor): Turn {
+export function turnOf(rope: Rope, { offset, positions, cache }: Columns, x: Tensor): Turn {
+  const { base, scaling, headDim } = rope
   const [b, t] = x.sizes as readonly [number, number]
   const dtype = x.dtype === 'float64' ? 'float64' : 'float32'
   const grows = scaling?.type === 'dynamic' || scaling?.type === 'longrope'
+  if (cache !== null && positions === null && t === 1 && !grows) {
+    const frequencies = () => rotaryFrequencies(headDim, base, scaling, 1)
+    const [cosines, sines] = cache.rowOf(rope, offset, (from, count) => {
+      const table = tableOf(countFrom(from, count, dtype, x.device), frequencies())
+      return [table.cosines, table.sines]
+    }) as [Tensor, Tensor]
+    return (each) => turned(each, { cosines, sines })
+  }
   // Only frequencies that follow the length of the text wait for the positions.
   const length = positions !== null && grows ? (max(positions).item() as number) + 1 : offset + t
   const places: Tensor =

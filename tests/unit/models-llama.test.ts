@@ -11,7 +11,7 @@ import { loadTensors, saveTensors } from '../../lib/io/tensors.js'
 import { fromConfig } from '../../lib/models/architecture.js'
 import { type ConfigJson, configText, Settings } from '../../lib/models/config.js'
 import { gemma2Architecture, gemma3Architecture } from '../../lib/models/gemma.js'
-import { AutoModel, type Llama, llama } from '../../lib/models/index.js'
+import { AutoModel, KvCache, type Llama, llama } from '../../lib/models/index.js'
 import { llamaArchitecture, mistralArchitecture, qwen2Architecture, qwen3Architecture } from '../../lib/models/llama.js'
 import { normal_ } from '../../lib/nn/init.js'
 import { tensor } from '../../lib/ops/creation.js'
@@ -172,6 +172,24 @@ describe('a Llama', () => {
       }
       expect(text?.tokens).toEqual(all.slice(4))
       expect(new Set(text?.tokens).size).toBeGreaterThan(1)
+    }
+  })
+
+  it('turns by the same angles token by token, on both sides of a table of 256 columns', () => {
+    const sizes = { vocabSize: 10, layers: 1, width: 16, heads: 2, inner: 8, context: 600 } as const
+    const model = llama({ ...sizes, generator: new Generator(4) }).eval()
+    const all = Array.from({ length: 514 }, (_, i) => (i * 7) % 10)
+    const ids = (list: readonly number[]) => tensor([[...list]], { dtype: 'int32' })
+    const whole = numbers(noGrad(() => model.hidden(ids(all))))
+    for (const from of [254, 510]) {
+      using cache = new KvCache(514)
+      noGrad(() => model.hidden(ids(all.slice(0, from)), { cache }))
+      for (let column = from; column < from + 4; column++) {
+        const step = numbers(noGrad(() => model.hidden(ids(all.slice(column, column + 1)), { cache })))
+        step.forEach((value, i) => {
+          expect(value).toBeCloseTo(whole[16 * column + i] as number, 5)
+        })
+      }
     }
   })
 
