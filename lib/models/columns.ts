@@ -11,7 +11,7 @@ import { castTo } from '../ops/convert.js'
 import { arange, full } from '../ops/creation.js'
 import { add, clamp, eq, logicalAnd, sub } from '../ops/elementwise/index.js'
 import { cumsum } from '../ops/reduce/index.js'
-import { cat, expand, narrow, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
+import { cat, chunk, expand, narrow, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
 import { KvCache } from './cache.js'
 
 export interface CausalInputs {
@@ -205,11 +205,25 @@ export function seenBy(own: Tensor, ownValues: Tensor, columns: Columns, layer: 
 
 /** A projection [B, T, H * D] by heads: [B, H, T, D], a view. */
 export function headsOf(x: Tensor, headDim: number): Tensor {
-  if (isGradEnabled()) return transpose(unflatten(x, -1, [-1, headDim]), 1, 2)
-  // One view instead of two operators, because each layer has three of them a token.
-  const [b, t, width] = x.sizes as readonly [number, number, number]
-  const [row, column, feature] = x.steps as readonly [number, number, number]
-  return new Tensor(x.storage, [b, width / headDim, t, headDim], [row, headDim * feature, column, feature], x.offset)
+  return isGradEnabled() ? transpose(unflatten(x, -1, [-1, headDim]), 1, 2) : headsWithin(x, headDim, 0, 1)
+}
+
+/** Queries, keys and values of one projection [B, T, 3 * H * D] by heads: [B, H, T, D] each, views. */
+export function threeByHeads(x: Tensor, headDim: number): readonly [q: Tensor, k: Tensor, v: Tensor] {
+  if (isGradEnabled()) {
+    const [q, k, v] = chunk(x, 3, -1) as [Tensor, Tensor, Tensor]
+    return [headsOf(q, headDim), headsOf(k, headDim), headsOf(v, headDim)]
+  }
+  return [headsWithin(x, headDim, 0, 3), headsWithin(x, headDim, 1, 3), headsWithin(x, headDim, 2, 3)]
+}
+
+/** One of the equal parts of a projection, by heads: one view instead of several operators, because each layer has three a token. */
+function headsWithin({ storage, sizes, steps, offset }: Tensor, headDim: number, part: number, parts: number): Tensor {
+  const [b, t, width] = sizes as readonly [number, number, number]
+  const [row, column, feature] = steps as readonly [number, number, number]
+  const heads = width / parts / headDim
+  const strides = [row, headDim * feature, column, feature]
+  return new Tensor(storage, [b, heads, t, headDim], strides, offset + part * heads * headDim * feature)
 }
 
 /** Causal attention of q [B, Hq, T, D] to k and v [B, Hk, T, D] and to what the cache holds: [B, Hq, T, D]. */

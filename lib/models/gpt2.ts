@@ -16,11 +16,11 @@ import type { PromptSizes } from '../nn/prompt.js'
 import { runBlock } from '../nn/run-block.js'
 import { arange } from '../ops/creation.js'
 import { add } from '../ops/elementwise/index.js'
-import { chunk, reshape, transpose } from '../ops/shape/index.js'
+import { reshape, transpose } from '../ops/shape/index.js'
 import { type ActivationName, activationNames, activationOf } from './activation.js'
 import { type Architecture, fromConfig, layerOf } from './architecture.js'
 import { type CausalConfig, CausalModel } from './causal.js'
-import { attend, type Columns, headsOf, withPrompt } from './columns.js'
+import { attend, type Columns, threeByHeads, withPrompt } from './columns.js'
 import type { ConfigJson } from './config.js'
 import { Conv1D } from './conv1d.js'
 
@@ -65,7 +65,7 @@ class Gpt2Attention extends Module {
 
   forward(x: Tensor, columns: Columns): Tensor {
     const headDim = (x.sizes[2] as number) / this.#heads
-    const [q, k, v] = chunk(this.cAttn.forward(x), 3, -1).map((y) => headsOf(y, headDim)) as [Tensor, Tensor, Tensor]
+    const [q, k, v] = threeByHeads(this.cAttn.forward(x), headDim)
     const seen = attend(q, k, v, columns, {
       layer: this.#layer,
       scale: this.#scale,
