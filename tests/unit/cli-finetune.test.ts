@@ -432,9 +432,11 @@ describe('finetune', () => {
 
 it('the examples are configs, and that of a chat trains in a folder with nothing but a model and rows', async () => {
   const examples = fileURLToPath(new URL('../../examples/configs/', import.meta.url))
-  expect(readdirSync(examples).sort()).toEqual(['chat.yaml', 'classify.yaml', 'pretrain.yaml', 'text.yaml'])
-  for (const name of ['chat', 'classify', 'text']) await loadFinetune(join(examples, `${name}.yaml`))
-  await loadConfig(join(examples, 'pretrain.yaml'), [], pretrainSchema)
+  expect(readdirSync(examples).sort()).toEqual(
+    ['bert', 'chat', 'classify', 'pairs', 'pretrain', 'text'].map((name) => `${name}.yaml`),
+  )
+  for (const name of ['chat', 'classify', 'pairs', 'text']) await loadFinetune(join(examples, `${name}.yaml`))
+  for (const name of ['bert', 'pretrain']) await loadConfig(join(examples, `${name}.yaml`), [], pretrainSchema)
   cpSync(join(examples, 'chat.yaml'), join(folder, 'chat.yaml'))
   writeFileSync(join(folder, 'chats.jsonl'), chatRows(20).join('\n'))
   expect(await finetuneCommand([join(folder, 'chat.yaml')])).toBe(0)
