@@ -99,10 +99,10 @@ async function comparedIn(folder: string): Promise<number> {
     const path = join(folder, `${name}.json`)
     if (!new RegExp(args.only).test(name)) continue
     writeFileSync(path, JSON.stringify({ ...config, output: `runs/${name}` }))
-    const dry = jsonOf([main, 'finetune', path, '--dry', '--json'])
+    const { peak: foreseen, seconds: expected } = jsonOf([main, 'finetune', path, '--dry', '--json'])
     const { peak, seconds } = jsonOf([self, '--train', path])
-    const [memory, time] = [(dry.peak as number) / (peak as number) - 1, (dry.seconds as number) / (seconds as number)]
-    const bytes = [dry.peak, peak].map((each) => `${((each as number) / 1e6).toFixed(1)} MB`)
+    const [memory, time] = [(foreseen as number) / (peak as number) - 1, (expected as number) / (seconds as number)]
+    const bytes = [foreseen, peak].map((each) => `${((each as number) / 1e6).toFixed(1)} MB`)
     told(
       name,
       Math.abs(memory) <= 0.1,
