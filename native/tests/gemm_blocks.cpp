@@ -288,10 +288,26 @@ void test_drivers() {
     }
   for (const int64_t m : close(whole_height)) product(m, few_columns_of_rows + 5, block_depth + 1);
   // Chunks of packing.
-  for (const int64_t m : around(pack_height)) product(m, few_columns_of_rows + 3, 25);
-  for (const int64_t n : around(pack_width)) product(whole_height + 1, n, 17);
-  // Of a rounded sum that is made in float32 first, chunks are pack_width * block_depth.
-  for (const int64_t n : close(pack_width * block_depth / tile_rows)) product(tile_rows, n, 2);
+  for (const int64_t m : around(pack_panels * wide_rows)) product(m, few_columns_of_rows + 3, 25);
+  for (const int64_t n : around(pack_panels * wide_columns)) product(whole_height + 1, n, 17);
+  // Of a rounded sum that is made in float32 first, chunks are as many panels as packing takes, by block_depth.
+  for (const int64_t n : close(pack_panels * tile_columns * block_depth / tile_rows)) product(tile_rows, n, 2);
+}
+
+// Panels of large products: columns from which on they are wide, every width of the last one, every number of rows, and
+// depths around what a kernel asks ahead for, with A in place and packed, B packed by all threads and where it is used.
+void test_wide_panels() {
+  using namespace multiply_blocks;
+  for (const int64_t n : close(least_wide))
+    for (const int64_t m : {int64_t(2), wide_rows - 1, wide_rows, few_rows + wide_rows + 1}) product(m, n, 70);
+  for (int64_t n = least_wide; n <= least_wide + wide_columns + 1; n++) product(2 * wide_rows + n % wide_rows, n, 75);
+  for (int64_t m = 1; m <= 2 * wide_rows + 1; m++)
+    product(few_rows + m, round_up(few_columns_of_rows + 1, wide_columns) + m % 2, 60);
+  // Depths at which rows of C are asked for, and those between: three is prime to the steps from one to the next.
+  for (int64_t depth = 1; depth <= block_depth + 3; depth += 3) product(few_rows + 1, few_columns_of_rows + 1, depth);
+  for (const int64_t depth : around(block_depth))
+    for (const int64_t m : {few_rows + 2, whole_height + wide_rows + 1})
+      product(m, round_up(few_columns_of_rows + 1, wide_columns), depth);
 }
 
 // K in parts: from which depth on, how many, for how many tiles, and the rows of the sums.
@@ -348,9 +364,9 @@ void test_vectors() {
 
 // Packed operands, element by element, zeros where a panel has no line. Of pairs too, which every instruction set can
 // pack.
-void check_panels(bool of_a, int64_t lines, int64_t depth, int form) {
+void check_panels(Panels panels, bool of_a, int64_t lines, int64_t depth, int form) {
   if (thin && cases++ % 4 != 2) return;
-  const int64_t width = of_a ? tile_rows : tile_columns;
+  const int64_t width = of_a ? panels.rows : panels.columns;
   const bool pairs = form >= 8, half = pairs || form & 1, turned = form & 2;
   const int64_t singles = pairs ? 2 * depth - (form & 1) : depth;
   const Numbered numbers(lines, singles, 5);
@@ -363,10 +379,16 @@ void check_panels(bool of_a, int64_t lines, int64_t depth, int form) {
     lines_of.singles = singles;
   }
   std::vector<float> packed(size_t(round_up(lines, width) * depth), NAN);
-  if (of_a)
-    pack_a(packed.data(), lines_of, lines, depth);
-  else
-    pack_b(packed.data(), transposed(lines_of), depth, lines);
+  if (panels.columns == tile_columns) {
+    of_a ? pack_a(packed.data(), lines_of, lines, depth) : pack_b(packed.data(), transposed(lines_of), depth, lines);
+  } else {  // as multiply does
+    for (int64_t k0 = 0; k0 < depth; k0 += block_depth) {
+      float* const to = packed.data() + k0 * round_up(lines, width);
+      const int64_t deep = FIRESTEEL_ISA::min(block_depth, depth - k0);
+      of_a ? pack_a_block(to, lines_of, 0, lines, k0, deep, panels)
+           : pack_b_block(to, transposed(lines_of), k0, deep, 0, lines, panels);
+    }
+  }
   const auto single = [&](int64_t line, int64_t d) { return line < lines && d < singles ? numbers.at(line, d) : 0.0f; };
   int64_t wrong = 0;
   for (int64_t line = 0; line < round_up(lines, width); line++)
@@ -387,13 +409,13 @@ void check_panels(bool of_a, int64_t lines, int64_t depth, int form) {
   check(wrong == 0, what);
 }
 
-void test_packing() {
+void test_packing(Panels panels) {
   using namespace pack_blocks;
   for (const bool of_a : {true, false}) {
-    const int64_t width = of_a ? tile_rows : tile_columns;
+    const int64_t width = of_a ? panels.rows : panels.columns;
     const auto all_forms = [&](int64_t lines, int64_t depth) {
       for (int form = 0; form < 12; form++)
-        if (lines > 0 && depth > 0) check_panels(of_a, lines, depth, form);
+        if (lines > 0 && depth > 0) check_panels(panels, of_a, lines, depth, form);
     };
     for (const int64_t depth : around(transposed_steps))
       for (const int64_t lines : {width - 1, width, width + 1, 2 * width + 3}) all_forms(lines, depth);
@@ -455,10 +477,12 @@ void test_batches() {
 int main() {
   test_tiles();
   test_drivers();
+  test_wide_panels();
   test_parts();
   test_packed_limit();
   test_vectors();
-  test_packing();
+  test_packing(narrow);
+  if (wide_columns != tile_columns) test_packing(wide);
   test_batches();
   return finish("gemm_blocks");
 }

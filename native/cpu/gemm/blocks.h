@@ -23,19 +23,19 @@ constexpr int64_t few_columns = 2 * tile_columns;  // up to here A is not used o
 // The same where the rows of A are consecutive: what one thread packs and another reads has to pass between their
 // caches, for which the faster multiply-adds of AVX-512 leave less time.
 #if defined(FIRESTEEL_MICRO_AVX512)
-constexpr int64_t few_columns_of_rows = 32 * tile_columns;
+constexpr int64_t few_columns_of_rows = 24 * tile_columns;
 #else
 constexpr int64_t few_columns_of_rows = 8 * tile_columns;
 #endif
 constexpr int64_t tile_width = 16 * tile_columns;    // columns of a tile: its C is seen again for each block of depth
 constexpr int64_t tile_to_round = int64_t(1) << 15;  // floats
 constexpr int64_t narrow_width = 2 * tile_columns;   // fewer columns do not pay for bringing in a block of A
-constexpr int64_t pack_height = 16 * tile_rows;      // rows of A that a chunk packs
-constexpr int64_t pack_width = 16 * tile_columns;    // columns of B that a chunk packs
+constexpr int64_t pack_panels = 16;                  // of A or B that a chunk packs
+constexpr int64_t least_wide = 8 * wide_columns;     // columns from which on panels are wide
 // Rows of a tile, whose block of A stays in the second-level cache, and of one that reads A in place and packs B for
 // itself. Processors with AVX-512 have a megabyte of it or more; others may have 256 KB.
 #if defined(FIRESTEEL_MICRO_AVX512)
-constexpr int64_t block_of_a = 72 << 10, block_in_place = 72 << 10;
+constexpr int64_t block_of_a = 48 << 10, block_in_place = 72 << 10;
 #else
 constexpr int64_t block_of_a = 36 << 10, block_in_place = 72 << 10;
 #endif

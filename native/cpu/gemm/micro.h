@@ -35,9 +35,24 @@ constexpr int64_t tile_rows = 8, tile_columns = 12, block_depth = 256;
 constexpr int64_t tile_rows = 4, tile_columns = 8, block_depth = 256;
 #endif
 
+// The tile of large products of float32. With AVX-512 it loads 11 vectors for 24 multiply-adds, where the other loads
+// 14: Ice Lake starts two multiply-adds of 512 bits a cycle, but hardly more than one load. Its panels of B are twice
+// as wide as many layers are, so the other families keep to the other tile. Bits are the same, because block_depth is.
+#if defined(FIRESTEEL_MICRO_AVX512)
+constexpr int64_t wide_rows = 8, wide_columns = 48;
+#else
+constexpr int64_t wide_rows = tile_rows, wide_columns = tile_columns;
+#endif
+
+// How operands are cut: rows of a panel of A, columns of one of B.
+struct Panels {
+  int64_t rows, columns;
+};
+constexpr Panels narrow = {tile_rows, tile_columns}, wide = {wide_rows, wide_columns};
+
 // Element (i, d) of A is a[i * a_row + d * a_depth], element (d, j) of B is b[d * b_depth + j], packed or in place. B
-// is readable for all of tile_columns; what stands beyond `columns` has no effect. Of A and bias nothing beyond `rows`
-// and `columns` is read, in C nothing beyond them is read or written.
+// is readable for all of the panel's columns; what stands beyond `columns` has no effect. Of A and bias nothing beyond
+// `rows` and `columns` is read, in C nothing beyond them is read or written.
 struct Tile {
   const float* a;
   int64_t a_row, a_depth;
@@ -45,10 +60,13 @@ struct Tile {
   int64_t b_depth;
   float* c;
   int64_t ldc;
-  int64_t rows, columns, depth;  // 1 <= rows <= tile_rows, 1 <= columns <= tile_columns
+  int64_t rows, columns, depth;  // from 1 to tile_rows and tile_columns, or to wide_rows and wide_columns
   bool accumulate;               // c += instead of c =
   const float* bias;             // of the tile's first column, or null
   bool pairs = false;            // of bfloat16, packed, in place of floats of A and B
+  // What a kernel that asks_ahead wants next: a cache line for each asked_steps of depth, ahead_step bytes apart.
+  const char* ahead = nullptr;
+  int64_t ahead_step = 0;
 };
 
 void micro_kernel(const Tile& tile);
@@ -56,6 +74,14 @@ void micro_kernel(const Tile& tile);
 // What micro_kernel calls, for tiles that differ in nothing but a, b, c and bias.
 using MicroKernel = void (*)(const Tile& tile);
 MicroKernel find_micro_kernel(const Tile& tile);
+
+// Whether the tile's kernel asks for lines while it multiplies. A burst of them between two tiles would hold up those
+// that the next tile waits for, because a core awaits no more than a dozen at a time.
+constexpr int64_t asked_steps = 4;
+static inline bool asks_ahead(const Tile& tile) {
+  return wide_columns > tile_columns && tile.columns == wide_columns && tile.rows == wide_rows && tile.a_row == 1 &&
+         tile.a_depth == wide_rows && tile.b_depth == wide_columns;
+}
 
 // Whether this processor multiplies pairs of bfloat16, and the kernel that does.
 #if defined(FIRESTEEL_MICRO_AVX512)

@@ -34,32 +34,35 @@ int64_t even_tiles(int64_t size, int64_t limit, int64_t panel) {
 
 // Packs A [m, k] and, unless packed_b is null, B [k, n]. A chunk is a part of one of them and of one block of depth.
 void pack_on_all_threads(Context& context, const Product& p, float* packed_a, float* packed_b) {
-  const int64_t a_parts = ceil_div(p.m, pack_height), b_parts = packed_b ? ceil_div(p.n, pack_width) : 0;
-  const int64_t parts = a_parts + b_parts, m_padded = round_up(p.m, tile_rows), n_padded = round_up(p.n, tile_columns);
+  const int64_t height = pack_panels * p.panels.rows, width = pack_panels * p.panels.columns;
+  const int64_t a_parts = ceil_div(p.m, height), b_parts = packed_b ? ceil_div(p.n, width) : 0;
+  const int64_t parts = a_parts + b_parts, m_padded = round_up(p.m, p.panels.rows),
+                n_padded = round_up(p.n, p.panels.columns);
   parallel(context, parts * ceil_div(p.k, block_depth), [&](int64_t chunk) {
     const int64_t k0 = chunk / parts * block_depth, depth = min(block_depth, p.k - k0), part = chunk % parts;
     if (part < a_parts) {
-      const int64_t i = part * pack_height;
-      pack_a_block(packed_a + k0 * m_padded + i * depth, p.a, i, min(pack_height, p.m - i), k0, depth);
+      const int64_t i = part * height;
+      pack_a_block(packed_a + k0 * m_padded + i * depth, p.a, i, min(height, p.m - i), k0, depth, p.panels);
     } else {
-      const int64_t j = (part - a_parts) * pack_width;
-      pack_b_block(packed_b + k0 * n_padded + j * depth, p.b, k0, depth, j, min(pack_width, p.n - j));
+      const int64_t j = (part - a_parts) * width;
+      pack_b_block(packed_b + k0 * n_padded + j * depth, p.b, k0, depth, j, min(width, p.n - j), p.panels);
     }
   });
 }
 
 void multiply_tiles(Context& context, const Product& p) {
   const int64_t most_rows = p.packed_b ? tile_height : p.packed_a ? whole_height : in_place_height;
-  const int64_t height = even_tiles(p.m, most_rows, tile_rows);
+  const int64_t height = even_tiles(p.m, most_rows, p.panels.rows);
   // A tile that is rounded once it is done should still be in the second-level cache then.
   const int64_t most_columns = p.epilogue.rounded ? max(tile_to_round / height, narrow_width) : tile_width;
-  int64_t width = even_tiles(p.n, min(most_columns, tile_width), tile_columns);
+  int64_t width = even_tiles(p.n, min(most_columns, tile_width), p.panels.columns);
   const int64_t tiles_down = ceil_div(p.m, height);
   while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
          height * width * p.k > 2 * chunk_work)
-    width = round_up(width / 2, tile_columns);
+    width = round_up(width / 2, p.panels.columns);
   // Too few to come out even between threads: a panel each.
-  if (tiles_down * ceil_div(p.n, width) < enough_tiles && height * width * p.k > 4 * chunk_work) width = tile_columns;
+  if (tiles_down * ceil_div(p.n, width) < enough_tiles && height * width * p.k > 4 * chunk_work)
+    width = p.panels.columns;
   const int64_t tiles = tiles_down * ceil_div(p.n, width);
   const bool rounds = p.epilogue.rounded;
   const Rooms rooms = rounds ? make_rooms(context, height * width, tiles) : Rooms{};
@@ -122,9 +125,10 @@ void multiply_packing(Context& context, const Product& p) {
   const int64_t depth = packed_depth(p);
   const int64_t rows = min(p.m, round_up(packed_limit / depth, tile_height));
   const int64_t columns = on_stack ? p.n : min(p.n, round_up(packed_limit / depth, tile_width));
-  float* packed_a = static_cast<float*>(scratch(context, size_t(packed_a_size(rows, depth)) * sizeof(float)));
-  float* packed_b =
-      on_stack ? nullptr : static_cast<float*>(scratch(context, size_t(packed_b_size(depth, columns)) * sizeof(float)));
+  float* packed_a =
+      static_cast<float*>(scratch(context, size_t(round_up(rows, p.panels.rows) * depth) * sizeof(float)));
+  const size_t b_bytes = size_t(round_up(columns, p.panels.columns) * depth) * sizeof(float);
+  float* packed_b = on_stack ? nullptr : static_cast<float*>(scratch(context, b_bytes));
   for (int64_t j = 0; j < p.n; j += columns)
     for (int64_t k0 = 0; k0 < p.k; k0 += depth)
       for (int64_t i = 0; i < p.m; i += rows) {
@@ -137,7 +141,8 @@ void multiply_packing(Context& context, const Product& p) {
                         nullptr,
                         p.c ? p.c + i * p.ldc + j : nullptr,
                         p.ldc,
-                        at_column({p.epilogue.accumulate || k0 > 0, k0 + depth >= p.k ? p.epilogue.bias : nullptr}, j)};
+                        at_column({p.epilogue.accumulate || k0 > 0, k0 + depth >= p.k ? p.epilogue.bias : nullptr}, j),
+                        p.panels};
         if (p.epilogue.rounded) part.epilogue.rounded = p.epilogue.rounded + i * p.ldc + j;
         pack_on_all_threads(context, part, packed_a, i == 0 ? packed_b : nullptr);
         part.packed_a = packed_a;
@@ -202,6 +207,11 @@ Way choose_way(const Product& p) {
   return in_place ? Way::tiles : Way::packing;
 }
 
+// Whether panels are wide: not of pairs, nor of few columns, whose last panel would be much of them.
+bool takes_wide_panels(Way way, const Product& p) {
+  return (way == Way::tiles || way == Way::packing) && p.a.pairs == Pairs::none && p.n >= least_wide;
+}
+
 void multiply_by(Context& context, Way way, const Product& p) {
   const auto [accumulate, bias, rounded] = p.epilogue;
   switch (way) {
@@ -234,7 +244,7 @@ void multiply_and_round(Context& context, Way way, Product p) {
   p.epilogue.rounded = nullptr;
   p.c = static_cast<float*>(scratch(context, size_t(p.m * p.n) * sizeof(float)));  // p.ldc is p.n
   multiply_by(context, way, p);
-  const int64_t size = p.m * p.n, piece = pack_width * block_depth;
+  const int64_t size = p.m * p.n, piece = pack_panels * tile_columns * block_depth;
   parallel(context, ceil_div(size, piece), [&](int64_t chunk) {
     const int64_t start = chunk * piece;
     simd::narrow_bfloat16(min(piece, size - start), rounded + start, p.c + start);
@@ -254,6 +264,7 @@ void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matri
     p.k = ceil_div(k, 2);
   }
   const Way way = choose_way(p);
+  if (takes_wide_panels(way, p)) p.panels = wide;
   epilogue.rounded && !rounds_tiles(way, p) ? multiply_and_round(context, way, p) : multiply_by(context, way, p);
   release_scratch(context, mark);
 }

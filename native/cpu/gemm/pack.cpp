@@ -323,12 +323,16 @@ void pack_lines(float* to, Matrix from, int64_t lines, int64_t depth) {  // a li
 
 }  // namespace
 
-void pack_a_block(float* to, Matrix a, int64_t row, int64_t rows, int64_t k, int64_t depth) {
-  pack_lines<int(tile_rows)>(to, part_of(a, row, k), rows, depth);
+void pack_a_block(float* to, Matrix a, int64_t row, int64_t rows, int64_t k, int64_t depth, Panels panels) {
+  const Matrix lines = part_of(a, row, k);
+  panels.rows == wide_rows ? pack_lines<int(wide_rows)>(to, lines, rows, depth)
+                           : pack_lines<int(tile_rows)>(to, lines, rows, depth);
 }
 
-void pack_b_block(float* to, Matrix b, int64_t k, int64_t depth, int64_t column, int64_t columns) {
-  pack_lines<int(tile_columns)>(to, transposed(part_of(b, k, column)), columns, depth);
+void pack_b_block(float* to, Matrix b, int64_t k, int64_t depth, int64_t column, int64_t columns, Panels panels) {
+  const Matrix lines = transposed(part_of(b, k, column));
+  panels.columns == wide_columns ? pack_lines<int(wide_columns)>(to, lines, columns, depth)
+                                 : pack_lines<int(tile_columns)>(to, lines, columns, depth);
 }
 
 int64_t packed_a_size(int64_t m, int64_t k) { return round_up(m, tile_rows) * k; }

@@ -19,25 +19,30 @@ struct Right {
   int64_t depth;
 };
 
-Left packed_left(const float* data, int64_t depth, bool pairs) {
-  return {data, 1, tile_rows, tile_rows * depth, pairs};
+Left packed_left(const float* data, int64_t depth, Panels panels, bool pairs) {
+  return {data, 1, panels.rows, panels.rows * depth, pairs};
 }
 
 // In place only float32.
-Left left_in_place(Matrix a, int64_t row, int64_t k) {
+Left left_in_place(Matrix a, int64_t row, int64_t k, Panels panels) {
   const float* data = static_cast<const float*>(part_of(a, row, k).data);
-  return {data, a.row_stride, a.column_stride, tile_rows * a.row_stride};
+  return {data, a.row_stride, a.column_stride, panels.rows * a.row_stride};
 }
 
-Right packed_right(const float* data) { return {data, tile_columns}; }
+Right packed_right(const float* data, Panels panels) { return {data, panels.columns}; }
 
 // In place only float32, where columns are consecutive, and for whole panels.
 Right right_in_place(Matrix b, int64_t k, int64_t column) {
   return {static_cast<const float*>(part_of(b, k, column).data), b.row_stride};
 }
 
-// Rows of a panel of B that are wanted next: asked for bit by bit, into the second level, while the multiply-adds go
-// on. They lie far apart, where no hardware looks ahead.
+constexpr int64_t line_bytes = 64;
+// Panels of B before the end of a block of depth at which the next block of A is asked for: as many as give each of its
+// lines a step of depth to be asked for in.
+constexpr int64_t panels_ahead = 3;
+
+// Rows of what is wanted next, as of a panel of B: asked for bit by bit, into the second level, while the multiply-adds
+// go on. They lie far apart, where no hardware looks ahead, or are the lines of what is packed.
 struct Ahead {
   const char* data;
   int64_t stride, bytes;  // between rows, of a row
@@ -53,69 +58,105 @@ Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column, int64_t wi
   return {};
 }
 
-Ahead packed_ahead(const float* panel, int64_t depth) {
-  const int64_t bytes = tile_columns * sizeof(float);
-  return {reinterpret_cast<const char*>(panel), bytes, bytes, depth};
+Ahead packed_ahead(const float* packed, int64_t floats) {
+  return {reinterpret_cast<const char*>(packed), line_bytes, line_bytes, floats * int64_t(sizeof(float)) / line_bytes};
 }
 
 void ask_for(Ahead& ahead, int64_t rows) {
   rows = min(rows, ahead.rows);
   for (int64_t i = 0; i < rows; i++, ahead.data += ahead.stride)
-    for (int64_t line = 0; line < ahead.bytes; line += 64) __builtin_prefetch(ahead.data + line, 0, 2);
+    for (int64_t line = 0; line < ahead.bytes; line += line_bytes) __builtin_prefetch(ahead.data + line, 0, 2);
   ahead.rows -= rows;
 }
 
-void multiply_panel(Left a, Right b, int64_t rows, int64_t columns, int64_t depth, float* c, int64_t ldc,
-                    Epilogue epilogue, Ahead ahead) {
-  const int64_t rows_a_tile = ceil_div(ahead.rows * tile_rows, rows);
-  Tile tile = {a.data,        a.row,  a.depth, b.data, b.depth, c, ldc, tile_rows, columns, depth, epilogue.accumulate,
+// Leaves to the kernel of `tile` lines of the first of these that is not asked for yet.
+void leave_to_kernel(Tile& tile, Ahead& first, Ahead& second) {
+  Ahead& ahead = first.rows > 0 ? first : second;
+  if (ahead.rows <= 0) {
+    tile.ahead = reinterpret_cast<const char*>(tile.a);  // which is there
+    tile.ahead_step = 0;
+    return;
+  }
+  tile.ahead = ahead.data;
+  tile.ahead_step = ahead.stride;
+  ahead.data += tile.depth / asked_steps * ahead.stride;
+  ahead.rows -= tile.depth / asked_steps;
+}
+
+// A panel of B with panels of A; `right` is wanted before the next panel of B, `left` some panels later, and the latter
+// asked for only where the kernel does it.
+void multiply_panel(Left a, Right b, int64_t panel_rows, int64_t rows, int64_t columns, int64_t depth, float* c,
+                    int64_t ldc, Epilogue epilogue, Ahead right, Ahead& left) {
+  const int64_t rows_a_tile = ceil_div(right.rows * panel_rows, rows);
+  Tile tile = {a.data,        a.row,  a.depth, b.data, b.depth, c, ldc, panel_rows, columns, depth, epilogue.accumulate,
                epilogue.bias, a.pairs};
   const MicroKernel kernel = find_micro_kernel(tile);
+  const bool by_kernel = asks_ahead(tile) && right.bytes <= line_bytes;
   int64_t i = 0;
-  for (; i + tile_rows <= rows; i += tile_rows) {
-    ask_for(ahead, rows_a_tile);
+  for (; i + panel_rows <= rows; i += panel_rows) {
+    if (by_kernel)
+      leave_to_kernel(tile, right, left);
+    else
+      ask_for(right, rows_a_tile);
     kernel(tile);
     tile.a += a.panel;
-    tile.c += tile_rows * ldc;
+    tile.c += panel_rows * ldc;
   }
   if (i == rows) return;
   tile.rows = rows - i;
   micro_kernel(tile);
 }
 
+// multiply_tile, with the panels known to the compiler: the room on the stack is no larger than they need.
+template <int64_t PanelRows, int64_t PanelColumns>
+void multiply_in_panels(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t columns, float* c, int64_t ldc) {
+  constexpr Panels cut = {PanelRows, PanelColumns};
+  alignas(64) float room[block_depth * PanelColumns];
+  const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= few_rows;
+  const int64_t m_padded = round_up(p.m, PanelRows), n_padded = round_up(p.n, PanelColumns);
+  for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
+    const int64_t depth = min(block_depth, p.k - k0), next_depth = min(block_depth, p.k - k0 - depth);
+    const Left left = p.packed_a
+                          ? packed_left(p.packed_a + k0 * m_padded + i * depth, depth, cut, p.a.pairs != Pairs::none)
+                          : left_in_place(p.a, i, k0, cut);
+    Ahead next_left = {};
+    const int64_t panels = ceil_div(columns, PanelColumns);
+    const int64_t last_panels = j + max(panels - panels_ahead, 0) * PanelColumns;
+    for (int64_t column = j; column < j + columns; column += PanelColumns) {
+      const int64_t width = min(PanelColumns, j + columns - column), next = column + PanelColumns;
+      if (column == last_panels && p.packed_a && next_depth > 0)
+        next_left = packed_ahead(p.packed_a + (k0 + depth) * m_padded + i * next_depth, rows * next_depth);
+      Right right;
+      Ahead next_right = {};
+      if (p.packed_b) {
+        right = packed_right(p.packed_b + k0 * n_padded + column * depth, cut);
+        if (next < j + columns)
+          next_right = packed_ahead(p.packed_b + k0 * n_padded + next * depth, PanelColumns * depth);
+        else if (next_depth > 0)
+          next_right = packed_ahead(p.packed_b + (k0 + depth) * n_padded + j * next_depth, PanelColumns * next_depth);
+      } else if (in_place && width == PanelColumns) {
+        right = right_in_place(p.b, k0, column);
+      } else {
+        pack_b_block(room, p.b, k0, depth, column, width, cut);
+        right = packed_right(room, cut);
+        if (next < j + columns)
+          next_right = panel_ahead(p.b, k0, depth, next, min(PanelColumns, j + columns - next));
+        else if (next_depth > 0)
+          next_right = panel_ahead(p.b, k0 + depth, next_depth, j, min(PanelColumns, columns));
+      }
+      multiply_panel(left, right, PanelRows, rows, width, depth, c + column - j, ldc,
+                     block_epilogue(at_column(p.epilogue, column), k0, p.k), next_right, next_left);
+    }
+  }
+}
+
 }  // namespace
 
 void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t columns, float* c, int64_t ldc) {
-  alignas(64) float room[block_depth * tile_columns];
-  const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= few_rows;
-  for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
-    const int64_t depth = min(block_depth, p.k - k0);
-    const Left left = p.packed_a ? packed_left(p.packed_a + k0 * round_up(p.m, tile_rows) + i * depth, depth,
-                                               p.a.pairs != Pairs::none)
-                                 : left_in_place(p.a, i, k0);
-    for (int64_t column = j; column < j + columns; column += tile_columns) {
-      const int64_t width = min(tile_columns, j + columns - column);
-      Right right;
-      Ahead ahead = {};
-      if (p.packed_b) {
-        const float* panel = p.packed_b + k0 * round_up(p.n, tile_columns) + column * depth;
-        right = packed_right(panel);
-        if (column + tile_columns < j + columns) ahead = packed_ahead(panel + tile_columns * depth, depth);
-      } else if (in_place && width == tile_columns) {
-        right = right_in_place(p.b, k0, column);
-      } else {
-        pack_b_block(room, p.b, k0, depth, column, width);
-        right = packed_right(room);
-        const int64_t next = column + tile_columns;
-        if (next < j + columns)
-          ahead = panel_ahead(p.b, k0, depth, next, min(tile_columns, j + columns - next));
-        else if (k0 + depth < p.k)
-          ahead = panel_ahead(p.b, k0 + depth, min(block_depth, p.k - k0 - depth), j, min(tile_columns, columns));
-      }
-      multiply_panel(left, right, rows, width, depth, c + column - j, ldc,
-                     block_epilogue(at_column(p.epilogue, column), k0, p.k), ahead);
-    }
-  }
+  if (p.panels.columns == wide_columns)
+    multiply_in_panels<wide_rows, wide_columns>(p, i, rows, j, columns, c, ldc);
+  else
+    multiply_in_panels<tile_rows, tile_columns>(p, i, rows, j, columns, c, ldc);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

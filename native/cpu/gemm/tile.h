@@ -6,7 +6,8 @@
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
-// A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b; otherwise packed is null.
+// A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b but in `panels`; otherwise
+// packed is null.
 // Of bfloat16 in pairs k counts pairs, in both operands. Where C is rounded, c is null.
 struct Product {
   int64_t m, n, k;
@@ -16,6 +17,7 @@ struct Product {
   float* c;
   int64_t ldc;
   Epilogue epilogue;
+  Panels panels = narrow;
 };
 
 // The epilogue of one block of depth out of K: later blocks accumulate, the last one adds the bias.
