@@ -33,7 +33,8 @@ constexpr int64_t narrow_width = 2 * tile_columns;   // fewer columns do not pay
 constexpr int64_t pack_panels = 16;                  // of A or B that a chunk packs
 constexpr int64_t least_wide = 8 * wide_columns;     // columns from which on panels are wide
 // Rows of a tile, whose block of A stays in the second-level cache, and of one that reads A in place and packs B for
-// itself. Processors with AVX-512 have a megabyte of it or more; others may have 256 KB.
+// itself. Processors with AVX-512 have half a megabyte of it or more, in which panels of B and the next block of A want
+// room too; others may have 256 KB.
 #if defined(FIRESTEEL_MICRO_AVX512)
 constexpr int64_t block_of_a = 48 << 10, block_in_place = 72 << 10;
 #else

@@ -21,11 +21,12 @@ extern const int64_t MR = tile_rows, NR = tile_columns, KC = block_depth;
 namespace {
 
 constexpr int lanes = 16;
-// Steps of depth before the end at which the last row of C is asked for: early enough for the third-level cache, and so
-// late that rows a power of two apart, which share a set of the first level, are not driven out again by the panels.
+// Steps of depth before the end at which C is asked for, of packed wide tiles its last row: early enough for the
+// third-level cache, and so late that rows a power of two apart, which share a set of the first level, are not driven
+// out again by the panels.
 constexpr int64_t c_ahead = 64;
-// Steps from asking for a row of C to asking for the next: a core awaits a dozen lines at a time, and needs most of
-// them for the panels.
+// Steps from asking for one row of C to asking for the next, where tiles are wide and packed: a core awaits a dozen
+// lines at a time, and needs most of them for panels, which do not fit the first level there.
 constexpr int64_t c_apart = 8;
 
 // The lanes below `count` of a vector.
@@ -77,8 +78,10 @@ void kernel(const Tile& tile) {
   });
 
   int64_t d = tile.depth;
-  for (int64_t row = d > c_ahead ? 0 : Rows;; row++) {
-    const int64_t last = row < Rows ? c_ahead + (Rows - 1 - row) * c_apart : 0;
+  constexpr int at_once = Packed && is_wide ? 1 : Rows;  // rows of C that are asked for together
+  float* wanted = c;                                     // the first of them
+  for (int64_t last = d > c_ahead ? c_ahead + (Rows - at_once) * c_apart : 0;;
+       last = last > c_ahead ? last - c_apart : 0) {
     for (; d >= last + asked_steps; d -= asked_steps) {
       // The panel of A comes from the second-level cache: ask for it a few steps ahead.
       if (Packed)
@@ -94,8 +97,12 @@ void kernel(const Tile& tile) {
       a += asked_steps * a_depth;
       b += asked_steps * b_depth;
     }
-    if (row >= Rows) break;
-    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { __builtin_prefetch(c + row * ldc + v.value * lanes, 1); });
+    if (last == 0) break;
+    repeat<at_once>([&](auto i) FIRESTEEL_UNROLLED {
+      repeat<Vectors>([&](auto v)
+                          FIRESTEEL_UNROLLED { __builtin_prefetch(wanted + i.value * ldc + v.value * lanes, 1); });
+    });
+    wanted += at_once * ldc;
   }
   for (; d > 0; d--) {
     step<Rows, Vectors>(sum, a, a_row, b);
