@@ -185,7 +185,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
       const found = isSingular ? bestFactors(layer.dense(), this.rank, 0.5) : leadingFactors(layer.dense(), this.rank)
       let [a0, b0] = [castTo(found[0], a.dtype), castTo(found[1], b.dtype)]
       if (isSingular) {
-        // The part that is taken out is not scaled; the factors are, half in each.
+        // Only the factors are scaled, half in each, because the part that is taken out stands by itself.
         const half = Math.sqrt(Math.abs(this.#scale))
         copyInto(a, div(a0, half), 'LoraLinear')
         copyInto(b, div(b0, half * Math.sign(this.#scale)), 'LoraLinear')
