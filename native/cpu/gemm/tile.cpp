@@ -112,7 +112,8 @@ template <int64_t PanelRows, int64_t PanelColumns>
 void multiply_in_panels(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t columns, float* c, int64_t ldc) {
   constexpr Panels cut = {PanelRows, PanelColumns};
   alignas(64) float room[block_depth * PanelColumns];
-  // A panel of B that several panels of A meet is packed first: its rows lie far apart, and are read better ahead of use.
+  // A panel of B that several panels of A meet is packed first: its rows lie far apart, and are read better ahead of
+  // use.
   const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= PanelRows;
   const int64_t m_padded = round_up(p.m, PanelRows), n_padded = round_up(p.n, PanelColumns);
   for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
