@@ -2,15 +2,33 @@
  * For files that share a process: each begins in the folder and on the device that the process began with, and what else it
  * changed for all must be as before.
  */
+import { readdirSync, readlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { afterAll, expect } from 'vitest'
 import * as f from '../lib/index.js'
 
 const folder = process.cwd()
 const device = f.defaultDevice()
+/** Files that are open, which the garbage collector would close with a warning in the next file's tests. Linux lists them. */
+function openFiles(): readonly string[] {
+  if (process.platform !== 'linux') return []
+  return readdirSync('/proc/self/fd')
+    .map((name) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${name}`)
+      } catch {
+        return ''
+      }
+    })
+    .filter((path) => path.startsWith(tmpdir()))
+    .sort()
+}
+
 const settings = () => ({
   environment: Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('FIRESTEEL_'))),
   autocast: f.matmul(f.zeros([1, 1]), f.zeros([1, 1])).dtype,
   gradients: f.zeros([1], { requiresGrad: true }).mul(2).requiresGrad,
+  files: openFiles(),
   listeners: process.listenerCount('SIGINT'),
 })
 const before = settings()

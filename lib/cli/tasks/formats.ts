@@ -148,16 +148,13 @@ export const formats: { readonly [name in FormatName]: Format } = {
     columns: ['anchor', 'positive'],
     optional: ['negative', 'score'],
     read: async (rows, tokenizer, { columns, most }) => {
-      const [first, all] = await begun(rows)
+      const { first, all, end } = await begun(rows)
       // A column that the config names must be there; others are taken where the first row has them.
       const names = (['negative', 'score'] as const).filter((name) => Object.hasOwn(columns, name) || has(first, name))
       const optional = Object.fromEntries(names.map((name) => [name, textAt(name, columns)]))
-      return pairRows(alike(all, columns, names), tokenizer, {
-        ...limited(most),
-        anchor: textAt('anchor', columns),
-        positive: textAt('positive', columns),
-        ...optional,
-      })
+      const settings = { anchor: textAt('anchor', columns), positive: textAt('positive', columns), ...optional }
+      // Rows that are refused must not keep their file open.
+      return pairRows(alike(all, columns, names), tokenizer, { ...limited(most), ...settings }).finally(end)
     },
   },
   translation: {
@@ -173,8 +170,16 @@ export const formats: { readonly [name in FormatName]: Format } = {
 
 const has = (row: Row | undefined, name: string) => row?.[name] !== undefined && row[name] !== null
 
+interface Begun {
+  /** Undefined where there are none. */
+  readonly first: Row | undefined
+  readonly all: AsyncIterable<Row>
+  /** Ends the reading, wherever it is. */
+  readonly end: () => Promise<void>
+}
+
 /** The first row, and all rows. */
-async function begun(rows: AsyncIterable<Row>): Promise<readonly [first: Row | undefined, all: AsyncIterable<Row>]> {
+async function begun(rows: AsyncIterable<Row>): Promise<Begun> {
   const iterator = rows[Symbol.asyncIterator]()
   const first = await iterator.next()
   async function* all(): AsyncGenerator<Row> {
@@ -182,7 +187,7 @@ async function begun(rows: AsyncIterable<Row>): Promise<readonly [first: Row | u
     yield first.value
     yield* { [Symbol.asyncIterator]: () => iterator }
   }
-  return [first.done ? undefined : first.value, all()]
+  return { first: first.done ? undefined : first.value, all: all(), end: async () => void (await iterator.return?.()) }
 }
 
 /** Pairs of which none has a negative or a score that the first one has not, because it would be passed over. */
