@@ -1,5 +1,6 @@
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { type BuildOptions, build } from 'esbuild'
 import { defineConfig, type Plugin, type TestUserConfig } from 'vitest/config'
 
 const root = fileURLToPath(new URL('./', import.meta.url))
@@ -8,9 +9,7 @@ const folders = ['lib', 'tests/cases']
 // The programs that tests start as processes, each of which would take seconds to transform the library.
 const programs = ['tests/cuda/*.ts', 'tests/suites/support.ts']
 
-// The library and the cases as Node itself loads them, because Vitest takes a second longer, in each of a hundred files.
-await build({
-  entryPoints: [...folders.map((folder) => `${folder}/**/*.ts`), ...programs],
+const settings: BuildOptions = {
   absWorkingDir: root,
   outbase: '.',
   outdir: output,
@@ -19,6 +18,38 @@ await build({
   target: 'node20.19',
   sourcemap: 'inline',
   sourcesContent: false,
+}
+
+// The library and the cases as Node itself loads them, because Vitest takes a second longer, in each of a hundred files.
+await build({
+  ...settings,
+  entryPoints: [...folders.map((folder) => `${folder}/**/*.ts`), ...programs],
+})
+
+const { paths } = JSON.parse(readFileSync(`${root}tsconfig.json`, 'utf8')).compilerOptions as {
+  readonly paths: { readonly [name: string]: readonly [path: string] }
+}
+// The examples on the compiled library; their data is where their sources are.
+await build({
+  ...settings,
+  entryPoints: ['examples/*.ts'],
+  bundle: true,
+  packages: 'external',
+  plugins: [
+    {
+      name: 'examples',
+      setup({ onLoad, onResolve }) {
+        onResolve({ filter: /^firesteel(\/|$)/ }, ({ path }) => ({
+          path: paths[path]?.[0].replace(/^\.\/(.*)\.ts$/, `${output}$1.js`) ?? path,
+          external: true,
+        }))
+        onLoad({ filter: /\/examples\/[^/]*\.ts$/ }, ({ path }) => ({
+          contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', `'${pathToFileURL(path)}'`),
+          loader: 'ts',
+        }))
+      },
+    },
+  ],
 })
 
 const compiledFiles: Plugin = {

@@ -1,4 +1,4 @@
-/** The examples run as a user starts them, with less to do, and learn: what they print at the end says so. */
+/** The examples run on the compiled library, with less to do, and learn: what they print at the end says so. */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), 'firesteel-examples-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 function run(name: string, ...args: string[]): string {
-  const { stdout, stderr, status } = spawnSync(process.execPath, ['--import', 'tsx', `examples/${name}.ts`, ...args], {
+  const { stdout, stderr, status } = spawnSync(process.execPath, [`build/compiled/examples/${name}.js`, ...args], {
     cwd: root,
     encoding: 'utf8',
   })
