@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('./', import.meta.url))
 const output = `${root}build/compiled/`
 const folders = ['lib', 'tests/cases']
 // The programs that tests start as processes, each of which would take seconds to transform the library.
-const programs = ['tests/cuda/*.ts', 'tests/suites/support.ts']
+const programs = ['tests/cuda/*.ts', 'tests/suites/support.ts', 'tests/unit/load-peak.ts']
 
 const settings: BuildOptions = {
   absWorkingDir: root,

@@ -327,15 +327,8 @@ describe('finetune', () => {
     process.emit('SIGINT')
     expect(await stopping).toBe(130)
     expect(stderr).toContain('--resume` goes on')
-    const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url))
-    const args = [
-      '--import',
-      import.meta.resolve('tsx'),
-      main,
-      'finetune',
-      'config.yaml',
-      ...values('runs/killed', 100_000),
-    ]
+    const main = fileURLToPath(new URL('../../build/compiled/lib/cli/main.js', import.meta.url))
+    const args = [main, 'finetune', 'config.yaml', ...values('runs/killed', 100_000)]
     const child = spawn(process.execPath, args, { stdio: 'ignore', cwd: folder })
     const ended = new Promise((resolve) => child.on('close', resolve))
     await reaches('runs/killed')

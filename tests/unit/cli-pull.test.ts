@@ -321,8 +321,8 @@ describe('pull', () => {
 
 describe('the command', () => {
   const run = async (args: readonly string[], interruptAfter?: string) => {
-    const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url))
-    const child = spawn(process.execPath, ['--import', 'tsx', main, 'pull', ...args], {
+    const main = fileURLToPath(new URL('../../build/compiled/lib/cli/main.js', import.meta.url))
+    const child = spawn(process.execPath, [main, 'pull', ...args], {
       env: { ...process.env, HF_ENDPOINT: endpoint() },
     })
     const output = { stdout: '', stderr: '' }

@@ -1,4 +1,4 @@
-/** `tsx load-peak.ts write|meta|cpu PATH`: saves or loads one tensor of 256 MB; prints resident bytes before, and at most. */
+/** `load-peak.js write|meta|cpu PATH`: saves or loads one tensor of 256 MB; prints resident bytes before, and at most. */
 import { readFileSync } from 'node:fs'
 import { nn, zeros } from '../../lib/index.js'
 

@@ -622,9 +622,9 @@ describe('a folder of shards', () => {
 describe.skipIf(f.unavailable('cpu') !== null || process.platform !== 'linux')(
   'the memory of a process that loads',
   () => {
-    const script = fileURLToPath(new URL('load-peak.ts', import.meta.url))
+    const script = fileURLToPath(new URL('../../build/compiled/tests/unit/load-peak.js', import.meta.url))
     const run = (...given: readonly string[]) => {
-      const { stdout, stderr, status } = spawnSync(process.execPath, ['--import', 'tsx', script, ...given], {
+      const { stdout, stderr, status } = spawnSync(process.execPath, [script, ...given], {
         encoding: 'utf8',
       })
       if (status !== 0) throw new Error(stderr)

@@ -232,7 +232,7 @@ describe('the folder of this package', () => {
 describe('a copy of the library without its binary', () => {
   const run = (env: { readonly [name: string]: string }, ...args: readonly string[]) => {
     const { FIRESTEEL_REQUIRE: _, ...inherited } = process.env
-    return spawnSync(process.execPath, ['--import', 'tsx', ...args], {
+    return spawnSync(process.execPath, [...args], {
       encoding: 'utf8',
       cwd: process.cwd(),
       env: { ...inherited, ...env },
@@ -240,20 +240,20 @@ describe('a copy of the library without its binary', () => {
   }
   const lib = () => join(folder, 'node_modules/firesteel/lib')
   const install = () => {
-    cpSync('lib', lib(), { recursive: true })
+    cpSync('build/compiled/lib', lib(), { recursive: true })
     write('node_modules/firesteel/package.json', readFileSync('package.json'))
   }
 
   it('says it once, computes by the reference, and the doctor exits 1', () => {
     install()
     const program = `
-      const f = await import(${JSON.stringify(pathToFileURL(join(lib(), 'index.ts')).href)})
+      const f = await import(${JSON.stringify(pathToFileURL(join(lib(), 'index.js')).href)})
       console.log(f.zeros([1]).device.name, f.ones([2]).device.name)`
     const { stdout, stderr } = run({}, '--input-type=module', '-e', program)
     expect(stdout).toBe('reference reference\n')
     expect(stderr.match(/FiresteelWarning/g)).toHaveLength(1)
     expect(stderr).toMatch(/so the slow reference backend serves\. the package @firesteel\/.*; the local build: /)
-    const { status, stdout: told } = run({}, join(lib(), 'cli/main.ts'), 'doctor')
+    const { status, stdout: told } = run({}, join(lib(), 'cli/main.js'), 'doctor')
     expect(told).toMatch(/passed over: /)
     expect(told).toMatch(/Native kernels were expected here, but none serve/)
     expect(status).toBe(1)
@@ -271,7 +271,7 @@ describe('a copy of the library without its binary', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
     write(`node_modules/@firesteel/${platformName()}/package.json`, manifest(version))
     write('node_modules/firesteel/build/Release/firesteel.node', 'not a binary')
-    const doctor = () => run({}, join(lib(), 'cli/main.ts'), 'doctor')
+    const doctor = () => run({}, join(lib(), 'cli/main.js'), 'doctor')
     const good = doctor()
     expect(good.stdout).toContain(`serves: ${binary}`)
     expect(good.status).toBe(0)

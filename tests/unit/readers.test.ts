@@ -294,7 +294,7 @@ describe('Parquet files', () => {
 it('a file of any size is read in the same memory', () => {
   const program = `
     const { openSync, writeSync, closeSync } = await import('node:fs')
-    const { jsonl } = await import(${JSON.stringify(new URL('../../lib/data/text/index.ts', import.meta.url).href)})
+    const { jsonl } = await import(${JSON.stringify(new URL('../../build/compiled/lib/data/text/index.js', import.meta.url).href)})
     const fd = openSync(process.argv[1], 'w')
     const lines = ('{"text": "' + 'x'.repeat(990) + '"}\\n').repeat(1000)
     for (let i = 0; i < 100; i++) writeSync(fd, lines)
@@ -303,7 +303,7 @@ it('a file of any size is read in the same memory', () => {
     const before = process.memoryUsage().rss
     for await (const _ of jsonl(process.argv[1])) if (++count % 1000 === 0) most = Math.max(most, process.memoryUsage().rss)
     console.log(count, Math.round((most - before) / 1e6))`
-  const args = ['--max-old-space-size=64', '--import', 'tsx', '--input-type=module', '-e', program, at('large.jsonl')]
+  const args = ['--max-old-space-size=64', '--input-type=module', '-e', program, at('large.jsonl')]
   const [count, grown] = execFileSync(process.execPath, args, { encoding: 'utf8' }).split(' ').map(Number)
   expect(count).toBe(100_000)
   // The file has 100 MB. The allowance is for V8's young generation and for pieces that are not collected yet.

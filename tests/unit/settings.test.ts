@@ -74,7 +74,7 @@ describe('the environment', () => {
 
 describe('a process whose environment makes no sense', () => {
   const program = `
-    import * as f from './lib/index.js'
+    import * as f from './build/compiled/lib/index.js'
     const say = (make) => { try { console.log(make()) } catch (e) { console.log(e.name + ': ' + e.message) } }
     say(() => f.zeros([1]).device.name)
     say(() => f.zeros([1], { device: 'reference' }).device.name)
@@ -83,7 +83,7 @@ describe('a process whose environment makes no sense', () => {
     const inherited = Object.entries(process.env).filter(
       ([name]) => !(settingNames as readonly string[]).includes(name),
     )
-    const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       encoding: 'utf8',
       env: { ...Object.fromEntries(inherited), ...env },
     })
