@@ -40,7 +40,7 @@ wait "$texts" || status=1
 wait "$numbers" || status=1
 cat "$log"
 [ "$status" -eq 0 ]
-part 'units, guards, fuzz, types' npx vitest run tests/unit tests/guards tests/readme tests/fuzz tests/types
-# The suites on further instruction sets, and CUDA's on its emulator, are run by .ci/run.
+part 'units, guards, examples, types' npx vitest run tests/unit tests/guards tests/readme tests/types
+# The fuzzers, the suites on further instruction sets, and CUDA's tests on the emulator are run by .ci/run.
 read -ra isas <<< "$(npx tsx scripts/available-isas.ts)"
 bash scripts/suites.sh "${isas[0]}"
