@@ -129,7 +129,7 @@ function isResumable(value: unknown): value is Resumable<unknown> {
 function partsOf(op: string, parts: unknown): Map<string, unknown> {
   if (typeof parts !== 'object' || parts === null || Array.isArray(parts))
     throw new ValueError(op, `the parts are ${shown(parts)}, but must be an object: { model, optimizer, epoch }`)
-  return membersOf(parts)
+  return membersOf(op, 'the parts', parts)
 }
 
 /**

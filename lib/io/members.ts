@@ -1,13 +1,30 @@
-import { isMap } from '../core/engine.js'
+import { isIterable, isMap } from '../core/engine.js'
+import { kindOf, shown, ValueError } from '../core/errors.js'
 
-/** Parts by name that a program gave to be written: entries of a Map, or members of an object, getters of its class included. */
-export function membersOf(given: object): Map<string, unknown> {
-  if (isMap(given)) return new Map(given as Map<string, unknown>)
-  const members = new Map<string, unknown>(Object.entries(given))
+/**
+ * Parts by name that a program gave to be written: entries of a Map, or members of an object, getters of its class included.
+ * Throws ValueError for what has no names, because an empty file would be written without a word.
+ */
+export function membersOf(op: string, what: string, given: object): Map<string, unknown> {
+  const members = new Map<string, unknown>()
+  if (isMap(given)) {
+    for (const [name, part] of given) {
+      if (typeof name !== 'string')
+        throw new ValueError(op, `the Map of ${what} has the key ${shown(name)}, but keys must be names: texts`)
+      members.set(name, part)
+    }
+    return members
+  }
+  if (isIterable(given) || ArrayBuffer.isView(given))
+    throw new ValueError(op, `${what} are ${kindOf(given)}, but must be an object or a Map by name`)
+  for (const [name, part] of Object.entries(given)) members.set(name, part)
   let at: object | null = Object.getPrototypeOf(given)
+  const isPlain = at === null || Object.getPrototypeOf(at) === null
   // The last prototype is that of all objects, of this realm or another.
   for (; at !== null && Object.getPrototypeOf(at) !== null; at = Object.getPrototypeOf(at))
     for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(at)))
       if (get !== undefined && !members.has(name)) members.set(name, (given as { [name: string]: unknown })[name])
+  if (members.size === 0 && !isPlain)
+    throw new ValueError(op, `${what} are ${kindOf(given)}, which has no members; give an object or a Map by name`)
   return members
 }

@@ -399,7 +399,7 @@ export function namedTensors(
 ): Map<string, Tensor> {
   if (typeof tensors !== 'object' || tensors === null || tensors instanceof Tensor || Array.isArray(tensors))
     throw new ValueError(op, `the tensors are ${kindOf(tensors)}, but must be an object or a Map of tensors by name`)
-  const named = membersOf(tensors) as Map<string, Tensor>
+  const named = membersOf(op, 'the tensors', tensors) as Map<string, Tensor>
   for (const [name, tensor] of named) checkTensor(op, `'${name}'`, tensor)
   return named
 }
