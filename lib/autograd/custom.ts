@@ -37,7 +37,7 @@ export interface CustomContext<Saved> {
    * The value that `forward` saved. Reading it throws AutogradError if one of its tensors has been overwritten since.
    */
   readonly saved: Saved
-  /** For each argument of the call, whether it wants a gradient. */
+  /** Whether each argument of the call wants a gradient. */
   readonly needs: readonly boolean[]
   /** Whether the gradients need a graph of their own. */
   readonly createGraph: boolean
@@ -90,7 +90,7 @@ class Place {
 }
 
 interface Call {
-  /** For each argument, its index among the node's inputs; -1 if it is not a tensor. */
+  /** The index of each argument among the node's inputs; -1 if the argument is not a tensor. */
   readonly places: readonly number[]
   readonly needs: readonly boolean[]
   /** The device of each argument that is a tensor. */

@@ -37,7 +37,7 @@ export type GradientsOfOutputs<O extends Outputs> = O extends readonly [Tensor]
 /** The gradient of each input; null if none is wanted. */
 export type GradientsOfInputs<I extends Inputs> = { readonly [K in keyof I]: Tensor | null }
 
-/** For each input, whether it wants a gradient. This decides what is saved, and what backward computes. */
+/** Whether each input wants a gradient. This decides what is saved, and what backward computes. */
 export type Needs = readonly boolean[]
 
 /** The tensors that a backward pass keeps, by position. Extra outputs are counted behind the public ones. */
@@ -213,7 +213,7 @@ export function operators(): readonly AnyOperator[] {
 
 const noNeeds: Needs = []
 
-/** For each input, whether it wants a gradient; the shared empty list if none does. */
+/** Whether each input wants a gradient; the shared empty list if none does. */
 function needsOf(inputs: Inputs): Needs {
   if (!isGradEnabled()) return noNeeds
   for (let i = 0; i < inputs.length; i++) {

@@ -4,7 +4,7 @@
  * 64, number, number]` a shape whose last three dimensions are 64 channels of images of unknown size.
  *
  * A layer that does not fit gives a text instead of a shape: the message of the error at run time, with sizes and
- * place.
+ * place. Over 600 lines, because the types of layers and of containers refer to one another.
  */
 import type { Difference, Digits, NumberOf, Product, Quotient, Sum } from './number-types.js'
 import type { Shape } from './shape.js'

@@ -58,7 +58,7 @@ export function erf(x: number): number {
 export function erfc(x: number): number {
   const y = Math.abs(x)
   if (!(y > 0.46875)) return 1 - erf(x)
-  // For y > 28 the complement is less than the smallest double.
+  // The complement is less than the smallest double if y > 28.
   const complement = y > 28 ? 0 : complementOf(y)
   return x > 0 ? complement : 2 - complement
 }

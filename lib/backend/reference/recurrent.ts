@@ -77,7 +77,7 @@ interface Walk {
 
 function walkOf(x: HostView, out: HostView, lengths: HostView | null, reverse: boolean): Walk {
   const [T, B, I] = x.shape as [number, number, number]
-  // Without batch rows no step has anything to do, however many steps there are.
+  // An empty batch takes no steps, because a walk over 2^31 steps that compute nothing would not end.
   const order = Array.from({ length: B === 0 ? 0 : T }, (_, t) => t)
   if (reverse) order.reverse()
   const length = (b: number) => (lengths ? Math.max(0, Math.min(T, get(lengths, b))) : T)

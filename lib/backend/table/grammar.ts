@@ -83,7 +83,7 @@ export interface KernelSpec {
    */
   // It is a method, so that rows of any arguments have one type.
   multiplyAdds?(args: KernelCall): number
-  /** For an argument of which the kernel touches only a part: the other argument that has as many elements. */
+  /** Arguments that the kernel touches only in part, each with another one that has as many elements as that part. */
   readonly partly?: { readonly [name: string]: string }
   /** Arguments that exist before the call but are only written. */
   readonly overwritten?: readonly string[]

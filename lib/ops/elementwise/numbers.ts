@@ -83,7 +83,7 @@ export function widerOf(a: DType, b: DType, allowed: readonly DType[] = widths):
   return widths.find((dtype, i) => i >= least && fits(dtype)) ?? 'float32'
 }
 
-/** For operands of two dtypes, the operand to convert and its new dtype, so that no digit of either is lost. */
+/** The operand to convert where dtypes differ, and its new dtype, so that no digit of either is lost. */
 export function mixedDTypes(
   op: string,
   a: DType,

@@ -178,7 +178,7 @@ export function takeApart(op: string, x: Tensor, indices: readonly Index[]): Sub
   if (!reads.some(({ kind }) => kind === 'rest')) reads.push({ kind: 'rest' })
   /** The slice of each dimension of x. */
   const slices: SliceIndex[] = []
-  /** For each dimension of the view, whether it is new. */
+  /** Whether each dimension of the view is new. */
   const isNew: boolean[] = []
   const found: Found[] = []
   const keep = (index: SliceIndex) => {

@@ -37,7 +37,7 @@ function withBlanks(targets: Tensor, lengths: Tensor, blank: number): Tensor {
 }
 
 /**
- * For each sequence, the negated logsumexp over its alignments of their sums of logarithms; infinite if there is no
+ * The loss of each sequence: the negated logsumexp of the sums of logarithms along its alignments; infinite if it has no
  * alignment. logProbs [T, N, C], targets [N, S], lengths [N].
  *
  * The gradient is PyTorch's, exp(logProbs) minus the expected number of uses of each class. That is the gradient of the

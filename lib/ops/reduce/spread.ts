@@ -84,7 +84,7 @@ function spread(name: 'var' | 'std') {
         let g = kept(widest(gradient), shape, ctx.attrs)
         if (name === 'std') {
           const y = kept(widest(ctx.output(0)), shape, ctx.attrs)
-          // For equal values the square root has no derivative, and 0 is the best subgradient.
+          // The square root has no derivative where all values are equal; 0 is the best subgradient there.
           g = div(g, mul(where(eq(y, 0), Number.POSITIVE_INFINITY, y), 2))
         }
         if (!(freedom > 0)) return [castTo(mul(g, boundless(x, dims)), ctx.spec(0).dtype)]
