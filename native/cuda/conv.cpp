@@ -4,7 +4,6 @@
 //   out [n, g, O, PQ] = weight [g, O, CRS] patches [g, CRS, n, PQ]    (O outputs and C channels of each of g groups)
 //   patches' gradient = weight^T dy, of which each element of dx adds its taps;  dweight = dy patches^T
 #include <algorithm>
-#include <initializer_list>
 #include <limits>
 
 #include "device.h"
@@ -25,16 +24,6 @@ struct Shape {
   Windows windows;
   int64_t together;  // images
 };
-
-View view_of(float* data, std::initializer_list<int64_t> sizes, std::initializer_list<int64_t> strides) {
-  View view = {data, DType::float32, static_cast<int>(sizes.size()), 1, {}, {}};
-  std::copy(sizes.begin(), sizes.end(), view.sizes);
-  std::copy(strides.begin(), strides.end(), view.strides);
-  for (const int64_t size : sizes) view.count *= size;
-  return view;
-}
-
-float* floats(const View& view) { return view.ndim < 0 ? nullptr : static_cast<float*>(view.data); }
 
 // x [N, C, H, W], y [N, O, P, Q], weight [O, C / groups, R, S]; integers: stride, padding, dilation; numbers: groups.
 bool read_shape(Device& device, Shape* shape, const KernelCall& call, const View& x, const View& y,

@@ -42,6 +42,7 @@ extern const Launchable pool_kernels[];
 extern const Launchable norm_kernels[];
 extern const Launchable softmax_kernels[];
 extern const Launchable loss_kernels[];
+extern const Launchable head_kernels[];
 extern const Launchable attention_kernels[];
 extern const Launchable sort_kernels[];
 extern const Launchable interpolate_kernels[];
@@ -141,5 +142,8 @@ inline int team_for(int64_t size) { return size <= 1024 ? 32 : 256; }
 inline const char* team_suffix(int team) { return team == 1 ? "_1" : team == 32 ? "_32" : "_256"; }
 
 inline uint64_t address(const void* data) { return reinterpret_cast<uint64_t>(data); }
+
+// An argument's elements; null where an optional one is absent.
+inline float* floats(const View& view) { return view.ndim < 0 ? nullptr : static_cast<float*>(view.data); }
 
 }  // namespace firesteel::cuda

@@ -1,13 +1,20 @@
 // Launches the entries of loss.cu.
+#include "loss.h"
+
 #include <limits>
 
-#include "device.h"
 #include "labels.h"
 
 namespace firesteel::cuda {
-namespace {
 
-float* floats(const View& view) { return view.ndim < 0 ? nullptr : static_cast<float*>(view.data); }
+LateSlot* expect_labels(Device& device, const KernelCall& call, int32_t classes, double ignore_index) {
+  return device.late.expect(call, ErrorCode::index,
+                            "label %value of row %position is outside [0, " + std::to_string(classes) +
+                                ") and is not ignoreIndex (" + std::to_string(static_cast<int64_t>(ignore_index)) +
+                                ")");
+}
+
+namespace {
 
 // `numbers`: ignoreIndex, smoothing, reduction.
 bool read_labels(Device& device, Labels* job, const View& loss, const View& statistics, const View& total,
@@ -42,13 +49,6 @@ bool launch_rows(Device& device, const char* kernel, DType dtype, const Labels& 
                        static_cast<uint64_t>(job.rows * team), &job);
 }
 
-LateSlot* expect_labels(Device& device, const KernelCall& call, int32_t classes) {
-  return device.late.expect(call, ErrorCode::index,
-                            "label %value of row %position is outside [0, " + std::to_string(classes) +
-                                ") and is not ignoreIndex (" + std::to_string(static_cast<int64_t>(call.numbers[0])) +
-                                ")");
-}
-
 bool forward(Device& device, const Launchable&, const KernelCall& call) {
   const View* v = call.views;
   Labels job;
@@ -56,7 +56,7 @@ bool forward(Device& device, const Launchable&, const KernelCall& call) {
   Scratch losses(device);
   job.losses = losses.take<double>(job.rows);
   if (!job.losses) return false;
-  job.wrong = expect_labels(device, call, job.classes);
+  job.wrong = expect_labels(device, call, job.classes, call.numbers[0]);
   return (job.rows == 0 || launch_rows(device, "cross_entropy_forward_", v[3].dtype, job)) &&
          device.launch("loss_finish", Grid{1}, &job);
 }
@@ -108,7 +108,7 @@ bool pick(Device& device, const Launchable&, const KernelCall& call) {
   job.losses = losses.take<double>(job.rows);
   if (!job.losses) return false;
   job.logits = v[2].data;
-  job.wrong = expect_labels(device, call, job.classes);
+  job.wrong = expect_labels(device, call, job.classes, call.numbers[0]);
   return launch_picked(device, "nll_loss_forward_", v[2].dtype, job) && device.launch("loss_finish", Grid{1}, &job);
 }
 

@@ -7,27 +7,11 @@
 //
 // A warp or a block has a row. Forward reads the logits once (twice where labels are smoothed), backward once, and
 // writes the gradient once. Losses of rows are float64; one block adds them in one order.
-#include "labels.h"
-#include "team.h"
+#include "label_rows.h"
 
 using namespace firesteel::cuda;
 
 namespace {
-
-DEVICE bool counts(const Labels& job, int32_t label) {
-  return label >= 0 && label < job.classes && !(job.ignores && label == job.ignore_index);
-}
-
-DEVICE double weight_of(const Labels& job, int32_t label) { return job.weight ? double(job.weight[label]) : 1.0; }
-
-// The sum of w, by each thread of a team.
-template <int team>
-DEVICE float weight_sum(const Labels& job) {
-  if (!job.weight) return float(job.classes);
-  float mine = 0;
-  for (int32_t c = rank_in_team<team>(); c < job.classes; c += team) mine += job.weight[c];
-  return sum_of<team>(mine);
-}
 
 template <class T, int team>
 DEVICE void forward(const Labels& job) {
@@ -37,27 +21,13 @@ DEVICE void forward(const Labels& job) {
     Exponentials mine = {-INFINITY, 0.0f};
     for (int32_t c = rank; c < job.classes; c += team) add(mine, widen(x[c]));
     const Exponentials all = of_team<team>(mine);
-    double smooth = 0;
-    const double log_sum = log(double(all.sum));
-    if (job.smoothing != 0) {
-      float distances = 0;
-      for (int32_t c = rank; c < job.classes; c += team)
-        distances += (job.weight ? job.weight[c] : 1.0f) * (widen(x[c]) - all.largest);
-      smooth = double(weight_sum<team>(job)) * log_sum - double(sum_of<team>(distances));
-    }
+    const double smooth = smooth_part<team>(job, all, [&](int32_t c) { return widen(x[c]); });
     if (rank != 0) return;
     job.statistics[row] = all.largest;
     job.statistics[job.rows + row] = all.sum;
     const int32_t label = job.target[row];
-    double loss = 0;
-    if (counts(job, label)) {
-      const double distance = double(all.largest) - double(widen(x[label])) + log_sum;
-      loss = (1.0 - double(job.smoothing)) * weight_of(job, label) * distance;
-      if (job.smoothing != 0) loss += double(job.smoothing) / job.classes * smooth;
-    } else if (!(job.ignores && label == job.ignore_index)) {
-      bring_least(job.wrong, uint64_t(row) << 32 | uint32_t(label));
-    }
-    job.losses[row] = loss;
+    check_label(job, row, label);
+    job.losses[row] = counts(job, label) ? loss_of_row(job, label, all, widen(x[label]), smooth) : 0.0;
   });
 }
 
@@ -89,16 +59,10 @@ DEVICE void backward(const Labels& job) {
     }
     double gradient = job.out[job.reduction == reduce_none ? row : 0];
     if (job.reduction == reduce_mean) gradient /= double(*job.total);
-    const double at_label = gradient * (1.0 - double(job.smoothing)) * weight_of(job, label);
-    const double everywhere = gradient * double(job.smoothing) / job.classes;
-    const double sum = job.smoothing != 0 ? double(weight_sum<team>(job)) : 0.0;
-    const float factor = float((at_label + everywhere * sum) / double(job.statistics[job.rows + row]));
+    const RowGradient of = row_gradient<team>(job, label, gradient, job.statistics[job.rows + row]);
     const float largest = job.statistics[row];
-    for (int32_t c = rank; c < job.classes; c += team) {
-      float value = expf(widen(x[c]) - largest) * factor - float(everywhere) * (job.weight ? job.weight[c] : 1.0f);
-      if (c == label) value -= float(at_label);
-      dx[c] = narrow<T>(value);
-    }
+    for (int32_t c = rank; c < job.classes; c += team)
+      dx[c] = narrow<T>(gradient_at(job, of, c, label, widen(x[c]) - largest));
   });
 }
 
@@ -111,12 +75,11 @@ template <class T>
 DEVICE void pick(const Labels& job) {
   for_rows<1>(job.rows, [&](int64_t row) {
     const int32_t label = job.target[row];
-    double loss = 0;
+    check_label(job, row, label);
+    job.losses[row] = 0;
     if (counts(job, label))
-      loss = -weight_of(job, label) * double(widen(static_cast<const T*>(job.logits)[place_of_label(job, row)]));
-    else if (!(job.ignores && label == job.ignore_index))
-      bring_least(job.wrong, uint64_t(row) << 32 | uint32_t(label));
-    job.losses[row] = loss;
+      job.losses[row] =
+          -weight_of(job, label) * double(widen(static_cast<const T*>(job.logits)[place_of_label(job, row)]));
   });
 }
 

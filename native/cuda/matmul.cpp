@@ -105,7 +105,8 @@ std::string choose(const Device& device, const Product& job, const Shape& shape,
 
 }  // namespace
 
-bool multiply(Device& device, const View& out, const View& a, const View& b, const View* bias, bool accumulates) {
+bool multiply(Device& device, const View& out, const View& a, const View& b, const View* bias, bool accumulates,
+              const Live& live) {
   if (!consistent(device, out, a, b, bias)) return false;
   if (out.count == 0) return true;
   Product job = {};
@@ -116,6 +117,8 @@ bool multiply(Device& device, const View& out, const View& a, const View& b, con
   job.half_bias = bias && bias->dtype == DType::bfloat16;
   job.half_out = out.dtype == DType::bfloat16;
   job.accumulates = accumulates;
+  job.live = live;
+  if (live.count && job.matrices > 1) return device.fail("matmul: rows that only the GPU knows are of one matrix");
   const auto bytes = [](const View& view) { return view.dtype == DType::float32 ? 4 : 2; };
   job.a.vectors = can_group(job.a, 4, bytes(a), job.dims);
   job.b.vectors = can_group(job.b, 4, bytes(b), job.dims);

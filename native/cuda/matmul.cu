@@ -88,6 +88,7 @@ DEVICE void multiply(const Product& job) {
   SHARED(Pieces<tile>, pieces);
   const int32_t down = static_cast<int32_t>(threadIdx.x / 16) * 4, right = static_cast<int32_t>(threadIdx.x % 16) * 4;
   const Part part = part_of(job, tile);
+  if (part.empty) return;
   Carrier<A, tile> a(matrix_of<A>(job, job.a, part.matrix), job.a, part.row, job.rows, part.first);
   Carrier<B, tile> b(matrix_of<B>(job, job.b, part.matrix), job.b, part.column, job.columns, part.first);
   float sums[each][each] = {};
@@ -145,7 +146,9 @@ DEVICE void multiply(const Product& job) {
 // The parts of every sum, in order.
 DEVICE void add_parts(const Product& job) {
   const int64_t count = int64_t(job.matrices) * job.rows * job.columns;
+  const int32_t rows = live_rows(job);
   for (int64_t at = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; at < count; at += int64_t(gridDim.x) * blockDim.x) {
+    if (rows < job.rows && at / job.columns % job.rows >= rows) continue;
     float sum = 0;
     for (int32_t split = 0; split < job.splits; split++) sum += job.parts[split * count + at];
     finish_sum(job, at, static_cast<int32_t>(at % job.columns), sum);

@@ -81,6 +81,7 @@ DEVICE void multiply(const Product& job) {
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int down = warp % 2 * 64, right = warp / 2 * 32;
   const Part part = part_of(job, tile);
+  if (part.empty) return;
   Loader<a_along_depth> a(matrix_of<bfloat16>(job, job.a, part.matrix), job.a, part.row, job.rows, part.first);
   Loader<b_along_depth> b(matrix_of<bfloat16>(job, job.b, part.matrix), job.b, part.column, job.columns, part.first);
   int32_t left = part.end - part.first, left_to_copy = left;

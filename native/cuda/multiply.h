@@ -1,11 +1,25 @@
 // Matrix products for kernels that consist of them.
 #pragma once
+#include <algorithm>
+#include <initializer_list>
+
 #include "device.h"
+#include "product.h"
 
 namespace firesteel::cuda {
 
 // out = a b (+ bias), or out += a b; shapes, strides and dtypes as the table's matmul has them. False after
 // Device::fail.
-bool multiply(Device& device, const View& out, const View& a, const View& b, const View* bias, bool accumulates);
+bool multiply(Device& device, const View& out, const View& a, const View& b, const View* bias, bool accumulates,
+              const Live& live = {});
+
+inline View view_of(void* data, std::initializer_list<int64_t> sizes, std::initializer_list<int64_t> strides,
+                    DType dtype = DType::float32) {
+  View view = {data, dtype, static_cast<int>(sizes.size()), 1, {}, {}};
+  std::copy(sizes.begin(), sizes.end(), view.sizes);
+  std::copy(strides.begin(), strides.end(), view.strides);
+  for (const int64_t size : sizes) view.count *= size;
+  return view;
+}
 
 }  // namespace firesteel::cuda

@@ -11,8 +11,6 @@ namespace {
 
 constexpr int64_t most = std::numeric_limits<int32_t>::max();
 
-float* floats(const View& view) { return view.ndim < 0 ? nullptr : static_cast<float*>(view.data); }
-
 bool has(const View& view, int64_t count) { return view.ndim < 0 || view.count == count; }
 
 bool launch_rows(Device& device, const char* entry, const Normalisation& job) {

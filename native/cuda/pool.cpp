@@ -44,8 +44,6 @@ bool read_windows(Device& device, Pool* job, const Integers* integers, bool dila
   return true;
 }
 
-float* floats(const View& view) { return static_cast<float*>(view.data); }
-
 bool maxima(Device& device, const KernelCall& call, bool adaptive) {
   const View &out = call.views[0], &indices = call.views[1], &x = call.views[2];
   Pool job;

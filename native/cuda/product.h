@@ -17,6 +17,14 @@ struct Factor {
   int64_t batch[product_dims];
 };
 
+// How many of a product's rows, or of its depth, take part where only the GPU knows it: *count, less those `before`.
+// Rows beyond are not written, and what lies beyond in the depth is not read. All take part where count is null.
+struct Live {
+  const int32_t* count;
+  int32_t before;
+  bool of_depth;
+};
+
 struct Product {
   void* out;  // dense [matrices, rows, columns]
   Factor a, b;
@@ -30,6 +38,7 @@ struct Product {
   int32_t dims;
   Divisor divisors[product_dims];  // of the batch, from the innermost dimension on
   bool accumulates, half_out, half_bias;
+  Live live;
   bool whole_rows;  // rows of out can be written 4 elements at a time
 };
 

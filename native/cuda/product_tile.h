@@ -17,7 +17,12 @@ struct Part {
   int64_t matrix;
   int32_t row, column, first, end;
   uint32_t result;  // which matrix of out, or of parts
+  bool empty;       // nothing is to be written
 };
+
+DEVICE int32_t live_rows(const Product& job) {
+  return job.live.count && !job.live.of_depth ? *job.live.count - job.live.before : job.rows;
+}
 
 DEVICE Part part_of(const Product& job, int tile) {
   const uint32_t layer = job.first_layer + blockIdx.y;
@@ -34,6 +39,11 @@ DEVICE Part part_of(const Product& job, int tile) {
   part.result = split * job.matrices + matrix;
   part.first = static_cast<int32_t>(split) * job.depth_of_split;
   part.end = job.depth - part.first < job.depth_of_split ? job.depth : part.first + job.depth_of_split;
+  if (job.live.count && job.live.of_depth) {
+    const int32_t depth = *job.live.count - job.live.before;
+    if (part.end > depth) part.end = depth;
+  }
+  part.empty = part.row >= live_rows(job);
   return part;
 }
 

@@ -36,6 +36,14 @@ describe('on the emulator', () => {
     })
   }, 300_000)
 
+  it('computes losses of logits that are never there as a whole, around its groups of rows and tiles', () => {
+    expectClean('head.js')
+    expectClean('head.js', {
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
   it('attends by every kernel, masked and not, and keeps NaN from rows that do not see it', () => {
     expectClean('attention.js')
     expectClean('attention.js', {
