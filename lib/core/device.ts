@@ -19,6 +19,14 @@ export const uncloneable = new Uncloneable(
   'a tensor is in memory of a device, which is not copied; send its dataSync() and shape, and make a tensor there',
 )
 
+/** Bytes of an open file. */
+export interface FilePart {
+  /** The system's number of the file. */
+  readonly file: number
+  readonly position: number
+  readonly bytes: number
+}
+
 export interface DeviceMemory {
   /** The number of storages that JavaScript holds. */
   readonly tensors: number
@@ -89,6 +97,11 @@ export interface Device {
    * contents are undefined until all parts have come.
    */
   uploadPart(storage: Storage, data: TypedArray, from: number): void
+  /**
+   * As `uploadPart`, with bytes of an open file as they are, which nothing else copies. Returns false where the file has
+   * fewer bytes or cannot be read. A device whose memory the system does not read into leaves it out.
+   */
+  loadPart?(storage: Storage, from: number, part: FilePart): Promise<boolean>
   /** A fresh copy of a dense view's elements. Also throws the errors that earlier kernels found in their data. */
   read(view: StridedView): Promise<TypedArray>
   readSync(view: StridedView): TypedArray

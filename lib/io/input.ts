@@ -19,6 +19,7 @@ export class InputFile {
   /** In bytes, when it was opened. */
   readonly size: number
   readonly #handle: FileHandle
+  readonly #lent = new Set<Promise<unknown>>()
 
   private constructor(op: string, path: string, size: number, handle: FileHandle) {
     this.op = op
@@ -71,6 +72,18 @@ export class InputFile {
     }
   }
 
+  /** Lends the file to someone who reads it by its number. It stays open until that promise is resolved. */
+  async lend<T>(use: (file: number) => Promise<T>): Promise<T> {
+    this.#checkOpen()
+    const used = use(this.#handle.fd)
+    this.#lent.add(used)
+    try {
+      return await used
+    } finally {
+      this.#lent.delete(used)
+    }
+  }
+
   #checkOpen(): void {
     if (this.#handle.fd < 0) throw new ValueError(this.op, `${this.path} was closed; open it again to read from it`)
   }
@@ -107,6 +120,8 @@ export class InputFile {
   }
 
   async close(): Promise<void> {
+    // The system would give the number to the next file that is opened, whose bytes would be read then.
+    await Promise.allSettled(this.#lent)
     await this.#handle.close()
   }
 }

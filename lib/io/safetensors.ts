@@ -5,6 +5,7 @@
  * The format has no blocks. A tensor of a block dtype is one of U8 there, whose last dimension counts bytes, and the metadata name
  * its dtype, under `firesteel.blocks`: a JSON list of [name, dtype].
  */
+import type { FilePart } from '../core/device.js'
 import { type BlockDType, blockDTypes, dtypes } from '../core/dtype.js'
 import { formatShape, InternalError, ValueError } from '../core/errors.js'
 import type { Chunks } from './atomic.js'
@@ -111,6 +112,14 @@ export class SafetensorsFile implements TensorSource {
     this.#file.fillSync(what, position, into)
     if (dtype === 'BOOL') checkBooleans(this.#file, name, into as Uint8Array, from)
     return { dtype, shape, data: into }
+  }
+
+  lend<T>(name: string, from: number, count: number, load: (part: FilePart) => Promise<T>): Promise<T> | null {
+    const { dtype, position, count: all } = this.#find(name, undefined, from)
+    // Booleans must be looked at.
+    if (dtype === 'BOOL' || !(from >= 0 && from + count <= all)) return null
+    const bytes = count * fileArrays[dtype].BYTES_PER_ELEMENT
+    return this.#file.lend((file) => load({ file, position, bytes }))
   }
 
   /** Where elements lie. Whether there is a way to hold them is asked only here, because nobody may want them. */

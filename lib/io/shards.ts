@@ -4,6 +4,7 @@
  * All headers are read and held against the index when it is opened, because an index of another save would otherwise give a
  * model of two.
  */
+import type { FilePart } from '../core/device.js'
 import { dtypes } from '../core/dtype.js'
 import { formatShape, kindOf, ValueError } from '../core/errors.js'
 import { warn } from '../core/host.js'
@@ -72,6 +73,10 @@ class ShardedSource implements TensorSource {
 
   readSync(name: string, into: FileArray, from: number): FileTensor {
     return this.#holder(name).readSync(name, into, from)
+  }
+
+  lend<T>(name: string, from: number, count: number, load: (part: FilePart) => Promise<T>): Promise<T> | null {
+    return this.#holder(name).lend?.(name, from, count, load) ?? null
   }
 
   #holder(name: string): TensorSource {

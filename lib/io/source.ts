@@ -1,4 +1,5 @@
 /** Where tensors are read from, one at a time or in pieces: a file, or a folder of several. Knows no tensor. */
+import type { FilePart } from '../core/device.js'
 import type { BlockDType, TypedArray } from '../core/dtype.js'
 
 /**
@@ -70,5 +71,10 @@ export interface TensorSource {
   read(name: string, into?: FileArray, from?: number): Promise<FileTensor>
   /** As `read` with `into`, without a turn of the event loop. */
   readSync(name: string, into: FileArray, from: number): FileTensor
+  /**
+   * Lends the file in which so many entries from `from` on lie as elements are in memory, until the promise of `load` is
+   * resolved. Returns null where they do not lie so. A source without files leaves it out.
+   */
+  lend?<T>(name: string, from: number, count: number, load: (part: FilePart) => Promise<T>): Promise<T> | null
   close(): Promise<void>
 }

@@ -1,7 +1,7 @@
 /** Tensors from sources and into safetensors files. */
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
-import type { Device } from '../core/device.js'
+import type { Device, FilePart } from '../core/device.js'
 import { arrayLength, type DType, dtypes, type TypedArray } from '../core/dtype.js'
 import { DeviceError, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, ownOptions } from '../core/options.js'
@@ -256,6 +256,7 @@ export class PieceReader {
   /** Fills a tensor that nobody uses yet. Its memory need not be there before where `copies` holds. */
   async fill(name: string, to: Tensor): Promise<void> {
     for (const piece of piecesOf(to.sizes, this.#most(name))) {
+      if (await this.#load(name, piece, to)) continue
       const { data } = await this.#source.read(name, this.#part(name, piece), this.#from(name, piece))
       // A device may run behind: without a wait, all of a large tensor could be on its way at once. By reading an element
       // behind the copy, which blocks nobody meanwhile.
@@ -269,6 +270,19 @@ export class PieceReader {
       const { data } = this.#source.readSync(name, this.#part(name, piece), this.#from(name, piece))
       if (this.#put(name, piece, data, to)) to.device.synchronize()
     }
+  }
+
+  /** Lets the device read a piece by itself, without a copy. False where that cannot be, or fails: `read` says why. */
+  async #load(name: string, piece: Piece, to: Tensor): Promise<boolean> {
+    const { device, storage } = to
+    if (device.loadPart === undefined || !this.copies(name, to)) return false
+    storage.check(this.#op)
+    const from = this.#from(name, piece)
+    const load = (part: FilePart) => device.loadPart?.(storage, from, part) ?? Promise.resolve(false)
+    const loaded = await this.#source.lend?.(name, from, this.#entries(name, piece.count), load)
+    if (loaded !== true) return false
+    storage.markWritten(this.#op)
+    return true
   }
 
   /** Copies a piece into a tensor; whether so much is on its way now that the device should be waited for. */

@@ -2,6 +2,7 @@
  * Weights that bitsandbytes stored in NF4 (Dettmers et al., 2023), read as the block dtype `nf4`: its packed bytes are the same, and
  * its magnitudes, which stand beside them and may be quantised themselves, go between them.
  */
+import type { FilePart } from '../core/device.js'
 import { dtypes } from '../core/dtype.js'
 import { shown, ValueError } from '../core/errors.js'
 import { countOf, type Shape } from '../core/shape.js'
@@ -135,6 +136,10 @@ export class Nf4Source implements TensorSource {
     const packed = new Uint8Array(this.#blocksIn(found, into) * packedBytes)
     this.#source.readSync(name, packed, (from / blockBytes) * packedBytes)
     return this.#together(name, found, packed, into, from)
+  }
+
+  lend<T>(name: string, from: number, count: number, load: (part: FilePart) => Promise<T>): Promise<T> | null {
+    return this.#quantised.has(name) ? null : (this.#source.lend?.(name, from, count, load) ?? null)
   }
 
   close(): Promise<void> {

@@ -123,6 +123,7 @@ export class Naming {
       spec: (name) => (this.#originals.has(name) ? source.spec(own(name)) : undefined),
       read: (name, into, from) => source.read(own(name), into, from),
       readSync: (name, into, from) => source.readSync(own(name), into, from),
+      lend: (name, from, count, load) => source.lend?.(own(name), from, count, load) ?? null,
       close: () => source.close(),
     }
   }

@@ -141,6 +141,7 @@ class Device {
     add<&Environment::track>("track");
     add<&Environment::poll>("poll");
     add<&Environment::upload>("upload");
+    add<&Environment::load>("load");
     add<&Environment::read>("read");
     add<&Environment::read_now>("readNow");
     add<&Environment::finish>("finish");

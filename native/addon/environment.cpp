@@ -180,13 +180,41 @@ bool Environment::read_now(int32_t handle, double byte_offset, Napi::Value array
 
 Napi::Value Environment::read(int32_t handle, double byte_offset, Napi::Value array) {
   auto pending = std::make_unique<PendingRead>(decode_read(handle, byte_offset, array), array);
-  const Napi::Promise promise = pending->deferred.Promise();
-  if (reads_pending_ == 0) reads_function_.Ref(env_);
-  reads_pending_++;
+  const Napi::Promise promise = promised(*pending);
   Entry& entry = queue_.next();
   entry.kind = Entry::Kind::read;
   entry.read = pending.release();
   queue_.submit(false);
+  return promise;
+}
+
+Napi::Value Environment::load(int32_t handle, double byte_offset, int32_t file, double position, double bytes) {
+  if (!handles_.valid(handle)) fail("load: no handle");
+  const bool fresh = !handles_[handle].live;
+  const int64_t size = fresh ? handles_.announced_bytes(handle) : handles_[handle].bytes;
+  if (size < 0) fail("load: a storage of unknown size");
+  const auto is_count = [](double number) { return number >= 0 && number < 0x1p53; };
+  if (!is_count(byte_offset) || !is_count(bytes) || byte_offset + bytes > static_cast<double>(size))
+    fail("load: outside of the storage");
+  if (file < 0 || !is_count(position)) fail("load: no open file, or no position in it");
+  Read load = {};
+  load.handle = handle;
+  load.byte_offset = static_cast<size_t>(byte_offset);
+  load.bytes = static_cast<size_t>(bytes);
+  load.file = file;
+  load.position = static_cast<int64_t>(position);
+  auto pending = std::make_unique<PendingRead>(load, env_);
+  const Napi::Promise promise = promised(*pending);
+  if (fresh) handles_[handle] = {.bytes = size, .live = true};
+  queue_.load(pending.release(), fresh ? size : -1);
+  return promise;
+}
+
+// The promise of a read or load, which keeps Node alive until it is resolved.
+Napi::Promise Environment::promised(const PendingRead& pending) {
+  const Napi::Promise promise = pending.deferred.Promise();
+  if (reads_pending_ == 0) reads_function_.Ref(env_);
+  reads_pending_++;
   return promise;
 }
 
@@ -223,7 +251,8 @@ void Environment::resolve_reads(Napi::Env env, Napi::Function, Environment* self
 
 void PendingRead::resolve() noexcept {
   try {
-    if (failed == ErrorCode::none) return deferred.Resolve(array.Value());
+    if (failed == ErrorCode::none)
+      return deferred.Resolve(array.IsEmpty() ? Napi::Boolean::New(deferred.Env(), complete) : array.Value());
     // Only the first of several failures is recorded.
     Napi::Error error = Napi::Error::New(deferred.Env(), "the read failed, as an error before it tells");
     error.Set("code", failed == ErrorCode::memory ? "ERR_MEMORY" : "ERR_INTERNAL");

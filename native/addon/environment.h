@@ -35,10 +35,12 @@ class PinnedArray {
 struct PendingRead : Read {
   PendingRead(const Read& read, const Napi::Value& array)
       : Read(read), deferred(array.Env()), array(Napi::Persistent(array)), announcement(read.bytes) {}
+  // A load from a file.
+  PendingRead(const Read& load, Napi::Env env) : Read(load), deferred(env) {}
   void resolve() noexcept;
 
   Napi::Promise::Deferred deferred;
-  Napi::Reference<Napi::Value> array;
+  Napi::Reference<Napi::Value> array;  // none of a load
   std::optional<Announcement> announcement;
   PendingRead* next = nullptr;  // of those that are done
 };
@@ -62,6 +64,9 @@ class Environment {
   int32_t poll(bool major);
   // Writes the part of a storage from byte_offset on. The first part makes the memory of the whole.
   void upload(int32_t handle, double byte_offset, Napi::Value array, bool may_wait);
+  // Fills the part of a storage from byte_offset on from an open file, as `upload` would. The promise tells whether the
+  // file gave all bytes.
+  Napi::Value load(int32_t handle, double byte_offset, int32_t file, double position, double bytes);
   Napi::Value read(int32_t handle, double byte_offset, Napi::Value array);
   // False if the queue is busy and `wait` is not set.
   bool read_now(int32_t handle, double byte_offset, Napi::Value array, bool wait);
@@ -93,6 +98,7 @@ class Environment {
   Read decode_array(const char* what, const Napi::Value& array) const;
   Read decode_read(int32_t handle, double byte_offset, const Napi::Value& array) const;
   napi_ref make_reference(napi_value object) const;
+  Napi::Promise promised(const PendingRead& pending);
   [[noreturn]] void fail(const char* text) const;
   static void read_done(void* owner, Read* read);
   PendingRead* take_reads();

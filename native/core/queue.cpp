@@ -1,7 +1,10 @@
 #include "queue.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <new>
 
@@ -13,6 +16,31 @@ namespace {
 
 // Copies of uploads that may wait without a check of the remaining memory: half of the least reserve.
 constexpr size_t small_staged = size_t(8) << 20;
+
+// What a thread reads of a file at a time: a huge page, because the system fills it with zeros when it is first touched,
+// and the bytes of the file find it in the cache then.
+constexpr size_t load_chunk = size_t(2) << 20;
+
+struct LoadJob {
+  int file;
+  int64_t position;
+  char* to;
+  size_t bytes;
+  std::atomic<bool> complete{true};
+};
+
+void load_part(void* data, int64_t chunk) {
+  LoadJob& job = *static_cast<LoadJob*>(data);
+  size_t at = static_cast<size_t>(chunk) * load_chunk;
+  const size_t end = std::min(job.bytes, at + load_chunk);
+  while (at < end) {
+    const ssize_t count = pread(job.file, job.to + at, end - at, job.position + static_cast<int64_t>(at));
+    if (count > 0)
+      at += static_cast<size_t>(count);
+    else if (count == 0 || errno != EINTR)
+      return job.complete.store(false);
+  }
+}
 
 // About 10 microseconds; see pool.cpp.
 constexpr int spins = 400;
@@ -43,7 +71,8 @@ void Queue::stop() {
   thread_.join();
   executor_->finish_reads();
   for (uint64_t i = tail_.load(); i != head_.load(); i++)
-    if (Entry& entry = entries_[i % capacity]; entry.kind == Entry::Kind::read) read_done_(owner_, entry.read);
+    if (Entry& entry = entries_[i % capacity]; entry.kind == Entry::Kind::read || entry.kind == Entry::Kind::load)
+      read_done_(owner_, entry.read);
 }
 
 void Queue::work() {
@@ -192,6 +221,14 @@ void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size
   submit(false);
 }
 
+void Queue::load(Read* read, int64_t fresh_bytes) {
+  Entry& entry = next();
+  entry.kind = Entry::Kind::load;
+  entry.fresh_bytes = fresh_bytes;
+  entry.read = read;
+  submit(false);
+}
+
 // An executor without memory for its bookkeeping throws. That becomes an error of the entry, because it must neither
 // leave the queue in half of a state nor end the process.
 template <class F>
@@ -223,6 +260,10 @@ void Queue::run(Entry& entry) noexcept {
     case Entry::Kind::read:
       if (begin(*entry.read)) break;
       entry.read->failed = read_now(*entry.read);
+      read_done_(owner_, entry.read);
+      break;
+    case Entry::Kind::load:
+      run_load(*entry.read, entry.fresh_bytes);
       read_done_(owner_, entry.read);
       break;
   }
@@ -288,6 +329,21 @@ void Queue::run_upload(int32_t handle, int64_t fresh_bytes, size_t byte_offset, 
   context_.label = 0;
   void* data = fresh_bytes >= 0 ? make(handle, fresh_bytes) : storages_.find(handle);
   if (data) guard([&] { executor_->write(context_, static_cast<char*>(data) + byte_offset, source, bytes); });
+}
+
+// The memory of the CPU, because no other executor's can be read into.
+void Queue::run_load(Read& read, int64_t fresh_bytes) {
+  context_.op = "load";
+  context_.label = 0;
+  void* data = fresh_bytes >= 0 ? make(read.handle, fresh_bytes) : storages_.find(read.handle);
+  if (!data) {
+    read.failed = ErrorCode::memory;
+    return;
+  }
+  LoadJob job = {read.file, read.position, static_cast<char*>(data) + read.byte_offset, read.bytes};
+  const size_t chunks = (read.bytes + load_chunk - 1) / load_chunk;
+  context_.pool.run(static_cast<int64_t>(chunks), load_part, &job, context_.stop);
+  read.complete = job.complete.load() && !context_.stop.load();
 }
 
 ErrorCode Queue::read_now(const Read& read) {

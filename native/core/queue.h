@@ -31,16 +31,20 @@ struct Read {
   void* to;
   Queue* queue = nullptr;  // once it has begun
   ErrorCode failed = ErrorCode::none;
+  // Of a load, which goes the other way: from a file into the storage.
+  int file = -1;
+  int64_t position = 0;   // in the file
+  bool complete = false;  // whether the file gave all bytes
 };
 
 struct Entry {
-  enum class Kind : uint8_t { call, release, upload, read };
+  enum class Kind : uint8_t { call, release, upload, read, load };
   Kind kind;
   Call call;
   // release: the handles to release; if there are none, `handle`.
   std::vector<int32_t> released;
-  // upload: `staged` is copied into the storage from byte_offset on. The storage is made with fresh_bytes unless that
-  // is -1.
+  // upload: `staged` is copied into the storage from byte_offset on. load: `read` says what goes where. The storage is
+  // made with fresh_bytes unless that is -1.
   int32_t handle;
   int64_t fresh_bytes;
   size_t byte_offset;
@@ -92,6 +96,9 @@ class Queue {
               size_t byte_offset = 0);
   // Reads while the queue is idle. Returns the failure, which is recorded too. A storage without memory gives zeros.
   ErrorCode read_now(const Read& read);
+  // Submits `read` as a load, which runs in order and calls `read_done` as a read does. The file must stay open until
+  // then.
+  void load(Read* read, int64_t fresh_bytes);
   // Abandons everything that has not run, including the running kernel, and ends all threads.
   void stop();
 
@@ -111,6 +118,7 @@ class Queue {
   void run_call(Call& call);
   bool place(View* views, const Place* places, int64_t count);
   void run_upload(int32_t handle, int64_t fresh_bytes, size_t byte_offset, const void* source, size_t bytes);
+  void run_load(Read& read, int64_t fresh_bytes);
   void* make(int32_t handle, int64_t bytes);
   void step(uint64_t tail);
   void wait_for_room(uint64_t head);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <new>
@@ -147,6 +148,49 @@ void test_reads_and_uploads() {
   producer.queue.finish();
   CHECK(reads_done == 50);
   CHECK(target[0] == 50 && target[count - 1] == 50);
+}
+
+// Files of many chunks and of none, behind work that is queued; ends of files, wrong files, and no memory.
+void test_loads(int threads) {
+  FILE* file = tmpfile();
+  CHECK(file != nullptr);
+  constexpr size_t numbers = (size_t(5) << 20) / 4 + 3, all = numbers * 4;
+  std::vector<float> source(numbers), target(numbers);
+  for (size_t i = 0; i < numbers; i++) source[i] = static_cast<float>(i);
+  CHECK(fwrite(source.data(), 4, numbers, file) == numbers && fflush(file) == 0);
+  const int before = reads_done;
+  Producer producer(threads);
+  const auto load = [&](Read& read, size_t length, int from, int64_t position, int64_t fresh) {
+    read.bytes = length;
+    read.file = from;
+    read.position = position;
+    producer.queue.load(&read, fresh);
+  };
+  const int descriptor = fileno(file);
+  Read reads[6] = {{4, 0, 0, nullptr}, {4, 8, 0, nullptr}, {4, 0, 0, nullptr},
+                   {4, 0, 0, nullptr}, {4, 0, 0, nullptr}, {5, 0, 0, nullptr}};
+  for (int i = 0; i < 20; i++) producer.call(increment_info, 1, i == 0 ? bytes : -1, 1);
+  load(reads[0], all, descriptor, 0, all);
+  producer.call(increment_info, 6, bytes, 4);
+  load(reads[1], 8, descriptor, 4, -1);
+  load(reads[2], 0, descriptor, 0, -1);
+  load(reads[3], 8, descriptor, static_cast<int64_t>(all) - 7, -1);
+  load(reads[4], 8, -1, 0, -1);
+  load(reads[5], 8, descriptor, 0, int64_t(1) << 60);
+  CHECK(producer.first(6) == 1);
+  CHECK(reads_done == before + 6);
+  for (const int i : {0, 1, 2}) CHECK(reads[i].complete && reads[i].failed == ErrorCode::none);
+  for (const int i : {3, 4}) CHECK(!reads[i].complete && reads[i].failed == ErrorCode::none);
+  CHECK(reads[5].failed == ErrorCode::memory);
+  CHECK(producer.queue.context().take_error().code == ErrorCode::memory);
+  producer.queue.read_now({4, 0, all, target.data()});
+  source[2] = 1;
+  source[3] = 2;
+  // The load that came to the end of the file left these to chance.
+  source[0] = target[0];
+  source[1] = target[1];
+  CHECK(target == source);
+  fclose(file);
 }
 
 void test_errors() {
@@ -402,6 +446,7 @@ void test_reads_elsewhere() {
 int main() {
   for (const int threads : {1, 2, 4}) test_order(threads);
   test_reads_and_uploads();
+  for (const int threads : {1, 3}) test_loads(threads);
   test_errors();
   test_memory_returns();
   test_threads_change();

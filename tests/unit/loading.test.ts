@@ -327,6 +327,44 @@ describe.each(deviceNames)('a model on %s', (device) => {
   })
 })
 
+describe('a file that is read into memory of a device', () => {
+  it('and was cut off since it was opened is told as one, on every device', async () => {
+    await saveTensors(at('shorter'), new Map([['weight', f.ones([64, 64])]]))
+    const source = await openTensors(at('shorter'))
+    await truncate(at('shorter'), 64 * 64 * 4)
+    for (const device of deviceNames) {
+      const model = new nn.Linear(64, 64, { bias: false, device: 'meta' })
+      await expect(model.load(source, { device })).rejects.toThrow('shorter was cut off while it was read')
+      expect(model.weight.device.name).toBe('meta')
+    }
+    await source.close()
+  })
+
+  it('stays open until that is done, because its number would be given to another', async () => {
+    await saveTensors(at('lent'), new Map([['weight', f.ones([2])]]))
+    const source = await openTensors(at('lent'))
+    const events: string[] = []
+    const lent = source.lend?.('weight', 0, 2, async ({ bytes }) => {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      events.push(`read ${bytes}`)
+    })
+    const closing = source.close().then(() => events.push('closed'))
+    await Promise.all([lent, closing])
+    expect(events).toEqual(['read 8', 'closed'])
+    expect(() => source.lend?.('other', 0, 2, async () => {})).toThrow('has no tensor "other"')
+  })
+
+  it('lends nothing that must be looked at, or that is not there', async () => {
+    await saveTensors(at('lent'), new Map([['flags', f.ones([2], { dtype: 'bool' })]]))
+    const source = await openTensors(at('lent'))
+    expect([source.lend?.('flags', 0, 2, async () => {}), source.lend?.('flags', 1, 2, async () => {})]).toEqual([
+      null,
+      null,
+    ])
+    await source.close()
+  })
+})
+
 describe('a model that changes while it is loaded', () => {
   const saved = async () => {
     await new nn.Sequential(new nn.Linear(2, 2), new nn.Linear(2, 2)).save(at('changing'))

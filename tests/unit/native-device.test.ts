@@ -1,6 +1,9 @@
 /** The native device itself: calls, order, errors, memory, and calls that make no sense. */
 
 import { spawnSync } from 'node:child_process'
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import { kernelOf } from '../../lib/backend/call.js'
@@ -216,6 +219,39 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     ] as const)
       expect(() => device.uploadPart(storage, new Float32Array(count), from)).toThrow('upload: outside of the storage')
     expect([...device.readSync(view(storage, [5]))]).toEqual([1, 2, 3, 4, 5])
+  })
+
+  it('loads parts of files, the first of which makes the memory, and says where a file ends before', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
+    await writeFile(join(folder, 'x'), Float32Array.of(1, 2, 3, 4, 5))
+    const handle = await open(join(folder, 'x'))
+    try {
+      const part = (position: number, bytes: number) => ({ file: handle.fd, position, bytes })
+      const { storage } = make(device, 5)
+      const busy = make(device, 1 << 20)
+      device.run(kernelOf('fill'), { out: busy, value: 1 })
+      const loads = [device.loadPart(storage, 3, part(0, 8)), device.loadPart(storage, 0, part(8, 12))]
+      expect(await Promise.all(loads)).toEqual([true, true])
+      expect([...device.readSync(view(storage, [5]))]).toEqual([3, 4, 5, 1, 2])
+      expect(await device.loadPart(storage, 5, part(20, 0))).toBe(true)
+      expect(await device.loadPart(storage, 0, part(16, 8))).toBe(false)
+      expect(await device.loadPart(storage, 0, { ...part(0, 8), file: 2 ** 30 })).toBe(false)
+      for (const [from, position, bytes] of [
+        [5, 0, 4],
+        [0, 0, 24],
+        [-1, 0, 4],
+        [0, 0, -1],
+        [0, 0, Number.NaN],
+      ] as const)
+        await expect(device.loadPart(storage, from, part(position, bytes))).rejects.toThrow(
+          'load: outside of the storage',
+        )
+      for (const wrong of [part(-1, 4), part(Number.NaN, 4), { ...part(0, 4), file: -1 }])
+        await expect(device.loadPart(storage, 0, wrong)).rejects.toThrow('load: no open file, or no position in it')
+    } finally {
+      await handle.close()
+      await rm(folder, { recursive: true })
+    }
   })
 
   it('refuses an array whose buffer is gone', () => {

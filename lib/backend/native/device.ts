@@ -6,6 +6,7 @@
 import {
   type Device,
   type DeviceMemory,
+  type FilePart,
   type KernelCall,
   type KernelKey,
   type KernelRecord,
@@ -163,6 +164,25 @@ export class QueueDevice implements Device {
     pending[storage.handle] = 0
   }
 
+  /** As `loadPart`, where the memory is the system's. */
+  protected async loadFile(storage: Storage, from: number, { file, position, bytes }: FilePart): Promise<boolean> {
+    storage.check('load')
+    const pending = this.#memory.pending
+    const { handle } = storage
+    try {
+      const byteOffset = from * dtypes[storage.dtype].Array.BYTES_PER_ELEMENT
+      const loaded = this.#addon.load(handle, byteOffset, file, position, bytes)
+      if (pending[handle] === pendingTracked) this.#addon.track(handle, storage)
+      pending[handle] = 0
+      const complete = await loaded
+      this.throwPending()
+      return complete
+    } catch (error) {
+      this.throwPending()
+      throw asTyped('load', error)
+    }
+  }
+
   // This is not `async`, because a read without waiting must not cost another turn of the microtask queue.
   read(view: StridedView): Promise<TypedArray> {
     try {
@@ -279,6 +299,10 @@ export class NativeDevice extends QueueDevice {
 
   get isa(): string {
     return this.#addon.isa
+  }
+
+  loadPart(storage: Storage, from: number, part: FilePart): Promise<boolean> {
+    return this.loadFile(storage, from, part)
   }
 
   get threads(): number {
