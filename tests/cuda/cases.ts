@@ -22,6 +22,7 @@ const families = chosen ?? [
   'norm',
   'softmax',
   'loss',
+  'recurrent',
   'random',
   'optimizer',
   'creation',

@@ -44,6 +44,14 @@ describe('on the emulator', () => {
     })
   }, 120_000)
 
+  it('runs recurrent layers both ways, with lengths and states, around blocks and steps taken together', () => {
+    expectClean('recurrent.js')
+    expectClean('recurrent.js', {
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
   it('attends by every kernel, masked and not, and keeps NaN from rows that do not see it', () => {
     expectClean('attention.js')
     expectClean('attention.js', {

@@ -4,6 +4,7 @@ import { kernelOf } from '../../lib/backend/call.js'
 import { device } from '../../lib/backend/devices.js'
 import { DeviceError, DTypeError, IndexOutOfRangeError, nn, optim, tensor, ValueError, zeros } from '../../lib/index.js'
 import { cat } from '../../lib/ops/index.js'
+import { sequenceMask } from '../../lib/ops/recurrent/lengths.js'
 
 const gpu = device('cuda')
 assert.equal(gpu.name, 'cuda:0')
@@ -72,8 +73,8 @@ x.mul(bias).sum().backward()
 assert.deepEqual([...(bias.grad?.dataSync() ?? [])], [5, 3, -3])
 
 assert.throws(
-  () => gpu.run(kernelOf('lstm_forward'), {}),
-  (error) => error instanceof DeviceError && /cuda:0 has no kernel 'lstm_forward'/.test(error.message),
+  () => gpu.run(kernelOf('ctc_forward'), {}),
+  (error) => error instanceof DeviceError && /cuda:0 has no kernel 'ctc_forward'/.test(error.message),
 )
 
 // What a kernel finds wrong in its data is told at the next read, as the operator's error; the device goes on.
@@ -95,6 +96,12 @@ assert.throws(
   ValueError,
 )
 assert.deepEqual([...x.indexSelect(0, tensor([1], { dtype: 'int32', device: 'cuda' })).dataSync()], [4, 5, -6])
+const lengths = tensor([2, 5], { dtype: 'int32', device: 'cuda' })
+assert.throws(
+  () => sequenceMask(lengths, 4).dataSync(),
+  (error) =>
+    error instanceof ValueError && /the length of sequence 1 is 5, but must be from 1 to 4/.test(error.message),
+)
 assert.throws(() => x.to('float16'), DTypeError)
 assert.throws(() => x.add(tensor([1, 2, 3]).to('cpu')), DeviceError)
 x.dispose()

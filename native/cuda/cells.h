@@ -1,0 +1,60 @@
+// The arguments of the kernels of recurrence, from the host (recurrent.cpp) to the device (recurrent.cu): one step of
+// all rows and units.
+//
+// Legend: T time steps, B rows, H units, G gates (4, 3, 1). A GRU's third gate has two parts, the input's and the
+// state's, that meet only in the cell, so that its gradients have G + 1 columns of H: n's, then r, z and the state's
+// part of n, which is the order of the rows of wHh. Other cells have G columns.
+#pragma once
+#include <stdint.h>
+
+namespace firesteel::cuda {
+
+struct CellStep {
+  int32_t rows, units, time, steps;  // B, H, where in x, T
+  const int32_t* lengths;            // of rows; null: T each
+  bool reverse, relu;
+};
+
+struct CellForward {
+  CellStep step;
+  const float* input;  // [B, G H] = x wIh^T + bIh
+  const float* state;  // [B, G H] = h' wHh^T + bHh; null where h' is 0
+  const float* bias;   // bHh, or null
+  // Of this step: [B, H], and gates [B, 4 H]; null: not kept.
+  float *out, *gates, *cells;
+  float *hidden, *cell;  // [B, H]: h' and c', which become h and c
+};
+
+struct CellBackward {
+  CellStep step;
+  // Of this step, as forward has left them; dy null: 0.
+  const float *dy, *out, *gates, *cells;
+  const float *out_before, *cells_before;  // of the step before; null: 0
+  const float* h0;                         // of rows that begin here; null: 0
+  // [B, H]: what reaches h and c through later steps, which becomes what reaches h' and c' beside the gates.
+  float *dhidden, *dcell;
+  float* dgates;  // [B, columns H]
+  float* before;  // [B, H]: h', 0 where the step does not count; null: not wanted
+};
+
+// The sums of columns over rows, in float64.
+struct ColumnSums {
+  const float* from;  // [rows, width]
+  double* sums;
+  int64_t rows;
+  int32_t width;
+  bool begins;
+  // The last launch writes them to the biases' gradients [G H], where wanted.
+  float *of_input, *of_state;
+  int32_t units, gates;
+  bool separate;
+};
+
+struct Mask {
+  bool* out;  // [T, B]
+  const int32_t* lengths;
+  uint64_t* wrong;
+  int64_t steps, rows;
+};
+
+}  // namespace firesteel::cuda
