@@ -36,6 +36,11 @@ static inline void for_items(Context& context, Chunks chunks, const F& body) {
 // Chunks of `size` items, but a single chunk instead of two, because waking a thread would cost more.
 static inline Chunks undivided_to_two(int64_t items, int64_t size) { return {items, items <= 2 * size ? items : size}; }
 
+// As many items to a chunk as make at least `work`, where an item costs `cost`.
+static inline Chunks full_chunks(int64_t items, int64_t cost, int64_t work) {
+  return {items, cost >= work ? 1 : min(max(1, items), ceil_div(work, max(1, cost)))};
+}
+
 // Chunks of about equal size and about `work`, where an item costs `cost`. Their number is a multiple of four, so that
 // two or four threads end together, and their size is a multiple of `group`.
 static inline Chunks even_chunks(int64_t items, int64_t cost, int64_t work, int64_t group = 1) {

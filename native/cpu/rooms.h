@@ -2,6 +2,7 @@
 // room that a chunk gets depends on timing, but its results do not, because a chunk writes a room before it reads it.
 #pragma once
 #include "../core/kernel.h"
+#include "chunks.h"
 #include "integers.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -29,6 +30,10 @@ static inline Rooms make_rooms(Context& context, int64_t floats, int64_t chunks)
   return rooms;
 }
 
+static inline Rooms make_rooms(Context& context, int64_t floats, Chunks chunks) {
+  return make_rooms(context, floats, ceil_div(chunks.items, chunks.size));
+}
+
 static inline float* enter_room(const Rooms& rooms, int64_t& number) {
   for (number = 0;; number = number + 1 < rooms.count ? number + 1 : 0)
     if (!__atomic_exchange_n(&rooms.taken[number], 1, __ATOMIC_ACQUIRE)) return rooms.memory + number * rooms.floats;
@@ -36,6 +41,25 @@ static inline float* enter_room(const Rooms& rooms, int64_t& number) {
 
 static inline void leave_room(const Rooms& rooms, int64_t number) {
   __atomic_store_n(&rooms.taken[number], 0, __ATOMIC_RELEASE);
+}
+
+// As for_chunks of chunks.h; body(first, end, room) has the room to itself.
+template <class F>
+static inline void for_chunks(Context& context, Chunks chunks, const Rooms& rooms, const F& body) {
+  for_chunks(context, chunks, [&](int64_t first, int64_t end) {
+    int64_t number;
+    float* const room = enter_room(rooms, number);
+    body(first, end, room);
+    leave_room(rooms, number);
+  });
+}
+
+// As for_items of chunks.h, with body(item, room).
+template <class F>
+static inline void for_items(Context& context, Chunks chunks, const Rooms& rooms, const F& body) {
+  for_chunks(context, chunks, rooms, [&](int64_t first, int64_t end, float* room) {
+    for (int64_t item = first; item < end; item++) body(item, room);
+  });
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

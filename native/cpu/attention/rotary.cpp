@@ -53,10 +53,9 @@ void rotary(Context& context, const View& out, const View& x, const View& cosine
   const bool wide = x.dtype == DType::float32, direct = wide && step == 1;
   const float sign = backwards ? -1.0f : 1.0f;
   const Chunks chunks = {rows, max(1, attention::turned_elements / D)};
-  const Rooms rooms = make_rooms(context, direct ? 0 : 2 * D, ceil_div(rows, chunks.size));
-  for_chunks(context, chunks, [&](int64_t first, int64_t end) {
-    int64_t number;
-    float *const room = enter_room(rooms, number), *const turned = room + D;
+  const Rooms rooms = make_rooms(context, direct ? 0 : 2 * D, chunks);
+  for_chunks(context, chunks, rooms, [&](int64_t first, int64_t end, float* room) {
+    float* const turned = room + D;
     for (int64_t row = first; row < end; row++) {
       const int64_t t = row % T;
       int64_t offset = t * x.strides[x.ndim - 2], rest = row / T;
@@ -79,7 +78,6 @@ void rotary(Context& context, const View& out, const View& x, const View& cosine
       memcpy(to + 2 * R, from + 2 * R, size_t(D - 2 * R) * sizeof(float));
       if (!wide) simd::narrow_bfloat16(D, pointer<uint16_t>(out) + row * D, turned);
     }
-    leave_room(rooms, number);
   });
 }
 

@@ -51,33 +51,26 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
   const int64_t K = product.depth, packed_floats = packed_weights(product);
   float* packed = scratch_of<float>(context, s.G * packed_floats);
   const Parts rows = cut_rows(s.M, max(1, pack_chunk / K));
-  const Batch packing = batch(s.G * rows.count, rows.size * K, pack_chunk);
-  parallel(context, packing.chunks, [&](int64_t chunk) {
-    for (int64_t item = first_item(packing, chunk); item < first_item(packing, chunk + 1); item++) {
-      const int64_t group = item / rows.count, m = item % rows.count * rows.size;
-      pack_weights(product, packed + group * packed_floats, pointer<const float>(weight) + group * s.M * K, K, nullptr,
-                   bias ? pointer<const float>(*bias) + group * s.M : nullptr, m, min(s.M, m + rows.size));
-    }
+  const Chunks packing = full_chunks(s.G * rows.count, rows.size * K, pack_chunk);
+  for_items(context, packing, [&](int64_t item) {
+    const int64_t group = item / rows.count, m = item % rows.count * rows.size;
+    pack_weights(product, packed + group * packed_floats, pointer<const float>(weight) + group * s.M * K, K, nullptr,
+                 bias ? pointer<const float>(*bias) + group * s.M : nullptr, m, min(s.M, m + rows.size));
   });
 
   const int64_t blocks = blocks_of(product), plane_in = s.H * s.W, plane_out = s.P * s.Q;
   const Parts parts = cut_rows(s.M, rows_of_part(s.M, s.N * s.G * blocks));
-  const Batch work = batch(s.N * s.G * blocks * parts.count,
-                           parts.size * K * product.block_rows * product.block_columns, multiply_chunk);
-  const Rooms rooms = make_rooms(context, product.room_floats, work.chunks);
-  parallel(context, work.chunks, [&](int64_t chunk) {
-    int64_t room_number;
-    float* room = enter_room(rooms, room_number);
-    for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t m = item % parts.count * parts.size, image_group = item / parts.count / blocks;
-      const Block block = block_at(product, item / parts.count % blocks);
-      const int64_t rows = min(s.M - m, parts.size);
-      float* to = pointer<float>(out) + (image_group * s.M + m) * plane_out + block.row * product.Q + block.column;
-      multiply_block(product, block, pointer<const float>(x) + image_group * s.C * plane_in,
-                     packed + image_group % s.G * packed_floats, m, m + rows, to, plane_out, room);
-      for (int64_t i = 0; relu && i < rows; i++) rectify(to + i * plane_out, block.rows * block.columns);
-    }
-    leave_room(rooms, room_number);
+  const Chunks work = full_chunks(s.N * s.G * blocks * parts.count,
+                                  parts.size * K * product.block_rows * product.block_columns, multiply_chunk);
+  const Rooms rooms = make_rooms(context, product.room_floats, work);
+  for_items(context, work, rooms, [&](int64_t item, float* room) {
+    const int64_t m = item % parts.count * parts.size, image_group = item / parts.count / blocks;
+    const Block block = block_at(product, item / parts.count % blocks);
+    const int64_t rows = min(s.M - m, parts.size);
+    float* to = pointer<float>(out) + (image_group * s.M + m) * plane_out + block.row * product.Q + block.column;
+    multiply_block(product, block, pointer<const float>(x) + image_group * s.C * plane_in,
+                   packed + image_group % s.G * packed_floats, m, m + rows, to, plane_out, room);
+    for (int64_t i = 0; relu && i < rows; i++) rectify(to + i * plane_out, block.rows * block.columns);
   });
 }
 

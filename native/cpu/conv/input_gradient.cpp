@@ -62,21 +62,18 @@ void pack_part(Context& context, const Part& part, const Product& p, const float
     index[k] = (k / taps * s.C * s.R + part.rows->taps[k % taps / p.columns.taps]) * s.S +
                part.columns->taps[k % p.columns.taps];
   const Parts rows = cut_rows(s.C, max(1, pack_chunk / p.depth));
-  const Batch work = batch(s.G * rows.count, rows.size * p.depth, pack_chunk);
-  parallel(context, work.chunks, [&](int64_t chunk) {
-    for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t group = item / rows.count, c = item % rows.count * rows.size;
-      pack_weights(p, part.weights + group * part.group_floats, weight + group * s.M * s.C * s.R * s.S, s.R * s.S,
-                   index, nullptr, c, min(s.C, c + rows.size));
-    }
+  const Chunks work = full_chunks(s.G * rows.count, rows.size * p.depth, pack_chunk);
+  for_items(context, work, [&](int64_t item) {
+    const int64_t group = item / rows.count, c = item % rows.count * rows.size;
+    pack_weights(p, part.weights + group * part.group_floats, weight + group * s.M * s.C * s.R * s.S, s.R * s.S, index,
+                 nullptr, c, min(s.C, c + rows.size));
   });
 }
 
 void clear(Context& context, float* dx, int64_t planes, int64_t plane) {
-  const Batch work = batch(planes, plane, pack_chunk);
-  parallel(context, work.chunks, [&](int64_t chunk) {
-    const int64_t first = first_item(work, chunk), last = first_item(work, chunk + 1);
-    memset(dx + first * plane, 0, size_t((last - first) * plane) * sizeof(float));
+  const Chunks work = full_chunks(planes, plane, pack_chunk);
+  for_chunks(context, work, [&](int64_t first, int64_t end) {
+    memset(dx + first * plane, 0, size_t((end - first) * plane) * sizeof(float));
   });
 }
 
@@ -169,42 +166,39 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
   // An item is a block in all phases, because they share the cache lines of dx.
   const int64_t plane_x = s.H * s.W, plane_y = s.P * s.Q;
   const Parts rows = cut_rows(s.C, rows_of_part(s.C, s.N * s.G * blocks));
-  const Batch work = batch(s.N * s.G * blocks * rows.count, rows.size * s.M * s.R * s.S * positions, multiply_chunk);
+  const Chunks work =
+      full_chunks(s.N * s.G * blocks * rows.count, rows.size * s.M * s.R * s.S * positions, multiply_chunk);
   const int64_t tile_floats = whole ? 0 : rows.size * positions, tiles = together ? count : 1;
-  const Rooms rooms = make_rooms(context, room_floats + tiles * tile_floats, work.chunks);
-  parallel(context, work.chunks, [&](int64_t chunk) {
-    int64_t room_number;
-    float *room = enter_room(rooms, room_number), *tile = room + room_floats;
-    for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t c = item % rows.count * rows.size, last = min(s.C, c + rows.size);
-      const int64_t image_group = item / rows.count / blocks, number = item / rows.count % blocks;
-      const float* source = pointer<const float>(dy) + image_group * s.M * plane_y;
-      float* to = pointer<float>(dx) + (image_group * s.C + c) * plane_x;
-      const float* const* weights = packed + image_group % s.G * count;
-      if (together) multiply_blocks(products, count, number, source, weights, c, last, tile, tile_floats, room);
-      for (int64_t i = 0; i < count; i++) {
-        const Product& p = products[i];
-        float* result = together ? tile + i * tile_floats : tile;
-        if (number >= blocks_of(p)) continue;
-        const Block block = block_at(p, number);
-        if (block.rows < 1 || block.columns < 1) continue;
-        const int64_t first = block.row * p.Q + block.column, size = block.rows * block.columns;
-        if (!together)
-          multiply_block(p, block, source, weights[i], c, last, whole ? to + first : result, whole ? plane_x : size,
-                         room);
-        if (whole) continue;
-        const Block next = i + 1 < count ? block_at(products[i + 1], number) : Block{};
-        if (together && s.stride_w == 2 && next.columns > 0 && parts[i].rows == parts[i + 1].rows) {
-          const bool even = parts[i].columns->residue == 0;
-          spread_pair(to, even ? result : result + tile_floats, even ? result + tile_floats : result, parts[i], s,
-                      last - c, even ? block : next, even ? next : block);
-          i++;
-        } else {
-          spread(to, result, parts[i], s, last - c, first, size);
-        }
+  const Rooms rooms = make_rooms(context, room_floats + tiles * tile_floats, work);
+  for_items(context, work, rooms, [&](int64_t item, float* room) {
+    float* tile = room + room_floats;
+    const int64_t c = item % rows.count * rows.size, last = min(s.C, c + rows.size);
+    const int64_t image_group = item / rows.count / blocks, number = item / rows.count % blocks;
+    const float* source = pointer<const float>(dy) + image_group * s.M * plane_y;
+    float* to = pointer<float>(dx) + (image_group * s.C + c) * plane_x;
+    const float* const* weights = packed + image_group % s.G * count;
+    if (together) multiply_blocks(products, count, number, source, weights, c, last, tile, tile_floats, room);
+    for (int64_t i = 0; i < count; i++) {
+      const Product& p = products[i];
+      float* result = together ? tile + i * tile_floats : tile;
+      if (number >= blocks_of(p)) continue;
+      const Block block = block_at(p, number);
+      if (block.rows < 1 || block.columns < 1) continue;
+      const int64_t first = block.row * p.Q + block.column, size = block.rows * block.columns;
+      if (!together)
+        multiply_block(p, block, source, weights[i], c, last, whole ? to + first : result, whole ? plane_x : size,
+                       room);
+      if (whole) continue;
+      const Block next = i + 1 < count ? block_at(products[i + 1], number) : Block{};
+      if (together && s.stride_w == 2 && next.columns > 0 && parts[i].rows == parts[i + 1].rows) {
+        const bool even = parts[i].columns->residue == 0;
+        spread_pair(to, even ? result : result + tile_floats, even ? result + tile_floats : result, parts[i], s,
+                    last - c, even ? block : next, even ? next : block);
+        i++;
+      } else {
+        spread(to, result, parts[i], s, last - c, first, size);
       }
     }
-    leave_room(rooms, room_number);
   });
 }
 

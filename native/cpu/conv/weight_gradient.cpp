@@ -162,38 +162,32 @@ void depthwise_gradient(Context& context, float* dweight, const float* dy, const
   const int64_t taps = s.R * s.S, plane_x = s.H * s.W, plane_y = s.P * s.Q, items = s.G * plan.slices;
   const bool sweep = has_sweep(s);
   double* partial = scratch_of<double>(context, items * s.M * taps);
-  const Batch work = batch(items, ceil_div(s.N, plan.slices) * plane_y * s.M * taps, multiply_chunk);
-  const Rooms rooms = make_rooms(context, plan.tile_floats, work.chunks);
-  parallel(context, work.chunks, [&](int64_t chunk) {
-    int64_t room_number;
-    float* tile = enter_room(rooms, room_number);
-    for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t group = item % s.G, slice = item / s.G;
-      double* sums = partial + item * s.M * taps;
-      for (int64_t i = 0; i < s.M * taps; i++) sums[i] = 0;
-      for (int64_t d = plan.depth_blocks * slice / plan.slices; d < plan.depth_blocks * (slice + 1) / plan.slices;
-           d++) {
-        const int64_t plane = d / plan.blocks * s.G + group;
-        const Block block = block_at(plan, d % plan.blocks);
-        fill_plane(tile, x + plane * plane_x, plan.rows, plan.columns, plan.row_span, plan.column_span, block.row,
-                   block.column);
-        for (int64_t m = 0; m < s.M; m++) {
-          const float* gradient = dy + (plane * s.M + m) * plane_y + block.row * s.Q + block.column;
-          int64_t t = 0;
-          if (sweep) {
-            sweep_gradient(sums + m * taps, gradient, s.Q, tile, plan.row_advance, block.rows, block.columns);
-            continue;
-          }
-          for (; t + 9 <= taps; t += 9)
-            correlate<9>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
-          for (; t + 3 <= taps; t += 3)
-            correlate<3>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
-          for (; t < taps; t++)
-            correlate<1>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
+  const Chunks work = full_chunks(items, ceil_div(s.N, plan.slices) * plane_y * s.M * taps, multiply_chunk);
+  const Rooms rooms = make_rooms(context, plan.tile_floats, work);
+  for_items(context, work, rooms, [&](int64_t item, float* tile) {
+    const int64_t group = item % s.G, slice = item / s.G;
+    double* sums = partial + item * s.M * taps;
+    for (int64_t i = 0; i < s.M * taps; i++) sums[i] = 0;
+    for (int64_t d = plan.depth_blocks * slice / plan.slices; d < plan.depth_blocks * (slice + 1) / plan.slices; d++) {
+      const int64_t plane = d / plan.blocks * s.G + group;
+      const Block block = block_at(plan, d % plan.blocks);
+      fill_plane(tile, x + plane * plane_x, plan.rows, plan.columns, plan.row_span, plan.column_span, block.row,
+                 block.column);
+      for (int64_t m = 0; m < s.M; m++) {
+        const float* gradient = dy + (plane * s.M + m) * plane_y + block.row * s.Q + block.column;
+        int64_t t = 0;
+        if (sweep) {
+          sweep_gradient(sums + m * taps, gradient, s.Q, tile, plan.row_advance, block.rows, block.columns);
+          continue;
         }
+        for (; t + 9 <= taps; t += 9)
+          correlate<9>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
+        for (; t + 3 <= taps; t += 3)
+          correlate<3>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
+        for (; t < taps; t++)
+          correlate<1>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
       }
     }
-    leave_room(rooms, room_number);
   });
   for (int64_t group = 0; group < s.G; group++)
     for (int64_t i = 0; i < s.M * taps; i++) {
@@ -296,39 +290,32 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
   const int64_t room_floats = plan.tile_floats + gemm::packed_a_size(plan.parts.size, most_depth) +
                               kept_panels * tile_columns * most_depth + slack;
   const int64_t slice_depth = ceil_div(plan.depth_blocks, plan.slices) * plan.block_rows * plan.block_columns;
-  const Batch work = batch(s.G * plan.channel_blocks * plan.parts.count * plan.slices,
-                           plan.channels * taps * plan.parts.size * slice_depth, multiply_chunk);
-  const Rooms rooms = make_rooms(context, room_floats, work.chunks);
-  parallel(context, work.chunks, [&](int64_t chunk) {
-    int64_t room_number;
-    float* room = enter_room(rooms, room_number);
-    for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t slice = item % plan.slices, part = item / plan.slices % plan.parts.count;
-      const int64_t group_block = item / plan.slices / plan.parts.count;
-      const int64_t group = group_block / plan.channel_blocks,
-                    channel = group_block % plan.channel_blocks * plan.channels;
-      const int64_t channels = min(plan.channels, s.C - channel), m = part * plan.parts.size;
-      slice_gradient(partial + slice * slice_floats + group * group_floats + (channel * s.M + m * channels) * taps,
-                     gradient, source, s, plan, group, slice, m, min(plan.parts.size, s.M - m), channel, channels,
-                     room);
-    }
-    leave_room(rooms, room_number);
+  const Chunks work = full_chunks(s.G * plan.channel_blocks * plan.parts.count * plan.slices,
+                                  plan.channels * taps * plan.parts.size * slice_depth, multiply_chunk);
+  const Rooms rooms = make_rooms(context, room_floats, work);
+  for_items(context, work, rooms, [&](int64_t item, float* room) {
+    const int64_t slice = item % plan.slices, part = item / plan.slices % plan.parts.count;
+    const int64_t group_block = item / plan.slices / plan.parts.count;
+    const int64_t group = group_block / plan.channel_blocks,
+                  channel = group_block % plan.channel_blocks * plan.channels;
+    const int64_t channels = min(plan.channels, s.C - channel), m = part * plan.parts.size;
+    slice_gradient(partial + slice * slice_floats + group * group_floats + (channel * s.M + m * channels) * taps,
+                   gradient, source, s, plan, group, slice, m, min(plan.parts.size, s.M - m), channel, channels, room);
   });
 
   // Sum the slices; (tap, channel) back to (channel, tap).
-  const Batch summing = batch(s.G * s.M, plan.slices * s.C * taps, pack_chunk);
-  parallel(context, summing.chunks, [&](int64_t chunk) {
-    for (int64_t row = first_item(summing, chunk); row < first_item(summing, chunk + 1); row++)
-      for (int64_t channel = 0; channel < s.C; channel += plan.channels) {
-        const int64_t channels = min(plan.channels, s.C - channel);
-        const int64_t width = taps * channels;
-        float* sums = partial + row / s.M * group_floats + channel * taps * s.M + row % s.M * width;
-        for (int64_t slice = 1; slice < plan.slices; slice++)
-          for (int64_t i = 0; i < width; i++) sums[i] += sums[slice * slice_floats + i];
-        float* filter = to + (row * s.C + channel) * taps;
-        for (int64_t c = 0; c < channels; c++)
-          for (int64_t t = 0; t < taps; t++) filter[c * taps + t] = sums[t * channels + c];
-      }
+  const Chunks summing = full_chunks(s.G * s.M, plan.slices * s.C * taps, pack_chunk);
+  for_items(context, summing, [&](int64_t row) {
+    for (int64_t channel = 0; channel < s.C; channel += plan.channels) {
+      const int64_t channels = min(plan.channels, s.C - channel);
+      const int64_t width = taps * channels;
+      float* sums = partial + row / s.M * group_floats + channel * taps * s.M + row % s.M * width;
+      for (int64_t slice = 1; slice < plan.slices; slice++)
+        for (int64_t i = 0; i < width; i++) sums[i] += sums[slice * slice_floats + i];
+      float* filter = to + (row * s.C + channel) * taps;
+      for (int64_t c = 0; c < channels; c++)
+        for (int64_t t = 0; t < taps; t++) filter[c * taps + t] = sums[t * channels + c];
+    }
   });
 }
 

@@ -126,10 +126,10 @@ void add_direct_gradient(Context& context, const Shape& s, float* dweight, const
   const int64_t width = s.C * taps, row_panels = ceil_div(s.M, tile_rows),
                 column_panels = ceil_div(width, tile_columns);
   constexpr int64_t most_depth = direct_tiles * positions;
-  const Batch packing = batch(row_panels, most_depth * tile_rows, pack_chunk);
-  const Batch products = batch(column_panels, most_depth * tile_columns * s.M, multiply_chunk);
+  const Chunks packing = full_chunks(row_panels, most_depth * tile_rows, pack_chunk);
+  const Chunks products = full_chunks(column_panels, most_depth * tile_columns * s.M, multiply_chunk);
   float* const gradients = scratch_of<float>(context, row_panels * most_depth * tile_rows);
-  const Rooms rooms = make_rooms(context, most_depth * tile_columns, products.chunks);
+  const Rooms rooms = make_rooms(context, most_depth * tile_columns, products);
   for (int64_t begin = 0; begin < count; begin += direct_tiles) {
     const int64_t tiles = min(direct_tiles, count - begin);
     Place places[direct_tiles];
@@ -138,43 +138,36 @@ void add_direct_gradient(Context& context, const Shape& s, float* dweight, const
       places[i] = place_of(map, numbers[begin + i], s.P, s.Q);
       depth += places[i].rows * places[i].columns;
     }
-    parallel(context, packing.chunks, [&](int64_t chunk) {
-      for (int64_t panel = first_item(packing, chunk); panel < first_item(packing, chunk + 1); panel++) {
-        const int64_t m = panel * tile_rows;
-        float* to = gradients + panel * most_depth * tile_rows;
-        for (int64_t tile = 0; tile < tiles; tile++) {
-          const Place& place = places[tile];
-          const float* from = dy + (place.image * s.G * s.M + m) * s.P * s.Q + place.row * s.Q + place.column;
-          for (int64_t r = 0; r < place.rows; r++)
-            for (int64_t q = 0; q < place.columns; q++, to += tile_rows)
-              for (int64_t i = 0; i < tile_rows; i++) to[i] = m + i < s.M ? from[i * s.P * s.Q + r * s.Q + q] : 0;
-        }
+    for_items(context, packing, [&](int64_t panel) {
+      const int64_t m = panel * tile_rows;
+      float* to = gradients + panel * most_depth * tile_rows;
+      for (int64_t tile = 0; tile < tiles; tile++) {
+        const Place& place = places[tile];
+        const float* from = dy + (place.image * s.G * s.M + m) * s.P * s.Q + place.row * s.Q + place.column;
+        for (int64_t r = 0; r < place.rows; r++)
+          for (int64_t q = 0; q < place.columns; q++, to += tile_rows)
+            for (int64_t i = 0; i < tile_rows; i++) to[i] = m + i < s.M ? from[i * s.P * s.Q + r * s.Q + q] : 0;
       }
     });
-    parallel(context, products.chunks, [&](int64_t chunk) {
-      int64_t room_number;
-      float* const patches = enter_room(rooms, room_number);
-      for (int64_t panel = first_item(products, chunk); panel < first_item(products, chunk + 1); panel++) {
-        const int64_t j = panel * tile_columns, columns = min(tile_columns, width - j);
-        for (int64_t c = j / taps; c * taps < j + columns; c++) {
-          float* to = patches;
-          for (int64_t tile = 0; tile < tiles; tile++) {
-            const Place& place = places[tile];
-            float patch[patch_floats];
-            copy_patch(patch, x + (place.image * s.G * s.C + c) * s.H * s.W, s.H, s.W, place.row - s.pad_h,
-                       place.column - s.pad_w);
-            for (int64_t r = 0; r < place.rows; r++)
-              for (int64_t q = 0; q < place.columns; q++, to += tile_columns)
-                for (int64_t t = max(0, j - c * taps); t < min(taps, j + columns - c * taps); t++)
-                  to[c * taps + t - j] = patch[(r + t / 3) * winograd_points + q + t % 3];
-          }
+    for_items(context, products, rooms, [&](int64_t panel, float* patches) {
+      const int64_t j = panel * tile_columns, columns = min(tile_columns, width - j);
+      for (int64_t c = j / taps; c * taps < j + columns; c++) {
+        float* to = patches;
+        for (int64_t tile = 0; tile < tiles; tile++) {
+          const Place& place = places[tile];
+          float patch[patch_floats];
+          copy_patch(patch, x + (place.image * s.G * s.C + c) * s.H * s.W, s.H, s.W, place.row - s.pad_h,
+                     place.column - s.pad_w);
+          for (int64_t r = 0; r < place.rows; r++)
+            for (int64_t q = 0; q < place.columns; q++, to += tile_columns)
+              for (int64_t t = max(0, j - c * taps); t < min(taps, j + columns - c * taps); t++)
+                to[c * taps + t - j] = patch[(r + t / 3) * winograd_points + q + t % 3];
         }
-        for (int64_t i = 0; i < row_panels; i++)
-          gemm::micro_kernel({gradients + i * most_depth * tile_rows, 1, tile_rows, patches, tile_columns,
-                              dweight + i * tile_rows * width + j, width, min(tile_rows, s.M - i * tile_rows), columns,
-                              depth, true, nullptr});
       }
-      leave_room(rooms, room_number);
+      for (int64_t i = 0; i < row_panels; i++)
+        gemm::micro_kernel({gradients + i * most_depth * tile_rows, 1, tile_rows, patches, tile_columns,
+                            dweight + i * tile_rows * width + j, width, min(tile_rows, s.M - i * tile_rows), columns,
+                            depth, true, nullptr});
     });
   }
 }

@@ -309,40 +309,34 @@ void winograd_product(Context& context, const WinogradProduct& p, const float* s
   const Plan plan = make_plan(p);
   const int64_t group_floats = winograd_elements * plan.filter_floats;
   float* filters = scratch_of<float>(context, p.G * group_floats);
-  const Batch packing = batch(p.G * plan.panels, p.channels * winograd_elements * tile_rows, pack_chunk);
+  const Chunks packing = full_chunks(p.G * plan.panels, p.channels * winograd_elements * tile_rows, pack_chunk);
   int32_t broken = 0;  // filters that are not finite spoil what a transform adds and takes away
-  parallel(context, packing.chunks, [&](int64_t chunk) {
-    for (int64_t item = first_item(packing, chunk); item < first_item(packing, chunk + 1); item++)
-      if (!transform_filters(filters + item / plan.panels * group_floats, p, plan, item / plan.panels,
-                             item % plan.panels * tile_rows))
-        __atomic_store_n(&broken, 1, __ATOMIC_RELAXED);
+  for_items(context, packing, [&](int64_t item) {
+    if (!transform_filters(filters + item / plan.panels * group_floats, p, plan, item / plan.panels,
+                           item % plan.panels * tile_rows))
+      __atomic_store_n(&broken, 1, __ATOMIC_RELAXED);
   });
 
   const int64_t tile_floats = winograd_elements * plan.tile_floats;
   const int64_t product_floats = winograd_elements * plan.product_floats;
-  const Batch work =
-      batch(p.G * plan.blocks * plan.parts, plan.block * winograd_elements * p.channels * plan.part, multiply_chunk);
+  const Chunks work = full_chunks(p.G * plan.blocks * plan.parts,
+                                  plan.block * winograd_elements * p.channels * plan.part, multiply_chunk);
   const int64_t operands = round_up(max(tile_floats + product_floats, direct_product_floats(plan.part)), 16);
-  const Rooms rooms = make_rooms(context, 2 * plan.strip_floats + layout_floats(plan) + operands, work.chunks);
-  parallel(context, work.chunks, [&](int64_t chunk) {
-    int64_t room_number;
-    float* const strips = enter_room(rooms, room_number);
+  const Rooms rooms = make_rooms(context, 2 * plan.strip_floats + layout_floats(plan) + operands, work);
+  for_items(context, work, rooms, [&](int64_t item, float* strips) {
     float *const energies = strips + plan.strip_floats, *const rows_of_strips = energies + plan.strip_floats;
     float *const tiles = rows_of_strips + layout_floats(plan), *const products = tiles + tile_floats;
-    for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t m = item % plan.parts * plan.part, rows = min(plan.part, p.M - m);
-      const int64_t block = item / plan.parts % plan.blocks, group = item / plan.parts / plan.blocks;
-      const int64_t first = block * plan.block, count = min(plan.block, plan.map.count - first);
-      const Layout layout = make_layout(p, plan, first, count, rows_of_strips);
-      transform_tiles(tiles, energies, p, plan, source + group * p.channels * p.H * p.W, count, layout, strips);
-      const int64_t wide = list_wide(p, plan, first, count, broken, energies, layout);
-      if (wide < count) {
-        multiply_tiles(products, tiles, filters + group * group_floats, p, plan, count, m, rows);
-        transform_results(result, p, plan, products, group, count, m, rows, layout, strips);
-      }
-      if (wide) direct_product(p, source, result, group, first, layout.wide, wide, m, rows, tiles);
+    const int64_t m = item % plan.parts * plan.part, rows = min(plan.part, p.M - m);
+    const int64_t block = item / plan.parts % plan.blocks, group = item / plan.parts / plan.blocks;
+    const int64_t first = block * plan.block, count = min(plan.block, plan.map.count - first);
+    const Layout layout = make_layout(p, plan, first, count, rows_of_strips);
+    transform_tiles(tiles, energies, p, plan, source + group * p.channels * p.H * p.W, count, layout, strips);
+    const int64_t wide = list_wide(p, plan, first, count, broken, energies, layout);
+    if (wide < count) {
+      multiply_tiles(products, tiles, filters + group * group_floats, p, plan, count, m, rows);
+      transform_results(result, p, plan, products, group, count, m, rows, layout, strips);
     }
-    leave_room(rooms, room_number);
+    if (wide) direct_product(p, source, result, group, first, layout.wide, wide, m, rows, tiles);
   });
 }
 

@@ -109,7 +109,7 @@ void square_strip(float* energies, const float* source, int64_t channels, int64_
       const int count = int(min(lanes, high - q));
       const float* from = source + (h + row) * W + w + q;
       Vec even = simd::zero(), odd = simd::zero();
-      const auto add = [&](Vec& sum, int64_t c) __attribute__((always_inline)) {
+      const auto add = [&](Vec & sum, int64_t c) __attribute__((always_inline)) {
         const Vec x = count == lanes ? simd::load(from + c * plane) : simd::load_partial(from + c * plane, count);
         sum = simd::fma(x, x, sum);
       };
@@ -325,26 +325,21 @@ int64_t right_room(const Plan& plan) { return round_up(winograd_elements * plan.
 void sum_slices(Context& context, float* sums, uint8_t* marks, const Rooms& rooms, const Plan& plan, const Shape& s,
                 const float* dy, const float* x) {
   const int64_t blocks = ceil_div(plan.map.count, plan.slab);
-  const Batch work =
-      batch(plan.slices, ceil_div(plan.map.count, plan.slices) * winograd_elements * s.M * s.C, multiply_chunk);
-  parallel(context, work.chunks, [&](int64_t chunk) {
-    int64_t room_number;
-    float *const left = enter_room(rooms, room_number), *const right = left + left_room(plan);
+  const Chunks work =
+      full_chunks(plan.slices, ceil_div(plan.map.count, plan.slices) * winograd_elements * s.M * s.C, multiply_chunk);
+  for_items(context, work, rooms, [&](int64_t slice, float* left) {
+    float* const right = left + left_room(plan);
     float* const energies = right + right_room(plan);
-    for (int64_t slice = first_item(work, chunk); slice < first_item(work, chunk + 1); slice++) {
-      const int64_t begin = blocks * slice / plan.slices, end = blocks * (slice + 1) / plan.slices;
-      for (int64_t block = begin; block < end; block++) {
-        const int64_t first = block * plan.slab, count = min(plan.slab, plan.map.count - first);
-        for (int64_t panel = 0; panel < plan.row_panels + plan.column_panels; panel++)
-          transform_tiles(left, right, energies, plan, s, panel, first, count, dy, x);
-        take_out_wide(marks, left, right, energies, plan, s, first, count);
-        for (int64_t element = 0; element < winograd_elements; element++)
-          multiply_slab(sums + (slice * winograd_elements + element) * plan.sum_floats,
-                        left + element * plan.left_floats, right + element * plan.right_floats, s, plan, count, 0, s.M,
-                        block > begin);
-      }
+    const int64_t begin = blocks * slice / plan.slices, end = blocks * (slice + 1) / plan.slices;
+    for (int64_t block = begin; block < end; block++) {
+      const int64_t first = block * plan.slab, count = min(plan.slab, plan.map.count - first);
+      for (int64_t panel = 0; panel < plan.row_panels + plan.column_panels; panel++)
+        transform_tiles(left, right, energies, plan, s, panel, first, count, dy, x);
+      take_out_wide(marks, left, right, energies, plan, s, first, count);
+      for (int64_t element = 0; element < winograd_elements; element++)
+        multiply_slab(sums + (slice * winograd_elements + element) * plan.sum_floats, left + element * plan.left_floats,
+                      right + element * plan.right_floats, s, plan, count, 0, s.M, block > begin);
     }
-    leave_room(rooms, room_number);
   });
 }
 
@@ -355,28 +350,24 @@ void sum_slabs(Context& context, float* sums, uint8_t* marks, float* left, float
   const int64_t parts = ceil_div(s.M, part_rows);
   for (int64_t first = 0; first < plan.map.count; first += plan.slab) {
     const int64_t count = min(plan.slab, plan.map.count - first), blocks = ceil_div(count, plan.depth);
-    const Batch transforms = batch((plan.row_panels + plan.column_panels) * blocks,
-                                   plan.depth * winograd_elements * tile_columns, pack_chunk);
-    parallel(context, transforms.chunks, [&](int64_t chunk) {
-      for (int64_t item = first_item(transforms, chunk); item < first_item(transforms, chunk + 1); item++) {
-        const int64_t block = item % blocks;
-        transform_tiles(left + block * left_block, right + block * right_block, energies + block * plan.block_energies,
-                        plan, s, item / blocks, first + block * plan.depth, min(plan.depth, count - block * plan.depth),
-                        dy, x);
-      }
+    const Chunks transforms = full_chunks((plan.row_panels + plan.column_panels) * blocks,
+                                          plan.depth * winograd_elements * tile_columns, pack_chunk);
+    for_items(context, transforms, [&](int64_t item) {
+      const int64_t block = item % blocks;
+      transform_tiles(left + block * left_block, right + block * right_block, energies + block * plan.block_energies,
+                      plan, s, item / blocks, first + block * plan.depth, min(plan.depth, count - block * plan.depth),
+                      dy, x);
     });
     parallel(context, blocks, [&](int64_t block) {
       take_out_wide(marks, left + block * left_block, right + block * right_block,
                     energies + block * plan.block_energies, plan, s, first + block * plan.depth,
                     min(plan.depth, count - block * plan.depth));
     });
-    const Batch products = batch(winograd_elements * parts, min(part_rows, s.M) * s.C * count, multiply_chunk);
-    parallel(context, products.chunks, [&](int64_t chunk) {
-      for (int64_t item = first_item(products, chunk); item < first_item(products, chunk + 1); item++) {
-        const int64_t element = item / parts, m = item % parts * part_rows;
-        multiply_slab(sums + element * plan.sum_floats, left + element * plan.left_floats,
-                      right + element * plan.right_floats, s, plan, count, m, min(part_rows, s.M - m), first > 0);
-      }
+    const Chunks products = full_chunks(winograd_elements * parts, min(part_rows, s.M) * s.C * count, multiply_chunk);
+    for_items(context, products, [&](int64_t item) {
+      const int64_t element = item / parts, m = item % parts * part_rows;
+      multiply_slab(sums + element * plan.sum_floats, left + element * plan.left_floats,
+                    right + element * plan.right_floats, s, plan, count, m, min(part_rows, s.M - m), first > 0);
     });
   }
 }
@@ -403,10 +394,9 @@ void winograd_weight_gradient(Context& context, const Shape& s, float* dweight, 
       sum_slices(context, sums, marks, rooms, plan, s, gradient, source);
     else
       sum_slabs(context, sums, marks, left, right, energies, plan, s, gradient, source);
-    const Batch rows = batch(s.M, s.C * winograd_elements * max(1, plan.slices), pack_chunk);
-    parallel(context, rows.chunks, [&](int64_t chunk) {
-      for (int64_t m = first_item(rows, chunk); m < first_item(rows, chunk + 1); m++)
-        transform_sums(dweight + (group * s.M + m) * s.C * 9, sums + m * plan.sum_width, plan, s.C);
+    const Chunks rows = full_chunks(s.M, s.C * winograd_elements * max(1, plan.slices), pack_chunk);
+    for_items(context, rows, [&](int64_t m) {
+      transform_sums(dweight + (group * s.M + m) * s.C * 9, sums + m * plan.sum_width, plan, s.C);
     });
     int64_t count = 0;
     for (int64_t tile = 0; tile < plan.map.count; tile++)

@@ -1,20 +1,9 @@
 // Work is cut into chunks by shape alone, so that results do not depend on the number of threads.
 #pragma once
+#include "../chunks.h"
 #include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
-
-// Items of equal cost. Small ones are put several to a chunk.
-struct Batch {
-  int64_t items, size, chunks;
-};
-
-static inline Batch batch(int64_t items, int64_t cost, int64_t least) {
-  const int64_t size = cost >= least ? 1 : min(max(1, items), ceil_div(least, max(1, cost)));
-  return {items, size, ceil_div(items, size)};
-}
-
-static inline int64_t first_item(const Batch& batch, int64_t chunk) { return min(batch.items, chunk * batch.size); }
 
 // Rows in parts of whole panels.
 struct Parts {

@@ -128,11 +128,8 @@ void resample_columns(Context& context, const View& out, const View& x, const Ta
   const Reader reader = {x};
   const Writer writer = {out};
   const Chunks chunks = {ceil_div(rows, lanes), max(1, resample_elements / ((W + Q) * lanes))};
-  const Rooms rooms =
-      make_rooms(context, room_of_columns(W, Q) + lanes * (W + pitch), ceil_div(chunks.items, chunks.size));
-  for_chunks(context, chunks, [&](int64_t first, int64_t end) {
-    int64_t number;
-    float* const room = enter_room(rooms, number);
+  const Rooms rooms = make_rooms(context, room_of_columns(W, Q) + lanes * (W + pitch), chunks);
+  for_chunks(context, chunks, rooms, [&](int64_t first, int64_t end, float* room) {
     float *const lines = room + room_of_columns(W, Q), *const widened = lines + lanes * pitch;
     const Columns columns = {table, W, Q, pitch, room, room + W * lanes};
     for (int64_t row = first * lanes; row < min(rows, end * lanes); row += lanes) {
@@ -140,7 +137,6 @@ void resample_columns(Context& context, const View& out, const View& x, const Ta
       sum_columns(lines, reader.read(row * W, count * W, widened), count, columns);
       for (int64_t i = 0; i < count; i++) writer.written((row + i) * Q, Q, lines + i * pitch);
     }
-    leave_room(rooms, number);
   });
 }
 
@@ -159,15 +155,13 @@ void resample_planes(Context& context, const View& out, const View& x, const Tab
   const int64_t bands = planes >= enough_planes ? 1 : min(min(enough_bands / planes, work / resample_elements + 1), P);
   const int64_t height = ceil_div(P, bands);
   const Chunks chunks = {planes * bands, max(1, resample_elements / (work / bands + 1))};
-  const Rooms rooms = make_rooms(context, own + line + between + widened, ceil_div(chunks.items, chunks.size));
-  for_items(context, chunks, [&](int64_t item) {
+  const Rooms rooms = make_rooms(context, own + line + between + widened, chunks);
+  for_items(context, chunks, rooms, [&](int64_t item, float* room) {
     const int64_t plane = item / bands, first = item % bands * height;
     const Band results = {first, min(first + height, P)};
     if (results.first >= results.end) return;
     const Band rows = sources_of(down, results);
     const int64_t count = rows.end - rows.first;
-    int64_t number;
-    float* const room = enter_room(rooms, number);
     const Columns columns = {across, W, Q, pitch, room, room + W * lanes};
     float *const lines = room + own, *const middle = lines + line;
     const float* const from = reader.read((plane * H + rows.first) * W, count * W, middle + between);
@@ -189,7 +183,6 @@ void resample_planes(Context& context, const View& out, const View& x, const Tab
         writer.written(at, Q, to);
       }
     }
-    leave_room(rooms, number);
   });
 }
 

@@ -17,7 +17,7 @@ namespace {
 
 using Key = uint64_t;
 
-// NaN last, -0 as 0.
+// Orders NaN last, and -0 as 0.
 uint32_t rank_of(float x) {
   if (x != x) return UINT32_MAX;
   if (x == 0) return 0x80000000u;
@@ -42,7 +42,7 @@ void sort_by_insertion(Key* keys, int64_t n) {
   }
 }
 
-// Sorts keys whose places rise, or all that are equal in rank do; the result lies in `keys` or in `room`.
+// Sorts keys whose places rise, at least among equal ranks; the result lies in `keys` or in `room`.
 Key* sort_keys(Key* keys, Key* room, int64_t n) {
   if (n <= insertion_most) {
     sort_by_insertion(keys, n);
@@ -66,7 +66,7 @@ Key* sort_keys(Key* keys, Key* room, int64_t n) {
   return keys;
 }
 
-// Where v comes before the last of those chosen so far, for certain.
+// The lanes where v certainly comes before the last of those chosen so far.
 template <bool descending>
 simd::Mask comes_before(simd::Vec v, simd::Vec last) {
   return descending ? ((v > last) | (v != v)) & (last == last) : ((v < last) | (last != last)) & (v == v);
@@ -79,13 +79,13 @@ simd::Mask comes_before(simd::VecI v, simd::VecI last) {
 simd::Vec spread(float x) { return simd::set(x); }
 simd::VecI spread(int32_t x) { return simd::set_int(x); }
 
-// The candidates that a line of n needs for its first k, or all of it.
+// How many candidates a line of n needs for its first k: at most all of it.
 int64_t candidates_of(int64_t n, int64_t k) {
   const int64_t few = max(least_candidates, 4 * k);
   return few < n ? few : n;
 }
 
-// The first k of a dense line, in order, in `keys` or in `room`, which hold candidates_of(n, k).
+// Finds the first k of a dense line, in order. They lie in `keys` or in `room`, which hold candidates_of(n, k).
 template <bool descending, class T>
 const Key* first_of(const T* x, int64_t n, int64_t k, Key* keys, Key* room) {
   using namespace simd;
@@ -129,10 +129,8 @@ void sort_as(Context& context, const View& out, const View& indices, const View&
   const Chunks chunks = {lines, 1 + sorted_chunk / a.n};
   // Two lists of keys, and the line itself where its elements lie apart.
   const int64_t line_floats = a.inner == 1 ? 0 : a.n;
-  const Rooms rooms = make_rooms(context, 4 * candidates + line_floats, ceil_div(lines, chunks.size));
-  for_chunks(context, chunks, [&](int64_t first, int64_t end) {
-    int64_t number;
-    float* const memory = enter_room(rooms, number);
+  const Rooms rooms = make_rooms(context, 4 * candidates + line_floats, chunks);
+  for_chunks(context, chunks, rooms, [&](int64_t first, int64_t end, float* memory) {
     Key* const keys = reinterpret_cast<Key*>(memory);
     T* const copy = reinterpret_cast<T*>(memory + 4 * candidates);
     for (int64_t line = first; line < end; line++) {
@@ -150,7 +148,6 @@ void sort_as(Context& context, const View& out, const View& indices, const View&
         pointer<int32_t>(indices)[begin + j * a.inner] = place;
       }
     }
-    leave_room(rooms, number);
   });
 }
 
