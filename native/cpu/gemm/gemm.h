@@ -13,23 +13,26 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 // Micro-tile and depth of a block; the values stand in the micro-kernel's source (micro_*.cpp).
 extern const int64_t MR, NR, KC;
 
-// The drivers' own: of bfloat16, the dimension that counts pairs, which packing leaves as they are (micro_pairs.cpp).
+// For the drivers alone: the dimension of a bfloat16 matrix that counts pairs, which packing leaves as they are
+// (micro_pairs.cpp).
 enum class Pairs { none, of_rows, of_columns };
 
-// float32 or bfloat16, of which packing makes float32; on the right also blocks, along the dimension of stride 1.
+// A matrix of float32 or bfloat16, which packing makes float32. The right one may also be of blocks, which lie along
+// the dimension of stride 1.
 struct Matrix {
   const void* data;
   int64_t row_stride, column_stride;
   DType dtype = DType::float32;
   Pairs pairs = Pairs::none;
-  int64_t singles = 0;  // what the pairs are made of: of an odd number the last has no second
-  int64_t first = 0;    // of blocks: the element, counted from data, that the matrix begins with
+  int64_t singles = 0;  // elements that make the pairs: if they are odd, the last pair lacks its second
+  int64_t first = 0;    // where data is blocks: the number of the matrix's first element, from data on
 };
 
-// The matrix from a row and a column on.
+// The part of the matrix that begins at a row and a column.
 static inline Matrix part_of(Matrix a, int64_t row, int64_t column) {
   const int64_t offset = row * a.row_stride + column * a.column_stride;
-  if (a.dtype >= first_block_dtype) return {a.data, a.row_stride, a.column_stride, a.dtype, a.pairs, 0, a.first + offset};
+  if (a.dtype >= first_block_dtype)
+    return {a.data, a.row_stride, a.column_stride, a.dtype, a.pairs, 0, a.first + offset};
   const char* data = static_cast<const char*>(a.data) + offset * (a.dtype == DType::bfloat16 ? 2 : 4);
   const int64_t pairs = a.pairs == Pairs::of_rows ? row : a.pairs == Pairs::of_columns ? column : 0;
   return {data, a.row_stride, a.column_stride, a.dtype, a.pairs, a.singles - 2 * pairs, 0};
@@ -44,13 +47,13 @@ static inline Matrix transposed(Matrix a) {
 struct Epilogue {
   bool accumulate;
   const float* bias;
-  // multiply's alone: C becomes bfloat16 here, with C's row stride of n, and no float32 is written. Nothing
-  // accumulates.
+  // For multiply alone: C is written here as bfloat16, with a row stride of n, and not as float32. It cannot
+  // accumulate.
   uint16_t* rounded = nullptr;
 };
 
-// Floats a packed operand takes: all of A [m, k] in panels of MR rows, of B [k, n] in panels of NR columns (zero
-// padded).
+// The floats that a packed operand takes: all of A [m, k] in panels of MR rows, of B [k, n] in panels of NR columns
+// (zero padded).
 int64_t packed_a_size(int64_t m, int64_t k);
 int64_t packed_b_size(int64_t k, int64_t n);
 
@@ -58,19 +61,19 @@ int64_t packed_b_size(int64_t k, int64_t n);
 void pack_a(float* to, Matrix a, int64_t m, int64_t k);
 void pack_b(float* to, Matrix b, int64_t k, int64_t n);
 
-// C [m, n] (row stride ldc) from operands packed by pack_a/pack_b, on the calling thread. For use inside a parallel
-// chunk, and where an operand is used many times (an LSTM's recurrent weights).
+// Multiplies operands packed by pack_a and pack_b into C [m, n] (row stride ldc), on the calling thread. It serves
+// parallel chunks, and operands that are used many times (an LSTM's recurrent weights).
 void multiply_packed(int64_t m, int64_t n, int64_t k, const float* packed_a, const float* packed_b, float* c,
                      int64_t ldc, Epilogue epilogue);
 
-// As above, with A unpacked (a small or once-used left operand): packs it block by block into `room`, which holds
-// packed_a_size(min(m, some block), k) floats; ask room_for_rows(m, k) for its size.
+// As above, with a small or once-used A that is not packed: it is packed block by block into `room`, which has
+// room_for_rows(m, k) floats.
 int64_t room_for_rows(int64_t m, int64_t k);
 void multiply_rows(int64_t m, int64_t n, int64_t k, Matrix a, const float* packed_b, float* c, int64_t ldc,
                    Epilogue epilogue, float* room);
 
-// C = A B on the calling thread, without scratch memory: A is read in place, B packed panel by panel on the stack. For
-// use inside a parallel chunk, on matrices used once.
+// C = A B on the calling thread, without scratch memory: A is read in place, B is packed panel by panel on the stack.
+// It serves parallel chunks, on matrices that are used once.
 void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc, Epilogue epilogue);
 
 // C = A B on all threads, packing included; picks its blocking and its split from the shape. The general driver.

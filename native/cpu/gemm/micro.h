@@ -44,15 +44,15 @@ constexpr int64_t wide_rows = 8, wide_columns = 48;
 constexpr int64_t wide_rows = tile_rows, wide_columns = tile_columns;
 #endif
 
-// How operands are cut: rows of a panel of A, columns of one of B.
+// How operands are cut: the rows of a panel of A, and the columns of a panel of B.
 struct Panels {
   int64_t rows, columns;
 };
 constexpr Panels narrow = {tile_rows, tile_columns}, wide = {wide_rows, wide_columns};
 
 // Element (i, d) of A is a[i * a_row + d * a_depth], element (d, j) of B is b[d * b_depth + j], packed or in place. B
-// is readable for all of the panel's columns; what stands beyond `columns` has no effect. Of A and bias nothing beyond
-// `rows` and `columns` is read, in C nothing beyond them is read or written.
+// is readable for all of the panel's columns; what stands beyond `columns` has no effect. Nothing beyond `rows` and
+// `columns` is read of A and bias, or read or written in C.
 struct Tile {
   const float* a;
   int64_t a_row, a_depth;
@@ -64,7 +64,7 @@ struct Tile {
   bool accumulate;               // c += instead of c =
   const float* bias;             // of the tile's first column, or null
   bool pairs = false;            // of bfloat16, packed, in place of floats of A and B
-  // What a kernel that asks_ahead wants next: a cache line for each asked_steps of depth, ahead_step bytes apart.
+  // What a kernel that asks_ahead prefetches: a cache line for each asked_steps of depth, ahead_step bytes apart.
   const char* ahead = nullptr;
   int64_t ahead_step = 0;
 };
@@ -75,8 +75,8 @@ void micro_kernel(const Tile& tile);
 using MicroKernel = void (*)(const Tile& tile);
 MicroKernel find_micro_kernel(const Tile& tile);
 
-// Whether the tile's kernel asks for lines while it multiplies. A burst of them between two tiles would hold up those
-// that the next tile waits for, because a core awaits no more than a dozen at a time.
+// Whether the tile's kernel prefetches lines while it multiplies. A burst of prefetches between two tiles would hold up
+// the lines that the next tile waits for, because a core awaits no more than a dozen at a time.
 constexpr int64_t asked_steps = 4;
 static inline bool asks_ahead(const Tile& tile) {
   return wide_columns > tile_columns && tile.columns == wide_columns && tile.rows == wide_rows && tile.a_row == 1 &&
@@ -100,7 +100,7 @@ struct Index {
   static constexpr int value = I;
 };
 
-// What takes an Index can also be told at run time.
+// A choice that is known only at run time, for bodies that take an Index too.
 struct Decided {
   bool value;
 };

@@ -21,7 +21,7 @@ namespace {
 
 using namespace multiply_blocks;
 
-// K = 0: nothing to sum.
+// Fills C where K is 0, so that there is nothing to sum.
 void write_empty_sum(int64_t m, int64_t n, float* c, int64_t ldc, Epilogue epilogue) {
   for (int64_t i = 0; i < m; i++, c += ldc)
     for (int64_t j = 0; j < n; j++) c[j] = (epilogue.accumulate ? c[j] : 0) + (epilogue.bias ? epilogue.bias[j] : 0);
@@ -60,7 +60,7 @@ void multiply_tiles(Context& context, const Product& p) {
   while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
          height * width * p.k > 2 * chunk_work)
     width = round_up(width / 2, p.panels.columns);
-  // Too few to come out even between threads: a panel each.
+  // Too few tiles would leave threads waiting for one another: a panel each divides more evenly.
   if (tiles_down * ceil_div(p.n, width) < enough_tiles && height * width * p.k > 4 * chunk_work)
     width = p.panels.columns;
   const int64_t tiles = tiles_down * ceil_div(p.n, width);
@@ -79,8 +79,8 @@ void multiply_tiles(Context& context, const Product& p) {
   });
 }
 
-// A small C with a large K has too few tiles: K is cut into parts, each is multiplied on one thread into a C of its
-// own, and these are added in order.
+// Multiplies into a small C with a large K, which has too few tiles: K is cut into parts, one thread multiplies each
+// into a C of its own, and these are added in order.
 int64_t depth_of_parts(int64_t m, int64_t n, int64_t k) {
   const int64_t tiles = ceil_div(m, few_rows) * ceil_div(n, few_columns);
   if (tiles >= enough_tiles || k < parts_depth) return k;
@@ -113,8 +113,8 @@ void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
 // Whether B is packed where it is used, and takes no room.
 bool packs_on_stack(const Product& p) { return p.m <= whole_height; }
 
-// How much is packed at a time, for all threads, as packed_limit allows: first less depth, which costs nothing, and
-// only then fewer rows and columns.
+// How much is packed at a time for all threads, within packed_limit. Less depth comes first, because it costs nothing;
+// fewer rows and columns come only then.
 int64_t packed_depth(const Product& p) {
   const int64_t lines = packs_on_stack(p) ? p.m : max(p.m, p.n);
   return min(p.k, max(packed_limit / lines / block_depth, 1) * block_depth);
@@ -207,7 +207,8 @@ Way choose_way(const Product& p) {
   return in_place ? Way::tiles : Way::packing;
 }
 
-// Whether panels are wide: not of pairs, nor of few columns, whose last panel would be much of them.
+// Whether panels are wide. Panels of pairs are not, nor those of few columns, because the last one would be mostly
+// padding.
 bool takes_wide_panels(Way way, const Product& p) {
   return (way == Way::tiles || way == Way::packing) && p.a.pairs == Pairs::none && p.n >= least_wide;
 }
@@ -234,7 +235,7 @@ void multiply_by(Context& context, Way way, const Product& p) {
   }
 }
 
-// Whether its tiles see their whole sums, and may round them at once.
+// Whether the tiles see their whole sums, so that they may round them at once.
 bool rounds_tiles(Way way, const Product& p) {
   return way == Way::tiles || (way == Way::packing && packed_depth(p) == p.k);
 }

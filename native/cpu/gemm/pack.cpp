@@ -23,12 +23,12 @@ constexpr int lanes = simd::lanes, quads = lanes / 4;
 typedef simd::NativeFloat Wide;
 typedef float Vec4 __attribute__((vector_size(16)));
 
-// Of a pair of bfloat16 that stand together, the first. They are moved like one float, wherever they stand.
+// The first of a pair of bfloat16 that stand together; a pair is moved like one float.
 struct Pair {
   uint16_t first;
 };
 
-// From a step of depth to the next where depth is consecutive.
+// The distance from a step of depth to the next where depth is consecutive.
 template <class T>
 constexpr int64_t depth_step = 1;
 template <>
@@ -100,8 +100,8 @@ inline void exchange_quads(Wide (&v)[quads]) {
 inline void exchange_quads(Wide (&)[quads]) {}
 #endif
 
-// `lanes` steps of depth of `Lines` lines, each consecutive in depth; in `to` a step of depth is W lines. Lines is W,
-// or what a register holds.
+// Packs `lanes` steps of depth of `Lines` lines that are consecutive in depth; in `to` a step of depth is W lines.
+// Lines is W, or what a register holds.
 template <int W, int Lines, class T>
 FIRESTEEL_UNROLLED inline void transpose_lines(float* to, const T* from, int64_t line_stride) {
   static_assert(Lines % 4 == 0 && (Lines == W || Lines == lanes));
@@ -124,7 +124,7 @@ FIRESTEEL_UNROLLED inline void transpose_lines(float* to, const T* from, int64_t
   });
 }
 
-// Four steps of depth of four lines.
+// Packs four steps of depth of four lines.
 template <int W, class T>
 void transpose_four(float* to, const T* from, int64_t line_stride) {
   const Vec4 a = load4(from), b = load4(from + line_stride), c = load4(from + 2 * line_stride),
@@ -137,7 +137,7 @@ void transpose_four(float* to, const T* from, int64_t line_stride) {
   store(to + 3 * W, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
-// Four steps of depth of two lines.
+// Packs four steps of depth of two lines.
 template <int W, class T>
 void transpose_two(float* to, const T* from, int64_t line_stride) {
   const Vec4 a = load4(from), b = load4(from + line_stride);
@@ -148,8 +148,8 @@ void transpose_two(float* to, const T* from, int64_t line_stride) {
   store_low(to + 3 * W, __builtin_shufflevector(high, high, 2, 3, 2, 3));
 }
 
-// A whole panel whose lines are consecutive in depth: a cache line of some lines at a time, which is used up before the
-// others of the panel, a power of two apart perhaps, take its place in the cache.
+// Packs a whole panel whose lines are consecutive in depth, a cache line of some lines at a time: it is used up before
+// the panel's other lines, which may lie a power of two apart, take its place in the cache.
 template <int W, class T>
 void transpose_panel(float* to, const T* from, int64_t line_stride, int64_t depth) {
   static_assert(W % 2 == 0);
@@ -187,8 +187,8 @@ void copy_line(float* to, const uint16_t* from) {
   for (; i < W; i++) to[i] = widen(from[i]);
 }
 
-// `panels` whole panels side by side whose lines are consecutive: read along the lines, so that each row of the source
-// is read once, in order, however far apart the rows are.
+// Packs `panels` whole panels side by side whose lines are consecutive. Reading goes along the lines, so that each row
+// of the source is read once and in order, however far apart the rows are.
 template <int W, class T>
 void copy_panels(float* to, const T* from, int64_t depth_stride, int64_t panels, int64_t depth) {
   constexpr int64_t rows_ahead = 4, line_elements = 64 / sizeof(T);
@@ -199,7 +199,7 @@ void copy_panels(float* to, const T* from, int64_t depth_stride, int64_t panels,
   }
 }
 
-// One panel of `width` <= W lines at any strides; the lines beyond are zeros.
+// Packs one panel of `width` <= W lines at any strides; the lines beyond are zeros.
 template <int W, class T>
 void gather_panel(float* to, const T* from, int64_t line_stride, int64_t depth_stride, int64_t width, int64_t depth) {
   for (int64_t d = 0; d < depth; d++, to += W, from += depth_stride) {
@@ -223,7 +223,7 @@ void pack_block(float* to, const T* from, int64_t line_stride, int64_t depth_str
                     depth);
 }
 
-// Two steps of depth of a row of lines, `count` of them, element by element side by side: the first in the lower half.
+// Puts two steps of depth of `count` lines side by side, element by element, the first in the lower half.
 inline void interleave(float* to, const uint16_t* first, const uint16_t* second, int64_t count) {
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
@@ -236,8 +236,8 @@ inline void interleave(float* to, const uint16_t* first, const uint16_t* second,
   }
 }
 
-// Pairs of bfloat16: a step of depth is two of the source, depth_stride apart in it; of a last one whose second is
-// missing, `singles` being odd, it is zero.
+// Packs pairs of bfloat16. A step of depth is two of the source, which are depth_stride apart in it; where `singles` is
+// odd, the last step's second is zero.
 template <int W>
 void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t depth_stride, int64_t lines,
                 int64_t depth, int64_t singles) {
@@ -269,7 +269,7 @@ void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t de
   }
 }
 
-// Blocks are decoded on the stack, a piece that stays in the first-level cache at a time, and packed from there.
+// Decodes blocks on the stack, in pieces that stay in the first-level cache, and packs from there.
 template <int W>
 void pack_decoded(float* to, Matrix from, int64_t lines, int64_t depth) {
   alignas(64) float piece[pack_blocks::decoded_elements];

@@ -15,8 +15,7 @@ static inline float widen(uint16_t half) {
 
 static inline float widen(float value) { return value; }
 
-// Panel after panel, each [depth][panels.rows] or [depth][panels.columns], of the given part of A or B; depth is at
-// most KC.
+// Packs a part of A or B, panel after panel, each [depth][panels.rows] or [depth][panels.columns]; depth is at most KC.
 void pack_a_block(float* to, Matrix a, int64_t row, int64_t rows, int64_t k, int64_t depth, Panels panels = narrow);
 void pack_b_block(float* to, Matrix b, int64_t k, int64_t depth, int64_t column, int64_t columns,
                   Panels panels = narrow);

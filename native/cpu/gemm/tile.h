@@ -8,7 +8,7 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 
 // A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b but in `panels`; otherwise
 // packed is null.
-// Of bfloat16 in pairs k counts pairs, in both operands. Where C is rounded, c is null.
+// Where both operands are pairs of bfloat16, k counts pairs. Where C is rounded, c is null.
 struct Product {
   int64_t m, n, k;
   Matrix a, b;
@@ -29,9 +29,9 @@ static inline Epilogue at_column(Epilogue epilogue, int64_t column) {
   return {epilogue.accumulate, epilogue.bias ? epilogue.bias + column : nullptr};
 }
 
-// Rows [i, i + rows) and columns [j, j + columns) of C, the first of them at `c`. An unpacked A is read in place; an
-// unpacked B is read in place where few rows use it, else packed panel by panel on the stack, where it stays in the
-// first-level cache.
+// Computes rows [i, i + rows) and columns [j, j + columns) of C, the first of them at `c`. An unpacked A is read in
+// place. An unpacked B is read in place where few rows use it; elsewhere it is packed panel by panel on the stack,
+// where it stays in the first-level cache.
 void multiply_tile(const Product& product, int64_t i, int64_t rows, int64_t j, int64_t columns, float* c, int64_t ldc);
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

@@ -1,5 +1,5 @@
-// Rows as columns, a register of rows and four of their numbers at a time: quads of rows that are four apart are loaded
-// side by side, and four such registers transposed within their quads.
+// Turns rows into columns, a register of rows and four of their numbers at a time: quads of rows that are four apart
+// are loaded side by side, and four such registers are transposed within their quads.
 #pragma once
 #include <string.h>
 
@@ -46,7 +46,8 @@ FIRESTEEL_INLINE Vec load_quads(const From& from) {
 #endif
 }
 
-// Numbers column to column + 3 of `lanes` rows, each number of all rows in one register. row(k) points at row k.
+// Loads numbers `column` to `column` + 3 of `lanes` rows, each number of all rows into one register. row(k) points at
+// row k.
 template <class Row>
 FIRESTEEL_INLINE void load_transposed(const Row& row, int64_t column, Vec (&to)[4]) {
   for (int i = 0; i < 4; i++)

@@ -11,8 +11,8 @@ namespace firesteel::FIRESTEEL_ISA::softmax {
 
 // e^x for x <= 0 with a relative error of 2e-7, and where it is below e^-20 of 4e-7; 0 where that is below 1.2e-38 (no
 // denormals). Shorter than simd::exp: one scaling suffices for these arguments, and one more term of the polynomial, or
-// more bits of ln 2, would be lost in the sum that all of this goes into. The sum with a large number both rounds and
-// has the exponent in its lowest bits.
+// more bits of ln 2, would be lost in the sum that all of this goes into. Adding a large number rounds, and leaves the
+// exponent in the lowest bits.
 FIRESTEEL_INLINE simd::Vec exp_of_negative(simd::Vec x) {
   using namespace simd;
   const Vec lowest = set(-87.3365f), magic = set(12582912.0f);  // 1.5 * 2^23

@@ -49,11 +49,11 @@ void for_slices(Context& context, Around shape, const Rows& rows, const Columns&
   });
 }
 
-// `count` neighbouring rows of the four kernels, a result past the caches if `stream`.
+// The four kernels on `count` neighbouring rows; with `stream` results are written past the caches.
 template <int count>
 void forward_rows(float* to, const float* from, int64_t size, bool stream) {
-  // Between the passes exponentials lie in `to`; what goes past the caches is kept in a room, or computed again, where
-  // it would have to be fetched to be overwritten.
+  // Between the passes exponentials lie in `to`. Where results go past the caches, `to` would have to be fetched before
+  // it is overwritten: there they are kept in a room, or computed again.
   using softmax::room_floats;
   alignas(64) float room[room_floats];
   float* kept = !stream ? to : count * size <= room_floats ? room : nullptr;

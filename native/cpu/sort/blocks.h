@@ -6,9 +6,9 @@ namespace firesteel::FIRESTEEL_ISA {
 
 // Elements that one thread sorts, or values that it looks up, before another is woken.
 constexpr int64_t sorted_chunk = 4096;
-// Fewer keys are sorted by insertion, others by their digits.
+// The most keys that are sorted by insertion; more are sorted by their digits.
 constexpr int64_t insertion_most = 48;
-// Candidates that are kept while the first few of a line are looked for, at least.
+// The least number of candidates that are kept while the first few of a line are looked for.
 constexpr int64_t least_candidates = 1024;
 
 }  // namespace firesteel::FIRESTEEL_ISA
