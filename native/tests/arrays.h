@@ -139,8 +139,14 @@ struct Array {
     }
     return static_cast<unsigned char*>(view.data) + offset * int64_t(bytes_of(view.dtype));
   }
-  double get(int64_t i) const {
-    const unsigned char* p = at(i);
+  double get(int64_t i) const { return read(at(i)); }
+  // All elements, which loops that read them many times want.
+  std::vector<double> values() const {
+    std::vector<double> result;
+    for (int64_t i = 0; i < size(); i++) result.push_back(get(i));
+    return result;
+  }
+  double read(const unsigned char* p) const {
     float f;
     int32_t whole;
     uint16_t half;
@@ -222,7 +228,7 @@ template <class F>
 void run(const std::string& what, Array& out, const F& kernel) {
   const std::vector<unsigned char> before = out.memory;
   std::vector<unsigned char> first;
-  for (int threads = 1; threads <= 3; threads++) {
+  for (int threads = least_threads; threads <= 3; threads++) {
     out.memory.assign(before.begin(), before.end());
     Context& context = context_of(threads);
     kernel(context);
@@ -230,7 +236,7 @@ void run(const std::string& what, Array& out, const F& kernel) {
     const bool failed = context.failed.load();
     check(!failed, what + ": recorded an error: " + context.take_error().text);
     check(out.intact(), what + ": wrote outside the result");
-    if (threads == 1) first = out.memory;
+    if (threads == least_threads) first = out.memory;
     check(first == out.memory, what + ": bits depend on threads");
   }
 }

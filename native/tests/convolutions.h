@@ -13,6 +13,7 @@
 #include "../cpu/conv/shape.h"
 #include "../generated/kernels.h"
 #include "integers.h"
+#include "threads.h"
 
 namespace {
 
@@ -71,7 +72,7 @@ Tensor<float> random_tensor(std::vector<int64_t> sizes, uint32_t seed) {
 template <class T>
 void run(const std::string& what, std::vector<Tensor<T>*> outputs, const std::function<void(Context&)>& kernel) {
   std::vector<std::vector<T>> first;
-  for (int threads = 1; threads <= 3; threads++) {
+  for (int threads = firesteel::test::least_threads; threads <= 3; threads++) {
     for (Tensor<T>* output : outputs) output->values.assign(output->values.size(), T(77));
     Context context(threads);
     kernel(context);
@@ -79,7 +80,7 @@ void run(const std::string& what, std::vector<Tensor<T>*> outputs, const std::fu
     check(!context.failed.load(), what + ": " + context.take_error().text);
     for (size_t i = 0; i < outputs.size(); i++) {
       const std::vector<T>& values = outputs[i]->values;
-      if (threads == 1)
+      if (threads == firesteel::test::least_threads)
         first.push_back(values);
       else
         check(values.empty() || !memcmp(values.data(), first[i].data(), values.size() * sizeof(T)),

@@ -40,13 +40,14 @@ Exact solve(const Array& x, const Array& weight, const Floats& bias, const Float
   double weight_sum = 0;
   for (int64_t v = 0; v < V; v++) weight_sum += o.weighted ? double(factors[size_t(v)]) : 1;
   Doubles logits = numbers_of(V), slope = numbers_of(V);
+  const Doubles rows = x.values(), weights = weight.values();
   for (int64_t n = 0; n < N; n++) {
     if (target[size_t(n)] == ignored) continue;
     double largest = -INFINITY, error = 0, exponentials = 0, smooth = 0, smooth_size = 0;
     for (int64_t v = 0; v < V; v++) {
       double sum = o.biased ? double(bias[size_t(v)]) : 0, size = fabs(sum);
       for (int64_t d = 0; d < D; d++) {
-        const double product = x.get(n * D + d) * weight.get(v * D + d);
+        const double product = rows[size_t(n * D + d)] * weights[size_t(v * D + d)];
         sum += product;
         size += fabs(product);
       }
@@ -100,18 +101,20 @@ void check_gradients(const std::string& what, const Exact& exact, const Doubles&
       right = right && near(result.get(row * D + d), sum[size_t(d)],
                             size[size_t(d)] + rounding(result) * (fabs(sum[size_t(d)]) + size[size_t(d)]));
   };
-  const auto add = [&](int64_t n, int64_t v, const Array& other, int64_t row, double terms) {
+  const Doubles rows = x.values(), weights = weight.values();
+  const auto add = [&](int64_t n, int64_t v, const Doubles& others, int64_t row, double terms) {
     const size_t i = size_t(n * V + v);
     const double dz = exact.dz[i] * factors[size_t(n)];
     const double allowed = exact.allowed_dz[i] * fabs(factors[size_t(n)]) + (terms + 6) * epsilon * fabs(dz);
     for (int64_t d = 0; d < D; d++) {
-      sum[size_t(d)] += dz * other.get(row * D + d);
-      size[size_t(d)] += allowed * fabs(other.get(row * D + d));
+      const double other = others[size_t(row * D + d)];
+      sum[size_t(d)] += dz * other;
+      size[size_t(d)] += allowed * fabs(other);
     }
   };
   for (int64_t n = 0; n < N; n++) {
     clear();
-    for (int64_t v = 0; v < V; v++) add(n, v, weight, v, double(V));
+    for (int64_t v = 0; v < V; v++) add(n, v, weights, v, double(V));
     compare(dx, n);
   }
   check(right, what + ": dx");
@@ -121,7 +124,7 @@ void check_gradients(const std::string& what, const Exact& exact, const Doubles&
     clear();
     double total = 0, allowed = 0;
     for (int64_t n = 0; n < N; n++) {
-      add(n, v, x, n, double(N));
+      add(n, v, rows, n, double(N));
       const size_t i = size_t(n * V + v);
       total += exact.dz[i] * factors[size_t(n)];
       allowed += fabs(factors[size_t(n)]) * (exact.allowed_dz[i] + double(N + 4) * epsilon * fabs(exact.dz[i]));

@@ -49,8 +49,7 @@ void test_product(const Sizes& batch, int64_t M, int64_t N, int64_t K, Layout le
   run(what, out, [&](Context& c) { isa::matmul(c, out.view, a.view, b.view, with_bias ? &bias.view : nullptr); });
   Array total(sizes, DType::float32);  // the product and what was there
   randomise(total, 4);
-  std::vector<double> before;
-  for (int64_t i = 0; i < total.size(); i++) before.push_back(total.get(i));
+  const std::vector<double> before = total.values(), left_values = a.values(), right_values = b.values();
   run("accumulated " + what, total, [&](Context& c) { isa::matmul_accumulate(c, total.view, a.view, b.view); });
   bool right_sums = true, right_totals = true;
   for (int64_t m = 0; m < matrices; m++)
@@ -60,7 +59,7 @@ void test_product(const Sizes& batch, int64_t M, int64_t N, int64_t K, Layout le
         double sum = with_bias ? bias.get(j) : 0, size = fabs(sum);
         const double more = before[size_t(at)] - sum;
         for (int64_t k = 0; k < K; k++) {
-          const double term = a.get(place(m, i, k, M, K)) * b.get(place(m, k, j, K, N));
+          const double term = left_values[size_t(place(m, i, k, M, K))] * right_values[size_t(place(m, k, j, K, N))];
           sum += term;
           size += fabs(term);
         }

@@ -11,6 +11,7 @@
 
 #include "../core/context.h"
 #include "../generated/kernels.h"
+#include "threads.h"
 
 namespace firesteel::test {
 
@@ -112,7 +113,7 @@ template <class T, class F>
 void run(const std::string& what, const std::vector<Tensor<T>*>& outputs, const F& kernel) {
   std::vector<std::vector<T>> before, first;
   for (Tensor<T>* output : outputs) before.push_back(output->data);
-  for (int threads = 1; threads <= 3; threads++) {
+  for (int threads = least_threads; threads <= 3; threads++) {
     Context& context = context_of(threads);
     for (size_t i = 0; i < outputs.size(); i++) outputs[i]->data.assign(before[i].begin(), before[i].end());
     kernel(context);
