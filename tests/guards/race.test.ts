@@ -399,6 +399,8 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
 
 /** Nothing of a model is in them. */
 const without: { readonly [call: string]: string } = {
+  'Device.loadPart': 'fills memory that no step uses; Module.load races with it',
+  'TensorSource.lend': 'reads nothing itself; Module.load races with it',
   idx: 'reads files of data',
   readIdx: 'reads a file of data',
   mnist: 'reads a package of data',
