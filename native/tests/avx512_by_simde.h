@@ -19,6 +19,7 @@
 #include <simde/x86/avx512/max.h>
 #include <simde/x86/avx512/min.h>
 #include <simde/x86/avx512/mul.h>
+#include <simde/x86/avx512/permutexvar.h>
 #include <simde/x86/avx512/roundscale.h>
 #include <simde/x86/avx512/set1.h>
 #include <simde/x86/avx512/setzero.h>
@@ -93,6 +94,16 @@ static inline __m512 scaled(__m512 a, __m512 k) {
   return a;
 }
 
+static inline __m512i widen_halves(__m256i a) {
+  return join<__m512i>(_mm256_cvtepu16_epi32(half<__m128i>(a, 0)), _mm256_cvtepu16_epi32(half<__m128i>(a, 1)));
+}
+static inline __m512i widen_bytes(__m128i a) {
+  return join<__m512i>(_mm256_cvtepu8_epi32(a), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8)));
+}
+static inline __m512i widen_signed_bytes(__m128i a) {
+  return join<__m512i>(_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8)));
+}
+
 static inline __m512d to_doubles(__m256 a) {
   return join<__m512d>(_mm256_cvtps_pd(half<__m128>(a, 0)), _mm256_cvtps_pd(half<__m128>(a, 1)));
 }
@@ -144,7 +155,9 @@ static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
 #define _mm512_max_ps simde_mm512_max_ps
 #define _mm512_min_epi32 simde_mm512_min_epi32
 #define _mm512_min_ps simde_mm512_min_ps
+#define _mm512_permutexvar_ps simde_mm512_permutexvar_ps
 #define _mm512_roundscale_ps(a, imm8) simde_mm512_roundscale_ps(a, (imm8))  // SIMDe's macro lacks the parentheses
+#define _mm512_set1_epi32 simde_mm512_set1_epi32
 #define _mm512_set1_epi64 simde_mm512_set1_epi64
 #define _mm512_set1_ps simde_mm512_set1_ps
 #define _mm512_setzero_ps simde_mm512_setzero_ps
@@ -153,6 +166,9 @@ static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
 
 #define _mm512_castps256_ps512(a) firesteel_emulation::join<__m512>(a, a)
 #define _mm512_castps512_ps256(a) firesteel_emulation::half<__m256>(a, 0)
+#define _mm512_cvtepi8_epi32 firesteel_emulation::widen_signed_bytes
+#define _mm512_cvtepu16_epi32 firesteel_emulation::widen_halves
+#define _mm512_cvtepu8_epi32 firesteel_emulation::widen_bytes
 #define _mm512_cvtpd_ps firesteel_emulation::to_floats
 #define _mm512_cvtph_ps firesteel_emulation::widen
 #define _mm512_cvtps_epi32 firesteel_emulation::to_ints
