@@ -4,14 +4,14 @@ import type { Module } from '../nn/module.js'
 import type { Ia3Options } from './ia3.js'
 import type { LoraOptions } from './lora.js'
 import type { Naming } from './names.js'
-import type { PromptOptions } from './prompt.js'
+import type { PromptSettings } from './prompt.js'
 import { checkModel, quoted } from './select.js'
 
 /** The options that an adapter was applied with, by its kind. */
 export type Applied =
   | { readonly kind: 'lora'; readonly options: LoraOptions }
   | { readonly kind: 'ia3'; readonly options: Ia3Options }
-  | { readonly kind: 'prompt'; readonly options: PromptOptions }
+  | { readonly kind: 'prompt'; readonly options: PromptSettings }
 
 /** By the module that they were applied to, and by the adapter's name. */
 const applied = new WeakMap<Module, Map<string, { readonly how: Applied; readonly naming: Naming }>>()

@@ -1,12 +1,13 @@
 /** PEFT's adapter_config.json: what it may hold, checked field by field, and what it means here. */
 import { ValueError } from '../core/errors.js'
 import { nodeModule } from '../core/host.js'
+import type { PromptReader } from '../nn/prompt.js'
 import type { Applied } from './applied.js'
 import { loraConfig, loraFrom } from './config-lora.js'
 import { asJson, FieldReader, type Fields, isGiven, isNames, isNothingOr, isRank, isTargets } from './fields.js'
 import type { Ia3Options } from './ia3.js'
 import type { LoraOptions } from './lora.js'
-import type { PromptOptions } from './prompt.js'
+import type { PromptSettings } from './prompt.js'
 
 /**
  * Heads that PEFT adds to the modules that learn whole, by the kind of task. A model has one of those for its kind, and the
@@ -75,15 +76,26 @@ const idleOfPrompts = new Set([
   'tokenizer_name_or_path',
 ])
 
-const isCausal = (value: unknown): value is 'CAUSAL_LM' => value === 'CAUSAL_LM'
-const isOne = (value: unknown): value is 1 => value === 1
+/** The kinds of task whose models read prompts, and what reads them there. */
+const tasks: readonly (readonly [task: string, reader: PromptReader])[] = [
+  ['CAUSAL_LM', 'decoder'],
+  ['SEQ_CLS', 'encoder'],
+  ['SEQ_2_SEQ_LM', 'encoder-decoder'],
+]
+const isTask = (value: unknown): value is string => tasks.some(([task]) => task === value)
+const areStacks = (value: unknown): value is 1 | 2 => value === 1 || value === 2
 
-function promptFrom(reader: FieldReader, kind: PromptOptions['kind']): PromptOptions {
-  reader.take('task_type', isCausal, '"CAUSAL_LM", because prompts are for models that predict the next token')
-  reader.take('num_transformer_submodules', isOne, '1, as for a model without an encoder', 1)
+function promptFrom(reader: FieldReader, kind: PromptSettings['kind']): PromptSettings {
+  const task = reader.take('task_type', isTask, `one of ${tasks.map(([each]) => asJson(each)).join(', ')}`)
+  const of = tasks.find(([each]) => each === task)?.[1]
+  const stacks = reader.take('num_transformer_submodules', areStacks, '1 or 2', of === 'encoder-decoder' ? 2 : 1)
+  if (stacks === 2 && of !== 'encoder-decoder')
+    reader.faults.push('num_transformer_submodules is 2, but must be 1, as for a model that is no encoder-decoder')
   const tokens = reader.take('num_virtual_tokens', isRank, 'a positive integer')
+  // PEFT adds the names of heads twice.
+  const saved = [...new Set(reader.take('modules_to_save', isNames, 'a list of names, or null', []) ?? [])]
   reader.finish(idleOfPrompts, {})
-  return { kind, tokens }
+  return { kind, tokens, stacks, ...(of ? { reader: of } : {}), ...(saved.length > 0 ? { modulesToSave: saved } : {}) }
 }
 
 /** Facts about the model that a prompt is for, as PEFT's config has them. */
@@ -93,22 +105,23 @@ export interface PromptModel {
   /** Heads of keys, and the features of all of them. */
   readonly keyHeads: number
   readonly keyWidth: number
+  readonly reader: PromptReader
 }
 
-function promptConfig({ kind, tokens }: PromptOptions, model: PromptModel): Fields {
+function promptConfig({ kind, tokens, stacks, modulesToSave = [] }: PromptSettings, model: PromptModel): Fields {
   const { layers, keyHeads, keyWidth } = model
   const width = kind === 'prompt' ? model.width : keyWidth
   return {
     ...(kind === 'prompt'
       ? { peft_type: 'PROMPT_TUNING', prompt_tuning_init: 'RANDOM', prompt_tuning_init_text: null }
       : { peft_type: 'PREFIX_TUNING', prefix_projection: false, encoder_hidden_size: width, init_weights: null }),
-    task_type: 'CAUSAL_LM',
+    task_type: tasks.find(([, reader]) => reader === model.reader)?.[0],
     num_virtual_tokens: tokens,
-    num_transformer_submodules: 1,
+    num_transformer_submodules: stacks ?? 1,
     num_layers: layers,
     num_attention_heads: keyHeads,
     token_dim: width,
-    modules_to_save: null,
+    modules_to_save: modulesToSave.length > 0 ? modulesToSave : null,
   }
 }
 
@@ -135,7 +148,12 @@ export function appliedFrom(op: string, path: string, config: unknown): Applied 
 }
 
 function settingsOf({ kind, options }: Applied): unknown[] {
-  if (kind === 'prompt') return [kind, options.kind, options.tokens]
+  if (kind === 'prompt') {
+    const { stacks = 1, modulesToSave: saved = [] } = options
+    // Only what is not as in the first files, whose hash has to stay.
+    const further = [...(stacks === 1 ? [] : [stacks]), ...(saved.length === 0 ? [] : [saved])]
+    return [kind, options.kind, options.tokens, ...further]
+  }
   const { targetModules, modulesToSave = [] } = options
   if (kind === 'ia3')
     return [kind, targetModules, options.excludeModules ?? null, options.feedforwardModules ?? null, modulesToSave]

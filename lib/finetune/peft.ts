@@ -29,7 +29,8 @@ import { planPrompt } from './prompt.js'
 import { areSame, canSwitch, equalOutputs, isProbed, snapshot } from './prove.js'
 import { checkModel, endsWith } from './select.js'
 
-const prefix = 'base_model.model.'
+/** The beginning of names in files; PEFT wraps a model twice, but once for a prompt. */
+const prefixOf = ({ kind }: Applied): string => (kind === 'prompt' ? 'base_model.' : 'base_model.model.')
 /** The one tensor of a prompt's file. */
 const promptKey = 'prompt_embeddings'
 const configFile = 'adapter_config.json'
@@ -52,6 +53,7 @@ function adapterState(
   adapters: readonly (readonly [path: string, adapter: Adapter])[],
   saved: readonly (readonly [path: string, copy: Copy])[],
   naming: Naming,
+  prefix: string,
 ): Map<string, Tensor> {
   const found = new Map<string, Tensor>()
   const put = (path: string, name: string, tensor: Tensor) =>
@@ -115,8 +117,8 @@ function targetsOf(model: Module, name: string, { kind, options }: Applied): rea
 function promptModel(model: Module): PromptModel | null {
   const { promptSizes = null } = model as { readonly promptSizes?: PromptSizes | null }
   if (promptSizes === null) return null
-  const { layers, keyHeads, headDim, width } = promptSizes
-  return { layers, keyHeads, keyWidth: keyHeads * headDim, width }
+  const { layers, keyHeads, headDim, width, reader = 'decoder' } = promptSizes
+  return { layers, keyHeads, keyWidth: keyHeads * headDim, width, reader }
 }
 
 export interface AdapterFileOptions {
@@ -162,7 +164,7 @@ export async function saveAdapter(model: Module, folder: string, options: SaveAd
   const cards = card === undefined ? [] : [cardFile(folder, card)]
   const adapters = fileNames(model, name)
   warnOfLost(op, model)
-  const state = adapterState(adapters, copiesNamed(model, name), namingOf(model, name))
+  const state = adapterState(adapters, copiesNamed(model, name), namingOf(model, name), prefixOf(applied))
   const config = `${JSON.stringify(configFrom(applied, targetsOf(model, name, applied), promptModel(model)), null, 2)}\n`
   // The hash is that of the settings as loadAdapter will read them from the text.
   const hash = settingsHash(appliedFrom(op, configFile, JSON.parse(config)))
@@ -211,7 +213,13 @@ async function prove(
   const isSingular = files.applied.kind === 'lora' && files.applied.options.init !== undefined
   if (!isProbed(model) || isSingular || !canSwitch(model)) return line
   if (!appliedNames(model).includes(name)) return line
-  if (!areSame(kept, adapterState(fileNames(model, name), copiesNamed(model, name), namingOf(model, name)))) return line
+  const now = adapterState(
+    fileNames(model, name),
+    copiesNamed(model, name),
+    namingOf(model, name),
+    prefixOf(files.applied),
+  )
+  if (!areSame(kept, now)) return line
   // No name that a program gives an adapter, because it could not be saved under it.
   const { plan, adapters, whole, state } = placed(planOf(op, model, `${name}\0`, files, new Generator(0)))
   matchState(op, { namedState: () => state }, tensors, {}, join(folder, weightsFile)).write()
@@ -250,7 +258,7 @@ async function openTogether(op: string, folder: string): Promise<AdapterFiles> {
 function secondBiases({ applied, saved }: Plan, names: Iterable<string>): string[] {
   if (applied.kind !== 'lora' || applied.options.bias !== 'all') return []
   const again = saved.flatMap(([path]) =>
-    ['modules_to_save', 'original_module'].map((each) => `${prefix}${path}.${each}.`),
+    ['modules_to_save', 'original_module'].map((each) => `${prefixOf(applied)}${path}.${each}.`),
   )
   return [...names].filter((name) => /\bbias$/.test(name) && again.some((beginning) => name.startsWith(beginning)))
 }
@@ -267,8 +275,8 @@ function planOf(
   generator?: Generator,
 ): Plan {
   const begin = generator === undefined ? {} : { generator }
-  if (applied.kind === 'prompt') return planPrompt(op, model, { ...applied.options, name, ...begin })
-  const { modulesToSave = [], ...rest } = applied.options
+  const prefix = prefixOf(applied)
+  const { modulesToSave = [] } = applied.options
   const modules = [fileNaming(model), byPath].flatMap((naming) =>
     model.namedModules().map(([path, module]) => [naming(path), module, naming] as const),
   )
@@ -282,8 +290,15 @@ function planOf(
       [...module.namedState()].some(([own]) => file.tensors.has(`${prefix}${naming(`${path}.${own}`)}`))
     )
       kept.push(path)
-  const options = { ...rest, ...(kept.length > 0 ? { modulesToSave: kept } : {}), name }
-  return applied.kind === 'ia3' ? planIa3(op, model, options) : planLora(op, model, { ...options, ...begin })
+  const own = { modulesToSave: kept, name }
+  switch (applied.kind) {
+    case 'lora':
+      return planLora(op, model, { ...applied.options, ...own, ...begin })
+    case 'ia3':
+      return planIa3(op, model, { ...applied.options, ...own })
+    case 'prompt':
+      return planPrompt(op, model, { ...applied.options, ...own, ...begin })
+  }
 }
 
 /** A plan with its adapters, the modules that learn whole, and the tensors of both under their names in files. */
@@ -295,6 +310,7 @@ function placed(plan: Plan) {
     named,
     [...plan.saved, ...plan.biases].map(([path, module]) => [path, whole.get(module) as Copy] as const),
     plan.naming,
+    prefixOf(plan.applied),
   )
   return { plan, adapters, whole, state }
 }
@@ -322,7 +338,7 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
     const found = placed(plan)
     const { state } = found
     for (const { fileName, layer } of plan.layers) {
-      const key = `${prefix}${fileName}.base_layer.weight`
+      const key = `${prefixOf(plan.applied)}${fileName}.base_layer.weight`
       if (file.tensors.has(key) && isAdaptable(layer)) state.set(key, layer.adaptation.weight)
     }
     return found

@@ -1,13 +1,13 @@
 /** Prompts that learn (prompt tuning and prefix tuning), applied to a model of texts: columns before the tokens, beside frozen weights. */
 import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
-import { ownOptions } from '../core/options.js'
+import { type OptionNames, ownOptions } from '../core/options.js'
 import { checkAdapterName } from '../nn/adapter.js'
 import type { Module, Parameter } from '../nn/module.js'
-import { Prompt, type PromptKind, type PromptSizes, Prompts, promptKinds } from '../nn/prompt.js'
+import { Prompt, type PromptKind, type PromptReader, type PromptSizes, Prompts, promptKinds } from '../nn/prompt.js'
 import { checkFree, checkSwitch } from './adapters.js'
 import { byPath } from './names.js'
-import { adaptersOf, attach, copiesOf, type Plan } from './plan.js'
+import { adaptersOf, attach, checkSaved, copiesOf, type Plan, savedModules } from './plan.js'
 import { checkModel } from './select.js'
 
 export interface PromptOptions {
@@ -20,8 +20,26 @@ export interface PromptOptions {
   readonly kind: PromptKind
   /** How many columns there are. */
   readonly tokens: number
+  /** Modules that learn whole and are saved with the prompt, as with `applyLora`: a new head ('classifier'). */
+  readonly modulesToSave?: readonly string[]
   /** The generator of the initial numbers, which are normal. */
   readonly generator?: Generator
+}
+
+/** The settings of a prompt with what a file says besides. */
+export interface PromptSettings extends PromptOptions {
+  /** The part of a model that the file is for. */
+  readonly reader?: PromptReader
+  /** PEFT's `num_transformer_submodules`. Default: 2 for a prefix of an encoder-decoder, else 1. */
+  readonly stacks?: 1 | 2
+}
+
+const optionNames: OptionNames<PromptOptions> = {
+  name: true,
+  kind: true,
+  tokens: true,
+  modulesToSave: true,
+  generator: true,
 }
 
 /** A model that takes prompts. */
@@ -38,9 +56,9 @@ function isPromptable(model: Module): model is Promptable {
 }
 
 /** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
-export function planPrompt(op: string, model: Module, given: PromptOptions): Plan {
+export function planPrompt(op: string, model: Module, given: PromptSettings): Plan {
   checkModel(op, model)
-  const own = ownOptions(op, given, { name: true, kind: true, tokens: true, generator: true })
+  const own = ownOptions(op, given, { ...optionNames, reader: true, stacks: true })
   const { name = 'default', kind, tokens, generator } = own
   checkAdapterName(op, name)
   checkGenerator(op, generator)
@@ -49,28 +67,59 @@ export function planPrompt(op: string, model: Module, given: PromptOptions): Pla
   if (!Number.isSafeInteger(tokens) || tokens < 1)
     throw new ValueError(op, `tokens is ${shown(tokens)}, but must be a positive integer`)
   if (!isPromptable(model))
-    throw new ValueError(op, `${kindOf(model)} takes no prompts; models of AutoModel.forCausalLM do`)
+    throw new ValueError(
+      op,
+      `${kindOf(model)} takes no prompts; models of AutoModel.forCausalLM, forSeq2Seq and, of texts, forSequenceClassification do`,
+    )
+  const stacks = stacksOf(op, model, own)
+  const saved = savedModules(op, model, own.modulesToSave, byPath)
+  checkSaved(op, name, saved)
   const make = () => {
     const there = model.adapters.get(name)
-    if (there instanceof Prompt && there.kind === kind && there.tokens === tokens) return there
+    if (there instanceof Prompt && there.kind === kind && there.tokens === tokens && there.stacks === stacks)
+      return there
     const { device, dtype } = model.inputEmbedding().weight
     const place = { device, dtype: dtype === 'float64' ? dtype : 'float32' } as const
     const options = { ...place, ...(generator ? { generator } : {}) }
-    return namedAs(op, () => new Prompt(kind, tokens, model.promptSizes, options))
+    return namedAs(op, () => new Prompt(kind, tokens, model.promptSizes, options, stacks))
   }
   const place = { fileName: '', layer: model, make, settle: () => undefined }
-  return { name, applied: { kind: 'prompt', options: own }, naming: byPath, layers: [place], saved: [], biases: [] }
+  const applied = { kind: 'prompt', options: { ...own, stacks } } as const
+  return { name, applied, naming: byPath, layers: [place], saved, biases: [] }
+}
+
+/** Checks that the model reads such a prompt; the stacks that its table is for. */
+function stacksOf(op: string, { promptSizes }: Promptable, { kind, reader: wanted, stacks }: PromptSettings): 1 | 2 {
+  const { reader = 'decoder' } = promptSizes
+  if (wanted !== undefined && wanted !== reader)
+    throw new ValueError(op, `the prompt is for models that are ${called[wanted]}, but this one is ${called[reader]}`)
+  if (kind === 'prefix' && reader === 'encoder')
+    throw new ValueError(
+      op,
+      "kind 'prefix' is for decoders, which can have keys before them; take 'prompt' for encoders",
+    )
+  const needed = kind === 'prefix' && reader === 'encoder-decoder' ? 2 : 1
+  if (stacks !== undefined && stacks < needed)
+    throw new ValueError(op, 'num_transformer_submodules is 1, but a prefix of an encoder-decoder has 2')
+  return stacks ?? needed
+}
+
+const called: { readonly [reader in PromptReader]: string } = {
+  decoder: 'a decoder',
+  encoder: 'an encoder',
+  'encoder-decoder': 'an encoder with a decoder',
 }
 
 /**
  * Freezes a model of texts and puts columns before every text, which learn; gives the model. Tokens then stand at positions after
- * them. With a 'prompt' the model's hidden states and logits have these columns too, as in PEFT. The prompt is the only active
+ * them. With a 'prompt' a decoder's hidden states and logits have these columns too, as in PEFT. An encoder-decoder reads a 'prompt'
+ * before its source and has a 'prefix' in its decoder; an encoder that classifies texts takes a 'prompt' alone. The prompt is the only active
  * adapter, until `setAdapter` or `withAdapter` say otherwise; one of several can be active. Throws ValueError for models that
  * take none, and has then changed nothing.
  */
 export function applyPrompt<M extends Module>(model: M, options: PromptOptions): M {
   const op = 'applyPrompt'
-  const plan = planPrompt(op, model, options)
+  const plan = planPrompt(op, model, ownOptions(op, options, optionNames))
   checkFree(op, model, plan.name)
   checkSwitch(op, model, [])
   attach(model, plan, adaptersOf(plan), copiesOf(plan))

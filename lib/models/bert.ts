@@ -76,11 +76,13 @@ class BertEmbeddings extends Module {
     this.dropout = new Dropout(dropout)
   }
 
-  forward(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+  forward(ids: Tensor, positions: Tensor, { types, prompt }: Tokens): Tensor {
     // All tokens are of the first text unless said.
     const type =
       types === null ? select(this.tokenTypeEmbeddings.weight, 0, 0) : this.tokenTypeEmbeddings.forward(types)
-    const sum: Tensor = add(add(this.wordEmbeddings.forward(ids), type), this.positionEmbeddings.forward(positions))
+    const tokens = this.wordEmbeddings.forward(ids)
+    const words = prompt === null ? tokens : prompt.before(tokens)
+    const sum: Tensor = add(add(words, type), this.positionEmbeddings.forward(positions))
     return this.dropout.forward(this.norm.forward(sum))
   }
 }
@@ -239,13 +241,14 @@ export class Bert extends EncoderBody<BertConfig> {
     return null
   }
 
-  /** int32 [T] or [B, T]. */
-  protected placesOf(ids: Tensor): Tensor {
-    return arange(0, ids.sizes[1] as number, 1, { dtype: 'int32', device: ids.device })
+  /** The positions of all columns, those of a prompt first: int32 [C] or [B, C]. */
+  protected placesOf(ids: Tensor, virtual: number): Tensor {
+    return arange(0, virtual + (ids.sizes[1] as number), 1, { dtype: 'int32', device: ids.device })
   }
 
-  protected override states(ids: Tensor, { types, positions, mask }: Tokens): Tensor {
-    return this.encoder.forward(this.embeddings.forward(ids, positions ?? this.placesOf(ids), types), mask)
+  protected override states(ids: Tensor, tokens: Tokens): Tensor {
+    const places = tokens.positions ?? this.placesOf(ids, tokens.prompt?.tokens ?? 0)
+    return this.encoder.forward(this.embeddings.forward(ids, places, tokens), tokens.mask)
   }
 
   /** The vector of a text that heads for whole texts read: states [B, T, width] -> [B, width]. */

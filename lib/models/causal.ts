@@ -5,8 +5,6 @@ import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Embedding } from '../nn/embedding.js'
 import type { Linear } from '../nn/linear.js'
-import { type PromptSizes, Prompts } from '../nn/prompt.js'
-import type { OnGenerator, OnHolder, OnTensor } from '../nn/walk.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray, full } from '../ops/creation.js'
 import { ne, neg } from '../ops/elementwise/index.js'
@@ -22,7 +20,7 @@ import type { ConfigJson } from './config.js'
 import { type Generated, type GenerateOptions, generate } from './generation/generate.js'
 import { samplingNames } from './generation/options.js'
 import { type StreamOptions, stream } from './generation/stream.js'
-import { PretrainedModel } from './pretrained.js'
+import { PromptableModel } from './promptable.js'
 import { endTokensOf, ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
 
 export interface CausalConfig {
@@ -57,9 +55,7 @@ function nextLabels(labels: Tensor, hidden: Tensor): Tensor {
 }
 
 /** A model that predicts the next token. */
-export abstract class CausalModel<out C extends CausalConfig = CausalConfig> extends PretrainedModel<C> {
-  readonly #prompts = new Prompts(this)
-
+export abstract class CausalModel<out C extends CausalConfig = CausalConfig> extends PromptableModel<C> {
   /** Output of the last block after the final norm: ids [B, T] -> [B, T, width]. */
   protected abstract body(ids: Tensor, columns: Columns): Tensor
   /** The embedding of tokens. */
@@ -68,33 +64,12 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   abstract outputHead(): Linear
   protected abstract replaceEmbedding(embedding: Embedding, head: Linear): void
 
-  /** Prompts that have learned, by name: see `applyPrompt`. */
-  get adapters(): Prompts {
-    return this.#prompts
-  }
-
-  /** The sizes that prompts of this model have; null: it takes none. */
-  get promptSizes(): PromptSizes | null {
-    return null
-  }
-
-  /** Also the prompts, under the names that PEFT gives them. */
-  override visitOwn(
-    onTensor: OnTensor | null,
-    onHolder: OnHolder | null,
-    onGenerator: OnGenerator | null = null,
-  ): void {
-    super.visitOwn(onTensor, onHolder, onGenerator)
-    if (onHolder !== null)
-      for (const [name, prompt] of this.#prompts) onHolder(`adapters.${name}`, prompt, `prompt_encoder.${name}`)
-  }
-
   /**
    * The hidden states that the head scores: int32 ids [B, T] -> [B, T, width]. Where a prompt of embeddings is active, its columns
    * come before, as in PEFT.
    */
   hidden(ids: Tensor, inputs: CausalInputs = {}): Tensor {
-    const columns = columnsOf(this.constructor.name, ids, inputs, this.#prompts.prompt)
+    const columns = columnsOf(this.constructor.name, ids, inputs, this.adapters.prompt)
     const last = columns.offset + columns.count
     if (columns.positions === null && last > this.positionLimit)
       throw new ValueError(

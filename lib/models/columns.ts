@@ -117,7 +117,7 @@ export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs, prompt:
 }
 
 /** A mask [B, T] with the columns of a prompt before it, which all see. */
-function afterPrompt(mask: Tensor, virtual: number): Tensor {
+export function afterPrompt(mask: Tensor, virtual: number): Tensor {
   if (virtual === 0) return mask
   const { sizes, device } = mask
   const seen = full([sizes[0] as number, virtual], 1, { dtype: 'int32', device })

@@ -9,6 +9,7 @@ import type { LayerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { LayerNorm } from '../nn/norm.js'
+import type { Prompt } from '../nn/prompt.js'
 import { runBlock } from '../nn/run-block.js'
 import { arange } from '../ops/creation.js'
 import { add, relu } from '../ops/elementwise/index.js'
@@ -46,8 +47,10 @@ class DistilBertEmbeddings extends Module {
     this.dropout = new Dropout(dropout)
   }
 
-  forward(ids: Tensor, positions: Tensor): Tensor {
-    const sum: Tensor = add(this.wordEmbeddings.forward(ids), this.positionEmbeddings.forward(positions))
+  forward(ids: Tensor, positions: Tensor, prompt: Prompt | null): Tensor {
+    const tokens = this.wordEmbeddings.forward(ids)
+    const words = prompt === null ? tokens : prompt.before(tokens)
+    const sum: Tensor = add(words, this.positionEmbeddings.forward(positions))
     return this.dropout.forward(this.norm.forward(sum))
   }
 }
@@ -150,9 +153,10 @@ export class DistilBert extends EncoderBody<DistilBertConfig> {
     return false
   }
 
-  protected override states(ids: Tensor, { positions, mask }: Tokens): Tensor {
-    const places = positions ?? arange(0, ids.sizes[1] as number, 1, { dtype: 'int32', device: ids.device })
-    const embedded = this.embeddings.forward(ids, places)
+  protected override states(ids: Tensor, { positions, mask, prompt }: Tokens): Tensor {
+    const count = (prompt?.tokens ?? 0) + (ids.sizes[1] as number)
+    const places = positions ?? arange(0, count, 1, { dtype: 'int32', device: ids.device })
+    const embedded = this.embeddings.forward(ids, places, prompt)
     return this.transformer.layer.reduce((x, block) => runBlock(block, () => block.forward(x, mask)), embedded)
   }
 }

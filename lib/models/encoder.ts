@@ -5,18 +5,21 @@ import { checkOptions, type OptionNames } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import type { Embedding } from '../nn/embedding.js'
 import type { Module } from '../nn/module.js'
+import type { Prompt } from '../nn/prompt.js'
 import { scaledDotProductAttention } from '../ops/attention/index.js'
 import { castTo } from '../ops/convert.js'
-import { fromTypedArray } from '../ops/creation.js'
+import { fromTypedArray, zeros } from '../ops/creation.js'
 import { mul } from '../ops/elementwise/index.js'
 import { normalize, sum } from '../ops/reduce/index.js'
-import { reshape, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
+import { cat, reshape, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
 import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 import type { ActivationName } from './activation.js'
 import type { Architecture, FileNames } from './architecture.js'
+import { afterPrompt } from './columns.js'
 import type { ConfigJson, Settings } from './config.js'
 import type { EmbedOptions } from './inference/embed.js'
 import { PretrainedModel } from './pretrained.js'
+import { PromptableModel } from './promptable.js'
 
 /** The kind of a sequence's labels, and so its loss: classes, yes or no for each label, or numbers. */
 export const problemTypes = ['single_label_classification', 'multi_label_classification', 'regression'] as const
@@ -65,8 +68,10 @@ export const encoderNames: OptionNames<EncoderInputs> = { attentionMask: true, t
 export interface Tokens {
   readonly types: Tensor | null
   readonly positions: Tensor | null
-  /** bool [B, 1, 1, T], true where a column is seen; null: all are. */
+  /** bool [B, 1, 1, C], true where a column is seen; null: all are. Columns C are the tokens T, behind those of the prompt. */
   readonly mask: Tensor | null
+  /** The embeddings that come before those of the tokens. */
+  readonly prompt: Prompt | null
 }
 
 /** Checks labels and the like of a shape. Throws ShapeError and DTypeError. */
@@ -83,14 +88,14 @@ export function checkShaped(
     throw new ShapeError(op, `${name} is ${formatShape(x.sizes)}, but must be ${formatShape(sizes)}`, [x.sizes])
 }
 
-function checkIds(op: string, ids: Tensor, context: number): void {
+function checkIds(op: string, ids: Tensor, context: number, virtual: number): void {
   checkTensor(op, 'ids', ids)
   checkDType(op, 'ids', ids, ['int32'])
   if (ids.ndim !== 2 || ids.numel === 0)
     throw new ShapeError(op, `ids are ${formatShape(ids.sizes)}, but must be [B, T], with at least one token`, [
       ids.sizes,
     ])
-  const length = ids.sizes[1] as number
+  const length = virtual + (ids.sizes[1] as number)
   if (length > context)
     throw new ValueError(op, `there are ${length} columns, but the model has ${context} positions; give shorter texts`)
 }
@@ -109,17 +114,32 @@ export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> e
 
   /** Hidden states of the last layer: int32 ids [B, T] -> [B, T, width]. */
   forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
+    return this.read(ids, inputs, null)
+  }
+
+  /** As `forward`, with the columns of a prompt before those of the tokens: [B, C, width]. */
+  read(ids: Tensor, inputs: EncoderInputs, prompt: Prompt | null): Tensor {
     const op = this.constructor.name
     const { attentionMask = null, tokenTypeIds = null, positions = null } = checkOptions(op, inputs, encoderNames)
-    checkIds(op, ids, this.config.context)
+    const virtual = prompt?.tokens ?? 0
+    checkIds(op, ids, this.config.context, virtual)
     if (attentionMask !== null) checkShaped(op, 'attentionMask', attentionMask, ids.sizes, ['int32', 'uint8', 'bool'])
-    if (positions !== null) checkShaped(op, 'positions', positions, ids.sizes, ['int32'])
+    if (positions !== null) {
+      if (prompt !== null)
+        throw new ValueError(
+          op,
+          'positions are given while a prompt is active, which moves all of them; leave them out',
+        )
+      checkShaped(op, 'positions', positions, ids.sizes, ['int32'])
+    }
     if (tokenTypeIds !== null) {
       if (!this.hasTypes) throw new ValueError(op, 'tokenTypeIds were given, but the model has no embedding for them')
       checkShaped(op, 'tokenTypeIds', tokenTypeIds, ids.sizes, ['int32'])
     }
-    const mask = attentionMask === null ? null : unsqueeze(unsqueeze(castTo(attentionMask, 'bool'), 1), 1)
-    return this.states(ids, { types: tokenTypeIds, positions, mask })
+    const seen = attentionMask === null ? null : castTo(afterPrompt(attentionMask, virtual), 'bool')
+    const mask = seen === null ? null : unsqueeze(unsqueeze(seen, 1), 1)
+    const types = tokenTypeIds === null ? null : asFirstText(tokenTypeIds, virtual)
+    return this.states(ids, { types, positions, mask, prompt })
   }
 
   /**
@@ -162,10 +182,17 @@ export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> e
   }
 }
 
-/** Tokens of two texts, one of which is shorter. */
-export function probeOf(body: EncoderBody): { ids: Tensor; inputs: EncoderInputs } {
+/** Types of tokens [B, T] behind columns of a prompt, which belong to the first text. */
+function asFirstText(types: Tensor, virtual: number): Tensor {
+  if (virtual === 0) return types
+  const { sizes, device } = types
+  return cat([zeros([sizes[0] as number, virtual], { dtype: 'int32', device }), types], 1)
+}
+
+/** Tokens of two texts, one of which is shorter, that have room behind `virtual` columns. */
+export function probeOf(body: EncoderBody, virtual = 0): { ids: Tensor; inputs: EncoderInputs } {
   const { vocabSize, context } = body.config
-  const length = Math.min(8, context)
+  const length = Math.max(1, Math.min(8, context - virtual))
   const { device } = body.inputEmbedding().weight
   const ids = Int32Array.from({ length: 2 * length }, (_, i) => (i * 7919) % vocabSize)
   const mask = Int32Array.from({ length: 2 * length }, (_, i) => (i < 2 * length - 1 ? 1 : 0))
@@ -174,7 +201,7 @@ export function probeOf(body: EncoderBody): { ids: Tensor; inputs: EncoderInputs
 }
 
 /** A body with a head. */
-export abstract class EncoderModel<out C extends EncoderConfig = EncoderConfig> extends PretrainedModel<C> {
+export abstract class EncoderModel<out C extends EncoderConfig = EncoderConfig> extends PromptableModel<C> {
   readonly body: EncoderBody<C>
   readonly #architecture: Architecture<object, PretrainedModel>
 
@@ -204,7 +231,7 @@ export abstract class EncoderModel<out C extends EncoderConfig = EncoderConfig> 
   abstract forward(ids: Tensor, inputs?: EncoderInputs): Tensor | { readonly [name: string]: Tensor }
 
   override probe(): readonly Tensor[] {
-    const { ids, inputs } = probeOf(this.body)
+    const { ids, inputs } = probeOf(this.body, this.adapters.prompt?.tokens)
     const output = this.forward(ids, inputs)
     return output instanceof Tensor ? [output] : Object.values(output)
   }

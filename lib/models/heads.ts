@@ -9,6 +9,7 @@ import { Dropout } from '../nn/activation.js'
 import type { LayerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Parameter } from '../nn/module.js'
+import type { PromptSizes } from '../nn/prompt.js'
 import { castTo } from '../ops/convert.js'
 import { add, clamp, ne } from '../ops/elementwise/index.js'
 import { linearCrossEntropy } from '../ops/loss/index.js'
@@ -131,8 +132,14 @@ export abstract class SequenceClassifier<out C extends EncoderConfig = EncoderCo
   /** States [B, T, width] -> [B, classes]. */
   protected abstract scores(states: Tensor): Tensor
 
+  /** Other heads take no prompts, because they score each column, where PEFT has those of the prompt among them. */
+  override get promptSizes(): PromptSizes {
+    const { width, layers, heads } = this.config
+    return { width, layers, keyHeads: heads, headDim: width / heads, reader: 'encoder' }
+  }
+
   forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
-    return this.scores(this.body.forward(ids, inputs))
+    return this.scores(this.body.read(ids, inputs, this.adapters.prompt))
   }
 
   /**

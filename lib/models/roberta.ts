@@ -34,9 +34,10 @@ export class Roberta extends Bert {
     return this.config.padToken
   }
 
-  /** Ids tell what padding is here, and not the mask. */
-  protected override placesOf(ids: Tensor): Tensor {
+  /** Ids tell what padding is here, and not the mask. Behind a prompt all columns count, because transformers sees no ids then. */
+  protected override placesOf(ids: Tensor, virtual: number): Tensor {
     const padding = this.config.padToken as number
+    if (virtual > 0) return add(super.placesOf(ids, virtual), padding + 1)
     const real = castTo(ne(ids, padding), 'int32')
     const count: Tensor = mul(cumsum(real, 1), real)
     return add(count, padding)

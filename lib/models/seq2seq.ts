@@ -6,6 +6,7 @@ import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Embedding } from '../nn/embedding.js'
 import type { Linear } from '../nn/linear.js'
+import type { Prompt } from '../nn/prompt.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray, full } from '../ops/creation.js'
 import { eq, ne } from '../ops/elementwise/index.js'
@@ -16,13 +17,13 @@ import { cat, narrow, reshape, unsqueeze } from '../ops/shape/index.js'
 import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 import type { Loss } from '../train/objective.js'
 import type { KvCache } from './cache.js'
-import { type Columns, columnsOf } from './columns.js'
+import { afterPrompt, type Columns, columnsOf } from './columns.js'
 import type { ConfigJson } from './config.js'
 import { checkShaped } from './encoder.js'
 import { type Generated, type GenerateOptions, generateNames } from './generation/generate.js'
 import { generateFrom, streamFrom } from './generation/source-decoder.js'
 import type { StreamOptions } from './generation/stream.js'
-import { PretrainedModel } from './pretrained.js'
+import { PromptableModel } from './promptable.js'
 import { Source } from './source.js'
 import { endTokensOf, ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
 
@@ -85,9 +86,11 @@ function checkIds(op: string, name: string, ids: Tensor): void {
 }
 
 /** A model that writes a text given another one. */
-export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> extends PretrainedModel<C> {
-  /** The encoder's last states: ids [B, S] and mask, bool [B, 1, 1, S] or null -> [B, S, width]. */
-  protected abstract encoded(ids: Tensor, mask: Tensor | null): Tensor
+export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> extends PromptableModel<C> {
+  /**
+   * The encoder's last states: ids [B, S] and mask, bool [B, 1, 1, C] or null -> [B, C, width]. Columns C are those of the tokens, behind those of the prompt.
+   */
+  protected abstract encoded(ids: Tensor, mask: Tensor | null, prompt: Prompt | null): Tensor
   /** The decoder's last states: ids [B, T] -> [B, T, width]. */
   protected abstract decoded(ids: Tensor, source: Source, columns: Columns): Tensor
   /** The embedding of tokens. */
@@ -101,14 +104,17 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     return states
   }
 
-  /** Reads texts: int32 ids [B, S]. */
+  /** Reads texts: int32 ids [B, S]. Where a prompt of embeddings is active, its columns come before, as in PEFT. */
   encode(ids: Tensor, inputs: SourceInputs = {}): Source {
     const op = `${this.constructor.name}.encode`
     const { attentionMask = null } = checkOptions(op, inputs, sourceNames)
     checkIds(op, 'ids', ids)
     if (attentionMask !== null) checkShaped(op, 'attentionMask', attentionMask, ids.sizes, ['int32', 'uint8', 'bool'])
-    const mask = attentionMask === null ? null : unsqueeze(unsqueeze(castTo(attentionMask, 'bool'), 1), 1)
-    return new Source(this.encoded(ids, mask), mask)
+    const { prompt } = this.adapters
+    const virtual = prompt?.computed ?? 0
+    const seen = attentionMask === null ? null : castTo(afterPrompt(attentionMask, virtual), 'bool')
+    const mask = seen === null ? null : unsqueeze(unsqueeze(seen, 1), 1)
+    return new Source(this.encoded(ids, mask, prompt), mask)
   }
 
   /**
@@ -120,7 +126,8 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     const { cache = null } = checkOptions(op, inputs, { cache: true })
     if (!(source instanceof Source))
       throw new ValueError(op, `the source is ${kindOf(source)}, but must be what encode() gave`)
-    const columns = columnsOf(op, ids, { cache })
+    const { prompt } = this.adapters
+    const columns = columnsOf(op, ids, { cache }, prompt?.kind === 'prefix' ? prompt : null)
     if (ids.sizes[0] !== source.rows)
       throw new ShapeError(op, `ids are ${formatShape(ids.sizes)}, but the source has ${source.rows} rows`, [ids.sizes])
     const states = this.decoded(ids, source, columns)

@@ -13,6 +13,7 @@ import { type LayerOptions, layerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { RMSNorm } from '../nn/norm.js'
+import type { Prompt, PromptSizes } from '../nn/prompt.js'
 import { runBlock } from '../nn/run-block.js'
 import { type AttentionOptions, scaledDotProductAttention } from '../ops/attention/index.js'
 import { fromTypedArray } from '../ops/creation.js'
@@ -226,8 +227,9 @@ abstract class T5Stack<B extends T5EncoderBlock | T5DecoderBlock> extends Module
     this.#config = config
   }
 
-  protected embedded(ids: Tensor): Tensor {
-    return this.dropout.forward(this.embedTokens.forward(ids))
+  protected embedded(ids: Tensor, prompt: Prompt | null): Tensor {
+    const tokens = this.embedTokens.forward(ids)
+    return this.dropout.forward(prompt === null ? tokens : prompt.before(tokens))
   }
 
   protected normed(x: Tensor): Tensor {
@@ -260,9 +262,9 @@ class T5Encoder extends T5Stack<T5EncoderBlock> {
     super(config, embedding, block, options)
   }
 
-  forward(ids: Tensor, mask: Tensor | null): Tensor {
-    let x = this.embedded(ids)
-    const near = this.bias(ids.sizes[1] as number, 0, true)
+  forward(ids: Tensor, mask: Tensor | null, prompt: Prompt | null): Tensor {
+    let x = this.embedded(ids, prompt)
+    const near = this.bias(x.sizes[1] as number, 0, true)
     const bias = mask === null ? near : where(mask, near, Number.NEGATIVE_INFINITY)
     for (const block of this.block) x = runBlock(block, () => block.forward(x, bias))
     return this.normed(x)
@@ -276,7 +278,7 @@ class T5Decoder extends T5Stack<T5DecoderBlock> {
   }
 
   forward(ids: Tensor, source: Source, columns: Columns): Tensor {
-    let x = this.embedded(ids)
+    let x = this.embedded(ids, null)
     const bias = this.bias(ids.sizes[1] as number, columns.offset, false)
     for (const block of this.block)
       x = runBlock(block, () => block.forward(x, bias, source, columns), columns.cache === null)
@@ -316,6 +318,11 @@ export class T5 extends Seq2SeqModel<T5Config> {
     return [...this.encoder.block, ...this.decoder.block]
   }
 
+  override get promptSizes(): PromptSizes {
+    const { width, layers, heads, headDim } = this.config
+    return { width, layers, keyHeads: heads, headDim, reader: 'encoder-decoder' }
+  }
+
   override inputEmbedding(): Embedding {
     return this.shared
   }
@@ -324,8 +331,8 @@ export class T5 extends Seq2SeqModel<T5Config> {
     return this.lmHead
   }
 
-  protected override encoded(ids: Tensor, mask: Tensor | null): Tensor {
-    return this.encoder.forward(ids, mask)
+  protected override encoded(ids: Tensor, mask: Tensor | null, prompt: Prompt | null): Tensor {
+    return this.encoder.forward(ids, mask, prompt)
   }
 
   protected override decoded(ids: Tensor, source: Source, columns: Columns): Tensor {

@@ -5,7 +5,7 @@
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
-import { cat, expand, permute, reshape, select, unsqueeze } from '../ops/shape/index.js'
+import { cat, expand, narrow, permute, reshape, select, unsqueeze } from '../ops/shape/index.js'
 import { Adapter, Slot } from './adapter.js'
 import { normal_ } from './init.js'
 import { checkSizes, type LayerOptions, parameter } from './layer.js'
@@ -24,7 +24,14 @@ export interface PromptSizes {
   /** The number of heads of keys and values, and of features of each. */
   readonly keyHeads: number
   readonly headDim: number
+  /**
+   * The part of the model that reads prompts: a decoder that stands alone, an encoder, or both of an encoder-decoder, where the encoder
+   * reads embeddings and the decoder keys and values. Default 'decoder'.
+   */
+  readonly reader?: PromptReader
 }
+
+export type PromptReader = 'decoder' | 'encoder' | 'encoder-decoder'
 
 /** The numbers of a prompt. They are a module's, because PEFT's names have `weight` after `embedding`. */
 class PromptTable extends Module {
@@ -45,11 +52,13 @@ export class Prompt extends Adapter {
   readonly kind: PromptKind
   /** The number of columns. */
   readonly tokens: number
-  /** The table, whose weight is [tokens, width], or [tokens, layers * 2 * keyHeads * headDim] for a prefix. */
+  /** PEFT's count of the stacks that its table is for; of two, the encoder alone reads embeddings. */
+  readonly stacks: 1 | 2
+  /** The table, whose weight is [tokens * stacks, width], or [tokens, layers * 2 * keyHeads * headDim] for a prefix. */
   readonly table: PromptTable
   readonly #sizes: PromptSizes
 
-  constructor(kind: PromptKind, tokens: number, sizes: PromptSizes, options: LayerOptions = {}) {
+  constructor(kind: PromptKind, tokens: number, sizes: PromptSizes, options: LayerOptions = {}, stacks: 1 | 2 = 1) {
     super()
     if (!promptKinds.includes(kind))
       throw new ValueError('Prompt', `kind is ${shown(kind)}, but must be one of ${promptKinds.join(', ')}`)
@@ -57,7 +66,9 @@ export class Prompt extends Adapter {
     const { width, layers, keyHeads, headDim } = sizes
     this.kind = kind
     this.tokens = tokens
-    this.table = new PromptTable([tokens, kind === 'prompt' ? width : layers * 2 * keyHeads * headDim], options)
+    this.stacks = stacks
+    const table = [tokens * stacks, width] as const
+    this.table = new PromptTable(kind === 'prompt' ? table : [tokens, layers * 2 * keyHeads * headDim], options)
     this.#sizes = sizes
   }
 
@@ -80,7 +91,7 @@ export class Prompt extends Adapter {
 
   /** The prompt's embeddings followed by those of tokens x [B, T, width]: [B, tokens + T, width]. */
   before(x: Tensor): Tensor {
-    return this.kind === 'prompt' ? cat([spread(this.table.weight, x), x], 1) : x
+    return this.kind === 'prompt' ? cat([spread(narrow(this.table.weight, 0, 0, this.tokens), x), x], 1) : x
   }
 
   /** The prefix's keys and values for a layer, followed by the layer's own, [B, keyHeads, T, headDim]. */
@@ -89,7 +100,9 @@ export class Prompt extends Adapter {
     const { layers, keyHeads, headDim } = this.#sizes
     const parts = permute(reshape(this.table.weight, [this.tokens, 2 * layers, keyHeads, headDim]), [1, 2, 0, 3])
     const joined = (part: number, own: Tensor) => cat([spread(select(parts, 0, part), own), own], 2)
-    return [joined(2 * layer, k), joined(2 * layer + 1, v)]
+    // PEFT repeats the table for the decoder's attention to the source, which then does not read it, and deals it out to both.
+    const part = (2 * this.stacks * layer) % (2 * layers)
+    return [joined(part, k), joined(part + 1, v)]
   }
 }
 

@@ -159,10 +159,10 @@ describe.each([
       removeLora(model, { name: 'a' })
       expect(values(noGrad(() => model.forward(ids)))).toEqual(base)
       for (const [change, message] of [
-        [{ task_type: 'SEQ_CLS' }, 'task_type is "SEQ_CLS", but must be "CAUSAL_LM"'],
+        [{ task_type: 'SEQ_CLS' }, 'the prompt is for models that are an encoder, but this one is a decoder'],
+        [{ task_type: 'TOKEN_CLS' }, 'task_type is "TOKEN_CLS", but must be one of "CAUSAL_LM"'],
         [{ num_virtual_tokens: 0 }, 'num_virtual_tokens is 0, but must be a positive integer'],
         [{ num_transformer_submodules: 2 }, 'num_transformer_submodules is 2, but must be 1'],
-        [{ modules_to_save: ['lm_head'] }, 'modules_to_save is ["lm_head"]; only null can be loaded'],
       ] as const) {
         await writeFile(join(path, 'adapter_config.json'), JSON.stringify({ ...config, ...change }))
         await expect(loadAdapter(make(), path)).rejects.toThrow(message)

@@ -75,7 +75,7 @@ async function applied(model: TaskModel, table: Exclude<Method, string>, format:
   }
   if ('prompt' in table) {
     const { kind = 'prompt', tokens } = table.prompt
-    tune.applyPrompt(model, { kind, tokens })
+    tune.applyPrompt(model, { kind, tokens, modulesToSave: head })
     return plain(rates.few)
   }
   if ('bitfit' in table) {

@@ -1,0 +1,29 @@
+/** The common part of models that take prompts, which learn while the weights stay. */
+import { type PromptSizes, Prompts } from '../nn/prompt.js'
+import type { OnGenerator, OnHolder, OnTensor } from '../nn/walk.js'
+import { PretrainedModel } from './pretrained.js'
+
+export abstract class PromptableModel<out C extends object = object> extends PretrainedModel<C> {
+  readonly #prompts = new Prompts(this)
+
+  /** Prompts that have learned, by name: see `applyPrompt`. */
+  get adapters(): Prompts {
+    return this.#prompts
+  }
+
+  /** The sizes that prompts of this model have; null: it takes none. */
+  get promptSizes(): PromptSizes | null {
+    return null
+  }
+
+  /** Also the prompts, under the names that PEFT gives them. */
+  override visitOwn(
+    onTensor: OnTensor | null,
+    onHolder: OnHolder | null,
+    onGenerator: OnGenerator | null = null,
+  ): void {
+    super.visitOwn(onTensor, onHolder, onGenerator)
+    if (onHolder !== null)
+      for (const [name, prompt] of this.#prompts) onHolder(`adapters.${name}`, prompt, `prompt_encoder.${name}`)
+  }
+}
