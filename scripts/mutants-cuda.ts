@@ -61,7 +61,7 @@ function checksOf(file: string): readonly (readonly string[])[] {
   const family = file.replace(/(_\w+)?\.cu$/, '')
   if (family === 'elementwise') return [['kernels.js']]
   if (family === 'recurrent') return [['recurrent.js'], ['cases.js', family]]
-  if (family === 'loss') return [['head.js'], ['cases.js', family]]
+  if (family === 'loss') return [['head.js'], ['ctc.js'], ['cases.js', family]]
   return family === 'matmul' ? [['products.js'], ['cases.js', 'matmul']] : [['cases.js', family]]
 }
 

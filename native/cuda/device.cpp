@@ -82,7 +82,7 @@ int Device::find_kernel(const KernelInfo& info) {
   for (const Launchable* table :
        {elementwise_kernels, gated_kernels, shape_kernels, reduce_kernels, sort_kernels, indexing_kernels,
         matmul_kernels, conv_kernels, pool_kernels, interpolate_kernels, norm_kernels, softmax_kernels, loss_kernels,
-        head_kernels, recurrent_kernels, attention_kernels, random_kernels, optimizer_kernels})
+        head_kernels, ctc_kernels, recurrent_kernels, attention_kernels, random_kernels, optimizer_kernels})
     for (; table->kernel; table++)
       if (std::string_view(table->kernel) == info.name) return add(*table, !table->entry || entry(table->entry));
   if (!is_map(info)) return -1;

@@ -43,6 +43,7 @@ extern const Launchable norm_kernels[];
 extern const Launchable softmax_kernels[];
 extern const Launchable loss_kernels[];
 extern const Launchable head_kernels[];
+extern const Launchable ctc_kernels[];
 extern const Launchable recurrent_kernels[];
 extern const Launchable attention_kernels[];
 extern const Launchable sort_kernels[];

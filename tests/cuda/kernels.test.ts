@@ -52,6 +52,14 @@ describe('on the emulator', () => {
     })
   }, 120_000)
 
+  it('aligns sequences with labels, around a block of states and of classes, and names wrong lengths', () => {
+    expectClean('ctc.js')
+    expectClean('ctc.js', {
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
   it('attends by every kernel, masked and not, and keeps NaN from rows that do not see it', () => {
     expectClean('attention.js')
     expectClean('attention.js', {
