@@ -62,7 +62,8 @@ function checksOf(file: string): readonly (readonly string[])[] {
   if (family === 'elementwise') return [['kernels.js']]
   if (family === 'recurrent') return [['recurrent.js'], ['cases.js', family]]
   if (family === 'loss') return [['head.js'], ['ctc.js'], ['cases.js', family]]
-  return family === 'matmul' ? [['products.js'], ['cases.js', 'matmul']] : [['cases.js', family]]
+  if (family === 'blocks') return [['blocks.js']]
+  return family === 'matmul' ? [['products.js'], ['blocks.js'], ['cases.js', 'matmul']] : [['cases.js', family]]
 }
 
 /** Whether a driver with these kernels is noticed: an error, a fault that the emulator tells, or no end. */

@@ -58,6 +58,12 @@ bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call
 // Whether launch_map takes calls of the row.
 bool is_map(const KernelInfo& info);
 
+inline bool is_blocks(const View& view) { return view.dtype >= first_block_dtype; }
+// The bytes of `elements` of a dtype, which are whole blocks where it has them.
+inline int64_t bytes_of(DType dtype, int64_t elements) {
+  return elements / dtype_block[static_cast<int>(dtype)] * dtype_bytes[static_cast<int>(dtype)];
+}
+
 // The blocks of a launch.
 struct Grid {
   unsigned x, y = 1;

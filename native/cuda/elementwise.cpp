@@ -7,7 +7,7 @@
 #include <limits>
 #include <string_view>
 
-#include "device.h"
+#include "copies.h"
 #include "job.h"
 
 namespace firesteel::cuda {
@@ -144,25 +144,30 @@ bool launch_where(Device& device, const Launchable&, const KernelCall& call) {
   return map(device, bytes == 4 ? "where_word" : bytes == 2 ? "where_half" : "where_byte", views, 4);
 }
 
-bool copy(Device& device, const View* to, const View* from) {
-  const View* views[] = {to, from};
+}  // namespace
+
+bool copy(Device& device, const View& to, const View& from) {
+  if (is_blocks(to) || is_blocks(from)) return copy_blocks(device, to, from);
+  const View* views[] = {&to, &from};
   // uint8 from bool is a copy, bool from uint8 is not.
-  const bool plain = to->dtype == from->dtype || (to->dtype == DType::uint8 && from->dtype == DType::boolean);
+  const bool plain = to.dtype == from.dtype || (to.dtype == DType::uint8 && from.dtype == DType::boolean);
   if (!plain) {
-    const DType source = from->dtype == DType::boolean ? DType::uint8 : from->dtype;
-    return map(device, std::string("copy_") + dtype_name(source) + "_to_" + dtype_name(to->dtype), views, 2);
+    const DType source = from.dtype == DType::boolean ? DType::uint8 : from.dtype;
+    return map(device, std::string("copy_") + dtype_name(source) + "_to_" + dtype_name(to.dtype), views, 2);
   }
-  if (!same_shape(*to, *from)) return device.fail("the shapes of a copy differ");
-  if (to->count == 0) return true;
+  if (!same_shape(to, from)) return device.fail("the shapes of a copy differ");
+  if (to.count == 0) return true;
   const Space space = make_space(views, 2);
   const int64_t bytes = space.bytes[0];
   if (space.dims == 1 && space.strides[0][0] == 1 && space.strides[1][0] == 1)
-    return device.copy(to->data, from->data, static_cast<size_t>(to->count * bytes));
+    return device.copy(to.data, from.data, static_cast<size_t>(to.count * bytes));
   return launch_parts(device, bytes == 4 ? "copy_word" : bytes == 2 ? "copy_half" : "copy_byte", space, {});
 }
 
+namespace {
+
 bool launch_copy(Device& device, const Launchable&, const KernelCall& call) {
-  return copy(device, &call.views[0], &call.views[1]);
+  return copy(device, call.views[0], call.views[1]);
 }
 
 bool launch_accumulate(Device& device, const Launchable&, const KernelCall& call) {
@@ -224,7 +229,7 @@ bool launch_cat(Device& device, const Launchable&, const KernelCall& call) {
     part.count = input.count;
     part.data = static_cast<char*>(out.data) + start * out.strides[dim] * element_bytes(out.dtype);
     start += input.sizes[dim];
-    if (!copy(device, &part, &input)) return false;
+    if (!copy(device, part, input)) return false;
   }
   return start == out.sizes[dim] || device.fail("cat: the sizes differ");
 }

@@ -42,6 +42,16 @@ bool select(Device& device, const KernelCall& call, const View& out, const View&
   job.out = out.data;
   job.x = x.data;
   int64_t width = element_bytes(x);
+  if (is_blocks(x)) {
+    // Pairs of bytes.
+    if (job.inner == 1 || x.strides[x.ndim - 1] != 1) return device.fail("blocks are not cut by an index");
+    job.inner = bytes_of(x.dtype, job.inner) / 2;
+    width = 2;
+    if (job.inner % 8 == 0 && (address(x.data) | address(out.data)) % 16 == 0) {
+      job.inner /= 8;
+      width = 16;
+    }
+  }
   if (width == 4 && job.inner % 4 == 0 && (address(x.data) | address(out.data)) % 16 == 0) {
     job.inner /= 4;
     width = 16;

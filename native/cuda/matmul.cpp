@@ -28,10 +28,11 @@ bool consistent(Device& device, const View& out, const View& a, const View& b, c
   if (a.sizes[n - 1] != b.sizes[n - 2] || a.sizes[n - 2] != out.sizes[n - 2] || b.sizes[n - 1] != out.sizes[n - 1])
     return device.fail("matmul: the sizes of a, b and out differ");
   if (bias && bias->count != out.sizes[n - 1]) return device.fail("matmul: bias and columns of out differ");
-  for (int d = 0; d < 3; d++) {
-    const View& view = d == 0 ? out : d == 1 ? a : b;
-    if (!is_float(view)) return device.fail("matmul: tensors are float32 or bfloat16 on this device");
-  }
+  if (!is_float(out) || !is_float(a) || !(is_float(b) || is_blocks(b)))
+    return device.fail("matmul: tensors are float32 or bfloat16 on this device, or b is blocks");
+  // The decoder has seen that the blocks of b are whole.
+  if (is_blocks(b) && b.count > 0 && b.strides[n - 1] != 1 && b.strides[n - 2] != 1)
+    return device.fail("matmul: blocks lie along rows or columns");
   return true;
 }
 
@@ -92,6 +93,9 @@ bool suits_copies(const Factor& factor, int64_t lines, int64_t depth, int dims) 
 }
 
 std::string choose(const Device& device, const Product& job, const Shape& shape, DType a, DType b) {
+  const std::string dtypes = std::string(dtype_names[static_cast<int>(a)]) + '_' + dtype_names[static_cast<int>(b)];
+  if (b >= first_block_dtype)
+    return (shape.rows <= few_rows && job.b.line != 1 ? "matmul_few_" : "matmul_64_") + dtypes;
   const bool halves = a == DType::bfloat16 && b == DType::bfloat16;
   if (halves && device.generation >= 80 && shape.rows > small_tile / 4 &&
       suits_copies(job.a, shape.rows, shape.depth, job.dims) &&
@@ -99,8 +103,7 @@ std::string choose(const Device& device, const Product& job, const Shape& shape,
     return std::string("matmul_mma_") + (job.a.line == 1 ? 'l' : 'd') + (job.b.line == 1 ? 'l' : 'd');
   const int64_t tiles = pieces(shape.rows, large_tile) * pieces(shape.columns, large_tile) * job.matrices;
   const bool large = std::min(shape.rows, shape.columns) > small_tile && tiles >= wanted_blocks / 4;
-  return std::string(large ? "matmul_128_" : "matmul_64_") + dtype_names[static_cast<int>(a)] + '_' +
-         dtype_names[static_cast<int>(b)];
+  return (large ? "matmul_128_" : "matmul_64_") + dtypes;
 }
 
 }  // namespace
@@ -121,15 +124,17 @@ bool multiply(Device& device, const View& out, const View& a, const View& b, con
   if (live.count && job.matrices > 1) return device.fail("matmul: rows that only the GPU knows are of one matrix");
   const auto bytes = [](const View& view) { return view.dtype == DType::float32 ? 4 : 2; };
   job.a.vectors = can_group(job.a, 4, bytes(a), job.dims);
-  job.b.vectors = can_group(job.b, 4, bytes(b), job.dims);
+  job.b.vectors = !is_blocks(b) && can_group(job.b, 4, bytes(b), job.dims);
   job.whole_rows = shape.columns % 4 == 0 && address(out.data) % uint64_t(4 * bytes(out)) == 0;
 
   const std::string entry = choose(device, job, shape, a.dtype, b.dtype);
   const int64_t tile = entry.starts_with("matmul_64_") ? small_tile : large_tile;
-  const int64_t tiles = pieces(shape.rows, tile) * pieces(shape.columns, tile);
+  const bool few = entry.starts_with("matmul_few_");
+  // Few rows take a warp for each column.
+  const int64_t tiles = few ? pieces(shape.columns, 8) : pieces(shape.rows, tile) * pieces(shape.columns, tile);
   if (tiles > std::numeric_limits<int32_t>::max()) return device.fail("matmul: more than 2^31 tiles");
   const int64_t wanted = pieces(wanted_blocks, tiles * job.matrices);
-  const int64_t splits = std::clamp<int64_t>(std::min(wanted, shape.depth / least_depth), 1, most_splits);
+  const int64_t splits = few ? 1 : std::clamp<int64_t>(std::min(wanted, shape.depth / least_depth), 1, most_splits);
   job.depth_of_split = static_cast<int32_t>(round_up(pieces(shape.depth, splits), depth_grain));
   job.splits = static_cast<int32_t>(std::max<int64_t>(pieces(shape.depth, std::max(job.depth_of_split, 1)), 1));
 

@@ -47,16 +47,21 @@ DEVICE Part part_of(const Product& job, int tile) {
   return part;
 }
 
-template <class T>
-DEVICE const T* matrix_of(const Product& job, const Factor& factor, int64_t matrix) {
-  const T* data = static_cast<const T*>(factor.data);
+// Where the factor's matrix begins, in elements.
+DEVICE int64_t offset_of(const Product& job, const Factor& factor, int64_t matrix) {
+  int64_t offset = 0;
   uint32_t index = static_cast<uint32_t>(matrix);
   for (int d = 0; d < job.dims; d++) {
     const uint32_t rest = divide(index, job.divisors[d]);
-    data += int64_t(index - rest * job.divisors[d].size) * factor.batch[d];
+    offset += int64_t(index - rest * job.divisors[d].size) * factor.batch[d];
     index = rest;
   }
-  return data;
+  return offset;
+}
+
+template <class T>
+DEVICE const T* matrix_of(const Product& job, const Factor& factor, int64_t matrix) {
+  return static_cast<const T*>(factor.data) + offset_of(job, factor, matrix);
 }
 
 DEVICE float bias_at(const Product& job, int32_t column) {

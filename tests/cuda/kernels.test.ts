@@ -60,6 +60,14 @@ describe('on the emulator', () => {
     })
   }, 120_000)
 
+  it('makes blocks to the bit, and multiplies by them in either order, with few rows and many', () => {
+    expectClean('blocks.js')
+    expectClean('blocks.js', {
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
   it('attends by every kernel, masked and not, and keeps NaN from rows that do not see it', () => {
     expectClean('attention.js')
     expectClean('attention.js', {

@@ -3,7 +3,7 @@
  * toolkit nor driver is needed to install the package or to ask for the device; if they are missing, the error says so.
  */
 import type { Device } from '../../core/device.js'
-import type { DType } from '../../core/dtype.js'
+import { blockDTypes, type DType } from '../../core/dtype.js'
 import { DeviceError, DTypeError } from '../../core/errors.js'
 import { nodeModule } from '../../core/host.js'
 import { packageRoot } from '../../core/package-root.js'
@@ -16,7 +16,7 @@ import { platformName } from '../native/platforms.js'
 const { existsSync } = nodeModule('node:fs')
 const { join } = nodeModule('node:path')
 
-const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'bfloat16', 'int32', 'uint8', 'bool'])
+const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'bfloat16', 'int32', 'uint8', 'bool', ...blockDTypes])
 
 export class CudaDevice extends QueueDevice {
   /** The GPU's name and architecture. */

@@ -1,0 +1,95 @@
+// Block dtypes, whose layouts lib/core/dtype.ts describes, on the device: four neighbouring numbers at a time, which no
+// block cuts. Bytes are read in pairs, because blocks lie at even addresses and at no better ones.
+#pragma once
+#include "scalar.h"
+
+namespace firesteel::cuda {
+
+struct Numbers {
+  float of[4];
+};
+
+// A float16, of which every one is a float.
+DEVICE float widen_half(uint16_t half) {
+  const uint32_t sign = uint32_t(half & 0x8000) << 16, rest = half & 0x7fff;
+  // Below the least normal number steps are 2^-24.
+  if (rest < 0x400) return float_of(bits_of(float(rest) * (1.0f / 16777216)) | sign);
+  return float_of(sign | ((rest << 13) + (rest < 0x7c00 ? 112u << 23 : 224u << 23)));
+}
+
+DEVICE uint32_t pair_at(const uint8_t* from) { return load<uint16_t>(reinterpret_cast<const uint16_t*>(from)); }
+DEVICE uint32_t four_at(const uint8_t* from) { return pair_at(from) | pair_at(from + 2) << 16; }
+DEVICE float scale_at(const uint8_t* from) { return widen_half(static_cast<uint16_t>(pair_at(from))); }
+
+struct Q8 {
+  static constexpr int count = 32, bytes = 34;
+  // Numbers [i, i + 4) of a block; i is a multiple of 4.
+  static DEVICE Numbers numbers(const uint8_t* block, int i) {
+    const float scale = scale_at(block);
+    const uint32_t four = four_at(block + 2 + i);
+    Numbers numbers;
+#pragma unroll
+    for (int q = 0; q < 4; q++) numbers.of[q] = scale * float(int8_t(four >> 8 * q & 255));
+    return numbers;
+  }
+};
+
+struct Q4 {
+  static constexpr int count = 32, bytes = 18;
+  static DEVICE Numbers numbers(const uint8_t* block, int i) {
+    const float scale = scale_at(block);
+    const uint32_t four = four_at(block + 2 + i % 16) >> (i < 16 ? 0 : 4);
+    Numbers numbers;
+#pragma unroll
+    for (int q = 0; q < 4; q++) numbers.of[q] = scale * float(int32_t(four >> 8 * q & 15) - 8);
+    return numbers;
+  }
+};
+
+DEVICE float nf4_level(uint32_t bits) {
+  constexpr float levels[16] = {-1.0f,
+                                -0.6961928009986877f,
+                                -0.5250730514526367f,
+                                -0.39491748809814453f,
+                                -0.28444138169288635f,
+                                -0.18477343022823334f,
+                                -0.09105003625154495f,
+                                0.0f,
+                                0.07958029955625534f,
+                                0.16093020141124725f,
+                                0.24611230194568634f,
+                                0.33791524171829224f,
+                                0.44070982933044434f,
+                                0.5626170039176941f,
+                                0.7229568362236023f,
+                                1.0f};
+  // Chosen bit by bit, because registers have no index.
+  float chosen[8];
+#pragma unroll
+  for (int i = 0; i < 8; i++) chosen[i] = bits & 1 ? levels[2 * i + 1] : levels[2 * i];
+#pragma unroll
+  for (int i = 0; i < 4; i++) chosen[i] = bits & 2 ? chosen[2 * i + 1] : chosen[2 * i];
+#pragma unroll
+  for (int i = 0; i < 2; i++) chosen[i] = bits & 4 ? chosen[2 * i + 1] : chosen[2 * i];
+  return bits & 8 ? chosen[1] : chosen[0];
+}
+
+struct Nf4 {
+  static constexpr int count = 64, bytes = 36;
+  static DEVICE Numbers numbers(const uint8_t* block, int i) {
+    const float magnitude = float_of(four_at(block));
+    const uint32_t pair = pair_at(block + 4 + i / 2);
+    return {{magnitude * nf4_level(pair >> 4 & 15), magnitude * nf4_level(pair & 15), magnitude * nf4_level(pair >> 12),
+             magnitude * nf4_level(pair >> 8 & 15)}};
+  }
+};
+
+// Elements [at, at + 4) of a tensor; `at` is a multiple of 4.
+template <class Format>
+DEVICE Numbers numbers_at(const void* data, int64_t at) {
+  const int64_t block = at / Format::count;
+  return Format::numbers(static_cast<const uint8_t*>(data) + block * Format::bytes,
+                         static_cast<int>(at - block * Format::count));
+}
+
+}  // namespace firesteel::cuda
