@@ -21,8 +21,7 @@ function checkResult<R>(result: R): R {
     count++
     return leaf
   })
-  if (count === 0)
-    throw new ValueError(op, `the function gave ${kindOf(result)} without a tensor, so that nothing is left of it`)
+  if (count === 0) throw new ValueError(op, `the function gave ${kindOf(result)}, which has no tensor`)
   return result
 }
 

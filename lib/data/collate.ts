@@ -107,7 +107,7 @@ function collated(column: Column): unknown {
   for (const [i, value] of values.entries()) {
     const own = kindOfValue(value)
     if (own === null)
-      throw new ValueError(op, `${place(i, path)} is ${kindOf(value)}, of which no tensor is made; ${advice}`)
+      throw new ValueError(op, `${place(i, path)} is ${kindOf(value)}, which no tensor can be made from; ${advice}`)
     if (own !== kind)
       throw new ValueError(
         op,

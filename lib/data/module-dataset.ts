@@ -68,7 +68,7 @@ function copied(op: string, args: readonly unknown[]): readonly unknown[] {
   try {
     return structuredClone(args)
   } catch (error) {
-    throw new ValueError(op, `args must be plain data, of which each thread gets a copy: ${(error as Error).message}`)
+    throw new ValueError(op, `args must be plain data, because each thread gets a copy: ${(error as Error).message}`)
   }
 }
 

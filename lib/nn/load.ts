@@ -87,7 +87,7 @@ function checkUnchanged(given: readonly Named[], now: Match): void {
     return
   throw new ValueError(
     op,
-    'the module got other layers or tensors while its file was read, so that nothing was loaded: load it again',
+    'nothing was loaded, because the module got other layers or tensors while its file was read; load it again',
   )
 }
 

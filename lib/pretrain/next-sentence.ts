@@ -78,8 +78,7 @@ class Pairs extends Dataset<MaskableRow> {
       }
       this.#starts.push(this.#sentences.length)
     }
-    if (this.#rows.length === 0)
-      throw new ValueError(op, 'no document has two sentences, of which one follows the other')
+    if (this.#rows.length === 0) throw new ValueError(op, 'no document has two sentences, so none follows another')
     if (this.#sentences.length < 3)
       throw new ValueError(op, 'there are two sentences only, so that every one follows; give more')
     this.#cls = cls

@@ -108,7 +108,7 @@ function checkProblem(op: string, model: ScoringModel, problem: ProblemType): vo
   if (own === undefined || own === problem || (own === null && problem === 'single_label_classification')) return
   throw new ValueError(
     op,
-    `the problemType of the model is ${kindOf(own)}, but must be '${problem}', because its folder says so to whoever scores texts with it; ` +
+    `the problemType of the model is ${kindOf(own)}, but must be '${problem}', because programs that score texts with it read that in its folder; ` +
       `make it with { problemType: '${problem}' }`,
   )
 }

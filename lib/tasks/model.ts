@@ -45,5 +45,8 @@ export function labelsIn(op: string, batch: unknown, name = 'labels'): Tensor {
     readonly [name: string]: unknown
   }
   if (labels instanceof Tensor) return labels
-  throw new ValueError(op, `the batch has no ${name}, of which the loss is made; make rows with them, or only predict`)
+  throw new ValueError(
+    op,
+    `the batch has no ${name}, from which the loss is computed; make rows with them, or only predict`,
+  )
 }

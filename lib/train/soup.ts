@@ -110,8 +110,7 @@ function checkFit(op: string, states: readonly StateDict[], into: StateDict): vo
   }
   for (const [i, state] of states.entries()) if (i > 0) compare(`models[${i}]`, state)
   compare('into', into)
-  for (const [path, { dtype }] of first)
-    if (isBlocks(dtype)) problems.push(`${path} is ${dtype}, of which there is no average`)
+  for (const [path, { dtype }] of first) if (isBlocks(dtype)) problems.push(`${path} is ${dtype}, which has no average`)
   if (problems.length > 0) throw new StateDictError(problems, op)
   const own = new Set([...into.values()].map(({ storage }) => storage))
   states.forEach((state, i) => {

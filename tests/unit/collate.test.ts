@@ -138,7 +138,7 @@ describe('rows become a batch', () => {
   cycle.self = cycle
   const wrong: readonly (readonly [string, readonly unknown[], string, object?])[] = [
     ['none', [], 'there are no rows'],
-    ['null', [{ x: 1 }, { x: null }], 'row 1.x is null, of which no tensor is made; make rows alike by map'],
+    ['null', [{ x: 1 }, { x: null }], 'row 1.x is null, which no tensor can be made from; make rows alike by map'],
     ['a hole', Object.assign(new Array(2), { 0: 1 }), 'row 1 of the batch is undefined'],
     ['dates', [new Date(0)], 'row 0 of the batch is a Date'],
     [

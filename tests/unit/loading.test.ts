@@ -378,7 +378,9 @@ describe('a model that changes while it is loaded', () => {
     // It is looked at once before the first wait.
     const loading = model.load(source)
     Object.assign(model.at(0) as nn.Linear, { weight: new nn.Parameter(f.zeros([2, 2])) })
-    await expect(loading).rejects.toThrow('[load] the module got other layers or tensors while its file was read')
+    await expect(loading).rejects.toThrow(
+      '[load] nothing was loaded, because the module got other layers or tensors while its file was read',
+    )
     await source.close()
     expect([(model.at(0) as nn.Linear).weight.toArray(), (model.at(1) as nn.Linear).weight.toArray()]).toEqual([
       [

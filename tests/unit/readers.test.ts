@@ -231,7 +231,7 @@ describe('NumPy arrays', () => {
   const wrong: readonly (readonly [string, () => Uint8Array, string])[] = [
     ['another file', () => Buffer.from('a,b\n1,2\n3,4\n'), 'it does not begin as one'],
     ['nothing', () => Buffer.of(), 'it is empty'],
-    ['objects', () => numpy("'|O'", '(1,)', four), "its elements are '|O', of which no tensor is made"],
+    ['objects', () => numpy("'|O'", '(1,)', four), "its elements are '|O', which no tensor holds"],
     ['text', () => numpy("'<U1'", '(1,)', four), "its elements are '<U1'"],
     ['records', () => numpy("[('x', '<f4')]", '(1,)', four), 'its elements are records'],
     ['a single number', () => numpy("'<f4'", '()', four), 'holds a single number, which has no rows'],

@@ -72,7 +72,7 @@ async function headerOf(file: InputFile, fail: (why: string) => never): Promise<
   const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined
   if (kind === undefined || !/^[<>|=]/.test(descr))
     return fail(
-      `its elements are ${kindOf(descr)}, of which no tensor is made; save it as numbers: x.astype('float32')` +
+      `its elements are ${kindOf(descr)}, which no tensor holds; save it as numbers: x.astype('float32')` +
         (descr.includes('O') ? ' (objects are programs of Python)' : ''),
     )
   const shape = sizes.split(',').flatMap((size) => (size.trim() === '' ? [] : [Number(size)]))

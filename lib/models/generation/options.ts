@@ -112,11 +112,7 @@ export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
   const share = (value: number) => value > 0 && value <= 1
   const maxNewTokens = must('maxNewTokens', count(1), 'an integer of at least 1') ?? 64
   const minNewTokens = must('minNewTokens', count(0), 'an integer of at least 0') ?? 0
-  const heat = must(
-    'temperature',
-    positive,
-    'a positive number; leave it out, with all that samples, for the best token',
-  )
+  const heat = must('temperature', positive, 'a positive number; for the best token, leave out all options that sample')
   const most = must('topK', count(1), 'an integer of at least 1')
   const mass = must('topP', share, 'a probability above 0, up to 1')
   const least = must('minP', (value) => value >= 0 && value <= 1, 'a share from 0 to 1')
