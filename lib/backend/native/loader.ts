@@ -98,7 +98,11 @@ function built(): readonly Candidate[] {
   return [{ source, absent }]
 }
 
-const candidates = (): readonly Candidate[] => [packaged(platformName()), ...built()]
+/** One after the other, because looking for a build would take time where the package is there. */
+function* candidates(): Generator<Candidate> {
+  yield packaged(platformName())
+  yield* built()
+}
 
 function open(source: string, path: string) {
   const { isa: wanted, threads } = readSettings()
