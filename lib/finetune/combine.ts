@@ -134,7 +134,8 @@ export function addWeightedAdapter<M extends Module>(model: M, given: CombineOpt
       own.init ||
       own.loraBias ||
       (own.bias ?? 'none') !== 'none' ||
-      own.modulesToSave?.length
+      own.modulesToSave?.length ||
+      own.trainableTokenIndices !== undefined
     )
       throw new ValueError(op, `'${each}' is no sum of factors alone, which is what can be combined; leave it out`)
   }

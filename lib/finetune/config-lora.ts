@@ -14,6 +14,7 @@ import {
   isShare,
   isTable,
   isTargets,
+  isTokens,
 } from './fields.js'
 import type { LoraOptions } from './lora.js'
 import { loraInits } from './lora-adapter.js'
@@ -25,7 +26,6 @@ const off: { readonly [field: string]: unknown } = {
   use_bdlora: null,
   layer_replication: null,
   target_parameters: null,
-  trainable_token_indices: null,
   alora_invocation_tokens: null,
   arrow_config: null,
   megatron_config: null,
@@ -82,6 +82,12 @@ export function loraFrom(reader: FieldReader): LoraOptions {
     'a list of names, a regular expression, or null',
     null,
   )
+  const tokens = reader.take(
+    'trainable_token_indices',
+    isNothingOr(isTokens),
+    'a list of tokens, an object of such lists by module, or null',
+    null,
+  )
   const bias = reader.take('bias', isBias, "'none', 'all' or 'lora_only'", 'none')
   const dora = reader.take('use_dora', isFlag, 'true or false', false)
   const loraBias = reader.take('lora_bias', isFlag, 'true or false', false)
@@ -98,6 +104,7 @@ export function loraFrom(reader: FieldReader): LoraOptions {
     ...(isGiven(lists) ? { layersPattern: lists } : {}),
     ...(isGiven(excluded) ? { excludeModules: excluded } : {}),
     ...(bias === 'none' ? {} : { bias }),
+    ...(isGiven(tokens) ? { trainableTokenIndices: tokens } : {}),
     ...init,
     ...(dora ? { dora } : {}),
     ...(loraBias ? { loraBias } : {}),
@@ -123,6 +130,7 @@ export function loraConfig(options: LoraOptions, targets: readonly string[] | st
     use_dora: options.dora ?? false,
     lora_bias: options.loraBias ?? false,
     bias: options.bias ?? 'none',
+    trainable_token_indices: options.trainableTokenIndices ?? null,
     exclude_modules: options.excludeModules ?? null,
     layers_to_transform: options.layersToTransform ?? null,
     layers_pattern: options.layersPattern ?? null,

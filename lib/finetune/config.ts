@@ -163,8 +163,11 @@ function settingsOf({ kind, options }: Applied): unknown[] {
 function loraSettings(options: LoraOptions): unknown[] {
   const { rank, alpha, targetModules, modulesToSave = [], rankPattern = {}, alphaPattern = {} } = options
   const patterns = [Object.entries(rankPattern), Object.entries(alphaPattern)]
-  const { excludeModules, layersToTransform, layersPattern, dora, loraBias, bias, init } = options
-  const further = Object.entries({ excludeModules, layersToTransform, layersPattern, dora, loraBias, bias, init })
+  const { excludeModules, layersToTransform, layersPattern, dora, loraBias, bias, init, trainableTokenIndices } =
+    options
+  const further = Object.entries({
+    ...{ excludeModules, layersToTransform, layersPattern, dora, loraBias, bias, init, trainableTokenIndices },
+  })
   return [
     ...[rank, alpha, targetModules, modulesToSave, patterns, options.rankStabilized ?? false],
     ...further.filter(([, value]) => value !== undefined),

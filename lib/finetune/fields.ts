@@ -25,6 +25,13 @@ export const isNothingOr =
 export const isBlock = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
 export const isBlocks = (value: unknown): value is number | readonly number[] =>
   isBlock(value) || (Array.isArray(value) && value.length > 0 && value.every(isBlock))
+const areTokens = (value: unknown): value is readonly number[] =>
+  Array.isArray(value) && value.length > 0 && value.every(isBlock)
+export const isTokens = (
+  value: unknown,
+): value is readonly number[] | { readonly [module: string]: readonly number[] } =>
+  areTokens(value) ||
+  (typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(areTokens))
 export const isBias = (value: unknown): value is 'none' | 'all' | 'lora_only' =>
   value === 'none' || value === 'all' || value === 'lora_only'
 export const isTable =

@@ -21,6 +21,7 @@ import {
 } from './plan.js'
 import { byPatterns, checkModel } from './select.js'
 import { isPlainLinear, type TargetOptions, targetLayers, targetNames } from './targets.js'
+import { planTokens, type TokenIndices } from './tokens.js'
 
 export interface LoraOptions extends TargetOptions {
   /** The adapter's name, by which it is switched, saved and removed. Default 'default'. */
@@ -57,6 +58,11 @@ export interface LoraOptions extends TargetOptions {
    * adapter learns copies, as with `modulesToSave`. Default 'none'.
    */
   readonly bias?: 'none' | 'all' | 'lora_only'
+  /**
+   * Tokens whose embeddings learn whole beside the products, as new ones do: a list for the model's input embedding, or lists by
+   * the names of embeddings. A head that shares the embedding's weight reads what they learn, as in PEFT.
+   */
+  readonly trainableTokenIndices?: TokenIndices
   /**
    * 'pissa': factors begin as the largest singular values of the weights (Meng et al., 2024), which learn faster; 'olora': as
    * orthonormal directions of their first columns (Büyükakyüz, 2024), which are found at once in large weights. Only for linear layers. The weights themselves stay as they are, other than PEFT's; its loader takes the files all the same. Default: one
@@ -100,6 +106,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     dora: true,
     loraBias: true,
     bias: true,
+    trainableTokenIndices: true,
     init: true,
     generator: true,
   })
@@ -165,6 +172,11 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
       if (adaptation.along.includes(module as Adaptable) && !whole.has(module))
         place(`${path === '' ? '' : `${path}.`}base_layer.${inner}`, module as Adaptable)
   })
+  for (const each of planTokens(op, model, name, options.trainableTokenIndices, whole, naming)) {
+    if (layers.has(each.layer as Adaptable))
+      throw new ValueError(op, `targetModules and trainableTokenIndices both name ${each.fileName}; take one of them`)
+    layers.set(each.layer as Adaptable, each)
+  }
   const biases = biasModules(model, bias, new Set(layers.keys()), saved, naming)
   const applied = { kind: 'lora', options: { ...options, rank, alpha, dropout } } as const
   return { name, applied, naming, layers: [...layers.values()], saved, biases }

@@ -28,6 +28,7 @@ import { adaptersOf, attach, copiesOf, layersOf, type Plan } from './plan.js'
 import { planPrompt } from './prompt.js'
 import { areSame, canSwitch, equalOutputs, isProbed, snapshot } from './prove.js'
 import { checkModel, endsWith } from './select.js'
+import { TokenRows } from './token-rows.js'
 
 /** The beginning of names in files; PEFT wraps a model twice, but once for a prompt. */
 const prefixOf = ({ kind }: Applied): string => (kind === 'prompt' ? 'base_model.' : 'base_model.model.')
@@ -102,7 +103,7 @@ function targetsOf(model: Module, name: string, { kind, options }: Applied): rea
   const { targetModules } = options
   if (typeof targetModules === 'string' && targetModules !== 'all-linear') return targetModules
   if (Array.isArray(targetModules)) return targetModules
-  const layers = layersOf(model, name)
+  const layers = layersOf(model, name).filter(([, , adapter]) => !(adapter instanceof TokenRows))
   const along = new Set(
     layers.flatMap(([, { adaptation }]) => (adaptation.by === 'linear' ? (adaptation.along ?? []) : [])),
   )
