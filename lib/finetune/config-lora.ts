@@ -1,4 +1,5 @@
 /** PEFT's adapter_config.json of LoRA: what it may hold, and what it means here. */
+import { warn } from '../core/host.js'
 import {
   asJson,
   type FieldReader,
@@ -54,9 +55,10 @@ const idle = new Set([
 
 /**
  * Ways to begin that leave the base's weights alone. The others of PEFT take something out of them: loraInits what can be computed
- * again from the weights, and the rest (corda, loftq, lora_ga, pissa_niter) what depends on data or on chance.
+ * again from the weights, and the rest (corda, loftq, pissa_niter) what depends on data or on chance. What lora_ga took, PEFT's loader leaves
+ * where it was too, so that a file of it is told of.
  */
-const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal', 'mica']
+const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal', 'mica', 'lora_ga']
 
 /** The options of applyLora that a config says. Throws ValueError naming every field that is wrong or not supported. */
 export function loraFrom(reader: FieldReader): LoraOptions {
@@ -67,6 +69,12 @@ export function loraFrom(reader: FieldReader): LoraOptions {
   if (again === undefined && !beginnings.includes(name))
     reader.faults.push(
       `init_lora_weights is ${asJson(begins)}, which changes the weights of the base; convert the adapter first`,
+    )
+  if (name === 'lora_ga')
+    warn(
+      'an adapter that began by lora_ga holds nothing of what that took out of the base, so that it gives what PEFT loads it as, and not ' +
+        'what was trained; convert it before it is saved (path_initial_model_for_weight_conversion)',
+      { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' },
     )
   const modulesToSave = reader.take('modules_to_save', isNames, 'a list of names, or null', [])
   const blocks = reader.take(

@@ -4,9 +4,9 @@
  * language backtracks: `(a+)+b` from a stranger's file would hold the program for years.
  *
  * There are literals, `.`, classes, `\d \w \s` and their opposites, `\b \B \A \Z ^ $`, groups (plain, `(?:...)` and named),
- * `|`, the quantifiers `* + ? {m} {m,} {,n} {m,n}` (lazy ones match the same texts), and lookahead `(?=...) (?!...)`. What
- * else Python has (back references, lookbehind, flags, possessive quantifiers) is refused, because a text of other meaning
- * must not match in its place.
+ * `|`, the quantifiers `* + ? {m} {m,} {,n} {m,n}` (lazy ones match the same texts), lookahead `(?=...) (?!...)` and
+ * lookbehind `(?<=...) (?<!...)`. What else Python has (back references, flags, possessive quantifiers) is refused, because a text
+ * of other meaning must not match in its place.
  */
 import { ValueError } from '../core/errors.js'
 
@@ -15,7 +15,7 @@ type Test = (char: string) => boolean
 type Node =
   | { readonly kind: 'char'; readonly test: Test }
   | { readonly kind: 'assert'; readonly holds: (text: string, at: number) => boolean }
-  | { readonly kind: 'look'; readonly inner: Node; readonly wanted: boolean }
+  | { readonly kind: 'look'; readonly inner: Node; readonly wanted: boolean; readonly behind: number }
   | { readonly kind: 'sequence' | 'choice'; readonly parts: readonly Node[] }
   | { readonly kind: 'repeat'; readonly inner: Node; readonly least: number; readonly most: number }
 
@@ -25,7 +25,14 @@ type State = { readonly id: number } & (
   | { readonly kind: 'split'; ways: State[] }
   | { readonly kind: 'char'; readonly test: Test; readonly next: State }
   | { readonly kind: 'assert'; readonly holds: (text: string, at: number) => boolean; readonly next: State }
-  | { readonly kind: 'look'; readonly inner: State; readonly wanted: boolean; readonly next: State }
+  | {
+      readonly kind: 'look'
+      readonly inner: State
+      readonly wanted: boolean
+      /** How far before the place the inner pattern begins. */
+      readonly behind: number
+      readonly next: State
+    }
 )
 
 const longest = 2 ** 16
@@ -67,6 +74,30 @@ const atEnd = (text: string, at: number) => at === text.length
 function atBoundary(text: string, at: number): boolean {
   const word = (i: number) => i >= 0 && i < text.length && isWord(text[i] as string)
   return word(at - 1) !== word(at)
+}
+
+/** The length of all texts that a part matches; null: they have several. */
+function widthOf(node: Node): number | null {
+  switch (node.kind) {
+    case 'char':
+      return 1
+    case 'assert':
+    case 'look':
+      return 0
+    case 'sequence':
+      return node.parts.reduce<number | null>((sum, part) => {
+        const own = widthOf(part)
+        return sum === null || own === null ? null : sum + own
+      }, 0)
+    case 'choice': {
+      const [first = 0, ...others] = node.parts.map(widthOf)
+      return others.every((each) => each === first) ? first : null
+    }
+    case 'repeat': {
+      const own = widthOf(node.inner)
+      return own === null || (node.least !== node.most && own > 0) ? null : own * node.least
+    }
+  }
 }
 
 class Parser {
@@ -157,10 +188,14 @@ class Parser {
 
   #group(): Node {
     let look: boolean | null = null
+    let isBehind = false
     if (this.#take('?')) {
       if (this.#take('=')) look = true
       else if (this.#take('!')) look = false
-      else if (this.#take('P<')) {
+      else if (this.#take('<=') || this.#take('<!')) {
+        isBehind = true
+        look = this.#text[this.#at - 1] === '='
+      } else if (this.#take('P<')) {
         const name = /^[A-Za-z_]\w*>/.exec(this.#text.slice(this.#at))
         if (name === null) return this.#fail('a group has no name between (?P< and >')
         this.#at += name[0].length
@@ -168,7 +203,10 @@ class Parser {
     }
     const inner = this.#choice()
     if (!this.#take(')')) this.#fail("a ')' is missing")
-    return look === null ? inner : { kind: 'look', inner, wanted: look }
+    if (look === null) return inner
+    const behind = isBehind ? widthOf(inner) : 0
+    if (behind === null) return this.#fail('lookbehind is of texts of one length alone, as in Python')
+    return { kind: 'look', inner, wanted: look, behind }
   }
 
   #escaped(): Node {
@@ -252,7 +290,7 @@ export class Pattern {
         case 'assert':
           return { ...node, id, next }
         case 'look':
-          return { kind: 'look', id, inner: compile(node.inner, { kind: 'accept', id: 0 }), wanted: node.wanted, next }
+          return { ...node, id, inner: compile(node.inner, { kind: 'accept', id: 0 }), next }
         case 'choice':
           return { kind: 'split', id, ways: node.parts.map((part) => compile(part, next)) }
         case 'sequence':
@@ -313,7 +351,7 @@ export class Pattern {
         case 'look': {
           let found = looks.get(place)
           if (found === undefined) {
-            found = this.#run(state.inner, text, at, looks)
+            found = state.behind <= at && this.#run(state.inner, text, at - state.behind, looks)
             looks.set(place, found)
           }
           if (found === state.wanted) pending.push([state.next, at])

@@ -28,6 +28,7 @@ import { adaptersOf, attach, copiesOf, layersOf, type Plan } from './plan.js'
 import { planPrompt } from './prompt.js'
 import { areSame, canSwitch, equalOutputs, isProbed, snapshot } from './prove.js'
 import { checkModel, endsWith } from './select.js'
+import type { TargetOptions } from './targets.js'
 import { TokenRows } from './token-rows.js'
 
 /** The beginning of names in files; PEFT wraps a model twice, but once for a prompt. */
@@ -292,14 +293,34 @@ function planOf(
     )
       kept.push(path)
   const own = { modulesToSave: kept, name }
+  const paths = modules.map(([path]) => path)
   switch (applied.kind) {
     case 'lora':
-      return planLora(op, model, { ...applied.options, ...own, ...begin })
+      return planLora(op, model, { ...applied.options, ...own, ...begin, ...beside(applied.options, paths, kept) })
     case 'ia3':
-      return planIa3(op, model, { ...applied.options, ...own })
+      return planIa3(op, model, { ...applied.options, ...own, ...beside(applied.options, paths, kept) })
     case 'prompt':
       return planPrompt(op, model, { ...applied.options, ...own, ...begin })
   }
+}
+
+/**
+ * The targets of a file without those that are all within modules that learn whole: PEFT writes every linear layer that it found for
+ * 'all-linear', those of a head too, and adapts none of these.
+ */
+function beside(
+  { targetModules }: Pick<TargetOptions, 'targetModules'>,
+  paths: readonly string[],
+  saved: readonly string[],
+): Pick<TargetOptions, 'targetModules'> {
+  if (!Array.isArray(targetModules)) return { targetModules }
+  const whole = paths.filter((path) => saved.some((each) => endsWith(path, each)))
+  const isWithin = (path: string) => whole.some((each) => path === each || path.startsWith(`${each}.`))
+  const left = targetModules.filter((name: string) => {
+    const own = paths.filter((path) => endsWith(path, name))
+    return own.length === 0 || !own.every(isWithin)
+  })
+  return { targetModules: left }
 }
 
 /** A plan with its adapters, the modules that learn whole, and the tensors of both under their names in files. */

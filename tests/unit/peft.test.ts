@@ -459,6 +459,40 @@ describe('the files of an adapter', () => {
   })
 })
 
+describe('files that PEFT writes', () => {
+  it('name layers of a head that learns whole among the targets, which are no targets then', async () => {
+    const path = await saved(apply(net(), { modulesToSave: ['1'] }))
+    // Without the hash of the settings, because they change.
+    const weights = join(path, 'adapter_model.safetensors')
+    await saveTensors(weights, await loadTensors(weights))
+    const settings = await configOf(path)
+    const write = (targets: readonly string[]) =>
+      writeFile(join(path, 'adapter_config.json'), JSON.stringify({ ...settings, target_modules: targets }))
+    await write(['1', '0'])
+    const model = net()
+    await loadAdapter(model, path)
+    expect(layer(model, 0).adapters.names).toEqual(['default'])
+    expect(layer(model, 1).adapters.names).toEqual([])
+    await write(['1'])
+    await expect(loadAdapter(net(), path)).rejects.toThrow('no layer')
+    await write(['0', '2'])
+    await expect(loadAdapter(net(), path)).rejects.toThrow("targetModules names ['2']")
+  })
+
+  it('say lora_ga where the base was changed, which is told', async () => {
+    const path = await saved(filled(apply(net()), 0.5))
+    const settings = await configOf(path)
+    await writeFile(join(path, 'adapter_config.json'), JSON.stringify({ ...settings, init_lora_weights: 'lora_ga' }))
+    const model = net()
+    await loadAdapter(model, path)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(takeOutput().join()).toContain(
+      'an adapter that began by lora_ga holds nothing of what that took out of the base',
+    )
+    expect([...adapterOf(model).loraA.weight.dataSync()]).toEqual([0.5, 0.5])
+  })
+})
+
 describe('a config', () => {
   const right = { peft_type: 'LORA', r: 1, lora_alpha: 2, target_modules: ['0'] }
   async function load(config: unknown, text: string | Buffer = JSON.stringify(config)) {
