@@ -88,6 +88,8 @@ export interface Device {
   /** Lets the garbage collector free a storage that was allocated untracked. */
   track(storage: Storage): void
   free(storage: Storage): void
+  /** As `free` of each, in one call. They are all of this device and alive. A device to which that is no less leaves it out. */
+  freeAll?(storages: readonly Storage[]): void
   /** Runs a kernel. Returns false, having done nothing, if an argument that must be dense is not. */
   run(kernel: KernelKey, args: KernelCall): boolean
   /** Copies the array into the storage, whose count must equal the array's length. */

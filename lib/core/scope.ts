@@ -117,29 +117,53 @@ export function scope<R>(fn: () => R): R {
   checkFunction('scope', fn)
   const frame = new OpenFrame(top)
   top = frame
-  const returned = new Set<Storage>()
+  let held = nothing
   try {
     const result = checkFinished('scope', fn())
-    const nodes = new Set<object>()
-    const hold = (tensor: Tensor) => {
-      returned.add(tensor.storage)
-      tensor.node?.visitSaved((storage) => returned.add(storage), nodes)
-    }
-    if (typeof result === 'object' && result !== null) visitTensors(result, hold)
-    if (frame.leaves !== null)
-      for (const leaf of frame.leaves) {
-        const gradient = leaf.peekGrad()
-        if (gradient !== null) hold(gradient)
-      }
+    if ((typeof result === 'object' && result !== null) || frame.leaves !== null) held = heldBy(result, frame.leaves)
     return result
   } finally {
     popFrame(frame)
-    for (const storage of frame.storages) {
+    const { storages } = frame
+    // Those to free move to the front of the list, because another list would cost more than a small scope.
+    let dead = 0
+    for (let i = 0; i < storages.length; i++) {
+      const storage = storages[i] as Storage
       if (storage.freed || storage.owner !== frame) continue
-      if (returned.has(storage)) handUp(storage)
-      else storage.device.free(storage)
+      if (held.has(storage)) handUp(storage)
+      else storages[dead++] = storage
     }
+    storages.length = dead
+    freeAll(storages)
   }
+}
+
+const nothing: ReadonlySet<Storage> = new Set()
+
+/** The storages that a scope's result needs, and those of the leaves whose gradient got a graph in it. */
+function heldBy(result: unknown, leaves: ReadonlySet<Tensor> | null): ReadonlySet<Storage> {
+  const held = new Set<Storage>()
+  const nodes = new Set<object>()
+  const hold = (tensor: Tensor) => {
+    held.add(tensor.storage)
+    tensor.node?.visitSaved((storage) => held.add(storage), nodes)
+  }
+  if (result instanceof Tensor) hold(result)
+  else visitTensors(result, hold)
+  for (const leaf of leaves ?? []) {
+    const gradient = leaf.peekGrad()
+    if (gradient !== null) hold(gradient)
+  }
+  return held
+}
+
+/** Frees storages, those of one device together. */
+function freeAll(storages: readonly Storage[]): void {
+  const device = storages[0]?.device
+  if (device === undefined) return
+  if (device.freeAll !== undefined && storages.length > 1 && storages.every((storage) => storage.device === device))
+    device.freeAll(storages)
+  else for (const storage of storages) storage.device.free(storage)
 }
 
 /** Lets a tensor outlive the scopes it was made in. The garbage collector or `dispose()` then frees it. */

@@ -11,7 +11,7 @@ import { castTo } from '../ops/convert.js'
 import { arange, full } from '../ops/creation.js'
 import { add, clamp, eq, logicalAnd, sub } from '../ops/elementwise/index.js'
 import { cumsum } from '../ops/reduce/index.js'
-import { cat, chunk, expand, narrow, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
+import { cat, chunk, expand, flatten, narrow, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
 import { KvCache } from './cache.js'
 
 export interface CausalInputs {
@@ -206,6 +206,14 @@ export function seenBy(own: Tensor, ownValues: Tensor, columns: Columns, layer: 
 /** A projection [B, T, H * D] by heads: [B, H, T, D], a view. */
 export function headsOf(x: Tensor, headDim: number): Tensor {
   return isGradEnabled() ? transpose(unflatten(x, -1, [-1, headDim]), 1, 2) : headsWithin(x, headDim, 0, 1)
+}
+
+/** Heads [B, H, T, D] beside each other: [B, T, H * D], a view where they lie so in memory. */
+export function joinHeads(x: Tensor): Tensor {
+  const [b, heads, t, d] = x.sizes as readonly [number, number, number, number]
+  const [row, head, column, feature] = x.steps as readonly [number, number, number, number]
+  if (isGradEnabled() || head !== d * feature) return flatten(transpose(x, 1, 2), -2)
+  return new Tensor(x.storage, [b, t, heads * d], [row, column, feature], x.offset)
 }
 
 /** Queries, keys and values of one projection [B, T, 3 * H * D] by heads: [B, H, T, D] each, views. */

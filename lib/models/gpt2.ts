@@ -16,11 +16,10 @@ import type { PromptSizes } from '../nn/prompt.js'
 import { runBlock } from '../nn/run-block.js'
 import { arange } from '../ops/creation.js'
 import { add } from '../ops/elementwise/index.js'
-import { reshape, transpose } from '../ops/shape/index.js'
 import { type ActivationName, activationNames, activationOf } from './activation.js'
 import { type Architecture, fromConfig, layerOf } from './architecture.js'
 import { type CausalConfig, CausalModel } from './causal.js'
-import { attend, type Columns, threeByHeads, withPrompt } from './columns.js'
+import { attend, type Columns, joinHeads, threeByHeads, withPrompt } from './columns.js'
 import type { ConfigJson } from './config.js'
 import { Conv1D } from './conv1d.js'
 
@@ -71,7 +70,7 @@ class Gpt2Attention extends Module {
       scale: this.#scale,
       dropoutP: this.training ? this.#dropout : 0,
     })
-    return this.residDropout.forward(this.cProj.forward(reshape(transpose(seen, 1, 2), x.sizes)))
+    return this.residDropout.forward(this.cProj.forward(joinHeads(seen)))
   }
 }
 

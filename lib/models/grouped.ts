@@ -7,9 +7,9 @@ import { Module } from '../nn/module.js'
 import { attention } from '../ops/attention/index.js'
 import { div, mul, swiglu, tanh } from '../ops/elementwise/index.js'
 import { matmul } from '../ops/matmul.js'
-import { flatten, transpose, unflatten } from '../ops/shape/index.js'
+import { transpose, unflatten } from '../ops/shape/index.js'
 import { type ActivationName, activationOf } from './activation.js'
-import { attend, type Columns, headsOf, seenBy } from './columns.js'
+import { attend, type Columns, headsOf, joinHeads, seenBy } from './columns.js'
 import type { Turn } from './rope.js'
 
 export interface GroupedConfig {
@@ -72,7 +72,7 @@ export class GroupedAttention extends Module {
     const options = { layer, scale, window, dropoutP: this.training ? attentionDropout : 0 }
     const operands = [turned(q, this.qNorm), turned(k, this.kNorm), headsOf(v, headDim)] as const
     const seen = softcap === null ? attend(...operands, columns, options) : this.#capped(...operands, columns, softcap)
-    return this.oProj.forward(flatten(transpose(seen, 1, 2), -2))
+    return this.oProj.forward(joinHeads(seen))
   }
 
   /** With scores that a tanh keeps between -cap and cap, before masks. */

@@ -3,9 +3,9 @@
 import { apply, checkTensor, type GradientTargets, type Operator } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
 import { type DType, isBlocks } from '../core/dtype.js'
-import { Faults, formatShape, ShapeError } from '../core/errors.js'
+import { formatShape, ShapeError } from '../core/errors.js'
 import { defineMethods } from '../core/methods.js'
-import { broadcastShapes, countOf, type Shape, sameShape } from '../core/shape.js'
+import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 import { anyFloating, floating, like, seenAs } from './common.js'
@@ -128,20 +128,13 @@ const linearRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null]>(
     const weight = inputs[1]
     const bias = inputs[2]
     checkOperands('linear', x, weight, namesInLinear)
-    const faults = new Faults()
-    const last = sizeAt(x, -1)
-    faults.check(weight.ndim === 2, () => `weight must be [out, in], but is ${formatShape(weight.sizes)}`)
-    faults.check(
-      weight.ndim !== 2 || (x.ndim >= 1 && last === weight.sizes[1]),
-      () =>
-        `gets ${last} features, but takes ${weight.sizes[1]}: x is ${formatShape(x.sizes)}, weight is ${formatShape(weight.sizes)}; x's last must equal weight's last`,
-    )
-    faults.check(
-      !bias || weight.ndim !== 2 || (bias.ndim === 1 && bias.sizes[0] === weight.sizes[0]),
-      () => `bias is ${formatShape(bias?.sizes ?? [])}, but must be [${weight.sizes[0]}]`,
-    )
-    faults.throwShape('linear', [x.sizes, weight.sizes, ...(bias ? [bias.sizes] : [])])
-    return like(x, [...x.sizes.slice(0, -1), sizeAt(weight, -2)])
+    const isMatrix = weight.ndim === 2
+    const [out, features] = [weight.sizes[0] as number, weight.sizes[1] as number]
+    const takes = isMatrix && x.ndim >= 1 && sizeAt(x, -1) === features
+    if (!takes || (bias !== null && !(bias.ndim === 1 && bias.sizes[0] === out))) throw misfitInLinear(x, weight, bias)
+    const shape = x.sizes.slice()
+    shape[shape.length - 1] = out
+    return like(x, shape)
   },
   // Inputs are read by index, because the iterators of destructuring would show in small layers.
   forward: kernel('matmul', (inputs, _attrs, { out }) => ({
@@ -164,6 +157,23 @@ const linearRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null]>(
   },
 })
 
+/** The error that names all misfits of x [.., in], weight [out, in] and bias [out]. */
+function misfitInLinear(x: Tensor, weight: Tensor, bias: Tensor | null): ShapeError {
+  const faults: string[] = []
+  const [out, features] = weight.sizes
+  if (weight.ndim !== 2) faults.push(`weight must be [out, in], but is ${formatShape(weight.sizes)}`)
+  else {
+    const last = sizeAt(x, -1)
+    if (x.ndim < 1 || last !== features)
+      faults.push(
+        `gets ${last} features, but takes ${features}: x is ${formatShape(x.sizes)}, weight is ${formatShape(weight.sizes)}; x's last must equal weight's last`,
+      )
+    if (bias !== null && !(bias.ndim === 1 && bias.sizes[0] === out))
+      faults.push(`bias is ${formatShape(bias.sizes)}, but must be [${out}]`)
+  }
+  return new ShapeError('linear', faults.join('; '), [x.sizes, weight.sizes, ...(bias ? [bias.sizes] : [])])
+}
+
 /** The gradient a b of x or of the weight. */
 function linearGradient(i: number, ctx: GradientTargets, a: Tensor, b: Tensor): Tensor {
   const sum = sumOfProducts(i, ctx)
@@ -175,12 +185,18 @@ function matrixOf(x: Tensor): Tensor {
   return x.ndim === 2 ? x : seenAs(x, matrixShape(x))
 }
 
-function matrixShape(x: Tensor): Shape {
-  return [countOf(x.sizes.slice(0, -1)), sizeAt(x, -1)]
+function matrixShape({ sizes }: Tensor): Shape {
+  const last = sizes.length - 1
+  let rows = 1
+  for (let d = 0; d < last; d++) rows *= sizes[d] as number
+  return [rows, sizes[last] ?? 0]
 }
 
-function transposedView(x: Tensor): Tensor {
-  return new Tensor(x.storage, [...x.sizes].reverse(), [...x.steps].reverse(), x.offset)
+/** A matrix with its dimensions exchanged, without a graph. */
+function transposedView({ storage, sizes, steps, offset }: Tensor): Tensor {
+  const [rows, columns] = sizes as readonly [number, number]
+  const [row, column] = steps as readonly [number, number]
+  return new Tensor(storage, [columns, rows], [column, row], offset)
 }
 
 /** All leading dimensions joined: [.., n] -> [rows, n]. */

@@ -138,6 +138,7 @@ class Device {
       throw Napi::Error::New(env);
     set("call", call_function);
     add<&Environment::release>("release");
+    add<&Environment::release_all>("releaseAll");
     add<&Environment::track>("track");
     add<&Environment::poll>("poll");
     add<&Environment::upload>("upload");

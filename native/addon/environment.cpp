@@ -10,7 +10,20 @@ namespace {
 
 // A kernel of up to this many elements ends before another thread could be told of it: in about 2 microseconds.
 constexpr int64_t small_linear = 8192;
-constexpr int64_t small_heavy = 1024;
+constexpr int64_t small_heavy = 16384;
+constexpr double small_product = 0x1p28;
+
+// A product of matrices takes as many multiply-adds as the root of its three sizes' product, and other heavy kernels
+// a few times as many at most. So a row times a matrix is small where two matrices of as many elements are not.
+bool is_small_product(const Call& call) {
+  double largest[3] = {1, 1, 1};
+  for (int64_t i = 0; i < call.view_count; i++) {
+    double count = static_cast<double>(call.views[static_cast<size_t>(i)].count);
+    for (double& other : largest)
+      if (count > other) std::swap(count, other);
+  }
+  return largest[0] * largest[1] * largest[2] <= small_product;
+}
 
 }  // namespace
 
@@ -109,13 +122,29 @@ void Environment::call(size_t object_count, const napi_value* objects) {
       handles_.track(env_, handle, references[next_reference++], guard == opens_flag);
     }
   }
-  queue_.submit(decoder_.elements() <= (entry.call.kernel->heavy ? small_heavy : small_linear));
+  const int64_t elements = decoder_.elements();
+  const bool heavy = entry.call.kernel->heavy;
+  queue_.submit(heavy ? elements <= small_heavy && is_small_product(entry.call) : elements <= small_linear);
 }
 
 void Environment::release(int32_t handle) {
   if (!handles_.live(handle)) fail("a storage that does not live cannot be freed");
   handles_.release(env_, handle);
   queue_.release(handle);
+}
+
+void Environment::release_all(int32_t count) {
+  const int32_t* handles = freed_.data();
+  if (count < 0 || static_cast<size_t>(count) > freed_.size()) fail("releaseAll: a number of handles is wanted");
+  for (int32_t i = 0; i < count; i++) {
+    // Those before it are gone for JavaScript, so the queue must know.
+    if (!handles_.live(handles[i])) {
+      if (i > 0) queue_.release(handles, static_cast<size_t>(i));
+      fail("a storage that does not live cannot be freed");
+    }
+    handles_.release(env_, handles[i]);
+  }
+  if (count > 0) queue_.release(handles, static_cast<size_t>(count));
 }
 
 void Environment::track(int32_t handle, Napi::Value object) {

@@ -60,6 +60,8 @@ class Environment {
   // are invalid.
   void call(size_t object_count, const napi_value* objects);
   void release(int32_t handle);
+  // Releases the first `count` handles of the array that set_handles() was given.
+  void release_all(int32_t count);
   void track(int32_t handle, Napi::Value object);
   int32_t poll(bool major);
   // Writes the part of a storage from byte_offset on. The first part makes the memory of the whole.

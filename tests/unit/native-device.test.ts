@@ -152,6 +152,22 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     expect(highest).toBeLessThan(700e6)
   })
 
+  it('frees many at once, those that no kernel has made among them, while others are in use', () => {
+    const before = device.memory()
+    const kept = upload(device, Float32Array.of(7, 8))
+    const many = Array.from({ length: 2000 }, (_, i) => make(device, 4, i % 3 === 0))
+    for (const [i, out] of many.entries()) if (i % 2 === 0) device.run(kernelOf('fill'), { out, value: i })
+    device.freeAll(many.map(({ storage }) => storage))
+    expect(many.every(({ storage }) => storage.freed)).toBe(true)
+    expect(() => device.readSync(many[0] as StridedView)).toThrow(/freed/)
+    device.synchronize()
+    expect([device.memory().tensors, device.memory().bytes]).toEqual([before.tensors + 1, before.bytes + 8])
+    // Handles and memory go to others, which have them alone.
+    const next = Array.from({ length: 2000 }, (_, i) => upload(device, Float32Array.of(i, i)))
+    expect(next.every((x, i) => device.readSync(x)[1] === i)).toBe(true)
+    expect([...device.readSync(kept)]).toEqual([7, 8])
+  })
+
   it('keeps a small storage that shares its guard with others, and frees the others with it', () => {
     const one = upload(device, Float32Array.of(1, 2, 3))
     const before = device.memory().tensors
@@ -334,7 +350,8 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
   it('throws ERR_INTERNAL and stays alive', () => {
     if (addon === null) throw new Error('no addon')
     addon.words(words.ints, words.doubles)
-    addon.handles(sizes, new Int32Array(new ArrayBuffer(4 * 64)))
+    const dead = new Int32Array(new ArrayBuffer(4 * 64))
+    addon.handles(sizes, dead)
     sizes.fill(256)
     for (let handle = 0; handle < 8; handle++) addon.upload(handle, 0, new Float32Array(64).fill(handle), true)
     for (let handle = 4; handle < 8; handle++) addon.release(handle)
@@ -431,6 +448,13 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     const misused: readonly (() => unknown)[] = [
       () => addon.release('1' as never),
       () => (addon.release as () => void)(),
+      () => addon.releaseAll(-1),
+      () => addon.releaseAll(65),
+      // Handle 0, which lives, twice.
+      () => addon.releaseAll(2),
+      () => addon.load(4, 0, -1, 0, 4),
+      () => addon.load(0, 0, 0, 0, 1e300),
+      () => Reflect.apply(addon.load, addon, []),
       () => addon.poll(0 as never),
       () => addon.track(0, 1 as never),
       () => addon.watch('x' as never),
@@ -451,7 +475,8 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
       }
       expect(thrown, String(call)).toMatchObject({ code: 'ERR_INTERNAL' })
     }
-    addon.readNow(0, 0, target, true)
+    expect(() => addon.readNow(0, 0, target, true)).toThrow(/not a live storage/)
+    addon.readNow(1, 0, target, true)
   })
 })
 

@@ -7,8 +7,8 @@ export interface Addon {
   /** Sets the arrays from which calls are read (see native/addon/decoder.h). */
   words(ints: Int32Array, doubles: Float64Array): void
   /**
-   * Sets the array of each storage's bytes by handle, and the array for the handles that `poll` finds dead. Handles are
-   * below their length.
+   * Sets the array of each storage's bytes by handle, and the array for handles that `poll` finds dead or `releaseAll`
+   * releases. Handles are below their length.
    */
   handles(sizes: Float64Array, dead: Int32Array): void
   /** Sets the array whose `status[0]` is not 0 while an error waits in `takeError`. */
@@ -16,6 +16,8 @@ export interface Addon {
   /** Runs the call that the words describe. `guards` are the guard objects of the storages it makes, in order. */
   call(...guards: readonly object[]): void
   release(handle: number): void
+  /** Releases the first `count` handles of `dead`. */
+  releaseAll(count: number): void
   /** Lets `poll` tell when the object is gone. */
   track(handle: number, storage: object): void
   /**

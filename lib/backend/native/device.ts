@@ -107,6 +107,18 @@ export class QueueDevice implements Device {
     this.#memory.forget(handle)
   }
 
+  freeAll(storages: readonly Storage[]): void {
+    const memory = this.#memory
+    let count = 0
+    for (const storage of storages) {
+      const { handle } = storage
+      storage.handle = -1
+      if (memory.pending[handle] === 0) memory.dead[count++] = handle
+      memory.forget(handle)
+    }
+    if (count > 0) this.#addon.releaseAll(count)
+  }
+
   run({ name, number }: KernelKey, args: KernelCall): boolean {
     const plan = this.#plans[number]
     if (plan === undefined) throw this.missingKernel(name)

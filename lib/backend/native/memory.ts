@@ -65,7 +65,8 @@ export class NativeMemory {
 
   /** The bytes by handle, which the addon reads when it makes a storage. */
   #sizes = new Float64Array(0)
-  #dead = new Int32Array(0)
+  /** The handles that `poll` found dead, or that `releaseAll` is to free. */
+  dead = new Int32Array(0)
   /** The state by handle: not 0 while no kernel has made the storage. */
   pending = new Uint8Array(0)
   readonly #freeHandles: number[] = []
@@ -204,7 +205,7 @@ export class NativeMemory {
     this.#addon.handles(sizes, dead)
     this.#sizes = sizes
     this.pending = pending
-    this.#dead = dead
+    this.dead = dead
   }
 
   #garbage(): Collector {
@@ -214,7 +215,7 @@ export class NativeMemory {
 
   #poll(major: boolean): void {
     const count = this.#addon.poll(major)
-    for (let i = 0; i < count; i++) this.forget(this.#dead[i] as number)
+    for (let i = 0; i < count; i++) this.forget(this.dead[i] as number)
   }
 
   #collect(op: string): void {

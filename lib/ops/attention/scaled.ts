@@ -219,7 +219,9 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   const { attnMask = null, isCausal = false, lengths = null, alibi = false, dropoutP = 0, generator } = options
   checkFlag(operator, 'isCausal', isCausal)
   checkGenerator(operator, generator)
-  for (const [name, x] of Object.entries({ q, k, v })) checkTensor(operator, name, x)
+  checkTensor(operator, 'q', q)
+  checkTensor(operator, 'k', k)
+  checkTensor(operator, 'v', v)
   if (attnMask !== null) checkTensor(operator, 'attnMask', attnMask)
   if (lengths !== null) checkTensor(operator, 'lengths', lengths)
   if (q.ndim === 3 && k.ndim === 3 && v.ndim === 3) {

@@ -34,21 +34,20 @@ export interface SpanOptions {
 
 /** The two integers of the kernel. A query's keys begin `window` before its position offset + i and end there. */
 export function spanOf(op: string, { isCausal = false, offset, window }: SpanOptions, tk: number): Span {
-  for (const [name, value, least] of [
-    ['offset', offset, 0],
-    ['window', window, 1],
-  ] as const) {
-    if (value === undefined) continue
-    if (!Number.isSafeInteger(value) || value < least)
-      throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer of at least ${least}`)
-    if (!isCausal)
-      throw new ValueError(
-        op,
-        `${name} is ${value}, but isCausal is false: which keys come before a query matters to causal attention only; ` +
-          `set isCausal, or leave ${name} out`,
-      )
-  }
+  if (offset !== undefined) checkSpan(op, 'offset', offset, 0, isCausal)
+  if (window !== undefined) checkSpan(op, 'window', window, 1, isCausal)
   return { offset: isCausal ? (offset ?? 0) : tk, window: window ?? 0 }
+}
+
+function checkSpan(op: string, name: 'offset' | 'window', value: number, least: number, isCausal: boolean): void {
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer of at least ${least}`)
+  if (!isCausal)
+    throw new ValueError(
+      op,
+      `${name} is ${value}, but isCausal is false: which keys come before a query matters to causal attention only; ` +
+        `set isCausal, or leave ${name} out`,
+    )
 }
 
 /** The differences j - i of key j and query i: int32 [Tq, Tk]. */

@@ -64,11 +64,12 @@ export function checkNormalized(
   const tail = x.sizes.slice(x.ndim - normalizedShape.length)
   faults.check(normalizedShape.length > 0, () => 'normalizedShape is empty')
   faults.check(sameShape(tail, normalizedShape), () => `x is ${formatShape(x.sizes)}, but must end in ${wanted()}`)
-  for (const [name, p] of Object.entries(parameters))
-    faults.check(
-      !p || sameShape(p.sizes, normalizedShape),
-      () => `${name} is ${formatShape(p?.sizes ?? [])}, but must be ${wanted()}`,
-    )
+  // Every norm of a model comes here: `Object.entries` would make a list of lists each time.
+  for (const name in parameters) {
+    const p = parameters[name]
+    if (p && !sameShape(p.sizes, normalizedShape))
+      faults.check(false, () => `${name} is ${formatShape(p.sizes)}, but must be ${wanted()}`)
+  }
 }
 
 /** A checked copy of a program's list of sizes. */
