@@ -112,6 +112,7 @@ export class QueueDevice implements Device {
     let count = 0
     for (const storage of storages) {
       const { handle } = storage
+      if (handle < 0) continue // A list may name one twice.
       storage.handle = -1
       if (memory.pending[handle] === 0) memory.dead[count++] = handle
       memory.forget(handle)
