@@ -4,6 +4,7 @@
  */
 import { readdirSync, readlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 import { afterAll, expect } from 'vitest'
 import * as f from '../lib/index.js'
 
@@ -33,7 +34,9 @@ const settings = () => ({
 })
 const before = settings()
 
-afterAll(() => {
+afterAll(async () => {
+  // Module.load does not await the closing of its file.
+  for (let i = 0; i < 200 && openFiles().length > before.files.length; i++) await setTimeout(10)
   process.chdir(folder)
   f.setDefaultDevice(device)
   expect(settings(), 'what the file leaves behind').toEqual(before)

@@ -290,7 +290,7 @@ describe('a method is refused', () => {
     [{ layerwise: { decay: 0 } }, 'method.layerwise.decay is 0, but must be a number above 0, at most 1'],
     [{ lora: { dora: 1 } }, 'method.lora.dora is 1, but must be true or false: whether the norms'],
     [{ ia3: { feedforwardModules: ['x'] } }, 'method.ia3: feedforwardModules is '],
-    [{ prompt: { tokens: 3 } }, 'takes no prompts; models of AutoModel.forCausalLM do'],
+    [{ prompt: { kind: 'prefix', tokens: 3 } }, "kind 'prefix' is for decoders, which can have keys before them"],
     [{ prompt: {} }, 'method.prompt.tokens is missing in method.prompt; it must be a whole number'],
     [{ bitfit: {} }, 'has no biases; let the weights of its norms learn', 'model=./model', 'data.file=texts.jsonl'],
     [{ probe: {} }, "probe is for a task's own head, which ", 'model=./model', 'data.file=texts.jsonl'],
