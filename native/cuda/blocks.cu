@@ -24,18 +24,8 @@ DEVICE float inverse(float scale) {
   return fabsf(result) <= 3.4028234663852886e38f ? result : 0.0f;
 }
 
-// To the nearest float16, ties to even; NaN stays one.
-DEVICE uint32_t narrow_half(float x) {
-  const uint32_t bits = bits_of(x), sign = bits >> 16 & 0x8000, rest = bits & 0x7fffffff;
-  if (rest > 0x7f800000) return sign | 0x7e00;
-  if (rest >= 0x477ff000) return sign | 0x7c00;
-  // Below the least normal number: steps of 2^-24, to which the sum with 1/2 rounds.
-  if (rest < 0x38800000) return sign | (bits_of(float_of(rest) + 0.5f) - bits_of(0.5f));
-  return sign | ((rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13);
-}
-
 DEVICE void store_half(uint8_t* to, float value) {
-  const uint32_t bits = narrow_half(value);
+  const uint16_t bits = narrow<float16>(value).bits;
   to[0] = uint8_t(bits);
   to[1] = uint8_t(bits >> 8);
 }

@@ -9,17 +9,9 @@ struct Numbers {
   float of[4];
 };
 
-// A float16, of which every one is a float.
-DEVICE float widen_half(uint16_t half) {
-  const uint32_t sign = uint32_t(half & 0x8000) << 16, rest = half & 0x7fff;
-  // Below the least normal number steps are 2^-24.
-  if (rest < 0x400) return float_of(bits_of(float(rest) * (1.0f / 16777216)) | sign);
-  return float_of(sign | ((rest << 13) + (rest < 0x7c00 ? 112u << 23 : 224u << 23)));
-}
-
 DEVICE uint32_t pair_at(const uint8_t* from) { return load<uint16_t>(reinterpret_cast<const uint16_t*>(from)); }
 DEVICE uint32_t four_at(const uint8_t* from) { return pair_at(from) | pair_at(from + 2) << 16; }
-DEVICE float scale_at(const uint8_t* from) { return widen_half(static_cast<uint16_t>(pair_at(from))); }
+DEVICE float scale_at(const uint8_t* from) { return widen(float16{static_cast<uint16_t>(pair_at(from))}); }
 
 struct Q8 {
   static constexpr int count = 32, bytes = 34;

@@ -182,6 +182,17 @@ uint16_t to_bfloat16(float x) {
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+// The same for float16, whose least steps are 2^-24.
+uint16_t to_float16(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x), rest = bits & 0x7fffffff;
+  const auto sign = bits >> 16 & 0x8000;
+  if (rest > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00);
+  if (rest >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);
+  if (rest < 0x38800000)
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(std::fabs(x) + 0.5f) - std::bit_cast<uint32_t>(0.5f)));
+  return static_cast<uint16_t>(sign | ((rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13));
+}
+
 bool launch_fill(Device& device, const Launchable&, const KernelCall& call) {
   const View& out = call.views[0];
   const double value = call.numbers[0];
@@ -203,8 +214,11 @@ bool launch_fill(Device& device, const Launchable&, const KernelCall& call) {
     case DType::bfloat16:
       return device.check("fill",
                           driver.cuMemsetD16Async(to, to_bfloat16(static_cast<float>(value)), count, device.stream));
+    case DType::float16:
+      return device.check("fill",
+                          driver.cuMemsetD16Async(to, to_float16(static_cast<float>(value)), count, device.stream));
     default:
-      return device.fail("this device has no such dtype");
+      return device.fail("fill: blocks are not filled");
   }
 }
 
@@ -267,10 +281,11 @@ bool is_map(const KernelInfo& info) {
   return tensors >= 2 && tensors <= job_operands && options <= most_options;
 }
 
-bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call) {
+namespace {
+
+bool launch_with(Device& device, const Launchable& kernel, const KernelCall& call, Job job) {
   const View* views[job_operands];
   for (int i = 0; i < call.view_count; i++) views[i] = &call.views[i];
-  Job job = {};
   for (int i = 0; i < kernel.options; i++) {
     job.numbers[i] = static_cast<float>(call.numbers[i]);
     job.integers[i] = whole(call.numbers[i]);
@@ -279,8 +294,26 @@ bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call
   return map(device, entry_name(kernel.kernel, views[call.view_count - 1]->dtype), views, call.view_count, job);
 }
 
+bool launch_division(Device& device, const Launchable& kernel, const KernelCall& call) {
+  Job job = {};
+  if (call.views[0].dtype == DType::int32)
+    job.wrong =
+        device.late.expect(call, ErrorCode::value,
+                           "an int32 is divided by 0; convert the tensors to float32, which have infinities and NaN");
+  return launch_with(device, kernel, call, job);
+}
+
+}  // namespace
+
+bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call) {
+  return launch_with(device, kernel, call, {});
+}
+
 const Launchable elementwise_kernels[] = {
     {"where", launch_where, "where_word"},
+    {"fmod", launch_division, "fmod_float32"},
+    {"remainder", launch_division, "remainder_float32"},
+    {"quotient", launch_division, "quotient_float32", 1},
     {},
 };
 

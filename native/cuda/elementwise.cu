@@ -74,6 +74,14 @@ struct Stored<bfloat16> {
   }
 };
 
+template <>
+struct Stored<float16> {
+  template <class R>
+  static DEVICE float16 of(R result) {
+    return narrow<float16>(float(result));
+  }
+};
+
 template <class Out, class F, class... In>
 DEVICE Group<Out> apply(F f, const Group<In>&... in) {
   Group<Out> out;
@@ -208,6 +216,16 @@ DEVICE float floor_of_quotient(float a, float b) {
   return quotient - whole > 0.5f ? whole + 1 : whole;
 }
 
+// The least int32 by -1 wraps around.
+struct Division {
+  int32_t quotient, rest;
+};
+DEVICE Division division_of(int32_t a, int32_t b) {
+  if (b == -1) return {difference(0, a), 0};
+  return {a / b, a % b};
+}
+DEVICE bool rounds_down(const Division& d, int32_t b) { return d.rest != 0 && (d.rest < 0) != (b < 0); }
+
 DEVICE float polynomial(float w, const float (&c)[9]) {
   float p = c[0];
 #pragma unroll
@@ -245,6 +263,20 @@ DEVICE float erf_inverse(float x) {
     OPTIONS;                                                       \
     map<T, T, T>(job, [=](auto a, auto b) { return expression; }); \
   }
+// out = f(a / b) of int32; a divisor of 0 is told, and gives 0.
+#define DIVISION(name, expression)                             \
+  KERNEL(name, const __grid_constant__ Job job) {              \
+    OPTIONS;                                                   \
+    uint64_t* const wrong = job.wrong;                         \
+    map<int32_t, int32_t, int32_t>(job, [=](int32_t a, int32_t b) { \
+      if (b == 0) {                                            \
+        bring_least(wrong, 0);                                 \
+        return 0;                                              \
+      }                                                        \
+      const Division d = division_of(a, b);                    \
+      return expression;                                       \
+    });                                                        \
+  }
 // dx = f(dy, x)
 #define SLOPE(name, T, expression)                                             \
   KERNEL(name, const __grid_constant__ Job job) {                              \
@@ -268,6 +300,7 @@ DEVICE float erf_inverse(float x) {
 #define COMPARISONS(name, operation)               \
   COMPARISON(name##_float32, float, operation)     \
   COMPARISON(name##_bfloat16, bfloat16, operation) \
+  COMPARISON(name##_float16, float16, operation)   \
   COMPARISON(name##_int32, int32_t, operation)     \
   COMPARISON(name##_uint8, uint8_t, operation)
 // out = condition ? a : b, by the width of an element
@@ -301,10 +334,12 @@ BINARY(bitwise_right_shift_int32, int32_t, a >> (b >= 0 && b < 32 ? b : 31))
 BINARIES(atan2, atan2f(a, b))
 BINARIES(hypot, hypotf(a, b))
 BINARIES(copysign, copysignf(a, b))
-// int32 has no entries here, because a divisor of 0 must be an error, and these kernels report none.
 BINARIES(fmod, fmodf(a, b))
 BINARIES(remainder, remainder_of(a, b))
 BINARIES(quotient, p != 0.0f ? floor_of_quotient(a, b) : truncf(a / b))
+DIVISION(fmod_int32, d.rest)
+DIVISION(remainder_int32, rounds_down(d, b) ? d.rest + b : d.rest)
+DIVISION(quotient_int32, p != 0.0f && rounds_down(d, b) ? d.quotient - 1 : d.quotient)
 
 COMPARISONS(eq, ==)
 COMPARISONS(ne, !=)
@@ -415,6 +450,15 @@ CONVERSION(copy_bfloat16_to_uint8, uint8_t, bfloat16, whole(x))
 CONVERSION(copy_bfloat16_to_bool, uint8_t, bfloat16, x != 0.0f)
 CONVERSION(copy_int32_to_bfloat16, bfloat16, int32_t, x)
 CONVERSION(copy_uint8_to_bfloat16, bfloat16, uint8_t, x)
+CONVERSION(copy_bfloat16_to_float16, float16, bfloat16, x)
+CONVERSION(copy_float32_to_float16, float16, float, x)
+CONVERSION(copy_float16_to_float32, float, float16, x)
+CONVERSION(copy_float16_to_bfloat16, bfloat16, float16, x)
+CONVERSION(copy_float16_to_int32, int32_t, float16, whole(x))
+CONVERSION(copy_float16_to_uint8, uint8_t, float16, whole(x))
+CONVERSION(copy_float16_to_bool, uint8_t, float16, x != 0.0f)
+CONVERSION(copy_int32_to_float16, float16, int32_t, x)
+CONVERSION(copy_uint8_to_float16, float16, uint8_t, x)
 CONVERSION(copy_int32_to_uint8, uint8_t, int32_t, x)
 CONVERSION(copy_int32_to_bool, uint8_t, int32_t, x != 0)
 CONVERSION(copy_uint8_to_float32, float, uint8_t, x)

@@ -26,6 +26,7 @@ struct Job {
   int64_t strides[job_operands][job_dims];  // in elements
   float numbers[2];                         // the kernel's options
   int32_t integers[2];                      // the same for int32
+  uint64_t* wrong;                          // the slot for a divisor of 0
 };
 
 // Numbers in equal steps.

@@ -95,13 +95,20 @@ assert.throws(
   ValueError,
 )
 assert.deepEqual([...x.indexSelect(0, tensor([1], { dtype: 'int32', device: 'cuda' })).dataSync()], [4, 5, -6])
+assert.throws(
+  () =>
+    tensor([7, 5], { dtype: 'int32', device: 'cuda' })
+      .remainder(tensor([2, 0], { dtype: 'int32', device: 'cuda' }))
+      .dataSync(),
+  (error) => error instanceof ValueError && /\[remainder\] an int32 is divided by 0; convert/.test(error.message),
+)
 const lengths = tensor([2, 5], { dtype: 'int32', device: 'cuda' })
 assert.throws(
   () => sequenceMask(lengths, 4).dataSync(),
   (error) =>
     error instanceof ValueError && /the length of sequence 1 is 5, but must be from 1 to 4/.test(error.message),
 )
-assert.throws(() => x.to('float16'), DTypeError)
+assert.throws(() => x.to('float64'), DTypeError)
 assert.throws(() => x.add(tensor([1, 2, 3]).to('cpu')), DeviceError)
 x.dispose()
 assert.throws(() => x.add(1), /freed/)

@@ -3,11 +3,9 @@
  * toolkit nor driver is needed to install the package or to ask for the device; if they are missing, the error says so.
  */
 import type { Device } from '../../core/device.js'
-import { blockDTypes, type DType } from '../../core/dtype.js'
-import { DeviceError, DTypeError } from '../../core/errors.js'
+import { DeviceError } from '../../core/errors.js'
 import { nodeModule } from '../../core/host.js'
 import { packageRoot } from '../../core/package-root.js'
-import type { Storage } from '../../core/storage.js'
 import type { CudaAddon } from '../native/addon.js'
 import { loadedNative, QueueDevice } from '../native/device.js'
 import { requireHere } from '../native/loader.js'
@@ -15,8 +13,6 @@ import { platformName } from '../native/platforms.js'
 
 const { existsSync } = nodeModule('node:fs')
 const { join } = nodeModule('node:path')
-
-const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'bfloat16', 'int32', 'uint8', 'bool', ...blockDTypes])
 
 export class CudaDevice extends QueueDevice {
   /** The GPU's name and architecture. */
@@ -28,19 +24,6 @@ export class CudaDevice extends QueueDevice {
     super(name, 'cuda', addon)
     this.model = addon.model
     this.path = path
-  }
-
-  override supports(dtype: DType): boolean {
-    return dtypes.has(dtype)
-  }
-
-  override allocate(dtype: DType, count: number, tracked: boolean, op: string): Storage {
-    if (!dtypes.has(dtype))
-      throw new DTypeError(
-        op,
-        `${this.name} has no ${dtype} yet, only ${[...dtypes].join(', ')}; convert with .to('float32')`,
-      )
-    return super.allocate(dtype, count, tracked, op)
   }
 
   protected override missingKernel(kernel: string): Error {
