@@ -23,7 +23,7 @@ const cudaSources = readdirSync(cudaFolder)
  * which are named <kernel>_<dtype>, comparisons by their macro.
  */
 const isOnCuda = (kernel: string) =>
-  new RegExp(`^    \\{"${kernel}", |^[A-Z]+\\(${kernel}(_(float32|int32|word))?,`, 'm').test(cudaSources)
+  new RegExp(`\\{"${kernel}", \\w+, "|^[A-Z]+\\(${kernel}(_(float32|int32|word))?,`, 'm').test(cudaSources)
 
 type Device = 'reference' | 'cpu' | 'cuda'
 const hasKernel: { readonly [K in Device]: (kernel: string) => boolean } = {
