@@ -94,8 +94,10 @@ bool suits_copies(const Factor& factor, int64_t lines, int64_t depth, int dims) 
 
 std::string choose(const Device& device, const Product& job, const Shape& shape, DType a, DType b) {
   const std::string dtypes = std::string(dtype_names[static_cast<int>(a)]) + '_' + dtype_names[static_cast<int>(b)];
-  if (b >= first_block_dtype)
-    return (shape.rows <= few_rows && job.b.line != 1 ? "matmul_few_" : "matmul_64_") + dtypes;
+  const bool blocks = b >= first_block_dtype;
+  if (shape.rows <= few_rows && !job.live.count && job.b.line != 1 && shape.depth % 4 == 0 && (blocks || job.b.vectors))
+    return "matmul_few_" + dtypes;
+  if (blocks) return "matmul_64_" + dtypes;
   const bool halves = a == DType::bfloat16 && b == DType::bfloat16;
   if (halves && device.generation >= 80 && shape.rows > small_tile / 4 &&
       suits_copies(job.a, shape.rows, shape.depth, job.dims) &&
@@ -134,7 +136,7 @@ bool multiply(Device& device, const View& out, const View& a, const View& b, con
   const int64_t tiles = few ? pieces(shape.columns, 8) : pieces(shape.rows, tile) * pieces(shape.columns, tile);
   if (tiles > std::numeric_limits<int32_t>::max()) return device.fail("matmul: more than 2^31 tiles");
   const int64_t wanted = pieces(wanted_blocks, tiles * job.matrices);
-  const int64_t splits = few ? 1 : std::clamp<int64_t>(std::min(wanted, shape.depth / least_depth), 1, most_splits);
+  const int64_t splits = std::clamp<int64_t>(std::min(wanted, shape.depth / least_depth), 1, most_splits);
   job.depth_of_split = static_cast<int32_t>(round_up(pieces(shape.depth, splits), depth_grain));
   job.splits = static_cast<int32_t>(std::max<int64_t>(pieces(shape.depth, std::max(job.depth_of_split, 1)), 1));
 

@@ -44,7 +44,7 @@ struct Product {
 
 // Of the tiles in matmul.cu and matmul_mma.cu.
 constexpr int large_tile = 128, small_tile = 64;
-// Up to so many rows are multiplied with columns of blocks by matmul_blocks.cu's kernel for few.
+// Up to so many rows are multiplied by matmul_few.cu.
 constexpr int few_rows = 8;
 
 }  // namespace firesteel::cuda

@@ -111,6 +111,11 @@ for (const alongDepth of orders)
     { sizes: [3, 24, 16, 8], dtypes: ['bfloat16', 'bfloat16', 'bfloat16'], alongDepth, bias: 'bfloat16' },
     { sizes: [2, 17, 9, 40], dtypes: halves, alongDepth },
     { sizes: [1, 24, 16, 648], dtypes: halves, alongDepth, accumulates: true },
+    // Few rows: a warp's 128 numbers and a rest, a cut depth, columns around a block's 8 warps; one row more.
+    { sizes: [2, 1, 7, 132], dtypes: floats, alongDepth, bias: 'float32' },
+    { sizes: [1, 8, 9, 520], dtypes: halves, alongDepth, accumulates: true },
+    { sizes: [1, 8, 8, 516], dtypes: ['bfloat16', 'float32', 'bfloat16'], alongDepth, bias: 'bfloat16' },
+    { sizes: [1, 9, 8, 516], dtypes: ['float32', 'bfloat16', 'float32'], alongDepth },
     // Multiply-adds: ragged, misaligned, a cut depth.
     { sizes: [2, 67, 70, 37], dtypes: floats, alongDepth, bias: 'float32' },
     { sizes: [1, 8, 64, 32], dtypes: floats, alongDepth, offset: 1 },
