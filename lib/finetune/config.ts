@@ -108,13 +108,22 @@ export interface PromptModel {
   readonly reader: PromptReader
 }
 
-function promptConfig({ kind, tokens, stacks, modulesToSave = [] }: PromptSettings, model: PromptModel): Fields {
+function promptConfig(options: PromptSettings, model: PromptModel): Fields {
+  const { kind, tokens, stacks, encoder, modulesToSave = [] } = options
   const { layers, keyHeads, keyWidth } = model
   const width = kind === 'prompt' ? model.width : keyWidth
+  const inner = encoder?.width ?? width
+  const prefix = { peft_type: 'PREFIX_TUNING', prefix_projection: encoder !== undefined, init_weights: null }
+  const tuned = {
+    peft_type: 'P_TUNING',
+    encoder_reparameterization_type: encoder?.kind.toUpperCase(),
+    encoder_num_layers: encoder?.layers ?? 2,
+    encoder_dropout: encoder?.dropout ?? 0,
+    encoder_hidden_size: inner,
+  }
+  const plain = { peft_type: 'PROMPT_TUNING', prompt_tuning_init: 'RANDOM', prompt_tuning_init_text: null }
   return {
-    ...(kind === 'prompt'
-      ? { peft_type: 'PROMPT_TUNING', prompt_tuning_init: 'RANDOM', prompt_tuning_init_text: null }
-      : { peft_type: 'PREFIX_TUNING', prefix_projection: false, encoder_hidden_size: width, init_weights: null }),
+    ...(kind === 'prefix' ? { ...prefix, encoder_hidden_size: inner } : encoder === undefined ? plain : tuned),
     task_type: tasks.find(([, reader]) => reader === model.reader)?.[0],
     num_virtual_tokens: tokens,
     num_transformer_submodules: stacks ?? 1,

@@ -1,4 +1,5 @@
 /** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
+import { noGrad } from '../autograd/mode.js'
 import { kindOf, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
@@ -45,7 +46,6 @@ const pause = 20
 
 /** The name of an adapter's tensor in a file, without the adapter's name, which stands after the property. */
 function fileName(name: string, adapter: Adapter): string {
-  if (adapter instanceof Prompt) return promptKey
   // DoRA's norms were a parameter in PEFT before they were a module, and their name in files stayed.
   return name.replace(`.${adapter.adapterName}`, '').replace(/^lora_magnitude_vector\.weight$/, 'lora_magnitude_vector')
 }
@@ -59,9 +59,14 @@ function adapterState(
 ): Map<string, Tensor> {
   const found = new Map<string, Tensor>()
   const put = (path: string, name: string, tensor: Tensor) =>
-    void found.set(name === promptKey ? name : `${prefix}${naming(path === '' ? name : `${path}.${name}`)}`, tensor)
+    void found.set(`${prefix}${naming(path === '' ? name : `${path}.${name}`)}`, tensor)
   for (const [path, adapter] of adapters)
-    for (const [name, tensor] of adapter.namedState()) put(path, fileName(name, adapter), tensor)
+    if (adapter instanceof Prompt)
+      found.set(
+        promptKey,
+        noGrad(() => adapter.results()),
+      )
+    else for (const [name, tensor] of adapter.namedState()) put(path, fileName(name, adapter), tensor)
   // The bias of an adapted layer is, in PEFT, within the layer that it wraps.
   const adapted = new Set(adapters.map(([path]) => path))
   for (const [path, { named, isPart }] of saved)

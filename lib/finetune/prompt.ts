@@ -8,6 +8,7 @@ import { Prompt, type PromptKind, type PromptReader, type PromptSizes, Prompts, 
 import { checkFree, checkSwitch } from './adapters.js'
 import { byPath } from './names.js'
 import { adaptersOf, attach, checkSaved, copiesOf, type Plan, savedModules } from './plan.js'
+import { type PromptEncoderOptions, promptEncoder } from './prompt-encoder.js'
 import { checkModel } from './select.js'
 
 export interface PromptOptions {
@@ -22,6 +23,8 @@ export interface PromptOptions {
   readonly tokens: number
   /** Modules that learn whole and are saved with the prompt, as with `applyLora`: a new head ('classifier'). */
   readonly modulesToSave?: readonly string[]
+  /** A network that the numbers go through while they learn. It is not saved, as in PEFT: files hold its results. Default: none. */
+  readonly encoder?: PromptEncoderOptions
   /** The generator of the initial numbers, which are normal. */
   readonly generator?: Generator
 }
@@ -39,6 +42,7 @@ const optionNames: OptionNames<PromptOptions> = {
   kind: true,
   tokens: true,
   modulesToSave: true,
+  encoder: true,
   generator: true,
 }
 
@@ -59,7 +63,7 @@ function isPromptable(model: Module): model is Promptable {
 export function planPrompt(op: string, model: Module, given: PromptSettings): Plan {
   checkModel(op, model)
   const own = ownOptions(op, given, { ...optionNames, reader: true, stacks: true })
-  const { name = 'default', kind, tokens, generator } = own
+  const { name = 'default', kind, tokens, encoder, generator } = own
   checkAdapterName(op, name)
   checkGenerator(op, generator)
   if (!promptKinds.includes(kind))
@@ -76,12 +80,19 @@ export function planPrompt(op: string, model: Module, given: PromptSettings): Pl
   checkSaved(op, name, saved)
   const make = () => {
     const there = model.adapters.get(name)
-    if (there instanceof Prompt && there.kind === kind && there.tokens === tokens && there.stacks === stacks)
+    if (
+      there instanceof Prompt &&
+      there.kind === kind &&
+      there.tokens === tokens &&
+      there.stacks === stacks &&
+      there.encoder === null
+    )
       return there
     const { device, dtype } = model.inputEmbedding().weight
     const place = { device, dtype: dtype === 'float64' ? dtype : 'float32' } as const
     const options = { ...place, ...(generator ? { generator } : {}) }
-    return namedAs(op, () => new Prompt(kind, tokens, model.promptSizes, options, stacks))
+    const network = encoder === undefined ? null : promptEncoder(op, encoder, kind, model.promptSizes, options)
+    return namedAs(op, () => new Prompt(kind, tokens, model.promptSizes, { ...options, stacks, encoder: network }))
   }
   const place = { fileName: '', layer: model, make, settle: () => undefined }
   const applied = { kind: 'prompt', options: { ...own, stacks } } as const

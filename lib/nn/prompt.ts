@@ -3,6 +3,7 @@
  * and values (Li and Liang, 2021).
  */
 import { kindOf, shown, ValueError } from '../core/errors.js'
+import { capturePath } from '../core/module-path.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
 import { cat, expand, narrow, permute, reshape, select, unsqueeze } from '../ops/shape/index.js'
@@ -47,6 +48,28 @@ class PromptTable extends Module {
   }
 }
 
+/** A network between a prompt's table and the numbers that the model reads. */
+export abstract class PromptEncoder extends Module {
+  /** The number of features of the table. */
+  abstract readonly inputs: number
+  /** Features `from` to `from + count` of the results: [rows, inputs] -> [rows, count]. */
+  abstract encode(table: Tensor, from: number, count: number): Tensor
+
+  forward(): never {
+    throw new ValueError(
+      'PromptEncoder',
+      "a prompt's encoder has no forward; the model that the prompt is in reads its results",
+    )
+  }
+}
+
+export interface PromptLayerOptions extends LayerOptions {
+  /** PEFT's count of stacks. Default 1. */
+  readonly stacks?: 1 | 2
+  /** Default: none. */
+  readonly encoder?: PromptEncoder | null
+}
+
 /** The columns that a model sees before the tokens. */
 export class Prompt extends Adapter {
   readonly kind: PromptKind
@@ -56,10 +79,15 @@ export class Prompt extends Adapter {
   readonly stacks: 1 | 2
   /** The table, whose weight is [tokens * stacks, width], or [tokens, layers * 2 * keyHeads * headDim] for a prefix. */
   readonly table: PromptTable
+  /** The network that the table goes through to its results while it learns; null: it is them. */
+  readonly encoder: PromptEncoder | null
   readonly #sizes: PromptSizes
+  /** Runs the encoder as no part of the body that reads the prompt, because the whole model holds it. */
+  readonly #outside = capturePath()
 
-  constructor(kind: PromptKind, tokens: number, sizes: PromptSizes, options: LayerOptions = {}, stacks: 1 | 2 = 1) {
+  constructor(kind: PromptKind, tokens: number, sizes: PromptSizes, options: PromptLayerOptions = {}) {
     super()
+    const { stacks = 1, encoder = null, ...place } = options
     if (!promptKinds.includes(kind))
       throw new ValueError('Prompt', `kind is ${shown(kind)}, but must be one of ${promptKinds.join(', ')}`)
     checkSizes('Prompt', { tokens })
@@ -67,17 +95,18 @@ export class Prompt extends Adapter {
     this.kind = kind
     this.tokens = tokens
     this.stacks = stacks
-    const table = [tokens * stacks, width] as const
-    this.table = new PromptTable(kind === 'prompt' ? table : [tokens, layers * 2 * keyHeads * headDim], options)
+    this.encoder = encoder
+    const results = kind === 'prompt' ? width : layers * 2 * keyHeads * headDim
+    this.table = new PromptTable([kind === 'prompt' ? tokens * stacks : tokens, encoder?.inputs ?? results], place)
     this.#sizes = sizes
   }
 
   /**
    * The property's name in a state. The adapter's name stands before it, as in PEFT:
-   * `prompt_encoder.default.embedding`.
+   * `prompt_encoder.default.embedding`, `prompt_encoder.default.mlp_head`.
    */
   override stateName(property: string): string {
-    return property === 'table' ? 'embedding' : property
+    return property === 'table' ? 'embedding' : property === 'encoder' ? '' : property
   }
 
   override extraRepr(): string {
@@ -91,18 +120,29 @@ export class Prompt extends Adapter {
 
   /** The prompt's embeddings followed by those of tokens x [B, T, width]: [B, tokens + T, width]. */
   before(x: Tensor): Tensor {
-    return this.kind === 'prompt' ? cat([spread(narrow(this.table.weight, 0, 0, this.tokens), x), x], 1) : x
+    return this.kind === 'prompt' ? cat([spread(narrow(this.results(), 0, 0, this.tokens), x), x], 1) : x
   }
 
   /** The prefix's keys and values for a layer, followed by the layer's own, [B, keyHeads, T, headDim]. */
   beforeKeys(layer: number, k: Tensor, v: Tensor): readonly [k: Tensor, v: Tensor] {
     if (this.kind === 'prompt') return [k, v]
     const { layers, keyHeads, headDim } = this.#sizes
-    const parts = permute(reshape(this.table.weight, [this.tokens, 2 * layers, keyHeads, headDim]), [1, 2, 0, 3])
-    const joined = (part: number, own: Tensor) => cat([spread(select(parts, 0, part), own), own], 2)
     // PEFT repeats the table for the decoder's attention to the source, which then does not read it, and deals it out to both.
     const part = (2 * this.stacks * layer) % (2 * layers)
-    return [joined(part, k), joined(part + 1, v)]
+    const width = keyHeads * headDim
+    const own = reshape(this.results(part * width, 2 * width), [this.tokens, 2, keyHeads, headDim])
+    const parts = permute(own, [1, 2, 0, 3])
+    const joined = (i: number, x: Tensor) => cat([spread(select(parts, 0, i), x), x], 2)
+    return [joined(0, k), joined(1, v)]
+  }
+
+  /** The numbers that the model reads, as in files: columns `from` to `from + count` of them, all unless given. */
+  results(from = 0, count?: number): Tensor {
+    const { encoder, table } = this
+    const { width, layers, keyHeads, headDim } = this.#sizes
+    const all = this.kind === 'prompt' ? width : layers * 2 * keyHeads * headDim
+    if (encoder !== null) return this.#outside(() => encoder.encode(table.weight, from, count ?? all))
+    return count === undefined ? table.weight : narrow(table.weight, 1, from, count)
   }
 }
 
