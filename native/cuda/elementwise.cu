@@ -264,18 +264,18 @@ DEVICE float erf_inverse(float x) {
     map<T, T, T>(job, [=](auto a, auto b) { return expression; }); \
   }
 // out = f(a / b) of int32; a divisor of 0 is told, and gives 0.
-#define DIVISION(name, expression)                             \
-  KERNEL(name, const __grid_constant__ Job job) {              \
-    OPTIONS;                                                   \
-    uint64_t* const wrong = job.wrong;                         \
+#define DIVISION(name, expression)                                  \
+  KERNEL(name, const __grid_constant__ Job job) {                   \
+    OPTIONS;                                                        \
+    uint64_t* const wrong = job.wrong;                              \
     map<int32_t, int32_t, int32_t>(job, [=](int32_t a, int32_t b) { \
-      if (b == 0) {                                            \
-        bring_least(wrong, 0);                                 \
-        return 0;                                              \
-      }                                                        \
-      const Division d = division_of(a, b);                    \
-      return expression;                                       \
-    });                                                        \
+      if (b == 0) {                                                 \
+        bring_least(wrong, 0);                                      \
+        return 0;                                                   \
+      }                                                             \
+      const Division d = division_of(a, b);                         \
+      return expression;                                            \
+    });                                                             \
   }
 // dx = f(dy, x)
 #define SLOPE(name, T, expression)                                             \

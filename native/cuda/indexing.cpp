@@ -29,7 +29,8 @@ bool read_rows(Device& device, RowIndex* job, const KernelCall& call, const View
   for (int64_t d = dim + 1; d < large.ndim; d++) job->inner *= large.sizes[d];
   if (large.sizes[dim] > std::numeric_limits<int32_t>::max()) return device.fail("more than 2^31 rows to index");
   job->size = static_cast<int32_t>(large.sizes[dim]);
-  if (small_count != job->outer * job->count * job->inner) return device.fail("rows and their indices differ in number");
+  if (small_count != job->outer * job->count * job->inner)
+    return device.fail("rows and their indices differ in number");
   job->wrong = device.late.expect(call, ErrorCode::index, out_of_range(dim, job->size));
   return true;
 }
@@ -56,8 +57,8 @@ bool select(Device& device, const KernelCall& call, const View& out, const View&
     job.inner /= 4;
     width = 16;
   }
-  return device.launch("index_select_" + std::to_string(width), static_cast<uint64_t>(job.outer * job.count * job.inner),
-                       &job);
+  return device.launch("index_select_" + std::to_string(width),
+                       static_cast<uint64_t>(job.outer * job.count * job.inner), &job);
 }
 
 bool launch_select(Device& device, const Launchable&, const KernelCall& call) {

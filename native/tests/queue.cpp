@@ -87,7 +87,9 @@ std::atomic<int> reads_done{0};
 
 class Producer {
  public:
-  explicit Producer(int threads) : queue(no_kernels, threads, [](void*, Read*) { reads_done++; }, nullptr) {}
+  explicit Producer(int threads)
+      : queue(
+            no_kernels, threads, [](void*, Read*) { reads_done++; }, nullptr) {}
 
   void call(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x, bool small = false, int label = 0) {
     Entry& entry = queue.next();
@@ -353,7 +355,8 @@ class PoorExecutor final : public Executor {
 };
 
 void test_entries_that_throw() {
-  Queue queue(std::make_unique<PoorExecutor>(), [](void*, Read*) { reads_done++; }, nullptr);
+  Queue queue(
+      std::make_unique<PoorExecutor>(), [](void*, Read*) { reads_done++; }, nullptr);
   const float zero[16] = {};
   float target[16];
   Read read = {0, 0, 64, target};
@@ -416,7 +419,8 @@ void test_reads_elsewhere() {
   int failures = 0;
   auto made = std::make_unique<SlowExecutor>(&failures);
   SlowExecutor& executor = *made;
-  Queue queue(std::move(made), [](void*, Read*) { reads_done++; }, nullptr);
+  Queue queue(
+      std::move(made), [](void*, Read*) { reads_done++; }, nullptr);
   const std::vector<char> source(1024, 7);
   queue.upload(0, 1024, source.data(), 1024);
   std::vector<char> target(1024);
