@@ -1,19 +1,15 @@
+import { isGradEnabled, setGradEnabled } from '../core/grad-mode.js'
 import { checkFinished, checkFunction } from '../core/synchronous.js'
 
-let enabled = true
-
-export function isGradEnabled(): boolean {
-  return enabled
-}
+export { isGradEnabled }
 
 export function withGradMode<R>(op: string, value: boolean, fn: () => R): R {
   checkFunction(op, fn)
-  const before = enabled
-  enabled = value
+  const before = setGradEnabled(value)
   try {
     return checkFinished(op, fn())
   } finally {
-    enabled = before
+    setGradEnabled(before)
   }
 }
 

@@ -161,6 +161,8 @@ bool Decoder::decode(const Words& words, HandleList& handles, Call& call) {
   stamp_ = handles.next_stamp();
   int32_t kernel = -1;
   if (!read_int(&kernel) || !read_int(&call.label)) return false;
+  overtakes_ = (kernel & overtakes_flag) != 0;
+  kernel &= ~overtakes_flag;
   if (kernel < 0 || static_cast<size_t>(kernel) >= kernel_rows.size()) return fail("there is no kernel %d", kernel);
   kernel_ = call.kernel = &kernel_rows[static_cast<size_t>(kernel)];
   call.view_count = call.list_count = 0;
@@ -343,6 +345,8 @@ bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Pla
                 static_cast<long long>(range.high), static_cast<long long>(capacity));
   place.byte_offset = bytes_of(view.dtype, range.offset);
   const bool written = writes(argument.role);
+  place.written = written;
+  place.early = false;
   if (handle.stamp == stamp_) {
     seen_twice_ |= written || handle.written;
     handle.written |= written;

@@ -1,12 +1,11 @@
 // Reads a call from the words that JavaScript wrote, and checks all of it: whatever the words are, a decoded call
 // touches no memory outside of live storages.
 //
-//   ints     kernel, module label; then per tensor handle, dtype | ndim << 8 | flags << 16, and where its elements lie,
-//   where
-//            an absent optional argument is the handle -1 alone, and a list is its count and its tensors
+//   ints     kernel, with a flag if the call may overtake, and module label; then per tensor handle,
+//            dtype | ndim << 8 | flags << 16, and where its elements lie, where an absent optional argument is the
+//            handle -1 alone, and a list is its count and its tensors
 //   doubles  in the order of the arguments: of wide tensors where their elements lie, numbers, integers, flags (0 or
-//   1),
-//            for a vector of integers its length and they, for a position in a random stream seed, stream, offset
+//            1), for a vector of integers its length and they, for a position in a random stream seed, stream, offset
 //
 // Where the elements of a tensor lie: its sizes, if it is `dense` from the storage's first element; else its offset,
 // sizes and strides (in elements). Those of `wide` tensors are doubles, for what 32 bits do not hold. A storage that is
@@ -25,6 +24,9 @@ namespace firesteel {
 // Flags of a tensor; at most one of the last three.
 constexpr int32_t dense_flag = 1, wide_flag = 2, own_flag = 4, opens_flag = 8, joins_flag = 16;
 constexpr int32_t guard_flags = own_flag | opens_flag | joins_flag;
+
+// A flag of the kernel.
+constexpr int32_t overtakes_flag = 1 << 16;
 
 struct Words {
   const int32_t* ints = nullptr;
@@ -48,6 +50,8 @@ class Decoder {
   int32_t made_guard(int i) const { return guards_[i]; }
   int object_count() const { return object_count_; }
   int64_t elements() const { return elements_; }
+  // Whether the call may run before others that wait: see core/overtaking.h.
+  bool overtakes() const { return overtakes_; }
 
  private:
   // Elements of the storage: the first of the view, and the lowest and the highest that it touches.
@@ -85,7 +89,7 @@ class Decoder {
 
   int made_count_ = 0, object_count_ = 0;
   int32_t made_[max_made], guards_[max_made];
-  bool opened_ = false;
+  bool opened_ = false, overtakes_ = false;
   int64_t elements_ = 0;
   char error_[256];
 };

@@ -124,7 +124,8 @@ void Environment::call(size_t object_count, const napi_value* objects) {
   }
   const int64_t elements = decoder_.elements();
   const bool heavy = entry.call.kernel->heavy;
-  queue_.submit(heavy ? elements <= small_heavy && is_small_product(entry.call) : elements <= small_linear);
+  queue_.submit(heavy ? elements <= small_heavy && is_small_product(entry.call) : elements <= small_linear,
+                decoder_.overtakes());
 }
 
 void Environment::release(int32_t handle) {
@@ -200,8 +201,8 @@ Read Environment::decode_read(int32_t handle, double byte_offset, const Napi::Va
 }
 
 bool Environment::read_now(int32_t handle, double byte_offset, Napi::Value array, bool wait) {
-  if (!wait && !queue_.settled()) return false;
   const Read read = decode_read(handle, byte_offset, array);
+  if (!wait && !queue_.settled()) return queue_.read_early(read);
   const Announcement announcement(queue_.idle() ? 0 : read.bytes);
   if (queue_.finish()) queue_.read_now(read);
   return true;
@@ -315,6 +316,7 @@ void Environment::set_handles(Napi::Value sizes, Napi::Value freed) {
   if (!fit || freed.As<Napi::TypedArray>().ElementLength() < count || count < handles_.capacity() || count > INT32_MAX)
     fail("handles: a Float64Array and an Int32Array, no shorter than before, are wanted");
   handles_.reserve_handles(count);  // may throw, so before anything is changed
+  queue_.reserve(count);
   freed_.pin(freed);
   sizes_.pin(sizes);
   handles_.grow(count, sizes_.data());
@@ -330,7 +332,7 @@ void Environment::set_status(Napi::Value status) {
 
 void Environment::flush() {
   queue_.finish();
-  queue_.executor().flush();
+  queue_.flush();
 }
 
 void Environment::set_thread_count(int32_t threads) {

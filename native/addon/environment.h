@@ -84,8 +84,8 @@ class Environment {
   void set_handles(Napi::Value sizes, Napi::Value freed);
   void set_status(Napi::Value status);
 
-  size_t live_bytes() { return queue_.executor().live_bytes(); }
-  size_t reserved_bytes() { return queue_.executor().reserved_bytes(); }
+  size_t live_bytes() { return queue_.live_bytes(); }
+  size_t reserved_bytes() { return queue_.reserved_bytes(); }
   size_t available_bytes() { return queue_.executor().available_bytes(); }
   void flush();
   int thread_count() { return queue_.context().pool.threads(); }

@@ -50,9 +50,11 @@ struct KernelInfo {
 
 // The source of a view's memory. Each View of a call has one.
 struct Place {
-  int32_t handle;       // -1: an optional argument that is absent
-  int64_t byte_offset;  // of the first element
-  int64_t fresh_bytes;  // not -1: the storage is made by this call, with so many bytes
+  int32_t handle;        // -1: an optional argument that is absent
+  bool written = false;  // whether the call writes it
+  bool early = false;    // whether the view has its memory already, from the producer
+  int64_t byte_offset;   // of the first element
+  int64_t fresh_bytes;   // not -1: the storage is made by this call, with so many bytes
 };
 
 // Vectors grow and never shrink, because the queue's calls are reused, and no call allocates in the long run. So the

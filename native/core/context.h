@@ -32,7 +32,8 @@ struct ErrorSlot {
 };
 
 struct Context {
-  explicit Context(int threads) : pool(threads) {}
+  // Errors are recorded in `errors_of`, if there is one.
+  explicit Context(int threads, Context* errors_of = nullptr) : pool(threads), errors_of(errors_of) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
@@ -52,6 +53,7 @@ struct Context {
   // Releases all but the first `keep` blocks.
   void release_scratch(size_t keep = 0);
 
+  Context* const errors_of;
   // The first error since the last take_error. A cheap check reads the flag, and `status` is a copy of it elsewhere.
   std::mutex error_mutex;
   ErrorSlot error;

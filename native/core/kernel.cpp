@@ -67,6 +67,7 @@ void Context::release_scratch(size_t keep) {
 }
 
 void Context::record_of(const char* op, int label, ErrorCode code, const char* text) noexcept {
+  if (errors_of) return errors_of->record_of(op, label, code, text);
   std::lock_guard<std::mutex> lock(error_mutex);
   if (failed.load()) return;
   error.code = code;

@@ -53,11 +53,13 @@ Queue::Queue(const KernelTable& table, int threads, void (*read_done)(void* owne
       storages_(*executor_),
       read_done_(read_done),
       owner_(owner) {
+  reserve(1024);
   thread_ = std::thread([this] { work(); });
 }
 
 Queue::Queue(std::unique_ptr<Executor> executor, void (*read_done)(void* owner, Read* read), void* owner)
     : context_(1), executor_(std::move(executor)), storages_(*executor_), read_done_(read_done), owner_(owner) {
+  reserve(1024);
   thread_ = std::thread([this] { work(); });
 }
 
@@ -129,14 +131,18 @@ void Queue::wait_for_room(uint64_t head) {
   producer_waits_.store(false);
 }
 
-void Queue::submit(bool small) {
+void Queue::submit(bool small, bool may_overtake) {
   const uint64_t head = head_.load(std::memory_order_relaxed);
   Entry& entry = entries_[head % capacity];
-  if (idle()) {
+  const bool free = idle();
+  if (may_overtake && !free && !executor_->asynchronous() && overtake(entry.call)) return;
+  if (early_.holds()) resolve(entry);
+  if (free) {
     if (small || (executor_->asynchronous() && entry.kind != Entry::Kind::read)) return run(entry);
     // A read that cannot begin without waiting is left to the executor thread.
     if (entry.kind == Entry::Kind::read && begin(*entry.read)) return;
   }
+  if (!executor_->asynchronous()) note(entry, head + 1);
   head_.store(head + 1);
   if (sleeping_.load()) {
     { std::lock_guard<std::mutex> lock(mutex_); }
@@ -144,10 +150,83 @@ void Queue::submit(bool small) {
   }
 }
 
+template <class Visit>
+void Queue::visit(Call& call, const Visit& visit) {
+  for (size_t i = 0; i < static_cast<size_t>(call.view_count); i++) visit(call.views[i], call.places[i]);
+  for (size_t i = 0; i < static_cast<size_t>(call.item_count); i++) visit(call.items[i], call.item_places[i]);
+}
+
+// Gives places of an entry the memory that only the producer knows.
+void Queue::resolve(Entry& entry) {
+  if (entry.kind == Entry::Kind::read || entry.kind == Entry::Kind::load) {
+    entry.read->known = early_[entry.read->handle].data;
+  } else if (entry.kind == Entry::Kind::call) {
+    visit(entry.call, [this](View& view, Place& place) {
+      if (place.handle < 0) return;
+      char* data = static_cast<char*>(early_[place.handle].data);
+      if (data) view.data = data + place.byte_offset;
+      place.early = data != nullptr;
+    });
+  }
+}
+
+// Remembers which memory the entry of this number touches.
+void Queue::note(const Entry& entry, uint64_t number) {
+  if (entry.kind == Entry::Kind::call) {
+    visit(const_cast<Call&>(entry.call), [&](View&, Place& place) {
+      if (place.handle >= 0) early_.note(place.handle, place.written, number);
+    });
+  } else if (entry.kind == Entry::Kind::read) {
+    early_.note(entry.read->handle, false, number);
+  } else if (entry.kind == Entry::Kind::load) {
+    early_.note(entry.read->handle, true, number);
+  } else if (entry.kind == Entry::Kind::upload) {
+    early_.note(entry.handle, true, number);
+  }
+}
+
+// Runs the call before the entries that wait, or returns false, having done nothing.
+bool Queue::overtake(Call& call) {
+  if (!is_brief(call)) return false;
+  const uint64_t done = this->done();
+  bool ready = true;
+  visit(call, [&](View&, Place& place) {
+    ready = ready && (place.handle < 0 || place.fresh_bytes >= 0 || early_.is_ready(place.handle, place.written, done));
+  });
+  Context* const context = ready ? early_.open(context_) : nullptr;
+  if (!context) return false;
+  visit(call, [&](View& view, Place& place) {
+    if (place.handle < 0 || !ready) return;
+    void* data = place.fresh_bytes >= 0 ? early_.take(place.handle, static_cast<size_t>(place.fresh_bytes), done)
+                                        : early_[place.handle].data;
+    if (!data && place.fresh_bytes < 0) data = storages_.find(place.handle);
+    ready = data != nullptr;
+    view.data = static_cast<char*>(data) + place.byte_offset;
+    place.early = ready;
+  });
+  if (ready) {
+    context->op = call.kernel->name;
+    context->label = call.label;
+    run_kernel(*context, call);
+  } else {
+    visit(call, [&](View&, Place& place) {
+      if (place.handle >= 0 && place.fresh_bytes >= 0 && place.early) early_.release(place.handle, done);
+      place.early = false;
+    });
+  }
+  return ready;
+}
+
 bool Queue::finish() {
   if (!drain()) return false;
   executor_->finish(context_);
+  if (early_.holds()) early_.collect(done());
   return true;
+}
+
+void Queue::flush() {
+  executor_->flush();
+  early_.flush();
 }
 
 bool Queue::drain() {
@@ -169,6 +248,7 @@ bool Queue::drain() {
 }
 
 void Queue::release(int32_t handle) noexcept {
+  if (early_[handle].data) return early_.release(handle, done());
   Entry& entry = next();
   entry.kind = Entry::Kind::release;
   entry.released.clear();
@@ -179,7 +259,15 @@ void Queue::release(int32_t handle) noexcept {
 void Queue::release(const int32_t* handles, size_t count) noexcept {
   Entry& entry = next();
   try {
-    entry.released.assign(handles, handles + count);
+    entry.released.reserve(count);
+    entry.released.clear();
+    for (size_t i = 0; i < count; i++) {
+      if (!early_[handles[i]].data)
+        entry.released.push_back(handles[i]);
+      else
+        early_.release(handles[i], done());
+    }
+    if (entry.released.empty()) return;
   } catch (const std::bad_alloc&) {
     for (size_t i = 0; i < count; i++) release(handles[i]);
     return;
@@ -202,8 +290,26 @@ std::unique_ptr<char[]> Queue::stage(const void* source, size_t bytes) {
   return copy;
 }
 
+// Memory for a small upload that need not wait; null if it waits.
+void* Queue::upload_early(int32_t handle, int64_t fresh_bytes) {
+  if (fresh_bytes < 0) {
+    if (void* data = early_[handle].data) {
+      if (early_[handle].touched > done()) drain();
+      return data;
+    }
+    return nullptr;
+  }
+  if (fresh_bytes > static_cast<int64_t>(Overtaking::most_uploaded)) return nullptr;
+  if (idle() || executor_->asynchronous() || !early_.open(context_)) return nullptr;
+  return early_.take(handle, static_cast<size_t>(fresh_bytes), done());
+}
+
 void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait,
                    size_t byte_offset) {
+  if (void* data = upload_early(handle, fresh_bytes)) {
+    if (bytes > 0) memcpy(static_cast<char*>(data) + byte_offset, source, bytes);
+    return;
+  }
   std::unique_ptr<char[]> staged;
   if (may_wait && !idle()) staged = stage(source, bytes);
   if (!staged) {
@@ -232,14 +338,14 @@ void Queue::load(Read* read, int64_t fresh_bytes) {
 // An executor without memory for its bookkeeping throws. That becomes an error of the entry, because it must neither
 // leave the queue in half of a state nor end the process.
 template <class F>
-void Queue::guard(const F& body) noexcept {
+void Queue::guard(Context& context, const F& body) noexcept {
   try {
     body();
   } catch (const KernelAbandoned&) {
-    context_.in_parallel = false;
+    context.in_parallel = false;
   } catch (const std::bad_alloc&) {
-    context_.in_parallel = false;
-    context_.record(ErrorCode::memory, "no memory for the bookkeeping of the device's queue");
+    context.in_parallel = false;
+    context.record(ErrorCode::memory, "no memory for the bookkeeping of the device's queue");
   }
 }
 
@@ -259,7 +365,7 @@ void Queue::run(Entry& entry) noexcept {
       break;
     case Entry::Kind::read:
       if (begin(*entry.read)) break;
-      entry.read->failed = read_now(*entry.read);
+      entry.read->failed = run_read(*entry.read);
       read_done_(owner_, entry.read);
       break;
     case Entry::Kind::load:
@@ -270,7 +376,7 @@ void Queue::run(Entry& entry) noexcept {
 }
 
 bool Queue::begin(Read& read) noexcept {
-  const void* data = storages_.find(read.handle);
+  const void* data = memory_of(read);
   if (!data) return false;
   read.queue = this;
   return executor_->begin_read(read.to, static_cast<const char*>(data) + read.byte_offset, read.bytes, read_ended,
@@ -292,16 +398,19 @@ void Queue::run_call(Call& call) {
   context_.label = call.label;
   const bool views = place(call.views.data(), call.places.data(), call.view_count);
   const bool items = place(call.items.data(), call.item_places.data(), call.item_count);
-  if (!views || !items) return;  // the allocation that failed has recorded it
-  guard([&] { executor_->run(context_, call); });
-  context_.release_scratch();
+  if (views && items) run_kernel(context_, call);  // else the allocation that failed has recorded it
+}
+
+void Queue::run_kernel(Context& context, const Call& call) {
+  guard(context, [&] { executor_->run(context, call); });
+  context.release_scratch();
 }
 
 bool Queue::place(View* views, const Place* places, int64_t count) {
   bool complete = true;
   for (int64_t i = 0; i < count; i++) {
     const Place& place = places[i];
-    if (place.handle < 0) continue;
+    if (place.handle < 0 || place.early) continue;
     void* data = place.fresh_bytes >= 0 ? make(place.handle, place.fresh_bytes) : storages_.find(place.handle);
     complete &= data != nullptr;
     views[i].data = static_cast<char*>(data) + place.byte_offset;
@@ -328,14 +437,14 @@ void Queue::run_upload(int32_t handle, int64_t fresh_bytes, size_t byte_offset, 
   context_.op = "upload";
   context_.label = 0;
   void* data = fresh_bytes >= 0 ? make(handle, fresh_bytes) : storages_.find(handle);
-  if (data) guard([&] { executor_->write(context_, static_cast<char*>(data) + byte_offset, source, bytes); });
+  if (data) guard(context_, [&] { executor_->write(context_, static_cast<char*>(data) + byte_offset, source, bytes); });
 }
 
 // The memory of the CPU, because no other executor's can be read into.
 void Queue::run_load(Read& read, int64_t fresh_bytes) {
   context_.op = "load";
   context_.label = 0;
-  void* data = fresh_bytes >= 0 ? make(read.handle, fresh_bytes) : storages_.find(read.handle);
+  void* data = fresh_bytes >= 0 ? make(read.handle, fresh_bytes) : memory_of(read);
   if (!data) {
     read.failed = ErrorCode::memory;
     return;
@@ -346,13 +455,27 @@ void Queue::run_load(Read& read, int64_t fresh_bytes) {
   read.complete = job.complete.load() && !context_.stop.load();
 }
 
-ErrorCode Queue::read_now(const Read& read) {
+void* Queue::memory_of(const Read& read) { return read.known ? read.known : storages_.find(read.handle); }
+
+bool Queue::read_early(const Read& read) {
+  const Overtaking::Row& row = early_[read.handle];
+  if (!row.data || row.written > done()) return false;
+  if (read.bytes > 0) memcpy(read.to, static_cast<const char*>(row.data) + read.byte_offset, read.bytes);
+  return true;
+}
+
+ErrorCode Queue::read_now(Read read) {
+  read.known = early_[read.handle].data;
+  return run_read(read);
+}
+
+ErrorCode Queue::run_read(const Read& read) {
   context_.op = "read";
   context_.label = 0;
-  if (const void* data = storages_.find(read.handle)) {
+  if (const void* data = memory_of(read)) {
     const char* from = static_cast<const char*>(data) + read.byte_offset;
     bool complete = false;
-    guard([&] { complete = executor_->read(context_, read.to, from, read.bytes); });
+    guard(context_, [&] { complete = executor_->read(context_, read.to, from, read.bytes); });
     return complete ? ErrorCode::none : ErrorCode::internal;
   }
   memset(read.to, 0, read.bytes);

@@ -4,7 +4,7 @@
 // `run_mutex_`, which is the executor, or the producer when it runs the rest itself in finish(). Only the producer
 // submits, so for it an empty queue means that nobody else touches the storages, the allocator and the threads, and it
 // may run a small entry at once, in place. Allocation and release are entries too, which makes reuse of memory safe
-// without locks.
+// without locks. Brief work that depends on no entry still to run may overtake them all: see overtaking.h.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +19,7 @@
 #include "call.h"
 #include "context.h"
 #include "executor.h"
+#include "overtaking.h"
 #include "storage.h"
 
 namespace firesteel {
@@ -29,6 +30,7 @@ struct Read {
   int32_t handle;
   size_t byte_offset, bytes;
   void* to;
+  void* known = nullptr;   // the memory, where the producer knows it: see overtaking.h
   Queue* queue = nullptr;  // once it has begun
   ErrorCode failed = ErrorCode::none;
   // Of a load, which goes the other way: from a file into the storage.
@@ -73,14 +75,23 @@ class Queue {
 
   // Only the producer's thread may call the rest.
 
+  // Allows handles below `capacity`; at the beginning, below 1024.
+  void reserve(size_t capacity) {
+    storages_.reserve(capacity);
+    early_.reserve(capacity);
+  }
   // The entry to fill and submit next; waits while the queue is full.
   Entry& next();
   // Runs the entry at once if the queue is empty and the entry is small, or if the device only starts it and runs it
-  // elsewhere. Otherwise hands it to the executor. Never waits for running work.
-  void submit(bool small);
+  // elsewhere. Otherwise hands it to the executor. Never waits for running work. A brief call that `may_overtake` runs
+  // at once also if other entries wait, unless it depends on them.
+  void submit(bool small, bool may_overtake = false);
   bool idle() const { return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed); }
   // Whether nothing waits and nothing runs, here or elsewhere, so that a read can copy at once.
   bool settled() const { return idle() && !executor_->asynchronous(); }
+  // Copies at once what work that has overtaken the queue has made. Returns false, having done nothing, for other
+  // memory.
+  bool read_early(const Read& read);
   // Waits until all entries have run, and runs those that the executor has not begun. Returns false if `goes_on` said
   // no before that: entries are then left, which may still run, and the queue must be stopped.
   bool finish();
@@ -95,12 +106,17 @@ class Queue {
   void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait = true,
               size_t byte_offset = 0);
   // Reads while the queue is idle. Returns the failure, which is recorded too. A storage without memory gives zeros.
-  ErrorCode read_now(const Read& read);
+  ErrorCode read_now(Read read);
   // Submits `read` as a load, which runs in order and calls `read_done` as a read does. The file must stay open until
   // then.
   void load(Read* read, int64_t fresh_bytes);
   // Abandons everything that has not run, including the running kernel, and ends all threads.
   void stop();
+
+  size_t live_bytes() const { return executor_->live_bytes() + early_.live_bytes(); }
+  size_t reserved_bytes() const { return executor_->reserved_bytes() + early_.reserved_bytes(); }
+  // Returns unused memory to the system, after finish().
+  void flush();
 
   Context& context() { return context_; }
   Executor& executor() { return *executor_; }
@@ -112,10 +128,20 @@ class Queue {
   std::unique_ptr<char[]> stage(const void* source, size_t bytes);
   void run(Entry& entry) noexcept;
   template <class F>
-  void guard(const F& body) noexcept;
+  static void guard(Context& context, const F& body) noexcept;
   bool begin(Read& read) noexcept;
   static void read_ended(void* read, const char* error);
   void run_call(Call& call);
+  void run_kernel(Context& context, const Call& call);
+  ErrorCode run_read(const Read& read);
+  void* memory_of(const Read& read);
+  uint64_t done() const { return tail_.load(std::memory_order_acquire); }
+  template <class Visit>
+  static void visit(Call& call, const Visit& visit);
+  bool overtake(Call& call);
+  void* upload_early(int32_t handle, int64_t fresh_bytes);
+  void resolve(Entry& entry);
+  void note(const Entry& entry, uint64_t number);
   bool place(View* views, const Place* places, int64_t count);
   void run_upload(int32_t handle, int64_t fresh_bytes, size_t byte_offset, const void* source, size_t bytes);
   void run_load(Read& read, int64_t fresh_bytes);
@@ -126,6 +152,7 @@ class Queue {
   Context context_;
   std::unique_ptr<Executor> executor_;
   StorageTable storages_;
+  Overtaking early_;
   void (*read_done_)(void* owner, Read* read);
   void* owner_;
   bool (*goes_on_)(void* owner) = nullptr;

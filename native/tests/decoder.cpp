@@ -202,8 +202,20 @@ void test_tensors() {
 
 }  // namespace
 
+// The flag is no part of the kernel's number, and other bits are.
+void test_overtakes() {
+  Writer words("relu");
+  words.dense(0, float32, {4}).dense(1, float32, {4});
+  check(!words.decode() && !words.decoder.overtakes(), "a call in order");
+  words.ints[0] |= overtakes_flag;
+  check(!words.decode() && words.decoder.overtakes(), "a call that may overtake");
+  words.ints[0] |= overtakes_flag << 1;
+  check(words.decode() != nullptr, "an unknown flag");
+}
+
 int main() {
   test_integers();
+  test_overtakes();
   test_lengths();
   test_dtypes();
   test_tensors();

@@ -1,5 +1,6 @@
 // The queue, its threads and its memory, with kernels of its own: order, stealing, inline calls, full queues, errors,
-// failed allocations, an exhausted C++ heap, ends in the middle of a kernel. Runs under ThreadSanitizer.
+// failed allocations, an exhausted C++ heap, ends in the middle of a kernel, work that overtakes. Runs under
+// ThreadSanitizer.
 #include "../core/queue.h"
 
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <new>
 #include <thread>
@@ -91,7 +93,8 @@ class Producer {
       : queue(
             no_kernels, threads, [](void*, Read*) { reads_done++; }, nullptr) {}
 
-  void call(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x, bool small = false, int label = 0) {
+  // The next entry, as a call with tensors of `elements`.
+  Entry& fill(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x, int64_t elements, int label) {
     Entry& entry = queue.next();
     entry.kind = Entry::Kind::call;
     Call& call = entry.call;
@@ -99,12 +102,24 @@ class Producer {
     call.label = label;
     call.view_count = 2;
     call.item_count = 0;
-    call.views.resize(2);
-    call.places.resize(2);
-    for (View& view : call.views) view = {nullptr, DType::float32, 1, small ? 16 : count, {}, {}};
-    call.places[0] = {out, 0, fresh_bytes};
-    call.places[1] = {x, 0, -1};
+    call.views.assign(2, {nullptr, DType::float32, 1, elements, {}, {}});
+    call.places.assign(2, {.handle = out, .written = true, .byte_offset = 0, .fresh_bytes = fresh_bytes});
+    call.places[1] = {.handle = x, .byte_offset = 0, .fresh_bytes = -1};
+    return entry;
+  }
+
+  void call(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x, bool small = false, int label = 0) {
+    fill(kernel, out, fresh_bytes, x, small ? 16 : count, label);
     queue.submit(small);
+  }
+
+  // A call of these elements that may run before others; whether it did.
+  bool overtakes(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x, int64_t elements = 16) {
+    const uint64_t before = queue.submitted();
+    fill(kernel, out, fresh_bytes, x, elements, 9);
+    const bool idle = queue.idle();
+    queue.submit(false, true);
+    return !idle && queue.submitted() == before;
   }
 
   void release(int32_t handle) { queue.release(handle); }
@@ -445,6 +460,194 @@ void test_reads_elsewhere() {
   CHECK(error.text == "on purpose" && error.op == "read");
 }
 
+// Keeps the executor until the test lets it go.
+std::atomic<bool> gate_is_open{false};
+void wait_at_the_gate(const KernelTable& table, Context& context, const Call& call) {
+  while (!gate_is_open.load()) std::this_thread::yield();
+  increment(table, context, call);
+}
+const KernelInfo gate_info = {"gate", false, 0, {}, wait_at_the_gate};
+
+// A queue whose executor waits in a kernel that reads storage 0 and writes storage 1, of 16 elements.
+struct BusyProducer : Producer {
+  BusyProducer() : Producer(2) {
+    gate_is_open.store(false);
+    const float zero[16] = {};
+    queue.upload(0, 64, zero, 64);
+    wait(gate_info, 1, 64, 0);
+  }
+  // Calls in order.
+  void wait(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x) {
+    fill(kernel, out, fresh_bytes, x, 16, 0);
+    queue.submit(false);
+  }
+  float early(int32_t handle) {
+    float value = -1;
+    return queue.read_early({handle, 0, sizeof value, &value}) ? value : -1;
+  }
+};
+
+void test_overtakes() {
+  BusyProducer producer;
+  Queue& queue = producer.queue;
+  const float seven[16] = {7};
+  queue.upload(2, 64, seven, 64);
+  CHECK(producer.overtakes(increment_info, 3, 64, 2) && producer.overtakes(increment_info, 4, 64, 3));
+  CHECK(producer.early(2) == 7 && producer.early(3) == 8 && producer.early(4) == 9);
+  // What the entry that runs only reads may be read, and not written; what it writes may be neither.
+  CHECK(producer.overtakes(increment_info, 5, 64, 0) && producer.early(5) == 1);
+  CHECK(producer.early(0) == -1);
+  CHECK(!producer.overtakes(increment_info, 0, -1, 2));
+  CHECK(!producer.overtakes(increment_info, 6, 64, 1));
+  CHECK(!producer.overtakes(increment_info, 7, 64, 0));  // 0 is written by an entry that waits
+  // Memory made before its turn is written before its turn until an entry that waits reads it.
+  CHECK(producer.overtakes(increment_info, 3, -1, 4) && producer.early(3) == 10);
+  CHECK(!producer.overtakes(increment_info, 8, 64, 6));
+  producer.wait(increment_info, 9, 64, 3);
+  CHECK(!producer.overtakes(increment_info, 3, -1, 4));
+  CHECK(producer.early(3) == -1);
+  // Its memory stays until that entry has run, also if its handle serves again.
+  producer.release(4);
+  CHECK(producer.overtakes(increment_info, 4, 64, 2) && producer.early(4) == 8);
+  const int32_t both[] = {3, 4};
+  queue.release(both, 2);
+  CHECK(producer.overtakes(increment_info, 3, 64, 5) && producer.early(3) == 2);
+  // Errors are the queue's.
+  CHECK(producer.overtakes(complain_info, 10, 64, 2));
+  const RecordedError error = queue.context().take_error();
+  CHECK(error.code == ErrorCode::index && error.op == "complain" && error.label == 9);
+  CHECK(producer.overtakes(scratch_info, 11, 64, 2));
+  CHECK(queue.context().take_error().op == "need_scratch");
+  CHECK(queue.live_bytes() > queue.executor().live_bytes());
+  gate_is_open.store(true);
+  CHECK(producer.first(1) == 1 && producer.first(0) == 8 && producer.first(6) == 2 && producer.first(7) == 9);
+  CHECK(producer.first(8) == 3 && producer.first(9) == 11 && producer.first(3) == 2);
+  CHECK(queue.context().take_error().code == ErrorCode::none);
+  for (int32_t handle = 0; handle < 12; handle++)
+    if (handle != 4) producer.release(handle);
+  CHECK(queue.finish() && queue.live_bytes() == 0);
+  queue.flush();
+  CHECK(queue.reserved_bytes() == 0);
+}
+
+// A file is loaded into memory that was made before its turn, and what reads that memory waits for the load.
+void test_load_where_work_overtakes() {
+  FILE* file = tmpfile();
+  const float five[16] = {5}, seven[16] = {7};
+  CHECK(file && fwrite(five, sizeof five, 1, file) == 1 && fflush(file) == 0);
+  BusyProducer producer;
+  Queue& queue = producer.queue;
+  queue.upload(2, 64, seven, 64);
+  CHECK(producer.early(2) == 7);
+  Read load = {2, 0, 64, nullptr};
+  load.file = fileno(file);
+  queue.load(&load, -1);
+  CHECK(producer.early(2) == -1);
+  CHECK(!producer.overtakes(increment_info, 3, 64, 2));
+  gate_is_open.store(true);
+  CHECK(producer.first(3) == 6 && producer.first(2) == 5 && load.complete);
+  fclose(file);
+}
+
+// How much may be held, and how much a call may do.
+void test_limits_of_overtaking() {
+  BusyProducer producer;
+  Queue& queue = producer.queue;
+  const std::vector<char> zeros(Overtaking::most_uploaded + 1);
+  const uint64_t before = queue.submitted();
+  queue.upload(2, Overtaking::most_uploaded, zeros.data(), Overtaking::most_uploaded);
+  CHECK(queue.submitted() == before);
+  queue.upload(3, Overtaking::most_uploaded + 1, zeros.data(), Overtaking::most_uploaded + 1);
+  CHECK(queue.submitted() == before + 1);
+  constexpr int64_t rest = Overtaking::most_bytes - Overtaking::most_uploaded;
+  CHECK(!producer.overtakes(increment_info, 4, rest + 1, 2));
+  CHECK(producer.overtakes(increment_info, 5, rest, 2));
+  CHECK(!producer.overtakes(increment_info, 6, 64, 2));
+  producer.release(5);
+  constexpr auto storages = static_cast<int32_t>(Overtaking::most_storages);
+  queue.reserve(2 * storages);
+  for (int32_t i = 1; i < storages; i++) CHECK(producer.overtakes(increment_info, 6 + i, 4, 2, 1));
+  CHECK(!producer.overtakes(increment_info, 6 + storages, 4, 2, 1));
+  producer.release(7);
+  CHECK(producer.overtakes(increment_info, 7, 4, 2, 1));
+  gate_is_open.store(true);
+  queue.finish();
+
+  Call call;
+  call.view_count = 3;
+  const auto brief = [&](bool heavy, int64_t a, int64_t b, int64_t c) {
+    const KernelInfo info = {"any", heavy, 0, {}, increment};
+    call.kernel = &info;
+    call.places.assign(3, {.handle = 1, .byte_offset = 0, .fresh_bytes = -1});
+    call.places[0].written = true;
+    call.views.assign(3, {nullptr, DType::float32, 1, a, {}, {}});
+    call.views[1].count = b;
+    call.views[2].count = c;
+    return is_brief(call);
+  };
+  constexpr int64_t elements = 1 << 20;
+  CHECK(brief(false, elements - 2, 1, 1) && !brief(false, elements - 1, 1, 1) && !brief(false, INT64_MAX, 1, 1));
+  CHECK(!brief(false, INT64_MAX, INT64_MAX, INT64_MAX));
+  // Products of 2048 x 32 by 32 x 64, and by 32 x 65.
+  CHECK(brief(true, 2048 * 64, 2048 * 32, 32 * 64) && !brief(true, 2048 * 65, 2048 * 32, 32 * 65));
+  CHECK(brief(false, 2048 * 65, 2048 * 32, 32 * 65));
+  call.view_count = 1;  // nothing is read
+  CHECK(!is_brief(call));
+}
+
+// Any program gives what it gives in order, whatever of it overtakes. Each storage holds one number throughout.
+void test_any_order() {
+  constexpr int32_t storages = 24;
+  constexpr size_t most = 20000;
+  int overtaken = 0;
+  uint32_t state = 1;
+  const auto random = [&](uint32_t below) { return (state = state * 1664525 + 1013904223) / 65536 % below; };
+  for (int round = 0; round < 5; round++) {
+    Producer producer(2);
+    float expected[storages];
+    size_t sizes[storages] = {};  // 0: not alive
+    std::vector<float> data(most);
+    const auto check = [&](int32_t handle) {
+      std::vector<float> read(sizes[handle], -1);
+      producer.queue.finish();
+      producer.queue.read_now({handle, 0, sizes[handle] * 4, read.data()});
+      for (const float value : read) CHECK(value == expected[handle]);
+    };
+    for (int step = 0; step < 1500; step++) {
+      const auto to = static_cast<int32_t>(random(storages)), from = static_cast<int32_t>(random(storages));
+      const uint32_t kind = random(16);
+      if (kind == 0 && sizes[to] > 0) {
+        producer.release(to);
+        sizes[to] = 0;
+      } else if (kind == 1 && sizes[to] == 0) {
+        sizes[to] = random(2) ? 500 : most;
+        expected[to] = static_cast<float>(random(1000));
+        std::fill(data.begin(), data.end(), expected[to]);
+        producer.queue.upload(to, static_cast<int64_t>(sizes[to] * 4), data.data(), sizes[to] * 4);
+      } else if (kind == 2 && random(8) == 0 && sizes[to] > 0) {
+        check(to);
+      } else if (kind > 2 && sizes[from] > 0 && (sizes[to] == 0 || sizes[to] == sizes[from])) {
+        const auto elements = static_cast<int64_t>(sizes[from]), fresh = sizes[to] == 0 ? 4 * elements : -1;
+        if (random(3) == 0) {
+          overtaken += producer.overtakes(increment_info, to, fresh, from, elements);
+        } else {
+          producer.fill(increment_info, to, fresh, from, elements, 0);
+          producer.queue.submit(false);
+        }
+        sizes[to] = sizes[from];
+        expected[to] = expected[from] + 1;
+      }
+    }
+    for (int32_t handle = 0; handle < storages; handle++)
+      if (sizes[handle] > 0) check(handle);
+    for (int32_t handle = 0; handle < storages; handle++)
+      if (sizes[handle] > 0) producer.release(handle);
+    producer.queue.finish();
+    CHECK(producer.queue.live_bytes() == 0);
+  }
+  CHECK(overtaken > 100);
+}
+
 }  // namespace
 
 int main() {
@@ -458,5 +661,9 @@ int main() {
   test_exhausted_heap();
   test_entries_that_throw();
   test_reads_elsewhere();
+  test_overtakes();
+  test_load_where_work_overtakes();
+  test_limits_of_overtaking();
+  test_any_order();
   puts("queue: ok");
 }

@@ -2,6 +2,7 @@
 import type { KernelCall, StridedView } from '../../core/device.js'
 import { type DType, dtypeCodes } from '../../core/dtype.js'
 import { DeviceError, DTypeError, formatShape, kindOf, ValueError } from '../../core/errors.js'
+import { isGradEnabled } from '../../core/grad-mode.js'
 import { isDense, type Shape } from '../../core/shape.js'
 import type { Storage } from '../../core/storage.js'
 import type { CallWriter } from '../call.js'
@@ -28,6 +29,8 @@ const wideFlag = 2 << 16
 const ownFlag = 4 << 16
 const opensFlag = 8 << 16
 const joinsFlag = 16 << 16
+/** A flag of the kernel's number: the call may run before others that wait, because it is no part of a training. */
+const overtakesFlag = 1 << 16
 
 /** Collects the storages that a call should have made. */
 class FreshStorages implements CallWriter {
@@ -90,7 +93,7 @@ export class Encoder implements CallWriter {
     if (this.#writing) throw this.#reentered(plan, args)
     this.#writing = true
     this.#kernel = plan.kernel
-    this.#ints[0] = plan.number
+    this.#ints[0] = isGradEnabled() ? plan.number : plan.number | overtakesFlag
     this.#ints[1] = label
     this.#nextInt = 2
     this.#nextDouble = 0

@@ -1,0 +1,13 @@
+/** Whether operators record a graph, for the thread as a whole. lib/autograd sets it. */
+let enabled = true
+
+export function isGradEnabled(): boolean {
+  return enabled
+}
+
+/** Sets the mode, and returns the one before. */
+export function setGradEnabled(value: boolean): boolean {
+  const before = enabled
+  enabled = value
+  return before
+}
