@@ -5,6 +5,7 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
+  consoleLogger,
   DataLoader,
   Generator,
   jsonLines,
@@ -332,6 +333,22 @@ describe('loggers', () => {
     const { trainer, loader } = made({ loggers: [logger, failing] })
     await expect(trainer.fit(loader, quiet)).rejects.toThrow('not today')
     expect(closed).toBe(1)
+  })
+
+  it('say once that a fit which was to go on begins anew', async () => {
+    const run = folder()
+    let text = ''
+    const lines = consoleLogger({ stream: { write: (piece: string) => (text += piece) } })
+    for (const resume of ['auto', 'auto'] as const) {
+      const { trainer, loader } = made({ run, every: 3, loggers: [lines] })
+      await trainer.fit(loader, { ...quiet, epochs: 1, resume })
+    }
+    const asked = text.split('\n').filter((line) => line.startsWith('begins') || line.startsWith('goes'))
+    expect(asked).toEqual(['begins anew, because there is no checkpoint to go on from', 'goes on behind step 3'])
+    text = ''
+    const { trainer, loader } = made({ loggers: [lines] })
+    await trainer.fit(loader, { ...quiet, epochs: 1 })
+    expect(text).not.toContain('begins')
   })
 
   it('survive a full disk: that is told once', async () => {

@@ -52,6 +52,7 @@ export function consoleLogger(options: ConsoleLoggerOptions = {}): Logger {
     const at = `epoch ${event.epoch + 1}, step ${event.step}`
     switch (event.type) {
       case 'start':
+        if (event.checkpointMissing) return 'begins anew, because there is no checkpoint to go on from'
         return event.resumed ? `goes on behind step ${event.step}` : null
       case 'end':
         return event.stopped === null ? null : `stopped at step ${event.step}: ${event.stopped}`

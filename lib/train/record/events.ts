@@ -18,6 +18,8 @@ export interface Numbers {
 export interface StartEvent extends Told {
   readonly type: 'start'
   readonly resumed: boolean
+  /** Whether `resume` was asked for, but there is no checkpoint yet. */
+  readonly checkpointMissing?: true
 }
 
 /**
@@ -64,6 +66,8 @@ export interface Reached {
 export interface Session {
   /** Whether it goes on from a checkpoint. What was logged of it before and lies behind that is to be cut. */
   readonly resumed: boolean
+  /** Whether it should go on from one, but there is none yet. */
+  readonly checkpointMissing?: true
   readonly reached: Reached
   /** Paths of the numbers in an epoch's record. */
   readonly monitors: readonly string[]

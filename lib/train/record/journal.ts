@@ -70,7 +70,8 @@ export class Journal implements Callback {
       await logger.open?.(session)
       this.#open.add(logger)
     }
-    this.#tell({ type: 'start', ...this.#now(), resumed: session.resumed })
+    const { resumed, checkpointMissing } = session
+    this.#tell({ type: 'start', ...this.#now(), resumed, ...(checkpointMissing && { checkpointMissing }) })
     this.#window = new Window()
     this.#whole = new Window()
   }

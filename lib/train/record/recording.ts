@@ -93,7 +93,11 @@ export class Recording {
         reached.steps === 0,
       )
     }
-    await this.journal.open({ resumed: from !== null, reached, monitors, epochs: planned })
+    const missing = options.resume !== undefined && from === null
+    await this.journal.open({
+      ...{ resumed: from !== null, reached, monitors, epochs: planned },
+      ...(missing && { checkpointMissing: true }),
+    })
   }
 
   /** However the fit ends. Throws nothing. */
