@@ -6,6 +6,7 @@ import { type Copies, type Copy, copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
 import type { Naming } from './names.js'
 import { checkModel, checkNames, listed, type Named, quoted } from './select.js'
+import { TokenRows } from './token-rows.js'
 
 /** Every layer that can be adapted, by path. */
 export function adaptableLayers(model: Module): Named<Adaptable>[] {
@@ -37,6 +38,22 @@ export function checkSwitch(op: string, model: Module, staying: readonly string[
       if (adapters.get(name)?.merged)
         throw new ValueError(op, `the adapter '${name}' is merged into the weight of ${path}; unmergeLora it first`)
     }
+  for (const [path, { adapters }] of slotsIn(model)) {
+    const owners = new Map<number, string>()
+    for (const name of staying) {
+      const adapter = adapters.get(name)
+      for (const token of adapter instanceof TokenRows ? adapter.indices : []) {
+        const other = owners.get(token)
+        if (other !== undefined)
+          throw new ValueError(
+            op,
+            `the adapters ${quoted([other, name])} both have a row for token ${token} of ${path} (trainableTokenIndices), of ` +
+              'which only one can be used; choose one of them',
+          )
+        owners.set(token, name)
+      }
+    }
+  }
   for (const [path, copies] of copiesIn(model)) {
     const both = staying.filter((name) => copies.get(name) !== undefined)
     if (both.length > 1)
@@ -110,7 +127,7 @@ export function withoutAdapters<R>(model: Module, fn: () => R): R {
 /**
  * Makes just these adapters active, in this order, until further notice: they learn, the others do not. Adapters add up where
  * they are sums, as LoRA's are; of those that learn a module whole (`modulesToSave`) one at most can be active. Throws ValueError
- * for names that no layer has, for two that learn one module whole, and where an adapter is merged that would have to go.
+ * for names that no layer has, for two that learn one module whole or the same token, and where an adapter is merged that would have to go.
  */
 export function setAdapter(model: Module, names: string | readonly string[]): void {
   const op = 'setAdapter'

@@ -92,9 +92,10 @@ function promptFrom(reader: FieldReader, kind: PromptSettings['kind']): PromptSe
   if (stacks === 2 && of !== 'encoder-decoder')
     reader.faults.push('num_transformer_submodules is 2, but must be 1, as for a model that is no encoder-decoder')
   const tokens = reader.take('num_virtual_tokens', isRank, 'a positive integer')
-  // PEFT adds the names of heads twice.
-  const saved = [...new Set(reader.take('modules_to_save', isNames, 'a list of names, or null', []) ?? [])]
+  const names = reader.take('modules_to_save', isNames, 'a list of names, or null', [])
   reader.finish(idleOfPrompts, {})
+  // PEFT adds the names of heads twice.
+  const saved = [...new Set(names ?? [])]
   return { kind, tokens, stacks, ...(of ? { reader: of } : {}), ...(saved.length > 0 ? { modulesToSave: saved } : {}) }
 }
 

@@ -67,8 +67,9 @@ export class FieldReader {
   /** The field if it is there and right; the fault otherwise. */
   take<T>(field: string, is: (value: unknown) => value is T, what: string, absent?: T): T {
     this.#known.add(field)
-    const value = Object.hasOwn(this.fields, field) ? (this.fields[field] ?? absent) : absent
-    if (!is(value)) this.faults.push(`${field} is ${asJson(value)}, but must be ${what}`)
+    const given = Object.hasOwn(this.fields, field) ? this.fields[field] : undefined
+    const value = given ?? absent
+    if (!is(value)) this.faults.push(`${field} is ${asJson(given)}, but must be ${what}`)
     return value as T
   }
 

@@ -35,7 +35,7 @@ export function planTokens(
     if (!isAdaptable(layer) || count === null || layer.bias !== null)
       throw new ValueError(
         op,
-        `trainableTokenIndices names ${path}, but rows are for embeddings and for linear layers without a bias`,
+        `trainableTokenIndices names ${path === '' ? 'the model itself' : path}, but rows are for embeddings and for linear layers without a bias`,
       )
     checkRows(op, path, indices, count)
     wanted.set(layer, { path, indices })

@@ -20,6 +20,7 @@ export class InputFile {
   readonly size: number
   readonly #handle: FileHandle
   readonly #lent = new Set<Promise<unknown>>()
+  #closing = false
 
   private constructor(op: string, path: string, size: number, handle: FileHandle) {
     this.op = op
@@ -85,7 +86,8 @@ export class InputFile {
   }
 
   #checkOpen(): void {
-    if (this.#handle.fd < 0) throw new ValueError(this.op, `${this.path} was closed; open it again to read from it`)
+    if (this.#closing || this.#handle.fd < 0)
+      throw new ValueError(this.op, `${this.path} was closed; open it again to read from it`)
   }
 
   #advance(what: string, position: number, { byteLength }: ArrayBufferView, done: number, read: number): number {
@@ -120,7 +122,8 @@ export class InputFile {
   }
 
   async close(): Promise<void> {
-    // The system would give the number to the next file that is opened, whose bytes would be read then.
+    // From here on nothing is lent, because the system gives the number to the next file that is opened, whose bytes would be read.
+    this.#closing = true
     await Promise.allSettled(this.#lent)
     await this.#handle.close()
   }

@@ -354,6 +354,20 @@ describe('a file that is read into memory of a device', () => {
     expect(() => source.lend?.('other', 0, 2, async () => {})).toThrow('has no tensor "other"')
   })
 
+  it('is not lent again once it is being closed, because its number is soon that of another file', async () => {
+    await saveTensors(at('lent'), new Map([['weight', f.ones([2])]]))
+    const source = await openTensors(at('lent'))
+    let finish = () => {}
+    const first = source.lend?.('weight', 0, 2, () => new Promise<void>((resolve) => (finish = resolve)))
+    const closing = source.close()
+    const numbers: number[] = []
+    await expect(source.lend?.('weight', 0, 2, async ({ file }) => numbers.push(file))).rejects.toThrow('was closed')
+    await expect(source.read('weight')).rejects.toThrow('was closed; open it again')
+    finish()
+    await Promise.all([first, closing])
+    expect(numbers).toEqual([])
+  })
+
   it('lends nothing that must be looked at, or that is not there', async () => {
     await saveTensors(at('lent'), new Map([['flags', f.ones([2], { dtype: 'bool' })]]))
     const source = await openTensors(at('lent'))

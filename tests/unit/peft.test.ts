@@ -543,7 +543,7 @@ describe('a config', () => {
     [{ ...right, lora_dropout: '0' }, 'lora_dropout is "0", but must be a number from 0 to 1'],
     [{ ...right, lora_dropout: 1.5 }, 'lora_dropout is 1.5, but must be a number from 0 to 1'],
     [{ ...right, target_modules: 2 }, 'target_modules is 2, but must be a list of names, or a regular expression'],
-    [{ ...right, target_modules: null }, 'target_modules is undefined, but must be'],
+    [{ ...right, target_modules: null }, 'target_modules is null, but must be'],
     [{ ...right, target_modules: [] }, 'target_modules is [], but must be'],
     [{ ...right, target_modules: ['0', 3] }, 'target_modules is ["0",3], but must be'],
     [{ ...right, target_modules: '(' }, '[loadAdapter] targetModules "(" is no regular expression here'],

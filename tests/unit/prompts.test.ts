@@ -162,6 +162,7 @@ describe.each([
         [{ task_type: 'SEQ_CLS' }, 'the prompt is for models that are an encoder, but this one is a decoder'],
         [{ task_type: 'TOKEN_CLS' }, 'task_type is "TOKEN_CLS", but must be one of "CAUSAL_LM"'],
         [{ num_virtual_tokens: 0 }, 'num_virtual_tokens is 0, but must be a positive integer'],
+        [{ modules_to_save: true }, 'modules_to_save is true, but must be a list of names, or null'],
         [{ num_transformer_submodules: 2 }, 'num_transformer_submodules is 2, but must be 1'],
       ] as const) {
         await writeFile(join(path, 'adapter_config.json'), JSON.stringify({ ...config, ...change }))

@@ -10,6 +10,7 @@ import {
   mergeLora,
   removeLora,
   saveAdapter,
+  setAdapter,
   unmergeLora,
   withoutAdapters,
 } from '../../lib/finetune/index.js'
@@ -208,4 +209,18 @@ it('rows are no sum that could be combined', () => {
   expect(() => addWeightedAdapter(model, { adapters: ['a'], weights: [2], name: 'b', combinationType: 'cat' })).toThrow(
     "'a' is no sum",
   )
+})
+
+it('two adapters with a row for one token are not active together, because only one of the rows could be used', () => {
+  const model = new nn.Sequential(new nn.Embedding(4, 1), new nn.Linear(1, 1))
+  const rowsOf = (name: string, tokens: number[]) =>
+    applyLora(model, { name, rank: 1, targetModules: ['1'], trainableTokenIndices: { 0: tokens } })
+  rowsOf('a', [3])
+  rowsOf('b', [1, 3])
+  rowsOf('c', [2])
+  expect(() => setAdapter(model, ['a', 'b'])).toThrow(
+    'both have a row for token 3 of 0 (trainableTokenIndices), of which only one can be used',
+  )
+  setAdapter(model, ['b', 'c'])
+  expect(() => setAdapter(model, ['c', 'b', 'a'])).toThrow('have a row for token 3')
 })
