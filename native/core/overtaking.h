@@ -2,9 +2,9 @@
 // to touch. The producer runs them at once, on its own thread, so that a prediction beside a training does not wait for
 // the training's steps. What depends on other entries waits among them, in order; so results are those of one order.
 //
-// What is made here has memory of its own, which only the producer takes and gives back: at a release once no entry of
-// the queue touches it, or later. There is little of it, because it is taken before memory that the program has freed
-// comes free in the queue.
+// The results have memory of their own, which only the producer takes and gives back. It gives back what the program
+// releases once no entry of the queue touches it. This memory is little, because it is taken before memory that the
+// program has freed comes free in the queue.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -62,7 +62,8 @@ class Overtaking {
   // Gives back what has waited long enough.
   void collect(uint64_t done) noexcept;
 
-  // What kernels run with here: one thread, and errors that go to `errors_of`. Null if there is no memory for it.
+  // The context of kernels that overtake: it has one thread, and its errors go to `errors_of`. Null if there is no
+  // memory for it.
   Context* open(Context& errors_of) noexcept;
   size_t live_bytes() const { return context_ ? context_->allocator.live_bytes() : 0; }
   size_t reserved_bytes() const { return context_ ? context_->allocator.reserved_bytes() : 0; }

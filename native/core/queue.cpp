@@ -17,8 +17,8 @@ namespace {
 // Copies of uploads that may wait without a check of the remaining memory: half of the least reserve.
 constexpr size_t small_staged = size_t(8) << 20;
 
-// What a thread reads of a file at a time: a huge page, because the system fills it with zeros when it is first
-// touched, and the bytes of the file find it in the cache then.
+// The bytes of a file that a thread reads at a time: a huge page. The system fills a page with zeros when it is first
+// touched, and the file's bytes then find it in the cache.
 constexpr size_t load_chunk = size_t(2) << 20;
 
 struct LoadJob {

@@ -33,7 +33,7 @@ struct Read {
   void* known = nullptr;   // the memory, where the producer knows it: see overtaking.h
   Queue* queue = nullptr;  // once it has begun
   ErrorCode failed = ErrorCode::none;
-  // Of a load, which goes the other way: from a file into the storage.
+  // A load goes the other way, from a file into the storage.
   int file = -1;
   int64_t position = 0;   // in the file
   bool complete = false;  // whether the file gave all bytes

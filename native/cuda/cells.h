@@ -20,14 +20,14 @@ struct CellForward {
   const float* input;  // [B, G H] = x wIh^T + bIh
   const float* state;  // [B, G H] = h' wHh^T + bHh; null where h' is 0
   const float* bias;   // bHh, or null
-  // Of this step: [B, H], and gates [B, 4 H]; null: not kept.
+  // This step's results, [B, H], and its gates, [B, 4 H]; null if they are not kept.
   float *out, *gates, *cells;
   float *hidden, *cell;  // [B, H]: h' and c', which become h and c
 };
 
 struct CellBackward {
   CellStep step;
-  // Of this step, as forward has left them; dy null: 0.
+  // This step's gradient, null if it is 0, and what forward has left of the step.
   const float *dy, *out, *gates, *cells;
   const float *out_before, *cells_before;  // of the step before; null: 0
   const float* h0;                         // of rows that begin here; null: 0

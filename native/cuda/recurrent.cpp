@@ -31,13 +31,14 @@ constexpr Cell lstm = {"lstm", 4, false}, gru = {"gru", 3, true}, rnn = {"rnn", 
 constexpr View absent = {nullptr, DType::float32, -1, 0, {}, {}};
 
 struct Forward {
-  View out, hn, cn, gates, cells, x, h0, c0, w_ih, w_hh, b_ih, b_hh, lengths;
-  bool relu, reverse;
+  View out, hn, cn = absent, gates = absent, cells = absent, x, h0, c0 = absent, w_ih, w_hh, b_ih, b_hh, lengths;
+  bool relu = false, reverse;
 };
 
 struct Backward {
-  View dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh, dy, dhn, dcn, x, h0, c0, w_ih, w_hh, lengths, out, gates, cells;
-  bool relu, reverse;
+  View dx, dh0, dc0 = absent, dw_ih, dw_hh, db_ih, db_hh = absent, dy, dhn, dcn = absent, x, h0, c0 = absent, w_ih,
+                w_hh, lengths, out, gates = absent, cells = absent;
+  bool relu = false, reverse;
 };
 
 struct Sizes {
@@ -280,7 +281,6 @@ bool lstm_forward(Device& device, const Launchable&, const KernelCall& call) {
                       .b_ih = v[10],
                       .b_hh = v[11],
                       .lengths = v[12],
-                      .relu = false,
                       .reverse = call.numbers[0] != 0});
 }
 
@@ -289,18 +289,14 @@ bool gru_forward(Device& device, const Launchable&, const KernelCall& call) {
   return run_forward(device, gru,
                      {.out = v[0],
                       .hn = v[1],
-                      .cn = absent,
                       .gates = v[2],
-                      .cells = absent,
                       .x = v[3],
                       .h0 = v[4],
-                      .c0 = absent,
                       .w_ih = v[5],
                       .w_hh = v[6],
                       .b_ih = v[7],
                       .b_hh = v[8],
                       .lengths = v[9],
-                      .relu = false,
                       .reverse = call.numbers[0] != 0});
 }
 
@@ -309,12 +305,8 @@ bool rnn_forward(Device& device, const Launchable&, const KernelCall& call) {
   return run_forward(device, rnn,
                      {.out = v[0],
                       .hn = v[1],
-                      .cn = absent,
-                      .gates = absent,
-                      .cells = absent,
                       .x = v[2],
                       .h0 = v[3],
-                      .c0 = absent,
                       .w_ih = v[4],
                       .w_hh = v[5],
                       .b_ih = v[6],
@@ -332,7 +324,6 @@ bool lstm_backward(Device& device, const Launchable&, const KernelCall& call) {
                       .dw_ih = v[3],
                       .dw_hh = v[4],
                       .db_ih = v[5],
-                      .db_hh = absent,
                       .dy = v[6],
                       .dhn = v[7],
                       .dcn = v[8],
@@ -345,7 +336,6 @@ bool lstm_backward(Device& device, const Launchable&, const KernelCall& call) {
                       .out = v[15],
                       .gates = v[16],
                       .cells = v[17],
-                      .relu = false,
                       .reverse = call.numbers[0] != 0};
   return BackwardPass(device, lstm, b).run();
 }
@@ -354,24 +344,19 @@ bool gru_backward(Device& device, const Launchable&, const KernelCall& call) {
   const View* v = call.views;
   const Backward b = {.dx = v[0],
                       .dh0 = v[1],
-                      .dc0 = absent,
                       .dw_ih = v[2],
                       .dw_hh = v[3],
                       .db_ih = v[4],
                       .db_hh = v[5],
                       .dy = v[6],
                       .dhn = v[7],
-                      .dcn = absent,
                       .x = v[8],
                       .h0 = v[9],
-                      .c0 = absent,
                       .w_ih = v[10],
                       .w_hh = v[11],
                       .lengths = v[12],
                       .out = v[13],
                       .gates = v[14],
-                      .cells = absent,
-                      .relu = false,
                       .reverse = call.numbers[0] != 0};
   return BackwardPass(device, gru, b).run();
 }
@@ -380,23 +365,18 @@ bool rnn_backward(Device& device, const Launchable&, const KernelCall& call) {
   const View* v = call.views;
   const Backward b = {.dx = v[0],
                       .dh0 = v[1],
-                      .dc0 = absent,
                       .dw_ih = v[2],
                       .dw_hh = v[3],
                       .db_ih = v[4],
                       .db_hh = v[5],
                       .dy = v[6],
                       .dhn = v[7],
-                      .dcn = absent,
                       .x = v[8],
                       .h0 = v[9],
-                      .c0 = absent,
                       .w_ih = v[10],
                       .w_hh = v[11],
                       .lengths = v[12],
                       .out = v[13],
-                      .gates = absent,
-                      .cells = absent,
                       .relu = call.numbers[0] != 0,
                       .reverse = call.numbers[1] != 0};
   return BackwardPass(device, rnn, b).run();

@@ -1,3 +1,7 @@
+/**
+ * PEFT's files of adapters: what is written, read, proved and refused. Over 600 lines, because all kinds of adapters and faults go
+ * through the same folders.
+ */
 import { spawn, spawnSync } from 'node:child_process'
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -6,23 +6,13 @@ import { describe, expect, it } from 'vitest'
 import { applyPrompt, loadAdapter, removeLora, saveAdapter, withoutAdapters } from '../../lib/finetune/index.js'
 import { loadTensors, type nn, noGrad, saveTensors, type Tensor, tensor } from '../../lib/index.js'
 import { AutoModel, t5 } from '../../lib/models/index.js'
+import { fillWithWaves, putWave } from '../waves.js'
 
-const wave = (by: number, shape: readonly number[], scale: number): Tensor => {
-  const count = shape.reduce((all, size) => all * size, 1)
-  return tensor(Array.from({ length: count }, (_, i) => scale * Math.sin(0.7 * i + by))).reshape([...shape])
-}
-const put = (weight: Tensor, by: number, scale: number) => void weight.copy_(wave(by, weight.shape, scale) as never)
-const fill = <M extends nn.Module>(model: M): M => {
-  noGrad(() => {
-    for (const [name, weight] of model.namedParameters()) put(weight, name.length, 0.3)
-  })
-  return model.eval() as M
-}
 /** Gives what learns the numbers that PEFT's had. */
 const learned = (model: nn.Module) =>
   noGrad(() => {
     for (const [name, weight] of model.namedParameters())
-      if (weight.requiresGrad) put(weight, name.startsWith('prompt_encoder') ? 6 : 4, 0.5)
+      if (weight.requiresGrad) putWave(weight, name.startsWith('prompt_encoder') ? 6 : 4, 0.5)
   })
 const tableOf = ({ adapters: { prompt } }: { adapters: nn.Prompts }) => (prompt as nn.Prompt).table.weight
 const ints = (rows: readonly (readonly number[])[]) => tensor(rows as number[][], { dtype: 'int32' })
@@ -76,7 +66,8 @@ const configs = {
     pad_token_id: 0,
   },
 } as const
-const make = async (kind: keyof typeof configs) => fill(await AutoModel.forSequenceClassification(configs[kind]))
+const make = async (kind: keyof typeof configs) =>
+  fillWithWaves(await AutoModel.forSequenceClassification(configs[kind]))
 const prompt = { kind: 'prompt', tokens: 2 } as const
 const tokenTypeIds = ints([
   [0, 0, 1, 1],
@@ -156,7 +147,7 @@ describe.each([
 
 describe('T5', () => {
   const makeT5 = () =>
-    fill(
+    fillWithWaves(
       t5({
         vocabSize: 12,
         width: 8,

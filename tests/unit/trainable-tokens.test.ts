@@ -16,25 +16,17 @@ import {
 } from '../../lib/finetune/index.js'
 import { loadTensors, nn, noGrad, optim, type Tensor, tensor, ValueError } from '../../lib/index.js'
 import { gpt2, llama } from '../../lib/models/index.js'
+import { fillWithWaves, putWave } from '../waves.js'
 
-const put = (weight: Tensor, by: number, scale: number) => {
-  const values = Array.from({ length: weight.numel }, (_, i) => scale * Math.sin(0.7 * i + by))
-  weight.copy_(tensor(values).reshape([...weight.shape]) as never)
-}
-const fill = <M extends nn.Module>(model: M): M => {
-  noGrad(() => {
-    for (const [name, weight] of model.namedParameters()) put(weight, name.length, 0.3)
-  })
-  return model.eval() as M
-}
 const learned = (model: nn.Module) =>
   noGrad(() => {
     for (const [name, weight] of model.namedParameters())
-      if (weight.requiresGrad) put(weight, name.includes('token_adapter') ? 4 : name.includes('lora_A') ? 6 : 7, 0.5)
+      if (weight.requiresGrad)
+        putWave(weight, name.includes('token_adapter') ? 4 : name.includes('lora_A') ? 6 : 7, 0.5)
   })
-const makeGpt2 = () => fill(gpt2({ vocabSize: 12, layers: 1, width: 8, heads: 2, context: 16, dropout: 0 }))
+const makeGpt2 = () => fillWithWaves(gpt2({ vocabSize: 12, layers: 1, width: 8, heads: 2, context: 16, dropout: 0 }))
 const makeLlama = () =>
-  fill(
+  fillWithWaves(
     llama({
       vocabSize: 12,
       layers: 1,

@@ -46,7 +46,8 @@ constexpr int64_t in_place_height = block_in_place / block_depth / tile_rows * t
 // itself. One thread then uses a panel of B, and uses it once, so it packs the panel itself, which saves the way
 // through the memory that threads share.
 constexpr int64_t whole_height = (108 << 10) / block_depth / tile_rows * tile_rows;
-// What is packed at a time of A, and of B: a shared last-level cache may keep it beside all else that passes through.
+// The floats of A, and those of B, that are packed at a time: a shared last-level cache may keep them beside all else
+// that passes through it.
 constexpr int64_t packed_limit = int64_t(1) << 20;
 }  // namespace multiply_blocks
 

@@ -13,8 +13,8 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 // Micro-tile and depth of a block; the values stand in the micro-kernel's source (micro_*.cpp).
 extern const int64_t MR, NR, KC;
 
-// For the drivers alone: the dimension of a bfloat16 matrix that counts pairs, which packing leaves as they are
-// (micro_pairs.cpp).
+// The dimension of a bfloat16 matrix that counts pairs, which packing leaves as they are (micro_pairs.cpp). Only the
+// drivers set it.
 enum class Pairs { none, of_rows, of_columns };
 
 // A matrix of float32 or bfloat16, which packing makes float32. The right one may also be of blocks, which lie along
@@ -47,8 +47,8 @@ static inline Matrix transposed(Matrix a) {
 struct Epilogue {
   bool accumulate;
   const float* bias;
-  // For multiply alone: C is written here as bfloat16, with a row stride of n, and not as float32. It cannot
-  // accumulate.
+  // Where C goes as bfloat16, with a row stride of n, in place of float32; null if it does not. Only multiply can do
+  // this, and then nothing accumulates.
   uint16_t* rounded = nullptr;
 };
 

@@ -64,7 +64,7 @@ struct Tile {
   bool accumulate;               // c += instead of c =
   const float* bias;             // of the tile's first column, or null
   bool pairs = false;            // of bfloat16, packed, in place of floats of A and B
-  // What a kernel that asks_ahead prefetches: a cache line for each asked_steps of depth, ahead_step bytes apart.
+  // The lines that a kernel prefetches if it asks_ahead: one for each asked_steps of depth, ahead_step bytes apart.
   const char* ahead = nullptr;
   int64_t ahead_step = 0;
 };
