@@ -6,14 +6,15 @@
 #   TESTS="softmax queue"          only these
 #   CXX, CXXFLAGS                  another compiler; flags behind those of native/sources.json
 #   ISA_FLAGS                      in place of the instruction set's own flags
-#   TEST_FLAGS                     more for the tests of kernels themselves, not for the kernels
+#   WATCH                          flags of a sanitizer: for kernels and core, not for what tests kernels
 #   FIRST=header                   to be included before all else by what is compiled for an instruction set
 #   RUN="qemu-aarch64 -L /usr/..." what runs the programs
 #   ADDON=build/Release            link the addon's own kernels, of all instruction sets, instead of building some
 #   BUILD_ONLY=1                   compile and link, run nothing
 #   JOBS                           compilers at a time (default: the number of cores)
 #
-# Objects are kept in build/native-tests, by compiler and flags, and rebuilt when a source or header is newer.
+# Objects are kept in build/native-tests, by compiler and flags, and rebuilt when a source or header is newer. Those of tests
+# serve all sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,7 +41,8 @@ export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1 # as in bui
 list() { node scripts/list-sources.cjs "$@"; }
 flags="$(list flags.all | tr '\n' ' ') ${CXXFLAGS:-}"
 FIRST=${FIRST:-}
-root=build/native-tests/$(printf '%s' "$CXX $flags ${ISA_FLAGS-own} ${TEST_FLAGS:-}" | cksum | cut -d ' ' -f 1)
+folder() { printf 'build/native-tests/%s' "$(cksum <<< "$CXX $flags ${ISA_FLAGS-own} $1" | cut -d ' ' -f 1)"; }
+root=$(folder "${WATCH:-}") plain=$(folder '')
 mkdir -p "$root"
 
 tests=()
@@ -55,18 +57,18 @@ rule() { # <object> <source> <flag...>
   printf '%s: %s\n\t%s %s %s -MMD -MP -c %s -o $@\n-include %s\n' "$1" "$2" "$CXX" "$flags" "${*:3}" "$2" "${1%.o}.d"
 }
 # The flags with which all files of a kind read some headers first, precompiled for them.
-prefix() { # <instruction set> <kind> <headers> <flag...>
-  local folder=$root/$1/$2 header flag
+prefix() { # <folder> <headers> <flag...>
+  local folder=$1 header flag
   mkdir -p "$folder"
-  for header in $FIRST $3; do echo "#include \"$PWD/$header\""; done > "$folder/prefix.new"
+  for header in $FIRST $2; do echo "#include \"$PWD/$header\""; done > "$folder/prefix.new"
   cmp -s "$folder/prefix.new" "$folder/prefix.h" || cp "$folder/prefix.new" "$folder/prefix.h"
   # shellcheck disable=SC2086 # several flags
-  scripts/precompile.sh "$folder/prefix.h" "$folder" ${CXX#ccache } $flags "${@:4}" || true # the compiler will say it again
-  for flag in "${@:4}" -include prefix.h "-iquote$folder"; do printf '%s ' "$flag"; done
+  scripts/precompile.sh "$folder/prefix.h" "$folder" ${CXX#ccache } $flags "${@:3}" || true # the compiler will say it again
+  for flag in "${@:3}" -include prefix.h "-iquote$folder"; do printf '%s ' "$flag"; done
   if [ -e "$folder/prefix.h.gch" ]; then cat "$folder/prefix.h.gch.flags"; fi
 }
 link() { # <program> <object...>
-  printf 'all: %s\n%s: %s\n\t%s -pthread %s $^ -o $@\n' "$1" "$1" "${*:2}" "$CXX" "${CXXFLAGS:-}"
+  printf 'all: %s\n%s: %s\n\t%s -pthread %s $^ -o $@\n' "$1" "$1" "${*:2}" "$CXX" "${CXXFLAGS:-} ${WATCH:-}"
 }
 makefile() {
   local source object core=() kernels kernel_flags isa_flags test_flags
@@ -74,39 +76,41 @@ makefile() {
   for source in $(list core | grep -v core/isa.cpp); do # isa.cpp wants the kernels of all instruction sets
     object=$root/core/$(basename "$source" .cpp).o
     core+=("$object")
-    rule "$object" "$source"
+    rule "$object" "$source" "${WATCH:-}"
   done
   for name in "${tests[@]}"; do
     if of_isa "$name"; then continue; fi
-    rule "$root/core/test-$name.o" "native/tests/$name.cpp" -O1
+    rule "$root/core/test-$name.o" "native/tests/$name.cpp" "${WATCH:-}" -O1
     link "$root/core/$name" "$root/core/test-$name.o" "${core[@]}"
   done
   for isa in "${isas[@]}"; do
     isa_flags="-DFIRESTEEL_ISA=$isa ${ISA_FLAGS-$(list "flags.$isa" | tr '\n' ' ')}"
-    # shellcheck disable=SC2046,SC2086 # several flags
-    kernel_flags=$(prefix "$isa" kernels native/cpu/prefix.h $(list flags.kernels) $isa_flags)
     # g++ 12 warns of its own std::string where that is precompiled.
     # shellcheck disable=SC2086
-    test_flags=$(prefix "$isa" tests 'native/cpu/prefix.h native/tests/arrays.h' -O1 -Wno-unused-function -Wno-array-bounds \
-      -Wno-restrict -Wno-stringop-overflow $isa_flags ${TEST_FLAGS:-})
+    test_flags=$(prefix "$plain/$isa/tests" 'native/cpu/prefix.h native/tests/arrays.h' -O1 -Wno-unused-function \
+      -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow $isa_flags)
     kernels=()
     if [ -n "${ADDON:-}" ]; then
       mapfile -t kernels < <(find "$ADDON/obj.target" -path '*/native/cpu/*.o' | sort)
+    else
+      # shellcheck disable=SC2046,SC2086 # several flags
+      kernel_flags=$(prefix "$root/$isa/kernels" native/cpu/prefix.h $(list flags.kernels) ${WATCH:-} $isa_flags)
+      for source in $(list kernels); do
+        object=${source#native/cpu/}
+        object=$root/$isa/$(tr / - <<< "${object%.cpp}").o
+        kernels+=("$object")
+        rule "$object" "$source" "$kernel_flags"
+      done
     fi
-    for source in $([ -n "${ADDON:-}" ] || list kernels); do
-      object=${source#native/cpu/}
-      object=$root/$isa/$(tr / - <<< "${object%.cpp}").o
-      kernels+=("$object")
-      rule "$object" "$source" "$kernel_flags"
-    done
     for name in "${tests[@]}"; do
       of_isa "$name" || continue
-      rule "$root/$isa/test-$name.o" "native/tests/$name.cpp" "$test_flags"
-      link "$root/$isa/$name" "$root/$isa/test-$name.o" "${kernels[@]}" "${core[@]}"
+      rule "$plain/$isa/test-$name.o" "native/tests/$name.cpp" "$test_flags"
+      # Behind the kernels, because of two inline functions the first is linked: the one that is watched.
+      link "$root/$isa/$name" "${kernels[@]}" "${core[@]}" "$plain/$isa/test-$name.o"
     done
   done
 }
-for isa in core "${isas[@]}"; do mkdir -p "$root/$isa"; done
+for isa in core "${isas[@]}"; do mkdir -p "$root/$isa" "$plain/$isa"; done
 makefile > "$root/Makefile"
 nice make --silent -f "$root/Makefile" -j "${JOBS:-$(nproc)}" all
 if [ -n "${BUILD_ONLY:-}" ]; then exit; fi

@@ -95,7 +95,7 @@ inline double decode_half(uint16_t bits, int fraction, int bias) {
 }
 
 struct Array {
-  static constexpr size_t guard = address_sanitizer ? 0 : 64;
+  const size_t guard = guards(64);
   static constexpr unsigned char filling = 0xA5;
 
   std::vector<unsigned char> memory;

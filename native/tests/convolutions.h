@@ -13,7 +13,7 @@
 #include "../cpu/conv/shape.h"
 #include "../generated/kernels.h"
 #include "integers.h"
-#include "threads.h"
+#include "sanitizers.h"
 
 namespace {
 

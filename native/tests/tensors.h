@@ -11,7 +11,7 @@
 
 #include "../core/context.h"
 #include "../generated/kernels.h"
-#include "threads.h"
+#include "sanitizers.h"
 
 namespace firesteel::test {
 
@@ -44,23 +44,9 @@ struct Numbers {
   }
 };
 
-// AddressSanitizer puts guards of its own behind memory, which see reads too.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool address_sanitizer = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool address_sanitizer = true;
-#else
-constexpr bool address_sanitizer = false;
-#endif
-#else
-constexpr bool address_sanitizer = false;
-#endif
-
 // A dense tensor of 4-byte elements; what lies behind them must not change.
 template <class T>
 struct Tensor {
-  static constexpr int guards = address_sanitizer ? 0 : 16;
   static constexpr uint32_t guard = 0x4B1DB10Bu;
   static_assert(sizeof(T) == 4);
 
@@ -77,7 +63,7 @@ struct Tensor {
       view.strides[d] = view.count;
       view.count *= view.sizes[d];
     }
-    data.resize(size_t(view.count) + guards);
+    data.resize(size_t(view.count) + guards(16));
     for (T& x : data) memcpy(&x, &guard, sizeof x);
     view.data = data.data();
   }

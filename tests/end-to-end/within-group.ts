@@ -163,7 +163,7 @@ const scenarios: { readonly [name: string]: () => unknown } = {
       await writeFile(sparse, header)
       await truncate(sparse, 2 ** 30 + 8)
       await readIdx(sparse).catch(note)
-      const gzip = createGzip({ level: 9 })
+      const gzip = createGzip({ level: 1 })
       const zeros = Buffer.alloc(2 ** 20)
       const content = function* () {
         yield header
