@@ -9,6 +9,12 @@ struct Numbers {
   float of[4];
 };
 
+// Four numbers as they are stored: the block's scale, and their bits where the format's `unpack` seeks them.
+struct Packed {
+  float scale;
+  uint32_t bits;
+};
+
 DEVICE uint32_t pair_at(const uint8_t* from) { return load<uint16_t>(reinterpret_cast<const uint16_t*>(from)); }
 DEVICE uint32_t four_at(const uint8_t* from) { return pair_at(from) | pair_at(from + 2) << 16; }
 DEVICE float scale_at(const uint8_t* from) { return widen(float16{static_cast<uint16_t>(pair_at(from))}); }
@@ -16,24 +22,24 @@ DEVICE float scale_at(const uint8_t* from) { return widen(float16{static_cast<ui
 struct Q8 {
   static constexpr int count = 32, bytes = 34;
   // Numbers [i, i + 4) of a block; i is a multiple of 4.
-  static DEVICE Numbers numbers(const uint8_t* block, int i) {
-    const float scale = scale_at(block);
-    const uint32_t four = four_at(block + 2 + i);
+  static DEVICE Packed packed(const uint8_t* block, int i) { return {scale_at(block), four_at(block + 2 + i)}; }
+  static DEVICE Numbers unpack(const Packed& four) {
     Numbers numbers;
 #pragma unroll
-    for (int q = 0; q < 4; q++) numbers.of[q] = scale * float(int8_t(four >> 8 * q & 255));
+    for (int q = 0; q < 4; q++) numbers.of[q] = four.scale * float(int8_t(four.bits >> 8 * q & 255));
     return numbers;
   }
 };
 
 struct Q4 {
   static constexpr int count = 32, bytes = 18;
-  static DEVICE Numbers numbers(const uint8_t* block, int i) {
-    const float scale = scale_at(block);
-    const uint32_t four = four_at(block + 2 + i % 16) >> (i < 16 ? 0 : 4);
+  static DEVICE Packed packed(const uint8_t* block, int i) {
+    return {scale_at(block), four_at(block + 2 + i % 16) >> (i < 16 ? 0 : 4)};
+  }
+  static DEVICE Numbers unpack(const Packed& four) {
     Numbers numbers;
 #pragma unroll
-    for (int q = 0; q < 4; q++) numbers.of[q] = scale * float(int32_t(four >> 8 * q & 15) - 8);
+    for (int q = 0; q < 4; q++) numbers.of[q] = four.scale * float(int32_t(four.bits >> 8 * q & 15) - 8);
     return numbers;
   }
 };
@@ -68,20 +74,27 @@ DEVICE float nf4_level(uint32_t bits) {
 
 struct Nf4 {
   static constexpr int count = 64, bytes = 36;
-  static DEVICE Numbers numbers(const uint8_t* block, int i) {
-    const float magnitude = float_of(four_at(block));
-    const uint32_t pair = pair_at(block + 4 + i / 2);
-    return {{magnitude * nf4_level(pair >> 4 & 15), magnitude * nf4_level(pair & 15), magnitude * nf4_level(pair >> 12),
-             magnitude * nf4_level(pair >> 8 & 15)}};
+  static DEVICE Packed packed(const uint8_t* block, int i) {
+    return {float_of(four_at(block)), pair_at(block + 4 + i / 2)};
+  }
+  static DEVICE Numbers unpack(const Packed& four) {
+    Numbers numbers;
+#pragma unroll
+    for (int q = 0; q < 4; q++) numbers.of[q] = four.scale * nf4_level(four.bits >> (q ^ 1) * 4 & 15);
+    return numbers;
   }
 };
 
 // Elements [at, at + 4) of a tensor; `at` is a multiple of 4.
 template <class Format>
-DEVICE Numbers numbers_at(const void* data, int64_t at) {
+DEVICE Packed packed_at(const void* data, int64_t at) {
   const int64_t block = at / Format::count;
-  return Format::numbers(static_cast<const uint8_t*>(data) + block * Format::bytes,
-                         static_cast<int>(at - block * Format::count));
+  return Format::packed(static_cast<const uint8_t*>(data) + block * Format::bytes,
+                        static_cast<int>(at - block * Format::count));
+}
+template <class Format>
+DEVICE Numbers numbers_at(const void* data, int64_t at) {
+  return Format::unpack(packed_at<Format>(data, at));
 }
 
 }  // namespace firesteel::cuda

@@ -97,12 +97,15 @@ std::string choose(const Device& device, const Product& job, const Shape& shape,
   const bool blocks = b >= first_block_dtype;
   if (shape.rows <= few_rows && !job.live.count && job.b.line != 1 && shape.depth % 4 == 0 && (blocks || job.b.vectors))
     return "matmul_few_" + dtypes;
+  const auto order = [](const Factor& factor) { return factor.line == 1 ? 'l' : 'd'; };
+  const bool tensor_cores = device.generation >= 80 && a == DType::bfloat16 && shape.rows > small_tile / 4 &&
+                            suits_copies(job.a, shape.rows, shape.depth, job.dims);
+  // Blocks are products' weights, whose left factors are not turned.
+  if (blocks && tensor_cores && order(job.a) == 'd')
+    return std::string("matmul_mma_") + dtype_names[static_cast<int>(b)] + '_' + order(job.b);
   if (blocks) return "matmul_64_" + dtypes;
-  const bool halves = a == DType::bfloat16 && b == DType::bfloat16;
-  if (halves && device.generation >= 80 && shape.rows > small_tile / 4 &&
-      suits_copies(job.a, shape.rows, shape.depth, job.dims) &&
-      suits_copies(job.b, shape.columns, shape.depth, job.dims))
-    return std::string("matmul_mma_") + (job.a.line == 1 ? 'l' : 'd') + (job.b.line == 1 ? 'l' : 'd');
+  if (tensor_cores && b == DType::bfloat16 && suits_copies(job.b, shape.columns, shape.depth, job.dims))
+    return std::string("matmul_mma_") + order(job.a) + order(job.b);
   const int64_t tiles = pieces(shape.rows, large_tile) * pieces(shape.columns, large_tile) * job.matrices;
   const bool large = std::min(shape.rows, shape.columns) > small_tile && tiles >= wanted_blocks / 4;
   return (large ? "matmul_128_" : "matmul_64_") + dtypes;

@@ -1,5 +1,6 @@
 // Matrix products whose right factor is stored in blocks, which are decoded where they are loaded: tiles of 64x64 by
-// multiply-adds, as in matmul.cu. Few rows have kernels of their own (matmul_few.cu).
+// multiply-adds, as in matmul.cu. Few rows have kernels of their own (matmul_few.cu), and so has bfloat16 where there
+// are tensor cores (matmul_blocks_mma.cu).
 #include "blocks.h"
 #include "multiply_add.h"
 

@@ -1,0 +1,114 @@
+// The common part of matrix products on tensor cores (matmul_mma.cu, matmul_blocks_mma.cu): a block of 8 warps has a
+// tile of 128x128, each warp 64x32, and takes pieces of 32 along the depth. A factor of either order has its neighbours
+// in a piece as they lie in memory: matrices are turned on their way into registers. Rows of shared memory are swizzled
+// so that the 8 rows of a matrix meet all banks once.
+#pragma once
+#include "product_tile.h"
+
+namespace firesteel::cuda {
+
+constexpr int mma_tile = large_tile, mma_deep = 32;
+constexpr int chunk = 8;  // elements of a copy
+
+// The 128 lines of a factor, 32 deep.
+template <class T>
+struct alignas(128) MatrixPiece {
+  T of[mma_tile * mma_deep];
+};
+
+// Where chunk c of line (or, along lines, of depth) r lies in a piece.
+template <bool along_depth>
+DEVICE int place(int r, int c) {
+  return along_depth ? r * mma_deep + (c ^ (r >> 1 & 3)) * chunk : r * mma_tile + (c ^ (r & 7)) * chunk;
+}
+
+// The chunks of a piece that a thread brings: two, of the same column.
+template <bool along_depth>
+struct Chunks {
+  static constexpr int across = (along_depth ? mma_deep : mma_tile) / chunk;  // chunks of a row of shared memory
+  static constexpr int between = 256 / across;                                // rows from one chunk to the other
+  static constexpr int count = mma_tile * mma_deep / chunk / 256;
+
+  static DEVICE int row() { return static_cast<int>(threadIdx.x) / across; }
+  static DEVICE int column() { return static_cast<int>(threadIdx.x) % across; }
+  static DEVICE int32_t line() { return along_depth ? row() : column() * chunk; }
+  static DEVICE int32_t depth() { return along_depth ? column() * chunk : row(); }
+  static DEVICE int place_of(int i) { return place<along_depth>(row() + i * between, column()); }
+  // From the first chunk on, in elements.
+  static DEVICE int64_t offset(const Factor& factor, int i) {
+    return i * between * (along_depth ? factor.line : factor.depth);
+  }
+  // Whether chunk i is there, where so many lines and so much depth are left from the first chunk's on.
+  static DEVICE bool there(int32_t lines, int32_t left, int i) {
+    return along_depth ? left > 0 && lines > i * between : lines > 0 && left > i * between;
+  }
+};
+
+// One factor's way into shared memory, as this thread goes it. Strides are read anew each time, because they lie in
+// constant memory and registers are scarce.
+template <class T, bool along_depth>
+struct Loader {
+  using Mine = Chunks<along_depth>;
+  const T* from;
+  int32_t lines;  // left, from the first chunk's on
+
+  DEVICE Loader(const Product& job, const Factor& factor, int64_t matrix, int32_t first_line, int32_t all_lines,
+                int32_t first) {
+    const int32_t line = first_line + Mine::line();
+    lines = all_lines - line;
+    from = matrix_of<T>(job, factor, matrix) + line * factor.line + (first + Mine::depth()) * factor.depth;
+  }
+
+  // `left` is the depth from the piece's first on. Goes on to the next piece.
+  DEVICE void copy(const Factor& factor, MatrixPiece<T>& to, int32_t left) {
+    left -= Mine::depth();
+#pragma unroll
+    for (int i = 0; i < Mine::count; i++)
+      copy16(to.of + Mine::place_of(i), from + Mine::offset(factor, i), Mine::there(lines, left, i));
+    from += mma_deep * factor.depth;
+  }
+};
+
+// The 16 lines from `line` on, of the 16 of the depth from `k` on, as a's four matrices.
+template <bool along_depth, class T>
+DEVICE void load_a(uint32_t (&r)[4], const MatrixPiece<T>& piece, int line, int k, int lane) {
+  if (along_depth)
+    load_matrices<false>(r, piece.of + place<true>(line + (lane & 15), k / chunk + (lane >> 4)));
+  else
+    load_matrices<true>(r, piece.of + place<false>(k + (lane & 7) + (lane >> 4) * 8, line / chunk + (lane >> 3 & 1)));
+}
+
+// The same as two times b's two matrices.
+template <bool along_depth, class T>
+DEVICE void load_b(uint32_t (&r)[4], const MatrixPiece<T>& piece, int line, int k, int lane) {
+  if (along_depth)
+    load_matrices<false>(r, piece.of + place<true>(line + (lane & 7) + (lane >> 4) * 8, k / chunk + (lane >> 3 & 1)));
+  else
+    load_matrices<true>(r, piece.of + place<false>(k + (lane & 15), line / chunk + (lane >> 4)));
+}
+
+// The sums of a warp: 4 by 4 products of 16x8.
+struct WarpSums {
+  float of[4][4][4];
+};
+
+// Where in the tile the warp's sums begin.
+DEVICE int warp_down() { return static_cast<int>(threadIdx.x) / 32 % 2 * 64; }
+DEVICE int warp_right() { return static_cast<int>(threadIdx.x) / 64 * 32; }
+
+DEVICE void write_warp(const Product& job, const Part& part, const WarpSums& sums) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int32_t row = part.row + warp_down() + lane / 4, column = part.column + warp_right() + lane % 4 * 2;
+#pragma unroll
+  for (int j = 0; j < 4; j++) {
+    const Sums<2> bias = bias_from<2>(job, column + 8 * j);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+      for (int h = 0; h < 2; h++)
+        write_sums(job, part, row + 16 * i + 8 * h, column + 8 * j,
+                   Sums<2>{{sums.of[i][j][2 * h], sums.of[i][j][2 * h + 1]}}, bias);
+  }
+}
+
+}  // namespace firesteel::cuda
