@@ -40,8 +40,8 @@ template <>
 std::string from(const Napi::Value& value) {
   return value.As<Napi::String>();
 }
-// A handle or a count. Numbers that cannot be one become -1, because Node-API's own conversion would turn them into
-// some handle.
+// A handle or a count. A number that can be neither becomes -1, because Node-API's own conversion would turn it into
+// some valid handle.
 template <>
 int32_t from(const Napi::Value& value) {
   const double number = value.As<Napi::Number>();
@@ -93,11 +93,11 @@ Napi::Value wrapped(const Napi::CallbackInfo& info) {
   return coded(info.Env(), [&] { return apply(info, function, *static_cast<Environment*>(info.Data())); });
 }
 
-// `call` does without node-addon-api's conversions, because every operator calls it: an add of 16 elements takes 85 ns,
-// and would take 89 with the wrapper. All other functions cost at most 3 ns more with the wrapper, of 25 to 200.
+// `call` is plain Node-API, because every operator calls it: an add of 16 elements takes 85 ns, and would take 89 ns
+// with the wrapper. The wrapper costs every other function at most 3 ns of its 25 to 200 ns.
 napi_value call(napi_env env, napi_callback_info info) {
   void* environment = nullptr;
-  size_t count = Decoder::max_made;  // few, because Node fills up what a call does not bring
+  size_t count = Decoder::max_made;  // kept small: napi_get_cb_info fills unused slots with undefined
   napi_value guards[Decoder::max_made];
   napi_get_cb_info(env, info, &count, guards, nullptr, &environment);
   try {
@@ -118,7 +118,7 @@ double multiply_add_peak(Environment& environment, std::string isa, bool bfloat1
   return multiply_add_peak(bfloat16 ? loops->bfloat16 : loops->float32, threads, seconds);
 }
 
-// Bytes per second over a working set of this many bytes; 0 as above.
+// Bytes per second over a working set of `bytes` bytes; 0 as above.
 double bandwidth(Environment& environment, std::string isa, bool copy, double bytes, int32_t threads, double seconds) {
   environment.finish();
   const PeakLoops* loops = choose_isa(isa.c_str()).peak;
@@ -129,7 +129,7 @@ double bandwidth(Environment& environment, std::string isa, bool copy, double by
 // A started device as JavaScript sees it.
 class Device {
  public:
-  // `has_kernel` tells whether the device has the kernel of a number.
+  // `has_kernel` tells whether the device has the kernel with this number.
   template <class HasKernel>
   Device(Napi::Env env, Environment* environment, const HasKernel& has_kernel)
       : env_(env), environment_(environment), object_(Napi::Object::New(env)) {

@@ -41,7 +41,7 @@ void CudaExecutor::release(void* data, size_t bytes) noexcept {
   try {
     library_.release(device_, data, bytes);
   } catch (const std::bad_alloc&) {
-    // Without memory to note the free block, the block is lost.
+    // The block is lost if there is no memory to note that it is free.
   }
 }
 

@@ -1,5 +1,5 @@
-// The addon's side of the CUDA library: opens it, and runs a queue's entries on a GPU. If there is no library, open()
-// says why.
+// The addon's side of the CUDA library. It opens the library and runs a queue's entries on a GPU. If there is no
+// library, open() says why.
 #pragma once
 #include <memory>
 #include <string>
@@ -16,7 +16,7 @@ class CudaExecutor final : public Executor {
   static std::unique_ptr<CudaExecutor> open(const char* path, int index, std::string* why);
   ~CudaExecutor() override;
 
-  // Whether this device has the kernel of a number.
+  // Whether this device has the kernel with this number.
   bool has_kernel(size_t kernel) const { return numbers_[kernel] >= 0; }
   const char* name() const { return library_.name(device_); }
   size_t available_bytes() const override { return library_.available_bytes(device_); }
@@ -45,8 +45,8 @@ class CudaExecutor final : public Executor {
 
   const cuda::Library& library_;
   cuda::Device* device_;
-  std::vector<int> numbers_;  // the library's, by the table's
-  std::vector<View> views_;   // of the call that runs; absent ones are marked
+  std::vector<int> numbers_;  // the library's numbers of kernels, by the table's
+  std::vector<View> views_;   // of the running call; absent arguments are marked
 };
 
 }  // namespace firesteel

@@ -22,7 +22,7 @@ constexpr std::array<int8_t, dtype_count> make_shifts() {
   return shifts;
 }
 
-// log2 of the bytes of an element of a dtype without blocks.
+// The base-2 logarithm of an element's bytes, of a dtype without blocks.
 int element_shift(DType dtype) {
   static constexpr std::array<int8_t, dtype_count> shifts = make_shifts();
   return shifts[static_cast<size_t>(dtype)];
@@ -82,8 +82,8 @@ Extent extent(const View& view, const Place& place) {
   return {place.byte_offset + bytes_of(view.dtype, first), place.byte_offset + bytes_of(view.dtype, end)};
 }
 
-// Whether two views take turns, row by row: both have a stride in common by which a part of their dimensions steps, and
-// within it the other dimensions stay apart. Slices of one tensor along any dimension do so.
+// Whether two views interleave without touching each other. They do if some dimensions of both step by a common stride,
+// and the other dimensions stay apart within one step. Slices of one tensor along any dimension interleave so.
 bool take_turns(const View& a, const Place& at_a, const View& b, const Place& at_b) {
   if (is_blocks(a.dtype) || is_blocks(b.dtype)) return false;
   const int64_t bytes = int64_t(1) << element_shift(a.dtype);
@@ -268,7 +268,7 @@ bool Decoder::decode_shape(const ArgumentInfo& argument, int32_t flags, View& vi
   return decode_strided(argument, words_.ints + next_int_ - length, view, range);
 }
 
-// The fast path, which serves by far most tensors.
+// The fast path, which nearly all tensors take.
 bool Decoder::decode_dense(const ArgumentInfo& argument, View& view, Range* range) {
   const int ndim = view.ndim;
   if (words_.int_count - next_int_ < static_cast<size_t>(ndim))
@@ -365,7 +365,7 @@ bool Decoder::made_by_call(int32_t handle) const {
   return false;
 }
 
-// The lowest and the highest element by the strides; false if they exceed 64 bits.
+// The lowest and the highest element that the strides reach; false if they exceed 64 bits.
 bool Decoder::stretch(const View& view, Range* range) {
   bool overflow = false;
   for (int d = 0; d < view.ndim; d++) {
@@ -377,8 +377,8 @@ bool Decoder::stretch(const View& view, Range* range) {
   return !overflow;
 }
 
-// Handles the rare case that a storage is both written and used by another argument, which is allowed if the parts do
-// not overlap.
+// Handles the rare case that another argument uses a storage that the call writes. This is allowed if the parts do not
+// overlap.
 bool Decoder::check_aliases(const Call& call) {
   struct Use {
     const View* view;

@@ -1,5 +1,5 @@
 // Reads a call from the words that JavaScript wrote, and checks all of it: whatever the words are, a decoded call
-// touches no memory outside of live storages.
+// touches no memory outside live storages.
 //
 //   ints     kernel, with a flag if the call may overtake, and module label; then per tensor handle,
 //            dtype | ndim << 8 | flags << 16, and where its elements lie, where an absent optional argument is the
@@ -7,10 +7,11 @@
 //   doubles  in the order of the arguments: of wide tensors where their elements lie, numbers, integers, flags (0 or
 //            1), for a vector of integers its length and they, for a position in a random stream seed, stream, offset
 //
-// Where the elements of a tensor lie: its sizes, if it is `dense` from the storage's first element; else its offset,
-// sizes and strides (in elements). Those of `wide` tensors are doubles, for what 32 bits do not hold. A storage that is
-// made by this call may have a guard (see handles.h): its own or one that it opens for others, whose object is then an
-// argument of the N-API call, or it joins the open one.
+// The place of a `dense` tensor is its sizes, and its elements start at the storage's first. The place of any other
+// tensor is its offset, sizes and strides, in elements. These numbers are doubles if the tensor is `wide`, which means
+// that 32 bits do not hold them. A storage that this call makes may have a guard (see handles.h). It either opens a
+// guard of its own, or opens one that others may join, or joins the open one. The object of a guard that is opened is
+// an argument of the N-API call.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -25,7 +26,7 @@ namespace firesteel {
 constexpr int32_t dense_flag = 1, wide_flag = 2, own_flag = 4, opens_flag = 8, joins_flag = 16;
 constexpr int32_t guard_flags = own_flag | opens_flag | joins_flag;
 
-// A flag of the kernel.
+// A flag of the call's first word.
 constexpr int32_t overtakes_flag = 1 << 16;
 
 struct Words {
@@ -37,10 +38,10 @@ struct Words {
 
 class Decoder {
  public:
-  // An upper bound of the outputs of a kernel.
+  // An upper bound of the outputs of one kernel.
   static constexpr int max_made = 8;
 
-  // False on a fault; see error().
+  // Returns false on a fault; see error().
   bool decode(const Words& words, HandleList& handles, Call& call);
   const char* error() const { return error_; }
 
@@ -54,7 +55,7 @@ class Decoder {
   bool overtakes() const { return overtakes_; }
 
  private:
-  // Elements of the storage: the first of the view, and the lowest and the highest that it touches.
+  // The first element of the view within the storage, and the lowest and the highest element that it touches.
   struct Range {
     int64_t offset, low, high;
   };
@@ -81,10 +82,10 @@ class Decoder {
   size_t next_int_ = 0, next_double_ = 0;
   HandleList* handles_ = nullptr;
   const KernelInfo* kernel_ = nullptr;
-  int dtype_ = -1;  // T of the call, once known
+  int dtype_ = -1;  // the call's dtype T, once it is known
   uint32_t stamp_ = 0;
-  bool seen_twice_ = false;  // a written storage
-  int32_t guard_ = 0;        // flags of the tensor
+  bool seen_twice_ = false;  // whether an argument uses a storage that the call writes
+  int32_t guard_ = 0;        // flags of the current tensor
   int value_count_ = 0, vector_count_ = 0, philox_count_ = 0;
 
   int made_count_ = 0, object_count_ = 0;

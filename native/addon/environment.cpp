@@ -8,13 +8,14 @@
 namespace firesteel {
 namespace {
 
-// A kernel of up to this many elements ends before another thread could be told of it: in about 2 microseconds.
+// A kernel of up to this many elements takes about 2 microseconds, less than it takes to tell another thread of it.
 constexpr int64_t small_linear = 8192;
 constexpr int64_t small_heavy = 16384;
 constexpr double small_product = 0x1p28;
 
-// A product of matrices takes as many multiply-adds as the root of its three sizes' product, and other heavy kernels
-// a few times as many at most. So a row times a matrix is small where two matrices of as many elements are not.
+// The multiply-adds of a product of matrices are the square root of the product of its three tensors' element counts.
+// Other heavy kernels do at most a few times as many. So a row times a matrix may be small where two matrices with as
+// many elements are not.
 bool is_small_product(const Call& call) {
   double largest[3] = {1, 1, 1};
   for (int64_t i = 0; i < call.view_count; i++) {
@@ -91,7 +92,7 @@ Environment::~Environment() {
 void Environment::fail(const char* text) const { throw Napi::Error::New(env_, text); }
 
 napi_ref Environment::make_reference(napi_value object) const {
-  napi_ref reference;  // Node itself refuses numbers and strings
+  napi_ref reference;  // Node refuses numbers and strings
   return napi_create_reference(env_, object, 0, &reference) == napi_ok ? reference : nullptr;
 }
 
@@ -138,7 +139,7 @@ void Environment::release_all(int32_t count) {
   const int32_t* handles = freed_.data();
   if (count < 0 || static_cast<size_t>(count) > freed_.size()) fail("releaseAll: a number of handles is wanted");
   for (int32_t i = 0; i < count; i++) {
-    // Those before it are gone for JavaScript, so the queue must know.
+    // JavaScript has lost the handles before it, so the queue must release them.
     if (!handles_.live(handles[i])) {
       if (i > 0) queue_.release(handles, static_cast<size_t>(i));
       fail("a storage that does not live cannot be freed");
@@ -178,7 +179,7 @@ void Environment::upload(int32_t handle, double byte_offset, Napi::Value array, 
 // Takes an array over any buffer: shared, resizable, or detached, which has no bytes. Napi::TypedArray knows neither
 // the element sizes of all kinds nor the memory of a shared buffer.
 Read Environment::decode_array(const char* what, const Napi::Value& array) const {
-  auto type = static_cast<napi_typedarray_type>(-1);  // stays so for kinds that Node-API does not know
+  auto type = static_cast<napi_typedarray_type>(-1);  // remains for kinds that Node-API does not know
   size_t elements;
   Read read = {};
   if (napi_get_typedarray_info(env_, array, &type, &elements, &read.to, nullptr, nullptr) != napi_ok) fail(what);
@@ -288,7 +289,7 @@ void PendingRead::resolve() noexcept {
     error.Set("code", failed == ErrorCode::memory ? "ERR_MEMORY" : "ERR_INTERNAL");
     deferred.Reject(error.Value());
   } catch (const Napi::Error&) {
-    // The environment is ending, so nobody waits.
+    // The environment is ending, so nobody waits for the result.
   }
 }
 
@@ -315,7 +316,7 @@ void Environment::set_handles(Napi::Value sizes, Napi::Value freed) {
   const size_t count = fit ? sizes.As<Napi::TypedArray>().ElementLength() : 0;
   if (!fit || freed.As<Napi::TypedArray>().ElementLength() < count || count < handles_.capacity() || count > INT32_MAX)
     fail("handles: a Float64Array and an Int32Array, no shorter than before, are wanted");
-  handles_.reserve_handles(count);  // may throw, so before anything is changed
+  handles_.reserve_handles(count);  // may throw, so it comes before any change
   queue_.reserve(count);
   freed_.pin(freed);
   sizes_.pin(sizes);

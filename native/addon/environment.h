@@ -40,9 +40,9 @@ struct PendingRead : Read {
   void resolve() noexcept;
 
   Napi::Promise::Deferred deferred;
-  Napi::Reference<Napi::Value> array;  // none of a load
+  Napi::Reference<Napi::Value> array;  // empty for a load
   std::optional<Announcement> announcement;
-  PendingRead* next = nullptr;  // of those that are done
+  PendingRead* next = nullptr;  // the next of the finished ones
 };
 
 class Environment {
@@ -64,19 +64,20 @@ class Environment {
   void release_all(int32_t count);
   void track(int32_t handle, Napi::Value object);
   int32_t poll(bool major);
-  // Writes the part of a storage from byte_offset on. The first part makes the memory of the whole.
+  // Writes the part of a storage that begins at byte_offset. The first part allocates the whole storage.
   void upload(int32_t handle, double byte_offset, Napi::Value array, bool may_wait);
-  // Fills the part of a storage from byte_offset on from an open file, as `upload` would. The promise tells whether the
-  // file gave all bytes.
+  // Reads an open file into the part of a storage that begins at byte_offset, as `upload` would write it. The promise
+  // resolves to whether the file had all bytes.
   Napi::Value load(int32_t handle, double byte_offset, int32_t file, double position, double bytes);
   Napi::Value read(int32_t handle, double byte_offset, Napi::Value array);
-  // False if the queue is busy and `wait` is not set.
+  // Returns false if the queue is busy and `wait` is not set.
   bool read_now(int32_t handle, double byte_offset, Napi::Value array, bool wait);
   void finish() { queue_.finish(); }
   // [code, kernel, module label, text] of the first error since the last call, or null.
   Napi::Value take_error();
 
-  // Watches for a collection: nothing else holds the watched object, so its end tells that one has happened.
+  // Watches for a garbage collection. Nothing else holds the watched object, so a collection has happened once it is
+  // gone.
   void watch(Napi::Object object) { watched_ = Napi::Weak(object); }
   bool watched_lives() { return !watched_.IsEmpty() && !watched_.Value().IsEmpty(); }
 
@@ -115,10 +116,10 @@ class Environment {
   PinnedArray<double> doubles_, sizes_;
 
   std::mutex reads_mutex_;
-  PendingRead *reads_ = nullptr, **last_read_ = &reads_;  // done, in order
-  int reads_pending_ = 0;                                 // promised
+  PendingRead *reads_ = nullptr, **last_read_ = &reads_;  // finished, in order
+  int reads_pending_ = 0;                                 // promises not yet resolved
 
-  Queue queue_;  // last: its thread uses what stands above
+  Queue queue_;  // last, because its thread uses the members above
 };
 
 }  // namespace firesteel

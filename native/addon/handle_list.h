@@ -1,5 +1,5 @@
-// The facts about each storage that a call needs: whether it is alive, and its bytes. This file knows nothing of Node,
-// so that the decoder of calls can be tested without it.
+// The facts about each storage that a call needs: whether it is alive, and its bytes. This file does not use Node, so
+// that the decoder of calls can be tested without it.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -10,9 +10,9 @@ namespace firesteel {
 
 struct Handle {
   int64_t bytes = 0;
-  int32_t guard = -1;                // -1 where the collector does not decide
-  int32_t previous = -1, next = -1;  // of the same guard
-  uint32_t stamp = 0;                // the call that saw it last, and
+  int32_t guard = -1;                // -1 if the collector does not decide
+  int32_t previous = -1, next = -1;  // neighbours in the list of the same guard
+  uint32_t stamp = 0;                // the last call that used it, and
   bool written = false;              // whether that call writes it
   bool live = false;
 };
@@ -37,7 +37,7 @@ class HandleList {
     return static_cast<int64_t>(bytes);
   }
   uint32_t next_stamp() {
-    if (++stamp_ == 0) {  // once in four billion calls: no old stamp may look like a new one
+    if (++stamp_ == 0) {  // Once in four billion calls: an old stamp must not look like a new one.
       for (Handle& handle : handles_) handle.stamp = 0;
       stamp_ = 1;
     }
@@ -51,7 +51,7 @@ class HandleList {
 
  protected:
   std::vector<Handle> handles_;
-  int32_t open_ = -1;  // a guard
+  int32_t open_ = -1;  // the guard that storages may join, or -1
 
  private:
   const double* sizes_ = nullptr;

@@ -89,7 +89,7 @@ int32_t HandleTable::poll(napi_env env, bool major, int32_t* dead) {
 }
 
 void HandleTable::poll_list(napi_env env, uint8_t age, uint8_t next_age, int32_t* dead, int32_t* count) {
-  constexpr int scope_size = 256;  // the references looked at keep their objects until their scope closes
+  constexpr int scope_size = 256;  // a scope keeps the objects that are looked at alive until it closes
   napi_handle_scope scope;
   napi_open_handle_scope(env, &scope);
   int looked_at = 0;

@@ -34,8 +34,8 @@ class HandleTable : public HandleList {
   static constexpr int ages = 3;
   struct Guard {
     napi_ref reference = nullptr;
-    int32_t first = -1;                // its storages
-    int32_t previous = -1, next = -1;  // of the same age, or of those that are free
+    int32_t first = -1;                // the first of its storages
+    int32_t previous = -1, next = -1;  // neighbours in the list of one age, or of free guards
     uint8_t age = 0;
   };
   Guard& guard(int32_t index) { return guards_[static_cast<size_t>(index)]; }

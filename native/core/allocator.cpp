@@ -14,19 +14,19 @@ namespace firesteel {
 namespace {
 
 constexpr size_t alignment = 64;
-constexpr size_t page = size_t(2) << 20;  // a huge one
+constexpr size_t page = size_t(2) << 20;  // bytes of a huge page
 constexpr size_t largest_small = 4096;
 constexpr size_t slab_bytes = size_t(64) << 10;
 constexpr size_t extent_step = 1024;
 constexpr size_t largest_region = size_t(64) << 30;
-constexpr size_t growth = size_t(32) << 20;  // opened at a time
+constexpr size_t growth = size_t(32) << 20;  // bytes opened at a time
 constexpr size_t unused_floor = size_t(256) << 20;
-constexpr unsigned stretch = 4096;  // releases of extents
+constexpr unsigned stretch = 4096;  // number of releases of extents
 constexpr int most_looked_at = 128;
 
 constexpr uintptr_t round_up(uintptr_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
 
-// A small size, rounded up to one of four per doubling, and to the alignment.
+// A small size, rounded up to a multiple of the alignment, and to one of four sizes per doubling.
 size_t small_block(size_t bytes) {
   const int top = std::bit_width(bytes) - 1;
   return round_up(bytes, std::max(alignment, size_t(1) << std::max(0, top - 2)));
@@ -47,8 +47,8 @@ struct Allocator::Slab {
   Slab* previous;
   Slab* next;
   void* free_list;
-  uint32_t used;    // blocks handed out
-  uint32_t carved;  // blocks ever handed out; the rest of the slab is untouched
+  uint32_t used;    // blocks in use
+  uint32_t carved;  // blocks ever handed out; memory beyond them is untouched
   uint32_t capacity;
   bool listed;
 };
@@ -67,7 +67,7 @@ void* Allocator::allocate(size_t bytes) noexcept {
   if (bytes > (SIZE_MAX >> 2)) return nullptr;
   void* data = try_allocate(bytes);
   if (data || reserved_bytes() == live_bytes()) return data;
-  flush();  // what is unused has perhaps only the wrong sizes
+  flush();  // unused memory may only be of the wrong sizes
   return try_allocate(bytes);
 }
 
@@ -94,7 +94,7 @@ void Allocator::release(void* data, size_t bytes) noexcept {
   const size_t block = round_up(bytes, extent_step);
   add(live_, 0 - block);
   give_extent(reinterpret_cast<uintptr_t>(data), block);
-  // Gaps between blocks are no reason to return pages that the next step would ask for again.
+  // Gaps between blocks must not return pages that the next step would ask for again.
   const size_t recent = std::max(peak_, peak_before_), live = live_bytes();
   trim(std::max(recent + recent / 8 - live, unused_floor));
 }
@@ -167,9 +167,9 @@ uintptr_t Allocator::take_extent(size_t bytes, size_t align) {
   return 0;
 }
 
-// The lowest extent that holds the block, so that long-lived blocks gather at the low end and the rest stays in one
-// piece (the smallest that fits would leave a crumb each time). If there are many extents, the smallest, which is found
-// at once.
+// The lowest extent that holds the block. Long-lived blocks then gather at the low end and the rest stays in one piece,
+// whereas the smallest extent that fits would leave a crumb each time. If there are many extents, this takes the
+// smallest, which is found at once.
 Allocator::Extents::iterator Allocator::find_extent(size_t bytes, size_t align) {
   const auto fits = [&](uintptr_t start, size_t size) { return round_up(start, align) + bytes <= start + size; };
   auto smallest = by_size_.lower_bound({bytes, 0});
@@ -219,7 +219,7 @@ Allocator::Extents::iterator Allocator::remove(Extents::iterator extent) {
   return free_.erase(extent);
 }
 
-// A block at the end of the used part of the last region, beginning in a free extent that ends there.
+// A block at the end of the used part of the last region. It begins in the free extent there, if there is one.
 uintptr_t Allocator::grow(size_t bytes, size_t align) {
   for (int attempt = 0; attempt < 2; attempt++) {
     if (!regions_.empty()) {
@@ -227,7 +227,7 @@ uintptr_t Allocator::grow(size_t bytes, size_t align) {
       const uintptr_t end = region.base + region.used;
       uintptr_t start = end;
       const auto last = free_.empty() ? free_.end() : std::prev(free_.end());
-      // A newer region may lie below an older one, and then the last extent belongs to another region.
+      // A newer region may lie below an older one. The last extent then belongs to another region.
       const bool joins = last != free_.end() && last->first + last->second == end;
       if (joins) start = last->first;
       const uintptr_t block = round_up(start, align);
@@ -253,8 +253,8 @@ uintptr_t Allocator::grow(size_t bytes, size_t align) {
   return 0;
 }
 
-// Reserves addresses only, without taking memory. If the system has few, half as many will do. If the process is
-// limited, it takes at most a quarter, because others need some too.
+// Reserves addresses without taking memory. Tries half as many whenever the system has too few. If the process is
+// limited, this takes at most a quarter, because others need some too.
 bool Allocator::reserve_region(size_t bytes) {
   const size_t least = round_up(bytes, page) + 2 * page;
   size_t most = largest_region;
@@ -287,7 +287,7 @@ Allocator::Region& Allocator::region_of(uintptr_t address) {
   return regions_.front();
 }
 
-// Returns false, and takes nothing, if the system has too few.
+// Returns false, having taken nothing, if the system has too few pages.
 bool Allocator::take_pages(uintptr_t start, size_t bytes) {
   Region& region = region_of(start);
   const size_t first = (start - region.base) / page, last = (start + bytes - 1 - region.base) / page;
@@ -340,7 +340,7 @@ size_t Allocator::untouched_bytes() {
       }
       size_t count = 1;
       while (count < most && i + count < region.end && region.untouched[i + count]) count++;
-      // If the system does not tell, no page counts as touched.
+      // If the system does not tell, all pages count as untouched.
       if (mincore(reinterpret_cast<void*>(region.base + i * page), count * page, touched) != 0)
         std::fill_n(touched, count * parts, 0);
       for (size_t k = 0; k < count; k++) {
@@ -355,7 +355,7 @@ size_t Allocator::untouched_bytes() {
   return total;
 }
 
-// Returns pages that lie within a free extent, the last ones first, `most` bytes of them or a little more.
+// Returns about `most` bytes of whole pages within a free extent, the last pages first.
 void Allocator::give_pages(uintptr_t start, size_t bytes, size_t most) {
   Region& region = region_of(start);
   const size_t last = start + bytes - region.base, first = round_up(start - region.base, page) / page;
@@ -372,7 +372,7 @@ void Allocator::give_pages(uintptr_t start, size_t bytes, size_t most) {
     madvise(reinterpret_cast<void*>(region.base + from * page), (end - from) * page, MADV_DONTNEED);
     const size_t bytes_given = (end - from) * page;
     add(reserved_, 0 - bytes_given);
-    // Others may take these pages now, so they must be asked for again.
+    // Other processes may take these pages now, so they must be asked for again.
     const size_t granted = granted_.load(std::memory_order_relaxed);
     granted_.store(granted > bytes_given ? granted - bytes_given : 0, std::memory_order_relaxed);
     end = from + 1;
@@ -387,7 +387,7 @@ void Allocator::note_peak() {
   peak_ = live_bytes();
 }
 
-// Returns pages, those of the largest extents first, until at most `keep` bytes are unused.
+// Returns pages, starting with the largest extents, until at most `keep` bytes are unused.
 void Allocator::trim(size_t keep) {
   const auto excess = [&] {
     const size_t unused = reserved_bytes() - live_bytes();
@@ -395,7 +395,7 @@ void Allocator::trim(size_t keep) {
   };
   for (auto it = by_size_.rbegin(); it != by_size_.rend() && it->first >= page && excess() > 0; ++it)
     give_pages(it->second, it->first, excess());
-  // The last extent of a region has the rest of its page too.
+  // The last extent of a region also has the rest of its page.
   if (excess() > 0 && !free_.empty())
     give_pages(std::prev(free_.end())->first, std::prev(free_.end())->second, excess());
 }

@@ -7,8 +7,8 @@
 // for each block would leave memory of one size unused while another is needed, and would all begin at the same sets of
 // the caches.)
 //
-// Freed memory is kept until there is more than a recent peak took, with a margin and a floor; then whole pages of free
-// extents go back to the system. It is not thread-safe: the thread that runs kernels owns it, and other threads may
+// Freed memory is kept until it exceeds a recent peak by a margin, and a floor. Then whole pages of free extents go
+// back to the system. The allocator is not thread-safe: the thread that runs kernels owns it, and other threads may
 // only read the counts.
 //
 // The system refuses memory by killing the process, so pages are asked for before they are handed out (see memory.h).
@@ -34,7 +34,7 @@ class Allocator {
 
   // Uninitialised memory, or null if the system gives none. 0 bytes are a valid block.
   void* allocate(size_t bytes) noexcept;
-  // `bytes` as in allocate.
+  // `bytes` as given to allocate().
   void release(void* data, size_t bytes) noexcept;
   // Returns all unused memory to the system.
   void flush() noexcept;
@@ -51,19 +51,19 @@ class Allocator {
   struct Slab;
   struct SizeClass {
     size_t block;             // bytes
-    Slab* partial = nullptr;  // slabs with room
+    Slab* partial = nullptr;  // slabs with a free block
   };
-  // Addresses from `base` on, of which `opened` bytes may be used, and `used` bytes have been.
+  // Reserved addresses from `base` on. The first `opened` bytes may be used, and the first `used` bytes have been.
   struct Region {
     uintptr_t base;
     size_t bytes, opened, used;
-    std::vector<bool> taken, untouched;  // by page: taken from the system, and not known to be touched
-    size_t end = 0;                      // of the pages ever taken
+    std::vector<bool> taken, untouched;  // by page: taken from the system; not known to be touched
+    size_t end = 0;                      // number of pages up to the last one ever taken
   };
   using Extents = std::map<uintptr_t, size_t>;
 
-  // The counts are atomic for other readers. A locked addition is not needed, because there is one writer at a time,
-  // and it would cost as much as an allocation.
+  // The counts are atomic because other threads read them. A locked addition is not needed, because only one thread
+  // writes, and it would cost as much as an allocation.
   static void add(std::atomic<size_t>& to, size_t bytes) {
     to.store(to.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
   }
@@ -89,7 +89,7 @@ class Allocator {
   std::vector<SizeClass> classes_;
   std::vector<Region> regions_;
   Extents free_;                                    // by address
-  std::set<std::pair<size_t, uintptr_t>> by_size_;  // the same
+  std::set<std::pair<size_t, uintptr_t>> by_size_;  // the same extents by size
   // The most live bytes in this stretch of releases and in the one before.
   size_t peak_ = 0, peak_before_ = 0;
   unsigned releases_ = 0;
@@ -97,7 +97,7 @@ class Allocator {
   // The bytes that may be taken without asking, until the epoch changes.
   std::atomic<size_t> granted_{0};
   uint32_t epoch_ = 0;
-  std::mutex pages_mutex_;  // of regions_ and their pages, for who asks what is untouched
+  std::mutex pages_mutex_;  // guards regions_ and their pages while another thread asks which are untouched
 };
 
 }  // namespace firesteel

@@ -32,7 +32,7 @@ struct ArgumentInfo {
   Role role;
   Arity arity;
   uint16_t dtypes;  // bit d: DType(d) is allowed
-  bool same;        // has the dtype T of the call
+  bool same;        // the argument has the call's dtype T
 };
 
 constexpr int max_arguments = 20;
@@ -51,19 +51,19 @@ struct KernelInfo {
 // The source of a view's memory. Each View of a call has one.
 struct Place {
   int32_t handle;        // -1: an optional argument that is absent
-  bool written = false;  // whether the call writes it
-  bool early = false;    // whether the view has its memory already, from the producer
+  bool written = false;  // whether the call writes the view
+  bool early = false;    // whether the producer has already set the view's memory
   int64_t byte_offset;   // of the first element
-  int64_t fresh_bytes;   // not -1: the storage is made by this call, with so many bytes
+  int64_t fresh_bytes;   // -1, or the bytes of the storage that this call makes
 };
 
-// Vectors grow and never shrink, because the queue's calls are reused, and no call allocates in the long run. So the
-// counts are valid, not the vectors' sizes.
+// Vectors grow and never shrink, because the queue reuses its calls, so that no call allocates in the long run.
+// Therefore the counts tell how many items are valid, and the vectors' sizes do not.
 struct Call {
   const KernelInfo* kernel = nullptr;
   int32_t label = 0;
 
-  // Tensors in the order of the arguments, with null ones but without lists.
+  // Tensors in the order of the arguments. An absent tensor has a null view. Lists are left out.
   int view_count = 0;
   std::vector<View> views;
   std::vector<Place> places;
@@ -77,7 +77,7 @@ struct Call {
 
   double numbers[max_arguments];
   Integers integers[max_vectors];
-  int64_t integer_items[max_vectors][max_dims];  // what they point to
+  int64_t integer_items[max_vectors][max_dims];  // the memory that `integers` point to
   Philox philox[max_arguments];
 
   const View* optional(int index) const {

@@ -13,7 +13,8 @@
 
 namespace firesteel {
 
-// Thrown by scratch() if there is no memory, through the kernel (which owns nothing), to the thread that runs kernels.
+// Thrown by scratch() if there is no memory. It passes through the kernel, which owns nothing, to the thread that runs
+// kernels.
 struct KernelAbandoned {};
 
 struct RecordedError {
@@ -39,7 +40,7 @@ struct Context {
 
   ThreadPool pool;
   Allocator allocator;
-  std::atomic<bool> stop{false};  // kernels leave the chunks that they have not begun
+  std::atomic<bool> stop{false};  // kernels skip the chunks that they have not begun
 
   // The running kernel.
   const char* op = "";
@@ -50,11 +51,11 @@ struct Context {
     size_t bytes;
   };
   std::vector<Block> scratch_blocks;
-  // Releases all but the first `keep` blocks.
+  // Releases all blocks but the first `keep`.
   void release_scratch(size_t keep = 0);
 
   Context* const errors_of;
-  // The first error since the last take_error. A cheap check reads the flag, and `status` is a copy of it elsewhere.
+  // The first error since the last take_error. Reading the flag is cheap, and `status` is a copy of it elsewhere.
   std::mutex error_mutex;
   ErrorSlot error;
   std::atomic<bool> failed{false};

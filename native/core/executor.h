@@ -13,9 +13,9 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
-  // Memory of the device. Null if there is none.
+  // Memory of the device, or null if there is none.
   virtual void* allocate(size_t bytes) = 0;
-  // After allocate() returned null, the reason if it is not full memory, else null.
+  // The reason why allocate() returned null, or null if memory is exhausted.
   virtual const char* allocation_failure() { return nullptr; }
   virtual void release(void* data, size_t bytes) noexcept = 0;
   // Returns unused memory to the system.
@@ -25,21 +25,21 @@ class Executor {
   // The bytes that may still be taken beside the reserved ones.
   virtual size_t available_bytes() const = 0;
 
-  // Runs a kernel, or starts it; failures are recorded in the context.
+  // Runs a kernel, or starts it. Failures are recorded in the context.
   virtual void run(Context& context, const Call& call) = 0;
   // Copies into the device's memory; the source may change afterwards.
   virtual void write(Context& context, void* to, const void* from, size_t bytes) = 0;
-  // Copies out of the device's memory, after waiting for all running work. False after a failure.
+  // Copies out of the device's memory, after waiting for all running work. Returns false after a failure.
   virtual bool read(Context& context, void* to, const void* from, size_t bytes) = 0;
 
-  // Begins to copy out of the device's memory without waiting. Any thread calls `done(owner, error)` once, with null or
-  // the failure. Returns false, having done nothing, if it would have to wait.
+  // Begins to copy out of the device's memory, without waiting. Some thread then calls `done(owner, error)` once, where
+  // the error is null after a success. Returns false, having done nothing, if it would have to wait.
   using ReadDone = void (*)(void* owner, const char* error);
   virtual bool begin_read(void* to, const void* from, size_t bytes, ReadDone done, void* owner) { return false; }
   // Waits until all reads that have begun are done.
   virtual void finish_reads() {}
 
-  // Whether kernels are only started by run(), and end elsewhere.
+  // Whether run() only starts kernels, which end elsewhere.
   virtual bool asynchronous() const { return false; }
   // Waits until all started work has ended.
   virtual void finish(Context&) {}

@@ -12,7 +12,7 @@
 namespace firesteel {
 
 void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, int64_t chunk), void* data) {
-  if (context.in_parallel) {  // inside a chunk of the same kernel: the threads are taken
+  if (context.in_parallel) {  // a chunk of the same kernel calls, and has the threads already
     for (int64_t chunk = 0; chunk < chunks; chunk++) body(data, chunk);
     return;
   }
@@ -24,7 +24,7 @@ void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, 
 int thread_count(const Context& context) { return context.pool.threads(); }
 
 void wait_until(const int64_t& counter, int64_t value) {
-  // The other thread is still working. If it is not, it lacks a core, and may have this one.
+  // The other thread is usually still working. After some spins it may lack a core, and can have this one.
   constexpr int spins = 400;
   for (int i = 0; __atomic_load_n(&counter, __ATOMIC_ACQUIRE) < value; i++)
     i < spins ? spin_pause() : std::this_thread::yield();

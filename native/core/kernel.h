@@ -1,4 +1,4 @@
-// The world as a kernel sees it: tensors as plain structs, a context for threads, scratch memory and errors.
+// What a kernel sees: tensors as plain structs, a context for threads, scratch memory and errors.
 //
 // Kernel sources are compiled once per instruction set, each inside its own namespace FIRESTEEL_ISA. Nothing here is
 // inline with external linkage, so that the linker cannot merge a function built with AVX-512 into the baseline:
@@ -14,9 +14,9 @@ namespace firesteel {
 
 constexpr int max_dims = 8;
 
-// A view of device memory. `data` points at the first element. Sizes and strides count elements. Arguments that are not
-// marked `strided`, `update` or `place` in the table of kernels are dense and row-major; their strides are filled in
-// all the same.
+// A view of device memory. `data` points at the first element. Sizes and strides count elements. An argument is dense
+// and row-major unless the table of kernels marks it `strided`, `update` or `place`. Its strides are filled in all the
+// same.
 struct View {
   void* data;
   DType dtype;
@@ -52,26 +52,26 @@ void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, 
 
 int thread_count(const Context& context);
 
-// Called inside a chunk: returns once `counter` is at least `value`. Other chunks that have begun raise it, with
-// release order.
+// For use inside a chunk. Returns once `counter` is at least `value`. Other chunks that have begun raise the counter,
+// with release order.
 void wait_until(const int64_t& counter, int64_t value);
 
 // Uninitialised memory of the device's allocator, aligned to 64 bytes, valid until the kernel returns or releases it.
-// Call it outside of parallel sections.
+// It must not be called inside parallel sections.
 void* scratch(Context& context, size_t bytes);
 
-// Lets a part of a kernel that runs repeatedly release its memory: everything taken since scratch_mark().
+// Releases everything taken since scratch_mark(), so that a part of a kernel that runs repeatedly can reuse the memory.
 size_t scratch_mark(const Context& context);
 void release_scratch(Context& context, size_t mark);
 
 enum class ErrorCode : int32_t { none = 0, shape = 1, index = 2, value = 3, memory = 4, internal = 5 };
 
 // Records the first error of the queue; the text is printf-like and must name what was given and what was expected. Any
-// thread may call it. The kernel then goes on (skipping the fault) or returns.
+// thread may call it. The kernel then skips the fault and goes on, or returns.
 void record_error(Context& context, ErrorCode code, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
 // Repeats a check that dispatch has made in TypeScript: `if (!expect(context, a.sizes[0] == b.sizes[0], "rows differ"))
-// return;` The reason is that a call from elsewhere must not reach memory outside of its tensors either.
+// return;` A call from elsewhere must not reach memory outside its tensors either.
 static inline bool expect(Context& context, bool condition, const char* what) {
   if (!condition) record_error(context, ErrorCode::internal, "%s", what);
   return condition;

@@ -1,4 +1,4 @@
-// The rows of the table of kernels; a kernel's number is its place.
+// The rows of the table of kernels. A kernel's number is its index here.
 #pragma once
 #include <span>
 

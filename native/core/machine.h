@@ -3,10 +3,10 @@
 
 namespace firesteel {
 
-// The number of cores by affinity and by the cgroup's quota, at least 1.
+// The number of cores that affinity and the cgroup's quota allow, at least 1.
 int usable_cores();
 
-// One step of a spin loop: tells the core that it waits.
+// One step of a spin loop. It tells the core that the thread is waiting.
 inline void spin_pause() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();

@@ -15,9 +15,9 @@ namespace {
 constexpr size_t megabyte = size_t(1) << 20;
 // The lower and the upper bound of a level's reserve.
 constexpr size_t least_reserve = 16 * megabyte, most_reserve = 512 * megabyte;
-// The surplus of a grant over the request, because an allocator would otherwise ask for each page.
+// A grant exceeds the request by this much. An allocator would otherwise ask for each page.
 constexpr size_t grant_share = 32, most_granted = 64 * megabyte;
-// Announcements up to this size are too small to ask again.
+// Announcements up to this size are too small for another look at the system.
 constexpr size_t small_announcement = megabyte;
 
 // The content of a file; empty if there is none.
@@ -43,7 +43,7 @@ bool number(std::string_view text, size_t* value) {
   return true;
 }
 
-// The number after a key at the beginning of a line.
+// The number after a key that begins a line.
 bool field(std::string_view text, std::string_view key, size_t* value) {
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
@@ -78,8 +78,8 @@ bool has_option(std::string_view options, std::string_view option) {
   return false;
 }
 
-// A group's path below the one that a mount shows, or the mount's own if the path leads elsewhere, which happens if
-// namespaces are mixed.
+// A group's path below the one that a mount shows. If the path leads elsewhere, as it may with mixed namespaces, this
+// is the mount's own path.
 std::string below(const std::string& shown, std::string_view group) {
   std::string path(group);
   if (shown != "/") path = path == shown || path.starts_with(shown + "/") ? path.substr(shown.size()) : "";
@@ -122,12 +122,12 @@ size_t MemoryLimits::level(const Mount& mount, const std::string& folder, bool o
   const std::string statistics_file = folder + "/memory.stat";
   size_t limit = unknown, other = 0, used = 0, cached = 0;
   if (second) {
-    // A group above `high` is not killed, but is slowed down so much that it hardly matters.
+    // A group above `high` is not killed, but it becomes too slow to be of use.
     for (const char* name : {"/memory.max", "/memory.high"})
       if (number(read_file(folder + name), &other)) limit = std::min(limit, other);
   } else {
     if (number(read_file(folder + "/memory.limit_in_bytes"), &other)) limit = std::min(limit, other);
-    // The limits of enclosing groups, which cannot be seen from here.
+    // Limits of enclosing groups that cannot be seen from here.
     if (own && field(read_file(statistics_file), "hierarchical_memory_limit", &other)) limit = std::min(limit, other);
   }
   if (limit >= SIZE_MAX / 4) return unknown;  // version 1 writes "no limit" as a number of pages
@@ -139,7 +139,7 @@ size_t MemoryLimits::level(const Mount& mount, const std::string& folder, bool o
 size_t MemoryLimits::available(double share) const {
   size_t least = machine(share);
   each_line(read_file(root_ + "/proc/self/cgroup"), [&](std::string_view line) {
-    // 4:memory:/path, or for version 2 0::/path
+    // "4:memory:/path", or "0::/path" in version 2.
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == line.npos || second == line.npos) return;
     const std::string_view controllers = line.substr(first + 1, second - first - 1);
@@ -169,8 +169,7 @@ size_t Commitments::left(double share) {
   return left_locked(share, nullptr);
 }
 
-// Promised bytes are read before the remaining ones, so that pages touched in between are counted twice rather than
-// never.
+// Promised bytes are read before the remaining ones. Pages touched in between are then counted twice, not missed.
 size_t Commitments::left_locked(double share, const Allocator* asking) {
   size_t promised = announced_.load();
   for (Allocator* allocator : allocators_) {
@@ -184,7 +183,7 @@ size_t Commitments::left_locked(double share, const Allocator* asking) {
 
 size_t Commitments::grant(Allocator& allocator, size_t reserved, size_t bytes) {
   std::lock_guard<std::mutex> lock(mutex_);
-  // Only half of the reserve is kept here, so that a request that JavaScript let pass does not fail for a few pages.
+  // This keeps only half of the reserve, so that a request that JavaScript let pass does not fail for a few pages.
   const size_t left = left_locked(0.5, &allocator);
   if (bytes > left) return 0;
   return reserved + bytes + std::min((left - bytes) / grant_share, most_granted);

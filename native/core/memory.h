@@ -17,25 +17,25 @@ namespace firesteel {
 
 class Allocator;
 
-// Reads the system's files anew at each question, because a process may be moved and a limit changed. It knows both
-// versions of control groups, within a namespace and outside of one.
+// Every call reads the system's files again, because a process may be moved and a limit may change. It knows both
+// versions of control groups, inside a namespace and outside.
 class MemoryLimits {
  public:
   static constexpr size_t unknown = SIZE_MAX;
 
-  // `root` stands before all paths (for tests).
+  // `root` precedes all paths, for tests.
   explicit MemoryLimits(std::string root = "");
 
-  // The remaining bytes, the least of all levels. Cached pages of files count as free, because the system gives them up
-  // first. Each level keeps a reserve of 1/32 of its limit (16 to 512 MB) for everything but tensors, and `share` of
-  // that reserve is subtracted. `unknown` if the system says nothing.
+  // The remaining bytes, which is the least of all levels. Cached pages of files count as free, because the system
+  // gives them up first. Each level keeps a reserve of 1/32 of its limit (16 to 512 MB) for everything but tensors, of
+  // which `share` is subtracted. Returns `unknown` if the system says nothing.
   size_t available(double share) const;
 
  private:
   enum class Version : uint8_t { one, two };
   struct Mount {
     Version version;
-    std::string group, folder;  // the group that is seen in the folder
+    std::string group, folder;  // a control group, and the folder that shows it
   };
   void read_mounts();
   size_t machine(double share) const;
@@ -56,12 +56,12 @@ class Commitments {
   // Lets an allocator that holds `reserved` bytes take `bytes` more. Returns the size up to which it need not ask
   // again, or 0.
   size_t grant(Allocator& allocator, size_t reserved, size_t bytes);
-  // Announces memory outside of allocators that was handed out and will be touched, until it is taken back. `reserve`
-  // returns false, and does nothing, if that much is not left.
+  // Announces memory outside allocators that was handed out and will be touched. The announcement holds until it is
+  // taken back. `reserve` returns false, and does nothing, if that much is not left.
   bool reserve(size_t bytes);
   void announce(size_t bytes);
   void withdraw(size_t bytes);
-  // Changes when earlier grants are no longer valid.
+  // A number that changes when earlier grants are no longer valid.
   uint32_t epoch() const { return epoch_.load(std::memory_order_relaxed); }
 
   void enter(Allocator& allocator);

@@ -8,14 +8,14 @@
 namespace firesteel {
 namespace {
 
-// A thread does so many multiply-adds, or passes so many elements, in about 0.2 milliseconds.
+// A thread does this many multiply-adds, or passes this many elements, in about 0.2 milliseconds.
 constexpr double brief_multiply_adds = 1 << 22;
 constexpr int64_t brief_elements = 1 << 20;
 
 }  // namespace
 
-// The product of the three largest tensors is, for a product of matrices, the square of its multiply-adds. Other heavy
-// kernels have several times more of them.
+// The product of the three largest tensors of a product of matrices is the square of its multiply-adds. Other heavy
+// kernels do a few times as many.
 bool is_brief(const Call& call) {
   int64_t elements = 0;
   double largest[3] = {1, 1, 1};

@@ -14,8 +14,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The length of a window: long compared with the start of threads, and short compared with the interruptions of a busy
-// machine.
+// The length of a window. It is long compared with the start of threads, and short compared with the interruptions of a
+// busy machine.
 constexpr double window_seconds = 1e-3;
 // Rounds of arithmetic between readings of the clock, before their rate is known.
 constexpr int64_t first_rounds = 1000;
@@ -44,8 +44,8 @@ class Barrier {
   std::atomic<int64_t> arrived_{0};
 };
 
-// The best rate of `body(thread, repeats)`. Each repeat is `amount` of work for the whole team. `prepare(thread)` runs
-// once on each thread.
+// Returns the best rate of `body(thread, repeats)`. Each repeat is `amount` of work for the whole team.
+// `prepare(thread)` runs once on each thread.
 template <class Prepare, class Body>
 double best_rate(int threads, double seconds, double amount, int64_t repeats, const Prepare& prepare,
                  const Body& body) {
@@ -69,7 +69,7 @@ double best_rate(int threads, double seconds, double amount, int64_t repeats, co
     body(0, repeats);
     barrier.wait();
     const double taken = seconds_since(start);
-    // The first window warms up, and tells how long the others must be.
+    // The first window warms up, and tells how many repeats the others need.
     if (until == Clock::time_point{}) {
       until = start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(taken + seconds));
       repeats = std::max<int64_t>(1, int64_t(double(repeats) * window_seconds / std::max(taken, 1e-9)));
@@ -94,7 +94,7 @@ double multiply_add_peak(const PeakLoops::Arithmetic& loop, int threads, double 
 
 double bandwidth(const PeakLoops& loops, Traffic traffic, int64_t bytes, int threads, double seconds) {
   const int buffers = traffic == Traffic::read ? 1 : 2;
-  // The number of floats of each thread in each buffer.
+  // Floats per thread in each buffer.
   const int64_t own =
       std::max<int64_t>(1, bytes / int64_t(sizeof(float)) / (int64_t(threads) * buffers * granule)) * granule;
   const size_t buffer_bytes = size_t(own) * size_t(threads) * sizeof(float);

@@ -11,7 +11,7 @@ namespace {
 // About 10 microseconds of pauses. Longer would waste a core that another process could use; shorter would make every
 // small kernel pay for waking a thread.
 constexpr int spins = 400;
-// About 100 microseconds, in which the core goes to any other thread that can use it.
+// About 100 microseconds, in which any other thread that can use the core gets it.
 constexpr int yields = 200;
 
 }  // namespace
@@ -31,7 +31,7 @@ void ThreadPool::start() {
   } catch (const std::system_error&) {
   } catch (const std::bad_alloc&) {
   }
-  threads_ = static_cast<int>(workers_.size()) + 1;  // the system gives no more threads: go on with these
+  threads_ = static_cast<int>(workers_.size()) + 1;  // the system gives no more threads, and these must do
 }
 
 void ThreadPool::join() {

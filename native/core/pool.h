@@ -3,8 +3,8 @@
 // The calling thread takes part. A job is published by making `epoch_` odd and withdrawn by making it even. A worker
 // first announces itself in `active_` and then checks whether a job is open; the caller first closes the job and then
 // waits for `active_` to reach 0. So a worker that wakes late finds the job closed or the caller waiting, never half of
-// a job. Workers spin for some microseconds between jobs, or longer if the caller expects more jobs, and then sleep.
-// The first job that can use them starts them.
+// a job. Between jobs workers spin for some microseconds, or longer if the caller expects more jobs, and then sleep.
+// They are started by the first job that can use them.
 #pragma once
 #include <stdint.h>
 
@@ -28,7 +28,7 @@ class ThreadPool {
   int threads() const { return threads_; }
   // Must not be called while a job runs.
   void resize(int threads);
-  // Says whether more jobs are expected soon, because waking a sleeping worker takes longer than many kernels run.
+  // Tells whether more jobs are expected soon, because waking a sleeping worker takes longer than many kernels run.
   void expect_more(bool more) { more_.store(more, std::memory_order_relaxed); }
   // Runs body(data, chunk) for every chunk in [0, chunks), or for fewer once `stop` is set. One job at a time.
   void run(int64_t chunks, Body body, void* data, const std::atomic<bool>& stop);

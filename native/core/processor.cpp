@@ -45,7 +45,7 @@ Processor read_processor(const ProcessorAnswers& answers) {
   const uint64_t kept = tells_kept_registers(answers) ? answers.kept_registers : 0;
   const bool avx = (kept & avx_registers) == avx_registers && has_bit(answers.leaf1_ecx, 28);
   const bool avx512 = avx && (kept & avx512_registers) == avx512_registers;
-  // A leaf that a processor lacks answers with another leaf's numbers.
+  // A processor answers a leaf that it lacks with another leaf's numbers.
   const uint32_t leaf1 = avx ? answers.leaf1_ecx : 0;
   const uint32_t leaf7 = avx && answers.highest_leaf >= 7 ? answers.leaf7_ebx : 0;
   const uint32_t leaf7_1 = answers.leaf7_highest_subleaf >= 1 ? answers.leaf7_1_eax : 0;

@@ -1,5 +1,5 @@
-// The instructions that this processor runs, by its own answers. Compilers have a function for it, but in the run time
-// of some cross compilers it denies everything, and baseline kernels would silently be used.
+// The instructions that this processor says it runs. Compilers have a function for this. But in the run time of some
+// cross compilers it always answers no, and the baseline kernels would be used silently.
 #pragma once
 #include <stdint.h>
 
@@ -11,8 +11,8 @@ struct Processor {
   bool avx512f, avx512bw, avx512vl, avx512dq, avx512bf16;
 };
 
-// The answers of `cpuid`, one register of a leaf each, and of `xgetbv`: the registers that the operating system saves
-// when it switches threads; 0 if it does not say.
+// The answers of `cpuid`, one register of a leaf each. The answer of `xgetbv` is the set of registers that the
+// operating system saves when it switches threads, or 0 if it does not say.
 struct ProcessorAnswers {
   uint32_t highest_leaf = 0;
   uint32_t leaf1_ecx = 0;
@@ -21,7 +21,7 @@ struct ProcessorAnswers {
   uint64_t kept_registers = 0;
 };
 
-// Whether `cpuid` says that `xgetbv` may be asked.
+// Whether `cpuid` says that `xgetbv` exists.
 bool tells_kept_registers(const ProcessorAnswers& answers);
 
 // The instructions that exist and whose registers survive a switch of threads.

@@ -14,11 +14,11 @@
 namespace firesteel {
 namespace {
 
-// Copies of uploads that may wait without a check of the remaining memory: half of the least reserve.
+// Bytes of copied uploads that may wait before the remaining memory is checked: half of the least reserve.
 constexpr size_t small_staged = size_t(8) << 20;
 
-// The bytes of a file that a thread reads at a time: a huge page. The system fills a page with zeros when it is first
-// touched, and the file's bytes then find it in the cache.
+// The bytes of a file that a thread reads at a time, which are a huge page. The system fills a page with zeros when it
+// is first touched, and the file's bytes then meet it in the cache.
 constexpr size_t load_chunk = size_t(2) << 20;
 
 struct LoadJob {
@@ -139,7 +139,7 @@ void Queue::submit(bool small, bool may_overtake) {
   if (early_.holds()) resolve(entry);
   if (free) {
     if (small || (executor_->asynchronous() && entry.kind != Entry::Kind::read)) return run(entry);
-    // A read that cannot begin without waiting is left to the executor thread.
+    // A read that cannot begin at once is left to the executor thread.
     if (entry.kind == Entry::Kind::read && begin(*entry.read)) return;
   }
   if (!executor_->asynchronous()) note(entry, head + 1);
@@ -156,7 +156,7 @@ void Queue::visit(Call& call, const Visit& visit) {
   for (size_t i = 0; i < static_cast<size_t>(call.item_count); i++) visit(call.items[i], call.item_places[i]);
 }
 
-// Gives places of an entry the memory that only the producer knows.
+// Fills in the memory that the producer knows, in an entry's places.
 void Queue::resolve(Entry& entry) {
   if (entry.kind == Entry::Kind::read || entry.kind == Entry::Kind::load) {
     entry.read->known = early_[entry.read->handle].data;
@@ -170,7 +170,7 @@ void Queue::resolve(Entry& entry) {
   }
 }
 
-// Remembers which memory the entry of this number touches.
+// Notes which memory the entry with this number touches.
 void Queue::note(const Entry& entry, uint64_t number) {
   if (entry.kind == Entry::Kind::call) {
     visit(const_cast<Call&>(entry.call), [&](View&, Place& place) {
@@ -185,7 +185,7 @@ void Queue::note(const Entry& entry, uint64_t number) {
   }
 }
 
-// Runs the call before the entries that wait, or returns false, having done nothing.
+// Runs the call before the waiting entries. Returns false, having done nothing, if it may not.
 bool Queue::overtake(Call& call) {
   if (!is_brief(call)) return false;
   const uint64_t done = this->done();
@@ -276,8 +276,8 @@ void Queue::release(const int32_t* handles, size_t count) noexcept {
   submit(true);
 }
 
-// A copy of the source; null if there is no memory for one. The copy exists while earlier entries still hold memory
-// that will be free by its turn, so the remaining memory is checked now, and counts as taken until the copy is made.
+// A copy of the source, or null if there is no memory for one. The copy exists while earlier entries still hold memory
+// that will be free by its turn. So the remaining memory is checked now, and the copy counts as taken from now on.
 std::unique_ptr<char[]> Queue::stage(const void* source, size_t bytes) {
   const size_t staged = staged_.load();
   if (bytes > staged_limit || staged > staged_limit - bytes) return nullptr;
@@ -290,7 +290,7 @@ std::unique_ptr<char[]> Queue::stage(const void* source, size_t bytes) {
   return copy;
 }
 
-// Memory for a small upload that need not wait; null if it waits.
+// Memory for a small upload that need not wait; null if the upload must wait.
 void* Queue::upload_early(int32_t handle, int64_t fresh_bytes) {
   if (fresh_bytes < 0) {
     if (void* data = early_[handle].data) {
@@ -335,8 +335,8 @@ void Queue::load(Read* read, int64_t fresh_bytes) {
   submit(false);
 }
 
-// An executor without memory for its bookkeeping throws. That becomes an error of the entry, because it must neither
-// leave the queue in half of a state nor end the process.
+// A lack of memory for the bookkeeping becomes an error of the entry, because the executor must neither leave the queue
+// half changed nor end the process.
 template <class F>
 void Queue::guard(Context& context, const F& body) noexcept {
   try {
@@ -398,7 +398,7 @@ void Queue::run_call(Call& call) {
   context_.label = call.label;
   const bool views = place(call.views.data(), call.places.data(), call.view_count);
   const bool items = place(call.items.data(), call.item_places.data(), call.item_count);
-  if (views && items) run_kernel(context_, call);  // else the allocation that failed has recorded it
+  if (views && items) run_kernel(context_, call);  // otherwise the failed allocation has recorded the error
 }
 
 void Queue::run_kernel(Context& context, const Call& call) {
@@ -440,7 +440,7 @@ void Queue::run_upload(int32_t handle, int64_t fresh_bytes, size_t byte_offset, 
   if (data) guard(context_, [&] { executor_->write(context_, static_cast<char*>(data) + byte_offset, source, bytes); });
 }
 
-// The memory of the CPU, because no other executor's can be read into.
+// The memory of the CPU. No other executor's memory can be read into.
 void Queue::run_load(Read& read, int64_t fresh_bytes) {
   context_.op = "load";
   context_.label = 0;

@@ -1,10 +1,10 @@
 // A device's queue: one producer and one executor thread, which runs entries in order.
 //
 // The ring of entries has one writer of `head_` (the producer) and, at any time, one writer of `tail_`: the holder of
-// `run_mutex_`, which is the executor, or the producer when it runs the rest itself in finish(). Only the producer
-// submits, so for it an empty queue means that nobody else touches the storages, the allocator and the threads, and it
-// may run a small entry at once, in place. Allocation and release are entries too, which makes reuse of memory safe
-// without locks. Brief work that depends on no entry still to run may overtake them all: see overtaking.h.
+// `run_mutex_`, the executor, or the producer when finish() runs the remaining entries itself. Only the producer
+// submits. So when it finds the queue empty, nobody else touches the storages, the allocator or the threads, and it may
+// run a small entry at once. Allocation and release are entries too, which makes reuse of memory safe without locks.
+// Brief work that depends on no waiting entry may overtake them all: see overtaking.h.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -30,23 +30,23 @@ struct Read {
   int32_t handle;
   size_t byte_offset, bytes;
   void* to;
-  void* known = nullptr;   // the memory, where the producer knows it: see overtaking.h
-  Queue* queue = nullptr;  // once it has begun
+  void* known = nullptr;   // the memory, if the producer knows it: see overtaking.h
+  Queue* queue = nullptr;  // set once the read has begun
   ErrorCode failed = ErrorCode::none;
   // A load goes the other way, from a file into the storage.
   int file = -1;
   int64_t position = 0;   // in the file
-  bool complete = false;  // whether the file gave all bytes
+  bool complete = false;  // whether the file had all bytes
 };
 
 struct Entry {
   enum class Kind : uint8_t { call, release, upload, read, load };
   Kind kind;
   Call call;
-  // release: the handles to release; if there are none, `handle`.
+  // release: the handles to release, or `handle` alone if there are none.
   std::vector<int32_t> released;
-  // upload: `staged` is copied into the storage from byte_offset on. load: `read` says what goes where. The storage is
-  // made with fresh_bytes unless that is -1.
+  // upload: `staged` is copied into the storage from byte_offset on. load: `read` describes the file and the
+  // destination. The entry makes the storage with fresh_bytes, unless that is -1.
   int32_t handle;
   int64_t fresh_bytes;
   size_t byte_offset;
@@ -58,7 +58,7 @@ struct Entry {
 class Queue {
  public:
   static constexpr uint64_t capacity = 1024;
-  // The bytes of uploads that may wait in the queue. More makes the producer wait.
+  // The bytes of uploads that may wait in the queue. The producer waits if there are more.
   static constexpr size_t staged_limit = size_t(256) << 20;
 
   // Any thread calls `read_done` after each read entry, and stop() calls it for those that never ran. It must not
@@ -70,8 +70,8 @@ class Queue {
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
 
-  // An exhausted C++ heap is an error of its entry, recorded in the context. Nothing is thrown on the executor's
-  // thread, and the producer's functions throw std::bad_alloc before they have done anything, or not at all.
+  // An exhausted C++ heap is an error of the entry that needed it, and is recorded in the context. Nothing is thrown on
+  // the executor's thread, and the producer's functions throw std::bad_alloc only before they have changed anything.
 
   // Only the producer's thread may call the rest.
 
@@ -83,26 +83,26 @@ class Queue {
   // The entry to fill and submit next; waits while the queue is full.
   Entry& next();
   // Runs the entry at once if the queue is empty and the entry is small, or if the device only starts it and runs it
-  // elsewhere. Otherwise hands it to the executor. Never waits for running work. A brief call that `may_overtake` runs
-  // at once also if other entries wait, unless it depends on them.
+  // elsewhere. Otherwise hands it to the executor. Never waits for running work. A brief call that `may_overtake` also
+  // runs at once while other entries wait, unless it depends on them.
   void submit(bool small, bool may_overtake = false);
   bool idle() const { return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed); }
   // Whether nothing waits and nothing runs, here or elsewhere, so that a read can copy at once.
   bool settled() const { return idle() && !executor_->asynchronous(); }
-  // Copies at once what work that has overtaken the queue has made. Returns false, having done nothing, for other
+  // Copies the result of work that has overtaken the queue, at once. Returns false, having done nothing, for other
   // memory.
   bool read_early(const Read& read);
   // Waits until all entries have run, and runs those that the executor has not begun. Returns false if `goes_on` said
-  // no before that: entries are then left, which may still run, and the queue must be stopped.
+  // no before that. Some entries may then still have to run, and the queue must be stopped.
   bool finish();
-  // Sets `goes_on(owner)`, which is asked between entries while the producer waits for them. Another thread may end an
+  // Sets `goes_on(owner)`, which is called between entries while the producer waits for them. Another thread may end an
   // environment, and that takes effect only when this thread returns.
   void ask(bool (*goes_on)(void* owner)) { goes_on_ = goes_on; }
   // Frees storages, in order.
   void release(int32_t handle) noexcept;
   void release(const int32_t* handles, size_t count) noexcept;
-  // Copies `bytes` bytes into a storage, in order; the source may change afterwards. The bytes wait in the queue as a
-  // copy. If they may not wait, the queued entries run now.
+  // Copies `bytes` bytes into a storage, in order; the source may change afterwards. A copy of the bytes waits in the
+  // queue. If it may not wait, the queued entries run now.
   void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait = true,
               size_t byte_offset = 0);
   // Reads while the queue is idle. Returns the failure, which is recorded too. A storage without memory gives zeros.
@@ -161,7 +161,7 @@ class Queue {
   alignas(64) std::atomic<uint64_t> head_{0};
   alignas(64) std::atomic<uint64_t> tail_{0};
   alignas(64) std::atomic<bool> sleeping_{false};
-  std::atomic<bool> taken_{false};  // the producer wants to run the rest
+  std::atomic<bool> taken_{false};  // the producer wants to run the remaining entries
   std::atomic<bool> producer_waits_{false};
   std::atomic<uint64_t> awaited_tail_{0};
   std::atomic<size_t> staged_{0};

@@ -1,7 +1,7 @@
-// The memory behind each handle. The thread that runs the queue owns it; the producer chooses and checks handles.
+// The memory of each handle. The thread that runs the queue owns it, and the producer chooses and checks handles.
 //
-// Handles stay at their addresses when there are more, so that the producer may look at one whose entries have all run
-// while the executor makes others.
+// The slot of a handle never moves. So the producer may look at a handle whose queue entries have all run, while the
+// executor adds others.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -31,7 +31,7 @@ class StorageTable {
     }
   }
 
-  // Null if there is no memory; the handle then stays without memory.
+  // Returns null if there is no memory. The handle then stays without memory.
   void* allocate(int32_t handle, size_t bytes) {
     release(handle);
     void* data = executor_.allocate(bytes);
@@ -39,7 +39,7 @@ class StorageTable {
     return data;
   }
 
-  // Null if an allocation failed.
+  // Null if its allocation failed.
   void* find(int32_t handle) { return at(handle).data; }
 
   void release(int32_t handle) noexcept {
@@ -54,7 +54,7 @@ class StorageTable {
     void* data = nullptr;
     size_t bytes = 0;
   };
-  // Segment 0 holds the first 1024 handles, and each other one as many as all before it.
+  // Segment 0 holds the first 1024 handles. Every other segment holds as many as all before it.
   static constexpr size_t first = 1024, most_segments = 23;
   static size_t segment_of(size_t index) { return static_cast<size_t>(std::bit_width(index / first)); }
   static size_t size_of(size_t segment) { return segment == 0 ? first : first << (segment - 1); }
@@ -66,7 +66,7 @@ class StorageTable {
 
   Executor& executor_;
   std::unique_ptr<Slot[]> segments_[most_segments];
-  size_t capacity_ = 0;  // the producer's
+  size_t capacity_ = 0;  // used by the producer only
 };
 
 }  // namespace firesteel

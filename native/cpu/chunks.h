@@ -15,7 +15,7 @@ struct Chunks {
   int64_t items, size;
 };
 
-// Runs body(first, end) for the range of items of each chunk, on all threads.
+// Runs body(first, end) for the range of each chunk, on all threads.
 template <class F>
 static inline void for_chunks(Context& context, Chunks chunks, const F& body) {
   if (chunks.items <= 0) return;
@@ -25,7 +25,7 @@ static inline void for_chunks(Context& context, Chunks chunks, const F& body) {
   });
 }
 
-// Runs body(item) for all items, on all threads; the items of a chunk follow each other on one thread.
+// Runs body(item) for all items, on all threads. The items of a chunk run one after another on one thread.
 template <class F>
 static inline void for_items(Context& context, Chunks chunks, const F& body) {
   for_chunks(context, chunks, [&](int64_t first, int64_t end) {
@@ -33,16 +33,16 @@ static inline void for_items(Context& context, Chunks chunks, const F& body) {
   });
 }
 
-// Chunks of `size` items, but a single chunk instead of two, because waking a thread would cost more.
+// Chunks of `size` items. Items that would fill only two chunks become one, because waking a thread would cost more.
 static inline Chunks undivided_to_two(int64_t items, int64_t size) { return {items, items <= 2 * size ? items : size}; }
 
-// As many items to a chunk as make at least `work`, where an item costs `cost`.
+// Chunks of as many items as make at least `work`, if an item costs `cost`.
 static inline Chunks full_chunks(int64_t items, int64_t cost, int64_t work) {
   return {items, cost >= work ? 1 : min(max(1, items), ceil_div(work, max(1, cost)))};
 }
 
-// Chunks of about equal size and about `work`, where an item costs `cost`. Their number is a multiple of four, so that
-// two or four threads end together, and their size is a multiple of `group`.
+// Chunks of about equal size and about `work`, if an item costs `cost`. Their number is a multiple of four, so that two
+// or four threads end together, and their size is a multiple of `group`.
 static inline Chunks even_chunks(int64_t items, int64_t cost, int64_t work, int64_t group = 1) {
   const int64_t wanted = ceil_div(items * cost, work);
   return {items, round_up(wanted > 1 ? ceil_div(items, round_up(wanted, 4)) : items, group)};

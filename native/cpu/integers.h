@@ -1,4 +1,4 @@
-// Arithmetic of sizes and counts, which are not negative. All instruction sets have their own: see core/kernel.h.
+// Arithmetic of sizes and counts, which are not negative. Each instruction set has its own copy: see core/kernel.h.
 #pragma once
 #include <stdint.h>
 
@@ -6,7 +6,7 @@ namespace firesteel::FIRESTEEL_ISA {
 
 static constexpr int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 static constexpr int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
-double min(double a, double b) = delete;  // or a call with floats would lose their fractions
+double min(double a, double b) = delete;  // otherwise a call with floats would lose their fractions
 double max(double a, double b) = delete;
 
 static constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -1,8 +1,9 @@
 // The loops with which a roofline is measured (see core/peak.h).
 //
-// Multiply-adds: as many independent chains as hide the latency (4 cycles on two ports want 8; a multiplication and an
-// addition, where they are not fused, want 16), all in registers; factor and summand keep every chain near 1, away from
-// denormals. Memory: eight registers a turn, so that the loads and stores themselves are what takes the time.
+// For multiply-adds there are as many independent chains as hide the latency, all in registers. A latency of 4 cycles
+// on two ports needs 8 chains; a separate multiplication and addition need 16. Factor and summand keep every chain near
+// 1, away from denormals. For memory, a round moves eight registers, so that the loads and stores themselves take the
+// time.
 #include "../core/peak.h"
 
 #include "../core/processor.h"
@@ -35,7 +36,7 @@ float multiply_add(int64_t rounds) {
 
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
 __attribute__((target("avx512bf16"))) float multiply_add_bfloat16(int64_t rounds) {
-  const __m512bh small = (__m512bh)_mm512_set1_epi32(0x33803380);  // pairs of 2^-24: the sums stay finite
+  const __m512bh small = (__m512bh)_mm512_set1_epi32(0x33803380);  // pairs of 2^-24, so that the sums stay finite
   __m512 x[chains];
   for (int i = 0; i < chains; i++) x[i] = _mm512_set1_ps(1.0f + float(i) / chains);
   for (int64_t round = 0; round < rounds; round++) {
@@ -67,7 +68,7 @@ void copy(float* out, const float* x, int64_t count) {
     for (int j = 0; j < unroll; j++) store(out + i + j * lanes, load(x + i + j * lanes));
 }
 
-// Copies without reading the lines that it overwrites, if the instruction set has such a store.
+// Copies without first reading the lines that it overwrites, if the instruction set has such a store.
 void copy_past_caches(float* out, const float* x, int64_t count) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2 || FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   for (int64_t i = 0; i < count; i += 8) _mm256_stream_ps(out + i, _mm256_load_ps(x + i));

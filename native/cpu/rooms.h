@@ -1,5 +1,5 @@
-// Private memory for the chunks of a parallel section: as many rooms as threads, each held by one chunk at a time. The
-// room that a chunk gets depends on timing, but its results do not, because a chunk writes a room before it reads it.
+// Private memory for the chunks of a parallel section: as many rooms as threads, each held by one chunk at a time.
+// Timing decides which room a chunk gets, but not its results, because a chunk writes a room before it reads it.
 #pragma once
 #include "../core/kernel.h"
 #include "chunks.h"
@@ -43,7 +43,7 @@ static inline void leave_room(const Rooms& rooms, int64_t number) {
   __atomic_store_n(&rooms.taken[number], 0, __ATOMIC_RELEASE);
 }
 
-// As for_chunks of chunks.h; body(first, end, room) has the room to itself.
+// Like for_chunks of chunks.h, except that body(first, end, room) has the room to itself.
 template <class F>
 static inline void for_chunks(Context& context, Chunks chunks, const Rooms& rooms, const F& body) {
   for_chunks(context, chunks, [&](int64_t first, int64_t end) {
@@ -54,7 +54,7 @@ static inline void for_chunks(Context& context, Chunks chunks, const Rooms& room
   });
 }
 
-// As for_items of chunks.h, with body(item, room).
+// Like for_items of chunks.h, except that body(item, room) has the room to itself.
 template <class F>
 static inline void for_items(Context& context, Chunks chunks, const Rooms& rooms, const F& body) {
   for_chunks(context, chunks, rooms, [&](int64_t first, int64_t end, float* room) {

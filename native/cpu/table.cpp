@@ -1,2 +1,2 @@
-// The kernels of one instruction set, as the queue finds them.
+// The kernels of one instruction set, in the form in which the queue finds them.
 #include "../generated/kernel_table.h"

@@ -1,21 +1,21 @@
-// attention_backward: gradients of q, k, v and of the scores (for an additive mask), those of them that are wanted.
+// attention_backward: the wanted ones of the gradients of q, k, v and of the scores (for an additive mask).
 //
-// After T. Dao, "FlashAttention-2" (2023): with each row's maximum m and sum s of the forward pass, the weights of a
-// tile are computed again, P = exp(scale q k^T + mask - m) / s, and with M the factors of dropout and delta_i = sum
-// over features of dy_i out_i,
+// The method is that of T. Dao, "FlashAttention-2" (2023). The weights of a tile are computed again from each row's
+// maximum m and sum s of the forward pass, P = exp(scale q k^T + mask - m) / s, and with the factors M of dropout and
+// delta_i = sum over features of dy_i out_i:
 //   dv = (M P)^T dy,   dP = M (dy v^T),   dS = P (dP - delta),   dq = scale dS k,   dk = scale dS^T q.
 // Outputs are overwritten.
 //
-// A chunk is a key head, or a piece of its keys where heads are few. Within it every product is done once, five per
-// tile, in an order that the shape fixes: query heads one by one, for each the keys tile by tile, and for each tile the
-// queries, some panels at a time. Tiles are transposed (tile.h): of a panel of queries, k q^T and v dy^T are columns of
-// a tile. Once some panels are done, their tiles, side by side, are the left operand of dk and dv, read by rows; of dq
-// it is read by columns. All other operands are read where they lie, or copied once where products cannot read them
-// there (micro.h). dq, dk and dv grow in the chunk's room and are written out, to whatever strides, when complete;
-// where each piece has its own dq, these are summed in order.
+// A chunk is a key head, or a piece of its keys if heads are few. Within a chunk every product is done once, five per
+// tile, in an order that the shape fixes: query heads one by one, for each head the keys tile by tile, and for each
+// tile the queries, some panels at a time. Tiles are transposed (tile.h): for a panel of queries, k q^T and v dy^T are
+// columns of a tile. Once some panels are done, their tiles lie side by side and are the left operand of dk and dv,
+// read by rows, and of dq, read by columns. Other operands are read in place, or copied once if products cannot read
+// them there (micro.h). dq, dk and dv grow in the chunk's room and are written to any strides when complete. If each
+// piece has its own dq, these are summed in order.
 //
-// 6 D + 4 Dv operations and one exponential per score. Where attention is causal or has a window, products end at its
-// edges, to some of a few keys and queries; where a batch row has a length, before the keys beyond it.
+// Each score takes 6 D + 4 Dv operations and one exponential. If attention is causal or has a window, products end at
+// its edges, give or take a few keys and queries. If a batch row has a length, they end before the keys beyond it.
 #include "tile.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -25,28 +25,28 @@ namespace {
 using namespace attention;
 
 constexpr int64_t band_panels = most_panels;
-// The distance from key to key of these tiles, a few lanes more than they are wide, so that keys do not compete for one
-// place in the cache.
+// The distance from key to key of these tiles. It exceeds their width by a few lanes, so that keys do not compete for
+// the same place in the cache.
 constexpr int64_t band_row = band_panels * NR + 16;
 
 // The number of chunks to aim for: enough to keep many threads busy, but few enough that queries are not transposed
 // again too often.
 constexpr int64_t enough_chunks = 16;
 
-// The results, null if not wanted. If there are several pieces, dq has a dense slice of `dq_size` for each.
+// The results, null if not wanted. With several pieces, dq has a dense slice of `dq_size` for each piece.
 struct Gradients {
   const View *dq, *dk, *dv;
   float *dmask, *dq_pieces;
   int64_t dq_size;
-  bool scores;  // anything but dv
+  bool scores;  // whether anything but dv is wanted
 };
 
-// The memory of a chunk's work: one query head at a time, and a piece of the keys of its key head. Rows are whole
-// vectors.
+// The memory of a chunk's work, which is one query head at a time with a piece of the keys of its key head. Rows are
+// whole vectors.
 struct Room {
   float *q, *dy;                    // panels of queries, [D or Dv][NR]; q scaled
-  float *q_rows, *dy_rows, *k, *v;  // copies of what cannot be read where it lies
-  float *out_rows, *out_columns;    // likewise of a panel, which also stands transposed
+  float *q_rows, *dy_rows, *k, *v;  // copies of operands that cannot be read in place
+  float *out_rows, *out_columns;    // the same for the outputs of a panel, which is also kept transposed
   float* dq;                        // [queries][D]
   float *dk, *dv;                   // [keys][D or Dv]
   float *delta, *shift, *inverse;   // by query
@@ -63,7 +63,7 @@ Ready ready_of(const Problem& p, const View& dy, const View& out) {
           lies_ready(out, false)};
 }
 
-// Lays the room out from `from` on, or only measures it if that is null. Returns its size in floats.
+// Lays the room out from `from` on, or only measures it if `from` is null. Returns the size in floats.
 int64_t lay_out(const Problem& p, const Ready& ready, int64_t keys, float* from, Room& room) {
   const int64_t queries = round_up(p.Tq, NR), D = row_size(p.D), Dv = row_size(p.Dv);
   int64_t size = 0;
@@ -92,13 +92,13 @@ int64_t lay_out(const Problem& p, const Ready& ready, int64_t keys, float* from,
   return size;
 }
 
-// A range of keys of one key head, and the query head at work.
+// A range of keys of one key head, and the current query head.
 struct Place {
   int64_t batch, head, key_head, first_key, keys;
 };
 
-// The operands by rows: of the piece's keys, and of the query head. If `singly`, products must not multiply by 0 what a
-// query does not see, because it is not finite.
+// The operands by rows: of the piece's keys and of the query head. `singly` means that some keys that a query does not
+// see are not finite, so products must not multiply them by 0.
 struct Operands {
   Floats k, v, q, dy;
   bool singly;
@@ -106,9 +106,9 @@ struct Operands {
 
 void clear(float* to, int64_t count) { memset(to, 0, size_t(count) * sizeof(float)); }
 
-// delta of a panel of queries, whose rows of dy are the columns of dy and whose outputs are `out`. Terms are added in
-// the order in which multiply adds those of v dy^T, so that dP - delta cancels to the bit if a query attends to a
-// single key, whose value is then out.
+// delta of a panel of queries. The panel's rows of dy are the columns of dy, and `out` holds its outputs. Terms are
+// added in the order in which multiply adds those of v dy^T. So if a query attends to a single key, whose value is then
+// `out`, dP - delta cancels to the bit.
 void sum_deltas(const Problem& p, Floats out, int64_t queries, const float* dy, float* columns, float* delta) {
   transpose_queries(columns, out, queries, p.Dv, 1);
   for (int64_t c = 0; c < NR; c += lanes) {
@@ -120,7 +120,7 @@ void sum_deltas(const Problem& p, Floats out, int64_t queries, const float* dy, 
   for (int64_t c = queries; c < NR; c++) delta[c] = 0;
 }
 
-// Returns whether q and dy are finite, which shows in each row's sum of weights and delta.
+// Returns whether q and dy are finite, which is seen in each row's sum of weights and delta.
 bool prepare_head(const Problem& p, const Gradients& to, const Ready& ready, const View& out, const float* statistics,
                   const Place& at, const Operands& operands, const Room& room) {
   const Matrix outputs = head_of(out, at.batch, at.head);
@@ -134,7 +134,7 @@ bool prepare_head(const Problem& p, const Gradients& to, const Ready& ready, con
                room.out_columns, room.delta + i);
   }
   for (int64_t i = 0; i < round_up(p.Tq, NR); i++) {
-    // A row without keys has no weights, and neither has padding, because exp(-infinity) is 0.
+    // A row without keys has no weights, because exp(-infinity) is 0. The same holds for padding.
     const bool empty = i >= p.Tq || sums[i] == 0;
     room.shift[i] = empty ? INFINITY : largest[i];
     room.inverse[i] = empty ? 0 : 1 / sums[i];
@@ -175,7 +175,7 @@ void write_rows(Rows to, int64_t first, int64_t rows, const float* from, int64_t
   for (int64_t r = 0; r < rows; r++) write_row(to, first + r, 0, from + r * row_size(features), features, factor);
 }
 
-// Computes M P and dS of a panel of queries and n keys, the piece's from `local` on, and adds their part to dq.
+// Computes M P and dS of a panel of queries and n keys, from the piece's key `local` on, and adds their part to dq.
 void score_panel(const Problem& p, const Gradients& to, const Part& part, const Operands& operands, const Room& room,
                  int64_t local, float* weights, float* dscores) {
   const Floats k = from_row(operands.k, local);
@@ -198,7 +198,7 @@ void score_panel(const Problem& p, const Gradients& to, const Part& part, const 
                      operands.singly);
 }
 
-// C [keys from, to][width] += tiles times the rows of `queries` queries; the keys after `ahead` are later than the
+// C [keys from, to][width] += tiles times the rows of `queries` queries; keys after number `ahead` are later than the
 // first query. `singly` as in multiply_weights.
 void add_products(const Problem& p, const float* tiles, Floats rows, int64_t queries, int64_t ahead, int64_t from,
                   int64_t to, float* c, int64_t width, bool singly) {
@@ -225,7 +225,7 @@ void attend(const Problem& p, const Gradients& to, const Ready& ready, const Vie
   operands.k = floats_of(ready.k, room.k, from_row(head_of(*p.k, at.batch, at.key_head), at.first_key), at.keys, p.D);
   operands.v = floats_of(ready.v, room.v, from_row(head_of(*p.v, at.batch, at.key_head), at.first_key), at.keys, p.Dv);
   const int64_t real = max(0, min(at.keys, keys_of(p, at.batch) - at.first_key));
-  const bool partial = p.causal || p.window;  // whether some query sees only a part of the keys
+  const bool partial = p.causal || p.window;  // whether some query sees only part of the keys
   const bool keys_finite = !partial || all_finite(operands.k, real, p.D);
   if (to.dk) clear(room.dk, at.keys * D);
   if (to.dv) clear(room.dv, at.keys * Dv);
@@ -271,7 +271,7 @@ void attend(const Problem& p, const Gradients& to, const Ready& ready, const Vie
   if (to.dv) write_rows(rows_of(*to.dv, at.batch, at.key_head), at.first_key, at.keys, room.dv, p.Dv, 1);
 }
 
-// dq = the sum of the pieces' parts.
+// dq is the sum of the pieces' parts.
 void sum_pieces(Context& context, const Problem& p, const Gradients& to, int64_t pieces) {
   const int64_t rows = p.B * p.Hq * p.Tq;
   parallel_units(context, rows, 4 * pieces * p.D, [&](int64_t row) {
@@ -308,7 +308,7 @@ void attention_backward(Context& context, const View* dq, const View* dk, const 
   const auto has_elements = [](const View* view) { return view && view->count > 0; };
   if (!(has_elements(dq) || has_elements(dk) || has_elements(dv) || has_elements(dmask))) return;
 
-  // At least two tiles of keys to a piece; a head without keys is still a piece, which clears its dq.
+  // A piece has at least two tiles of keys. A head without keys is still a piece, which clears its dq.
   int64_t pieces = min((enough_chunks + key_heads - 1) / key_heads, (key_tiles + 1) / 2);
   const int64_t piece_keys = pieces > 0 ? (key_tiles + pieces - 1) / pieces * tile_keys : 0;
   pieces = piece_keys > 0 ? (p.Tk + piece_keys - 1) / piece_keys : 1;

@@ -1,16 +1,16 @@
-// attention_forward: out = dropout(softmax(scale q k^T + mask)) v, and of each row the maximum of the scores and the
-// sum of their exponentials about it, which are kept apart: one float32 for both would be off by a unit of the maximum.
+// attention_forward: out = dropout(softmax(scale q k^T + mask)) v, with each row's maximum of the scores and sum of
+// their exponentials relative to it. The two are kept apart, because a single float32 for both would be off by a unit
+// of the maximum.
 //
-// After T. Dao, "FlashAttention-2" (2023): a tile of queries meets the keys tile by tile; the scores live in one tile
-// (tile.h) that stays in the first-level cache, and a running maximum and a running sum per query correct what was
-// added before. No row of scores is ever kept. Out and statistics are overwritten.
+// The method is that of T. Dao, "FlashAttention-2" (2023): a tile of queries meets the keys tile by tile. The scores
+// live in one tile (tile.h) that stays in the first-level cache. A running maximum and a running sum per query correct
+// the earlier additions. No row of scores is ever kept. Out and statistics are overwritten.
 //
-// 2 (D + Dv) operations and one exponential per score; keys beyond a batch row's length are not read; of causal
-// scores above the diagonal those are skipped whose key no query of the vector sees, of those that a window has passed
-// those whose key no query of the panel sees, in the second product all but a few, and so are tiles of padding. Hence a
-// window of w keys costs O(Tq w). Keys and values
-// are read where they lie; those that products cannot read there (micro.h) are copied, tile by tile, in each unit of
-// work.
+// Each score takes 2 (D + Dv) operations and one exponential. Keys beyond a batch row's length are not read. The first
+// product skips keys that no query of a vector sees because they are later, and keys that a window has passed for all
+// queries of a panel. The second product skips all but a few of both. Tiles of padding are skipped. So a window of w
+// keys costs O(Tq w). Keys and values are read in place. Those that products cannot read there (micro.h) are copied,
+// tile by tile, in each unit of work.
 #include "tile.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -49,14 +49,14 @@ bool masks_all(const float* row, int64_t n) {
   return true;
 }
 
-// Turns n keys' scores into weights relative to the new running maximum, and brings the sum to it, and to `correction`
-// what brings out to it.
+// Turns n keys' scores into weights relative to the new running maximum, and updates the sum. `correction` becomes the
+// factor by which out must be multiplied.
 void exponentiate(const Problem& p, const Part& part, const Panel& panel, float* tile, float* correction) {
   for (int64_t v = 0; v < vectors_of(part); v++) {
     const int64_t n = keys_of_vector(p, part, v);
     float* column = tile + v * lanes;
     const Vec old_max = simd::load(panel.max + v * lanes);
-    // The running maximum is never NaN. A NaN stays in the sum.
+    // The running maximum is never NaN. A NaN remains in the sum.
     Vec largest[ways] = {old_max, old_max, old_max, old_max};
     int64_t r = 0;
     for (; r + ways <= n; r += ways)
@@ -64,7 +64,7 @@ void exponentiate(const Problem& p, const Part& part, const Panel& panel, float*
         largest[way] = simd::larger(simd::load(column + (r + way) * NR), largest[way]);
     for (; r < n; r++) largest[0] = simd::larger(simd::load(column + r * NR), largest[0]);
     const Vec max = simd::larger(simd::larger(largest[0], largest[1]), simd::larger(largest[2], largest[3]));
-    // If no key has taken part so far, any finite shift will do, because exp(-infinity - 0) is 0.
+    // If no key has taken part so far, any finite shift does, because exp(-infinity - 0) is 0.
     const Vec shift = simd::select(max == simd::set(-INFINITY), simd::zero(), max);
 
     Vec sums[ways] = {};
@@ -119,8 +119,8 @@ int64_t lay_out(const Problem& p, int64_t panels, float* from, Room& room) {
   return size;
 }
 
-// Lets a panel of queries, described by `part`, meet a tile of keys. `shared_mask` is null unless all queries share one
-// mask.
+// Multiplies a panel of queries, described by `part`, with a tile of keys. `shared_mask` is null unless all queries
+// share one mask.
 void attend_tile(const Problem& p, const Part& part, const Panel& panel, Floats k, Floats v, const float* shared_mask,
                  bool first, float* tile) {
   float correction[NR];
@@ -137,7 +137,7 @@ void attend_tile(const Problem& p, const Part& part, const Panel& panel, Floats 
     for (int64_t e = 0; e < part.n * NR; e += lanes)
       simd::store(tile + e, simd::load(tile + e) * simd::load(factors + e));
   }
-  // The values of keys that only some of the queries see.
+  // The values of keys that only some queries see.
   const int64_t seen = keys_seen(p, part, 0), passed = keys_passed(p, part, part.queries - 1);
   const bool singly = (seen < part.n && !all_finite(from_row(v, seen), part.n - seen, p.Dv)) ||
                       (passed > 0 && !all_finite(v, passed, p.Dv));
@@ -150,7 +150,7 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
   const bool q_ready = lies_ready(*p.q, false), k_ready = lies_ready(*p.k, false), v_ready = lies_ready(*p.v, true);
   const int64_t panels = (unit.queries + NR - 1) / NR;
   bool begun[most_panels] = {};
-  bool finite = by_key;  // whether all queries are, where that is asked for
+  bool finite = by_key;  // whether all of them are finite, if that is asked
   for (int64_t index = 0; index < unit.heads * panels; index++) {
     const Panel panel = panel_at(p, room.panels, index);
     const int64_t i = unit.i + index % panels * NR, queries = min(NR, unit.i + unit.queries - i);
@@ -169,7 +169,7 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
     const int64_t width = min(tile_keys, keys - j);
     const Floats k = floats_of(k_ready, room.k, from_row(all_k, j), width, p.D);
     const Floats v = floats_of(v_ready, room.v, from_row(all_v, j), width, p.Dv);
-    bool asked = false, adds_nothing = false;  // whether a tile that is masked adds nothing, asked for once
+    bool asked = false, adds_nothing = false;  // whether a masked tile adds nothing, which is asked once
     for (int64_t index = 0; index < unit.heads * panels; index++) {
       const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
       const int64_t queries = min(NR, unit.i + unit.queries - first);
@@ -180,7 +180,7 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
       if (by_key) {
         mask_row(p, unit.batch, head, first, j + passed, n, room.shared_mask);
         if (masks_all(room.shared_mask, n)) {
-          // Nothing but NaN, that is, where there is something infinite to multiply.
+          // Only NaN would be added, if something infinite is multiplied.
           if (!asked) adds_nothing = finite && all_finite(k, width, p.D) && all_finite(v, width, p.Dv);
           asked = true;
           if (adds_nothing) continue;
@@ -209,7 +209,7 @@ void attention_forward(Context& context, const View& out, const View& statistics
                     random) ||
       statistics.count == 0)
     return;
-  // Without features nobody sees the weights, and their number is not bounded by memory. So the result is that of no
+  // Without features the weights have no effect, and their number is not bounded by memory. So the result is that of no
   // keys, whose gradients are all 0.
   if (p.D == 0 && p.Dv == 0) {
     float* rows = pointer<float>(statistics);
@@ -224,7 +224,7 @@ void attention_forward(Context& context, const View& out, const View& statistics
   constexpr int64_t unit_queries = most_panels * NR;
   const int64_t query_tiles = (p.Tq + unit_queries - 1) / unit_queries;
   const int64_t key_heads = p.B * p.Hk, group = p.Hq / p.Hk, head_panels = (min(p.Tq, unit_queries) + NR - 1) / NR;
-  // All heads of a group form one unit if that is not too much, because they share the keys' way through the caches.
+  // All heads of a group form one unit if that is not too much work, because they share the keys in the caches.
   const bool whole_group = query_tiles == 1 && group * head_panels <= most_panels;
   const int64_t unit_heads = whole_group ? group : 1, parts = group / unit_heads;
 

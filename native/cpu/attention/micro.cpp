@@ -40,10 +40,10 @@ FIRESTEEL_UNROLLED inline void store_sums(const Sums<rows, vectors>& sums, const
 // The functions must not be inlined, because the sums fill the registers, and gcc would keep some of them in memory.
 #define FIRESTEEL_APART __attribute__((noinline))
 
-// `blocks` times `rows` rows of C; leaves in p what comes next.
+// `blocks` times `rows` rows of C. Leaves p at the next rows.
 template <int rows, int vectors, Left left>
 FIRESTEEL_APART void multiply_blocks(int64_t blocks, Product& p) {
-  constexpr int group = 3;  // rows that one address serves, by way of multiples of the stride
+  constexpr int group = 3;  // rows that one address serves through multiples of the stride
   const int64_t a_stride = p.a_stride, b_stride = p.b_stride;
   for (; blocks > 0; blocks--) {
     Sums<rows, vectors> sums;

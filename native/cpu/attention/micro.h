@@ -1,9 +1,10 @@
 // The products of attention: micro-kernels that read their operands where they lie.
 //
-// Depth is short here (the size of a head, a tile of keys) and operands serve few products, so that packing them, or a
-// call for each tile of sums, would cost as much as a part of the products. A left operand lies by rows (keys, or a
-// tile's) or by columns (a tile that stands for its transpose); a right one and C have rows of whole vectors, any
-// stride apart. So the tile of scores and weights is operand and result of everything without ever being copied.
+// Depth is short here (the size of a head, or a tile of keys) and operands serve few products. So packing them, or
+// calling a function for each tile of sums, would cost about as much as part of the products. A left operand lies by
+// rows (keys, or a tile's rows) or by columns (a tile that stands for its transpose). A right operand and C have rows
+// of whole vectors, any stride apart. So the tile of scores and weights serves every product as operand or result, and
+// is never copied.
 #pragma once
 #include <string.h>
 
@@ -27,7 +28,7 @@ constexpr int row_vectors = 2;
 constexpr int64_t NR = row_vectors * simd::lanes;
 
 // Rows and vectors of the sums that registers hold, beside a row of B and an element of A. There are at least eight
-// sums, because a processor begins two multiply-adds a cycle, each of which takes four.
+// sums, because a processor starts two multiply-adds a cycle, and each takes four cycles.
 constexpr int most_vectors = 3;
 constexpr int block_rows(int64_t vectors) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512 || FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_neon
@@ -39,12 +40,12 @@ constexpr int block_rows(int64_t vectors) {
 #endif
 }
 constexpr int most_rows = block_rows(1);
-// The number of vectors to multiply next, of the `left` ones. Single vectors are slower.
+// The number of vectors to multiply next, of the `left` remaining ones. Single vectors are slower.
 constexpr int64_t next_vectors(int64_t left) { return left == 1 ? 1 : left % 2 == 1 ? 3 : 2; }
 
-// Element (i, d) of A is a[i * a_stride + d] by rows, a[d * a_stride + i] by columns.
+// Element (i, d) of A is a[i * a_stride + d] by rows, or a[d * a_stride + i] by columns.
 enum class Left { rows, columns };
-// The values that were in C before.
+// What happens to the values that C held before.
 enum class Before { nothing, kept, scaled };
 
 // C = [factors C +] A B.
@@ -60,8 +61,8 @@ struct Product {
   const float* factors = nullptr;  // by row
 };
 
-// C [rows][vectors], 1 <= vectors <= most_vectors. Uses p up. (To copy what was written just now would make the
-// processor wait for it.)
+// C [rows][vectors], 1 <= vectors <= most_vectors. The call uses p up, because the processor would wait for a copy of
+// values that were written just now.
 void multiply(Left left, int64_t rows, int64_t vectors, Product&& p);
 
 }  // namespace firesteel::FIRESTEEL_ISA::attention

@@ -1,8 +1,8 @@
 // The common part of the forward and the backward pass of attention: the sizes of a call, masks and dropout by row, and
 // workspaces.
 //
-// Legend: B batches, Hq query heads, Hk key heads (a group of Hq / Hk query heads reads one), Tq queries, Tk keys, D
-// and Dv sizes of a query or key and of a value; i a query, j a key.
+// Legend: B batches, Hq query heads, Hk key heads (a group of Hq / Hk query heads shares one), Tq queries, Tk keys, D
+// size of a query or key, Dv size of a value; i is a query, j a key.
 #pragma once
 #include <math.h>
 #include <string.h>
@@ -24,13 +24,14 @@ using simd::lanes;
 struct Problem {
   int64_t B, Hq, Hk, Tq, Tk, D, Dv;
   const View *q, *k, *v, *mask_bool, *mask_add;
-  const int32_t* lengths;  // of each batch row's keys, or null: all Tk
+  const int32_t* lengths;  // keys of each batch row, or null: all Tk
   float scale;
-  // Query i sees keys j <= offset + i, and with a window only those with j > offset + i - window. `causal` says that
-  // some query does not see all later keys. window is 0 if no query passes a key.
+  // Query i sees keys j <= offset + i, and with a window only keys j > offset + i - window. `causal` is set if some
+  // query does not see all later keys. `window` is 0 if no query has passed a key.
   int64_t offset, window;
   bool causal;
-  // An element of [B, Hq, Tq, Tk] is dropped if its random word is below drop_below; the others grow by kept_scale.
+  // An element of [B, Hq, Tq, Tk] is dropped if its random word is below drop_below. The other elements are multiplied
+  // by kept_scale.
   uint64_t drop_below;
   float kept_scale;
   Philox random;
@@ -87,7 +88,7 @@ static inline bool make_problem(Context& context, Problem& p, const View& out, c
 // The number of real keys of a batch row.
 static inline int64_t keys_of(const Problem& p, int64_t batch) { return p.lengths ? p.lengths[batch] : p.Tk; }
 
-// Rows of time and columns of features of one head.
+// The rows (time) and columns (features) of one head.
 static inline Matrix head_of(const View& view, int64_t batch, int64_t head) {
   const Matrix heads = {view.data, view.strides[0], view.strides[1], view.dtype};
   return {gemm::part_of(heads, batch, head).data, view.strides[2], view.strides[3], view.dtype};
@@ -103,12 +104,12 @@ struct Floats {
 static inline Floats from_row(Floats rows, int64_t row) { return {rows.data + row * rows.stride, rows.stride}; }
 static inline const float* from_column(Floats rows, int64_t column) { return rows.data + column; }
 
-// Whether products can read an operand's rows in place; those of a right operand must be whole vectors.
+// Whether products can read an operand's rows in place. The rows of a right operand must be whole vectors.
 static inline bool lies_ready(const View& view, bool right) {
   return view.dtype == DType::float32 && view.strides[3] == 1 && !(right && view.sizes[3] % simd::lanes);
 }
 
-// Whether rows are finite, because 0 times a number that is not is NaN, which stays in a sum.
+// Whether rows are finite. 0 times a number that is not is NaN, which remains in a sum.
 static inline bool all_finite(Floats rows, int64_t count, int64_t columns) {
   if (rows.stride == columns) {
     columns *= count;
@@ -128,7 +129,7 @@ static inline bool all_finite(Floats rows, int64_t count, int64_t columns) {
 // The stride of copied rows.
 static inline int64_t row_size(int64_t columns) { return round_up(columns, lanes); }
 
-// Copies rows to the layout that products read.
+// Copies rows into the layout that products read.
 static inline Floats copy_rows(float* to, Matrix from, int64_t rows, int64_t columns) {
   const int64_t stride = row_size(columns);
   const float* data = static_cast<const float*>(from.data);
@@ -154,12 +155,12 @@ static inline Floats copy_rows(float* to, Matrix from, int64_t rows, int64_t col
   }
   return {to, stride};
 }
-// The rows in place if they are ready there, else a copy.
+// The rows in place if products can read them there, else a copy.
 static inline Floats floats_of(bool ready, float* room, Matrix from, int64_t rows, int64_t columns) {
   return ready ? Floats{static_cast<const float*>(from.data), from.row_stride} : copy_rows(room, from, rows, columns);
 }
 
-// The same of an output, float32 or bfloat16.
+// The same for an output, float32 or bfloat16.
 struct Rows {
   void* data;
   int64_t row_stride, column_stride;
@@ -205,7 +206,7 @@ static inline void write_row(Rows rows, int64_t row, int64_t column, const float
 
 static inline bool has_mask(const Problem& p) { return p.mask_bool || p.mask_add; }
 
-// Whether all queries of a head have the same mask, as with padded sequences.
+// Whether all queries of a head have the same mask, as they have with padded sequences.
 static inline bool mask_is_by_key(const Problem& p) {
   return has_mask(p) && (!p.mask_bool || p.mask_bool->strides[2] == 0) && (!p.mask_add || p.mask_add->strides[2] == 0);
 }
@@ -240,8 +241,8 @@ static inline void mask_row(const Problem& p, int64_t batch, int64_t head, int64
     combine_masks(added, added_step, kept, kept_step, n, to);
 }
 
-// The factors of dropout, where there is any, of query i and keys [j, j + n): 0 or 1 / (1 - dropout). Words are made in
-// whole groups, some of them unused, because single blocks would cost more.
+// The factors of dropout, if any, for query i and keys [j, j + n): 0 or 1 / (1 - dropout). Words are made in whole
+// groups, some of them unused, because single blocks would cost more.
 constexpr int64_t most_keys = 256;
 static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, int64_t i, int64_t j, int64_t n,
                                float* to) {
@@ -256,7 +257,7 @@ static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, in
   for (int64_t c = 0; c < n; c++) to[c] = words[skipped + c] <= largest_dropped ? 0 : kept;
 }
 
-// Runs body(unit) for all units on all threads. A chunk has several units if a unit is little work (in multiply-adds).
+// Runs body(unit) for all units on all threads. A chunk has several units if a unit is little work, in multiply-adds.
 template <class F>
 static inline void parallel_units(Context& context, int64_t units, int64_t work, const F& body) {
   constexpr int64_t least_work = 1 << 18;  // some microseconds, as long as it takes to wake a thread

@@ -1,6 +1,6 @@
-// Rotates pairs of features by angles of their positions (Su et al., "RoFormer", 2021), and back, which is the
-// gradient. Rows of x are read in place, at any strides; out is overwritten. Memory traffic is 8 bytes per element, and
-// the cosines and sines, which stay in the caches for all heads.
+// Rotates pairs of features by the angles of their positions (Su et al., "RoFormer", 2021). Rotating back gives the
+// gradient. Rows of x are read in place, at any strides; out is overwritten. Memory traffic is 8 bytes per element,
+// plus the cosines and sines, which stay in the caches for all heads.
 #include "rotary.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ namespace firesteel::FIRESTEEL_ISA {
 
 namespace {
 
-// There is no fused multiply-add, because the operators that a device without the kernel runs have none either.
+// No multiply-add is fused here, because the operators that a device without this kernel runs do not fuse either.
 void turn_halves(float* __restrict to, const float* __restrict x, const float* __restrict c, const float* __restrict s,
                  int64_t R, float sign) {
   for (int64_t i = 0; i < R; i++) {

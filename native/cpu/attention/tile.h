@@ -1,34 +1,34 @@
-// A tile of scores as both passes of attention hold it: transposed, a row of NR queries for each key.
+// A tile of scores as both passes of attention hold it: transposed, with a row of NR queries for each key.
 //
-// A vector holds one key of several queries: maximum and sum over keys, and what belongs to a query, need no work
-// across lanes. As a left operand the tile is read by rows or by columns (micro.h), and so never repacked.
+// A vector holds one key of several queries. So maximum and sum over keys, and everything else that belongs to a query,
+// need no work across lanes. As a left operand the tile is read by rows or by columns (micro.h), and is never repacked.
 //
 #pragma once
 #include "problem.h"
 
 namespace firesteel::FIRESTEEL_ISA::attention {
 
-// Keys of a tile: whole blocks of sums. A tile, and as many rows of a panel of keys or values, stay in the first-level
+// Keys of a tile, in whole blocks of sums. A tile and as many rows of a panel of keys or values stay in the first-level
 // cache together.
 constexpr int64_t tile_keys = 120;
-// Panels of queries that meet a tile of keys while it is in the second-level cache; whose tiles stand side by side in
-// the backward pass.
+// Panels of queries that meet a tile of keys while it is in the second-level cache. In the backward pass their tiles
+// lie side by side.
 constexpr int64_t most_panels = (128 + NR - 1) / NR;
 static_assert(tile_keys <= most_keys, "dropout_row's limit");
 
-// Queries [i, i + queries) of a head and keys [j, j + n). `stride` is the distance from key to key of their tile, and
-// the room for masks and dropout has 2 * most_keys * NR floats.
+// Queries [i, i + queries) of a head and keys [j, j + n). `stride` is the distance from key to key of their tile.
+// `room`, for masks and dropout, has 2 * most_keys * NR floats.
 struct Part {
   int64_t batch, head, i, queries, j, n, stride;
   float* room;
-  int64_t before = 0;  // keys of the tile that lie before j: no query of the part sees them
+  int64_t before = 0;  // keys of the tile before j, which no query of the part sees
 };
 constexpr int64_t part_room = 2 * most_keys * NR;
 
-// The number of vectors of a row of the tile that hold queries; the others are never read.
+// The number of vectors of a tile's row that hold queries. The other vectors are never read.
 static inline int64_t vectors_of(const Part& part) { return (part.queries + lanes - 1) / lanes; }
 
-// Query `query` of the part sees its keys [keys_passed, keys_seen). Both grow with the query.
+// Query `query` of the part sees the part's keys [keys_passed, keys_seen). Both bounds grow with the query.
 static inline int64_t keys_seen(const Problem& p, const Part& part, int64_t query) {
   return p.causal ? max(0, min(part.n, p.offset + part.i + query + 1 - part.j)) : part.n;
 }
@@ -40,14 +40,14 @@ static inline int64_t keys_of_vector(const Problem& p, const Part& part, int64_t
   return keys_seen(p, part, min(part.queries, (v + 1) * lanes) - 1);
 }
 
-// Transposes the features of NR queries from query i on to [D][NR]. Columns beyond the last query repeat it, or are not
+// Transposes the features of NR queries from query i on to [D][NR]. Columns beyond the last query repeat it or are not
 // read.
 static inline void transpose_queries(float* to, Floats rows, int64_t queries, int64_t features, float factor) {
   simd::transpose(to, NR, rows.data, rows.stride, min(NR, queries), features, factor);
 }
 
-// Computes the tile [n][NR] of the rows' inner products with columns, except for vectors whose queries see none of the
-// keys.
+// Computes the tile [n][NR] of inner products of the rows with columns. Vectors whose queries see none of the keys are
+// skipped.
 static inline void multiply_scores(const Problem& p, const Part& part, Floats rows, const float* columns,
                                    int64_t features, float* tile) {
   for (int64_t v = 0, r = 0; v < vectors_of(part); v++) {
@@ -59,10 +59,10 @@ static inline void multiply_scores(const Problem& p, const Part& part, Floats ro
   }
 }
 
-// C [queries] += weights times the rows of keys, from a tile whose columns are the weights of a query each. A block of
-// queries multiplies the rows of all keys from the first that its first one sees to the last that its last one does, by
-// 0 what others of them do not see: `singly` makes the blocks so small that there are none, for rows that are not
-// finite.
+// Adds the weights times the rows of keys to C [queries]. A column of the tile holds the weights of one query. A block
+// of queries multiplies the rows from the first key that its first query sees to the last key that its last query sees.
+// So a query multiplies keys that it does not see by 0. If some rows are not finite, `singly` makes the blocks so small
+// that no query does so.
 static inline void multiply_weights(const Problem& p, const Part& part, const float* tile, Floats rows, int64_t width,
                                     float* c, Before before, const float* factors, bool singly) {
   for (int64_t d = 0, vectors; d < width; d += vectors * lanes) {
@@ -86,7 +86,7 @@ static inline const float* tile_of_rows(const Part& part, const Row& row) {
   return to;
 }
 
-// Adds its mask to each query's column. A masked key's score becomes -infinity, unless it is NaN. So a number that is
+// Adds to each query's column its mask. A masked key's score becomes -infinity, unless it is NaN. So a number that is
 // not finite in a masked key or value shows in the result, as in PyTorch.
 static inline void mask_tile(const Problem& p, const Part& part, float* tile) {
   const float* added = tile_of_rows(
@@ -107,13 +107,13 @@ static inline void mask_keys(const Problem& p, const Part& part, float* tile, co
     }
 }
 
-// The tile of the factors of dropout.
+// The tile of dropout's factors.
 static inline const float* dropout_tile(const Problem& p, const Part& part) {
   return tile_of_rows(
       part, [&](int64_t c, float* to) { dropout_row(p, part.batch, part.head, part.i + c, part.j, part.n, to); });
 }
 
-// Sets the elements of keys after their query, if some queries of the vector see the key.
+// Sets the elements of keys later than their query, if some queries of the vector see the key.
 static inline void set_later_keys(const Problem& p, const Part& part, float* tile, float value) {
   for (int64_t v = 0; v < vectors_of(part); v++) {
     const int64_t ahead = p.offset + part.i + v * lanes - part.j;
@@ -137,7 +137,7 @@ static inline void set_passed_keys(const Problem& p, const Part& part, float* ti
   }
 }
 
-// Sets the elements that the queries do not see, of keys that were multiplied with a whole vector.
+// Sets the elements that the queries do not see, for keys that were multiplied with a whole vector.
 static inline void set_unseen(const Problem& p, const Part& part, float* tile, float value) {
   if (p.causal) set_later_keys(p, part, tile, value);
   if (p.window) set_passed_keys(p, part, tile, value);

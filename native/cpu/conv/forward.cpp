@@ -1,7 +1,7 @@
 // conv2d_forward: out = weight * x + bias, or its relu, as an implicit product (product.h). Overwrites out. 2 N G M K P
-// Q operations; x is read once for each group of rows of the result, out is written once for each block of depth.
+// Q operations; x is read once for each group of rows of the result, and out is written once for each block of depth.
 //
-// Parallel over images, groups, blocks of positions and, where those are few, over parts of the channels out.
+// Parallel over images, groups and blocks of positions. If those are few, also over parts of the channels out.
 #include "../../generated/kernels.h"
 #include "../rooms.h"
 #include "../simd/vector.h"

@@ -1,8 +1,9 @@
-// conv2d_input_gradient: dx = weight^T * dy, overwritten. 2 N G M K P Q operations, no more for strides: positions of x
-// that are equal modulo the stride, a phase, read dy through the same taps, one step apart, so that each phase is a
-// convolution of dy with stride 1 and a part of the kernel, flipped (product.h). Phases that no tap reaches are zero.
+// conv2d_input_gradient: dx = weight^T * dy, overwritten. 2 N G M K P Q operations, and strides need no more. A phase
+// is the positions of x that are equal modulo the stride. They read dy through the same taps, one step apart, so each
+// phase is a convolution of dy with stride 1 and a part of the kernel, flipped (product.h). Phases that no tap reaches
+// are zero.
 //
-// Nothing is added into dx from two sides: each element is computed by one item, in a fixed order.
+// No two items add to the same place of dx: one item computes each element, in a fixed order.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -24,13 +25,13 @@ struct Phase {
   const int64_t* taps;     // of the kernel, by index in axis.offsets
 };
 
-// Finds the phases that a tap reaches, at most one for each tap, and returns their number. tables holds 2 * taps
+// Finds the phases that a tap reaches, at most one for each tap, and returns their number. `tables` holds 2 * taps
 // integers.
 int64_t find_phases(Phase* phases, int64_t* tables, int64_t length, int64_t taps, int64_t stride, int64_t pad,
                     int64_t dilation, int64_t source) {
   int64_t found = 0;
   for (int64_t first = 0; first < taps; first++) {
-    // Tap t brings position i of x from position (i + pad - t * dilation) / stride of dy, if that is a whole number.
+    // Tap t brings position i of x from position (i + pad - t * dilation) / stride of dy, if that is an integer.
     const int64_t residue = ((first * dilation - pad) % stride + stride) % stride;
     bool known = residue >= length;
     for (int64_t f = 0; f < found; f++) known |= phases[f].residue == residue;
@@ -48,7 +49,7 @@ int64_t find_phases(Phase* phases, int64_t* tables, int64_t length, int64_t taps
   return found;
 }
 
-// One phase of rows and one of columns.
+// One phase of rows with one of columns.
 struct Part {
   const Phase *rows, *columns;
   float* weights;  // packed, of all groups
@@ -77,7 +78,7 @@ void clear(Context& context, float* dx, int64_t planes, int64_t plane) {
   });
 }
 
-// Copies a block of a phase, `count` positions from number `first` on of each of `channels`, to its places in dx.
+// Copies a block of a phase to its places in dx: `count` positions, from number `first` on, of each of `channels`.
 void spread(float* dx, const float* tile, const Part& part, const Shape& s, int64_t channels, int64_t first,
             int64_t count) {
   const int64_t width = part.columns->count;
@@ -93,8 +94,8 @@ void spread(float* dx, const float* tile, const Part& part, const Shape& s, int6
   }
 }
 
-// The same for a block in two phases of columns, the even and the odd ones, at stride 2, which fill whole stretches of
-// dx.
+// The same for a block in two phases of columns, the even and the odd ones, at stride 2. Together they fill whole
+// stretches of dx.
 void spread_pair(float* dx, const float* even, const float* odd, const Part& part, const Shape& s, int64_t channels,
                  const Block& even_block, const Block& odd_block) {
   const int64_t rows = even_block.rows, pairs = min(even_block.columns, odd_block.columns);
@@ -142,7 +143,7 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
     p.rows = parts[i].rows->axis;
     p.columns = parts[i].columns->axis;
   }
-  // If filling the tile is a large part of the work, dy is copied for all phases at once.
+  // If filling the tile is much of the work, dy is copied once for all phases.
   const bool together = s.C * count <= product_blocks::most_shared_rows && can_share_tiles(products, count);
   if (together) plan_products(context, products, count);
   int64_t blocks = 0, room_floats = 0, positions = 0;
@@ -163,7 +164,7 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
     clear(context, pointer<float>(dx), s.N * s.G * s.C, s.H * s.W);
   if (count == 0) return;
 
-  // An item is a block in all phases, because they share the cache lines of dx.
+  // An item is a block in all phases, because the phases share the cache lines of dx.
   const int64_t plane_x = s.H * s.W, plane_y = s.P * s.Q;
   const Parts rows = cut_rows(s.C, rows_of_part(s.C, s.N * s.G * blocks));
   const Chunks work =

@@ -1,4 +1,5 @@
-// One file: planning, packing and multiplying share the layout of tiles and panels that the plan lays down.
+// Planning, packing and multiplying stand in one file because they share the layout of tiles and panels that the plan
+// lays down.
 #include "product.h"
 
 #include "../gemm/micro.h"
@@ -21,7 +22,7 @@ constexpr int lanes = simd::lanes;
 constexpr int panel_vectors = int(tile_columns) / lanes;
 static_assert(panel_vectors * lanes == tile_columns, "a panel is whole vectors");
 
-// Rows of positions in a block: those near the wanted area that waste least on panels that are not full.
+// Rows of positions in a block. Of the numbers near the wanted area, this one wastes least on panels that are not full.
 int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
   const int64_t most = min(P, max(1, positions / Q));
   int64_t best = most, least = -1;
@@ -45,7 +46,7 @@ void reach_of(const Product* products, int64_t count, Axis Product::*axis, int64
     }
 }
 
-// One axis with the taps of all products, or the only one's own.
+// One axis, with the taps of all products or with those of one.
 Axis join_axes(Context& context, const Product* products, int64_t count, Axis Product::*axis) {
   if (count == 1) return products[0].*axis;
   int64_t least, greatest;
@@ -56,7 +57,7 @@ Axis join_axes(Context& context, const Product* products, int64_t count, Axis Pr
   return {(products[0].*axis).length, 1, taps, offsets};
 }
 
-// Neighbouring, in either order: the gradient of the input reads backwards.
+// Taps may be neighbours in either order, because the gradient of the input reads backwards.
 bool has_three_taps(const Axis& axis) {
   return axis.taps == 3 && axis.step == 1 &&
          (axis.offsets[1] - axis.offsets[0]) * (axis.offsets[2] - axis.offsets[1]) == 1;
@@ -67,8 +68,8 @@ bool reads_itself(const Product& p) {
          p.columns.offsets[0] == 0 && p.rows.length == p.P && p.columns.length == p.Q;
 }
 
-// One panel: `count` positions from `first` on, in pieces of rows. A piece is copied in whole vectors, which spill into
-// the lanes of the next piece, or the next row of the panel, before those are written.
+// Packs one panel: `count` positions from `first` on, in pieces of rows. A piece is copied in whole vectors, which
+// spill into the lanes of the next piece, or the next row of the panel, before those are written.
 void pack_panel(float* to, const float* tile, const Product& p, const Block& block, const int64_t* offsets,
                 int64_t depth, int64_t first, int64_t count) {
   int64_t q = first % block.columns, lane = 0, pieces = 0;
@@ -110,7 +111,8 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
     }
 }
 
-// All panels of positions of one row: read along the row, as memory is met in order where the source is its own tile.
+// All panels whose positions share one row. They are read along the row, because memory is read in order if the source
+// is its own tile.
 void pack_straight(float* to, int64_t panel_floats, const float* tile, const int64_t* offsets, int64_t depth,
                    int64_t positions) {
   constexpr int64_t steps_ahead = 4;
@@ -126,7 +128,7 @@ void pack_straight(float* to, int64_t panel_floats, const float* tile, const int
   }
 }
 
-// The operands of the unpacked product of a block of positions: rows x columns positions, a block of depth.
+// The operands of the unpacked product for a block of positions: rows x columns positions, and a block of depth.
 struct Few {
   const float* tile;
   int64_t row_advance;
@@ -138,8 +140,8 @@ struct Few {
   int64_t ldc, rows, columns;
 };
 
-// M rows of result for V vectors of positions in each of R rows of positions (M R V accumulators). `last` positions of
-// the last vector count.
+// Computes M rows of results for V vectors of positions in each of R rows of positions, with M R V accumulators. Only
+// the first `last` positions of the last vector are used.
 template <int M, int R, int V, bool Partial>
 void few_step(const Few& few, int64_t row, int64_t column, int last) {
   Vec sum[M][R][V];
@@ -173,7 +175,8 @@ void few_step(const Few& few, int64_t row, int64_t column, int last) {
       }
 }
 
-// All rows of the last `rest` columns, more rows at a time where columns are few: W accumulators hide the latency.
+// All rows of the last `rest` columns. It takes more rows at a time if columns are few: W accumulators hide the
+// latency.
 template <int M, int W, int V>
 void few_rest(const Few& few, int64_t column, int64_t rest) {
   if constexpr (V > 1)
@@ -187,7 +190,7 @@ void few_rest(const Few& few, int64_t column, int64_t rest) {
     last == lanes ? few_step<M, 1, V, false>(few, row, column, last) : few_step<M, 1, V, true>(few, row, column, last);
 }
 
-// W vectors of positions at a time.
+// Takes W vectors of positions at a time.
 template <int M, int W>
 void few_block(const Few& few) {
   int64_t column = 0;
@@ -209,14 +212,14 @@ void multiply_few(int64_t m, const Few& few) {
   }
 }
 
-// Fills a tile with `channels` of the source, of which the first is at `source`.
+// Fills a tile with `channels` channels of the source, the first of which is at `source`.
 void fill_tile(float* tile, const Product& p, const float* source, int64_t channels, int64_t row, int64_t column) {
   for (int64_t c = 0; c < channels; c++)
     fill_plane(tile + c * p.plane, source + c * p.rows.length * p.columns.length, p.rows, p.columns, p.row_span,
                p.column_span, row, column);
 }
 
-// Steps [k0, k0 + depth) of depth of a block, which read `tile`.
+// Steps [k0, k0 + depth) of a block's depth, which read `tile`.
 void multiply_step(const Product& p, const Block& block, const float* tile, const float* weights, int64_t m0,
                    int64_t m1, int64_t k0, int64_t depth, float* c, int64_t ldc, float* room) {
   const int64_t positions = block.rows * block.columns;
@@ -280,7 +283,7 @@ bool can_share_tiles(const Product* products, int64_t count) {
     int64_t least, greatest, taps = 0;
     reach_of(products, count, axis, least, greatest);
     for (int64_t i = 0; i < count; i++) taps = max(taps, (products[i].*axis).taps);
-    return greatest - least < 2 * taps;  // or a tile would be mostly gaps
+    return greatest - least < 2 * taps;  // otherwise the tile would be mostly gaps
   };
   for (int64_t i = 0; i < count; i++)
     if (products[i].rows.taps * products[i].columns.taps > (products[i].M <= few_rows ? few_depth : block_depth))
@@ -300,7 +303,7 @@ void plan_products(Context& context, Product* products, int64_t count) {
     }
   }
 
-  // The bounds that hold for all: the most taps and positions, and an axis that has the taps of all.
+  // Bounds that hold for all products: the most taps and positions, and an axis that has the taps of all.
   const bool few = first.M <= few_rows || first.sweep;
   int64_t taps = 0, P = 0, Q = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -311,7 +314,7 @@ void plan_products(Context& context, Product* products, int64_t count) {
   const Axis rows = join_axes(context, products, count, &Product::rows);
   const Axis columns = join_axes(context, products, count, &Product::columns);
 
-  // Whole channels to a block where they fit, so that no channel is copied for two blocks.
+  // A block has whole channels if they fit, so that no channel is copied for two blocks.
   const int64_t most_depth = few ? few_depth : block_depth;
   const int64_t most_channels = max(1, most_depth / taps);
   const int64_t channels = ceil_div(first.channels, ceil_div(first.channels, most_channels));
@@ -344,7 +347,7 @@ void plan_products(Context& context, Product* products, int64_t count) {
     p.plane = p.in_place ? p.Q : slots_of(row_span) * pitch;
     p.row_advance = row_span.advance * pitch;
     p.offsets = scratch_of<int64_t>(context, p.depth);
-    // The slots of neighbouring taps of joined axes are neighbours, from the first on.
+    // The slots of neighbouring taps of joined axes are neighbours, beginning with the first.
     const auto slot = [&](const Span& span, const Axis& joined, const Axis& own, int64_t tap) {
       return count == 1 ? span.slots[tap] : span.slots[own.offsets[tap] - joined.offsets[0]];
     };

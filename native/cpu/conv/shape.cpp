@@ -4,7 +4,7 @@ namespace firesteel::FIRESTEEL_ISA::conv {
 
 namespace {
 
-// Keeps every product of two of these inside 64 bits.
+// The limit keeps every product of two of these numbers within 64 bits.
 constexpr int64_t limit = int64_t(1) << 31;
 
 bool within(int64_t value, int64_t low) { return value >= low && value < limit; }

@@ -18,8 +18,8 @@ struct Window {
   int64_t groups;
 };
 
-// Fills `shape` from x [N, G C, H, W], weight [G M, C, R, S] and y [N, G M, P, Q]; false, with the error recorded,
-// where they contradict each other or the window.
+// Fills `shape` from x [N, G C, H, W], weight [G M, C, R, S] and y [N, G M, P, Q]. Returns false, with the error
+// recorded, if they contradict each other or the window.
 bool read_shape(Context& context, const View& x, const View& weight, const View& y, const Window& window, Shape& shape);
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv

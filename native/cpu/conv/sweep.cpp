@@ -17,7 +17,7 @@ FIRESTEEL_INLINE Vec load(const float* from, int count) {
   return Partial ? simd::load_partial(from, count) : simd::load(from);
 }
 
-// Calls body(i, s) for the rows of a tile that Rows rows of results reach, and each column of taps.
+// Calls body(i, s) for each row of a tile that `Rows` rows of results reach, and for each column of taps.
 template <int Rows, class F>
 FIRESTEEL_UNROLLED inline void each_tap(const F& body) {
   repeat<3 * (Rows + 2)>([&](auto step) FIRESTEEL_UNROLLED {
@@ -26,14 +26,14 @@ FIRESTEEL_UNROLLED inline void each_tap(const F& body) {
   });
 }
 
-// A vector of columns of Rows rows of results, of which the first `count` count.
+// A vector of columns of `Rows` rows of results, of which the first `count` are written.
 template <int Rows, bool Partial>
 FIRESTEEL_UNROLLED inline void product_vector(float* to, int64_t to_pitch, const float* tile, int64_t pitch,
                                               const Vec (&weights)[9], Vec bias, int count) {
   Vec sum[Rows];
   repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
     sum[r.value] = bias;
-    __builtin_prefetch(to + (r.value + Rows) * to_pitch, 1);  // the next rows: they come from memory
+    __builtin_prefetch(to + (r.value + Rows) * to_pitch, 1);  // the next rows, which come from memory
   });
   each_tap<Rows>([&](auto i, auto s) FIRESTEEL_UNROLLED {
     const Vec x = load<Partial>(tile + i.value * pitch + s.value, count);

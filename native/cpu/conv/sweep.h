@@ -1,7 +1,7 @@
-// One channel through 3 x 3 neighbouring taps at stride 1, the case of most depthwise layers: four rows of results, or
-// of gradients, at a time, so that a row of the source is loaded once for each column tap and serves the three rows
-// that it touches. It needs 4.5 loads for the 9 multiply-adds of an element, whereas a sum tap by tap needs 9; memory
-// is read along its rows.
+// One channel through 3 x 3 adjacent taps at stride 1, which most depthwise layers have. Four rows of results, or of
+// gradients, are computed together, so that a row of the source is loaded once for each column of taps and serves the
+// three rows that it touches. The 9 multiply-adds of an element take 4.5 loads, whereas a sum tap by tap takes 9.
+// Memory is read along its rows.
 #pragma once
 #include "shape.h"
 

@@ -8,7 +8,7 @@ namespace firesteel::FIRESTEEL_ISA::conv {
 
 namespace {
 
-// Rows of a plane asked for before they are copied; behind the plane follows the next.
+// The number of rows prefetched before they are copied. The next plane follows a plane's last row.
 constexpr int64_t rows_ahead = 8;
 
 // Slots [0, length) of a run read source positions first + i * stride; those inside [0, limit) are [low, high).
@@ -45,7 +45,7 @@ void copy_run(float* to, const float* line, int64_t first, int64_t stride, int64
   for (int64_t i = high; i < length; i++) to[i] = 0;
 }
 
-// Four planes' lines, every stride-th element of them, into four neighbouring channels of slots.
+// Copies the lines of four planes, every stride-th element of them, into four neighbouring channels of slots.
 void interleave_four(float* to, int64_t slot_floats, const float* from, int64_t plane, int64_t stride, int64_t count) {
   using simd::Quad;
   int64_t i = 0;
@@ -87,7 +87,7 @@ Span make_span(const Axis& axis, int64_t results, bool dense, int64_t* tables) {
       span.origins[t] = axis.offsets[t];
       span.slots[t] = t * results;
     }
-  } else if (dense) {  // at most as many runs as taps, or it had not been shorter
+  } else if (dense) {  // there are at most as many runs as taps, or dense would not have been shorter
     span.runs = axis.step;
     span.length = results + reach / axis.step;
     span.stride = axis.step;
@@ -111,7 +111,7 @@ Span make_span(const Axis& axis, int64_t results, bool dense, int64_t* tables) {
 void fill_plane(float* to, const float* source, const Axis& rows, const Axis& columns, const Span& row_span,
                 const Span& column_span, int64_t row0, int64_t column0) {
   const int64_t pitch = slots_of(column_span), first = column0 * columns.step + column_span.origins[0];
-  // Neighbouring columns are the usual case: where they meet the borders is the same in all rows.
+  // Adjacent columns are the usual case. All rows then meet the borders at the same columns.
   const bool dense = column_span.runs == 1 && column_span.stride == 1;
   int64_t low, high;
   clip(first, column_span.stride, column_span.length, columns.length, low, high);

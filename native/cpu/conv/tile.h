@@ -1,5 +1,5 @@
-// A tile: the part of a source that one block of results reads, copied with real padding. The product finds each
-// element by adding two offsets (of the result's position and of the tap), and never needs an edge test.
+// A tile is the part of a source that one block of results reads, copied with its padding as zeros. The product finds
+// each element by adding two offsets (of the result's position and of the tap), and never tests for an edge.
 //
 // Along one axis, position q of the result reads positions q * step + offsets[t] of the source, t < taps. Forward, step
 // is the stride and offsets[t] = t * dilation - pad; the gradient of the input has step 1 over dy and its own offsets.
@@ -15,7 +15,7 @@ struct Axis {
   const int64_t* offsets;
 };
 
-// The layout of an axis in a tile: `runs` runs of `length` slots; run r holds the source's positions origins[r] + i *
+// The layout of an axis in a tile is `runs` runs of `length` slots. Run r holds the source's positions origins[r] + i *
 // stride, counted from q0 * step, where q0 is the first result of the block. Result q0 + q with tap t reads slot q *
 // advance + slots[t].
 struct Span {
@@ -26,17 +26,17 @@ struct Span {
 // The number of integers in a span's tables.
 int64_t span_room(const Axis& axis);
 
-// Lays `results` positions out, on tables of span_room integers. Neighbouring taps share their slots, unless the taps
-// are so far apart that it takes less room to give each its own. `dense`: results are neighbours in the tile (advance
-// 1), the order in which a vector runs along them; otherwise the source's order is kept.
+// Lays out `results` positions, in tables of span_room integers. Neighbouring taps share their slots, unless the taps
+// are so far apart that slots of their own take less room. `dense`: results are neighbours in the tile (advance 1), the
+// order in which a vector runs along them; otherwise the source's order is kept.
 Span make_span(const Axis& axis, int64_t results, bool dense, int64_t* tables);
 
 static inline int64_t slots_of(const Span& span) { return span.runs * span.length; }
 
-// Vectors are read and written whole, so a tile or a packed operand is followed by this many floats of slack.
+// Vectors are read and written whole, so this many floats of slack follow a tile or a packed operand.
 constexpr int64_t slack = 64;
 
-// Copies a row, in whole vectors where it is longer than one, the last two of which may overlap.
+// Copies a row, in whole vectors if it is longer than one. The last two vectors may overlap.
 static inline void copy_floats(float* to, const float* from, int64_t count) {
   constexpr int64_t lanes = simd::lanes;
   if (count >= lanes) {
@@ -47,13 +47,14 @@ static inline void copy_floats(float* to, const float* from, int64_t count) {
   }
 }
 
-// Copies the plane source [rows.length, columns.length] around results (row0, column0) into to [slots of rows][slots of
-// columns].
+// Copies the part of plane `source` [rows.length, columns.length] around the results from (row0, column0) on, into `to`
+// [slots of rows][slots of columns].
 void fill_plane(float* to, const float* source, const Axis& rows, const Axis& columns, const Span& row_span,
                 const Span& column_span, int64_t row0, int64_t column0);
 
-// The same of `channels` planes, channel by channel side by side: to [slots of rows][slots of columns][slot_floats], of
-// which the first `channels` are written, so that a last block of fewer channels lies as the others do.
+// The same for `channels` planes, with the channels of a slot side by side, into `to` [slots of rows][slots of
+// columns][slot_floats]. Only the first `channels` are written, so that a last block with fewer channels has the layout
+// of the others.
 void fill_channels_last(float* to, int64_t slot_floats, const float* source, int64_t channels, const Axis& rows,
                         const Axis& columns, const Span& row_span, const Span& column_span, int64_t row0,
                         int64_t column0);

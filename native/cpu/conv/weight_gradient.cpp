@@ -1,12 +1,12 @@
 // conv2d_weight_gradient: dweight = dy * patches(x)^T, overwritten. 2 N G M K P Q operations.
 //
-// The product's depth is the positions of all images, its columns are (tap, channel). A block of depth is a block of
-// positions of one image: the part of x that it reads is laid out once with the channels innermost (tile.h), so that
-// all taps of a position are runs of channels, and panels are packed by copying, though the product wants x transposed.
-// Depth is cut into slices, a function of the shape, which are summed in their order: bits do not depend on threads.
+// The product's depth is the positions of all images, and its columns are (tap, channel). A block of depth is a block
+// of positions of one image. The part of x that it reads is laid out once with the channels innermost (tile.h). All
+// taps of a position are then runs of channels, so panels are packed by copying although the product needs x
+// transposed. Depth is cut into slices by the shape alone, which are summed in order, so bits do not depend on threads.
 //
-// Groups of one channel in (depthwise, and images of one colour) are dot products of shifted planes and take vectors
-// along a row instead.
+// Groups of one channel in (depthwise layers, and images of one colour) are dot products of shifted planes. Their
+// vectors run along a row instead.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -37,7 +37,7 @@ struct Plan {
   int64_t tile_floats;
   int64_t slices, depth_blocks;  // depth_blocks: of all images
   Parts parts;                   // of the channels out
-  int64_t* offsets;              // [taps] of a tap in a tile, without the channel
+  int64_t* offsets;              // [taps] the place of a tap in a tile, without the channel
 };
 
 struct Piece {
@@ -94,7 +94,7 @@ void correlate(double* sums, const float* dy, int64_t pitch, const float* tile, 
   for (int t = 0; t < Taps; t++) sums[t] += double(simd::reduce_add(sum[t]));
 }
 
-// Blocks of positions, near `wanted` of them, of a plane P x Q.
+// Blocks of about `wanted` positions of a plane P x Q.
 void cut_plane(Plan& plan, int64_t wanted) {
   if (plan.Q > wanted) {
     plan.block_rows = 1;
@@ -133,7 +133,7 @@ Plan make_plan(Context& context, const Shape& s, bool depthwise) {
   plan.channels = plan.channel_blocks == 1 ? s.C : wanted;
   const int64_t most_slices = max(1, most_partial / (s.G * s.M * s.C * taps));
   plan.parts = cut_rows(s.M, depthwise ? s.M : ceil_div(s.M, ceil_div(s.M, wanted_rows)));
-  // Depthwise, an item reads one plane: neighbours in memory follow one another.
+  // In depthwise layers an item reads one plane, so that items read memory in order.
   const int64_t products = s.G * plan.channel_blocks * plan.parts.count;
   const int64_t wanted_slices = depthwise
                                     ? most_plane_slices
@@ -197,8 +197,8 @@ void depthwise_gradient(Context& context, float* dweight, const float* dy, const
     }
 }
 
-// Rows of dy, or planes of x, of which a part is wanted next: asked for bit by bit while the multiply-adds go on. A
-// single tap multiplies too little by each element for what memory takes to stay hidden otherwise.
+// Rows of dy, or planes of x, a part of which is needed next. They are prefetched bit by bit while the multiply-adds go
+// on. A single tap multiplies each element too little to hide memory otherwise.
 struct Ahead {
   const float* row;
   int64_t stride, floats, rows;
@@ -209,8 +209,8 @@ void ask_for(Ahead& ahead, int64_t rows) {
     for (int64_t i = 0; i < ahead.floats; i += 16) __builtin_prefetch(ahead.row + i, 0, 2);
 }
 
-// One slice of depth, for rows [m, m + rows) and channels [channel, channel + channels) of a group: sums
-// [rows][taps][channels], overwritten.
+// One slice of depth, for rows [m, m + rows) and channels [channel, channel + channels) of a group. Overwrites sums
+// [rows][taps][channels].
 void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s, const Plan& plan, int64_t group,
                     int64_t slice, int64_t m, int64_t rows, int64_t channel, int64_t channels, float* room) {
   const int64_t plane_x = s.H * s.W, plane_y = s.P * s.Q, width = s.R * s.S * channels;
@@ -221,7 +221,7 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
     const int64_t image_group = d / plan.blocks * s.G + group;
     const Block block = block_at(plan, d % plan.blocks);
     const int64_t depth = block.rows * block.columns, position = block.row * plan.Q + block.column;
-    // Panel by panel: a panel of any depth lies in one piece, blocks of panels only up to KC.
+    // Panel by panel, because a panel lies in one piece at any depth, but blocks of panels only up to KC.
     const float* lines = dy + (image_group * s.M + m) * plane_y + position;
     for (int64_t i = 0; i < rows; i += tile_rows)
       gemm::pack_a(gradient + i * depth, {lines + i * plane_y, plane_y, 1}, min(tile_rows, rows - i), depth);
@@ -303,7 +303,7 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
                    gradient, source, s, plan, group, slice, m, min(plan.parts.size, s.M - m), channel, channels, room);
   });
 
-  // Sum the slices; (tap, channel) back to (channel, tap).
+  // Sums the slices, and turns (tap, channel) back into (channel, tap).
   const Chunks summing = full_chunks(s.G * s.M, plan.slices * s.C * taps, pack_chunk);
   for_items(context, summing, [&](int64_t row) {
     for (int64_t channel = 0; channel < s.C; channel += plan.channels) {

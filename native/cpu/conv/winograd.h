@@ -7,32 +7,32 @@
 // so that for each of the 36 elements the sum is a product of matrices, [tiles, channels] x [channels, M]. The gradient
 // of the weight is the same bilinear form seen from g: G^T [ (A dy A^T) * (B^T d B) ] G, summed over the tiles.
 //
-// The polynomials are interpolated at 0, +-3/4, +-3/2 and infinity. The usual 0, +-1, +-2 give the largest constants
-// in A a ratio of 8 to 1, and errors four to five times as large; here all of A's and B's constants are exact in
-// float32 and the maximum error is 2 to 3 times that of the direct sum (B. Barabasz et al., "Error Analysis and
-// Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020, on the choice of points). Beside a
-// direct sum whose many partial sums run side by side it is ten times that: 4e-6 of the largest result.
+// The polynomials are interpolated at 0, +-3/4, +-3/2 and infinity. With the usual points 0, +-1, +-2 the constants in
+// A have a ratio of up to 8 to 1, and errors are four to five times as large. Here all constants of A and B are exact
+// in float32, and the maximum error is 2 to 3 times that of the direct sum (B. Barabasz et al., "Error Analysis and
+// Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020, on the choice of points). Compared
+// with a direct sum in many parallel partial sums the error is ten times as large: 4e-6 of the largest result.
 //
-// That error is of the size of all that a tile holds, not of what a result reads: one infinity, or one element a million
-// times as large as the others, would spoil results that do not see it. So tiles are left to the direct sum
-// (winograd_direct.h) whose energy is more than 256 times that of what some result of them reads, or not finite
-// (winograd_range.h); and all tiles where a filter is not finite. For the gradient of the weight, which sums over tiles,
-// they are taken out of the operands, and added at the end. The rule is a function of the data and the shape, so that
-// bits do not depend on threads, and no result's error is more than about eight times that of even data.
+// The size of that error follows everything that a tile holds, not what a result reads. One infinity, or one element a
+// million times as large as the others, would spoil results that do not read it. So a tile is left to the direct sum
+// (winograd_direct.h) if its energy is not finite, or more than 256 times the energy of what some of its results read
+// (winograd_range.h). All tiles are left to it if a filter is not finite. The gradient of the weight sums over tiles,
+// so such tiles are taken out of its operands, and added at the end. The rule is a function of the data and the shape,
+// so that bits do not depend on threads. No result's error exceeds about eight times that of even data.
 //
 // Tiles are numbered across all images, so that narrow planes and single rows of tiles fill the products as well as
-// large ones; a tile at a border reads zeros, and leaves out what lies beyond.
+// large planes do. A tile at a border reads zeros beyond it, and writes nothing there.
 #pragma once
 #include "shape.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
-// One convolution of a source [N, G channels, H, W] to [N, G M, P, Q]: result (p, q) reads the source from (p +
-// offset_h, q + offset_w) to 2 further.
+// One convolution of a source [N, G channels, H, W] to [N, G M, P, Q]. Result (p, q) reads the 3 x 3 elements of the
+// source from (p + offset_h, q + offset_w) on.
 struct WinogradProduct {
   int64_t N, G, channels, M, H, W, P, Q, offset_h, offset_w;
-  // The filter of result row m and channel c of a group: weights + m * row_stride + c * channel_stride, 9 elements,
-  // read backwards where `flipped`. Groups are group_stride apart.
+  // The filter of result row m and channel c of a group: 9 elements at weights + m * row_stride + c * channel_stride,
+  // read backwards if `flipped`. Groups are group_stride apart.
   const float* weights;
   int64_t row_stride, channel_stride, group_stride;
   bool flipped;

@@ -1,5 +1,5 @@
 // Decides where Winograd's algorithm pays, by measured costs of it and of the direct sum, in multiply-adds of the
-// micro-kernel. Tiles that extend beyond a border, and panels that are not full, count as whole.
+// micro-kernel. Tiles that extend beyond a border, and panels that are not full, count as whole ones.
 #include "../gemm/micro.h"
 #include "winograd.h"
 #include "winograd_tile.h"
@@ -8,10 +8,10 @@ namespace firesteel::FIRESTEEL_ISA::conv {
 
 namespace {
 
-// Packing and short sums cost the direct sum a fifth, the products of transformed tiles a tenth.
+// Packing and short sums add a fifth to the cost of the direct sum, and a tenth to the products of transformed tiles.
 constexpr double direct_share = 0.8, product_share = 0.9;
-// To transform a tile of one channel on the way in or out, of one channel for the gradient of the weight, and a filter
-// one way, with all that passes through memory.
+// The cost of transforming a tile of one channel on the way in or out, a tile of one channel for the gradient of the
+// weight, and a filter one way, with all memory traffic.
 constexpr double tile_cost = 400, gradient_tile_cost = 900, filter_cost = 800, gradient_filter_cost = 1800;
 
 // Larger paddings are excluded, because results that read only padding would be rounding errors of their tiles instead

@@ -1,7 +1,7 @@
-// Both sums are products by the micro-kernel, some tiles at a time: of weights and patches, and of gradients and
-// patches, where a patch column holds what one tap of one channel reads for the positions of a tile. Patches are taken
-// from a copy of 6 x 6 elements with its padding made real, channel by channel and tile by tile: slower than tile.h,
-// for there are few.
+// Both sums are products by the micro-kernel, some tiles at a time: weights times patches, and gradients times patches.
+// A column of the patches holds what one tap of one channel reads for the positions of a tile. Patches are taken from a
+// copy of 6 x 6 elements with its padding as zeros, channel by channel and tile by tile. This is slower than tile.h,
+// but there are few such tiles.
 #include "winograd_direct.h"
 
 #include <string.h>
@@ -24,7 +24,7 @@ constexpr int64_t most_positions = round_up(direct_tiles * positions, tile_colum
 constexpr int64_t depth_channels = gemm::block_depth / taps;
 static_assert(tile_columns % winograd_tile == 0, "a row of a tile lies in one panel");
 
-// The place of a tile in the results, and how many there are of its own.
+// The place of a tile in the results, and the number of results that are its own.
 struct Place {
   int64_t image, row, column, rows, columns;
 };
@@ -43,7 +43,7 @@ void copy_patch(float* patch, const float* plane, int64_t H, int64_t W, int64_t 
     for (int64_t q = low; q < high; q++) patch[r * winograd_points + q] = plane[(h + r) * W + w + q];
 }
 
-// Weights of rows [m, m + rows) and `channels` channels from c on, as pack_a packs them.
+// Packs rows [m, m + rows) and `channels` channels from c on of the weights, as pack_a does.
 void pack_filters(float* to, const WinogradProduct& p, int64_t group, int64_t m, int64_t rows, int64_t c,
                   int64_t channels) {
   const float* filters = p.weights + group * p.group_stride + m * p.row_stride + c * p.channel_stride;
@@ -73,7 +73,7 @@ void pack_patches(float* panels, const WinogradProduct& p, const Place* places, 
   }
 }
 
-// Rows of results [rows][positions of the tiles] to their places.
+// Copies rows of results [rows][positions of the tiles] to their places.
 void write_results(float* result, const WinogradProduct& p, const Place* places, int64_t tiles, int64_t group,
                    int64_t m, int64_t rows, const float* sums) {
   for (int64_t i = 0; i < rows; i++, sums += most_positions) {
@@ -133,7 +133,7 @@ void add_direct_gradient(Context& context, const Shape& s, float* dweight, const
   for (int64_t begin = 0; begin < count; begin += direct_tiles) {
     const int64_t tiles = min(direct_tiles, count - begin);
     Place places[direct_tiles];
-    int64_t depth = 0;  // positions that are there: of the others x may hold anything, even NaN
+    int64_t depth = 0;  // positions that exist: at the others x may hold anything, even NaN
     for (int64_t i = 0; i < tiles; i++) {
       places[i] = place_of(map, numbers[begin + i], s.P, s.Q);
       depth += places[i].rows * places[i].columns;

@@ -7,7 +7,8 @@
 namespace firesteel::FIRESTEEL_ISA::conv {
 
 constexpr int64_t row_vectors = (gemm::tile_rows + simd::lanes - 1) / simd::lanes;
-// Each row of a panel of rows is written in whole vectors, which spill over its end, at last over that of the panel.
+// Rows of a panel of rows are written in whole vectors, which extend beyond the row, and after the last row beyond the
+// panel.
 constexpr int64_t panel_slack = row_vectors * simd::lanes - gemm::tile_rows;
 static_assert(row_vectors == 1 || panel_slack == 0, "vectors of a panel are written one after another");
 static_assert(gemm::tile_columns % simd::lanes == 0, "a panel of columns is whole vectors");

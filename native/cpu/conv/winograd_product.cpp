@@ -1,8 +1,8 @@
 // The product of Winograd's algorithm, forward and for the gradient of the input (winograd.h). Filters are transformed
-// once, into the packed left operands of 36 products, [36][depth blocks][panels of M][depth][MR]. A chunk takes a block
-// of tiles: transforms it into the packed right operands, [36][panels of tiles][channels][NR], multiplies into
-// [36][M][tiles], and transforms back; vectors run along the tiles. 2 (36 / 16) N G M channels P Q operations for the
-// products, of the order of 1 / M of that for the way in and 1 / channels for the way out.
+// once, into the packed left operands of 36 products, [36][depth blocks][panels of M][depth][MR]. A chunk transforms a
+// block of tiles into the packed right operands, [36][panels of tiles][channels][NR], multiplies into [36][M][tiles],
+// and transforms back. Vectors run along the tiles. The products take 2 (36 / 16) N G M channels P Q operations, the
+// way in about 1 / M of that, and the way out about 1 / channels.
 #include "../rooms.h"
 #include "tile.h"
 #include "winograd_direct.h"
@@ -23,16 +23,17 @@ constexpr int lanes = simd::lanes;
 
 struct Plan {
   TileMap map;
-  int64_t block, blocks;                               // tiles of a block, whole panels; blocks of a group
+  int64_t block, blocks;                               // tiles of a block, in whole panels; blocks of a group
   int64_t depth;                                       // channels multiplied at a time
   int64_t panels;                                      // of M
-  int64_t part, parts;                                 // rows of a part of M, whole panels
+  int64_t part, parts;                                 // rows of a part of M, in whole panels
   int64_t filter_floats, tile_floats, product_floats;  // from element to element
-  // Strips of a block, as they are read (6 rows) and written (4): floats of a row, and of all of them; rows at most.
+  // Strips of a block as they are read (6 rows) and written (4): floats of a row, floats of all rows, and the most
+  // rows.
   int64_t pitch, strip_floats, most_rows;
 };
 
-// Floats before the filters of channel k0, a multiple of the depth, and from panel to panel there.
+// Floats before the filters of channel k0, which is a multiple of the depth, and floats from panel to panel there.
 int64_t filters_before(const Plan& plan, int64_t k0) {
   return plan.panels * (k0 * tile_rows + k0 / plan.depth * panel_slack);
 }
@@ -59,7 +60,7 @@ Plan make_plan(const WinogradProduct& p) {
   return plan;
 }
 
-// taps[t]: tap t of the filters at filter[0], filter[1] ..., one a lane.
+// taps[t] is tap t of the filters at filter[0], filter[1] ..., one filter to a lane.
 FIRESTEEL_INLINE void gather_taps(const float* const* filter, int64_t at, Vec (&taps)[9]) {
   for (int begin = 0; begin < 6; begin += begin ? 1 : 4) {  // 0, 4, 5
     Vec v[4];
@@ -69,10 +70,10 @@ FIRESTEEL_INLINE void gather_taps(const float* const* filter, int64_t at, Vec (&
   }
 }
 
-// Transforms the filters of a panel of rows, from m on, and all channels of a group. Rows beyond M repeat the last.
-// Returns whether all are finite.
+// Transforms the filters of a panel of rows, from m on, and of all channels of a group. Rows beyond M repeat the last
+// one. Returns whether all filters are finite.
 bool transform_filters(float* packed, const WinogradProduct& p, const Plan& plan, int64_t group, int64_t m) {
-  Vec zeros = simd::zero();  // 0 times each tap, added up: NaN where one is not finite
+  Vec zeros = simd::zero();  // sums up each tap times 0, which is NaN if a tap is not finite
   for (int64_t v = 0; v < row_vectors * lanes; v += lanes) {
     const float* filter[lanes];
     for (int64_t i = 0; i < lanes; i++)
@@ -102,19 +103,19 @@ bool transform_filters(float* packed, const WinogradProduct& p, const Plan& plan
   return simd::reduce_add(zeros) == 0;
 }
 
-// Where the tiles of a block lie in its strips, and how rows of strips lie in the planes of source and result.
+// The places of a block's tiles in its strips, and of the strips' rows in the planes of source and result.
 struct Row {
   int64_t strip, plane, count;
 };
 
 struct Layout {
-  int32_t *in, *out;  // [tiles] of a tile's first element in strips of 6 and of 4 rows
-  int32_t* wide;      // [tiles] room for the numbers of those left to the direct sum
+  int32_t *in, *out;  // [tiles] the place of a tile's first element in strips of 6 and of 4 rows
+  int32_t* wide;      // [tiles] room for the numbers of tiles that are left to the direct sum
   Row *reads, *writes;
   int64_t read_count, write_count;
 };
 
-// Floats that a layout takes.
+// The floats of a layout.
 int64_t layout_floats(const Plan& plan) {
   return round_up(3 * plan.block + 2 * plan.most_rows * int64_t(sizeof(Row) / sizeof(float)), 16);
 }
@@ -149,7 +150,8 @@ Layout make_layout(const WinogradProduct& p, const Plan& plan, int64_t first, in
   return layout;
 }
 
-// Transforms a vector of tiles, which begin at tile + offsets[i] in rows pitch apart; element e to to + e * element.
+// Transforms a vector of tiles, which begin at tile + offsets[i] and have rows `pitch` apart. Element e goes to to + e
+// * element.
 void transform_vector(float* to, int64_t element, const float* tile, const int32_t* offsets, int64_t pitch) {
   Vec half[6][6];  // [row][point]
   for (int r = 0; r < 6; r++, tile += pitch) {
@@ -179,7 +181,7 @@ void read_strips(float* strips, const float* plane, const Layout& layout) {
     copy_floats(strips + layout.reads[i].strip, plane + layout.reads[i].plane, layout.reads[i].count);
 }
 
-// The planes come from memory: ask for them while the results are on their way.
+// The planes come from memory, so they are prefetched while results are computed.
 void prefetch_rows(const float* plane, const Layout& layout) {
   for (int64_t i = 0; i < layout.write_count; i++)
     for (int64_t k = 0; k < layout.writes[i].count; k += 16) __builtin_prefetch(plane + layout.writes[i].plane + k, 1);
@@ -190,7 +192,7 @@ void write_strips(float* plane, const float* strips, const Layout& layout) {
     copy_floats(plane + layout.writes[i].plane, strips + layout.writes[i].strip, layout.writes[i].count);
 }
 
-// Adds the squares of Channels planes to energies, which lie as strips do.
+// Adds the squares of `Channels` planes to energies, which have the strips' layout.
 template <int Channels>
 void add_squares(float* energies, const float* planes, int64_t plane, const Layout& layout) {
   for (int64_t i = 0; i < layout.read_count; i++) {
@@ -208,7 +210,7 @@ void add_squares(float* energies, const float* planes, int64_t plane, const Layo
   }
 }
 
-// The number of tiles that are too wide, or all of them, listed in layout.wide.
+// The number of tiles that are too wide, or of all tiles if need be, listed in layout.wide.
 int64_t list_wide(const WinogradProduct& p, const Plan& plan, int64_t first, int64_t count, bool all,
                   const float* energies, const Layout& layout) {
   int64_t listed = 0;
@@ -226,7 +228,7 @@ int64_t list_wide(const WinogradProduct& p, const Plan& plan, int64_t first, int
 void transform_tiles(float* to, float* energies, const WinogradProduct& p, const Plan& plan, const float* source,
                      int64_t count, const Layout& layout, float* strips) {
   constexpr int64_t at_once = 8;
-  memset(strips, 0, size_t(plan.strip_floats) * sizeof(float));  // what is outside of the planes stays so
+  memset(strips, 0, size_t(plan.strip_floats) * sizeof(float));  // the elements outside the planes remain 0
   memset(energies, 0, size_t(plan.strip_floats) * sizeof(float));
   const int64_t plane = p.H * p.W;
   for (int64_t c = 0; c < p.channels; c++) {
@@ -258,7 +260,7 @@ void multiply_tiles(float* products, const float* tiles, const float* filters, c
   }
 }
 
-// The lanes of a vector, four by four, to the places of as many tiles.
+// Writes the lanes of a vector, four at a time, to the places of as many tiles.
 template <int Q = 0>
 FIRESTEEL_INLINE void store_quads(float* to, const int32_t* offsets, Vec value) {
   if constexpr (Q < lanes / 4) {
@@ -268,7 +270,7 @@ FIRESTEEL_INLINE void store_quads(float* to, const int32_t* offsets, Vec value) 
   }
 }
 
-// The way back of a vector of tiles.
+// Transforms a vector of tiles back.
 void transform_products(float* strips, const int32_t* offsets, int64_t pitch, const float* from, int64_t element,
                         Vec bias, bool relu) {
   Vec half[6][4];
@@ -290,7 +292,7 @@ void transform_products(float* strips, const int32_t* offsets, int64_t pitch, co
   }
 }
 
-// To planes [m, m + rows) of a group of the images.
+// Writes planes [m, m + rows) of a group of the images.
 void transform_results(float* result, const WinogradProduct& p, const Plan& plan, const float* products, int64_t group,
                        int64_t count, int64_t m, int64_t rows, const Layout& layout, float* strips) {
   float* to = result + (group * p.M + m) * p.P * p.Q;
@@ -310,7 +312,7 @@ void winograd_product(Context& context, const WinogradProduct& p, const float* s
   const int64_t group_floats = winograd_elements * plan.filter_floats;
   float* filters = scratch_of<float>(context, p.G * group_floats);
   const Chunks packing = full_chunks(p.G * plan.panels, p.channels * winograd_elements * tile_rows, pack_chunk);
-  int32_t broken = 0;  // filters that are not finite spoil what a transform adds and takes away
+  int32_t broken = 0;  // filters that are not finite spoil sums in which a transform cancels terms
   for_items(context, packing, [&](int64_t item) {
     if (!transform_filters(filters + item / plan.panels * group_floats, p, plan, item / plan.panels,
                            item % plan.panels * tile_rows))

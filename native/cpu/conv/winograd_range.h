@@ -1,14 +1,14 @@
-// Which tiles Winograd's algorithm leaves to the direct sum (winograd.h). Its error in any result of a tile is of the
-// size of the whole tile; the direct sum's is of the size of what the result reads. The rule compares the two: the
-// energy of a position is the sum of its squares over the channels, and a tile is wide if
+// The rule by which Winograd's algorithm leaves tiles to the direct sum (winograd.h). Its error in any result of a tile
+// grows with the whole tile, while the direct sum's error grows with what the result reads. The rule compares the two:
+// the energy of a position is the sum of its squares over the channels, and a tile is wide if
 //
 //   energy of the tile > widest_range * energy of what some result of it reads
 //
-// or, where it hangs over a border and so few results are left that all may read one position, if it is as much more
-// than that of all positions but one; or if the former is not finite (which begins at elements of 1.8e19, or where
-// there are infinities and NaN). Where a result reads nothing but zeros, beside other numbers, it is thus an exact
-// zero; squares of less than 1e-23 are zeros here. A function of the data alone: which thread takes a tile, or with
-// which others, changes nothing.
+// A tile is also wide if its energy is not finite, which begins at elements of 1.8e19, or with infinities and NaN.
+// Another case is a tile that hangs over a border and keeps so few results that all may read one position: it is wide
+// if its energy exceeds that of all positions but one by as much. So a result that reads only zeros, beside other
+// numbers, is an exact zero; squares of less than 1e-23 count as zeros here. The rule depends on the data alone, so it
+// does not matter which thread takes a tile, or with which others.
 #pragma once
 #include "winograd_tile.h"
 
@@ -24,9 +24,9 @@ constexpr int64_t energy_slack = 2 * simd::lanes;
 
 static inline float smaller_of(float a, float b) { return a < b ? a : b; }
 
-// A quick look at `tiles` whole tiles together, which settles what is nearly always so: each window holds one of the
-// two rows in the middle of a tile, so that none has less energy than the least stretch of those, and no tile more than
-// all.
+// A quick look at `tiles` whole tiles together, which nearly always settles the question. Each window holds one of the
+// two middle rows of a tile. So no window has less energy than the least stretch of those rows, and no tile has more
+// than all of them.
 template <int Side, int Window>
 static inline bool all_even(const float* energies, int64_t pitch, int64_t tiles) {
   constexpr int64_t lanes = simd::lanes, missing = winograd_tile - (Side - Window + 1);
@@ -35,7 +35,8 @@ static inline bool all_even(const float* energies, int64_t pitch, int64_t tiles)
   if (windows < lanes) return false;
   Vec sum = simd::zero(), lowest = simd::set(__builtin_inff());
   for (int64_t i = 0; i < width; i += lanes) {
-    if (i > width - lanes) i = width - lanes;  // overlaps the last, as below: counting twice errs on the safe side
+    // The last vector overlaps the one before, as below. Counting twice errs on the safe side.
+    if (i > width - lanes) i = width - lanes;
     for (int r = 0; r < Side; r++) sum = sum + simd::load(energies + r * pitch + i);
   }
   for (int64_t i = 0; i < windows; i += lanes) {
@@ -50,10 +51,10 @@ static inline bool all_even(const float* energies, int64_t pitch, int64_t tiles)
   return energy > 0 && energy - energy == 0 && energy <= widest_range * simd::reduce_min(lowest);
 }
 
-// Calls found(tile, range) for the tiles of a strip from the energies of its positions, Side rows, pitch floats apart:
-// tiles of Side x Side, of which windows of Window x Window are read: 6 and 3 of a source; 4 and 2 of the gradient of a
-// result, for want of anything that reads less than all of it. Of the strip's [4][tiles * 4] results rows x columns are
-// there.
+// Calls found(tile, range) for the tiles of a strip, given the energies of its positions in `Side` rows, `pitch` floats
+// apart. Tiles are Side x Side, and results read windows of Window x Window. For a source these are 6 and 3. For the
+// gradient of a result, of which every tap reads all, they are 4 and 2. Of the strip's [4][tiles * 4] results, rows x
+// columns exist.
 template <int Side, int Window, class F>
 static inline void find_ranges(const float* energies, int64_t pitch, int64_t tiles, int64_t rows, int64_t columns,
                                const F& found) {
@@ -66,7 +67,7 @@ static inline void find_ranges(const float* energies, int64_t pitch, int64_t til
       for (int64_t t = 0; t < count; t++) found(first + t, Range::even);
       continue;
     }
-    // Each column has the least energy of the windows that begin there, and its own.
+    // Each column has its own energy, and the least energy of the windows that begin there.
     float least[at_once * winograd_tile + Side + simd::lanes], whole[at_once * winograd_tile + Side + simd::lanes];
     for (int64_t i = 0; i < width; i += simd::lanes) {
       Vec sum = simd::zero(), across[Side], lowest = simd::zero();

@@ -1,4 +1,4 @@
-// The common work of both Winograd kernels (winograd.h) on tiles: the one-dimensional transforms, on a vector of tiles
+// The work on tiles that both Winograd kernels (winograd.h) share: the one-dimensional transforms, on a vector of tiles
 // or of channels, and the order of tiles.
 #pragma once
 #include <string.h>
@@ -14,7 +14,7 @@ using simd::load_quads;
 using simd::transpose_quads;
 using simd::Vec;
 
-// 36 elements are written side by side: at distances of whole pages they would evict each other from a cache.
+// 36 elements are written side by side. At distances of whole pages they would evict each other from a cache.
 static inline int64_t off_page(int64_t floats) { return round_up(floats, 1024) + 16; }
 
 namespace winograd_constants {
@@ -94,8 +94,8 @@ static inline TileMap map_tiles(int64_t images, int64_t P, int64_t Q) {
   return {down, across, images * down * across};
 }
 
-// Calls body(image, row, column, tiles, number) for strips, pieces of rows of at most `most` tiles: they are [number,
-// number + tiles) of the block that begins with tile `first`; row and column count tiles.
+// Calls body(image, row, column, tiles, number) for strips, which are pieces of at most `most` tiles of a row. A strip
+// has the tiles [number, number + tiles) of the block that begins with tile `first`. row and column count tiles.
 template <class F>
 static inline void for_strips(const TileMap& map, int64_t first, int64_t count, int64_t most, const F& body) {
   for (int64_t number = 0; number < count;) {

@@ -1,14 +1,14 @@
 // The gradient of the weight by Winograd's algorithm (winograd.h): for each of the 36 elements, [M, tiles] x [tiles,
 // channels], summed over the tiles of all images, and transformed back once.
 //
-// Tiles are transformed straight into packed operands: vectors run along the channels, so that a panel's row, of one
-// tile, is whole vectors. 2 (36 / 16) N G M C P Q operations for the products.
+// Tiles are transformed straight into packed operands: vectors run along the channels, so that a panel's row, which
+// belongs to one tile, is whole vectors. The products take 2 (36 / 16) N G M C P Q operations.
 //
-// Few channels: tiles are cut into slices, each with sums of its own, which are added in their order. A slice goes
-// block by block, so small that its operands, and the sums, stay in the second-level cache of who transforms and
-// multiplies. Many channels, whose sums are too large for that: tiles are taken a slab at a time. All threads transform
-// the slab; then all threads multiply, an item being an element and a part of M, and add the slab's product to the
-// sums.
+// If channels are few, tiles are cut into slices. Each slice has its own sums, which are added in order. A slice goes
+// block by block, in blocks so small that their operands and the sums stay in the second-level cache of the thread that
+// transforms and multiplies. If channels are many, the sums are too large for that, and tiles are taken a slab at a
+// time. All threads transform the slab; then all threads multiply and add the slab's product to the sums. An item is
+// then an element and a part of M.
 #include <string.h>
 
 #include "../rooms.h"
@@ -32,9 +32,9 @@ constexpr int64_t strip_floats = winograd_points * (strip_tiles * winograd_tile 
 
 struct Plan {
   TileMap map;
-  int64_t slab;                       // tiles transformed at a time: by all threads, or by one
-  int64_t slices;                     // of tiles, each of one thread; or 0
-  int64_t depth, depth_blocks;        // tiles multiplied at a time, and their number in a slab
+  int64_t slab;                       // tiles transformed at a time, by all threads or by one
+  int64_t slices;                     // of tiles, one thread each; or 0
+  int64_t depth, depth_blocks;        // tiles multiplied at a time; their number in a slab
   int64_t row_panels, column_panels;  // of M and of C
   int64_t row_floats, column_floats;  // of a panel of an element
   int64_t left_floats, right_floats;  // from element to element, of a block of depth
@@ -66,8 +66,8 @@ Plan make_plan(const Shape& s) {
   return plan;
 }
 
-// Fills strip [rows][columns][vectors * lanes] from planes, `channels` of them, beginning at (h, w); zeros outside of
-// the planes. For channels that are not there it repeats the last: nobody reads what becomes of them.
+// Fills strip [rows][columns][vectors * lanes] from `channels` planes, beginning at (h, w), with zeros outside the
+// planes. Missing channels repeat the last one, and nobody reads their results.
 void fill_strip(float* strip, const float* source, int64_t channels, int64_t H, int64_t W, int64_t h, int64_t w,
                 int64_t rows, int64_t columns, int64_t vectors) {
   const int64_t width = vectors * lanes, plane = H * W;
@@ -89,7 +89,7 @@ void fill_strip(float* strip, const float* source, int64_t channels, int64_t H, 
         continue;
       }
       for (int64_t column = low; column < high; column += 4) {
-        if (column > high - 4) column = high - 4;  // overlaps the last
+        if (column > high - 4) column = high - 4;  // overlaps the last vector
         Vec v[4];
         for (int i = 0; i < 4; i++) v[i] = load_quads([&](int q) { return from[4 * q + i] + column; });
         transpose_quads(v);
@@ -99,7 +99,7 @@ void fill_strip(float* strip, const float* source, int64_t channels, int64_t H, 
   }
 }
 
-// Energies (winograd_range.h) of the same strip, [rows][columns]: the sums of squares over the channels that are there.
+// The energies (winograd_range.h) of the same strip, [rows][columns]: the sums of squares over the existing channels.
 void square_strip(float* energies, const float* source, int64_t channels, int64_t H, int64_t W, int64_t h, int64_t w,
                   int64_t rows, int64_t columns) {
   const int64_t plane = H * W, low = min(columns, max(0, -w)), high = max(low, min(columns, W - w));
@@ -123,7 +123,8 @@ void square_strip(float* energies, const float* source, int64_t channels, int64_
     }
 }
 
-// Transforms a strip of tiles of Taps x Taps to rows of a panel, `row` floats apart; element e at to + e * element.
+// Transforms a strip of tiles of Taps x Taps into rows of a panel, `row` floats apart. Element e goes to to + e *
+// element.
 template <int Taps, int64_t Vectors, class Transform>
 void transform_strip(float* to, int64_t element, int64_t row, float* strip, int64_t tiles, const Transform& transform) {
   constexpr int64_t width = Vectors * lanes;
@@ -147,8 +148,8 @@ void transform_strip(float* to, int64_t element, int64_t row, float* strip, int6
     }
 }
 
-// Tiles [first, first + count) of one panel of channels, of which `channels` or fewer are there, of a group's planes;
-// and their energies, strip by strip, each where tiles of Taps x Taps would end that lay side by side.
+// Tiles [first, first + count) of one panel of a group's planes; at most `channels` channels of the panel exist. Also
+// writes the tiles' energies, strip by strip, as if tiles of Taps x Taps lay side by side.
 template <int Taps, int64_t Vectors, class Transform>
 void transform_panel(float* to, int64_t element, int64_t row, float* energies, const Plan& plan, int64_t first,
                      int64_t count, int64_t panel_channels, const float* planes, int64_t image_stride, int64_t channels,
@@ -166,8 +167,8 @@ void transform_panel(float* to, int64_t element, int64_t row, float* energies, c
              });
 }
 
-// Tiles [first, first + count) of one panel, a panel of channels out or, after those, of channels in, from the planes
-// of a group, to a block of the packed operands and of energies.
+// Transforms tiles [first, first + count) of one panel from the planes of a group into a block of the packed operands
+// and energies. The panel is one of channels out or, after those, of channels in.
 void transform_tiles(float* left, float* right, float* energies, const Plan& plan, const Shape& s, int64_t panel,
                      int64_t first, int64_t count, const float* dy, const float* x) {
   if (panel < plan.row_panels) {
@@ -186,7 +187,7 @@ void transform_tiles(float* left, float* right, float* energies, const Plan& pla
   }
 }
 
-// The sum over the panels of what begins at `from` in each.
+// The sum, over the panels, of the values that begin at `from` in each panel.
 void add_panels(float* to, const float* from, int64_t floats, int64_t panel_floats, int64_t panels) {
   for (int64_t i = 0; i < floats; i += lanes) {
     Vec sum = simd::load(from + i);
@@ -195,7 +196,7 @@ void add_panels(float* to, const float* from, int64_t floats, int64_t panel_floa
   }
 }
 
-// Positions of a tile along one axis: those of dy that are there, and those of x, [low, high).
+// The existing positions of a tile along one axis: of dy, and of x [low, high).
 struct Extent {
   int64_t count, low, high;
 };
@@ -205,10 +206,10 @@ Extent extent_of(int64_t number, int64_t results, int64_t pad, int64_t length) {
   return {min(winograd_tile, results - first), max(0, pad - first), min(winograd_points, length + pad - first)};
 }
 
-// Whether some tap reads little of what a tile holds of dy or of x, by the rule of winograd_range.h. In a whole tile no
-// tap reads less than some window of find_ranges; in one that hangs over a border a tap may. A tap that reads nothing
-// but padding is passed over, or all tiles of one row would go the slow way: its error there is that of one tile of
-// many.
+// Whether some tap reads too little of a tile of dy or of x, by the rule of winograd_range.h. In a whole tile no tap
+// reads less than some window of find_ranges does, but in a tile that hangs over a border one may. A tap that reads
+// only padding is ignored, because otherwise all tiles of one row would go the slow way. Its error there is that of one
+// tile among many.
 bool has_wide_taps(const float* dy, int64_t dy_pitch, const float* x, int64_t x_pitch, const Extent& rows,
                    const Extent& columns) {
   float dy_energy = 0, x_energy = 0;
@@ -232,7 +233,7 @@ bool has_wide_taps(const float* dy, int64_t dy_pitch, const float* x, int64_t x_
   return false;
 }
 
-// Makes the operands of a tile zero.
+// Sets the operands of a tile to zero.
 void take_out(float* left, float* right, const Plan& plan, int64_t number) {
   for (int64_t element = 0; element < winograd_elements; element++) {
     for (int64_t i = 0; i < plan.row_panels; i++)
@@ -244,8 +245,8 @@ void take_out(float* left, float* right, const Plan& plan, int64_t number) {
   }
 }
 
-// Leaves the tiles of a block that are too wide to the direct sum: marks them, and takes them out. A product with
-// nothing is exact, however wide the other side, unless that is not finite.
+// Leaves the tiles of a block that are too wide to the direct sum, marks them, and takes them out of the operands. A
+// product with zeros is exact, however wide the other side, unless that is not finite.
 void take_out_wide(uint8_t* marks, float* left, float* right, const float* energies, const Plan& plan, const Shape& s,
                    int64_t first, int64_t count) {
   for_strips(plan.map, first, count, strip_tiles,
@@ -276,7 +277,7 @@ void take_out_wide(uint8_t* marks, float* left, float* right, const float* energ
              });
 }
 
-// Rows [m, m + rows) of the 36 sums of an element, from a slab of `count` tiles.
+// Rows [m, m + rows) of the 36 elements' sums, from a slab of `count` tiles.
 void multiply_slab(float* sums, const float* left, const float* right, const Shape& s, const Plan& plan, int64_t count,
                    int64_t m, int64_t rows, bool accumulate) {
   for (int64_t block = 0; block * plan.depth < count; block++) {
@@ -289,7 +290,7 @@ void multiply_slab(float* sums, const float* left, const float* right, const Sha
   }
 }
 
-// The filters [channels][3][3] of row m from its sums, those of all slices.
+// The filters [channels][3][3] of row m from the sums of all slices.
 void transform_sums(float* filters, const float* sums, const Plan& plan, int64_t channels) {
   for (int64_t c = 0; c < channels; c += lanes) {
     Vec half[3][6];
@@ -316,7 +317,7 @@ void transform_sums(float* filters, const float* sums, const Plan& plan, int64_t
   }
 }
 
-// Floats of a block's left operands, with what the last panel spills over.
+// The floats of a block's left operands, including what extends beyond the last panel.
 int64_t left_room(const Plan& plan) { return round_up(winograd_elements * plan.left_floats + lanes, 16); }
 
 int64_t right_room(const Plan& plan) { return round_up(winograd_elements * plan.right_floats, 16); }

@@ -1,6 +1,6 @@
-// Activations and their derivatives: out = f(x), dx = dy * f'(x). Overwrite out or dx; no reduction, no state.
-// 8 bytes an element forward, 12 backward; one exponential and one division at most, so that all but the erf form of
-// GELU stay near the speed of memory.
+// Activations and their derivatives: out = f(x), dx = dy * f'(x). They overwrite out or dx, and have no reduction and
+// no state. They move 8 bytes an element forward, 12 backward, and take at most one exponential and one division, so
+// that all but the erf form of GELU run near the speed of memory.
 #include "../../generated/kernels.h"
 #include "../simd/math.h"
 #include "driver.h"
@@ -71,7 +71,8 @@ namespace {
 
 constexpr float twice_root = 1.59576912f, cubic = 0.0713548163f;  // 2 sqrt(2/pi), and that times 0.044715
 
-// 1 / s. The exponent's rounding is as large in base e: 2^(2 u log2 e) needs no reduction of u by ln 2.
+// Computes 1 / s. The exponent's rounding error is as large in base e, and 2^(2 u log2 e) needs no reduction of u by ln
+// 2.
 Vec gelu_tanh_divisor(Vec v) {
   const Vec power = v * fma(v * v, set(-cubic * simd::log2_e), set(-twice_root * simd::log2_e));
   return set(1.0f) + simd::exp2_beside_one(power);
@@ -87,7 +88,7 @@ void gelu_backward(Context& context, const View& dx, const View& dy, const View&
   if (tanh_approximation)
     return map_binary<float>(context, dx, dy, x, [](Vec d, Vec v) {
       Vec s = set(1.0f) / gelu_tanh_divisor(v);
-      // Beyond 20 s (1 - s) is 0, and the bound keeps its factor finite.
+      // Beyond 20, s (1 - s) is 0, and the bound keeps its factor finite.
       Vec bounded = simd::clamp(v, -20.0f, 20.0f);
       Vec slope = bounded * fma(bounded * bounded, set(3 * cubic), set(twice_root));
       return d * s * fma(slope, set(1.0f) - s, set(1.0f));

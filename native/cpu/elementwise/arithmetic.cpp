@@ -1,5 +1,5 @@
-// Elementwise arithmetic: out = a op b, and functions of one number. int32 wraps around. Overwrites out.
-// Bound by memory: 12 bytes an element of two inputs, 8 of one.
+// Elementwise arithmetic: out = a op b, and functions of one number. int32 wraps around. Overwrites out. Memory is the
+// limit, at 12 bytes an element with two inputs and 8 with one.
 #include "../../generated/kernels.h"
 #include "../simd/pow.h"
 #include "driver.h"
@@ -14,13 +14,13 @@ using simd::VecI;
 
 namespace {
 
-// An option of an int32 kernel, which is a whole number by dispatch's checks. Infinities become the nearest int32.
+// An option of an int32 kernel. Dispatch has checked that it is an integer. Infinities become the nearest int32.
 int32_t whole(double x) {
   if (x >= 2147483647.0) return INT32_MAX;
   return x > -2147483648.0 ? static_cast<int32_t>(x) : INT32_MIN;
 }
 
-// A power by squaring. Negative exponents give reciprocals, truncated to whole numbers.
+// A power by squaring. Negative exponents give reciprocals, truncated to integers.
 int32_t whole_power(int32_t base, int32_t exponent) {
   if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;
   uint32_t power = 1, square = static_cast<uint32_t>(base);

@@ -1,4 +1,4 @@
-// Bits of int32: out = a op b. Overwrites out. Bound by memory.
+// Bits of int32: out = a op b. Overwrites out. Memory is the limit.
 #include "../../generated/kernels.h"
 #include "driver.h"
 
@@ -18,7 +18,7 @@ void bitwise_xor(Context& context, const View& out, const View& a, const View& b
 
 namespace {
 
-// C++ does not define shifts by less than 0, or by the width or more. Here they leave nothing, or only the sign.
+// C++ does not define shifts by less than 0, or by the width or more. Here such shifts leave nothing, or only the sign.
 bool is_within(int32_t shift) { return shift >= 0 && shift < 32; }
 
 }  // namespace

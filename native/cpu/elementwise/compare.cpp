@@ -1,5 +1,5 @@
 // Comparisons of every dtype by value, which give bool, and where. They overwrite out. NaN is unequal to everything.
-// The loops are plain, because compilers vectorise comparisons of dense memory and narrowing to bytes by themselves.
+// The loops are plain, because compilers by themselves vectorise comparisons of dense memory and narrowing to bytes.
 #include "../../generated/kernels.h"
 #include "../simd/half.h"
 #include "blocks.h"
@@ -37,7 +37,7 @@ void compare_halves(Context& context, const View& out, const View& a, const View
 
 template <class Op>
 void compare(Context& context, const View& out, const View& a, const View& b, const Op& op) {
-  // The driver compares sizes of elements only.
+  // The driver compares only the sizes of elements.
   if (!expect(context, a.dtype == b.dtype, "comparison: the inputs' dtypes differ")) return;
   switch (a.dtype) {
     case DType::float32:

@@ -1,12 +1,12 @@
 // The one loop of elementwise kernels: a dense result, up to three strided inputs, on all threads.
 //
-// The work is cut into chunks of a fixed number of elements; a chunk whose inputs are all dense is one call of the
-// body, others go block by block through strided.h. A result too large for the caches is written past them (see
-// simd/stream.h) straight from the registers of map_registers: by way of a buffer in the first-level cache reading and
-// writing memory take turns, which costs what was saved.
+// The work is cut into chunks of a fixed number of elements. A chunk whose inputs are all dense is one call of the
+// body; others go block by block through strided.h. A result too large for the caches is written past them (see
+// simd/stream.h), straight from the registers of map_registers. With a buffer in the first-level cache, reading and
+// writing memory would take turns, which costs as much as streaming saves.
 //
-// The driver knows a kernel's body as a function pointer, so that it is compiled once per combination of element types
-// and a kernel is little more than its inner loop.
+// The driver knows a kernel's body as a function pointer. So the driver is compiled once per combination of element
+// types, and a kernel is little more than its inner loop.
 #pragma once
 #include "../simd/half.h"
 #include "../simd/stream.h"
@@ -14,12 +14,12 @@
 
 namespace firesteel::FIRESTEEL_ISA {
 
-// The elements that a thread takes at a time: about 10 us of memory traffic. A tensor of up to two chunks runs on the
-// calling thread.
+// The elements that a thread takes at a time, which are about 10 us of memory traffic. A tensor of up to two chunks
+// runs on the calling thread.
 constexpr int64_t chunk_elements = 32768;
 
-// Past the caches where the instruction set can and `to` is aligned, for bodies that do not write whole registers of
-// `to`. simd::finish_streaming() follows the last one of a chunk.
+// Copies past the caches if the instruction set can and `to` is aligned, for bodies that do not write whole registers
+// of `to`. simd::finish_streaming() follows the last copy of a chunk.
 template <class T>
 static inline void stream_out(T* to, const T* from, int64_t n) {
 #if defined(__SSE2__)
@@ -38,13 +38,13 @@ static inline void stream_out(T* to, const T* from, int64_t n) {
   memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
 }
 
-// call(self, stream, n, out, inputs...) computes n elements of dense memory, past the caches if `stream`.
+// call(self, stream, n, out, inputs...) computes n elements of dense memory. If `stream`, it writes past the caches.
 template <class Out, class... In>
 struct Body {
   void (*call)(const void* self, bool stream, int64_t n, Out* out, const In*... inputs);
   const void* self;
 };
-// Made from a function of the same arguments, which must live as long.
+// A body made from a function of the same arguments, which must live as long as the body.
 template <class Out, class... In, class F>
 static inline Body<Out, In...> body_of(const F& function) {
   return {[](const void* self, bool stream, int64_t n, Out* out, const In*... inputs) {
@@ -53,12 +53,12 @@ static inline Body<Out, In...> body_of(const F& function) {
           &function};
 }
 
-// out[start, end), block by block, inputs staged where they must be.
+// Computes out[start, end) block by block. Inputs that are not dense are staged.
 template <class Out, class... In>
 static void run_blocks(Out* out, int64_t start, int64_t end, bool stream, const Body<Out, In...>& body,
                        const Reader<In>&... readers) {
   alignas(64) unsigned char room[sizeof...(In)][block_size * 4];
-  int64_t row = 0;  // the shortest of the rows that blocks should not straddle
+  int64_t row = 0;  // the shortest row that blocks should not straddle
   ((row = row_length(readers) > 0 && (row == 0 || row_length(readers) < row) ? row_length(readers) : row), ...);
   (prepare_buffer(readers, min(block_size, end - start), reinterpret_cast<In*>(room[readers.slot])), ...);
   while (start < end) {
@@ -124,7 +124,7 @@ static void run(Context& context, const View& out, const View& a, const View& b,
               open_reader<C>(context, c, 2));
 }
 
-// bfloat16: a kernel's loop over floats, on a few widened at a time, its results rounded.
+// bfloat16: runs a kernel's loop over floats, widening a few elements at a time and rounding the results.
 constexpr int64_t widened_elements = 512;
 
 static inline void store_narrowed(bool stream, int64_t n, uint16_t* out, const float* from) {
@@ -168,7 +168,7 @@ static inline void run(Context& context, const View& out, const View& a, const V
   run<uint16_t, uint16_t, uint16_t>(context, out, a, b, {call_widened, &body});
 }
 
-// function(n, out, inputs...), by way of a buffer where it streams.
+// function(n, out, inputs...). If it streams, the results pass through a buffer.
 template <class F, class Out, class... In>
 static inline void call_staged(const F& function, bool stream, int64_t n, Out* out, const In*... inputs) {
   alignas(64) Out room[block_size];
@@ -211,7 +211,7 @@ static inline void map_registers(const Op& op, int64_t n, Out* out, const In*...
   for (; i + simd::lanes <= n; i += simd::lanes) simd::store(out + i, op(simd::load(in + i)...));
   if (i < n) simd::store_partial(out + i, op(simd::load_partial(in + i, n - i)...), n - i);
 }
-// The same past the caches: the registers are cut so that they are aligned in `out`.
+// The same past the caches. Registers are cut so that they are aligned in `out`.
 template <class Op, class Out, class... In>
 static inline void stream_registers(const Op& op, int64_t n, Out* out, const In*... in) {
   int64_t i = min(simd::to_alignment(out), n);
@@ -220,7 +220,7 @@ static inline void stream_registers(const Op& op, int64_t n, Out* out, const In*
   if (i < n) simd::store_partial(out + i, op(simd::load_partial(in + i, n - i)...), n - i);
 }
 
-// out = op(inputs...), op from registers of T to a register of T.
+// out = op(inputs...), where op takes registers of T and returns one.
 template <class T, class Op>
 static inline void map_unary(Context& context, const View& out, const View& x, const Op& op) {
   const auto loop = [op](bool stream, int64_t n, T* o, const T* a) {

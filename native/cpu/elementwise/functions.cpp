@@ -1,5 +1,5 @@
-// Elementary functions beyond those of arithmetic.cpp: out = f(x), out = f(a, b). Overwrites out.
-// Bound by memory where the function is short; by arithmetic for inverses, fmod and remainder.
+// Elementary functions beyond those of arithmetic.cpp: out = f(x), out = f(a, b). Overwrites out. The limit is memory
+// for short functions, and arithmetic for inverses, fmod and remainder.
 #include "../../generated/kernels.h"
 #include "../simd/inverse.h"
 #include "driver.h"
@@ -57,7 +57,7 @@ void erfinv(Context& context, const View& out, const View& x) {
   map_unary<float>(context, out, x, [](Vec v) { return simd::erf_inverse(v); });
 }
 
-// Whole numbers are as they are.
+// Integers stay as they are.
 namespace {
 
 template <class Round>
@@ -101,8 +101,7 @@ float remainder_of(float a, float b) {
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-// The floor of the exact quotient. a / b itself may round up to the next whole number, so it cannot simply be rounded
-// down.
+// The floor of the exact quotient. a / b itself may round up to the next integer, so rounding it down would be wrong.
 float floor_of_quotient(float a, float b) {
   if (b == 0) return a / b;
   const float r = __builtin_fmodf(a, b);
@@ -123,7 +122,7 @@ Division divide(int32_t a, int32_t b) {
 }
 bool rounds_down(Division d, int32_t b) { return d.rest != 0 && (d.rest < 0) != (b < 0); }
 
-// out = op(a, b) of int32; a divisor of 0 is an error of the call that only the data tell.
+// out = op(a, b) of int32. A divisor of 0 is an error of the call that only the data reveal.
 template <class Op>
 void map_division(Context& context, const char* name, const View& out, const View& a, const View& b, const Op& op) {
   each<int32_t, int32_t, int32_t>(context, out, a, b, [&](int64_t n, int32_t* o, const int32_t* x, const int32_t* y) {

@@ -1,8 +1,8 @@
-// Reads a tensor of any strides as if it were dense: in row-major order of its shape, block by block.
+// Reads a tensor of any strides as if it were dense, in row-major order of its shape, block by block.
 //
-// A block that lies in memory in that order is used in place; what is broadcast, transposed or sliced is gathered into
-// a small buffer first. That costs one pass through the first-level cache and leaves kernels with one loop, over dense
-// memory.
+// A block that lies in memory in that order is used in place. A block that is broadcast, transposed or sliced is first
+// gathered into a small buffer. That costs one pass through the first-level cache, and leaves kernels with one loop,
+// over dense memory.
 #pragma once
 #include <string.h>
 
@@ -11,19 +11,19 @@
 
 namespace firesteel::FIRESTEEL_ISA {
 
-// Elements in a staged block: with four buffers of 4 bytes an element, half of a first-level cache.
+// Elements in a staged block. Four buffers of 4 bytes an element take half of a first-level cache.
 constexpr int64_t block_size = 1024;
-// A row shorter than this is staged even if it is dense, because a call of the loop costs more than the copy.
+// A row shorter than this is staged even if it is dense, because calling the loop costs more than the copy.
 constexpr int64_t shortest_row = 256;
 
 enum class Layout : uint8_t { dense, uniform, rows };
 
-// A view whose dimensions are merged as far as its strides allow, without those of size 1.
+// A view whose dimensions are merged as far as its strides allow. Dimensions of size 1 are left out.
 template <class T>
 struct Reader {
   const T* data;
   Layout layout;
-  int slot;  // which buffer is its own
+  int slot;  // the number of its buffer
   int ndim;
   int64_t sizes[max_dims], strides[max_dims];
 };
@@ -74,7 +74,7 @@ static inline Reader<T> make_reader(const View& view, int slot) {
   return r;
 }
 
-// Elements [start, start + n), copied into `to`. Only for Layout::rows.
+// Copies elements [start, start + n) into `to`. Only for Layout::rows.
 template <class T>
 static void gather_block(const Reader<T>& r, int64_t start, int64_t n, T* to) {
   int64_t index[max_dims];
@@ -117,8 +117,7 @@ static inline void prepare_buffer(const Reader<T>& r, int64_t n, T* buffer) {
   for (int64_t i = 0; i < n; i++) buffer[i] = value;
 }
 
-// The address of elements [start, start + n) if they lie in a dense row that is long enough to be used in place, else
-// null.
+// The address of elements [start, start + n) if they lie in a dense row long enough to be used in place, else null.
 template <class T>
 static inline const T* find_row(const Reader<T>& r, int64_t start, int64_t n) {
   const int last = r.ndim - 1;
@@ -131,7 +130,7 @@ static inline const T* find_row(const Reader<T>& r, int64_t start, int64_t n) {
   return from;
 }
 
-// Elements [start, start + n) as dense memory: n <= block_size unless the layout is dense.
+// Elements [start, start + n) as dense memory, where n <= block_size unless the layout is dense.
 template <class T>
 static inline const T* read_block(const Reader<T>& r, int64_t start, int64_t n, T* buffer) {
   if (r.layout == Layout::dense) return r.data + start;
@@ -141,7 +140,7 @@ static inline const T* read_block(const Reader<T>& r, int64_t start, int64_t n, 
   return buffer;
 }
 
-// The length of rows that blocks should not straddle, so that read_block need not copy; 0 if there are none.
+// The length of rows that blocks should not straddle, so that read_block need not copy, or 0 if there are none.
 template <class T>
 static inline int64_t row_length(const Reader<T>& r) {
   if (r.layout != Layout::rows) return 0;

@@ -1,26 +1,26 @@
 // Copies between memory that is dense along one dimension and memory that is dense along another: transposes.
 //
-// Square tiles pass through a small buffer, so that every cache line is read once and written once, whole, however the
-// rows' distance falls on the sets of the cache.
+// Square tiles pass through a small buffer. So every cache line is read once and written once, as a whole, even if the
+// distance between rows maps them to few sets of the cache.
 #pragma once
 #include "../../core/kernel.h"
 #include "strided.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
-// Elements of a chunk of tiles, about.
+// Elements of a chunk of tiles, approximately.
 constexpr int64_t tiled_elements = 32768;
 constexpr int64_t tile = 32;
-// Rows and columns from which on tiles pay, and elements from which on what is read transposed is copied first.
+// The least rows and columns for which tiles pay, and the least elements for which a transposed input is copied first.
 constexpr int64_t least_side = 8;
 constexpr int64_t large_transpose = 8192;
 
-// A dimension of both sides.
+// One dimension, seen from both sides.
 struct TileAxis {
   int64_t size, to, from;  // strides
 };
 
-// One tile: to[r][c] = from[c][r], rows of `to` and of `from` dense.
+// Copies one tile: to[r][c] = from[c][r], where rows of `to` and of `from` are dense.
 template <class T>
 static inline void copy_tile(T* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows,
                              int64_t columns) {
@@ -30,8 +30,8 @@ static inline void copy_tile(T* to, int64_t to_stride, const T* from, int64_t fr
     for (int64_t c = 0; c < columns; c++) to[r * to_stride + c] = room[c][r];
 }
 
-// dst = src, equal shapes and dtypes. All dimensions but the two that are dense on one side are walked, these in tiles.
-// Returns false, having done nothing, where that is not the case or the rows are too short for it to pay.
+// dst = src, of equal shapes and dtypes. Tiles lie in the two dimensions that are dense on one side, and the others are
+// walked. Returns false, having done nothing, if there are no such two, or if the rows are too short for tiles to pay.
 template <class T>
 static bool copy_in_tiles(Context& context, const View& dst, const View& src) {
   TileAxis axes[max_dims];
@@ -82,7 +82,7 @@ static bool copy_in_tiles(Context& context, const View& dst, const View& src) {
   return true;
 }
 
-// A reader of a view; a large transposed one is first copied to dense memory, in tiles, since gathering it block by
+// A reader of a view. A large transposed view is first copied to dense memory, in tiles, because gathering it block by
 // block would read each cache line many times.
 template <class T>
 static Reader<T> open_reader(Context& context, const View& view, int slot) {

@@ -1,5 +1,5 @@
-// Gated functions of two tensors of any strides, and both of their gradients in one pass. Overwrite their results; 12
-// bytes an element forward, 20 backward.
+// Gated functions of two tensors of any strides, and both of their gradients in one pass. They overwrite their results,
+// and move 12 bytes an element forward, 20 backward.
 #include "../../generated/kernels.h"
 #include "../elementwise/driver.h"
 #include "../simd/math.h"
@@ -26,7 +26,7 @@ FIRESTEEL_INLINE void write(uint16_t* to, Vec value, int64_t n) {
   memcpy(to, some, size_t(n) * sizeof *to);
 }
 
-// The gradients of the gate and of the other half, where the gradient of the result is d.
+// The gradients of the gate and of the other half, given the gradient d of the result.
 struct Gradients {
   Vec gate, up;
 };
@@ -35,7 +35,7 @@ FIRESTEEL_INLINE Gradients swiglu_gradients(Vec d, Vec gate, Vec up) {
   return {d * up * (open * fma(gate, one - open, one)), d * (gate * open)};
 }
 
-// One of the results may be null. The driver knows only one; the other's elements have the same places.
+// One of the results may be null. The driver knows only one result, and the other's elements have the same places.
 template <class T>
 void swiglu_backward_as(Context& context, const View* dgate, const View* dup, const View& dy, const View& gate,
                         const View& up) {

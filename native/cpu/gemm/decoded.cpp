@@ -1,10 +1,10 @@
-// C = A B for few rows of A, as decoding has them, and a B whose columns are whole blocks of q8_0 or q4_0: the weight
-// [N, K] of a linear layer. Each block is read once, becomes floats in registers, and meets all rows there: a byte or
-// half of one for each multiply-add of a row, so that the speed of memory is the limit where the processor keeps up.
+// C = A B for few rows of A, as in text generation, and a B whose columns are whole blocks of q8_0 or q4_0: the weight
+// [N, K] of a linear layer. Each block is read once, becomes floats in registers, and is multiplied there with all
+// rows. A multiply-add of a row takes one byte or half a byte, so memory is the limit if the processor keeps up.
 //
-// Legend: B is K x N. A chunk is some columns over the whole depth, several of which are taken together, lest a sum
-// wait for its last addition. Converting numbers is most of the work, so the scale of a block meets its sum, one
-// addition for each row, unless there are so many rows that scaling the numbers takes fewer. So the order of a sum
+// Legend: B is K x N. A chunk is some columns over the whole depth. Several columns are taken together, so that no sum
+// waits for its last addition. Converting numbers is most of the work. So the scale of a block multiplies its sum, once
+// for each row, unless there are so many rows that scaling the numbers takes fewer multiplications. The order of a sum
 // follows from K, the number of rows and the instruction set.
 #include "../simd/blocks.h"
 #include "../simd/half.h"
@@ -21,8 +21,8 @@ using simd::vectors_of_32;
 using namespace vector_blocks;
 
 constexpr int64_t block = 32;
-// No hardware looks beyond the end of a column, where the next columns begin. What is asked for is the same place of
-// these, unless it is so far away that the first-level cache would lose it again.
+// Hardware does not prefetch beyond the end of a column, where the next columns begin. So the code prefetches the same
+// place of the next columns, unless it is so far away that the first-level cache would lose it again.
 constexpr int64_t bytes_ahead = 1024, most_bytes_ahead = 16384;
 
 struct Q8 {
@@ -34,15 +34,15 @@ struct Q4 {
   FIRESTEEL_INLINE void numbers(Vec (&to)[vectors_of_32], const uint8_t* from) { simd::numbers_of_q4_0(to, from); }
 };
 
-// Columns taken together: with the rows they make at most eight sums.
+// Columns taken together. With the rows they make at most eight sums.
 constexpr int columns_together(int rows) { return int(rows == 1 ? columns_at_once : columns_at_once / 2); }
 
-// Whether the scale of a block meets each row's sum of it, or its numbers, whichever is fewer.
+// Whether the scale of a block multiplies each row's sum or the block's numbers, whichever is fewer.
 template <int Rows>
 constexpr bool scales_sums = Rows <= vectors_of_32;
 
-// The scales of a run of blocks of each column. They are widened many at a time, because a conversion takes as long
-// for one; a block then finds its own as a broadcast that costs no more than a load.
+// The scales of a run of blocks of each column. They are widened many at a time, because one conversion takes as long
+// as many. A block then loads its scale as a broadcast, which costs no more than a load.
 template <class Format, int Columns>
 FIRESTEEL_INLINE void read_scales(float (&to)[Columns][scales_at_once], const uint8_t* columns, int64_t column_bytes,
                                   int64_t blocks) {
@@ -53,7 +53,7 @@ FIRESTEEL_INLINE void read_scales(float (&to)[Columns][scales_at_once], const ui
   simd::widen_float16(Columns * scales_at_once, to[0], halves[0]);
 }
 
-// sums[row * Columns + column] of `blocks` blocks of each column.
+// sums[row * Columns + column] over `blocks` blocks of each column.
 template <class Format, int Rows, int Columns>
 void dot(float* sums, const float* x, int64_t x_stride, const uint8_t* columns, int64_t column_bytes, int64_t blocks) {
   Vec sum[Rows][Columns];
@@ -103,7 +103,7 @@ void dot(float* sums, const float* x, int64_t x_stride, const uint8_t* columns, 
   });
 }
 
-// The columns [j, end), from the one at `data` on.
+// Multiplies columns [j, end), beginning with the one at `data`.
 template <class Format, int Rows>
 void multiply_columns(const Product& p, const float* x, const uint8_t* data, int64_t column_bytes, int64_t j,
                       int64_t end) {

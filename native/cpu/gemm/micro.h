@@ -1,6 +1,6 @@
 // The micro-kernel: one tile of C, held in registers over a block of depth. Private to native/cpu/gemm.
 //
-// The tile is tile_rows x tile_columns: large enough that the loads of A and B (rows + columns) hide behind the
+// The tile is tile_rows x tile_columns. It is large enough that the loads of A and B (rows + columns) hide behind the
 // multiply-adds (rows x columns), and small enough that accumulators, one row of B and a broadcast of A fit the
 // register file (K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008; F. Van Zee, R.
 // van de Geijn, "BLIS", 2015). A panel of B, block_depth x tile_columns, stays in the first-level cache while panels of
@@ -23,8 +23,8 @@
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
-// block_depth fixes the order of summation (each block is summed in registers, the blocks one after another in C),
-// hence the bits: it changes with the instruction set and with nothing else.
+// block_depth fixes the order of summation, because each block is summed in registers, and the blocks one after another
+// in C. So it fixes the bits. It depends on the instruction set and on nothing else.
 #if defined(FIRESTEEL_MICRO_AVX512)
 constexpr int64_t tile_rows = 12, tile_columns = 32, block_depth = 256;
 #elif defined(FIRESTEEL_MICRO_AVX2)
@@ -35,9 +35,10 @@ constexpr int64_t tile_rows = 8, tile_columns = 12, block_depth = 256;
 constexpr int64_t tile_rows = 4, tile_columns = 8, block_depth = 256;
 #endif
 
-// The tile of large products of float32. With AVX-512 it loads 11 vectors for 24 multiply-adds, where the other loads
-// 14: Ice Lake starts two multiply-adds of 512 bits a cycle, but hardly more than one load. Its panels of B are twice
-// as wide as many layers are, so the other families keep to the other tile. Bits are the same, because block_depth is.
+// The tile of large products of float32. With AVX-512 it loads 11 vectors for 24 multiply-adds, whereas the other tile
+// loads 14: Ice Lake starts two multiply-adds of 512 bits a cycle, but hardly more than one load. Its panels of B are
+// twice as wide as many layers, so the other families keep to the other tile. Bits are the same, because block_depth
+// is.
 #if defined(FIRESTEEL_MICRO_AVX512)
 constexpr int64_t wide_rows = 8, wide_columns = 48;
 #else
@@ -64,14 +65,14 @@ struct Tile {
   bool accumulate;               // c += instead of c =
   const float* bias;             // of the tile's first column, or null
   bool pairs = false;            // of bfloat16, packed, in place of floats of A and B
-  // The lines that a kernel prefetches if it asks_ahead: one for each asked_steps of depth, ahead_step bytes apart.
+  // The lines that a kernel with asks_ahead prefetches: one for each asked_steps of depth, ahead_step bytes apart.
   const char* ahead = nullptr;
   int64_t ahead_step = 0;
 };
 
 void micro_kernel(const Tile& tile);
 
-// What micro_kernel calls, for tiles that differ in nothing but a, b, c and bias.
+// The kernel that micro_kernel calls. Tiles that differ only in a, b, c and bias share it.
 using MicroKernel = void (*)(const Tile& tile);
 MicroKernel find_micro_kernel(const Tile& tile);
 
@@ -83,7 +84,7 @@ static inline bool asks_ahead(const Tile& tile) {
          tile.a_depth == wide_rows && tile.b_depth == wide_columns;
 }
 
-// Whether this processor multiplies pairs of bfloat16, and the kernel that does.
+// Whether this processor multiplies pairs of bfloat16, and the kernel for it.
 #if defined(FIRESTEEL_MICRO_AVX512)
 bool multiplies_pairs();
 MicroKernel find_pairs_kernel(const Tile& tile);
@@ -91,8 +92,8 @@ MicroKernel find_pairs_kernel(const Tile& tile);
 static inline bool multiplies_pairs() { return false; }
 #endif
 
-// Calls body(Index<0>), ... body(Index<N - 1>), unrolled by the front end: arrays of vectors that are indexed by
-// constants become registers, which a loop that the optimiser unrolls later does not ensure.
+// Calls body(Index<0>), ... body(Index<N - 1>). The front end unrolls this. Arrays of vectors that are indexed by
+// constants become registers, which is not certain if the optimiser unrolls a loop later.
 #define FIRESTEEL_UNROLLED __attribute__((always_inline))
 
 template <int I>
@@ -114,7 +115,7 @@ FIRESTEEL_UNROLLED static inline void repeat(const F& body) {
 }
 
 // sum += a * b, in the register of the sum. gcc 12 gives many of these results another register and moves them back,
-// which takes a tenth of the time of a processor that starts two multiply-adds a cycle.
+// which costs a tenth of the time on a processor that starts two multiply-adds a cycle.
 #if defined(FIRESTEEL_MICRO_AVX2) || (defined(FIRESTEEL_MICRO_AVX512) && !defined(FIRESTEEL_EMULATES_AVX512))
 template <class Vector>
 FIRESTEEL_UNROLLED static inline void add_product(Vector& sum, Vector a, Vector b) {
@@ -151,7 +152,7 @@ static inline bool is_packed(const Tile& tile) {
   return tile.a_row == 1 && tile.a_depth == tile_rows && tile.b_depth == tile_columns;
 }
 
-// A tile with fewer columns than tile_columns, by a kernel that writes whole rows: C and bias pass through buffers.
+// A tile with fewer columns than tile_columns, by a kernel that writes whole rows. C and bias pass through buffers.
 static inline void through_buffer(const Tile& tile, void (*kernel)(const Tile& tile)) {
   float c[tile_rows * tile_columns] = {}, bias[tile_columns] = {};
   const size_t row_bytes = size_t(tile.columns) * sizeof(float);

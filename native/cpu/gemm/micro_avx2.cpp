@@ -1,6 +1,6 @@
-// The 6 x 16 micro-kernel for AVX2 with FMA (Zen, Haswell and later): 12 accumulators, two vectors of B, two broadcasts
-// of A. A step of depth is 12 fused multiply-adds against 8 loads: 6 cycles where two of each start per cycle, and 12
-// independent chains cover the latency of 4 to 5 cycles.
+// The 6 x 16 micro-kernel for AVX2 with FMA (Zen, Haswell and later), with 12 accumulators, two vectors of B and two
+// broadcasts of A. A step of depth is 12 fused multiply-adds and 8 loads, which take 6 cycles if two of each start per
+// cycle. The 12 independent chains cover the latency of 4 to 5 cycles.
 #include "micro.h"
 
 #if defined(FIRESTEEL_MICRO_AVX2)
@@ -20,7 +20,7 @@ inline __m256i first_lanes(int64_t count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(int(count)), index);
 }
 
-// Loads and stores of C and bias: `Vectors` vectors, the last of them masked where the tile ends inside it.
+// Loads and stores of C and bias, in `Vectors` vectors. The last one is masked if the tile ends inside it.
 template <int Vectors, bool Masked>
 inline __m256 load(const float* from, int vector, __m256i mask) {
   return Masked && vector == Vectors - 1 ? _mm256_maskload_ps(from + vector * lanes, mask)
@@ -65,7 +65,8 @@ void kernel(const Tile& tile) {
 
   int64_t d = tile.depth;
   for (; d >= 4; d -= 4) {
-    // The panel of A comes from the second-level cache: ask for it a few steps ahead. B is in the first already.
+    // The panel of A comes from the second-level cache, so this prefetches a few steps ahead. B is in the first level
+    // already.
     if (Packed) {
       __builtin_prefetch(a + 16 * tile_rows);
       __builtin_prefetch(a + 16 * tile_rows + 16);

@@ -1,11 +1,11 @@
-// The micro-kernels for AVX-512, both with 24 accumulators, so that a step of depth is 24 fused multiply-adds: 12
-// cycles where two start per cycle. The 12 x 32 one takes 14 loads, two vectors of B and twelve broadcasts of A, the 8
-// x 48 one three and eight. Ice Lake's loads of 512 bits, broadcasts too, come 1.1 a cycle, which holds the first to
-// 0.91 of the multiply-adds' peak, and lets the second reach 0.98.
+// The micro-kernels for AVX-512. Both have 24 accumulators, so that a step of depth is 24 fused multiply-adds, which
+// take 12 cycles if two start per cycle. The 12 x 32 kernel takes 14 loads: two vectors of B and twelve broadcasts of
+// A. The 8 x 48 kernel takes three and eight. Ice Lake does 1.1 loads of 512 bits a cycle, broadcasts included. This
+// limits the first kernel to 0.91 of the multiply-adds' peak, and lets the second reach 0.98.
 #include "micro.h"
 
 #if defined(FIRESTEEL_MICRO_AVX512)
-// gcc 12 warns of its own _mm512_undefined_ps, wherever an AVX-512 function is used.
+// gcc 12 warns of its own _mm512_undefined_ps wherever an AVX-512 function is used.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #ifndef __clang__
@@ -21,18 +21,18 @@ extern const int64_t MR = tile_rows, NR = tile_columns, KC = block_depth;
 namespace {
 
 constexpr int lanes = 16;
-// Steps of depth before the end at which C is asked for, of packed wide tiles its last row: early enough for the
-// third-level cache, and so late that rows a power of two apart, which share a set of the first level, are not driven
-// out again by the panels.
+// The number of steps of depth before the end at which C is prefetched; for packed wide tiles, at which its last row
+// is. This is early enough for the third-level cache. It is also so late that panels do not evict rows a power of two
+// apart, which share a set of the first level.
 constexpr int64_t c_ahead = 64;
-// Steps from asking for one row of C to asking for the next, where tiles are wide and packed: a core awaits a dozen
-// lines at a time, and needs most of them for panels, which do not fit the first level there.
+// The number of steps from prefetching one row of C to prefetching the next, if tiles are wide and packed. A core
+// awaits a dozen lines at a time, and needs most of them for panels, which do not fit the first level there.
 constexpr int64_t c_apart = 8;
 
 // The lanes below `count` of a vector.
 inline __mmask16 first_lanes(int64_t count) { return __mmask16((1u << count) - 1); }
 
-// Loads and stores of C and bias: `Vectors` vectors, the last of them masked where the tile ends inside it.
+// Loads and stores of C and bias, in `Vectors` vectors. The last one is masked if the tile ends inside it.
 template <int Vectors, bool Masked>
 inline __m512 load(const float* from, int vector, __mmask16 mask) {
   return Masked && vector == Vectors - 1 ? _mm512_maskz_loadu_ps(mask, from + vector * lanes)
@@ -78,12 +78,12 @@ void kernel(const Tile& tile) {
   });
 
   int64_t d = tile.depth;
-  constexpr int at_once = Packed && is_wide ? 1 : Rows;  // rows of C that are asked for together
+  constexpr int at_once = Packed && is_wide ? 1 : Rows;  // rows of C that are prefetched together
   float* wanted = c;                                     // the first of them
   for (int64_t last = d > c_ahead ? c_ahead + (Rows - at_once) * c_apart : 0;;
        last = last > c_ahead ? last - c_apart : 0) {
     for (; d >= last + asked_steps; d -= asked_steps) {
-      // The panel of A comes from the second-level cache: ask for it a few steps ahead.
+      // The panel of A comes from the second-level cache, so this prefetches a few steps ahead.
       if (Packed)
         repeat<int(asked_steps * panel_rows) / lanes>(
             [&](auto line) FIRESTEEL_UNROLLED { __builtin_prefetch(a + 12 * panel_rows + lanes * line.value); });
@@ -130,7 +130,7 @@ void kernel(const Tile& tile) {
 template <int Rows, bool Packed>
 MicroKernel kernel_of_columns(int64_t columns) {
   if (columns == tile_columns) return kernel<Rows, 2, false, Packed>;
-  // Narrower ones take their strides as they come: half as many kernels to compile.
+  // Narrower tiles keep their strides as run-time values, which leaves half as many kernels to compile.
   return columns > lanes ? kernel<Rows, 2, true, false> : kernel<Rows, 1, true, false>;
 }
 

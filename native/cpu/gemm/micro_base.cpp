@@ -1,6 +1,6 @@
 // The 4 x 8 micro-kernel for any processor, in the compilers' vector extension; on x86-64 it becomes SSE2. Sixteen
-// vector registers hold 8 accumulators, two vectors of B, a broadcast of A and a product. Multiply and add are rounded
-// apart: this instruction set has no fused form.
+// vector registers hold 8 accumulators, two vectors of B, a broadcast of A and a product. Multiplications and additions
+// are rounded separately, because this instruction set does not fuse them.
 #include <string.h>
 
 #include "micro.h"

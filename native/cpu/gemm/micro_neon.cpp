@@ -1,5 +1,5 @@
 // The 8 x 12 micro-kernel for NEON (64-bit ARM): 24 accumulators, three vectors of B, and A as lanes of two vectors,
-// which the multiply-add takes as they are. A step of depth is 24 fused multiply-adds against 5 loads.
+// which the multiply-add takes directly. A step of depth is 24 fused multiply-adds against 5 loads.
 #include "micro.h"
 
 #if defined(FIRESTEEL_MICRO_NEON)

@@ -1,7 +1,7 @@
-// The 12 x 32 micro-kernel of bfloat16 for processors with AVX-512 BF16 (Zen 4, Cooper Lake, Sapphire Rapids): what
-// stands for a float in a packed panel is a pair of bfloat16, two steps of depth, and one instruction multiplies
-// sixteen pairs and adds both products: twice the multiply-adds of an instruction of float32. The sums are float32; the
-// processor takes denormals for zeros and adds a pair's products before the sum takes them.
+// The 12 x 32 micro-kernel of bfloat16 for processors with AVX-512 BF16 (Zen 4, Cooper Lake, Sapphire Rapids). In a
+// packed panel a pair of bfloat16, two steps of depth, takes the place of a float. One instruction multiplies sixteen
+// pairs and adds both products, which is twice the multiply-adds of a float32 instruction. The sums are float32. The
+// processor treats denormals as zeros, and adds a pair's products before it adds them to the sum.
 #include "micro.h"
 
 #if defined(FIRESTEEL_MICRO_AVX512)
@@ -9,7 +9,7 @@
 
 #include "../../core/processor.h"
 
-// The function alone is compiled for those processors. Where AVX-512 is emulated nothing may be.
+// Only this function is compiled for those processors. Nothing may be if AVX-512 is emulated.
 #if defined(FIRESTEEL_EMULATES_AVX512)
 #define FIRESTEEL_BFLOAT16_TARGET
 #else
@@ -21,10 +21,10 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 namespace {
 
 constexpr int lanes = 16;
-// As in micro_avx512.cpp; there are half as many steps of depth.
+// As in micro_avx512.cpp, with half as many steps of depth.
 constexpr int64_t c_ahead = 64;
 
-// Loops in place of micro.h's repeat: no lambda has its function's target.
+// These are loops instead of micro.h's repeat, because a lambda does not get its function's target.
 template <int Rows, int Vectors, bool Masked>
 FIRESTEEL_BFLOAT16_TARGET void kernel(const Tile& tile) {
   const __mmask16 mask = __mmask16((1u << (tile.columns - (Vectors - 1) * lanes)) - 1);

@@ -2,14 +2,14 @@
 //
 //   multiply_vector      M or N is 1: each element of the matrix is used once, memory is the limit (vector.cpp)
 //   multiply_decoded     few rows and a B whose columns are blocks: the same, decoded in registers (decoded.cpp)
-//   multiply_here        little work: on the calling thread, nothing packed but B, panel by panel, on the stack
+//   multiply_here        little work: on the calling thread, which packs only B, panel by panel, on the stack
 //   multiply_in_parts    a small C and a large K: cut in depth
 //   multiply_tiles       few rows or not many columns: A is read in place, threads take tiles of C
 //   multiply_packing     everything else: all threads pack A and B, then take tiles of C
 //
-// Each element of A and B is packed once (A again for each part of N, where both are beyond packed_limit at a
-// single block of depth); a B that is not packed beforehand is packed a panel at a time on the stack of the thread that
-// uses it. While a panel of B is multiplied, the next one, or what it is made of, is asked for.
+// Each element of A and B is packed once, except that A is packed again for each part of N if both exceed packed_limit
+// at a single block of depth. A B that is not packed beforehand is packed a panel at a time, on the stack of the thread
+// that uses it. While a panel of B is multiplied, the next one, or its source, is prefetched.
 #include "../rooms.h"
 #include "../simd/half.h"
 #include "tile.h"
@@ -21,13 +21,13 @@ namespace {
 
 using namespace multiply_blocks;
 
-// Fills C where K is 0, so that there is nothing to sum.
+// Fills C if K is 0, so that there is nothing to sum.
 void write_empty_sum(int64_t m, int64_t n, float* c, int64_t ldc, Epilogue epilogue) {
   for (int64_t i = 0; i < m; i++, c += ldc)
     for (int64_t j = 0; j < n; j++) c[j] = (epilogue.accumulate ? c[j] : 0) + (epilogue.bias ? epilogue.bias[j] : 0);
 }
 
-// The size of tiles that a dimension of `size` is cut into: at most `limit`, about equal, whole panels.
+// The size of the tiles into which a dimension of `size` is cut: at most `limit`, about equal, in whole panels.
 int64_t even_tiles(int64_t size, int64_t limit, int64_t panel) {
   return round_up(ceil_div(size, ceil_div(size, limit)), panel);
 }
@@ -53,14 +53,14 @@ void pack_on_all_threads(Context& context, const Product& p, float* packed_a, fl
 void multiply_tiles(Context& context, const Product& p) {
   const int64_t most_rows = p.packed_b ? tile_height : p.packed_a ? whole_height : in_place_height;
   const int64_t height = even_tiles(p.m, most_rows, p.panels.rows);
-  // A tile that is rounded once it is done should still be in the second-level cache then.
+  // A tile that is rounded once it is done should still be in the second-level cache by then.
   const int64_t most_columns = p.epilogue.rounded ? max(tile_to_round / height, narrow_width) : tile_width;
   int64_t width = even_tiles(p.n, min(most_columns, tile_width), p.panels.columns);
   const int64_t tiles_down = ceil_div(p.m, height);
   while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
          height * width * p.k > 2 * chunk_work)
     width = round_up(width / 2, p.panels.columns);
-  // Too few tiles would leave threads waiting for one another: a panel each divides more evenly.
+  // With too few tiles threads would wait for one another. Tiles of one panel divide more evenly.
   if (tiles_down * ceil_div(p.n, width) < enough_tiles && height * width * p.k > 4 * chunk_work)
     width = p.panels.columns;
   const int64_t tiles = tiles_down * ceil_div(p.n, width);
@@ -79,8 +79,8 @@ void multiply_tiles(Context& context, const Product& p) {
   });
 }
 
-// Multiplies into a small C with a large K, which has too few tiles: K is cut into parts, one thread multiplies each
-// into a C of its own, and these are added in order.
+// Multiplies into a small C with a large K, which has too few tiles. K is cut into parts; one thread multiplies each
+// part into its own C, and these are added in order.
 int64_t depth_of_parts(int64_t m, int64_t n, int64_t k) {
   const int64_t tiles = ceil_div(m, few_rows) * ceil_div(n, few_columns);
   if (tiles >= enough_tiles || k < parts_depth) return k;
@@ -110,11 +110,11 @@ void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
   });
 }
 
-// Whether B is packed where it is used, and takes no room.
+// Whether B is packed where it is used, and so takes no room.
 bool packs_on_stack(const Product& p) { return p.m <= whole_height; }
 
-// How much is packed at a time for all threads, within packed_limit. Less depth comes first, because it costs nothing;
-// fewer rows and columns come only then.
+// The amounts that are packed at a time for all threads, within packed_limit. Less depth comes first, because it costs
+// nothing; fewer rows and columns come only then.
 int64_t packed_depth(const Product& p) {
   const int64_t lines = packs_on_stack(p) ? p.m : max(p.m, p.n);
   return min(p.k, max(packed_limit / lines / block_depth, 1) * block_depth);
@@ -178,7 +178,7 @@ void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c
     const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
     return multiply_tile(product, 0, m, 0, n, c, ldc);
   }
-  // What cannot be read in place is packed on the stack, few rows and one block of depth at a time.
+  // Operands that cannot be read in place are packed on the stack, few rows and one block of depth at a time.
   float room[few_rows * block_depth];
   for (int64_t i = 0; i < m; i += few_rows)
     for (int64_t k0 = 0; k0 < k; k0 += block_depth) {
@@ -207,8 +207,8 @@ Way choose_way(const Product& p) {
   return in_place ? Way::tiles : Way::packing;
 }
 
-// Whether panels are wide. Panels of pairs are not, nor those of few columns, because the last one would be mostly
-// padding.
+// Whether panels are wide. Panels of pairs are not. Neither are panels of few columns, because the last one would be
+// mostly padding.
 bool takes_wide_panels(Way way, const Product& p) {
   return (way == Way::tiles || way == Way::packing) && p.a.pairs == Pairs::none && p.n >= least_wide;
 }
@@ -235,7 +235,7 @@ void multiply_by(Context& context, Way way, const Product& p) {
   }
 }
 
-// Whether the tiles see their whole sums, so that they may round them at once.
+// Whether tiles hold their whole sums, so that they may round them at once.
 bool rounds_tiles(Way way, const Product& p) {
   return way == Way::tiles || (way == Way::packing && packed_depth(p) == p.k);
 }

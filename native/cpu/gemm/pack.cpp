@@ -1,10 +1,10 @@
-// Packing: an operand is copied, once, into the order in which the micro-kernel reads it, so that the kernel's loads
-// are consecutive, aligned to its tile, free of page and cache-set conflicts, and free of edges (zero padded). bfloat16
-// becomes float32, exactly; where the processor multiplies pairs of it, two steps of depth stay together in one place.
+// Packing copies an operand once into the order in which the micro-kernel reads it. The kernel's loads are then
+// consecutive, aligned to its tile, free of page and cache-set conflicts, and free of edges (zero padded). bfloat16
+// becomes float32 exactly. If the processor multiplies pairs of it, two steps of depth stay together in one place.
 //
 // Legend: a panel is W lines wide (rows of A, columns of B; W = MR or NR) and up to KC deep; element (line, d) is read
-// from from[line * line_stride + d * depth_stride] and written to to[d * W + line]. Either stride may be 1: consecutive
-// lines are copied, consecutive depth is transposed in registers. 4 bytes read and 4 written per element.
+// at from[line * line_stride + d * depth_stride] and written to to[d * W + line]. Either stride may be 1: consecutive
+// lines are copied, consecutive depth is transposed in registers. Packing reads 4 bytes and writes 4 bytes per element.
 #include "pack.h"
 
 #include <string.h>
@@ -18,17 +18,17 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 
 namespace {
 
-// Floats as wide as a register, in quads of four: transposing moves elements within quads, then quads.
+// Floats as wide as a register, in quads of four. Transposing moves elements within quads, and then quads.
 constexpr int lanes = simd::lanes, quads = lanes / 4;
 typedef simd::NativeFloat Wide;
 typedef float Vec4 __attribute__((vector_size(16)));
 
-// The first of a pair of bfloat16 that stand together; a pair is moved like one float.
+// The first of a pair of adjacent bfloat16. A pair is moved like one float.
 struct Pair {
   uint16_t first;
 };
 
-// The distance from a step of depth to the next where depth is consecutive.
+// The distance from one step of depth to the next, if depth is consecutive.
 template <class T>
 constexpr int64_t depth_step = 1;
 template <>
@@ -101,7 +101,7 @@ inline void exchange_quads(Wide (&)[quads]) {}
 #endif
 
 // Packs `lanes` steps of depth of `Lines` lines that are consecutive in depth; in `to` a step of depth is W lines.
-// Lines is W, or what a register holds.
+// Lines is W, or the number of floats in a register.
 template <int W, int Lines, class T>
 FIRESTEEL_UNROLLED inline void transpose_lines(float* to, const T* from, int64_t line_stride) {
   static_assert(Lines % 4 == 0 && (Lines == W || Lines == lanes));
@@ -115,7 +115,7 @@ FIRESTEEL_UNROLLED inline void transpose_lines(float* to, const T* from, int64_t
     repeat<4>([&](auto r) FIRESTEEL_UNROLLED { turned[r.value * (Lines / 4) + g.value] = v[r.value].v; });
   });
   repeat<Lines / quads>([&](auto part) FIRESTEEL_UNROLLED {
-    constexpr int start = part.value * lanes;  // from depth 4 q on, in floats
+    constexpr int start = part.value * lanes;  // in floats, from depth 4 q on
     Wide v[quads];
     repeat<quads>([&](auto i) FIRESTEEL_UNROLLED { v[i.value] = turned[part.value * quads + i.value]; });
     exchange_quads(v);
@@ -148,8 +148,8 @@ void transpose_two(float* to, const T* from, int64_t line_stride) {
   store_low(to + 3 * W, __builtin_shufflevector(high, high, 2, 3, 2, 3));
 }
 
-// Packs a whole panel whose lines are consecutive in depth, a cache line of some lines at a time: it is used up before
-// the panel's other lines, which may lie a power of two apart, take its place in the cache.
+// Packs a whole panel whose lines are consecutive in depth, one cache line of some lines at a time. Each cache line is
+// used up before the panel's other lines, which may lie a power of two apart, evict it.
 template <int W, class T>
 void transpose_panel(float* to, const T* from, int64_t line_stride, int64_t depth) {
   static_assert(W % 2 == 0);
@@ -187,8 +187,8 @@ void copy_line(float* to, const uint16_t* from) {
   for (; i < W; i++) to[i] = widen(from[i]);
 }
 
-// Packs `panels` whole panels side by side whose lines are consecutive. Reading goes along the lines, so that each row
-// of the source is read once and in order, however far apart the rows are.
+// Packs `panels` whole panels, side by side, whose lines are consecutive. Reading goes along the lines, so that each
+// row of the source is read once and in order, however far apart the rows are.
 template <int W, class T>
 void copy_panels(float* to, const T* from, int64_t depth_stride, int64_t panels, int64_t depth) {
   constexpr int64_t rows_ahead = 4, line_elements = 64 / sizeof(T);
@@ -199,7 +199,7 @@ void copy_panels(float* to, const T* from, int64_t depth_stride, int64_t panels,
   }
 }
 
-// Packs one panel of `width` <= W lines at any strides; the lines beyond are zeros.
+// Packs one panel of `width` <= W lines at any strides. The lines beyond are zeros.
 template <int W, class T>
 void gather_panel(float* to, const T* from, int64_t line_stride, int64_t depth_stride, int64_t width, int64_t depth) {
   for (int64_t d = 0; d < depth; d++, to += W, from += depth_stride) {
@@ -223,7 +223,7 @@ void pack_block(float* to, const T* from, int64_t line_stride, int64_t depth_str
                     depth);
 }
 
-// Puts two steps of depth of `count` lines side by side, element by element, the first in the lower half.
+// Puts two steps of depth of `count` lines side by side, element by element, with the first in the lower half.
 inline void interleave(float* to, const uint16_t* first, const uint16_t* second, int64_t count) {
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
@@ -236,8 +236,8 @@ inline void interleave(float* to, const uint16_t* first, const uint16_t* second,
   }
 }
 
-// Packs pairs of bfloat16. A step of depth is two of the source, which are depth_stride apart in it; where `singles` is
-// odd, the last step's second is zero.
+// Packs pairs of bfloat16. A step of depth is two steps of the source, which are depth_stride apart. If `singles` is
+// odd, the second element of the last pair is zero.
 template <int W>
 void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t depth_stride, int64_t lines,
                 int64_t depth, int64_t singles) {
@@ -276,7 +276,7 @@ void pack_decoded(float* to, Matrix from, int64_t lines, int64_t depth) {
   const auto decode = [&from](int64_t element, int64_t count, float* at) {
     simd::decode_blocks(from.dtype, from.data, from.first + element, count, at);
   };
-  if (from.row_stride == 1) {  // lines side by side in a block
+  if (from.row_stride == 1) {  // lines lie side by side in a block
     constexpr int64_t lines_at_once = pack_blocks::decoded_lines / W * W;
     constexpr int64_t steps = pack_blocks::decoded_elements / lines_at_once;
     float* const rows = piece;

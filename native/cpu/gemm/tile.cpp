@@ -1,13 +1,13 @@
-// A tile of C on one thread. Loops, from the outside: blocks of KC in depth; panels of B, which stay in the first-level
-// cache; panels of A, which come from the second level again and again; the micro-kernel. C is read and written once
-// per block of depth.
+// Computes a tile of C on one thread. From the outside, the loops are over blocks of KC in depth; over panels of B,
+// which stay in the first-level cache; over panels of A, which come from the second level again and again; and the
+// micro-kernel. C is read and written once per block of depth.
 #include "tile.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
 namespace {
 
-// One block of depth of an operand, cut into panels: packed, or in place.
+// One block of depth of an operand, cut into panels, either packed or in place.
 struct Left {
   const float* data;
   int64_t row, depth, panel;  // strides between rows, steps of depth, panels
@@ -23,7 +23,7 @@ Left packed_left(const float* data, int64_t depth, Panels panels, bool pairs) {
   return {data, 1, panels.rows, panels.rows * depth, pairs};
 }
 
-// In place only float32.
+// Only float32 can be read in place.
 Left left_in_place(Matrix a, int64_t row, int64_t k, Panels panels) {
   const float* data = static_cast<const float*>(part_of(a, row, k).data);
   return {data, a.row_stride, a.column_stride, panels.rows * a.row_stride};
@@ -31,26 +31,27 @@ Left left_in_place(Matrix a, int64_t row, int64_t k, Panels panels) {
 
 Right packed_right(const float* data, Panels panels) { return {data, panels.columns}; }
 
-// In place only float32, where columns are consecutive, and for whole panels.
+// Only float32 with consecutive columns can be read in place, and only in whole panels.
 Right right_in_place(Matrix b, int64_t k, int64_t column) {
   return {static_cast<const float*>(part_of(b, k, column).data), b.row_stride};
 }
 
 constexpr int64_t line_bytes = 64;
-// Panels of B before the end of a block of depth at which the next block of A is asked for: as many as give each of its
-// lines a step of depth to be asked for in.
+// The number of panels of B before the end of a block of depth at which the next block of A is prefetched. It gives
+// each line of that block a step of depth in which to be prefetched.
 constexpr int64_t panels_ahead = 3;
 
-// Rows of what is wanted next, as of a panel of B: asked for bit by bit, into the second level, while the multiply-adds
-// go on. They lie far apart, where no hardware looks ahead, or are the lines of what is packed.
+// Rows that are needed next, such as those of a panel of B. They are prefetched bit by bit into the second level while
+// the multiply-adds go on. They lie so far apart that no hardware prefetches them, or are the lines of a source to be
+// packed.
 struct Ahead {
   const char* data;
-  int64_t stride, bytes;  // between rows, of a row
+  int64_t stride, bytes;  // bytes between rows, and bytes of a row
   int64_t rows;
 };
 
 Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column, int64_t width) {
-  if (b.dtype >= first_block_dtype) return {};  // so few bytes that the cache lines come in time
+  if (b.dtype >= first_block_dtype) return {};  // blocks have so few bytes that the cache lines come in time
   const int64_t element = b.dtype == DType::bfloat16 ? 2 : 4, steps = b.pairs == Pairs::none ? 1 : 2;
   const char* data = static_cast<const char*>(part_of(b, k, column).data);
   if (b.column_stride == 1) return {data, b.row_stride * element / steps, width * element, depth * steps};
@@ -69,11 +70,11 @@ void ask_for(Ahead& ahead, int64_t rows) {
   ahead.rows -= rows;
 }
 
-// Leaves to the kernel of `tile` lines of the first of these that is not asked for yet.
+// Gives the kernel of `tile` the lines to prefetch: those of the first of the two that is not finished.
 void leave_to_kernel(Tile& tile, Ahead& first, Ahead& second) {
   Ahead& ahead = first.rows > 0 ? first : second;
   if (ahead.rows <= 0) {
-    tile.ahead = reinterpret_cast<const char*>(tile.a);  // which is there
+    tile.ahead = reinterpret_cast<const char*>(tile.a);  // already in the cache
     tile.ahead_step = 0;
     return;
   }
@@ -83,8 +84,8 @@ void leave_to_kernel(Tile& tile, Ahead& first, Ahead& second) {
   ahead.rows -= tile.depth / asked_steps;
 }
 
-// A panel of B with panels of A; `right` is wanted before the next panel of B, `left` some panels later, and the latter
-// asked for only where the kernel does it.
+// Multiplies a panel of B with panels of A. `right` is needed before the next panel of B. `left` is needed some panels
+// later, and is prefetched only by the kernel itself.
 void multiply_panel(Left a, Right b, int64_t panel_rows, int64_t rows, int64_t columns, int64_t depth, float* c,
                     int64_t ldc, Epilogue epilogue, Ahead right, Ahead& left) {
   const int64_t rows_a_tile = ceil_div(right.rows * panel_rows, rows);
@@ -107,13 +108,13 @@ void multiply_panel(Left a, Right b, int64_t panel_rows, int64_t rows, int64_t c
   micro_kernel(tile);
 }
 
-// multiply_tile, with the panels known to the compiler: the room on the stack is no larger than they need.
+// multiply_tile with panels known to the compiler, so that the room on the stack is no larger than they need.
 template <int64_t PanelRows, int64_t PanelColumns>
 void multiply_in_panels(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t columns, float* c, int64_t ldc) {
   constexpr Panels cut = {PanelRows, PanelColumns};
   alignas(64) float room[block_depth * PanelColumns];
-  // A panel of B that several panels of A meet is packed first: its rows lie far apart, and are read better ahead of
-  // use.
+  // A panel of B that several panels of A use is packed first, because its rows lie far apart and are better read ahead
+  // of use.
   const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= PanelRows;
   const int64_t m_padded = round_up(p.m, PanelRows), n_padded = round_up(p.n, PanelColumns);
   for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {

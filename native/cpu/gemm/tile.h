@@ -1,4 +1,4 @@
-// A tile of C: what the drivers cut a product into (multiply.cpp). Private to native/cpu/gemm.
+// A tile of C, which is the unit into which the drivers cut a product (multiply.cpp). Private to native/cpu/gemm.
 #pragma once
 #include "../integers.h"
 #include "blocks.h"
@@ -7,8 +7,7 @@
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
 // A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b but in `panels`; otherwise
-// packed is null.
-// Where both operands are pairs of bfloat16, k counts pairs. Where C is rounded, c is null.
+// packed is null. If both operands are pairs of bfloat16, k counts pairs. If C is rounded, c is null.
 struct Product {
   int64_t m, n, k;
   Matrix a, b;
@@ -30,8 +29,8 @@ static inline Epilogue at_column(Epilogue epilogue, int64_t column) {
 }
 
 // Computes rows [i, i + rows) and columns [j, j + columns) of C, the first of them at `c`. An unpacked A is read in
-// place. An unpacked B is read in place where few rows use it; elsewhere it is packed panel by panel on the stack,
-// where it stays in the first-level cache.
+// place. So is an unpacked B if few rows use it; otherwise B is packed panel by panel on the stack, where it stays in
+// the first-level cache.
 void multiply_tile(const Product& product, int64_t i, int64_t rows, int64_t j, int64_t columns, float* c, int64_t ldc);
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

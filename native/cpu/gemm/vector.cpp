@@ -1,7 +1,7 @@
-// y = x B for one row x: each element of B is used once, so the speed of memory is the limit, 4 bytes per multiply-add.
+// y = x B for one row x. Each element of B is used once, so memory is the limit, at 4 bytes per multiply-add.
 //
-// Legend: B is K x N. It is cut by shape into chunks of `depth` x `width` elements; each writes its sums to a row of
-// partial[K / depth][N], and the rows are added in order. Within a chunk B is read along its consecutive dimension,
+// Legend: B is K x N. It is cut by shape into chunks of `depth` x `width` elements. Each chunk writes its sums to a row
+// of partial[K / depth][N], and the rows are added in order. Within a chunk B is read along its consecutive dimension,
 // several lines at a time, so that the hardware prefetcher sees a few long streams:
 //   rows consecutive     eight rows are scaled by x and added into sums that stay in the first-level cache
 //   columns consecutive  four columns are multiplied by x, element by element, into sums that stay in registers
@@ -105,8 +105,8 @@ void sum_chunk(float* sum, const float* x, Matrix b, bool by_rows, int64_t width
     sum_columns(sum, x, data, b.column_stride, width, depth);
 }
 
-// Blocks are decoded a few lines at a time, and a part of these, into memory that stays in the first-level cache. Sums
-// of columns are taken up again for each part.
+// Blocks are decoded a few lines, and a part of each, at a time, into memory that stays in the first-level cache. Sums
+// of columns continue with each part.
 void sum_decoded(float* sum, const float* x, Matrix b, bool by_rows, int64_t width, int64_t depth) {
   alignas(64) float lines[max(rows_at_once, columns_at_once) * decoded_part];
   const auto decode = [&](int64_t element, int64_t count, int64_t line) {

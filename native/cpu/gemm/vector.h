@@ -5,7 +5,7 @@
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
-// y[j * y_stride] = (accumulate ? itself : 0) + sum over d of x(d) b(d, j) + bias[j * bias_stride], on all
+// y[j * y_stride] = (accumulate ? y[j * y_stride] : 0) + sum over d of x(d) b(d, j) + bias[j * bias_stride], on all
 // threads. One of b's strides must be 1; bias may be null.
 struct VectorProduct {
   int64_t n, k;
@@ -20,10 +20,10 @@ struct VectorProduct {
 
 void multiply_vector(Context& context, const VectorProduct& product);
 
-// Whether B [k, n] is of q8_0 or q4_0, and each column whole blocks.
+// Whether B [k, n] is of q8_0 or q4_0 and each column is whole blocks.
 bool has_whole_columns(Matrix b, int64_t n, int64_t k);
 
-// C = A B of at most most_decoded_rows rows and such a B, on all threads.
+// C = A B, on all threads, for at most most_decoded_rows rows and a B whose columns are whole blocks.
 void multiply_decoded(Context& context, const Product& product);
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

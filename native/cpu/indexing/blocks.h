@@ -4,8 +4,8 @@
 
 namespace firesteel::FIRESTEEL_ISA {
 
-// Inner positions that one unit of work takes at a time, for all of dim; and at least, a few cache lines, where there
-// would be too few units to occupy the threads.
+// The most and the least inner positions that one unit of work takes, for all of dim. The least, a few cache lines, is
+// for calls that would otherwise have too few units to occupy the threads.
 constexpr int64_t inner_tile = 256, least_tile = 64, enough_units = 16;
 
 }  // namespace firesteel::FIRESTEEL_ISA

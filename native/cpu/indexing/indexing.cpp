@@ -1,11 +1,11 @@
-// index_select, embedding, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into
-// what it names. scatter_into, scatter_accumulate: copies into what it names, and sums, products, the larger or
-// smaller.
+// index_select, embedding and gather copy the elements that an index names. index_add and scatter_add, their gradients,
+// add into the elements that it names. scatter_into and scatter_accumulate copy into those elements, or combine them by
+// sum, product, maximum or minimum.
 //
-// All overwrite their result, but for index_accumulate, scatter_into and scatter_accumulate, which change what is
-// there. An index outside its dimension (a negative one is) is recorded as an error of the call; what it would have
-// read counts as 0, what it would have added is left out. Sums are added in the order of the index, for any number of
-// threads: threads divide the destination among themselves, never the index. 8 bytes an element, beside the index.
+// All overwrite their result, except for index_accumulate, scatter_into and scatter_accumulate, which change existing
+// elements. An index outside its dimension, which includes negative ones, is recorded as an error of the call. It reads
+// 0 and adds nothing. Sums are added in the order of the index for any number of threads, because threads divide the
+// destination among themselves, never the index. 8 bytes an element, plus the index.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -32,13 +32,13 @@ void record_index(Context& context, int64_t index, int64_t position, int64_t dim
 
 bool in_range(int64_t index, int64_t size) { return index >= 0 && index < size; }
 
-// Lanes with low <= index < high, which an int32 can hold.
+// The lanes with low <= index < high; int32 can hold both bounds.
 simd::Mask lanes_within(simd::VecI index, int64_t low, int64_t high) {
   return (index > simd::set_int(int32_t(low - 1))) & (index < simd::set_int(int32_t(high)));
 }
 
-// Records the first index that is neither in range nor `skip`. That happens before threads start, so it is always the
-// same one.
+// Records the first index that is neither in range nor `skip`. This happens before threads start, so the error is
+// always the same one.
 void check_indices(Context& context, const View& index, int64_t size, int64_t dim, int64_t skip) {
   const int32_t* at = pointer<const int32_t>(index);
   for (int64_t start = 0; start < index.count; start += simd::lanes) {
@@ -49,7 +49,7 @@ void check_indices(Context& context, const View& index, int64_t size, int64_t di
   }
 }
 
-// Calls body(position, index) for those of the indices that are low <= index < high, in order.
+// Calls body(position, index) for each index with low <= index < high, in order.
 template <class F>
 void for_indices_within(const int32_t* at, int64_t count, int64_t low, int64_t high, const F& body) {
   int64_t i = 0;
@@ -74,7 +74,7 @@ Around around(const View& x, int64_t dim) {
   return a;
 }
 
-// `rows` has x's shape but for dim, where it has as many as there are indices.
+// `rows` has x's shape, except that its size at dim is the number of indices.
 bool selects(Context& context, const View& rows, const View& x, const View& index, int64_t dim) {
   bool fit = rows.dtype == x.dtype && index.dtype == DType::int32 && dim >= 0 && dim < x.ndim && rows.ndim == x.ndim;
   for (int d = 0; fit && d < x.ndim; d++) fit = rows.sizes[d] == (d == dim ? index.count : x.sizes[d]);
@@ -117,15 +117,16 @@ void add_row(int32_t* to, const int32_t* from, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = sum_of(to[i], from[i]);
 }
 
-// gather and scatter_add: positions of index are [outer, count, inner] around dim, large is [.., size, ..] with sizes
-// that may be larger. Where position (o, j, i) falls in large, but for the index: outer_offset(o) + inner_offset(i).
+// gather and scatter_add: positions of index are [outer, count, inner] around dim, and large is [.., size, ..] with
+// sizes that may be larger. Without the index's part, position (o, j, i) has the offset outer_offset(o) +
+// inner_offset(i) in large.
 struct Correspondence {
   int64_t outer, count, inner;
   int64_t size, step;  // of large, along dim
   const View* index;
   const View* large;
   int64_t dim;
-  bool same_inner;  // then inner_offset(i) is i
+  bool same_inner;  // whether inner_offset(i) is i
 };
 
 int64_t offset_of(const Correspondence& c, int64_t flat, int64_t first, int64_t last) {
@@ -149,8 +150,8 @@ bool correspond(Context& context, const View& small, const View& large, const Vi
   return true;
 }
 
-// Calls element(position, offset without the index's part) for all positions: along dim in order, on one thread. What
-// lies there in `small`, as the index does, is asked for ahead: parts of rows far apart are met.
+// Calls element(position, offset without the index's part) for all positions, along dim in order, on one thread.
+// `small` has the index's layout. Its elements are prefetched, because the parts of rows that are read lie far apart.
 template <class T, class F>
 void for_positions(Context& context, const Correspondence& c, const T* small, const F& element) {
   if (c.index->count == 0) return;
@@ -195,8 +196,8 @@ void gather_as(Context& context, const View& out, const View& x, const View& ind
       });
 }
 
-// Each unit owns a range of rows of the sum and reads the whole index. The number of ranges is chosen so that this
-// reading is little beside the adding, and beside the clearing if the sum begins with 0.
+// Each unit owns a range of rows of the sum, and reads the whole index. The ranges are so few that this reading is
+// little work beside the adding, and beside the clearing if the sum begins with 0.
 template <class T>
 void add_rows(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip,
               bool clears) {
@@ -224,7 +225,7 @@ void add_rows(Context& context, const View& sum, const View& dy, const View& ind
   });
 }
 
-// value[what index names] = both(that, src), along dim in order.
+// Combines: value[index] = both(value[index], src), along dim in order.
 template <class T, class F>
 void scatter_by(Context& context, const View& value, const View& src, const View& index, const Correspondence& c,
                 const F& both) {
@@ -245,7 +246,7 @@ template <class T>
 void accumulate_as(Context& context, const View& value, const View& src, const View& index, const Correspondence& c,
                    int64_t by) {
   const auto run = [&](const auto& both) { scatter_by<T>(context, value, src, index, c, both); };
-  // NaN, which does not equal itself, stays.
+  // A NaN, which does not equal itself, remains.
   switch (by) {
     case 0:
       return run([](T a, T b) { return sum_of(a, b); });

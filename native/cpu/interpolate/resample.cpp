@@ -1,9 +1,9 @@
-// Resampling of planes along rows and columns: results are weighted sums, of which tables list the terms. All modes of
-// interpolation are such tables, and so are their gradients, with the tables transposed.
+// Resampling of planes along rows and columns. Results are weighted sums, whose terms are listed in tables. All modes
+// of interpolation are such tables, and so are their gradients, with the tables transposed.
 //
-// Legend: x has H x W planes, the result P x Q. The axes are independent. Within a plane one follows the other, first
-// the one that leaves fewer rows to the pass along columns. That pass takes a register of rows at once, as columns, so
-// that every term is one multiplication of registers.
+// Legend: x has H x W planes, the result P x Q. The axes are independent. Within a plane one pass follows the other;
+// the first is the one that leaves fewer rows to the pass along columns. That pass takes a register of rows at once, as
+// columns, so that every term is one multiplication of registers.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -21,14 +21,14 @@ namespace {
 using simd::Vec;
 constexpr int lanes = simd::lanes;
 
-// The table of one axis. It is null where the axis stays as it is.
+// The table of one axis, null if the axis stays as it is.
 struct Table {
   const int32_t *ends, *index;
   const float* weight;
 };
 
-// Reads a table of `results` sums of elements of an axis of `length`. Every word is checked, because it says where to
-// read.
+// Reads a table of `results` sums of elements of an axis of `length`. Every word is checked, because the words tell
+// where to read.
 bool read_table(Context& context, const View* taps, const View* weights, int64_t length, int64_t results,
                 Table& table) {
   table = {nullptr, nullptr, nullptr};
@@ -52,7 +52,7 @@ struct Band {
   int64_t first, end;
 };
 
-// The rows that the results of a band are made of.
+// The rows from which the results of a band are computed.
 Band sources_of(const Table& table, const Band& results) {
   const int64_t begin = table.ends[results.first], end = table.ends[results.end];
   if (begin == end) return {0, 0};
@@ -61,7 +61,7 @@ Band sources_of(const Table& table, const Band& results) {
   return rows;
 }
 
-// One row of results: sums of rows, `pitch` apart, of which `from` is the one with number `origin`.
+// Computes one row of results from rows `pitch` apart. `from` is the row with number `origin`.
 void sum_rows(float* to, const float* from, int64_t origin, int64_t pitch, int64_t count, const Table& table,
               int64_t result) {
   const int64_t begin = table.ends[result], end = table.ends[result + 1];
@@ -71,7 +71,7 @@ void sum_rows(float* to, const float* from, int64_t origin, int64_t pitch, int64
         const auto term = [&](int64_t k) __attribute__((always_inline)) {
           return simd::load_some(from + (table.index[k] - origin) * pitch + i, n);
         };
-        // (The first term is no sum with 0, which would have no -0.)
+        // (The first term is not added to 0, which would turn -0 into 0.)
         Vec sum = simd::set(table.weight[begin]) * term(begin);
         for (int64_t k = begin + 1; k < end; k++) sum = simd::fma(simd::set(table.weight[k]), term(k), sum);
         simd::store_some(to + i, sum, n);
@@ -81,12 +81,12 @@ void sum_rows(float* to, const float* from, int64_t origin, int64_t pitch, int64
 // The memory that the pass along columns needs for itself.
 struct Columns {
   const Table& table;
-  int64_t W, Q, pitch;  // pitch: of rows of results, whole registers
+  int64_t W, Q, pitch;  // pitch: of rows of results, in whole registers
   float *across, *sums;
 };
 int64_t room_of_columns(int64_t W, int64_t Q) { return (W + Q) * lanes; }
 
-// At most a register of rows of `from`, W apart, to rows of results, `pitch` apart.
+// Computes rows of results, `pitch` apart, from at most a register of rows of `from`, W apart.
 void sum_columns(float* to, const float* from, int64_t rows, const Columns& columns) {
   const Table& table = columns.table;
   simd::transpose(columns.across, lanes, from, columns.W, rows, columns.W, 1.0f);
@@ -101,7 +101,7 @@ void sum_columns(float* to, const float* from, int64_t rows, const Columns& colu
   simd::transpose(to, columns.pitch, columns.sums, lanes, columns.Q, rows, 1.0f);
 }
 
-// Rows of float32 or bfloat16, seen as float32: bfloat16 by way of a room.
+// Rows of float32, or of bfloat16 through a room, seen as float32.
 struct Reader {
   const View& x;
   const float* read(int64_t first, int64_t count, float* room) const {
@@ -112,7 +112,7 @@ struct Reader {
 };
 struct Writer {
   const View& out;
-  // Where `count` floats from `first` on may be written, to be told when they are.
+  // The address at which `count` floats from `first` on may be written. The caller tells when they are written.
   float* place(int64_t first, float* room) const {
     return out.dtype == DType::float32 ? pointer<float>(out) + first : room;
   }
@@ -122,7 +122,7 @@ struct Writer {
   }
 };
 
-// Along columns only, all rows of all planes form one list.
+// Without a table for rows, all rows of all planes form one list.
 void resample_columns(Context& context, const View& out, const View& x, const Table& table) {
   const int64_t rows = x.sizes[0] * x.sizes[1], W = x.sizes[2], Q = out.sizes[2], pitch = round_up(Q, lanes);
   const Reader reader = {x};
@@ -145,7 +145,7 @@ void resample_planes(Context& context, const View& out, const View& x, const Tab
   const int64_t H = x.sizes[1], W = x.sizes[2], P = out.sizes[1], Q = out.sizes[2];
   const bool both = across.ends != nullptr, columns_first = both && H <= P;
   const int64_t pitch = both ? round_up(Q, lanes) : Q;
-  // A plane after the first of two passes, in whole registers of rows.
+  // A plane after the first of the two passes, in whole registers of rows.
   const int64_t between = !both ? 0 : columns_first ? round_up(H, lanes) * pitch : P * W;
   const int64_t widened = x.dtype == DType::float32 ? 0 : H * W;
   const int64_t own = both ? room_of_columns(W, Q) : 0, line = both ? lanes * pitch : Q;

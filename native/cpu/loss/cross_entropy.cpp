@@ -1,5 +1,5 @@
-// Cross entropy of logits with class indices, fused with the logarithm of softmax: no array of the logits' size is made
-// but the gradient.
+// Cross entropy of logits with class indices, fused with the logarithm of softmax. No array of the logits' size is made
+// except the gradient.
 //
 // N rows, C classes, y the label of a row, w the classes' weights (1 without), s the smoothing, W the sum of w:
 //   loss = (1 - s) w_y (lse - x_y) + s / C sum_c w_c (lse - x_c)          lse = log sum_c exp(x_c)
@@ -7,14 +7,14 @@
 // with g the gradient of the row's loss. mean divides by the sum of w_y over the rows that count, as PyTorch does,
 // smoothed or not; rows with y = ignoreIndex and rows with a wrong label count for nothing.
 //
-// Backward takes exp(x_c - lse) as exp(x_c - m) / sum_c exp(x_c - m), m the row's maximum, from `statistics` [2, N]:
-// the maxima, then the sums. lse itself, rounded to float32, would be off by a unit of its own size: by 3% of a
-// probability where logits are about 10^6.
+// Backward computes exp(x_c - lse) as exp(x_c - m) / sum_c exp(x_c - m), where m is the row's maximum. `statistics` [2,
+// N] holds the maxima, then the sums. lse itself, rounded to float32, would be off by a unit of its own size, which is
+// 3% of a probability if logits are about 10^6.
 //
-// Forward reads the logits once: a block of 1024 is in the first-level cache for its maximum and again for its
-// exponentials, and the sum is rescaled where the maximum grows (Milakov and Gimelshein, "Online normalizer
-// calculation for softmax", 2018). Backward reads the logits once and writes the gradient once. Sums are float32
-// within blocks, float64 across. Logits and their gradient may be bfloat16: blocks are widened and rounded on the way.
+// Forward reads the logits once: a block of 1024 stays in the first-level cache for its maximum and its exponentials,
+// and the sum is rescaled when the maximum grows (Milakov and Gimelshein, "Online normalizer calculation for softmax",
+// 2018). Backward reads the logits once and writes the gradient once. Sums are float32 within blocks, float64 across.
+// Logits and their gradient may be bfloat16: blocks are widened and rounded on the way.
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../simd/stream.h"
@@ -45,7 +45,7 @@ bool make_problem(Context& context, Labels& labels, const View& logits, const Vi
   return true;
 }
 
-// Elements [start, start + count) of row n, in `room` where they are bfloat16.
+// Elements [start, start + count) of row n. bfloat16 elements are widened into `room`.
 const float* read_block(const View& logits, int64_t n, int64_t start, int64_t count, float* room) {
   const int64_t at = n * logits.sizes[1] + start;
   if (logits.dtype == DType::float32) return pointer<const float>(logits) + at;

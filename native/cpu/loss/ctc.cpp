@@ -1,17 +1,19 @@
 // Connectionist temporal classification: Graves et al., "Connectionist temporal classification", 2006.
 //
-// T steps, N sequences, C classes, S labels at most. A target of K labels has L = 2 K + 1 states: blanks before,
-// between and behind. With y_t the logarithms of the classes' probabilities and l_s the label of state s:
-//   alpha_t(s) = log(e^alpha_t-1(s) + e^alpha_t-1(s-1) + e^alpha_t-1(s-2)) + y_t(l_s)     s-2 where l_s-2 is another
-//   label beta_t(s)  = the like from behind, without y_t loss       = -log(e^alpha_T-1(L-1) + e^alpha_T-1(L-2)) dy_t(c)
-//   = g (e^y_t(c) - sum over s with l_s = c of softmax_s(alpha_t + beta_t))
-// The gradient is that of the logits behind a log softmax, as PyTorch's is, which leaves it as it is.
+// T steps, N sequences, C classes, S labels at most. A target of K labels has L = 2 K + 1 states, with blanks before,
+// between and after the labels. y_t(c) is the logarithm of class c's probability, and l_s the label of state s:
+//   alpha_t(s) = log(e^alpha_t-1(s) + e^alpha_t-1(s-1) + e^alpha_t-1(s-2)) + y_t(l_s)     s-2 only if l_s-2 differs
+//   beta_t(s)  = the same from the end, without y_t
+//   loss       = -log(e^alpha_T-1(L-1) + e^alpha_T-1(L-2))
+//   dy_t(c)    = g (e^y_t(c) - sum over s with l_s = c of softmax_s(alpha_t + beta_t))
+// The gradient is that of the logits behind a log softmax, like PyTorch's, and that log softmax passes it on unchanged.
 //
 // Rows are kept relative to the largest element of the row before, so that float32 keeps its digits however long the
-// sequence: what was taken off is summed in float64 for the loss, and is of no matter to a softmax. Where no alignment
-// is possible all of the last states are -infinity.
+// sequence is. The subtracted numbers are summed in float64 for the loss, and do not affect a softmax. If no alignment
+// is possible, all of the last states are -infinity.
 //
-// A sequence is computed on one thread: T L times three exponentials and a logarithm, in registers along the states.
+// A sequence is computed on one thread. It takes T L times three exponentials and a logarithm, in registers along the
+// states.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -35,15 +37,15 @@ struct Alignment {
   int64_t blank;
 };
 
-// The memory of a sequence: two rows of states between -infinity, what each state says, and from where it may be
-// reached.
+// The memory of a sequence: two rows of states between -infinity, the label of each state, and the states from which it
+// may be reached.
 struct Rows {
   float *now, *next, *emitted, *skips;
   int32_t* labels;
   int64_t states, steps;
 };
 
-constexpr int64_t margin = 16;  // at least two states, and what a register reads beyond the last
+constexpr int64_t margin = 16;  // at least two states, and the lanes that a register reads beyond the last
 
 bool make_alignment(Context& context, Alignment& a, const View& alpha, const View& log_probs, const View& targets,
                     const View& input_lengths, const View& target_lengths, int64_t blank) {
@@ -76,7 +78,8 @@ void fill(float* to, int64_t n, float value) {
 
 bool within(int64_t value, int64_t low, int64_t high) { return value >= low && value <= high; }
 
-// Lays out the rows of sequence n in its room; false where its lengths or labels are none, which is recorded if asked.
+// Lays out the rows of sequence n in its room. Returns false if its lengths or labels are invalid, which is recorded if
+// asked.
 bool make_rows(Context& context, const Alignment& a, int64_t n, float* room, Rows& rows, bool records) {
   const int64_t steps = a.input_lengths[n], count = a.target_lengths[n];
   if (!within(steps, 0, a.steps) || !within(count, 0, a.labels)) {
@@ -116,7 +119,7 @@ void emit(const Alignment& a, const Rows& rows, int64_t n, int64_t t, float less
   for (int64_t s = 0; s < rows.states; s++) rows.emitted[s] = y[rows.labels[s]] - less;
 }
 
-// log(e^x + e^y + e^z); -infinity where all are.
+// log(e^x + e^y + e^z), or -infinity if all three are.
 FIRESTEEL_INLINE Vec log_sum(Vec x, Vec y, Vec z) {
   const Vec largest = max(x, max(y, z)), none = set(-INFINITY);
   const Vec center = select(largest == none, zero(), largest);
@@ -145,10 +148,10 @@ void swap_rows(Rows& rows) {
   rows.next = now;
 }
 
-// Fills alpha [T, states at most] of a sequence; its loss.
+// Fills alpha [T, states at most] of a sequence, and returns its loss.
 double forward_of(const Alignment& a, Rows& rows, int64_t n, float* alpha) {
   const int64_t states = rows.states;
-  rows.now[0] = 0;  // before the first step: as if a blank had been
+  rows.now[0] = 0;  // before the first step: as if a blank had come
   double taken = 0;
   for (int64_t t = 0; t < rows.steps; t++) {
     const float center = center_of(rows.now, states);
@@ -169,7 +172,7 @@ void backward_of(const Alignment& a, Rows& rows, int64_t n, const float* alpha, 
   const int64_t states = rows.states, width = 2 * a.labels + 1;
   const Vec g = set(gradient);
   float* const shares = rows.emitted;
-  // The states that may be the last ones.
+  // The states that may come last.
   rows.now[states - 1] = 0;
   if (states > 1) rows.now[states - 2] = 0;
   for (int64_t t = rows.steps - 1; t >= 0; t--) {
@@ -191,7 +194,7 @@ void backward_of(const Alignment& a, Rows& rows, int64_t n, const float* alpha, 
     for (int64_t s = 0; s < states; s++) to[rows.labels[s]] -= factor * shares[s];
     if (t == 0) break;
     emit(a, rows, n, t, center_of(rows.now, states));
-    // What comes next, with what it says; beyond the last state there is nothing.
+    // The values of the next step with its labels. Beyond the last state there is nothing.
     for_row(states, [&](int64_t s, int64_t count) {
       const Vec said = load_some(rows.now + s, count) + load_some(rows.emitted + s, count);
       store_some(rows.now + s, said, count);

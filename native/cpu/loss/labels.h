@@ -1,5 +1,5 @@
-// The common part of the cross entropies: which rows count, the sums over a row of logits, and a row's loss and
-// gradient. The formulas stand in cross_entropy.cpp.
+// The common part of the cross entropies: which rows count, the sums over a row of logits, and the loss and gradient of
+// a row. The formulas stand in cross_entropy.cpp.
 #pragma once
 #include <math.h>
 
@@ -14,7 +14,7 @@ constexpr int64_t reduce_none = 0, reduce_mean = 1, reduce_sum = 2;
 struct Labels {
   int64_t rows, classes;
   const int32_t* target;
-  const float* weight;  // null: 1 each
+  const float* weight;  // null: all 1
   double weight_sum;    // over all classes
   int64_t ignore_index;
   double smoothing;
@@ -39,7 +39,7 @@ static inline bool counts(const Labels& labels, int64_t row) {
   return label != labels.ignore_index && label >= 0 && label < labels.classes;
 }
 
-// Records an error if the label of a row that does not count is wrong.
+// Records an error if a row does not count because its label is wrong.
 static inline void check_label(Context& context, const Labels& labels, int64_t row) {
   const int64_t label = labels.target[row];
   if (label != labels.ignore_index && !counts(labels, row))
@@ -51,10 +51,10 @@ struct RowSums {
   float largest;
   double exponentials;  // sum_c exp(x_c - largest)
   double log_sum_exp;
-  double smooth;  // sum_c w_c (lse - x_c) where labels are smoothed, else 0
+  double smooth;  // sum_c w_c (lse - x_c) if labels are smoothed, else 0
 };
 
-// read(start, count) gives elements [start, start + count) of the row.
+// read(start, count) returns elements [start, start + count) of the row.
 template <class Read>
 static inline RowSums sum_logits(const Labels& labels, const Read& read) {
   using namespace simd;
@@ -74,7 +74,7 @@ static inline RowSums sum_logits(const Labels& labels, const Read& read) {
     double sums[1];
     const Vec center = set(largest == -INFINITY ? 0.0f : largest);
     sum_row(count, sums, [&](int64_t i, int64_t n, Vec* s) {
-      __builtin_prefetch(block + i + row_block);  // memory works while these are computed
+      __builtin_prefetch(block + i + row_block);  // memory is busy while these are computed
       s[0] = s[0] + first_of(softmax::exp_of_negative(load_some(block + i, n) - center), n, zero());
     });
     exponentials += sums[0];
@@ -103,7 +103,7 @@ struct RowGradient {
   double at_label;
 };
 
-// From the gradient of the row's loss.
+// The numbers of a row's gradient, from the gradient of its loss.
 static inline RowGradient row_gradient(const Labels& labels, int64_t label, double gradient, double exponentials) {
   const double at_label = gradient * (1.0 - labels.smoothing) * weight_of(labels, label);
   const double everywhere = gradient * labels.smoothing / double(labels.classes);

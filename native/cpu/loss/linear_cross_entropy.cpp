@@ -1,17 +1,17 @@
-// Cross entropy of the logits x weight^T + bias, which are never there as a whole.
+// Cross entropy of the logits x weight^T + bias, which never exist as a whole.
 //
-// N rows, D features, V classes. Only the rows that count take part, so that n of N rows cost n / N of all: they are
-// cut into groups of some hundred, picked out of x where others lie between them, and for each group
+// N rows, D features, V classes. Only the rows that count take part, so n counting rows of N cost n / N as much. They
+// are cut into groups of some hundred, gathered from x if others lie between them, and for each group
 //   z [R, V] = x weight^T + bias                                          2 R V D operations
 //   l = c tanh(z / c) with a soft cap c, else z; the sums over its rows, and the losses, of cross_entropy.cpp
 //   dz, in the place of z: the gradient of the logits, times 1 - (l / c)^2
 //   dx = dz weight, dweight += dz^T x, dbias += the sum of dz's rows      4 R V D operations
-// So the memory is that of one group's logits. This cut along the rows, with gradients that are computed while the
-// logits are there, is that of Liger kernels (Hsu et al., 2024). Where each row's loss gets a gradient of its own,
-// which backward alone knows, backward computes the logits a second time.
+// So the memory is that of one group's logits. Cutting along the rows, and computing gradients while the logits exist,
+// is the idea of the Liger kernels (Hsu et al., 2024). If each row's loss has its own gradient, which only backward
+// knows, backward computes the logits a second time.
 //
-// Gradients add up over the groups in float32, in order. Where x and weight are bfloat16, so is dz, for the sake of
-// the processor's instructions; logits are not rounded.
+// Gradients are added over the groups in float32, in order. If x and weight are bfloat16, dz is too, because the
+// processor has instructions for that; logits are not rounded.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -41,10 +41,10 @@ struct Head {
   const float* bias;
   float softcap;        // 0: none
   int64_t count;        // of the rows that count
-  const int64_t* rows;  // which they are
+  const int64_t* rows;  // the numbers of those rows
 };
 
-// The gradients. One that is null or empty is not wanted.
+// The gradients. A gradient that is null or empty is not wanted.
 struct Gradients {
   const View *x, *weight, *bias;
 };
@@ -94,7 +94,7 @@ bool make_head(Context& context, Head& head, const View& statistics, const Gradi
   return true;
 }
 
-// Rows of a group: whole blocks of depth of the product that sums over them.
+// Rows of a group, which are whole blocks of depth of the product that sums over them.
 int64_t group_rows(int64_t classes) {
   return max(min(logits_at_once / max(classes, 1), most_rows_at_once) / gemm::KC, 1) * gemm::KC;
 }
@@ -103,7 +103,7 @@ int64_t size_of(DType dtype) { return dtype == DType::bfloat16 ? 2 : 4; }
 
 Chunks chunks_of_rows(int64_t rows, int64_t width) { return {rows, ceil_div(moved_elements, max(width, 1))}; }
 
-// The rows [first, first + count) of those that count, one after another.
+// Rows [first, first + count) of those that count, one after another.
 Matrix picked_rows_of(Context& context, const Head& head, int64_t first, int64_t count, char* room) {
   const int64_t bytes = head.features * size_of(head.x.dtype);
   const char* data = static_cast<const char*>(head.x.data);
@@ -145,7 +145,7 @@ Vec load_element(const uint16_t* from, int64_t count) {
   return load_bfloat16(some);
 }
 
-// sum [V] (+)= the rows of dz, whose sums begin anew with each group: as few terms as a group has rows follow another.
+// sum [V] (+)= the rows of dz. Each group has new sums, so that at most a group's rows are added one after another.
 template <class T>
 void sum_rows(Context& context, float* sum, Matrix dz, int64_t rows, int64_t columns, bool accumulate) {
   for_chunks(context, {columns, summed_columns}, [&](int64_t begin, int64_t end) {
@@ -159,7 +159,7 @@ void sum_rows(Context& context, float* sum, Matrix dz, int64_t rows, int64_t col
   });
 }
 
-// The sums of a gradient in float32: where it has that dtype, in its own memory.
+// A gradient's sums in float32. If the gradient is float32, its own memory holds them.
 float* sums_of(Context& context, const View* gradient) {
   if (!is_wanted(gradient)) return nullptr;
   return gradient->dtype == DType::float32 ? pointer<float>(*gradient) : room_for<float>(context, gradient->count);
@@ -207,8 +207,8 @@ void differentiate_row(const Head& head, float* logits, int64_t label, float lar
   logits[label] -= float(row.at_label) * (1 - part_at_label * part_at_label);
 }
 
-// Calls each(row, logits) for all rows that count, on all threads; where a gradient is wanted it leaves dz in the place
-// of the logits.
+// Calls each(row, logits) for all rows that count, on all threads. If a gradient is wanted, `each` leaves dz in the
+// place of the logits.
 template <class Each>
 void walk(Context& context, const Head& head, const Gradients& gradients, const Each& each) {
   const int64_t classes = head.labels.classes, features = head.features;
@@ -231,7 +231,7 @@ void walk(Context& context, const Head& head, const Gradients& gradients, const 
         float* const row = logits + i * classes;
         if (head.softcap != 0) cap_logits(row, classes, head.softcap);
         each(head.rows[first + i], row);
-        // Rounded in the place of the row's first half, block by block, each of which has been read by then.
+        // Rounds into the place of the row's first half, block by block. Every block there has been read by then.
         if (!differentiates || !halves) return;
         alignas(64) float block[row_block];
         for (int64_t start = 0; start < classes; start += row_block) {

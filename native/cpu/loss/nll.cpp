@@ -1,8 +1,8 @@
-// Negative log likelihood of labels: what each row says of its label is picked, and nothing else is read.
+// Negative log likelihood of labels. It picks the element of each row's label, and reads nothing else.
 //
-// logProbs [N, C, I], whose N I rows have their classes I elements apart; y the label of a row, w the classes' weights
-// (1 without): loss = -w_y logProbs[n, y, i]. mean divides by the sum of w_y over the rows that count; rows with y =
-// ignoreIndex, or with a wrong label, count for nothing. logProbs and their gradient may be bfloat16.
+// logProbs is [N, C, I], and its N I rows have their classes I elements apart. With y the label of a row and w the
+// classes' weights (1 without), loss = -w_y logProbs[n, y, i]. mean divides by the sum of w_y over the rows that count;
+// rows with y = ignoreIndex, or with a wrong label, count for nothing. logProbs and their gradient may be bfloat16.
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../simd/half.h"
@@ -50,7 +50,7 @@ double weight_of(const Problem& problem, int64_t row) {
   return problem.weight ? double(problem.weight[problem.target[row]]) : 1.0;
 }
 
-// Where a row's label is among the elements.
+// The offset of the element that a row's label names.
 int64_t place_of(const Problem& problem, int64_t row) {
   const int64_t n = row / problem.inner, i = row % problem.inner;
   return (n * problem.classes + problem.target[row]) * problem.inner + i;

@@ -1,4 +1,4 @@
-// The sizes by which a batch of products is dealt out to threads: here, where their tests find them.
+// The sizes by which a batch of products is divided among threads. They stand in a header so that tests find them.
 #pragma once
 #include <stdint.h>
 
@@ -6,7 +6,7 @@ namespace firesteel::FIRESTEEL_ISA::matmul_blocks {
 
 // From this many multiply-adds on, one product occupies all threads well.
 constexpr int64_t large_product = int64_t(1) << 21;
-// A chunk of small products holds at least this many multiply-adds.
+// The least multiply-adds in a chunk of small products.
 constexpr int64_t chunk_work = int64_t(1) << 17;
 
 }  // namespace firesteel::FIRESTEEL_ISA::matmul_blocks

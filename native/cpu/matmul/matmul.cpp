@@ -1,11 +1,13 @@
-// out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]), overwriting out; matmul_accumulate adds the product to what is
-// there. a and b may have any strides (transposes are absorbed by gemm's packing) and broadcast over batch dimensions
-// by stride 0; out is dense. 2 M N K operations a matrix. Each tensor is float32 or bfloat16; sums are float32, rounded
-// where out is bfloat16. b may be of a block dtype, which gemm's packing reads; it is never decoded as a whole.
+// out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]), overwriting out; matmul_accumulate adds the product to out's
+// elements. a and b may have any strides (transposes are absorbed by gemm's packing) and broadcast over batch
+// dimensions by stride 0; out is dense. 2 M N K operations a matrix. Each tensor is float32 or bfloat16; sums are
+// float32, and rounded if out is bfloat16. b may be of a block dtype, which gemm's packing reads; it is never decoded
+// as a whole.
 //
-// A batch becomes as few multiplications as its strides allow: dimensions whose rows of a follow one another while b
-// stays the same join M, so that [B, T, K] x [K, N] is one product of B T rows. What remains is a loop over matrices:
-// large ones are cut up between the threads one after another, small ones are dealt out whole.
+// A batch becomes as few multiplications as its strides allow. If the rows of a continue over a dimension while b stays
+// the same, the dimension joins M, so that [B, T, K] x [K, N] is one product of B T rows. The remaining dimensions are
+// a loop over matrices: large ones are divided between the threads one after another, and small ones are distributed
+// whole.
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../gemm/gemm.h"
@@ -31,14 +33,14 @@ const float* widened_bias(Context& context, const View& bias) {
   return wide;
 }
 
-// Elements from the first matrix to the one of this number.
+// The number of elements from the first matrix to the one with this number.
 int64_t offset_of(const Batch& batch, const int64_t* strides, int64_t index) {
   int64_t offset = 0;
   for (int d = 0; d < batch.ndim; index /= batch.sizes[d++]) offset += index % batch.sizes[d] * strides[d];
   return offset;
 }
 
-// The matrix that begins so many elements later.
+// The matrix that begins this many elements later.
 gemm::Matrix from_element(gemm::Matrix matrix, int64_t elements) {
   const bool blocks = simd::is_blocks(matrix.dtype);
   if (blocks) matrix.first = elements;
@@ -60,14 +62,14 @@ bool consistent(Context& context, const View& out, const View& a, const View& b,
          expect(context, !bias || bias->count == out.sizes[ndim - 1], "matmul: bias and columns of out differ");
 }
 
-// out = a b, or that added to it.
+// out = a b, or out += a b.
 void product(Context& context, const View& out, const View& a, const View& b, const gemm::Epilogue& epilogue) {
   const int rows = out.ndim - 2, columns = out.ndim - 1;
   int64_t m = out.sizes[rows];
   const int64_t n = out.sizes[columns], k = a.sizes[columns];
   const int64_t a_row_stride = a.strides[rows];
 
-  // Collect the batch from the inside out, while its dimensions extend the rows, and drop those of size 1.
+  // Collects the batch from the inside out while its dimensions extend the rows, and drops those of size 1.
   Batch batch;
   batch.ndim = 0;
   bool extends_rows = true;

@@ -5,12 +5,12 @@
 //   training: dx = w rstd (dy - mean(dy) - h mean(dy h)); else dx = w rstd dy; dw = sum(dy h), db = sum(dy)
 //
 // A plane (n, c) of L elements is contiguous. Its statistics are taken in two passes, sum and squares about the mean,
-// over pieces (of a plane, or several small ones) that stay in the first-level cache, and pieces are merged in order in
-// float64 (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979):
-// memory is read once for them. A channel, or some neighbours with small planes, is one unit of work, statistics and
-// result, while it is in the cache; where there are too few channels they are cut into parts of whole planes, by the
-// shape alone. Where L is 1, registers run across channels, with compensated sums down the rows. An empty batch has
-// mean and variance 0 and leaves the running statistics as they are.
+// over pieces that stay in the first-level cache. A piece is part of a plane, or several small planes. Pieces are
+// merged in order in float64 (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+// variances", 1979), so memory is read once for them. A channel, or some neighbouring channels with small planes, is
+// one unit of work for statistics and results, while it is in the cache. If there are too few channels, they are cut
+// into parts of whole planes, by the shape alone. If L is 1, registers run across channels, with compensated sums down
+// the rows. An empty batch has mean and variance 0, and leaves the running statistics unchanged.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -32,7 +32,7 @@ using norm::statistics_by;
 
 struct Planes {
   int64_t N, C, L;
-  int64_t together, groups;        // channels that are one unit of work, where planes are small; of these
+  int64_t together, groups;        // channels in one unit of work, several if planes are small; number of such units
   int64_t parts, planes_per_part;  // of a channel
   int64_t planes_per_piece;
   bool far;  // more than second-level caches hold
@@ -49,14 +49,15 @@ Planes make_planes(const View& x) {
   return p;
 }
 
-// What is summed in float32 at a time: `count` elements of one plane, or of each of `planes` whole ones. The next piece
-// is `ahead` elements further: too far away for the processor to guess, so that it is asked for (0: no need to).
+// The elements that are summed in float32 together: `count` elements of one plane, or of each of `planes` whole planes.
+// The next piece is `ahead` elements further, which is too far away for the processor to guess, so it is prefetched; 0
+// if that is not needed.
 struct Piece {
   int64_t offset, count, planes, ahead;
 };
 
-// Calls body(c, piece) for the planes of part `part` of the channels of a group, cut into pieces: those of neighbouring
-// channels, which are neighbours in memory, one after another.
+// Calls body(c, piece) for the planes of part `part` of a group's channels, cut into pieces. Pieces of neighbouring
+// channels, which are neighbours in memory, follow one another.
 template <class F>
 FIRESTEEL_INLINE void for_pieces(const Planes& p, int64_t group, int64_t part, const F& body) {
   const int64_t first = group * p.together, last = min(first + p.together, p.C);
@@ -70,12 +71,12 @@ FIRESTEEL_INLINE void for_pieces(const Planes& p, int64_t group, int64_t part, c
     }
 }
 
-// sum_row over a piece; `stride` elements from plane to plane.
+// sum_row over a piece, where planes are `stride` elements apart.
 template <int K, class F>
 FIRESTEEL_INLINE void sum_piece(const Piece& piece, int64_t stride, double (&totals)[K], const F& add) {
   if (piece.planes == 1)
     return sum_row(piece.count, totals, [&](int64_t i, int64_t n, Vec* s) { add(piece.offset + i, n, s); });
-  Vec sums[2][K];  // neighbouring planes in turns
+  Vec sums[2][K];  // neighbouring planes take turns
   for (int way = 0; way < 2; way++)
     for (int k = 0; k < K; k++) sums[way][k] = zero();
   int64_t at = piece.offset, plane = 0;
@@ -90,7 +91,7 @@ FIRESTEEL_INLINE void sum_piece(const Piece& piece, int64_t stride, double (&tot
   for (int k = 0; k < K; k++) totals[k] = double(reduce_add(sums[0][k] + sums[1][k]));
 }
 
-// to = body(at, n), registers of the results of elements [at, at + n), over a piece.
+// Writes a piece of `to`. body(at, n) returns the register of results of elements [at, at + n).
 template <class F>
 FIRESTEEL_INLINE void write_piece(const Piece& piece, int64_t stride, float* to, bool stream, const F& body) {
   int64_t at = piece.offset;
@@ -103,7 +104,8 @@ void for_units(Context& context, int64_t count, int64_t elements, const F& unit)
   for_items(context, {count, 1 + work_elements / (elements + 1)}, unit);
 }
 
-// collect(group, part) for all parts of a group of channels, then finish(c) for its channels, then apply(group, part).
+// Calls collect(group, part) for all parts of a group of channels, then finish(c) for its channels, then apply(group,
+// part).
 template <class Collect, class Finish, class Apply>
 void for_channels(Context& context, const Planes& p, const Collect& collect, const Finish& finish, const Apply& apply) {
   const int64_t elements = p.planes_per_part * p.L * p.together;
@@ -121,7 +123,7 @@ void for_channels(Context& context, const Planes& p, const Collect& collect, con
   }
 }
 
-// Where L is 1: body(c, count) for up to `lanes` channels.
+// If L is 1, calls body(c, count) for up to `lanes` channels.
 template <class F>
 void for_channel_groups(Context& context, const Planes& p, const F& body) {
   for_units(context, ceil_div(p.C, lanes), p.N * lanes,
@@ -217,7 +219,7 @@ void batch_norm_forward(Context& context, const View& out, const View& mean, con
     use_batch(c, batch);
   };
   const auto apply = [&](int64_t group, int64_t part) {
-    const float* const source = from;  // seen by no other function, so that stores do not change it
+    const float* const source = from;  // no other function sees it, so stores cannot change it
     for_pieces(p, group, part, [&](int64_t c, const Piece& piece) {
       const Vec center = set(means[c]), scale = set(rstds[c] * weight_of(w, c)), shift = set(b ? b[c] : 0.0f);
       write_piece(piece, stride, to, stream,

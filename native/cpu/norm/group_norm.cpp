@@ -3,10 +3,11 @@
 //   h = (x - mean) rstd, rstd = 1 / sqrt(variance + eps), out = h w + b, w and b of the channel
 //   dx = rstd (g - mean(g) - h mean(g h)) with g = dy w; dw = sum of dy h, db = sum of dy, over N and L
 //
-// A row, the C / groups planes of a group of an image, is contiguous and normalised together. Rows are units of work,
-// all passes while they are in the cache; where they are few, the passes are cut by pieces of rows and by planes, by
-// the shape alone. Sums of a row are those of its pieces (forward, merged as batch norm's are) or planes (backward,
-// which dw and db need too) in order, in float64. Reads 4 and writes 4 bytes an element forward, 8 and 4 backward.
+// A row is the C / groups planes of a group of an image, which are contiguous and normalised together. Rows are units
+// of work, so that all passes meet them in the cache. If rows are few, the passes are cut by pieces of rows and by
+// planes, by the shape alone. Sums of a row are those of its pieces (forward, merged as batch norm's are) or of its
+// planes (backward, where dw and db need these too), in order, in float64. Reads 4 and writes 4 bytes an element
+// forward, 8 and 4 backward.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -27,7 +28,7 @@ using norm::Statistics;
 struct Groups {
   int64_t N, C, L, groups;
   int64_t rows, channels, size;  // of all images; channels and elements of a row
-  bool few;                      // rows, so that they are cut
+  bool few;                      // whether rows are so few that they are cut
 };
 
 // Reads the groups. If they do not divide the channels, records an error and returns false.

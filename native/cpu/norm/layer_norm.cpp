@@ -4,12 +4,12 @@
 //   h = (x - mean) rstd, rstd = 1 / sqrt(variance + eps), out = h w + b
 //   dx = rstd (g - mean(g) - h mean(g h)) with g = dy w; dw = sum over rows of dy h, db = sum over rows of dy
 //
-// RMS norm is the same with a mean of 0: neither it nor mean(g) is taken (`centred`), and there is no b.
+// RMS norm is the same with a mean of 0: neither the mean nor mean(g) is computed (`centred`), and there is no b.
 //
-// Rows are in the first-level cache for all their passes: forward takes the means of a few, then the variances about
-// them, then the results; backward, of a few, the two means, then dx and their part of dw and db. Those parts are
-// summed in float32 over blocks of 64 rows, which are cut by the shape alone, and in float64 over the blocks in order.
-// Reads 4 and writes 4 bytes an element forward, 8 and 4 backward.
+// Rows stay in the first-level cache for all their passes. Forward takes the means of a few rows, then the variances
+// about them, then the results. Backward takes the two means of a few rows, then dx and their part of dw and db. Those
+// parts are summed in float32 over blocks of 64 rows, which are cut by the shape alone, and in float64 over the blocks
+// in order. Reads 4 and writes 4 bytes an element forward, 8 and 4 backward.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -29,7 +29,8 @@ constexpr int together = rows_together(1);  // short rows that are walked side b
 const float* optional_floats(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
 float* optional_output(const View* view) { return view ? pointer<float>(*view) : nullptr; }
 
-// Runs body(first, last) for ranges of units of `size` elements, with a multiple of `group` units in each.
+// Runs body(first, last) for ranges of units of `size` elements. The number of units in a range is a multiple of
+// `group`.
 template <class F>
 void for_units(Context& context, int64_t count, int64_t size, int64_t group, const F& body) {
   for_chunks(context, even_chunks(count, size, work_elements, group), body);
@@ -69,7 +70,7 @@ void rows_forward(int64_t columns, float* to, float* mean, float* rstd, const fl
   }
 }
 
-// `Count` neighbouring rows of the backward pass, one if `stream`; dx, dw and db may be null, dw and db are added to.
+// `Count` neighbouring rows of the backward pass, one if `stream`. dx, dw and db may be null; dw and db are added to.
 template <int Count, bool centred>
 void rows_backward(int64_t columns, const float* dy, const float* x, const float* mean, const float* rstd,
                    const float* w, float* dx, bool stream, float* dw, float* db) {

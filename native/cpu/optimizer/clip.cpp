@@ -1,5 +1,5 @@
-// The norm of gradients and their scaling: each over lists of tensors in one call and one pass over memory. The norm is
-// summed piece by piece (step.h) in float64, in the lists' order, so that bits do not depend on threads.
+// The norm of gradients, and their scaling. Each takes lists of tensors in one call and one pass over memory. The norm
+// is summed piece by piece (step.h) in float64, in the lists' order, so that bits do not depend on threads.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -11,12 +11,12 @@ using namespace optimizer;
 
 namespace {
 
-// Sums of float64: half a register of floats in each register.
+// Sums in float64. Each register holds half a register of floats.
 constexpr int double_lanes = lanes / 2;
 typedef float HalfFloats __attribute__((vector_size(4 * double_lanes)));
 typedef double Doubles __attribute__((vector_size(8 * double_lanes)));
 
-// Sum of term(x) in float64; term maps Doubles to Doubles, and 0 to 0.
+// The sum of term(x) in float64. term maps Doubles to Doubles, and 0 to 0.
 template <class F>
 double sum_of(const float* x, int64_t count, const F& term) {
   constexpr int ways = optimizer_blocks::sums_at_once;
@@ -75,7 +75,7 @@ void total_norm(Context& context, const View& out, ViewList tensors, double p) {
   for (int64_t i = 0; i < pieces.size; i++) {
     if (!infinite)
       total += parts[i];
-    else if (!(parts[i] <= total))  // NaN goes this way, and stays
+    else if (!(parts[i] <= total))  // also true for NaN, which then remains
       total = total != total ? total : parts[i];
   }
   *pointer<float>(out) = float(infinite || p == 1 ? total : p == 2 ? ::sqrt(total) : ::pow(total, 1 / p));
@@ -84,7 +84,7 @@ void total_norm(Context& context, const View& out, ViewList tensors, double p) {
 void clip_scale(Context& context, ViewList tensors, const View& norm, double max_norm) {
   if (!expect(context, norm.count == 1, "clip_scale: norm is not a scalar")) return;
   const double ratio = max_norm / (double(*pointer<const float>(norm)) + 1e-6);
-  if (ratio >= 1) return;  // not so for NaN, which every element shall become
+  if (ratio >= 1) return;  // false for NaN, which every element must then become
   const Vec scale = set(float(ratio));
   for_pieces(context, cut(context, tensors), [&](int64_t, const Piece& piece) {
     float* const x = at(tensors, piece);

@@ -1,8 +1,9 @@
-// Optimiser steps: each over lists of tensors in one call and one pass over memory (step.h).
+// Optimiser steps. Each takes lists of tensors in one call and one pass over memory (step.h).
 //
-// The formulas are those of torch.optim (and Chen et al., "Symbolic discovery of optimization algorithms", 2023, for
-// Lion): numbers of the step are float64, elements float32. Bytes moved per element: 12, 8 for each state, and 2 if a
-// parameter has a shadow, the bfloat16 copy that mixed precision reads, which would otherwise cost a pass of its own.
+// The formulas are those of torch.optim, and for Lion those of Chen et al., "Symbolic discovery of optimization
+// algorithms", 2023. Numbers of the step are float64, elements float32. Each element moves 12 bytes, 8 for each state,
+// and 2 if a parameter has a shadow, which is the bfloat16 copy that mixed precision reads. Writing it here saves
+// another pass.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -21,7 +22,7 @@ struct Average {
   Vec operator()(Vec mean, Vec value) const { return fma(take, value, mean * keep); }
 };
 
-// x without its decoupled decay.
+// x after its decoupled decay.
 Vec shrink_by(double lr, double weight_decay, bool decoupled) {
   return set(float(decoupled ? 1 - lr * weight_decay : 1.0));
 }

@@ -22,7 +22,7 @@ struct Piece {
 struct Pieces {
   const Piece* items;
   int64_t size;
-  const int64_t* chunks;  // first piece of each chunk, and `size` at the end
+  const int64_t* chunks;  // the first piece of each chunk, and `size` at the end
   int64_t chunk_count;
 };
 
@@ -57,7 +57,7 @@ static inline void for_pieces(Context& context, const Pieces& pieces, const F& b
   });
 }
 
-// The place of a piece's bfloat16 copy, which only the first tensors have; else null.
+// The address of a piece's bfloat16 copy, which only the first tensors have, else null.
 static inline uint16_t* shadow_at(ViewList shadows, const Piece& piece) {
   return piece.tensor < shadows.size ? pointer<uint16_t>(shadows.items[piece.tensor]) + piece.start : nullptr;
 }

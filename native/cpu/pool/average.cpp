@@ -1,6 +1,5 @@
-// Average pooling over windows of a plane, and its gradient (windows.h). Averages are separable, and take their rows
-// and columns one after the other. Forward reads x once where windows do not overlap, N C H W floats; backward writes
-// dx once.
+// Average pooling over windows of a plane, and its gradient (windows.h). Averages are separable, and go along rows and
+// columns one after the other. Forward reads x once if windows do not overlap, N C H W floats; backward writes dx once.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -38,8 +37,8 @@ void windows_of_tap(const Axis& axis, int64_t t, int64_t& low, int64_t& high) {
   high = room >= 0 ? max(low, min(axis.result, room / axis.stride + 1)) : low;
 }
 
-// Fills `line` with the sum, for each position of the source, of the shares of the windows that cover it. It goes tap
-// by tap, or window by window if these are few.
+// Fills `line` with the sum, for each position of the source, of the shares of the windows that cover it. This goes tap
+// by tap, or window by window if windows are few.
 void spread_row(float* line, const float* shares, const Axis& columns, const Range* across) {
   memset(line, 0, row_bytes(columns));
   if (columns.taps > columns.result) {
@@ -58,7 +57,7 @@ void spread_row(float* line, const float* shares, const Axis& columns, const Ran
   }
 }
 
-// The sum of a window, the first of whose `tall` rows, `pitch` apart, is at `from`.
+// The sum of a window. The first of its `tall` rows, which are `pitch` apart, is at `from`.
 float sum_of_window(const float* from, int64_t tall, int64_t pitch, const Range& across) {
   float sum = 0;
   for (int64_t r = 0; r < tall; r++)
@@ -96,16 +95,16 @@ float* floats_of(Context& context, int64_t count) {
   return static_cast<float*>(scratch(context, size_t(count) * sizeof(float)));
 }
 
-// The number of a window's elements that count in the average: those in the source, or also those in the padding, but
-// never those beyond it.
+// The number of a window's elements that count in the average: those in the source and, if asked, those in the padding,
+// but never those beyond the padding.
 int64_t counted(const Axis& axis, int64_t q, bool padding) {
   const Range range = range_of(axis, q);
   if (!padding) return range.high - range.low;
   return min(range.start + axis.taps, axis.length + axis.pad) - range.start;
 }
 
-// The widths of windows. The divisor of sums is widths[q] * height_of(p); a divisor from the caller is only in the
-// latter.
+// The widths of windows. Sums are divided by widths[q] * height_of(p). A divisor that the caller gives is in
+// height_of(p) alone.
 float* widths_of(Context& context, const Axis& columns, bool padding, int64_t divisor) {
   float* const widths = floats_of(context, columns.result);
   for (int64_t q = 0; q < columns.result; q++) widths[q] = divisor ? 1.0f : float(counted(columns, q, padding));
@@ -129,7 +128,7 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, Intege
   const float* const widths = widths_of(context, columns, count_include_pad, divisor);
   const Range* const across = ranges_of(context, columns);
   float* const rooms = floats_of(context, planes * room);
-  // Small windows at stride 1 are added up in registers; others first by rows, then by columns.
+  // Small windows at stride 1 are added up in registers; other windows first by rows, then by columns.
   const bool in_registers = columns.stride == 1 && has_vectors(columns) && rows.taps <= 8 && columns.taps <= 8;
   const int64_t low = columns.inner_low, high = columns.inner_high;
   for_planes(context, planes, plane_x + plane, [&](int64_t number) {

@@ -1,5 +1,5 @@
 // Maximum pooling over windows of a plane, with the position of the first maximum, and its gradient (windows.h).
-// Forward reads x once where windows do not overlap, N C H W floats; backward writes dx once.
+// Forward reads x once if windows do not overlap, N C H W floats; backward writes dx once.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -18,10 +18,11 @@ FIRESTEEL_INLINE VecI numbers() {
   return simd::load(index);
 }
 
-// Whether `value` replaces `best`. Later equals do not, and a NaN is never replaced.
+// Whether `value` replaces `best`. A later equal value does not, and a NaN is never replaced.
 bool beats(float value, float best) { return value > best || (value != value && best == best); }
 
-// The first maximum among the taps of window (p, q), `range` those of row p; -infinity at -1 where it has none.
+// The first maximum among the taps of window (p, q), where `range` has the taps of row p. It is -infinity at -1 if
+// there are none.
 void window_maximum(const float* x, const Axis& rows, const Axis& columns, const Range& range, const Range& across,
                     float* out, int32_t* index) {
   float best = -__builtin_inff();
@@ -40,14 +41,14 @@ void window_maximum(const float* x, const Axis& rows, const Axis& columns, const
   *index = int32_t(position);
 }
 
-// Whether `value` at `at` takes the place of `best` at `position` among maxima that come in any order.
+// Whether `value` at `at` replaces `best` at `position`, for maxima that come in any order.
 bool comes_before(float value, int32_t at, float best, int32_t position) {
   const bool equal = value == best || (value != value && best != best);
   return equal ? at < position : beats(value, best);
 }
 
-// The first maximum of each column of a plane among the rows of a window's taps, of which there is at least one, and
-// its position. If neighbouring windows cannot be read as vectors, their columns still can.
+// The first maximum, with its position, of each column of a plane among the rows of a window's taps. There is at least
+// one row. If neighbouring windows cannot be read as vectors, their columns still can.
 void column_maxima(const float* x, const Axis& rows, const Axis& columns, const Range& down, float* best,
                    int32_t* position) {
   const int64_t step = rows.dilation * columns.length, first = (down.start + down.low * rows.dilation) * columns.length;
@@ -68,7 +69,7 @@ void column_maxima(const float* x, const Axis& rows, const Axis& columns, const 
   });
 }
 
-// The first maximum of a window among those of its columns.
+// The first maximum of a window among its columns' maxima.
 void window_of_columns(const float* best, const int32_t* position, const Axis& columns, const Range& across, float* out,
                        int32_t* index) {
   int64_t w = across.start + across.low * columns.dilation;
@@ -96,8 +97,8 @@ void maximum_row_by_columns(const Rooms& rooms, const float* x, const Axis& rows
   leave_room(rooms, number);
 }
 
-// A plane of x and its results, with the floats that may be read beyond the plane, and the results that may be written
-// beyond its own.
+// A plane of x and its results, with the number of floats that may be read from there on, and of results that may be
+// written.
 struct Plane {
   const float* from;
   int64_t readable;  // floats
@@ -112,14 +113,14 @@ constexpr int64_t ahead = 512;
 
 struct Maxima {
   Vec best;
-  VecI offset;  // of the first tap that is best
+  VecI offset;  // offset of the first tap that is best
 };
 
 // The windows and taps of each_tap.
 template <bool Full>
 FIRESTEEL_INLINE Maxima maxima_of(const float* from, int64_t count, int64_t taps_down, int64_t taps, int64_t stride,
                                   int64_t line, int64_t dilation, int64_t second = lanes) {
-  // A window's first tap always takes its place, so the index names it even if it is -infinity.
+  // A window's first tap always wins, so that the index names it even if it is -infinity.
   const Maxima none = {simd::set(-__builtin_inff()), simd::set_int(0)};
   Maxima maxima = none;
   Vec sum = simd::zero();
@@ -129,12 +130,12 @@ FIRESTEEL_INLINE Maxima maxima_of(const float* from, int64_t count, int64_t taps
   visit([&](Vec value, int64_t offset) __attribute__((always_inline)) {
     maxima.offset = simd::select(value > maxima.best, simd::set_int(int32_t(offset)), maxima.offset);
     maxima.best = simd::larger(value, maxima.best);
-    sum = sum + value;  // tells of a NaN
+    sum = sum + value;  // the sum reveals a NaN
   });
   if (simd::any(sum != sum)) {
     maxima = none;
     visit([&](Vec value, int64_t offset) __attribute__((always_inline)) {
-      const simd::Mask wins = ~(value <= maxima.best) & (maxima.best == maxima.best);  // a NaN wins, and stays
+      const simd::Mask wins = ~(value <= maxima.best) & (maxima.best == maxima.best);  // a NaN wins and remains
       maxima.best = simd::select(wins, value, maxima.best);
       maxima.offset = simd::select(wins, simd::set_int(int32_t(offset)), maxima.offset);
     });
@@ -142,7 +143,7 @@ FIRESTEEL_INLINE Maxima maxima_of(const float* from, int64_t count, int64_t taps
   return maxima;
 }
 
-// Half of the lanes to one place, then the others to another.
+// Stores half of the lanes at `low`, and the others at `high`.
 FIRESTEEL_INLINE void store_halves(float* low, float* high, Vec value) {
   typedef float Half __attribute__((vector_size(2 * lanes)));
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
@@ -162,10 +163,10 @@ FIRESTEEL_INLINE void store_halves(int32_t* low, int32_t* high, VecI value) {
   store_halves(reinterpret_cast<float*>(low), reinterpret_cast<float*>(high), simd::as_float(value));
 }
 
-// The maxima, and their positions, of rows [begin, end) of windows, those of [inner_low, inner_high) of each row, which
-// lie inside the plane. Down x Taps windows, Stride apart, with dilation 1; 0: as the axes say. A vector that hangs
-// over the row is read and written whole where there is room: what it writes too much belongs to later rows. Two rows
-// that fill no more than half of a vector each share one.
+// The maxima, with their positions, of rows [begin, end) of windows. Only windows [inner_low, inner_high) of each row
+// are computed, which lie inside the plane. Windows are Down x Taps, Stride apart, with dilation 1; a 0 leaves the
+// number to the axes. A vector that extends beyond the row is read and written whole if there is room, because the
+// surplus belongs to later rows. Two rows that each fill at most half a vector share one.
 template <int Down, int Taps, int Stride>
 void maximum_rows(const Plane& plane, const Axis& rows, const Axis& columns, int64_t begin, int64_t end) {
   const int64_t taps = Taps ? Taps : columns.taps, stride = Stride ? Stride : columns.stride;
@@ -230,7 +231,7 @@ MaximumRows find_maximum_rows(const Axis& rows, const Axis& columns) {
   return maximum_rows<0, 0, 0>;
 }
 
-// Each of the first half of the lanes of `count` numbers, at most so many, twice.
+// Each of the first `count` numbers twice, up to half of the lanes.
 FIRESTEEL_INLINE VecI doubled(const int32_t* from, int64_t count) {
   const simd::NativeInt v = (count >= lanes ? simd::load(from) : simd::load_partial(from, max(0, count))).v;
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
@@ -250,12 +251,12 @@ struct Gradient {
   float* to;
   const float* from;
   const int32_t* index;
-  int64_t H, W, P, Q, readable;  // dy's floats and indices from here on
+  int64_t H, W, P, Q, readable;  // floats of dy, and indices, from here on
 };
 
-// Where windows are two columns apart and do not overlap, an index lies in a cell of two columns, and a few rows, of
-// its own. So each row of dx is written once: at each position what belongs to the cell, if its index says so, else 0.
-// Returns false if an index is not in its cell.
+// If windows are two columns apart and do not overlap, each index lies in its own cell of two columns and a few rows.
+// So each row of dx is written once: a position gets its cell's gradient if the cell's index names the position, else
+// 0. Returns false if an index is not in its cell.
 bool fill_cells(const Gradient& plane) {
   const int64_t W = plane.W, Q = plane.Q, width = 2 * Q, tall = plane.P ? plane.H / plane.P : 0;
   if (tall < 1 || Q < 1 || W / Q != 2) return false;
@@ -263,10 +264,10 @@ bool fill_cells(const Gradient& plane) {
   for (int64_t p = 0; p < plane.P; p++) {
     const int64_t top = p * tall * W;
     int found = 0;
-    // Columns [w, w + lanes), of which the first `known` are those of the vector before.
+    // Writes columns [w, w + lanes). The vector before has already written the first `known` of them.
     const auto fill = [&](int64_t w, int64_t known, int64_t count) __attribute__((always_inline)) {
       const int64_t at = p * Q + w / 2, readable = plane.readable - at;
-      // (+ 0, as a sum that begins with 0: -0 does not stay.)
+      // (Adding 0 turns -0 into 0, as a sum that begins with 0 would.)
       const Vec value = doubled(plane.from + at, readable) + simd::zero();
       VecI index = doubled(plane.index + at, readable) - simd::set_int(int32_t(top + w));
       int where = 0;
@@ -300,14 +301,14 @@ void scatter(Context& context, const Gradient& plane, int64_t number) {
     const int32_t index = plane.index[i];
     if (index >= 0 && index < size)
       plane.to[index] += plane.from[i];
-    else if (index != -1)  // of a window that lies in the padding
+    else if (index != -1)  // -1 belongs to a window that lies in the padding
       record_error(context, ErrorCode::index, "max_pool2d_backward: index %d of plane %lld, allowed are 0 to %lld",
                    int(index), static_cast<long long>(number), static_cast<long long>(size - 1));
   }
 }
 
-// The axis of windows that fill the source and have equal sizes up to rounding: window q covers floor(q length /
-// result) to ceil((q + 1) length / result).
+// The axis of windows that fill the source and have equal sizes up to rounding: window q covers positions from floor(q
+// length / result) to ceil((q + 1) length / result).
 Axis adaptive_axis(const View& x, const View& out, int dim) { return {x.sizes[dim], out.sizes[dim], 1, 1, 0, 1, 0, 0}; }
 const Range* adaptive_ranges(Context& context, const Axis& axis) {
   Range* const ranges = static_cast<Range*>(scratch(context, size_t(axis.result) * sizeof(Range)));
@@ -339,7 +340,7 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
     const float* const from = source + number * size_x;
     const Plane plane = {from, end - from, pointer<float>(out) + number * size,
                          pointer<int32_t>(indices) + number * size, size};
-    // Rows of windows inside the plane from top to bottom are computed at once, the others one by one.
+    // Rows of windows that lie inside the plane from top to bottom are computed together, and the others one by one.
     for (int64_t p = 0; p < rows.result;) {
       const bool inside = p >= rows.inner_low && p < rows.inner_high;
       const int64_t next = inside ? rows.inner_high : p + 1;

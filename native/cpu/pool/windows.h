@@ -1,7 +1,7 @@
 // The common part of the kernels of pooling: the geometry of windows, and vectors of neighbouring windows.
 //
-// Legend: an image has H x W planes (N C of them), the result P x Q; a window R x S. All results are overwritten.
-// Planes are independent, so that gradients are added up plane by plane, in the order of the windows, without a
+// Legend: an image has H x W planes (N C of them), the result has P x Q planes, and a window is R x S. All results are
+// overwritten. Planes are independent. So gradients are added up plane by plane, in the order of the windows, without a
 // conflict.
 #pragma once
 #include "../../core/kernel.h"
@@ -47,7 +47,8 @@ static inline bool read_axis(const View& x, const View& out, int dim, int64_t ta
   const int64_t low = min(result, ceil_div(pad, stride));
   const int64_t high = room < 0 ? low : max(low, min(result, room / stride + 1));
   axis = {x.sizes[dim], result, taps, stride, pad, dilation, low, high};
-  // Every window must begin inside the padded source. The caller decides whether the last may extend beyond its end.
+  // Every window must begin inside the padded source. The caller decides whether the last window may extend beyond its
+  // end.
   return result < limit && (result - 1) * stride <= x.sizes[dim] + 2 * pad;
 }
 
@@ -78,14 +79,14 @@ static inline void for_planes(Context& context, int64_t planes, int64_t elements
   for_items(context, {planes, max(1, chunk_elements / max(1, elements))}, body);
 }
 
-// The first `count` floats, at most a vector of them, followed by zeros. Full says that there is a whole vector.
+// The first `count` floats, at most a vector of them, followed by zeros. Full means that there is a whole vector.
 template <bool Full>
 FIRESTEEL_INLINE Vec load_up_to(const float* from, int64_t count) {
   return Full || count >= lanes ? simd::load(from) : count > 0 ? simd::load_partial(from, int(count)) : simd::zero();
 }
 
-// The even and the odd floats of `count` consecutive pairs, at most a vector of them. Full: the second half of them
-// begins `second` floats behind the first.
+// The even and the odd floats of `count` consecutive pairs, at most a vector of them. If Full, the second half of the
+// pairs begins `second` floats after the first half.
 template <bool Full>
 FIRESTEEL_INLINE void split_pairs(const float* from, int64_t count, Vec& even, Vec& odd, int64_t second = lanes) {
   const simd::NativeFloat a = load_up_to<Full>(from, 2 * count).v;
@@ -102,17 +103,17 @@ FIRESTEEL_INLINE void split_pairs(const float* from, int64_t count, Vec& even, V
 #endif
 }
 
-// Whether neighbouring windows can be read as vectors, and are numerous enough: windows at stride 1, or at stride 2
+// Whether neighbouring windows can be read as vectors and are numerous enough. This holds at stride 1, and at stride 2
 // with pairs of taps.
 static inline bool has_vectors(const Axis& columns) {
   return columns.inner_high - columns.inner_low >= least_together &&
          (columns.stride == 1 || (columns.stride == 2 && columns.dilation == 1 && columns.taps >= 2));
 }
 
-// Calls take(values, offset) for all taps, in their order, of `count` neighbouring windows, at most a vector of them,
-// that lie inside the plane; offset is the tap's distance from `from`, the first tap of the first window. Unrolled
-// where the numbers are constants. Full, at stride 2: the second half of the windows may lie elsewhere, `second` floats
-// behind the first.
+// Calls take(values, offset) for all taps, in order, of `count` neighbouring windows, at most a vector of them, that
+// lie inside the plane. offset is the tap's distance from `from`, the first tap of the first window. Constant numbers
+// unroll the loops. If Full at stride 2, the second half of the windows may lie elsewhere, `second` floats after the
+// first half.
 template <bool Full, class F>
 FIRESTEEL_INLINE void each_tap(const float* from, int64_t count, int64_t taps_down, int64_t taps, int64_t stride,
                                int64_t line, int64_t dilation, const F& take, int64_t second = lanes) {
@@ -129,7 +130,7 @@ FIRESTEEL_INLINE void each_tap(const float* from, int64_t count, int64_t taps_do
       take(even, row + s);
       take(odd, row + s + 1);
     }
-    if (s < taps) {  // the last tap from the pair that ends with it: nothing behind the window is read
+    if (s < taps) {  // the last tap from the pair that ends with it, so that nothing behind the window is read
       split_pairs<Full>(from + row + s - 1, count, even, odd, second);
       take(odd, row + s);
     }

@@ -1,10 +1,10 @@
-// Random words to normal numbers by the inverse of the normal distribution function: Wichura, "Algorithm AS 241: the
-// percentage points of the normal distribution" (Applied Statistics 37, 1988), PPND16.
+// Turns random words into normal numbers by the inverse of the normal distribution function: Wichura, "Algorithm AS
+// 241: the percentage points of the normal distribution" (Applied Statistics 37, 1988), PPND16.
 //
-// Everything is + - * / and sqrt of float64 in a fixed order, the logarithm included, so that every IEEE machine
-// gives the same bits; lib/core/distributions.ts is the same sequence in TypeScript, and no multiplication may be
-// fused with an addition here. Only 2^32 probabilities occur, (word + 0.5) / 2^32, so AS 241's third region, below
-// e^-25, is never met.
+// Everything is + - * / and sqrt of float64 in a fixed order, the logarithm included, so that every IEEE machine gives
+// the same bits; lib/core/distributions.ts is the same sequence in TypeScript. So no multiplication may be fused with
+// an addition here. Only 2^32 probabilities occur, (word + 0.5) / 2^32, so AS 241's third region, below e^-25, is never
+// needed.
 #pragma once
 #include "philox.h"
 
@@ -34,13 +34,13 @@ static inline NormalDoubles select(NormalMask mask, NormalDoubles yes, NormalDou
   return NormalDoubles((mask & NormalMask(yes)) | (~mask & NormalMask(no)));
 }
 
-// Converts integers below 2^52 exactly, by putting them into the lowest bits of 2^52.
+// Converts integers below 2^52 exactly, by placing them in the lowest bits of 2^52.
 static inline NormalDoubles to_double(NormalBits integers) {
   return NormalDoubles(integers | 0x4330000000000000u) - 4503599627370496.0;
 }
 
-// -log(odd / 2^33) for odd integers below 2^32, to 2 units in the last place: log(m 2^e) = log(m) + e log(2) with m in
-// [sqrt(1/2), sqrt(2)], and log(m) = 2 artanh(s), s = (m - 1) / (m + 1), as its power series up to s^21.
+// -log(odd / 2^33) for odd integers below 2^32, to 2 units in the last place. log(m 2^e) = log(m) + e log(2) with m in
+// [sqrt(1/2), sqrt(2)], and log(m) = 2 artanh(s), s = (m - 1) / (m + 1), as a power series up to s^21.
 static inline NormalDoubles negative_log(NormalDoubles odd) {
   const NormalBits bits = NormalBits(odd);
   NormalDoubles m = NormalDoubles((bits & 0x000FFFFFFFFFFFFFu) | 0x3FF0000000000000u);
@@ -63,7 +63,7 @@ static inline NormalDoubles negative_log(NormalDoubles odd) {
 }
 
 // By symmetry, words in the upper half mirror those in the lower. `odd` is 2^33 times the distance of the probability
-// (word + 0.5) / 2^32 to the nearer end, `upper` tells which.
+// (word + 0.5) / 2^32 to the nearer end, and `upper` tells which end that is.
 struct NormalPlace {
   NormalDoubles odd;
   NormalMask upper;
@@ -99,7 +99,7 @@ static inline NormalDoubles central_quantile(NormalBits words) {
   return select(place.upper, size, -size);
 }
 
-// Quantiles of the probabilities outside.
+// Quantiles of the other probabilities.
 static inline NormalDoubles tail_quantile(NormalBits words) {
   const NormalPlace place = place_of(words);
   const NormalDoubles t = square_root(negative_log(place.odd)) - 1.6;
@@ -124,14 +124,14 @@ static inline NormalDoubles tail_quantile(NormalBits words) {
 
 // Whether the word is in AS 241's tail, |q| > 0.425.
 static inline bool in_tail(uint32_t word) {
-  constexpr uint32_t tail_words = 322122547;  // of each end; 0.075 * 2^32
+  constexpr uint32_t tail_words = 322122547;  // at each end; 0.075 * 2^32
   return (word <= 0x7FFFFFFFu ? word : ~word) < tail_words;
 }
 
 constexpr int64_t normal_buffer = 768;
 
 // z[i] = quantile of (words[i] + 0.5) / 2^32 for i < count <= normal_buffer; both have room for whole registers. The
-// tails, three numbers in twenty, are collected, so that their longer way is not taken for all.
+// numbers in the tails, three in twenty, are collected first, so that only they take the longer way.
 static inline void normal_quantiles(double* z, const uint32_t* words, int64_t count) {
   typedef uint32_t Words __attribute__((vector_size(4 * normal_lanes)));
   int32_t tails[normal_buffer];

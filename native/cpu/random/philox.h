@@ -54,7 +54,7 @@ typedef uint64_t PhiloxLanes __attribute__((vector_size(8 * philox_lanes)));
 // The 64-bit products of the lower halves. The upper halves have no effect.
 static inline PhiloxLanes multiply_words(PhiloxLanes words, uint32_t factor) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
-  // with a mask, because g++ 12 warns of an uninitialised variable in the plain form
+  // This call has a mask, because g++ 12 warns of an uninitialised variable in the plain form.
   return PhiloxLanes(_mm512_maskz_mul_epu32(0xFF, __m512i(words), _mm512_set1_epi64(factor)));
 #elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
   return PhiloxLanes(_mm256_mul_epu32(__m256i(words), _mm256_set1_epi64x(factor)));
@@ -117,7 +117,7 @@ static inline void philox_group(uint32_t* out, uint64_t seed, uint32_t stream, u
                       (c2[r] & 0xFFFFFFFFu) | (c3[r] << 32));
 }
 
-// Words [0, count) of the sequence that starts at `block`; a last block that is not needed whole is cut.
+// Words [0, count) of the sequence that starts at `block`. The last block is cut if it is not needed whole.
 static inline void philox_words(uint32_t* out, int64_t count, uint64_t seed, uint32_t stream, uint64_t block) {
   constexpr int64_t group = 4 * philox_group_blocks;
   int64_t done = 0;

@@ -2,10 +2,10 @@
 // the output are computed anywhere in any order. Words are made in a buffer in the first-level cache and converted
 // from there.
 //
-// Numbers are computed in float64 by the operations that the table of kernels states, and rounded once: bits equal
-// those of lib/backend/reference/random.ts. About 1.3 cycles a word on AVX2 for Philox itself; a normal number takes
-// ten times that. Dropout reads 4 bytes and writes 4 bytes an element, and keeps no mask: its backward is itself at
-// the same position.
+// Numbers are computed in float64 by the operations that the table of kernels states, and rounded once, so that bits
+// equal those of lib/backend/reference/random.ts. Philox itself takes about 1.3 cycles a word on AVX2, and a normal
+// number ten times that. Dropout reads 4 bytes and writes 4 bytes an element, and keeps no mask: its backward is
+// dropout itself at the same position.
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../elementwise/strided.h"
@@ -37,7 +37,7 @@ void for_words(Context& context, int64_t elements, const Philox& position, const
   });
 }
 
-// Elements [start, start + count), in row-major order, in place or in the buffer.
+// Elements [start, start + count) in row-major order, in place or in the buffer.
 template <class T>
 const T* read(const Reader<T>& reader, int64_t start, int64_t count, T* buffer) {
   static_assert(buffer_words <= block_size);
@@ -119,7 +119,7 @@ void dropout(Context& context, const View& out, const View& x, const Philox& ran
     simd::write_row(to, count, stream, [&](int64_t i, int64_t n) {
       simd::Halves kept = simd::widen(simd::load_some(from + i, n));
       for (auto& part : kept.of) part *= factor;
-      // Unsigned words, compared with the sign turned.
+      // Compares unsigned words, by flipping the sign bits.
       const int32_t* at = reinterpret_cast<const int32_t*>(words + i);
       const simd::VecI word = n == simd::lanes ? simd::load(at) : simd::load_partial(at, n);
       return simd::select((word ^ simd::set_int(INT32_MIN)) < limit, simd::zero(), simd::narrow(kept));

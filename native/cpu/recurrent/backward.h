@@ -1,16 +1,18 @@
 // Backward through time, for any cell (lstm.cpp, gru.cpp, rnn.cpp).
 //
-// A step takes the gradient of its h from the gates' gradients of the step behind it, [B, G H] x [G H, H], and makes
-// its own gates' gradients. The gradient of x is the same product with other weights, and made beside it, while the
-// packed gradients are in the cache: where a block has so few rows that this would be slow, where the input meets other
-// gradients than the state, and for the gradients of weights, many steps are taken at once, as large multiplications.
+// A step computes the gradient of its h from the gates' gradients of the next step, [B, G H] x [G H, H], and then its
+// own gates' gradients. The gradient of x is the same product with other weights. It is computed along with h's, while
+// the packed gradients are in the cache. But it is computed for many steps at once, as one large multiplication, if a
+// block has so few rows that the first way would be slow, or if input and state have different gates' gradients. The
+// gradients of weights always are.
 //
-// A step of the chain is 2 G B H^2 operations over 4 G H^2 bytes of packed weights, and reads and writes, beside them,
-// about 52 bytes a cell. All outputs are overwritten.
+// A step of the chain takes 2 G B H^2 operations over 4 G H^2 bytes of packed weights. It also reads and writes about
+// 52 bytes a cell. All outputs are overwritten.
 //
-// A cell says, beside `gates` and `separate` (forward.h; then `dgates` has a column more, for the state's part of the
-// last gate),
-//   carries   whether a part of h's gradient goes to h' beside the gates: its `finish` writes that into `carry`
+// A cell tells, beside `gates` and `separate` (forward.h; `separate` gives `dgates` one more column, for the state's
+// part of the last gate),
+//   carries   whether a part of h's gradient goes to h' without passing the gates: its `finish` writes that into
+// `carry`
 //   finish    the gates' gradients of a row of a tile
 #pragma once
 #include "../../generated/kernels.h"
@@ -25,8 +27,8 @@ struct Backward {
   bool reverse;
 };
 
-// One row of a tile. `dhidden` is the part of h's gradient that comes through later steps; `dgates` has its columns H
-// apart. `sums` adds up the gates' gradients over the tile's rows, its columns `width` apart.
+// One row of a tile. `dhidden` is the part of h's gradient that comes through later steps. The columns of `dgates` are
+// H apart. `sums` adds up the gates' gradients over the tile's rows; its columns are `width` apart.
 struct BackwardRow {
   const float *dhidden, *dy;  // dy may be null
   const float *out, *before;  // h, h' (null: 0)
@@ -50,7 +52,7 @@ static bool backward_fits(Context& context, const Backward& b, const char* what)
                 what);
 }
 
-// Weights [G H, columns], packed for tiles of as many columns as a tile has units.
+// Weights [G H, columns], packed in tiles with as many columns as a tile has units.
 struct ColumnWeights {
   int64_t columns, tiles;
   float* memory;
@@ -72,8 +74,8 @@ static inline ColumnWeights pack_columns(Context& context, const Plan& plan, con
   return packed;
 }
 
-// Visits the gates' gradients [steps, B, columns H] for the state, as rows of its weights and columns, in at most two
-// runs.
+// Visits the gates' gradients [steps, B, columns H] that belong to the state, as rows and columns of its weights, in at
+// most two runs.
 template <class Cell, class F>
 static inline void for_state_columns(int64_t H, const F& body) {
   if (!Cell::separate) return body(0, 0, Cell::gates * H);
@@ -92,8 +94,8 @@ static void add_state_gradient(Context& context, int64_t H, int64_t rows, const 
   });
 }
 
-// dw_hh += the part of `count` steps from `first`, whose gates' gradients lie in `dgates` in the order of time; without
-// that of the initial state where h0 is null.
+// dw_hh += the part of `count` steps from `first` on, whose gates' gradients lie in `dgates` in the order of time. The
+// initial state adds nothing if h0 is null.
 template <class Cell>
 static void add_recurrent_gradient(Context& context, const Plan& plan, int64_t first, int64_t count,
                                    const float* dgates, const float* h0, const float* out, float* dw_hh) {
@@ -102,7 +104,7 @@ static void add_recurrent_gradient(Context& context, const Plan& plan, int64_t f
   const auto add = [&](int64_t time, int64_t steps, const float* before) {
     add_state_gradient<Cell>(context, H, steps * B, dgates + time * B * columns * H, before, dw_hh);
   };
-  // Step 0 uses h0; the others use `out` of the step before them.
+  // Step 0 uses h0, and each later step uses `out` of the step before it.
   const bool initial = first == 0;
   if (initial && h0) add(plan.reverse ? count - 1 : 0, 1, h0);
   const int64_t others = initial ? count - 1 : count;
@@ -111,7 +113,7 @@ static void add_recurrent_gradient(Context& context, const Plan& plan, int64_t f
   add(initial && !plan.reverse ? 1 : 0, others, out + earliest * B * H);
 }
 
-// Backward through all steps. `cell` has the pointers that only it knows.
+// The backward pass through all steps. `cell` has the pointers that only it knows.
 template <class Cell>
 static void run_backward(Context& context, const Backward& b, const Cell& cell) {
   constexpr int64_t G = Cell::gates, columns = G + Cell::separate;
@@ -119,7 +121,7 @@ static void run_backward(Context& context, const Backward& b, const Cell& cell) 
   const View *dx = b.dx, *dw_ih = b.dw_ih, *dw_hh = b.dw_hh;
   const float *dhn = data(b.dhn), *h0 = data(b.h0), *out = data(b.out);
 
-  // Without cells there may still be any number of steps.
+  // There may be any number of steps even without cells.
   if (T == 0 || B == 0 || H == 0) {
     copy_or_clear(output(dx), nullptr, dx ? T * B * I : 0);
     copy_or_clear(output(b.dh0), dhn, b.dh0 ? B * H : 0);
@@ -141,20 +143,19 @@ static void run_backward(Context& context, const Backward& b, const Cell& cell) 
 
   const int64_t most_steps = min(T, max(1, rows_at_once / max(B, 1)));
   float* dgates = floats(context, most_steps * B * K);
-  // The gradient that reaches h' beside the gates. In a step that does not count, it is all of it.
+  // The gradient that reaches h' without passing the gates. In a step that does not count, this is the whole gradient.
   float* carry = Cell::carries || lengths.of ? floats(context, B * H) : nullptr;
-  // The gates' gradients of each row's first step, because rows that begin at different times use h0 at different
-  // times.
+  // The gates' gradients of each row's first step. Rows may begin at different times, and each uses h0 at its own.
   float* firsts = lengths.of && b.reverse && h0 && dw_hh ? floats(context, B * K) : nullptr;
   copy_or_clear(firsts, nullptr, firsts ? B * K : 0);
 
-  // Sums over time and batch are long: each block of rows has its own in float64, [row_blocks, columns H].
+  // Sums over time and batch are long, so each block of rows has its own in float64, [row_blocks, columns H].
   double* totals = static_cast<double*>(scratch(context, size_t(plan.row_blocks * K) * sizeof(double)));
   memset(totals, 0, size_t(plan.row_blocks * K) * sizeof(double));
   if (dw_ih) copy_or_clear(output(dw_ih), nullptr, G * H * I);
   if (dw_hh) copy_or_clear(output(dw_hh), nullptr, G * H * H);
 
-  // What reaches the state after `step` through the steps behind it, into rows as wide as the tile.
+  // Writes the gradient that reaches the state after `step` from later steps, into rows as wide as the tile.
   const auto dhidden_after = [&](int64_t step, const Tile& tile, float* to) {
     if (step + 1 == T) {
       for (int64_t row = 0; row < tile.rows; row++)

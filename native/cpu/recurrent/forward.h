@@ -1,19 +1,19 @@
 // Forward through time: one layer, one direction, all time steps, for any cell (lstm.cpp, gru.cpp, rnn.cpp).
 //
-// What does not depend on the state, the input's part of the gates, is done for a few steps at once, as many as make
-// the rows of a good product, just before these steps: it stays in the cache until the steps add theirs. A tile does
-// all that its cells need: the product of all gates, the activations, the new state, and the packing of that state for
-// the next step.
+// The input's part of the gates does not depend on the state. It is computed just before its steps, for as many steps
+// at once as make the rows of a good product, and stays in the cache until the steps add theirs. A tile does everything
+// that its cells need: the product of all gates, the activations, the new state, and packing that state for the next
+// step.
 //
-// A step is 2 G B H (I + H) operations over 4 G H (I + H) bytes of packed weights, and reads and writes, beside them,
-// about 48 bytes a cell. All outputs are overwritten.
+// A step takes 2 G B H (I + H) operations over 4 G H (I + H) bytes of packed weights. It also reads and writes about 48
+// bytes a cell. All outputs are overwritten.
 //
-// A cell says
-//   gates     how many it has
-//   separate  whether the last gate's parts, the input's and the state's, stay apart; the state's is one column more
+// A cell tells
+//   gates     the number of its gates
+//   separate  whether the input's and the state's parts of the last gate stay apart, which takes one more column
 //   keeps     whether its `finish` reads h' from hn and writes h there
-//   finish    the new state of a row of a tile from its columns
-//   idle      what is left of a row whose step does not count
+//   finish    the new state of a row of a tile, from its columns
+//   idle      the result of a row whose step does not count
 #pragma once
 #include "../../generated/kernels.h"
 #include "../simd/math.h"
@@ -27,17 +27,17 @@ struct Forward {
   bool reverse;
 };
 
-// One row of a tile. `a` has its columns `width` apart.
+// One row of a tile. The columns of `a` are `width` apart.
 struct ForwardRow {
   const float* a;
   int64_t width, units;
-  int64_t row, time;  // of the batch, and where in x
-  int64_t at;         // of the first cell in [B, H]
+  int64_t row, time;  // in the batch; in x
+  int64_t at;         // index of the first cell in [B, H]
   int64_t unit;
   float* hidden;
 };
 
-// Sizes of x [T, B, I] and out [T, B, H], if all that every cell takes fits them.
+// The sizes of x [T, B, I] and out [T, B, H], if the arguments that all cells share fit them.
 template <class Cell>
 static bool forward_fits(Context& context, const Forward& f, const char* what) {
   if (!expect(context, f.x->ndim == 3 && f.out->ndim == 3, what)) return false;
@@ -49,7 +49,7 @@ static bool forward_fits(Context& context, const Forward& f, const char* what) {
                 what);
 }
 
-// The weights of all tiles, one after another: of a tile its gates, each [depth, units].
+// The weights of all tiles, one after another. A tile has its gates, each [depth, units].
 struct GateWeights {
   float* memory;
   int64_t depth, size;  // floats of a gate of the widest tile
@@ -67,7 +67,7 @@ static inline GateWeights pack_gates(Context& context, const Plan& plan, const f
   return packed;
 }
 
-// What each column begins with, as the tiles see it, [unit_blocks, columns, width]; null without biases.
+// The initial value of each column, in the tiles' layout [unit_blocks, columns, width]. Null without biases.
 static inline float* pack_bias(Context& context, const Plan& plan, bool separate, const float* b_ih,
                                const float* b_hh) {
   if (!b_ih && !b_hh) return nullptr;
@@ -89,7 +89,7 @@ static inline float* pack_bias(Context& context, const Plan& plan, bool separate
   return bias;
 }
 
-// Forward through all steps. `cell` has the pointers that only it knows.
+// The forward pass through all steps. `cell` has the pointers that only it knows.
 template <class Cell>
 static void run_forward(Context& context, const Forward& f, const Cell& cell) {
   const int64_t T = f.x->sizes[0], B = f.x->sizes[1], I = f.x->sizes[2], H = f.out->sizes[2];
@@ -100,7 +100,7 @@ static void run_forward(Context& context, const Forward& f, const Cell& cell) {
 
   const Plan plan = make_plan(T, B, I, H, G, f.reverse);
   const Lengths lengths = {integers(f.lengths), T, f.reverse};
-  // Whether hn holds the state between steps; otherwise the row of out does.
+  // Whether hn holds the state between steps. Otherwise the row of out does.
   const bool running = Cell::keeps || lengths.of;
   if (running) copy_or_clear(last, h0, B * H);
   const GateWeights of_input = pack_gates(context, plan, data(f.w_ih), I);
@@ -112,14 +112,14 @@ static void run_forward(Context& context, const Forward& f, const Cell& cell) {
     pack_state(state_of(states, 0, block), tile.rows, H, {0, tile.rows, 0, H}, h0 + tile.row * H, H);
   }
 
-  // All gates of a tile: a, of [rows, columns width], = input weights + bias.
+  // All gates of a tile: a, [rows, columns width], = input weights + bias.
   const auto multiply_input = [&](const Tile& tile, int64_t rows, const float* input, float* a) {
     const float* first = bias ? bias + tile.unit_block * columns * plan.width : nullptr;
     for (int64_t gate = 0; gate < G; gate++)
       multiply(rows, tile.units, I, input, of_input.memory + (tile.unit_block * G + gate) * of_input.size,
                a + gate * tile.width, columns * tile.width, false, first ? first + gate * tile.width : nullptr);
   };
-  // a += state weights; where the last gate's parts stay apart, its column is state weights + bias.
+  // a += state weights. If the last gate's parts stay apart, its state column is state weights + bias.
   const auto multiply_state = [&](const Tile& tile, const float* state, float* a) {
     const float* apart = bias ? bias + (tile.unit_block * columns) * plan.width + G * tile.width : nullptr;
     for (int64_t gate = 0; gate < G; gate++) {
@@ -136,7 +136,7 @@ static void run_forward(Context& context, const Forward& f, const Cell& cell) {
       copy_or_clear(a + (row * columns + G) * tile.width, apart, tile.width);
   };
 
-  // Some steps at once: their input is packed, then comes the input's part of a, then step after step.
+  // Runs some steps: packs their input, computes the input's part of a, then takes step after step.
   const int64_t together = min(T, blocks(input_rows, plan.rows)), phases = together + 2;
   const int64_t input_size = state_size(together * plan.rows, I),
                 part_size = together * plan.rows * columns * plan.width;

@@ -3,8 +3,8 @@
 //   r, z = sigmoid(x wIh^T + bIh + h' wHh^T + bHh)          s = h' wHn^T + bHn
 //   n = tanh(x wIn^T + bIn + r s)   h = (1 - z) n + z h'    h': the state before the step
 //
-// The two parts of n stay apart until r is known, so that its part of the state, s, is a column of its own, and its
-// gradient too: that of s is r times that of n's argument.
+// The two parts of n stay apart until r is known. So the state's part, s, is a column of its own, and so is its
+// gradient, which is r times that of n's argument.
 #include "backward.h"
 #include "forward.h"
 

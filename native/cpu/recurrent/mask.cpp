@@ -1,4 +1,4 @@
-// Tells the steps that count in each sequence from their lengths: out[t, b] = t < lengths[b].
+// Marks the steps of each sequence that count, by their lengths: out[t, b] = t < lengths[b].
 #include "../../core/kernel.h"
 #include "../../generated/kernels.h"
 

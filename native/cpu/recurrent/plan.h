@@ -1,13 +1,13 @@
-// The way in which a sequence is cut and walked through, shared by the forward and backward kernels of LSTM, GRU and
-// RNN.
+// The way in which a sequence is cut and walked through. The forward and backward kernels of LSTM, GRU and RNN share
+// it.
 //
-// Legend: T time steps, B rows of a batch, I inputs, H hidden units, G gates (4, 3, 1). Gates, and with them the rows
-// of the weights, stand in the order i, f, g, o and r, z, n.
+// Legend: T time steps, B rows of a batch, I inputs, H hidden units, G gates (4, 3, 1). Gates, and so the rows of the
+// weights, have the order i, f, g, o and r, z, n.
 //
-// Rows of a batch never meet: blocks of them walk through time each on their own. A step of a block of rows is cut into
-// tiles of hidden units, each of which needs all of the state before; so threads that share a block wait for each other
-// once a step. As long as there are blocks that nobody has begun, a thread that is free takes one of these, and only
-// then shares.
+// Rows of a batch are independent, so blocks of rows walk through time separately. A step of a block of rows is cut
+// into tiles of hidden units. Each tile needs the whole state before it, so threads that share a block wait for each
+// other once a step. A free thread takes a block that nobody has begun, and shares a block only when there is none
+// left.
 #pragma once
 #include <string.h>
 
@@ -17,10 +17,10 @@
 
 namespace firesteel::FIRESTEEL_ISA::recurrent {
 
-// Units [unit, unit + units) of a step of rows [row, row + rows).
+// Units [unit, unit + units) of a step, for rows [row, row + rows).
 struct Tile {
   int64_t row, rows, unit, units;
-  int64_t row_block, unit_block;  // its numbers
+  int64_t row_block, unit_block;  // numbers of the tile's blocks
   int64_t width;                  // units, rounded up to whole registers
 };
 
@@ -35,7 +35,7 @@ struct Plan {
 
 static inline Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, int64_t G, bool reverse) {
   Plan plan = {T, B, I, H, G, reverse, 0, 0, 0, 0, 0};
-  // The farther away weights are, the more rows at a time should use them.
+  // The farther away the weights are, the more rows should use them at a time.
   const int64_t bytes = 4 * G * H * H;
   const int64_t most_rows = bytes <= core_cache_bytes     ? MR
                             : bytes <= shared_cache_bytes ? 2 * MR
@@ -57,7 +57,7 @@ static inline Tile make_tile(const Plan& plan, int64_t row_block, int64_t unit_b
 // The place of a step in x and out. Steps are counted in the order in which the layer takes them.
 static inline int64_t time_of(const Plan& plan, int64_t step) { return plan.reverse ? plan.T - 1 - step : step; }
 
-// The number of steps of each row of the batch that count: all, or as many as its length says.
+// The number of steps of each row of the batch that count: T, or the row's length.
 struct Lengths {
   const int32_t* of;  // null: T
   int64_t T;
@@ -65,18 +65,18 @@ struct Lengths {
 
   int64_t length(int64_t row) const { return of ? min(max(int64_t(of[row]), 0), T) : T; }
   bool counts(int64_t time, int64_t row) const { return !of || time < length(row); }
-  // Whether this is the first step of the row that counts: before it the state is the initial one.
+  // Whether this is the row's first step that counts. Before it the state is the initial one.
   bool is_first(int64_t time, int64_t row) const { return time == (reverse ? length(row) - 1 : 0); }
 };
 
-// The tiles of a block of rows that were taken, and those that are done.
+// The numbers of tiles of a block of rows that are taken, and that are done.
 struct Progress {
   alignas(64) int64_t taken;
   alignas(64) int64_t done;
 };
 
-// Runs body(phase, row_block, index) for all blocks of rows, all indices below `tiles` and phases [0, phases). Of the
-// same rows, a phase begins when the phase before is done.
+// Runs body(phase, row_block, index) for all blocks of rows, all indices below `tiles` and phases [0, phases). For the
+// same rows, a phase begins when the phase before it is done.
 template <class F>
 static inline void walk(Context& context, const Plan& plan, int64_t phases, int64_t tiles, const F& body) {
   const size_t bytes = size_t(plan.row_blocks) * sizeof(Progress);
@@ -98,7 +98,7 @@ static inline void walk(Context& context, const Plan& plan, int64_t phases, int6
   });
 }
 
-// Runs body(index) for all indices below `count`, each to pack `floats` of weights.
+// Runs body(index) for all indices below `count`. Each call packs `floats` floats of weights.
 template <class F>
 static inline void in_chunks(Context& context, int64_t count, int64_t floats, const F& body) {
   const int64_t together = max(1, chunk_floats / max(1, floats));

@@ -27,7 +27,7 @@ FIRESTEEL_UNROLLED inline void add_steps(Vec (&sum)[Rows][Vectors], const float*
 using Kernel = void (*)(int64_t depth, const float* a, const float* b, int64_t columns, float* c, int64_t ldc,
                         bool accumulate, const float* bias);
 
-// One panel of rows times the first `columns` columns of one panel of weights, which lie in `Vectors` registers.
+// One panel of rows times the first `columns` columns of one panel of weights, in `Vectors` registers.
 template <int Rows, int Vectors>
 void kernel(int64_t depth, const float* a, const float* b, int64_t columns, float* c, int64_t ldc, bool accumulate,
             const float* bias) {

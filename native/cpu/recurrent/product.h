@@ -2,12 +2,12 @@
 // that stay the same for the whole sequence.
 //
 // Legend: MR and NR as in gemm. Weights lie in panels of NR columns, each [depth][NR] over the whole depth (zero
-// padded). A state lies in panels of rows, each [depth / lanes][rows of the panel][lanes]: packing it is copying
-// registers, not transposing. Its rows are cut into as few panels of at most MR rows as there can be, about equal: a
+// padded). A state lies in panels of rows, each [depth / lanes][rows of the panel][lanes]: so packing copies registers
+// and transposes nothing. Its rows are cut into as few panels of at most MR rows as possible, about equal, because a
 // panel of 2 rows would take as long as one of 4 or 5, waiting for its own sums.
 //
-// A panel of weights is read once for each panel of rows, in order, from whichever cache has it: 4 NR bytes for MR NR
-// multiply-adds, which even the last level gives where they come one after another.
+// A panel of weights is read once for each panel of rows, in order, from whichever cache has it. That is 4 NR bytes for
+// MR NR multiply-adds, which even the last-level cache delivers when read in order.
 #pragma once
 #include "../gemm/gemm.h"
 #include "../integers.h"
@@ -42,7 +42,7 @@ struct Piece {
   int64_t row, rows, column, columns;
 };
 
-// Packs a piece of a state [rows, depth]; `from` points at its first element, in rows `stride` apart.
+// Packs a piece of a state [rows, depth]. `from` points at its first element, and rows are `stride` apart.
 void pack_state(float* state, int64_t rows, int64_t depth, Piece piece, const float* from, int64_t stride);
 
 // Floats of packed weights.

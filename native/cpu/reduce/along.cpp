@@ -1,4 +1,4 @@
-// argmax, argmin along one dimension. Overwrite out. 4 bytes an element.
+// argmax and argmin along one dimension. They overwrite out, and read 4 bytes an element.
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../elementwise/driver.h"
@@ -23,8 +23,8 @@ simd::Mask replaces(simd::VecI v, simd::VecI b) {
   return largest ? v > b : v < b;
 }
 
-// The first of n elements `stride` apart that no other beats, in each of `columns` columns `step` apart; NaN beats all
-// else.
+// The first of n elements, `stride` apart, that no other beats, in each of `columns` columns, `step` apart. NaN beats
+// everything else.
 template <bool largest, class T>
 void best_of_columns(const T* x, int64_t n, int64_t stride, int64_t columns, int64_t step, int32_t* index) {
   T best[along_tile];

@@ -1,5 +1,5 @@
-// cumsum, cumprod, cummax, cummin, logcumsumexp along one dimension. Overwrite out. 8 bytes an element; a running sum
-// of exponentials takes two of them for each.
+// cumsum, cumprod, cummax, cummin, logcumsumexp along one dimension. They overwrite out, and move 8 bytes an element. A
+// running sum of exponentials takes two exponentials for each element.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -26,7 +26,8 @@ bool seen_around(Context& context, const View& out, const View& x, int64_t dim, 
   return out.count > 0;
 }
 
-// Calls body(begin, columns) for each tile of columns, which begin there in memory and are `inner` apart along n.
+// Calls body(begin, columns) for each tile of columns. The tile begins at `begin` in memory and steps by `inner` along
+// n.
 template <class F>
 void for_tiles(Context& context, const Around& a, const F& body) {
   const int64_t tile = min(along_tile, a.inner), tiles = ceil_div(a.inner, tile);
@@ -56,7 +57,7 @@ struct Product {
   }
 };
 
-// Total is so wide that rounding to T is the only error, except for an int32 that cannot hold the result.
+// Total is so wide that rounding to T is the only error, except if int32 cannot hold the result.
 template <class Fold, class T, class Total>
 void run_as(Context& context, const View& out, const View& x, const Around& a, bool reverse) {
   for_tiles(context, a, [&](int64_t begin, int64_t columns) {
@@ -116,8 +117,8 @@ void best_so_far(Context& context, const View& out, const View& x, int64_t dim) 
     best_so_far_as<largest, int32_t>(context, out, x, a);
 }
 
-// Takes some lines at a time, and keeps for each the largest element so far, and the sum of exponentials relative to it
-// in float64.
+// Takes some lines at a time, and keeps for each line the largest element so far, and in float64 the sum of
+// exponentials relative to it.
 void exponentials(Context& context, const View& out, const View& x, const Around& a, bool reverse) {
   using namespace simd;
   const int64_t lines = a.outer * a.inner, units = ceil_div(lines, lines_together);
@@ -133,7 +134,7 @@ void exponentials(Context& context, const View& out, const View& x, const Around
       for (int64_t j = 0; j < count; j++) value[j] = pointer<const float>(x)[begins[j] + row];
       for (int64_t j = 0; j < count; j += lanes) {
         const Vec v = load(value + j), old = load(peak + j), top = max(old, v);
-        // The exponential of the peak itself is 1, infinite or not.
+        // The exponential of the peak itself is 1, even if the peak is infinite.
         store(before + j, exp(select(old == top, zero(), old - top)));
         store(here + j, exp(select(v == top, zero(), v - top)));
         store(peak + j, top);

@@ -1,15 +1,15 @@
 // sum, amax, amin over any set of dimensions: out (overwritten) has x's rank and 1 where x is reduced.
 //
-// The dimensions are sorted by x's stride, so that memory is walked in its own order whatever the shape is called, and
-// merged. Then the innermost one decides:
+// The dimensions are sorted by x's stride, so that memory is walked in its own order whatever the shape is, and merged.
+// Then the innermost one decides:
 //   reduced   a row of x folds into one number: sums over classes, [N, C, HW] -> [C], everything
 //   kept      rows of x fold into a row of numbers: bias gradients [N, M] -> [M]
 // Both cut the reduced space into segments of a fixed size (by shape only), fold each into a partial result on any
 // thread, and join the partial results in order.
 //
-// Sums of float32: at most 128 terms (rows) or 32 to 64 (within a row) are added in float32 to one of several partial
-// sums, which are then added in float64: the error hardly grows with the length. A sum of int32 that
-// int32 cannot hold is an error of the call. 4 bytes an element.
+// Sums of float32 add at most 128 terms (rows), or 32 to 64 (within a row), in float32 to one of several partial sums.
+// These are then added in float64, so the error hardly grows with the length. A sum of int32 that int32 cannot hold is
+// an error of the call. Reads 4 bytes an element.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -51,7 +51,7 @@ Offsets locate(const Axes& axes, int64_t index) {
   return at;
 }
 
-// Units of `cost` elements in chunks of just over `work`, but all in one chunk where they are little work.
+// Units of `cost` elements in chunks of just over `work`, but in a single chunk if they are little work.
 Chunks chunks_of(int64_t units, int64_t cost, int64_t work = segment_elements) {
   return {units, 1 + (units * cost <= 2 * segment_elements ? units : work / cost)};
 }
@@ -91,16 +91,16 @@ bool split_axes(Context& context, const View& out, const View& x, Axes* kept, Ax
   return true;
 }
 
-// What is read 1 KB later, for a step of four registers in a row of n: short rows are often neighbours, which the
-// processor does not see in time; long ones it sees, and what follows them may be of no use.
+// Prefetches 1 KB ahead, for a step of four registers in a row of n. Short rows are often neighbours, which the
+// processor notices too late. Long rows it notices by itself, and the memory after them may not be needed.
 template <class T>
 FIRESTEEL_INLINE void prefetch_ahead(const T* x, int64_t n) {
   if (n > 1024) return;
   for (int i = 0; i < 4 * simd::lanes; i += 16) __builtin_prefetch(x + 256 + i);
 }
 
-// A fold: a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns),
-// joins, and becomes an element of out. The loops are not inlined: each would stand in four places.
+// A fold is a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns), joins
+// others, and becomes an element of out. The loops are not inlined, because there would be four copies of each.
 struct SumOfFloats {
   using T = float;
   using Total = double;
@@ -163,7 +163,7 @@ struct SumOfFloats {
   }
 };
 
-// bfloat16, widened into the first-level cache.
+// Widens bfloat16 into the first-level cache.
 struct SumOfHalves {
   using T = uint16_t;
   using Total = double;
@@ -195,7 +195,7 @@ struct SumOfHalves {
 
 struct SumOfInts {
   using T = int32_t;
-  using Total = int64_t;  // that of 2^32 elements does not overflow it
+  using Total = int64_t;  // the sum of 2^32 elements does not overflow it
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
   __attribute__((noinline)) static Total row(const int32_t* x, int64_t n) {
@@ -211,7 +211,7 @@ struct SumOfInts {
   static void finish(Context& context, const View& out, int64_t at, Total total, double scale) {
     const double sum = scale * static_cast<double>(total);
     if (!(sum >= INT32_MIN && sum <= INT32_MAX)) {
-      // The error does not name a place, because it depends on threads which of several faults is found first.
+      // The error names no place, because the threads' timing decides which of several faults is found first.
       record_error(context, ErrorCode::value,
                    "a sum is beyond what int32 holds; convert the tensor with .to('float32') before it is summed");
       pointer<int32_t>(out)[at] = 0;
@@ -286,8 +286,8 @@ typename Fold::Total strided_row(const typename Fold::T* x, int64_t n, int64_t s
   return total;
 }
 
-// The innermost axis is reduced (or nothing is kept): each output is a number of rows of length `row`.
-// A segment is a piece of a row, or several rows.
+// The innermost axis is reduced, or nothing is kept. Each output is a number of rows of length `row`. A segment is a
+// piece of a row, or several rows.
 template <class Fold>
 void fold_rows(Context& context, const View& out, const View& x, const Axes& kept, Axes reduced, double scale) {
   using T = typename Fold::T;
@@ -313,7 +313,7 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
   const int64_t units = outputs * (segments > 0 ? segments : 1), per_unit = piece * rows_a_segment + 8;
   const Chunks chunks = chunks_of(units, per_unit);
   if (segments <= 1) {
-    // With many outputs of few elements each, a division for each output is avoided.
+    // If there are many outputs with few elements each, this avoids a division for each output.
     const Axis inner = kept.n > 0 ? kept.items[kept.n - 1] : Axis{1, 0, 0};
     return for_chunks(context, chunks, [&](int64_t first, int64_t end) {
       for (int64_t unit = first; unit < end;) {
@@ -343,7 +343,7 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
   }
 }
 
-// As fold_rows, where the outputs' rows are neighbours in memory and short, and each output has many of them: planes of
+// Like fold_rows, for outputs whose rows are short and neighbours in memory, with many rows to each output: planes of
 // an image, channel by channel. Some neighbours are folded together, so that memory is read in longer runs. A segment
 // is several rows of each.
 template <class Fold>

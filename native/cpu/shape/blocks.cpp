@@ -1,6 +1,6 @@
-// Block dtypes: floats to blocks, in float32 as the quantisers that the formats come from do it (GGML's reference for
+// Block dtypes: floats to blocks, in float32 as in the quantisers from which the formats come (GGML's reference for
 // q8_0 and q4_0, bitsandbytes for nf4), and blocks to numbers. A block with NaN or an infinity becomes NaN as a whole,
-// because no scale holds it; where the inverse of a scale is beyond float32 the block becomes zeros. Bound by memory.
+// because no scale holds it. If the inverse of a scale is beyond float32, the block becomes zeros. Memory is the limit.
 #include "blocks.h"
 
 #include "../simd/blocks.h"
@@ -10,7 +10,7 @@ namespace firesteel::FIRESTEEL_ISA {
 
 namespace {
 
-// Elements of a chunk, about: whole blocks of every dtype.
+// Elements of a chunk, approximately, in whole blocks of every dtype.
 constexpr int64_t blocks_chunk = int64_t(1) << 15;
 
 int64_t shorter_of(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -58,8 +58,8 @@ void encode_q4_0(uint8_t* to, const float* numbers) {
   for (int i = 0; i < 16; i++) to[2 + i] = uint8_t(bits(numbers[i]) | bits(numbers[16 + i]) << 4);
 }
 
-// The borders, halfway between levels: a number above a border belongs to the higher level. Four borders are also
-// halfway between two floats, and are then the one that a compiler makes of bitsandbytes' literals.
+// The borders halfway between levels. A number above a border belongs to the higher level. Four borders are also
+// halfway between two floats. They are then the float into which a compiler rounds bitsandbytes' literals.
 constexpr float nf4_borders[15] = {
     -0.8480964004993439f,  -0.6106329262256622f,   -0.4599952697753906f, -0.33967943489551544f, -0.23460740596055984f,
     -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f,   0.2035212516784668f,

@@ -4,10 +4,11 @@
 
 namespace firesteel::FIRESTEEL_ISA {
 
-// A view of blocks along the last dimension as one of their bytes; false where they lie along another.
+// A view of blocks along the last dimension, as a view of their bytes. Returns false if they lie along another
+// dimension.
 bool seen_as_bytes(const View& blocks, View* bytes);
 
-// dst = src of one shape, where exactly one is of blocks: dense floats, rounded to dense blocks; or blocks along the last
+// dst = src of one shape, where exactly one has blocks: dense floats, rounded to dense blocks; or blocks along the last
 // dimension, in any order of rows, as dense numbers of any dtype.
 void encode_blocks(Context& context, const View& dst, const View& src);
 void decode_rows(Context& context, const View& dst, const View& src);

@@ -1,12 +1,13 @@
-// Numbers of one dtype as numbers of another, as the table of kernels says: floats to integers truncate and wrap around
-// (NaN and infinities give 0), to bool anything but 0 is true, to 16-bit floats round to nearest, ties to even, once.
+// Numbers of one dtype as numbers of another, as the table of kernels says: floats truncate to integers and wrap around
+// (NaN and infinities give 0), anything but 0 becomes true, and 16-bit floats are rounded once, to nearest, ties to
+// even.
 #pragma once
 #include "../../core/kernel.h"
 #include "../simd/half.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
-// Modulo 2^32, towards zero.
+// The integer part, modulo 2^32.
 static inline int32_t wrapped(double x) {
   if (!(__builtin_fabs(x) < 9223372036854775808.0)) {
     if (!(__builtin_fabs(x) <= 1.7976931348623157e308)) return 0;
@@ -27,7 +28,7 @@ static inline float round_to_odd(double x) {
   return f;
 }
 
-// One element of `dtype`, at `to`.
+// Converts one element of `dtype`, at `to`.
 static inline void convert_number(DType dtype, void* to, double value) {
   const float odd = round_to_odd(value);
   switch (dtype) {
@@ -51,7 +52,7 @@ static inline void convert_number(DType dtype, void* to, double value) {
     case DType::boolean:
       *static_cast<uint8_t*>(to) = value != 0;
       return;
-    default:  // blocks are made elsewhere
+    default:  // blocks are written elsewhere
       return;
   }
 }
@@ -68,7 +69,7 @@ static inline void floats_to_int(int64_t n, int32_t* to, const float* from) {
   for (; i < n; i++) to[i] = wrapped(from[i]);
 }
 
-// n <= convert_limit elements of dense memory.
+// Converts n <= convert_limit elements of dense memory.
 constexpr int64_t convert_limit = 1024;
 
 // Converts from float32, to which all floats are converted first.
@@ -93,7 +94,7 @@ static inline void narrow_floats(DType dtype, int64_t n, void* to, const float* 
     case DType::boolean:
       for (int64_t i = 0; i < n; i++) bytes[i] = from[i] != 0;
       return;
-    default:  // blocks are made elsewhere
+    default:  // blocks are written elsewhere
       return;
   }
 }
@@ -108,8 +109,8 @@ static inline void narrow_ints(DType dtype, int64_t n, void* to, const int32_t* 
       memcpy(to, real, static_cast<size_t>(n) * sizeof(float));
       return;
     case DType::bfloat16:
-      // From 2^24 on float32 would round first: replace the low 8 bits, of which bfloat16 keeps none, by one bit that
-      // says whether they were 0.
+      // From 2^24 on, float32 itself would round. So this replaces the low 8 bits, of which bfloat16 keeps none, by one
+      // bit that tells whether they were 0.
       for (int64_t i = 0; i < n; i++) {
         const int32_t x = from[i], short_of = (x & ~0xff) | ((x & 0xff) != 0 ? 0x80 : 0);
         real[i] = static_cast<float>(x >= (1 << 24) || x <= -(1 << 24) ? short_of : x);
@@ -127,7 +128,7 @@ static inline void narrow_ints(DType dtype, int64_t n, void* to, const int32_t* 
     case DType::boolean:
       for (int64_t i = 0; i < n; i++) bytes[i] = from[i] != 0;
       return;
-    default:  // blocks are made elsewhere
+    default:  // blocks are written elsewhere
       return;
   }
 }

@@ -1,9 +1,9 @@
-// Copies: copy (into dense memory), copy_into (any strides), cat, accumulate (dst += src). The first three overwrite.
-// Between equal dtypes bits move, else numbers are converted (convert.h). Bound by memory: what is read and written.
+// Copies: copy (into dense memory), copy_into (any strides), cat, and accumulate (dst += src). The first three
+// overwrite. Between equal dtypes bits are moved; otherwise numbers are converted (convert.h). Memory is the limit.
 //
-// Blocks of up to 1024 elements of the shape in row-major order, each side used in place where it lies densely
-// (strided.h). A source whose rows are another dimension's than the destination's is moved in square tiles instead
-// (tiles.h).
+// Copies go by blocks of up to 1024 elements in row-major order of the shape. Each side is used in place if the block
+// lies densely there (strided.h). If the rows of source and destination lie along different dimensions, square tiles
+// are moved instead (tiles.h).
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../elementwise/driver.h"
@@ -17,7 +17,7 @@ namespace {
 
 static_assert(block_size <= convert_limit);
 
-// The function is not inlined, because it is large, and each of its callers would hold a copy.
+// The function is not inlined, because it is large, and each caller would have a copy.
 __attribute__((noinline)) void convert(DType to_dtype, void* to, DType from_dtype, const void* from, int64_t n) {
   float real[convert_limit];
   int32_t whole[convert_limit];
@@ -59,17 +59,17 @@ void scatter_block(const Reader<T>& to, int64_t start, int64_t n, const T* from)
   }
 }
 
-// The address at which a block can be written in place; null if it cannot.
+// The address at which a block can be written in place, or null.
 template <class T>
 T* place(const Reader<T>& to, int64_t start, int64_t n) {
   return const_cast<T*>(to.layout == Layout::dense ? to.data + start : find_row(to, start, n));
 }
 
-// A source of any element size, known by how it is read: so that the loops below are compiled once per destination, not
-// per pair.
+// A source with elements of any size, together with the way to read it. So the loops below are compiled once per
+// destination, not once per pair.
 struct Source {
   const void* reader;
-  const void* dense;  // its elements where they all lie densely, or null
+  const void* dense;  // its elements if they all lie densely, or null
   int64_t row;
   void (*prepare)(const void* reader, int64_t n, void* buffer);
   const void* (*read)(const void* reader, int64_t start, int64_t n, void* buffer);
@@ -86,7 +86,7 @@ Source source_of(const Reader<T>& reader) {
           }};
 }
 
-// A block of both sides: none straddles the end of a row that can be used in place.
+// A block of both sides, which does not straddle the end of a row that can be used in place.
 template <class To>
 int64_t block_length(const Reader<To>& to, int64_t from_row, int64_t start, int64_t end) {
   int64_t n = min(block_size, end - start);
@@ -174,7 +174,7 @@ template <class T>
 void add_to(int64_t n, T* to, const T* from) {
   map_registers([](auto a, auto b) { return a + b; }, n, to, static_cast<const T*>(to), from);
 }
-// bfloat16.
+// The same for bfloat16.
 void add_to(int64_t n, uint16_t* to, const uint16_t* from) {
   float sum[block_size], terms[block_size];
   simd::widen_bfloat16(n, sum, to);

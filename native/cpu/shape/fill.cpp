@@ -1,5 +1,5 @@
-// fill: out = value. arange: out[i] = start + i * step, in float64 and rounded once. Overwrite out; 4 bytes an element
-// written.
+// fill: out = value. arange: out[i] = start + i * step, in float64 and rounded once. They overwrite out, and write 4
+// bytes an element.
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../elementwise/driver.h"

@@ -1,7 +1,7 @@
-// Block dtypes, whose layouts lib/core/dtype.ts describes, as floats: runs of elements, any part of a block.
+// Block dtypes (their layouts are in lib/core/dtype.ts) as floats: runs of elements, beginning anywhere in a block.
 //
-// A run is decoded a register at a time where it holds whole blocks. Every product of a scale and a number is rounded
-// at most once, so that values are the same on every instruction set.
+// The whole blocks of a run are decoded a register at a time. Every product of a scale and a number is rounded at most
+// once, so that values are the same on every instruction set.
 #pragma once
 #include "../../core/kernel.h"
 #include "half.h"
@@ -10,14 +10,14 @@ namespace firesteel::FIRESTEEL_ISA::simd {
 
 static inline bool is_blocks(DType dtype) { return dtype >= first_block_dtype; }
 static inline int64_t block_of(DType dtype) { return dtype_block[int(dtype)]; }
-// The bytes of `elements` of a block dtype, which are whole blocks.
+// The bytes of `elements` elements of a block dtype, which fill whole blocks.
 static inline int64_t bytes_of_blocks(DType dtype, int64_t elements) {
   return elements / block_of(dtype) * dtype_bytes[int(dtype)];
 }
 
 constexpr int64_t longest_block = 64;
 
-// The levels of nf4, by their bits (QLoRA, https://arxiv.org/abs/2305.14314, appendix E).
+// The levels of nf4, indexed by their bits (QLoRA, https://arxiv.org/abs/2305.14314, appendix E).
 static constexpr float nf4_levels[16] = {-1.0f,
                                          -0.6961928009986877f,
                                          -0.5250730514526367f,
@@ -35,7 +35,7 @@ static constexpr float nf4_levels[16] = {-1.0f,
                                          0.7229568362236023f,
                                          1.0f};
 
-// A float16, in all lanes.
+// A float16 at `from`, in all lanes.
 FIRESTEEL_INLINE Vec float16_at(const uint8_t* from) {
   uint16_t half;
   memcpy(&half, from, sizeof half);
@@ -50,7 +50,7 @@ FIRESTEEL_INLINE Vec float16_at(const uint8_t* from) {
 #endif
 }
 
-// `lanes` bytes, as numbers: by name where g++ would convert each of them by itself.
+// `lanes` bytes as numbers. The instruction is called by name if g++ would convert each of them separately.
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
 FIRESTEEL_INLINE NativeInt signed_bytes(const uint8_t* from) {
   return (NativeInt)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)from));
@@ -80,10 +80,10 @@ FIRESTEEL_INLINE NativeInt unsigned_bytes(const uint8_t* from) {
 }
 #endif
 
-// Vectors of a block of 32.
+// The number of vectors in a block of 32.
 constexpr int vectors_of_32 = 32 / lanes;
 
-// The numbers of a block of q8_0, of q4_0, in registers, without the scale, which is a float16 at `from`.
+// The numbers of a block of q8_0, or of q4_0, in registers, without the scale, which is a float16 at `from`.
 FIRESTEEL_INLINE void numbers_of_q8_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
 #pragma GCC unroll 8
   for (int v = 0; v < vectors_of_32; v++)
@@ -106,7 +106,7 @@ FIRESTEEL_INLINE void numbers_of_q4_0(Vec (&to)[vectors_of_32], const uint8_t* f
 #endif
 }
 
-// The elements of such a block.
+// The elements of a block of q8_0 or q4_0.
 FIRESTEEL_INLINE void read_q8_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
   numbers_of_q8_0(to, from);
   const Vec scale = float16_at(from);

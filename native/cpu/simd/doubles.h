@@ -1,4 +1,4 @@
-// A register of floats as two registers of doubles, and back with one rounding. Wide registers use the processor's
+// A register of floats as two registers of doubles, and back with one rounding. Wide registers call the processor's
 // instructions by name, because g++ 12 would convert two numbers at a time.
 #pragma once
 #include "vector.h"

@@ -1,5 +1,6 @@
-// bfloat16 and float16 as a register of floats, and back, rounded to nearest, ties to even. NaN stays NaN (quiet), too
-// large becomes infinite, denormal numbers are kept: the same bits on every instruction set.
+// bfloat16 and float16 as a register of floats, and back, rounded to nearest, ties to even. NaN stays a (quiet) NaN,
+// numbers that are too large become infinite, and denormal numbers are kept. Bits are the same on every instruction
+// set.
 #pragma once
 #include "vector.h"
 
@@ -63,7 +64,7 @@ FIRESTEEL_INLINE void store_float16(uint16_t* p, Vec a) {
 
 #else
 
-// Once the exponent's field is moved into place, the number is too small by a factor of 2^112, denormal or not.
+// With the exponent's field in place, the number is too small by a factor of 2^112, whether or not it is denormal.
 FIRESTEEL_INLINE Vec load_float16(const uint16_t* p) {
   VecI h = widen_halves(p);
   VecI sign = shift_left(h & set_int(0x8000), 16), size = shift_left(h & set_int(0x7fff), 13);
@@ -72,8 +73,8 @@ FIRESTEEL_INLINE Vec load_float16(const uint16_t* p) {
   VecI quiet = select(size > set_int(0x7c00 << 13), special | set_int(0x400000), special);
   return as_float(select(size > set_int((0x7c00 << 13) - 1), quiet, finite) | sign);
 }
-// Normal: drop 13 bits with rounding, move the exponent. Denormal (below 2^-14): adding 0.5, whose last place is 2^-24,
-// rounds.
+// A normal number drops 13 bits with rounding and moves the exponent. A denormal one (below 2^-14) is rounded by adding
+// 0.5, whose last place is 2^-24.
 FIRESTEEL_INLINE void store_float16(uint16_t* p, Vec a) {
   VecI u = as_int(a), size = u & set_int(0x7fffffff);
   VecI odd = shift_right_unsigned(size, 13) & set_int(1);
@@ -87,7 +88,7 @@ FIRESTEEL_INLINE void store_float16(uint16_t* p, Vec a) {
 
 #endif
 
-// n numbers, any n; the last few by way of a full register.
+// Converts n numbers, for any n. The last few pass through a full register.
 FIRESTEEL_INLINE void widen_bfloat16(int64_t n, float* to, const uint16_t* from) {
   for (int64_t i = 0; i < n; i++) {
     const uint32_t bits = static_cast<uint32_t>(from[i]) << 16;

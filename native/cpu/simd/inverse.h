@@ -1,8 +1,8 @@
 // Further elementary functions of a register of floats: logarithms of other bases, hyperbolic functions, and inverses.
 //
-// Method and errors as math.h says. The polynomials of atan, asin and sinh are those of Cephes (S. Moshier, 1989),
-// those of erf_inverse of M. Giles, "Approximating the erfinv function" (GPU Computing Gems 2, 2010). The largest
-// errors in units in the last place that native/tests/simd.cpp measures at every 61st float, fused / base:
+// Method and errors are described in math.h. The polynomials of atan, asin and sinh are those of Cephes (S. Moshier,
+// 1989), those of erf_inverse of M. Giles, "Approximating the erfinv function" (GPU Computing Gems 2, 2010). The
+// largest errors in units in the last place that native/tests/simd.cpp measures at every 61st float, fused / base:
 //
 //   exp2 1.0 / 1.3, log2 1.8 / 1.8, log10 1.9 / 1.9, tan 3.5 / 3.6, atan 2.8 / 2.8, atan2 3.1 / 2.9, asin 2.4 / 2.4,
 //   acos 1.3 / 1.3, sinh 1.6 / 1.6, cosh 1.5 / 1.4, asinh 2.1 / 2.1, acosh 2.5 / 2.5, atanh 2.4 / 2.4, hypot 2.0 / 2.0,
@@ -25,7 +25,7 @@ FIRESTEEL_INLINE Vec exp2(Vec x) {
   return power_of_two(power[0], k);
 }
 
-// k times a number in two parts plus `scale` log(1 + f): a logarithm of another base. As log, where x is special.
+// k times a number in two parts, plus `scale` log(1 + f): a logarithm of another base. Special x give what log gives.
 FIRESTEEL_INLINE Vec log_of_base(Vec x, float high, float low, float scale) {
   const auto [k, f] = log_parts(x);
   const Vec y = fma(k, set(high), fma(k, set(low), log_of_fraction(f) * set(scale)));
@@ -34,7 +34,7 @@ FIRESTEEL_INLINE Vec log_of_base(Vec x, float high, float low, float scale) {
 FIRESTEEL_INLINE Vec log2(Vec x) { return log_of_base(x, 1.0f, 0.0f, log2_e); }
 FIRESTEEL_INLINE Vec log10(Vec x) { return log_of_base(x, 0.30078125f, 2.48745663e-4f, 0.434294482f); }
 
-// sine / cosine of the same turn; a quadrant further that is -cosine / sine.
+// sine / cosine of the same turn, or in the next quadrant -cosine / sine.
 FIRESTEEL_INLINE Vec tan(Vec x) {
   const Turn turn = reduce_turn(x);
   const Vec r = turn.r, square = r * r;
@@ -59,7 +59,7 @@ FIRESTEEL_INLINE Vec atan_of_size(Vec a) {
 }
 FIRESTEEL_INLINE Vec atan(Vec x) { return copy_sign(atan_of_size(abs(x)), x); }
 
-// The angle of (x, y), by the signs of both, those of zeros too.
+// The angle of (x, y), which depends on the signs of both, even those of zeros.
 FIRESTEEL_INLINE Vec atan2(Vec y, Vec x) {
   const Vec a = abs(y), b = abs(x), infinity = set(INFINITY);
   const Mask steep = a > b;
@@ -108,7 +108,7 @@ FIRESTEEL_INLINE Vec cosh(Vec x) {
 }
 
 constexpr float ln2 = 0.693147181f;
-// From here on the inverses of sinh and cosh are log(2 x) to the last digit, and squares may overflow.
+// From here on the inverses of sinh and cosh equal log(2 x) to the last digit, and squares may overflow.
 constexpr float far_hyperbolic = 8192.0f;
 
 FIRESTEEL_INLINE Vec asinh(Vec x) {
@@ -127,7 +127,7 @@ FIRESTEEL_INLINE Vec atanh(Vec x) {
   return copy_sign(set(0.5f) * log1p((a + a) / (set(1.0f) - a)), x);
 }
 
-// The larger, times sqrt(1 + ratio^2): infinity beside NaN too, as C's.
+// The larger number times sqrt(1 + ratio^2). Infinity beside NaN gives infinity, as in C.
 FIRESTEEL_INLINE Vec hypot(Vec x, Vec y) {
   const Vec a = abs(x), b = abs(y), infinity = set(INFINITY);
   const Vec large = max(a, b), ratio = select(large == zero(), zero(), min(a, b) / large);
@@ -135,7 +135,7 @@ FIRESTEEL_INLINE Vec hypot(Vec x, Vec y) {
   return select((a == infinity) | (b == infinity), infinity, y0);
 }
 
-// 1 - erf(x) without cancellation, as `normal` has it; x^2 in two parts, so that the tail keeps its digits.
+// 1 - erf(x) without cancellation, as in `normal`. x^2 is in two parts, so that the tail keeps its digits.
 FIRESTEEL_INLINE Vec erfc(Vec x) {
   const Vec one = set(1.0f), a = clamp(abs(x), 0.0f, 11.0f);
   const Vec w = one / fma(a, set(0.55f), one);

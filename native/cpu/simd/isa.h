@@ -1,4 +1,4 @@
-// Which instruction set a file is compiled for, as a number for the preprocessor: `#if FIRESTEEL_ISA_NUMBER ==
+// The instruction set for which a file is compiled, as a number for the preprocessor: `#if FIRESTEEL_ISA_NUMBER ==
 // FIRESTEEL_ISA_avx2`. The compiler's own macros are not used, because they say AVX2 when AVX-512 is emulated.
 #pragma once
 

@@ -1,9 +1,9 @@
 // Elementary functions of a register of floats, written once for every instruction set.
 //
-// Method: reduce the argument to a short interval, a polynomial there, put the result together. The polynomials are
-// minimax (Remez, found at 40 digits for the relative error of the function's value, coefficients rounded to float32).
-// Errors, in units in the last place against float64, are the largest that native/tests/simd.cpp measures, fused /
-// base:
+// Each function reduces the argument to a short interval, evaluates a polynomial there, and puts the result together.
+// The polynomials are minimax (Remez, found at 40 digits for the relative error of the function's value, coefficients
+// rounded to float32). The errors below, in units in the last place against float64, are the largest that
+// native/tests/simd.cpp measures, fused / base:
 //
 //   exp 1.0 / 1.0, exp_of_weight (from -4 on) 1.5 / 3.5, expm1 1.5 / 1.5, log 0.9 / 0.9, log1p 1.5 / 1.5, tanh 1.5
 //   / 1.5, tanh_of_gate 2.7 / 2.7, sigmoid 2.3 / 2.3, erf 1.9 / 2.1, sin and cos 1.6 / 1.6, normal's cdf 5 / 5 (in the
@@ -51,8 +51,8 @@ FIRESTEEL_INLINE Vec exp(Vec x) {
   return power_of_two(set(1.0f) + e.tail, e.k);
 }
 
-// 2^r for |r| <= 1/2. N registers step by step side by side: one alone is a chain of instructions that wait for each
-// other, too long for the processor to see far beyond it.
+// 2^r for |r| <= 1/2. N registers go step by step, side by side. A single register is a chain of instructions that wait
+// for each other, too long for the processor to look far beyond it.
 template <int N>
 FIRESTEEL_INLINE void exp2_tails(const Vec (&r)[N], Vec (&y)[N]) {
   constexpr float coefficients[] = {0.0013406643f, 0.009617693f, 0.055503104f, 0.24022652f, 0.69314724f, 1.0f};
@@ -61,8 +61,8 @@ FIRESTEEL_INLINE void exp2_tails(const Vec (&r)[N], Vec (&y)[N]) {
     for (int i = 0; i < N; i++) y[i] = fma(y[i], r[i], set(c));
 }
 
-// 2^x = power 2^k, k whole and in the exponent's place. The sum with a large number rounds x to k, and has k in its
-// lowest bits.
+// 2^x = power 2^k, where k is an integer and already in the exponent's place. Adding a large number rounds x to k, and
+// leaves k in the lowest bits.
 template <int N>
 FIRESTEEL_INLINE void exp2_parts(const Vec (&x)[N], Vec (&power)[N], VecI (&shift)[N]) {
   const Vec magic = set(12582912.0f);  // 1.5 * 2^23
@@ -75,10 +75,10 @@ FIRESTEEL_INLINE void exp2_parts(const Vec (&x)[N], Vec (&power)[N], VecI (&shif
   exp2_tails(r, power);
 }
 
-// x = e^x for x <= 0, what attention needs of it: 0 below 1.2e-38 (no denormals), and NaN where x is NaN. Only here is
-// x multiplied by log2 e, because a large score that is multiplied before the maximum is taken off loses what sets it
-// apart from others. The relative error grows by 1.4e-8 |x| (base: 6e-8 |x|), for log2 e is rounded; e^x |x|, which is
-// what it changes a sum of weights by, is at most 0.37.
+// x = e^x for x <= 0, as exact as attention needs: 0 below 1.2e-38 (no denormals), and NaN if x is NaN. Only here is x
+// multiplied by log2 e. If a large score were multiplied before the maximum is subtracted, it would lose the digits by
+// which it differs from others. The relative error grows by 1.4e-8 |x| (base: 6e-8 |x|), because log2 e is rounded.
+// This changes a sum of weights in proportion to e^x |x|, which is at most 0.37.
 template <int N>
 FIRESTEEL_INLINE void exp_of_weights(Vec (&x)[N]) {
   const Vec magic = set(12582912.0f), lowest = set(-87.3365f);  // as in exp2_parts
@@ -102,7 +102,7 @@ FIRESTEEL_INLINE Vec exp_of_weight(Vec x) {
   return one[0];
 }
 
-// 2^x for what 1 is added to: between 2^-126 and 2^127.5 as exact as x is, below that 2^-126, above infinity.
+// 2^x, to which the caller adds 1. It is as exact as x between 2^-126 and 2^127.5, is 2^-126 below, and infinity above.
 FIRESTEEL_INLINE Vec exp2_beside_one(Vec x) {
   const Vec one[] = {clamp(x, -126.0f, 128.0f)};
   Vec power[1];
@@ -140,7 +140,8 @@ FIRESTEEL_INLINE Vec log_of_fraction(Vec f) {
   const Vec square = f * f;
   return f + fma(square, set(-0.5f), square * f * log_of_fraction_polynomial(f));
 }
-// y, the logarithm of a finite x > 0, or what it is for others, in any base.
+// y, which is the logarithm of a finite x > 0 in any base. For any other x, the value that logarithms of all bases
+// share.
 FIRESTEEL_INLINE Vec log_at_ends(Vec x, Vec y) {
   Vec special = select(x == zero(), set(-INFINITY), select(x < zero(), set(NAN), x));
   return select((x > zero()) & (x < set(INFINITY)), y, special);
@@ -163,18 +164,18 @@ FIRESTEEL_INLINE Vec log1p(Vec x) {
   return select(u == one, x, log(u) + correction);
 }
 
-// (1 - e^-2a) / (1 + e^-2a) for a = |x|, and near 0, where that cancels, an odd polynomial.
+// (1 - e^-2a) / (1 + e^-2a) for a = |x|. Near 0, where that cancels, an odd polynomial.
 FIRESTEEL_INLINE Vec tanh(Vec x) {
   const Vec one = set(1.0f);
   Vec a = abs(x), square = x * x;
   Vec p = polynomial(square, -0.333332986f, 0.133319244f, -0.0537838303f, 0.0207959693f, -0.00589515595f);
   Vec near = fma(x * square, p, x);
   Vec e = exp(a * set(-2.0f));
-  return copy_sign(select(a < set(0.6f), near, (one - e) / (one + e)), x);  // near 0 too: that of -0 is -0
+  return copy_sign(select(a < set(0.6f), near, (one - e) / (one + e)), x);  // also near 0, because tanh(-0) is -0
 }
 
-// e / (e + 2) for e = e^2x - 1: half of tanh's instructions for a larger error, and not odd to the last bit: -0 gives
-// 0.
+// e / (e + 2) for e = e^2x - 1. It takes half of tanh's instructions, with a larger error. It is not odd to the last
+// bit: -0 gives 0.
 FIRESTEEL_INLINE Vec tanh_of_gate(Vec x) {
   const Vec a = clamp(x, -15.0f, 15.0f);
   const ExpParts parts = exp_parts(a + a);
@@ -187,7 +188,7 @@ FIRESTEEL_INLINE Vec sigmoid(Vec x) {
   return one / (one + exp(-x));
 }
 
-// x p(x^2) up to 1; above, 1 - e^q(x), q a polynomial for log erfc; from 4 on that is 1.
+// x p(x^2) up to 1. Above, 1 - e^q(x), where q is a polynomial for log erfc. From 4 on this is 1.
 FIRESTEEL_INLINE Vec erf(Vec x) {
   const Vec one = set(1.0f);
   Vec a = abs(x), square = x * x;
@@ -220,7 +221,7 @@ FIRESTEEL_INLINE Normal normal(Vec x) {
 }
 
 // x = quadrant pi/2 + r, |r| <= pi/4, in float64: exact enough for |x| <= 2^20, where quadrant times the 33 bits of the
-// first part of pi/2 is exact. Others count as 0.
+// first part of pi/2 is exact. Other x count as 0.
 struct Turn {
   Vec r;
   VecI quadrant;
@@ -265,7 +266,7 @@ FIRESTEEL_INLINE Vec large_turns(Vec x, Vec y, Function function) {
   return select(usual, y, load(each));
 }
 FIRESTEEL_INLINE Vec sin(Vec x) {
-  const Vec y = select(x == zero(), x, sin_of_turn(reduce_turn(x)));  // that of -0 is -0
+  const Vec y = select(x == zero(), x, sin_of_turn(reduce_turn(x)));  // sin(-0) is -0
   return large_turns(x, y, [](float t) { return __builtin_sinf(t); });
 }
 FIRESTEEL_INLINE Vec cos(Vec x) {

@@ -1,8 +1,8 @@
 // x^y = 2^(y log2 |x|) of registers of floats, with the sign of an odd power.
 //
-// y log2 |x| reaches 150 and its error is the result's relative error, so that the logarithm is taken in float64, by
-// halves of a register: log2 |x| = k + s c(s^2), s = f / (f + 2), for |x| = 2^k (1 + f), with c of relative error
-// 4e-12 (Chebyshev). The product's fraction is small enough for float32 again. Largest error 1.2 units in the last
+// y log2 |x| reaches 150, and its error is the result's relative error. So the logarithm is taken in float64, in halves
+// of a register: log2 |x| = k + s c(s^2), s = f / (f + 2), for |x| = 2^k (1 + f), where c has a relative error of 4e-12
+// (Chebyshev). The product's fraction is small enough for float32 again. The largest error is 1.2 units in the last
 // place (native/tests/simd.cpp). Special arguments give what C's powf gives.
 #pragma once
 #include "doubles.h"
@@ -10,7 +10,7 @@
 
 namespace firesteel::FIRESTEEL_ISA::simd {
 
-// 2^(y (k + log2(1 + f))) for finite y; what is beyond float32 gives infinity or 0.
+// 2^(y (k + log2(1 + f))) for finite y. A result beyond float32 is infinity or 0.
 FIRESTEEL_INLINE Vec exp2_of_product(Vec y, LogParts x) {
   const double magic = 0x1.8p52;  // adding it rounds to an integer
   const Halves ys = widen(y), ks = widen(x.k), fs = widen(x.f);

@@ -1,8 +1,8 @@
 // Sums and maxima over contiguous floats, for the families that reduce rows.
 //
-// A sum runs in float32 over blocks of 1024 elements, in four registers side by side, and in float64 over the blocks:
-// at most 256 / lanes additions of float32 follow one another, whatever the row's length. The order is fixed by the
-// length and the instruction set.
+// A sum runs in float32 over blocks of 1024 elements, in four registers side by side, and in float64 over the blocks.
+// So at most 256 / lanes additions of float32 follow one another, whatever the row's length. The length and the
+// instruction set fix the order.
 #pragma once
 #include "vector.h"
 
@@ -21,7 +21,8 @@ FIRESTEEL_INLINE Mask lanes_below(int64_t n) {
 // The first n lanes of a, and `other` in the lanes from n on.
 FIRESTEEL_INLINE Vec first_of(Vec a, int64_t n, Vec other) { return n == lanes ? a : select(lanes_below(n), a, other); }
 
-// Calls body(i, count) over [0, n), count = lanes except at the end. Inlined twice, once with count known.
+// Calls body(i, count) over [0, n), where count is `lanes` except at the end. body is inlined twice, once with count
+// known.
 template <class F>
 FIRESTEEL_INLINE void for_row(int64_t n, const F& body) {
   int64_t i = 0;
@@ -29,8 +30,8 @@ FIRESTEEL_INLINE void for_row(int64_t n, const F& body) {
   if (i < n) body(i, n - i);
 }
 
-// K sums at once: add(i, count, sums) adds the terms of elements [i, i + count) to K registers, nothing to lanes from
-// `count` on.
+// Computes K sums at once. add(i, count, sums) adds the terms of elements [i, i + count) to K registers, and adds
+// nothing to lanes from `count` on.
 template <int K, class F>
 FIRESTEEL_INLINE void sum_row(int64_t n, double (&totals)[K], const F& add) {
   for (int k = 0; k < K; k++) totals[k] = 0;
@@ -48,8 +49,8 @@ FIRESTEEL_INLINE void sum_row(int64_t n, double (&totals)[K], const F& add) {
   }
 }
 
-// Rows that are summed side by side, each with `sums` sums, so that what follows a sum (its lanes, a division, a root)
-// is not waited for before the next row begins: their partial sums take half of the registers.
+// The number of rows that are summed side by side, each with `sums` sums. The next row then does not wait for the end
+// of a sum (its lanes, a division, a root). Their partial sums take half of the registers.
 constexpr int rows_together(int sums) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512 || FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_neon
   return sums < 4 ? 4 / sums : 1;
@@ -62,8 +63,9 @@ template <int rows>
 struct RowCount {
   static constexpr int value = rows;
 };
-// Calls body(RowCount<Rows>(), row) for as many of the rows [first, last) of `size` elements, and body(RowCount<1>(),
-// row) for those that are left, and for all where rows are so long that they should have the caches to themselves.
+// Calls body(RowCount<Rows>(), row) for groups of `Rows` of the rows [first, last) of `size` elements, and
+// body(RowCount<1>(), row) for the rows that are left. If rows are so long that each should have the caches to itself,
+// all go one by one.
 template <int Rows, class F>
 FIRESTEEL_INLINE void for_row_groups(int64_t first, int64_t last, int64_t size, const F& body) {
   if (Rows == 1 || size <= short_row)
@@ -72,14 +74,14 @@ FIRESTEEL_INLINE void for_row_groups(int64_t first, int64_t last, int64_t size, 
     for (; first < last; first++) body(RowCount<1>(), first);
 }
 
-// While `rows` rows are walked side by side, asks for what follows them in memory, in its order: to be called for each
-// of them at each i.
+// Prefetches the memory that follows `rows` rows while they are walked side by side, in its order. To be called for
+// each row at each i.
 template <int rows>
 FIRESTEEL_INLINE void prefetch_rows(const float* next, int64_t i, int row) {
   __builtin_prefetch(next + rows * i + row * lanes);
 }
 
-// A sum in each lane, compensated after Kahan: for registers that run across the elements that are summed.
+// A sum in each lane, compensated after Kahan, for registers that run across the summed elements.
 struct LaneSums {
   Vec sum = zero(), lost = zero();
 };

@@ -1,20 +1,21 @@
-// Results that are too large to stay in a cache, written past it: an ordinary store first reads the line that it is
-// about to overwrite, which is a third of the traffic of out = f(x).
+// Writes results that are too large to stay in a cache past it. An ordinary store first reads the line that it is about
+// to overwrite, which is a third of the traffic of out = f(x).
 #pragma once
 #include "row.h"
 
 namespace firesteel::FIRESTEEL_ISA::simd {
 
-// Bytes from which a result is written past the caches: with two operands as large it fills the last one (32 MB are
-// usual), so that its memory is no longer there from the last use. Then an ordinary store reads it, and writes it back
-// in the end, which costs as much as a reader that finds nothing in the cache; smaller ones are often still there.
+// The least bytes of a result that is written past the caches. With two operands of the same size it fills the last
+// cache (32 MB are usual), so its memory is no longer cached from the last use. An ordinary store would then read it,
+// and finally write it back. That costs as much as it costs a reader to find nothing in the cache. Smaller results are
+// often still cached.
 constexpr int64_t streaming_bytes = (int64_t(1) << 25) / 3;
-// Short rows are not worth it, because their ends share cache lines, which are written in parts.
+// Short rows are not worth it, because their ends share cache lines, which would be written in parts.
 FIRESTEEL_INLINE bool streams_rows(int64_t rows, int64_t columns) {
   return columns >= 256 && rows >= streaming_bytes / int64_t(sizeof(float)) / columns;
 }
 
-// `p` is aligned to a register. finish_streaming() follows the last one of a chunk of work.
+// `p` is aligned to a register. finish_streaming() follows the last call of a chunk of work.
 FIRESTEEL_INLINE void store_past_caches(float* p, Vec a) {
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   _mm512_stream_ps(p, a.v);
@@ -42,8 +43,8 @@ FIRESTEEL_INLINE int64_t to_alignment(const T* p) {
   return -int64_t(reinterpret_cast<uintptr_t>(p) / sizeof(T)) & (lanes - 1);
 }
 
-// to[0, n) = body(i, count), registers of the results of elements [i, i + count), count = lanes except at the ends:
-// where it streams, the first registers are cut so that the others are aligned in `to`.
+// to[0, n) = body(i, count), where body returns registers of the results of elements [i, i + count), and count is
+// `lanes` except at the ends. If it streams, the first register is cut so that the others are aligned in `to`.
 template <class F>
 FIRESTEEL_INLINE void write_row(float* to, int64_t n, bool stream, const F& body) {
   int64_t i = 0;

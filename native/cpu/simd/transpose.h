@@ -1,4 +1,4 @@
-// Turns rows into columns, a register of rows and four of their numbers at a time: quads of rows that are four apart
+// Turns rows into columns, a register of rows and four of their numbers at a time. Quads of rows that are four apart
 // are loaded side by side, and four such registers are transposed within their quads.
 #pragma once
 #include <string.h>
@@ -46,8 +46,8 @@ FIRESTEEL_INLINE Vec load_quads(const From& from) {
 #endif
 }
 
-// Loads numbers `column` to `column` + 3 of `lanes` rows, each number of all rows into one register. row(k) points at
-// row k.
+// Loads numbers `column` to `column` + 3 of `lanes` rows, with each number of all rows in one register. row(k) points
+// at row k.
 template <class Row>
 FIRESTEEL_INLINE void load_transposed(const Row& row, int64_t column, Vec (&to)[4]) {
   for (int i = 0; i < 4; i++)
@@ -55,8 +55,8 @@ FIRESTEEL_INLINE void load_transposed(const Row& row, int64_t column, Vec (&to)[
   transpose_quads(to);
 }
 
-// to [columns][to_stride] = factor from^T, from [rows][columns]. `to` has whole registers; lanes beyond the last row
-// repeat it, so that they hold nothing worse than it does. At least one row.
+// to [columns][to_stride] = factor from^T, from [rows][columns]. `to` has whole registers. Lanes beyond the last row
+// repeat it, so that they hold nothing worse than that row. There is at least one row.
 static inline void transpose(float* to, int64_t to_stride, const float* from, int64_t from_stride, int64_t rows,
                              int64_t columns, float factor) {
   const Vec factors = set(factor);

@@ -1,4 +1,4 @@
-// A register of floats, the same words on every instruction set.
+// A register of floats, under the same names on every instruction set.
 //
 // Kernels are written once over Vec (as many floats as a register holds), VecI (as many int32) and Mask, and compiled
 // once per instruction set. Arithmetic is the compilers' vector extension; what differs between instruction sets stands
@@ -71,10 +71,10 @@ FIRESTEEL_INLINE VecI operator&(VecI a, VecI b) { return {a.v & b.v}; }
 FIRESTEEL_INLINE VecI operator|(VecI a, VecI b) { return {a.v | b.v}; }
 FIRESTEEL_INLINE VecI operator^(VecI a, VecI b) { return {a.v ^ b.v}; }
 FIRESTEEL_INLINE VecI shift_left(VecI a, int bits) { return {(NativeInt)((NativeUnsigned)a.v << bits)}; }
-FIRESTEEL_INLINE VecI shift_right(VecI a, int bits) { return {a.v >> bits}; }  // the sign is drawn in
+FIRESTEEL_INLINE VecI shift_right(VecI a, int bits) { return {a.v >> bits}; }  // the sign is shifted in
 FIRESTEEL_INLINE VecI shift_right_unsigned(VecI a, int bits) { return {(NativeInt)((NativeUnsigned)a.v >> bits)}; }
 
-// (x - 0, not 0 + x: the latter is no broadcast, since it turns -0 into 0.)
+// (x - 0, because 0 + x would turn -0 into 0.)
 FIRESTEEL_INLINE Vec set(float x) { return {x - NativeFloat{}}; }
 FIRESTEEL_INLINE VecI set_int(int32_t x) { return {NativeInt{} + x}; }
 FIRESTEEL_INLINE Vec zero() { return {NativeFloat{}}; }
@@ -177,7 +177,7 @@ FIRESTEEL_INLINE float reduce_min(Vec a) {
   return reduce(a, [](auto x, auto y) { return ((x < y) | (x != x)) ? x : y; });
 }
 
-// relu. A comparison, not a maximum: NaN passes, and so does -0.
+// relu. It is a comparison, not a maximum, so that NaN and -0 pass.
 FIRESTEEL_INLINE Vec rectified(Vec x) { return select(x < zero(), zero(), x); }
 FIRESTEEL_INLINE VecI rectified(VecI x) { return max(x, set_int(0)); }
 

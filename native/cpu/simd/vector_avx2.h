@@ -27,7 +27,7 @@ FIRESTEEL_INLINE bool any(Mask mask) { return bits(mask) != 0; }
 
 FIRESTEEL_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 
-// maxps and minps give their second operand where either is NaN.
+// maxps and minps return their second operand if either is NaN.
 FIRESTEEL_INLINE Vec larger(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 FIRESTEEL_INLINE Vec max(Vec a, Vec b) { return select(a != a, a, {_mm256_max_ps(a.v, b.v)}); }
 FIRESTEEL_INLINE Vec min(Vec a, Vec b) { return select(a != a, a, {_mm256_min_ps(a.v, b.v)}); }
@@ -43,7 +43,7 @@ FIRESTEEL_INLINE Vec floor(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_N
 FIRESTEEL_INLINE VecI round_to_int(Vec a) { return {(NativeInt)_mm256_cvtps_epi32(a.v)}; }
 FIRESTEEL_INLINE VecI truncate_to_int(Vec a) { return {(NativeInt)_mm256_cvttps_epi32(a.v)}; }
 
-// 2^k is out of float's range before a * 2^k is, so it comes in two factors.
+// 2^k leaves float's range before a * 2^k does, so it is applied as two factors.
 FIRESTEEL_INLINE Vec power_of_two(Vec a, Vec k) {
   VecI n = round_to_int(k), half = shift_right(n, 1), one = set_int(127);
   return a * as_float(shift_left(half + one, 23)) * as_float(shift_left(n - half + one, 23));

@@ -1,5 +1,5 @@
 // The part of vector.h that depends on the instruction set, for AVX-512 (F, BW, VL, DQ): 32 registers of 16 lanes,
-// masks in registers of their own. Included by vector.h.
+// masks in separate registers. Included by vector.h.
 #pragma once
 
 namespace firesteel::FIRESTEEL_ISA::simd {
@@ -42,7 +42,7 @@ FIRESTEEL_INLINE bool any(Mask mask) { return mask.v != 0; }
 
 FIRESTEEL_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 
-// maxps and minps give their second operand where either is NaN.
+// maxps and minps return their second operand if either is NaN.
 FIRESTEEL_INLINE Vec larger(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 FIRESTEEL_INLINE Vec max(Vec a, Vec b) { return select(a != a, a, {_mm512_max_ps(a.v, b.v)}); }
 FIRESTEEL_INLINE Vec min(Vec a, Vec b) { return select(a != a, a, {_mm512_min_ps(a.v, b.v)}); }

@@ -1,5 +1,5 @@
-// The part of vector.h that depends on the instruction set, for any processor, in the compilers' vector extension; SSE2
-// where it is one instruction. fma is a product, rounded, and a sum, rounded. Included by vector.h.
+// The part of vector.h that depends on the instruction set, for any processor, in the compilers' vector extension, or
+// in SSE2 where that is one instruction. fma rounds the product, then the sum. Included by vector.h.
 #pragma once
 
 namespace firesteel::FIRESTEEL_ISA::simd {
@@ -54,7 +54,7 @@ FIRESTEEL_INLINE VecI max(VecI a, VecI b) { return select(a > b, a, b); }
 FIRESTEEL_INLINE VecI min(VecI a, VecI b) { return select(a < b, a, b); }
 FIRESTEEL_INLINE Vec clamp(Vec x, float low, float high) {
 #ifdef __SSE2__
-  // The second operand of minps and maxps is the result where either is NaN.
+  // minps and maxps return their second operand if either is NaN.
   return {(NativeFloat)_mm_min_ps(_mm_set1_ps(high), _mm_max_ps(_mm_set1_ps(low), (__m128)x.v))};
 #else
   x = select(x < set(low), set(low), x);
@@ -71,7 +71,7 @@ FIRESTEEL_INLINE Vec sqrt(Vec a) {
 #endif
 }
 
-// Adding 2^23 leaves no bits for a fraction; larger numbers, infinities and NaN are integers or themselves.
+// Adding 2^23 leaves no bits for a fraction. Larger numbers, infinities and NaN need no rounding.
 FIRESTEEL_INLINE Vec round(Vec a) {
   Vec magic = set(8388608.0f), size = abs(a);
   return select(size < magic, copy_sign((size + magic) - magic, a), a);
@@ -95,7 +95,7 @@ FIRESTEEL_INLINE VecI round_to_int(Vec a) {
 #endif
 }
 
-// 2^k is out of float's range before a * 2^k is, so it comes in two factors.
+// 2^k leaves float's range before a * 2^k does, so it is applied as two factors.
 FIRESTEEL_INLINE Vec power_of_two(Vec a, Vec k) {
   VecI n = round_to_int(k), half = shift_right(n, 1), one = set_int(127);
   return a * as_float(shift_left(half + one, 23)) * as_float(shift_left(n - half + one, 23));

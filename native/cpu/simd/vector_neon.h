@@ -43,7 +43,7 @@ FIRESTEEL_INLINE Vec fma(Vec a, Vec b, Vec c) {
 }
 
 FIRESTEEL_INLINE Vec larger(Vec a, Vec b) { return select(a > b, a, b); }
-// FMAX and FMIN give NaN where either is.
+// FMAX and FMIN return NaN if either is NaN.
 FIRESTEEL_INLINE Vec max(Vec a, Vec b) { return {(NativeFloat)vmaxq_f32((float32x4_t)a.v, (float32x4_t)b.v)}; }
 FIRESTEEL_INLINE Vec min(Vec a, Vec b) { return {(NativeFloat)vminq_f32((float32x4_t)a.v, (float32x4_t)b.v)}; }
 FIRESTEEL_INLINE VecI max(VecI a, VecI b) { return {(NativeInt)vmaxq_s32((int32x4_t)a.v, (int32x4_t)b.v)}; }
@@ -56,7 +56,7 @@ FIRESTEEL_INLINE Vec floor(Vec a) { return {(NativeFloat)vrndmq_f32((float32x4_t
 FIRESTEEL_INLINE VecI round_to_int(Vec a) { return {(NativeInt)vcvtnq_s32_f32((float32x4_t)a.v)}; }
 FIRESTEEL_INLINE VecI truncate_to_int(Vec a) { return {(NativeInt)vcvtq_s32_f32((float32x4_t)a.v)}; }
 
-// 2^k is out of float's range before a * 2^k is, so it comes in two factors.
+// 2^k leaves float's range before a * 2^k does, so it is applied as two factors.
 FIRESTEEL_INLINE Vec power_of_two(Vec a, Vec k) {
   VecI n = round_to_int(k), half = shift_right(n, 1), one = set_int(127);
   return a * as_float(shift_left(half + one, 23)) * as_float(shift_left(n - half + one, 23));

@@ -1,9 +1,10 @@
 // Softmax and log-softmax over one dimension of a dense tensor, and their derivatives. Outputs are overwritten.
 //
-// A tensor is [outer, size, inner] around the dimension. Where inner is 1, registers run along a row, which stays in
-// the cache between the passes over it; else they run over neighbouring inner positions, each lane its own sum,
-// compensated after Kahan. Reads 4 bytes (forward) or 8 (backward) and writes 4 bytes an element; about 20 operations
-// for an exponential. A row holding NaN or +infinity, or nothing but -infinity, gives NaN, as the formulas do.
+// A tensor is [outer, size, inner] around the dimension. If inner is 1, registers run along a row, which stays in the
+// cache between the passes over it. Otherwise they run over neighbouring inner positions, and each lane has its own
+// sum, compensated after Kahan. Reads 4 bytes (forward) or 8 (backward) and writes 4 bytes an element; an exponential
+// takes about 20 operations. A row that holds NaN or +infinity, or nothing but -infinity, gives NaN, as the formulas
+// do.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -30,8 +31,8 @@ Around around(const View& view, int64_t dim) {
   return shape;
 }
 
-// Calls rows(count, offset) for `count` rows of `size` floats, at most Together, if inner is 1, else columns(offset,
-// count) for up to `lanes` columns.
+// Calls rows(count, offset) for `count` rows of `size` floats, at most Together, if inner is 1. Otherwise calls
+// columns(offset, count) for up to `lanes` columns.
 template <int Together, class Rows, class Columns>
 void for_slices(Context& context, Around shape, const Rows& rows, const Columns& columns) {
   const int64_t width = shape.inner == 1 ? 1 : lanes, across = ceil_div(shape.inner, width);
@@ -49,11 +50,11 @@ void for_slices(Context& context, Around shape, const Rows& rows, const Columns&
   });
 }
 
-// The four kernels on `count` neighbouring rows; with `stream` results are written past the caches.
+// The four kernels on `count` neighbouring rows. If `stream`, results are written past the caches.
 template <int count>
 void forward_rows(float* to, const float* from, int64_t size, bool stream) {
-  // Between the passes exponentials lie in `to`. Where results go past the caches, `to` would have to be fetched before
-  // it is overwritten: there they are kept in a room, or computed again.
+  // Between the passes exponentials lie in `to`. If results go past the caches, `to` would have to be fetched first, so
+  // they are kept in a room, or computed again.
   using softmax::room_floats;
   alignas(64) float room[room_floats];
   float* kept = !stream ? to : count * size <= room_floats ? room : nullptr;

@@ -1,10 +1,10 @@
-// sort: the first k of each line along a dimension, in order, and where they stand. searchsorted: binary search.
-// Overwrite their results.
+// sort: the first k of each line along a dimension, in order, and their places. searchsorted: binary search. Both
+// overwrite their results.
 //
-// An element and its place become one number of 64 bits whose order is the one wanted, so that equal elements keep
-// theirs: the float's bits in the order of integers above the place. All of a line is sorted by the digits of the upper
-// half, from the lowest on. Where k is much less than the line, one pass compares registers with the k-th best so far,
-// and only what comes before it becomes a candidate; a full list of candidates is sorted and cut to k.
+// An element and its place become one number of 64 bits, with the float's bits, in the order of integers, above the
+// place. Numbers sort as wanted, and equal elements keep their order. A whole line is sorted by the digits of the upper
+// half, from the lowest on. If k is much less than the line, one pass compares registers with the k-th best so far, and
+// only elements before it become candidates. A full list of candidates is sorted and cut to k.
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../rooms.h"
@@ -17,7 +17,7 @@ namespace {
 
 using Key = uint64_t;
 
-// Orders NaN last, and -0 as 0.
+// Orders NaN last, and -0 as equal to 0.
 uint32_t rank_of(float x) {
   if (x != x) return UINT32_MAX;
   if (x == 0) return 0x80000000u;
@@ -42,7 +42,7 @@ void sort_by_insertion(Key* keys, int64_t n) {
   }
 }
 
-// Sorts keys whose places rise, at least among equal ranks; the result lies in `keys` or in `room`.
+// Sorts keys whose places ascend, at least among equal ranks. The result lies in `keys` or in `room`.
 Key* sort_keys(Key* keys, Key* room, int64_t n) {
   if (n <= insertion_most) {
     sort_by_insertion(keys, n);
@@ -66,7 +66,7 @@ Key* sort_keys(Key* keys, Key* room, int64_t n) {
   return keys;
 }
 
-// The lanes where v certainly comes before the last of those chosen so far.
+// The lanes where v certainly comes before the last of the chosen elements.
 template <bool descending>
 simd::Mask comes_before(simd::Vec v, simd::Vec last) {
   return descending ? ((v > last) | (v != v)) & (last == last) : ((v < last) | (last != last)) & (v == v);
@@ -79,13 +79,14 @@ simd::Mask comes_before(simd::VecI v, simd::VecI last) {
 simd::Vec spread(float x) { return simd::set(x); }
 simd::VecI spread(int32_t x) { return simd::set_int(x); }
 
-// How many candidates a line of n needs for its first k: at most all of it.
+// The number of candidates that a line of n needs for its first k, at most all of it.
 int64_t candidates_of(int64_t n, int64_t k) {
   const int64_t few = max(least_candidates, 4 * k);
   return few < n ? few : n;
 }
 
-// Finds the first k of a dense line, in order. They lie in `keys` or in `room`, which hold candidates_of(n, k).
+// Finds the first k of a dense line, in order. They lie in `keys` or in `room`, which have room for candidates_of(n,
+// k).
 template <bool descending, class T>
 const Key* first_of(const T* x, int64_t n, int64_t k, Key* keys, Key* room) {
   using namespace simd;
@@ -93,7 +94,7 @@ const Key* first_of(const T* x, int64_t n, int64_t k, Key* keys, Key* room) {
   for (int64_t i = 0; i < most; i++) keys[i] = key_of<descending>(x[i], i);
   const Key* sorted = sort_keys(keys, room, most);
   if (most == n) return sorted;
-  // What is kept lies at the beginning of `keys` in order; what comes before its last is put behind it.
+  // The kept elements lie at the beginning of `keys`, in order. Elements before the last of them are appended.
   const auto keep = [&] {
     if (sorted != keys)
       for (int64_t i = 0; i < k; i++) keys[i] = sorted[i];
@@ -127,7 +128,7 @@ void sort_as(Context& context, const View& out, const View& indices, const View&
   const int64_t lines = a.outer * a.inner;
   const int64_t candidates = candidates_of(a.n, a.k);
   const Chunks chunks = {lines, 1 + sorted_chunk / a.n};
-  // Two lists of keys, and the line itself where its elements lie apart.
+  // Two lists of keys, and the line itself if its elements lie apart.
   const int64_t line_floats = a.inner == 1 ? 0 : a.n;
   const Rooms rooms = make_rooms(context, 4 * candidates + line_floats, chunks);
   for_chunks(context, chunks, rooms, [&](int64_t first, int64_t end, float* memory) {
