@@ -1,5 +1,5 @@
-// Maxima of windows that fill a plane, against the definition: window p of P over H rows covers floor(p H / P) to
-// ceil((p + 1) H / P). The first of equal numbers counts, and NaN before all.
+// Maxima of windows that fill a plane, against the definition: window p of P over H rows covers positions from floor(p
+// H / P) to ceil((p + 1) H / P). The first of equal numbers counts, and NaN counts before all numbers.
 #include "../cpu/pool/windows.h"
 #include "arrays.h"
 
@@ -51,7 +51,7 @@ int main() {
       for (const Sizes& x : {Sizes{1, 1}, Sizes{7, 7}, Sizes{5, 33}, Sizes{16, 3}})
         for (const Sizes& size : {Sizes{1, 1}, Sizes{2, 3}, Sizes{7, 7}, Sizes{9, 40}})
           test_maxima(planes, x, size, special);
-  // Columns around a register, planes around a chunk.
+  // Numbers of columns around a register, and of planes around a chunk.
   for (int64_t width : about({isa::simd::lanes}))
     for (int64_t height : {1, 3, 20})
       for (bool special : {false, true}) test_maxima({1, 3}, {height, width}, {1 + height / 3, 1 + width / 4}, special);

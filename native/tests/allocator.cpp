@@ -67,14 +67,14 @@ void test_reuse() {
   const size_t reserved = allocator.reserved_bytes();
   char* rest = static_cast<char*>(allocator.allocate(4 * megabyte));
   CHECK(rest == static_cast<char*>(first) + 36 * megabyte && allocator.reserved_bytes() == reserved);
-  // Freed neighbours are one again, in any order.
+  // Freed neighbours become one free extent, in any order.
   allocator.release(smaller, 36 * megabyte);
   allocator.release(rest, 4 * megabyte);
   CHECK(allocator.allocate(40 * megabyte) == first && allocator.reserved_bytes() == reserved);
 }
 
-// Writes to each huge page that begins within the block; false if one that was written to before is zero again, as the
-// system gives it.
+// Writes to each huge page that begins within the block. Returns false if a page that was written to before is zero
+// again, as it comes from the system.
 bool touch_pages(void* data, size_t bytes, bool before) {
   constexpr uintptr_t page = uintptr_t(2) << 20;
   bool kept = true;
@@ -87,8 +87,8 @@ bool touch_pages(void* data, size_t bytes, bool before) {
   return kept;
 }
 
-// As a training step does: sizes that come and go, each time the same. Memory is taken once, little beyond the peak,
-// and never given back in between.
+// A training step allocates and frees the same sizes each time. Memory is taken once, little more than the peak, and
+// never returned in between.
 void test_steps_take_no_new_memory() {
   Allocator allocator;
   const size_t sizes[] = {3145728, 9437184, 12582912, 70000, 3145728, 5000, 40000000, 1179648};
@@ -117,16 +117,16 @@ void test_kept_memory_is_bounded() {
   for (size_t megabytes = 10; megabytes < 200; megabytes += 10)
     allocator.release(allocator.allocate(megabytes << 20), megabytes << 20);
   CHECK(allocator.reserved_bytes() <= size_t(256) << 20);
-  // Beyond the floor, as much as a recent peak had, and no longer.
+  // Beyond the floor, the allocator keeps as much as a recent peak took, and no longer than that peak is recent.
   allocator.release(allocator.allocate(size_t(600) << 20), size_t(600) << 20);
   CHECK(allocator.reserved_bytes() >= size_t(600) << 20);
   for (int i = 0; i < 10000; i++) allocator.release(allocator.allocate(5000), 5000);
   CHECK(allocator.reserved_bytes() <= size_t(256) << 20);
-  // No more goes back than is too much, though it all lies in one piece.
+  // Only the surplus is returned, even if it all lies in one piece.
   CHECK(allocator.reserved_bytes() >= size_t(254) << 20);
 }
 
-// Memory that went back to the system comes back as zeros, which shows that it went.
+// Memory that was returned to the system comes back as zeros, which proves that it was.
 void test_flush_gives_pages_back() {
   Allocator allocator;
   constexpr size_t bytes = size_t(8) << 20;

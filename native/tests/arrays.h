@@ -1,9 +1,8 @@
-// Tensors of any dtype and any strides for the native tests, read and written
-// as float64: what the kernels that move or map single elements are held to.
+// Tensors of any dtype and any strides for the native tests, read and written as float64. Kernels that move or map
+// single elements are checked against them.
 //
-// An array's memory begins and ends with its elements, between guards (none
-// under AddressSanitizer, whose own lie there); the gaps that its strides leave
-// are filled with the guard too. `intact()` says whether all of that is
+// An array's memory begins and ends with its elements, between guards. (There are none under AddressSanitizer, which
+// has its own.) The gaps that its strides leave are filled with the guard too. `intact()` tells whether all of that is
 // unchanged.
 #pragma once
 #include <stdlib.h>
@@ -14,7 +13,7 @@ namespace firesteel::test {
 
 using Sizes = std::vector<int64_t>;
 
-// Where the elements lie, for the same shape.
+// The layouts of elements in memory, for the same shape.
 enum class Layout {
   dense,
   transposed,  // dimensions in the opposite order
@@ -27,7 +26,7 @@ enum class Layout {
 };
 constexpr Layout all_layouts[] = {Layout::dense,   Layout::transposed, Layout::rotated, Layout::sliced,
                                   Layout::flipped, Layout::repeated,   Layout::spread,  Layout::uniform};
-// Those in which each element has its own memory.
+// The layouts in which each element has its own memory.
 constexpr Layout own_layouts[] = {Layout::dense, Layout::transposed, Layout::rotated, Layout::sliced, Layout::flipped};
 
 constexpr DType all_dtypes[] = {DType::float32, DType::bfloat16, DType::float16,
@@ -37,8 +36,8 @@ inline const char* name(DType dtype) { return dtype_names[int(dtype)]; }
 inline size_t bytes_of(DType dtype) { return size_t(dtype_bytes[int(dtype)]); }
 inline bool is_float(DType dtype) { return dtype < DType::int32; }
 
-// The float with `bits` bits of precision and exponents from `lowest` up that
-// is nearest to x, ties to even; infinity from `limit` up.
+// The float nearest to x, ties to even, with `bits` bits of precision and exponents from `lowest` up; infinity from
+// `limit` up.
 inline double rounded(double x, int bits, int lowest, double limit) {
   if (x == 0 || !isfinite(x)) return x;
   int exponent;
@@ -48,8 +47,7 @@ inline double rounded(double x, int bits, int lowest, double limit) {
   return fabs(y) >= limit ? copysign(INFINITY, x) : y;
 }
 
-// x as its nearest value of a dtype: floats round once; integers, bool: as the
-// table of kernels says of copy.
+// x as the nearest value of a dtype. Floats round once; integers and bool follow the table of kernels, as copy does.
 inline double as_dtype(DType dtype, double x) {
   switch (dtype) {
     case DType::float32:
@@ -140,7 +138,7 @@ struct Array {
     return static_cast<unsigned char*>(view.data) + offset * int64_t(bytes_of(view.dtype));
   }
   double get(int64_t i) const { return read(at(i)); }
-  // All elements, which loops that read them many times want.
+  // All elements, for loops that read them many times.
   std::vector<double> values() const {
     std::vector<double> result;
     for (int64_t i = 0; i < size(); i++) result.push_back(get(i));
@@ -191,7 +189,7 @@ struct Array {
     }
   }
 
-  // Whether all memory but the elements is as it was made.
+  // Whether all memory beside the elements is unchanged.
   bool intact() const {
     std::vector<unsigned char> rest = memory;
     const unsigned char* begin = memory.data();
@@ -202,8 +200,7 @@ struct Array {
   }
 };
 
-// Floats in [-scale, scale), integers in that range, bytes of any value,
-// booleans.
+// Floats in [-scale, scale), integers in that range, bytes of any value, or booleans.
 inline void randomise(Array& array, uint32_t seed, double scale = 4) {
   Numbers numbers{seed * 2654435761u + 1};
   for (int64_t i = 0; i < array.size(); i++) {
@@ -222,8 +219,8 @@ inline std::string text(const Sizes& sizes) {
   return s + "]";
 }
 
-// Runs kernel(context) on what `out` holds, with 1, 2 and 3 threads: equal
-// bits, and nothing written beside the elements.
+// Runs kernel(context) from the present contents of `out` with 1, 2 and 3 threads. Bits must be equal, and nothing but
+// the elements may be written.
 template <class F>
 void run(const std::string& what, Array& out, const F& kernel) {
   const std::vector<unsigned char> before = out.memory;
@@ -241,8 +238,7 @@ void run(const std::string& what, Array& out, const F& kernel) {
   }
 }
 
-// Whether out's elements are want(i), to the bit but for the kind of NaN and
-// the sign of 0.
+// Whether out's elements are want(i) to the bit, except for the kind of NaN and the sign of 0.
 template <class F>
 void check_equal(const std::string& what, const Array& out, const F& want) {
   for (int64_t i = 0; i < out.size(); i++) {
@@ -254,8 +250,7 @@ void check_equal(const std::string& what, const Array& out, const F& want) {
   check(true, what);
 }
 
-// The kernel refuses the call as one that dispatch would not have made, and
-// leaves `out` alone.
+// Checks that the kernel refuses a call that dispatch would not have made, and leaves `out` unchanged.
 template <class F>
 void check_refused(const std::string& what, const Array& out, const F& kernel) {
   const std::vector<unsigned char> before = out.memory;

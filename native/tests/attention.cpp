@@ -1,7 +1,7 @@
 // Attention against a float64 oracle: ragged sizes, strides, grouped heads, masks, rows without keys, dropout,
-// gradients singly and together; equal bits for 1, 2 and 3 threads; nothing written outside the outputs. The error
-// allowed follows from the terms that are summed, their number and their size. Over 600 lines, because every limit of
-// the loops is tried against one oracle.
+// gradients singly and together; equal bits for 1, 2 and 3 threads; nothing written outside the outputs. The allowed
+// error follows from the number and size of the summed terms. The file is over 600 lines because every limit of the
+// loops is tried against one oracle.
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +42,7 @@ struct Numbers {
   float next() { return float(int32_t(bits()) - (1 << 23)) / float(1 << 23); }  // in [-1, 1)
 };
 
-// Memory orders of a tensor of four dimensions, outermost first; `sparse` leaves gaps between elements.
+// Memory orders of a tensor of four dimensions, outermost first. `sparse` leaves gaps between elements.
 enum class Layout { dense, time_major, features_outside, sparse };
 
 struct Tensor {
@@ -53,7 +53,7 @@ struct Tensor {
   }
 };
 
-// A view without memory, and the elements that its memory must have.
+// A view without memory, and the number of elements that its memory needs.
 View make_view(std::vector<int64_t> sizes, Layout layout, size_t* elements) {
   static const int orders[][4] = {{0, 1, 2, 3}, {0, 2, 1, 3}, {0, 1, 3, 2}, {0, 1, 2, 3}};
   View view = {nullptr, DType::float32, 4, 1, {}, {}};
@@ -168,7 +168,7 @@ struct Inputs {
     lengths_view = {of_lengths.data(), DType::int32, 1, int64_t(of_lengths.size()), {int64_t(of_lengths.size())}, {1}};
     Numbers numbers{5};
     bool_view = {nullptr, DType::boolean, 4, c.B * c.Hq * c.Tq * c.Tk, {c.B, c.Hq, c.Tq, c.Tk}, {}};
-    if (c.mask == MaskKind::boolean || c.mask == MaskKind::both) {  // one for all heads; row 1 is without keys
+    if (c.mask == MaskKind::boolean || c.mask == MaskKind::both) {  // one for all heads; row 1 has no keys
       bytes.resize(size_t(c.B * c.Tq * c.Tk));
       for (size_t e = 0; e < bytes.size(); e++)
         bytes[e] = e / size_t(c.Tk) % size_t(c.Tq) != 1 && numbers.bits() % 3 != 0;
@@ -195,7 +195,7 @@ struct Inputs {
   }
 };
 
-// A result in float64 and, element by element, the sum of the sizes of its terms, by which its error is measured.
+// A result in float64, and for each element the sum of its terms' sizes, by which its error is measured.
 struct Exact {
   std::vector<double> value, size;
   explicit Exact(int64_t count) : value(size_t(count)), size(size_t(count)) {}
@@ -213,7 +213,8 @@ bool sees(const Case& c, int64_t b, int64_t i, int64_t j) {
 
 struct Oracle {
   Exact out, statistics, dq, dk, dv, dmask;
-  double widest = 0;  // sum of the sizes of a score's terms; its error, hence a weight's relative one, grows with it
+  // The sum of the sizes of a score's terms. The score's error grows with it, and so does a weight's relative error.
+  double widest = 0;
 
   Oracle(const Case& c, Inputs& in)
       : out(c.B * c.Hq * c.Tq * c.Dv),
@@ -291,7 +292,7 @@ struct Oracle {
   }
 };
 
-// `length`: how many terms go into an element, through all sums one after another.
+// `length` is the number of terms that go into an element, through all sums one after another.
 void compare(const std::string& what, const Output& given, const Exact& exact, double widest, int64_t length) {
   const double allowed = (8 + 4 * widest + 2 * sqrt(double(length))) / (1 << 24);
   for (size_t i = 0; i < exact.value.size(); i++) {
@@ -331,7 +332,7 @@ bool same_bits(const Output& a, const Output& b) {
   return memcmp(a.memory.data(), b.memory.data(), a.memory.size() * sizeof(float)) == 0;
 }
 
-// Whether a placed output has the elements of a dense one, and nothing was written between them.
+// Whether a placed output has the elements of a dense one, with nothing written between them.
 bool same_elements(const Output& dense, const Output& placed) {
   const int64_t *sizes = dense.view.sizes, *strides = placed.view.strides;
   size_t untouched = placed.memory.size();
@@ -404,7 +405,7 @@ void test_shapes(Threads& threads) {
     for (int64_t tq : {3, 37}) test(threads, {2, 4, 2, tq, 45, 12, 20, true, MaskKind::both, 0.2, layout});
 }
 
-// One below, one at and one above each size that the kernels cut by, and more with a rest.
+// Sizes one below, at and one above each size by which the kernels cut, and larger ones with a rest.
 void test_blocks(Threads& threads) {
   using namespace isa::attention;
   const auto around = [](int64_t n) { return std::vector<int64_t>{n - 1, n, n + 1, 2 * n + n / 2 + 1}; };
@@ -427,7 +428,7 @@ void test_blocks(Threads& threads) {
   }
 }
 
-// The edges of offset, window and lengths one before, at and after those of blocks, and anywhere between.
+// The edges of offset, window and lengths lie one before, at and one after those of blocks, and anywhere between.
 void test_limits(Threads& threads) {
   using namespace isa::attention;
   const auto around = [](int64_t n) { return std::vector<int64_t>{n - 1, n, n + 1, 2 * n + n / 2 + 1}; };
@@ -442,13 +443,14 @@ void test_limits(Threads& threads) {
       test(threads, limited({2, 2, 2, 130, 301, 5, 3, true}, 100, n, {int32_t(n), 0}));
     }
   for (int64_t n : {1, 2}) test(threads, limited(square, 0, n));
-  // The first query that sees a tile, and the last, by the panels of a band.
+  // The first and the last query that see a tile, around the panels of a band.
   for (int64_t n : around(most_panels * NR)) test(threads, limited({1, 1, 1, n + 3, n + 150, 5, 3, true}, 140, n));
   // Blocks of sums of all sizes at the edges.
   for (int64_t d = 1; d <= most_vectors; d++)
     for (int64_t n = 1; n <= most_rows + 1; n += 2)
       test(threads, limited({1, 1, 1, 61, 67, d * lanes, d * lanes, true}, n, n + 3));
-  // Positions that see all keys, those whose window has passed all or all that are real, and those beyond 32 bits.
+  // Positions that see all keys, positions whose window has passed all keys or all real ones, and positions beyond 32
+  // bits.
   test(threads, limited(wide, 299, 0));
   test(threads, limited(wide, 298, 0));
   test(threads, limited(wide, 350, 100));
@@ -456,14 +458,15 @@ void test_limits(Threads& threads) {
   test(threads, limited({2, 1, 1, 20, 100, 4, 4, true}, 60, 30, {31, 62}));
   test(threads, limited(wide, int64_t(1) << 53, int64_t(1) << 53));
   test(threads, limited(wide, int64_t(1) << 53, 5));
-  // A window that ends at the last key without being causal; pieces of keys; masks and dropout, by the same elements.
+  // A window that ends at the last key without being causal, with pieces of keys, and with masks and dropout that hit
+  // the same elements.
   test(threads, limited({1, 1, 1, 40, 130, 4, 4}, 0, 140));
   test(threads, limited({1, 1, 1, 700, 750, 4, 4, true}, 40, 130, {744}));
   for (MaskKind mask : {MaskKind::by_key, MaskKind::both})
     test(threads, limited({2, 4, 2, 70, 200, 5, 3, true, mask, 0.3}, 110, 77, {150, 199}));
 }
 
-// Keys, values and what depends on them are not read where they take no part: NaN there changes no bit.
+// Keys and values that take no part are not read, nor is anything that depends on them: NaN there changes no bit.
 void test_unseen(Threads& threads) {
   for (const Case& c : {limited({1, 2, 1, 45, 70, 5, 7, true}, 20, 0), limited({2, 2, 1, 45, 70, 5, 7}, 0, 0, {33, 0}),
                         limited({1, 1, 1, 3, 260, 5, 7, true}, 200, 70), limited({1, 2, 1, 61, 90, 4, 8, true}, 26, 3)})
@@ -486,7 +489,7 @@ void test_unseen(Threads& threads) {
                 same_bits(results[0].dmask, results[1].dmask),
             describe(placed) + ": keys that take no part show in the results");
     }
-  // Some queries see key 30, and only they are NaN.
+  // Only the queries that see key 30 become NaN.
   const Case c = limited({1, 1, 1, 61, 61, 4, 5, true}, 0, 9);
   Inputs in(c);
   Outputs to(c);
@@ -497,12 +500,13 @@ void test_unseen(Threads& threads) {
     right &= std::isnan(to.out.data()[i * c.Dv + 1]) == sees(c, 0, i, 30);
     right &= std::isnan(to.dq.data()[i * c.D + 1]) == sees(c, 0, i, 30);
   }
-  // Keys 22 to 38 are seen by a query that sees key 30.
+  // Keys 22 to 38 are seen by some query that also sees key 30.
   for (int64_t j = 0; j < c.Tk; j++) right &= std::isnan(to.dk.data()[j * c.D + 1]) == (j >= 22 && j <= 38);
   check(right, "NaN shows where it is seen");
 }
 
-// Weights are as exact for scores near a large number as near 0: scores are whole numbers, and 4096 more of them.
+// Weights are as exact for scores near a large number as near 0. Scores are integers, and then the same integers plus
+// 4096.
 void test_large_scores(Threads& threads) {
   for (MaskKind mask : {MaskKind::none, MaskKind::boolean})
     for (bool causal : {false, true}) {
@@ -552,7 +556,7 @@ float widened(uint16_t half) {
   return x;
 }
 
-// Rounds what lies in memory; the same in bfloat16.
+// Rounds the numbers in memory, and returns them as bfloat16.
 Halves halve(std::vector<float>& memory, const View& like, size_t first) {
   Halves to = {{}, like};
   for (float& x : memory) {
@@ -564,7 +568,7 @@ Halves halve(std::vector<float>& memory, const View& like, size_t first) {
   return to;
 }
 
-// Results of bfloat16 are those of float32 from the same numbers, rounded; nothing else is written.
+// Results of bfloat16 are the rounded float32 results of the same numbers. Nothing else is written.
 void test_halves(Threads& threads, const Case& c) {
   const std::string name = describe(c) + " of bfloat16";
   Inputs in(c);
@@ -602,8 +606,8 @@ void test_halves(Threads& threads, const Case& c) {
   }
 }
 
-// Sizes of 0: without keys out is 0, of the largest score and the sum -infinity and 0; without queries the keys'
-// gradients are 0.
+// Sizes of 0. Without keys, out is 0, the largest score -infinity and the sum 0. Without queries, the keys' gradients
+// are 0.
 void test_empty(Threads& threads) {
   for (Context* context : {&threads.one, &threads.three}) {
     for (bool causal : {false, true}) {
@@ -632,7 +636,7 @@ void test_empty(Threads& threads) {
   }
 }
 
-// Calls that do not fit together record an error and touch nothing.
+// Calls whose arguments do not fit together record an error and touch nothing.
 void test_wrong_calls(Threads& threads) {
   const Case c = {1, 4, 2, 5, 6, 4, 3};
   const auto refused = [&](const char* what, void (*spoil)(Inputs&, Outputs&)) {

@@ -1,7 +1,7 @@
-// AVX-512 for kernels that are compiled for AVX2, so that their tests run on processors without it: the intrinsics that
-// native/cpu uses, by SIMDe (https://github.com/simd-everywhere/simde), an implementation of them in plain C that is
-// not ours. What SIMDe 0.7.4 lacks, or computes otherwise than the processor does, is given here. See
-// scripts/emulate-isa.sh, which puts this file before each source.
+// AVX-512 for kernels that are compiled for AVX2, so that their tests run on processors without it. The intrinsics that
+// native/cpu uses come from SIMDe (https://github.com/simd-everywhere/simde), an independent implementation in plain C.
+// This file adds those that SIMDe 0.7.4 lacks, or computes differently from the processor. scripts/emulate-isa.sh puts
+// this file before each source.
 #pragma once
 #if defined(__AVX512F__)
 #error "this compiler is told to use AVX-512 itself"
@@ -29,7 +29,7 @@
 
 namespace firesteel_emulation {
 
-// The lower (0) and upper (1) half.
+// The lower (0) or the upper (1) half.
 template <class Half, class Whole>
 static inline Half half(const Whole& a, int i) {
   Half h;
@@ -44,7 +44,7 @@ static inline Whole join(Half low, Half high) {
   return a;
 }
 
-// Lanes that the mask leaves out touch no memory.
+// Lanes outside the mask touch no memory.
 template <class Register>
 static inline Register load(__mmask16 mask, const void* from) {
   Register a{};
@@ -82,7 +82,7 @@ static inline __m512d square_root(__mmask8 mask, __m512d a) {
     if (mask >> i & 1) kept[i] = root[i];
   return kept;
 }
-// a 2^floor(k), rounded once: 2^k itself may be out of range (SIMDe multiplies by it).
+// a 2^floor(k), rounded once. 2^k itself, by which SIMDe multiplies, may be out of range.
 static inline __m512 scaled(__m512 a, __m512 k) {
   for (int i = 0; i < 16; i++) {
     const float power = floorf(k[i]);
@@ -114,7 +114,7 @@ static inline __m512 inserted(__m512 a, __m256 b, int i) {
   return i == 0 ? join<__m512>(b, half<__m256>(a, 1)) : join<__m512>(half<__m256>(a, 0), b);
 }
 
-// Pairs of bfloat16: the products of each are added to it.
+// Pairs of bfloat16: the products of each pair are added to the sum.
 static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
   uint16_t x[32], y[32];
   memcpy(x, &a, sizeof x);
@@ -186,5 +186,5 @@ static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
 #define _mm512_scalef_ps firesteel_emulation::scaled
 #define _mm512_stream_ps firesteel_emulation::stream
 
-// For what is compiled for one processor, whatever the flags say.
+// For functions that are compiled for one processor whatever the flags say.
 #define FIRESTEEL_EMULATES_AVX512 1

@@ -1,12 +1,12 @@
-// Block dtypes (q8_0, q4_0, nf4): numbers from bytes and bytes from numbers, and products whose right operand is made
-// of blocks, at the edges of the constants by which these are cut. What a format is stands here a second time, from
-// where it is defined, and in another form than in native/cpu/simd/blocks.h:
+// Block dtypes (q8_0, q4_0, nf4): numbers from bytes, bytes from numbers, and products whose right operand is made of
+// blocks, at the edges of the constants by which these are cut. The formats stand here a second time, as their sources
+// define them, and in a different form from native/cpu/simd/blocks.h:
 //
 //   q8_0, q4_0: dequantize_row_* and quantize_row_*_ref of GGML's ggml-quants.c
 //   nf4: the levels and thresholds of bitsandbytes' dDequantizeNF4 and dQuantizeNF4
 //
-// A number is exact: one product, rounded once. A sum of K products may be wrong by K + 2 roundings of the sum of their
-// sizes, and of one rounding more where the result is bfloat16. Under sanitizers every fourth product is tried.
+// A number is exact, because it is one product, rounded once. A sum of K products may be off by K + 2 roundings of the
+// sum of their sizes, plus one rounding if the result is bfloat16. Under sanitizers every fourth product is tried.
 #include "../cpu/gemm/blocks.h"
 #include "../cpu/gemm/tile.h"
 #include "../cpu/shape/convert.h"
@@ -98,7 +98,7 @@ std::vector<unsigned char> encoded(DType dtype, const float* x) {
   return block;
 }
 
-// Lines of blocks of any bits, with gaps of a block behind each line, of which no scale is a number.
+// Lines of blocks of any bits. A gap of one block, whose scale is NaN, may follow each line.
 struct Blocks {
   DType dtype;
   int64_t lines, length, stride;
@@ -143,7 +143,7 @@ View turned(View v) {
   return v;
 }
 
-// Whole blocks: one less than the size, the size, one more, and more than two with a rest.
+// Numbers of whole blocks: one below the size, the size, one above, and more than two sizes with a rest.
 std::vector<int64_t> whole(DType dtype, int64_t size) {
   const int64_t block = block_of(dtype), n = (size + block - 1) / block * block;
   std::vector<int64_t> sizes;
@@ -210,7 +210,7 @@ void test_encoding() {
     }
 }
 
-// a [matrices, m, k] and b, whose rows or columns are blocks, alone or as many.
+// a [matrices, m, k] and b, whose rows or columns are blocks. b is a single matrix or has as many.
 void product(DType dtype, int64_t m, int64_t n, int64_t k, bool by_rows, int64_t matrices = 1) {
   static int round = 0;
   round++;
@@ -257,7 +257,7 @@ void product(DType dtype, int64_t m, int64_t n, int64_t k, bool by_rows, int64_t
   check(right_total, "accumulated " + what);
 }
 
-// A vector and blocks, decoded a part of a few lines at a time.
+// A vector times blocks, which are decoded a part of a few lines at a time.
 void test_vectors() {
   using namespace vector_blocks;
   for (DType dtype : formats) {
@@ -278,7 +278,7 @@ void test_vectors() {
   }
 }
 
-// Panels that are packed, decoded in pieces: of lines side by side in blocks, and of lines of blocks.
+// Packed panels, decoded in pieces, of lines side by side in blocks and of lines of blocks.
 void test_packing() {
   using namespace pack_blocks;
   for (DType dtype : formats)

@@ -1,6 +1,6 @@
 // Convolution and pooling against float64 oracles that follow the definitions: ragged shapes, strides, paddings wider
 // than the kernel, dilation, groups, an empty batch; equal bits for 1, 2 and 3 threads; wrong calls are refused. The
-// error allowed follows from the length of the sums and their terms. Buffers end with their last element, so that
+// allowed error follows from the length of the sums and their terms. Buffers end with their last element, so that
 // sanitizers see overruns.
 #include <limits>
 
@@ -56,9 +56,8 @@ void test_convolutions() {
   for (const Case& c : cases) Convolution(c).check_all();
 }
 
-// Shapes that Winograd's algorithm takes, in all three kernels: tiles that hang over each border, narrow planes,
-// paddings from none to all that leaves each result something, channels that fill no vector, several blocks of tiles
-// and of depth.
+// Shapes that Winograd's algorithm takes, in all three kernels: tiles that hang over each border, narrow planes, all
+// paddings that leave each result some element, channels that fill no vector, and several blocks of tiles and of depth.
 void test_winograd() {
   const Case cases[] = {
       {5, 17, 19, 21, 33, 3, 3, 1, 1, 1, 1, 1, 1, 1},  {2, 33, 16, 16, 17, 3, 3, 1, 1, 1, 1, 1, 1, 1},
@@ -77,8 +76,8 @@ void test_winograd() {
   }
 }
 
-// No result depends on an element that it does not read, however large, or whether it is a number: what is wide or not
-// finite goes another way than its tile. The bound is that of the direct sum; of zeros alone it leaves nothing but
+// No result depends on an element that it does not read, even if that is very large or not a number, because a wide or
+// non-finite tile is left to the direct sum. The error bound is the direct sum's, so a result of zeros alone must be
 // zero.
 void test_winograd_range() {
   const float huge = 3e38f, infinity = std::numeric_limits<float>::infinity(), nan = NAN;
@@ -94,7 +93,7 @@ void test_winograd_range() {
               conv::winograd_weight_gradient_pays(s),
           name_of(c) + " goes another way");
     Numbers numbers{9};
-    const auto somewhere = [&](Tensor<float>& t) -> float& {  // away from the border, beyond which 0 times NaN is NaN
+    const auto somewhere = [&](Tensor<float>& t) -> float& {  // away from the border, where 0 times NaN is NaN
       const int64_t H = t.view.sizes[2], W = t.view.sizes[3];
       const auto below = [&](int64_t n) { return int64_t(fabs(double(numbers.next())) * double(n)); };
       const int64_t plane = below(t.view.sizes[0] * t.view.sizes[1]);
@@ -118,7 +117,7 @@ void test_winograd_range() {
     corners.dy.values.front() = -1e6f;
     corners.dy.values.back() = 1e6f;
     corners.check_once();
-    Convolution corner(c);  // which all results of the last tile may read, by taps of every size
+    Convolution corner(c);  // in a corner, where all results of the last tile may read it, with taps of every size
     for (Tensor<float>* t : {&corner.x, &corner.dy}) {
       t->values.assign(t->values.size(), 0);
       t->values.back() = 1e6f;
@@ -151,8 +150,8 @@ void test_winograd_range() {
   }
 }
 
-// What the choice of points is worth: the largest error, relative to the largest result, within what the goldens allow
-// of a sum of that many terms, with room to spare.
+// The benefit of the chosen points. The largest error, relative to the largest result, is well within the goldens'
+// tolerance for a sum of that many terms.
 void test_winograd_error() {
   for (const int64_t channels : {32, 64, 512}) {
     const Case c = {1, channels, 24, 24, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1};
@@ -182,7 +181,7 @@ void test_winograd_error() {
   }
 }
 
-// Window (p, q) of a plane visited in order.
+// The window (p, q) of a plane that is visited in order.
 struct Pool {
   int64_t H, W, R, S, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
   int64_t P, Q;

@@ -1,7 +1,7 @@
-// Convolution at the edges of its blocks. Cases are made of the constants of native/cpu/conv/blocks.h, of the tiles of
-// the micro-kernel and of the width of a vector: for each, shapes one below, at, one above it, and with a rest,
-// whatever the instruction set makes of it. A constant that is changed moves its cases. Under sanitizers every fourth
-// of them.
+// Convolution at the edges of its blocks. Cases are made from the constants of native/cpu/conv/blocks.h, the tiles of
+// the micro-kernel and the width of a vector, whatever their values on an instruction set. Each gives shapes one below,
+// at and one above it, and with a rest, so the cases follow when a constant changes. Under sanitizers every fourth case
+// runs.
 #include "../cpu/conv/blocks.h"
 #include "../cpu/conv/winograd.h"
 #include "../cpu/conv/winograd_tile.h"
@@ -20,10 +20,10 @@ using gemm::tile_columns;
 using gemm::tile_rows;
 using simd::lanes;
 
-// One below, at, one above, and so much more that a second block has a rest.
+// Sizes one below, at and one above, and one large enough that a second block has a rest.
 std::vector<int64_t> around(int64_t size) { return {size - 1, size, size + 1, 2 * size + (size + 4) / 5}; }
 
-// The same where work is a multiple of size: its last is dear enough.
+// The same for work that is a multiple of the size. The largest is left out, because it costs too much.
 std::vector<int64_t> near(int64_t size) { return {size - 1, size, size + 1, size + (size + 4) / 5}; }
 
 int64_t seen = 0;
@@ -48,7 +48,7 @@ Case strided(Case c, int64_t stride_h, int64_t stride_w) {
   return c;
 }
 
-Case grouped(Case c, int64_t groups) {  // c is that of one group
+Case grouped(Case c, int64_t groups) {  // c is the case of one group
   c.C *= groups;
   c.M *= groups;
   c.groups = groups;
@@ -77,7 +77,7 @@ void test_panels() {
   }
 }
 
-// Products that are not packed: rows of the result, vectors of positions of each number of rows, depth, area.
+// Products that are not packed: rows of the result, vectors of positions for each number of rows, depth, area.
 void test_few() {
   using namespace product_blocks;
   for (const int64_t M : around(few_rows)) {
@@ -131,8 +131,8 @@ void test_products() {
   for (const int64_t images : {3, 4, 5}) test(plain(images, 16, 8, 8, tile_rows, 3, 2));  // several to a chunk
 }
 
-// Every kernel from 1 x 1 to 7 x 7, strides, paddings, dilations and groups, with channels at a block of the gradient
-// of the weight.
+// Every kernel from 1 x 1 to 7 x 7, with strides, paddings, dilations and groups, and with channels around a block of
+// the gradient of the weight.
 void test_kernels() {
   for (int64_t taps = 1; taps <= 7; taps++) {
     const int64_t block = weight_blocks::channels_of_block(taps * taps);
@@ -156,7 +156,7 @@ void test_kernels() {
   }
 }
 
-// The gradient of the weight: rows, depth, panels kept, slices; and the depthwise one.
+// The gradient of the weight (rows, depth, kept panels, slices), and the depthwise gradient.
 void test_weight_gradient() {
   using namespace weight_blocks;
   for (const int64_t M : around(wanted_rows)) test(plain(1, 3, 4, 4, M, 2, 2));
@@ -181,7 +181,8 @@ void test_weight_gradient() {
       for (const int64_t M : {int64_t(1), few_rows + 1}) test(grouped(plain(2, 1, P, Q, M, 3, 3, 1), 3));
 }
 
-// Shapes that Winograd's algorithm must take, forward and for the gradient of the input, or for that of the weight.
+// Shapes that Winograd's algorithm must take, forward and for the gradient of the input, or for the gradient of the
+// weight.
 void test_winograd(const Case& c) {
   const conv::Shape s = shape_of(c);
   check(winograd_product_pays(s, s.C, s.M, s.P, s.Q) && winograd_product_pays(s, s.M, s.C, s.H, s.W),
@@ -196,7 +197,7 @@ void test_winograd_gradient(const Case& c) {
 
 void test_winograd_product() {
   using namespace winograd_blocks;
-  // Where it begins to pay.
+  // The shapes at which it begins to pay.
   int64_t least = 1;
   const auto pays = [](int64_t channels) {
     const conv::Shape s = shape_of(plain(2, channels, 15, 14, channels, 3, 3, 1));
@@ -206,19 +207,19 @@ void test_winograd_product() {
   check(least < 64 && !pays(least - 1), "winograd pays somewhere");
   for (const int64_t channels : {least - 1, least, least + 1, 2 * least + 1})
     test(plain(2, channels, 15, 14, channels, 3, 3, 1));
-  // Results of every remainder by a tile, with paddings from none to all.
+  // Results with every remainder by a tile, and all paddings.
   for (int64_t rows = 0; rows < winograd_tile; rows++)
     for (int64_t columns = 0; columns < winograd_tile; columns++)
       for (const int64_t pad : {0, 1, 2})
         if ((rows + columns + pad) % 3 == 0)
           test_winograd(plain(4, 32, 14 + rows - 2 * pad, 18 + columns - 2 * pad, 33, 3, 3, pad));
-  // Tiles of a block, one an image, and along a row.
+  // Tiles of a block, one to an image, and along a row.
   for (const int64_t tiles : {least_tiles, most_tiles})
     for (const int64_t count : near(tiles)) test_winograd(plain(count, 20, 4, 4, 20, 3, 3, 1));
   for (const int64_t count : near(least_tiles)) test_winograd(plain(1, 20, 8, winograd_tile * count, 20, 3, 3, 1));
   for (const int64_t count : around(direct_tiles))
     for (const int64_t M : {2, 24}) test(plain(1, M, winograd_tile, winograd_tile * count, M, 3, 3, 1));
-  const int64_t channels = block_floats / winograd_elements / (3 * tile_columns) / 2;  // of which blocks are 3 panels
+  const int64_t channels = block_floats / winograd_elements / (3 * tile_columns) / 2;  // blocks of these are 3 panels
   for (const int64_t C : near(channels)) test_winograd(plain(6, C, 24, 24, channels, 3, 3, 1));
   for (const int64_t C : near(block_depth)) {
     test_winograd(plain(8, C, 8, 8, 24, 3, 3, 1));
@@ -230,7 +231,7 @@ void test_winograd_product() {
   test_winograd(grouped(plain(2, 24, 10, 15, 25, 3, 3, 1), 3));
 }
 
-// The gradient of the weight over many tiles: dy is zero but in some places, which an oracle visits quickly.
+// The gradient of the weight over many tiles. dy is zero except in some places, which an oracle visits quickly.
 void test_winograd_tiles(int64_t images, int64_t H, int64_t W, int64_t channels, int64_t M) {
   const Case c = plain(images, channels, H, W, M, 3, 3, 1);
   if ((__asan_init || __tsan_init) && seen++ % 4 != 2) return;
@@ -266,13 +267,13 @@ void test_winograd_weight() {
   for (const int64_t M : near(part_rows)) test_winograd_gradient(plain(6, 32, 12, 12, M, 3, 3, 1));
   for (const int64_t C : around(tile_columns))
     if (C >= 20) test_winograd_gradient(plain(4, C, 12, 12, 32, 3, 3, 1));
-  // Channels from which on slabs take the place of slices.
+  // The number of channels at which slabs replace slices.
   int64_t many = 1;
   while (many < 256 && few_channels(many, many)) many++;
   check(many > 1 && many < 256, "slices give over to slabs");
   for (const int64_t channels : {many - 1, many, many + 1})
     test_winograd_gradient(plain(4, channels, 16, 16, channels, 3, 3, 1));
-  // Blocks of slices, and slices; blocks of slabs, and slabs.
+  // Slices and their blocks; slabs and their blocks.
   const int64_t few = many - 1, slice = slab_tiles(few, few);
   for (const int64_t tiles : near(4 * slice)) test_winograd_tiles(tiles, 4, 4, few, few);
   for (const int64_t slices : near(most_slices)) test_winograd_tiles(slices, 16, slice, few, few);

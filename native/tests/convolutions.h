@@ -1,5 +1,5 @@
-// What the tests of convolution and pooling share: tensors, float64 sums with their bounds, and a convolution whose
-// result and gradients are held to them at 1, 2 and 3 threads.
+// The common part of the tests of convolution and pooling: tensors, float64 sums with their bounds, and a convolution
+// whose result and gradients are checked against them with 1, 2 and 3 threads.
 #pragma once
 #include <math.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ void check(bool condition, const std::string& what) {
   if (!condition && failed <= 20) fprintf(stderr, "failed: %s\n", what.c_str());
 }
 
-// Uniform in [-1, 1), the same everywhere.
+// Uniform in [-1, 1), the same on every machine.
 struct Numbers {
   uint32_t state;
   float next() {
@@ -68,7 +68,7 @@ Tensor<float> random_tensor(std::vector<int64_t> sizes, uint32_t seed) {
   return tensor;
 }
 
-// Runs with 1, 2 and 3 threads, compares bits, leaves the result of the last.
+// Runs with 1, 2 and 3 threads, compares bits, and leaves the last result.
 template <class T>
 void run(const std::string& what, std::vector<Tensor<T>*> outputs, const std::function<void(Context&)>& kernel) {
   std::vector<std::vector<T>> first;
@@ -89,8 +89,8 @@ void run(const std::string& what, std::vector<Tensor<T>*> outputs, const std::fu
   }
 }
 
-// |error| <= (terms + 3) epsilon sum of |terms|: no smaller bound holds for every order of summation. What is not
-// finite is the same.
+// |error| <= (terms + 3) epsilon sum of |terms|, because no smaller bound holds for every order of summation. A result
+// that is not finite must be the same.
 struct Sums {
   std::vector<double> sum, size, terms;
   explicit Sums(size_t count) : sum(count), size(count), terms(count) {}
@@ -148,9 +148,9 @@ conv::Shape shape_of(const Case& c) {
           c.dilation_w};
 }
 
-// The definition of a convolution and of its gradients, row by row. An element outside of the plane gives no term.
+// The definition of a convolution and of its gradients, row by row. An element outside the plane gives no term.
 struct Oracle {
-  Sums y, dx, dweight;  // y without the bias
+  Sums y, dx, dweight;  // y is without the bias
   Oracle(const Case& c, const Tensor<float>& x, const Tensor<float>& weight, const Tensor<float>& dy)
       : y(dy.values.size()), dx(x.values.size()), dweight(weight.values.size()) {
     const conv::Shape s = shape_of(c);
@@ -188,7 +188,7 @@ struct Oracle {
   }
 };
 
-// A case with its tensors, which a test may change before it checks.
+// A case with its tensors, which a test may change before the check.
 struct Convolution {
   const Case c;
   const std::string name;
@@ -212,7 +212,7 @@ struct Convolution {
     return y;
   }
 
-  // All ways of the kernels: with and without a bias, and a relu.
+  // All ways through the kernels: with and without a bias, and with a relu.
   void check_all() const {
     Oracle oracle(c, x, weight, dy);
     oracle.y.compare(name, forward(nullptr, false).values);

@@ -1,5 +1,6 @@
-// Connectionist temporal classification against float64: sums over states written out, repeated labels, sequences of
-// any length up to the longest, no labels, and targets that no alignment gives; equal bits for 1, 2 and 3 threads.
+// Connectionist temporal classification against float64. The cases are written-out sums over states, repeated labels,
+// sequences of any length up to the longest, no labels, and targets without an alignment. Bits are equal for 1, 2 and 3
+// threads.
 #include "tensors.h"
 
 namespace {
@@ -17,7 +18,7 @@ struct Problem {
   bool zero_infinity;
 };
 
-// Labels of a small alphabet, so that some repeat; lengths from `at most` downwards, one of them 0.
+// Labels of a small alphabet, so that some repeat. Lengths go down from `at most`, and one of them is 0.
 struct Inputs {
   Floats log_probs;
   Tensor<int32_t> targets, steps, labels;
@@ -107,7 +108,7 @@ void test_case(Problem p) {
   for (int64_t n = 0; n < p.N; n++) {
     const double loss = exact_of(p, in, n, exact);
     const double got = double(out[size_t(n)]);
-    // Each step rounds numbers of the size of what it adds, some 10, a few times.
+    // Each step rounds numbers of the size of its summands, about 10, a few times.
     losses_right = losses_right && (got == loss || near(got, loss, epsilon * (fabs(loss) + 64.0 * double(p.T) + 8)));
     for (int64_t t = 0; t < p.T; t++)
       for (int64_t c = 0; c < p.C; c++) {
@@ -122,7 +123,7 @@ void test_case(Problem p) {
   check(gradient_right, std::string(what) + ": gradient");
 }
 
-// Lengths and labels that there cannot be are told, and have no part in anything.
+// Impossible lengths and labels are reported, and take no part in any result.
 void test_faults() {
   const Problem p{4, 3, 5, 2, false};
   Inputs in(p);
@@ -153,7 +154,7 @@ int main() {
   for (bool zero : {false, true})
     for (int64_t S : {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33}) {
       test_case({2 * S + 5, 7, 5, S, zero});
-      test_case({S + 1, 4, 6, S, zero});  // too short where labels repeat
+      test_case({S + 1, 4, 6, S, zero});  // too short if labels repeat
     }
   for (int64_t C : {2, 3, 7, 8, 9, 15, 16, 17, 33, 65}) test_case({9, 3, C, 3, false});
   for (int64_t T : {1, 2, 3}) test_case({T, 5, 4, 2, false});

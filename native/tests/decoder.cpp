@@ -1,5 +1,5 @@
-// The decoder of calls, without Node: what sound words become, and which words it refuses. Every length of words is
-// tried, so that a sanitizer sees reads beyond their end.
+// The decoder of calls, without Node: what it makes of sound words, and which words it refuses. Words are cut at every
+// length, so that a sanitizer sees reads beyond their end.
 #include "../addon/decoder.cpp"
 
 #include <math.h>
@@ -44,7 +44,7 @@ struct Writer {
     ints.insert(ints.end(), {handle, dtype | 1 << 8, offset, size, 2});
     return *this;
   }
-  // Rows of a matrix, each `step` elements behind the last.
+  // Rows of a matrix, each `step` elements after the row before.
   Writer& rows(int32_t handle, int dtype, int32_t offset, int32_t count, int32_t size, int32_t step) {
     ints.insert(ints.end(), {handle, dtype | 2 << 8, offset, count, size, step, 1});
     return *this;
@@ -58,10 +58,10 @@ struct Writer {
     return *this;
   }
 
-  // Null where the words are taken, else why not.
+  // Null if the words are accepted, else the reason.
   const char* decode() { return decode(ints.size(), doubles.size()); }
   const char* decode(size_t int_count, size_t double_count) {
-    // Of this size exactly, so that a read beyond is seen.
+    // The memory has exactly this size, so that a sanitizer sees a read beyond it.
     std::vector<int32_t> some_ints(ints.begin(), ints.begin() + static_cast<ptrdiff_t>(int_count));
     std::vector<double> some_doubles(doubles.begin(), doubles.begin() + static_cast<ptrdiff_t>(double_count));
     some_ints.shrink_to_fit();
@@ -202,7 +202,7 @@ void test_tensors() {
 
 }  // namespace
 
-// The flag is no part of the kernel's number, and other bits are.
+// The flag is not part of the kernel's number, but other bits are.
 void test_overtakes() {
   Writer words("relu");
   words.dense(0, float32, {4}).dense(1, float32, {4});

@@ -1,10 +1,8 @@
-// Elementwise kernels, element by element, against C's library in float64:
-// every kernel and dtype, all ways an input can lie in memory, infinities and
-// NaN, calls that must be refused.
+// Elementwise kernels, element by element, against C's library in float64: every kernel and dtype, all layouts of
+// inputs, infinities and NaN, and calls that must be refused.
 //
-// What is one operation of float32 must be right to the bit; elementary
-// functions as far as simd.cpp allows, and what is made of them by the
-// roundings of its formula, relative to the terms it adds up.
+// A single operation of float32 must be right to the bit. Elementary functions may have the errors that simd.cpp
+// allows. A formula made of them may add its own roundings, relative to the terms that it adds.
 #include <float.h>
 
 #include "../cpu/elementwise/blocks.h"
@@ -17,17 +15,17 @@ using namespace firesteel;
 using namespace firesteel::test;
 namespace isa = FIRESTEEL_ISA;
 
-// A value in float64, and how far a result may be from it.
+// A value in float64, and the largest error that a result may have.
 struct Result {
   double value, error;
 };
 Result exactly(double x) { return {double(float(x)), 0}; }
-// `roundings` of the largest term, plus what underflow loses.
+// `roundings` roundings of the largest term, plus the loss by underflow.
 Result within(double x, double roundings, double size) { return {x, roundings * epsilon * fabs(size) + 2e-38}; }
 Result within(double x, double roundings) { return within(x, roundings, x); }
 
 bool matches(double got, Result want) {
-  // Beyond float32 a result is infinite, and just below it may be.
+  // Beyond float32 a result is infinite, and just below that it may be.
   return near(got, want.value, want.error) || near(got, double(float(want.value)), 0) ||
          (isinf(got) && fabs(want.value) * (1 + 100 * epsilon) > double(FLT_MAX) && (got > 0) == (want.value > 0));
 }
@@ -52,20 +50,20 @@ struct Unary {
   const char* name;
   void (*kernel)(Context&, const View&, const View&);
   Result (*exact)(double);
-  double low = -20, high = 20;  // where it is sampled, beside the special values
+  double low = -20, high = 20;  // where it is sampled, besides the special values
 };
 
 double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 double normal_cdf(double x) { return 0.5 * erfc(-x * M_SQRT1_2); }
 double normal_density(double x) { return exp(-0.5 * x * x) / sqrt(2 * M_PI); }
-// The argument of the tanh form of GELU, twice; and its derivative.
+// The argument of the tanh form of GELU, times two, and its derivative.
 double gelu_twice(double x) { return 2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x); }
 double gelu_slope(double x) { return 2 * sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x); }
 double mish_tanh(double x) { return tanh(x > 30 ? x : log1p(exp(x))); }
 // Rounding x^2 / 2 makes the tails of GELU less exact (see simd.cpp).
 double gelu_roundings(double x) { return x < -1.5 || x > 4 ? 90 : 12; }
 
-// Halving the interval is slow, and as exact as erf.
+// Bisection is slow, but as exact as erf.
 double erf_inverse(double x) {
   if (!(fabs(x) < 1)) return fabs(x) == 1 ? x * INFINITY : NAN;
   if (fabs(x) < 1e-9) return x * sqrt(M_PI) / 2;
@@ -76,7 +74,7 @@ double erf_inverse(double x) {
   }
   return copysign(low, x);
 }
-// As Python has them.
+// As Python defines them.
 double remainder_of(double a, double b) {
   const double r = fmod(a, b);
   return r != 0 && (r < 0) != (b < 0) ? double(float(r + b)) : r;
@@ -89,7 +87,7 @@ double floor_of_quotient(double a, double b) {
   return q == 0 ? copysign(0, a / b) : nearbyint(q);
 }
 
-// Options that the kernels below are called with, as float32 holds them.
+// The options of the kernels below, as float32 holds them.
 constexpr double scale = 1.75, shift = -0.3125, low = -1.5, high = 2.25, beta = 1.25, threshold = 15, alpha = 0.8125,
                  slope = 0.0625;
 
@@ -191,7 +189,7 @@ const Binary backward[] = {
      -80, 80},
     {"mish_backward", isa::mish_backward,
      [](double d, double x) {
-       x = x > 50 ? 50 : x;  // at infinity its limit
+       x = x > 50 ? 50 : x;  // at infinity the limit
        const double t = mish_tanh(x), bend = x * sigmoid(x) * (1 - t * t);
        return within(d * (t + bend), 32, d * (t + fabs(bend)));
      },
@@ -211,7 +209,7 @@ const Binary backward[] = {
     {"gelu_backward by tanh",
      [](Context& c, const View& dx, const View& dy, const View& x) { isa::gelu_backward(c, dx, dy, x, true); },
      [](double d, double x) {
-       x = x > 50 ? 50 : x < -50 ? -50 : x;  // at infinity its limit
+       x = x > 50 ? 50 : x < -50 ? -50 : x;  // at infinity the limit
        const double s = sigmoid(gelu_twice(x)), bend = x * gelu_slope(x);
        return within(d * s * (1 + bend * sigmoid(-gelu_twice(x))), 12 + 4 * fmin(fabs(gelu_twice(x)), 90),
                      d * s * (1 + fabs(bend)));
@@ -320,7 +318,7 @@ void fill_samples(Array& x, double from, double to, uint32_t seed) {
   for (int64_t i = 0; i < x.size(); i++) x.set(i, from + (double(numbers.next()) + 1) / 2 * (to - from));
 }
 
-// Every pair of special values, then samples.
+// Every pair of special values, and then samples.
 void fill_pairs(Array& a, Array& b, double from, double to) {
   fill_samples(a, -3, 3, 1);
   fill_samples(b, from, to, 2);
@@ -372,11 +370,11 @@ void test_halves() {
   for (const Sizes& sizes : {Sizes{}, Sizes{0}, Sizes{1}, Sizes{511}, Sizes{513}, Sizes{2, 3, 4, 5}, Sizes{70001},
                              Sizes{301, 257}, Sizes{4099, 2049}})
     for (Layout layout : {Layout::dense, Layout::rotated, Layout::repeated, Layout::uniform})
-      if (layout == Layout::dense || sizes != Sizes{4099, 2049})  // once written past the caches
+      if (layout == Layout::dense || sizes != Sizes{4099, 2049})  // large sizes once, written past the caches
         check_halves("mul", sizes, layout, -3, 3, isa::mul);
 }
 
-// Divisors of both signs, the least int32 by -1 among them; a divisor of 0 is told.
+// Divisors of both signs, with the least int32 by -1 among them. A divisor of 0 is reported.
 void test_division() {
   struct Division {
     const char* name;
@@ -508,8 +506,7 @@ void test_where() {
       }
 }
 
-// More than one chunk, transposes that are copied first, results that are
-// written past the caches.
+// More than one chunk, transposes that are copied first, and results that are written past the caches.
 void test_large() {
   const Sizes large[] = {{70001}, {301, 257}, {3, 129, 200}, {2051, 2047}};
   for (const Sizes& sizes : large)
@@ -524,7 +521,7 @@ void test_large() {
     }
 }
 
-// Rows, blocks of strided input, tiles of transposed input, chunks of threads.
+// Sizes around rows, blocks of strided input, tiles of transposed input and chunks of threads.
 void test_blocks() {
   const auto check_sub = [](const Sizes& sizes, Layout layout) {
     const std::string what = "sub of " + text(sizes) + " layout " + std::to_string(int(layout));

@@ -1,5 +1,5 @@
-// Gated functions against double: all layouts, both dtypes, one gradient or both, counts around a register, a chunk and
-// what is written past the caches; calls that must be refused.
+// Gated functions against double: all layouts, both dtypes, one gradient or both, and calls that must be refused.
+// Counts lie around a register, a chunk, and the size that is written past the caches.
 #include "../cpu/elementwise/driver.h"
 #include "arrays.h"
 
@@ -11,7 +11,7 @@ namespace isa = FIRESTEEL_ISA;
 
 double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
-// A float32 result of a few roundings, rounded once more where it is bfloat16.
+// A float32 result of a few roundings, and one more if it is bfloat16.
 bool right(double got, double exact, double size, DType dtype) {
   const double rounding = dtype == DType::float32 ? 0 : 0x1p-8 * fabs(exact) + 0x1p-134;
   return near(got, exact, 16 * epsilon * size + rounding);

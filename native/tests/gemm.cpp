@@ -1,5 +1,5 @@
 // Matrix multiplication against a float64 oracle: ragged sizes, strides, epilogues, packed operands, batches; equal
-// bits for 1, 2 and 3 threads; nothing written outside C. The error allowed follows from K and the operands.
+// bits for 1, 2 and 3 threads; nothing written outside C. The allowed error follows from K and the operands.
 #include "../cpu/gemm/gemm.h"
 
 #include <math.h>
@@ -24,7 +24,7 @@ void check(bool condition, const std::string& what) {
   if (!condition && failed <= 20) fprintf(stderr, "failed: %s\n", what.c_str());
 }
 
-// Uniform in [-1, 1), the same everywhere.
+// Uniform in [-1, 1), the same on every machine.
 struct Numbers {
   uint32_t state;
   float next() {
@@ -67,7 +67,8 @@ std::vector<float> make_c(int64_t m, int64_t ldc) {
   return c;
 }
 
-// |error| <= (depth of the sum + 3) * epsilon * sum of |terms|: no smaller bound holds for every order of summation.
+// |error| <= (depth of the sum + 3) * epsilon * sum of |terms|, because no smaller bound holds for every order of
+// summation.
 void check_product(const std::string& what, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, const float* bias,
                    bool accumulate, const std::vector<float>& c, int64_t ldc) {
   bool right = true, inside = true;
@@ -169,7 +170,7 @@ void test_sizes(Threads& threads) {
       test_multiply(threads, m, n, 257, Layout::rows, Layout::columns, false, true);
       test_multiply(threads, m, n, 31, Layout::columns, Layout::rows, true, false);
     }
-  // Long in one dimension each: every way of cutting the work.
+  // Products that are long in one dimension each, which take every way of cutting the work.
   test_multiply(threads, 3, 5000, 300, Layout::rows, Layout::rows, false, true);
   test_multiply(threads, 3, 3000, 300, Layout::rows, Layout::columns, false, true);
   test_multiply(threads, 5000, 7, 300, Layout::rows, Layout::rows, false, true);
@@ -200,7 +201,7 @@ View make_view(float* data, std::vector<int64_t> sizes, std::vector<int64_t> str
   return view;
 }
 
-// Two batch dimensions [p, q]; a's and b's strides in them are given, so that broadcasts and transposes appear.
+// Two batch dimensions [p, q]. The strides of a and b in them are given, so that broadcasts and transposes occur.
 void test_matmul(Threads& threads, int64_t p, int64_t q, int64_t m, int64_t n, int64_t k, bool broadcast_a_p,
                  bool broadcast_b_p, bool broadcast_b_q, bool transposed, bool with_bias) {
   Operand a = make_operand(p * q * m, k, Layout::rows, 7), b = make_operand(p * q * k, n, Layout::rows, 8);

@@ -1,10 +1,10 @@
-// Matrix multiplication at the edges of its blocks. Cases are made of the constants of native/cpu/gemm/blocks.h and
-// native/cpu/matmul/blocks.h, of the tiles of the micro-kernel and of the width of a vector: for each, shapes one
-// below, at, one above it, and with a rest, in every layout and dtype in turn. A constant that is changed moves its
-// cases. Under sanitizers every fourth of them, without the largest.
+// Matrix multiplication at the edges of its blocks. Cases are made from the constants of native/cpu/gemm/blocks.h and
+// native/cpu/matmul/blocks.h, the tiles of the micro-kernel and the width of a vector. Each gives shapes one below, at
+// and one above it, and with a rest, with all layouts and dtypes in turn, so the cases follow when a constant changes.
+// Under sanitizers every fourth case runs, without the largest.
 //
-// Elements are small integers, of which bfloat16 and sums in float32 are exact in any order: the oracle, in float64,
-// allows no error, so that a single term that is missing or taken twice is seen in a sum of any length.
+// Elements are small integers, so that bfloat16 and sums in float32 are exact in any order. The oracle, in float64,
+// therefore allows no error, and a single term that is missing or taken twice shows in a sum of any length.
 #include "../cpu/gemm/blocks.h"
 #include "../cpu/gemm/tile.h"
 #include "../cpu/matmul/blocks.h"
@@ -25,7 +25,7 @@ using isa::simd::lanes;
 
 const bool thin = __asan_init || __tsan_init;
 
-// The same as `around` where work is a multiple of the size: its last is dear enough.
+// The same as `around` for work that is a multiple of the size. The largest is left out, because it costs too much.
 std::vector<int64_t> close(int64_t size) { return {size - 1, size, size + 1, size + (size + 4) / 5}; }
 
 // A matrix of integers in [-8, 8].
@@ -43,9 +43,9 @@ struct Numbered {
 
 uint16_t half_of(float x) { return encode_half(double(x), 7, 127); }
 
-// How an operand lies in memory.
+// The layout of an operand in memory.
 struct Form {
-  bool by_columns;  // columns are consecutive, else rows
+  bool by_columns;  // whether columns are consecutive, else rows
   int64_t gap;      // between the lines
   int64_t step;     // between the elements of a line
   DType dtype;
@@ -61,7 +61,7 @@ Operand lay_out(const Numbered& from, Form form) {
   const int64_t lines = form.by_columns ? from.columns : from.rows;
   const bool half = form.dtype == DType::bfloat16;
   Operand operand;
-  // Ends with its last element; what lies in gaps is NaN.
+  // The memory ends with the last element, and gaps hold NaN.
   operand.memory.assign(size_t((lines - 1) * line + (length - 1) * form.step + 1) * (half ? 2 : 4), 0xff);
   operand.matrix = {operand.memory.data(), form.by_columns ? form.step : line, form.by_columns ? line : form.step,
                     form.dtype};
@@ -104,12 +104,12 @@ std::vector<double> product_of(const Numbered& a, const Numbered& b) {
 int64_t cases = 0;
 constexpr float outside = 12345;
 
-// What a product does beside multiplying: accumulate, add a bias, or round to bfloat16.
+// The finish of a product: it accumulates, adds a bias, or rounds to bfloat16.
 struct Finish {
   bool accumulate, bias, round;
 };
 
-// multiply(m, n, k) into C, between guards, with all numbers of threads.
+// Runs multiply(m, n, k) into C, between guards, with all numbers of threads.
 struct Multiplication {
   int64_t m, n, k;
   Numbered a, b, bias;
@@ -181,7 +181,7 @@ struct Multiplication {
                });
   }
 
-  // What runs on the calling thread.
+  // Products that run on the calling thread.
   void check_here(Form fa, Form fb, Finish f) const {
     check_call("multiply_here", fa, fb, f, 1,
                [&](Context&, Matrix left, Matrix right, float* c, int64_t ldc, Epilogue epilogue) {
@@ -211,8 +211,8 @@ constexpr DType float32 = DType::float32, bfloat16 = DType::bfloat16;
 constexpr Finish finishes[] = {
     {false, true, false}, {true, false, false}, {false, true, true}, {true, true, false}, {false, false, true}};
 
-// Layouts, dtypes and finishes in turn: rows of A and B, bfloat16 in both, which some processors multiply in pairs,
-// columns, and any kind; of what is large the first two and the last two take turns.
+// All layouts, dtypes and finishes in turn: rows of A and B, bfloat16 in both (which some processors multiply in
+// pairs), columns, and any mixture. Large products take the first two and the last two in turn.
 void product(int64_t m, int64_t n, int64_t k) {
   if (skipped(m, n, k)) return;
   static size_t round = 0;
@@ -240,7 +240,7 @@ void here(int64_t m, int64_t n, int64_t k) {
                 {round % 4 == 0, 1, 1, round % 7 ? float32 : bfloat16}, f);
 }
 
-// Every number of rows and columns of a tile of the micro-kernel, and of the one behind it, packed and in place.
+// Every number of rows and columns of a tile of the micro-kernel and of the tile after it, packed and in place.
 void test_tiles() {
   for (int64_t m = 1; m <= tile_rows + 1; m++)
     for (int64_t n = 1; n <= tile_columns + 1; n++)
@@ -254,10 +254,10 @@ void test_tiles() {
       product(m, tile_columns + 1, k), here(m, tile_columns + 3, k);
 }
 
-// Which driver takes a product, and how each cuts it.
+// The driver that takes a product, and the way each driver cuts it.
 void test_drivers() {
   using namespace multiply_blocks;
-  // From work for one thread to work for all.
+  // Work from enough for one thread to enough for all.
   for (const int64_t m : {int64_t(3), 2 * tile_rows, 10 * tile_rows})
     for (const int64_t n : {int64_t(4), 3 * tile_columns, few_columns_of_rows + tile_columns})
       for (const int64_t k : close(chunk_work / (m * n))) product(m, n, k);
@@ -268,7 +268,7 @@ void test_drivers() {
   }
   for (const int64_t n : around(few_columns)) product(4 * few_rows + 1, n, 200), product(whole_height + 1, n, 70);
   for (const int64_t n : close(few_columns_of_rows)) product(few_rows + 3, n, 90), product(2 * few_rows + 1, n, 33);
-  // Tiles: columns, those of a tile that is rounded, halves of it where tiles are few, a panel each where they are
+  // Widths of tiles: the full width, the width of a rounded tile, halves if tiles are few, and a panel each if they are
   // fewer still.
   for (const int64_t n : around(tile_width)) product(few_rows + 1, n, 60), product(5, n, 120);
   for (const int64_t n : around(narrow_width)) product(in_place_height + 5, n, 50), product(few_rows, n, block_depth);
@@ -280,7 +280,7 @@ void test_drivers() {
       product(2 * tile_rows - 1, n, 150), product(in_place_height + 1, n, 21);
   for (const int64_t times : {2, 4})
     for (const int64_t k : close(times * chunk_work / (few_rows * tile_width))) product(few_rows, 2 * tile_width, k);
-  // Heights of tiles: with A in place, with it packed, with B packed too.
+  // Heights of tiles: with A in place, with A packed, and with B packed too.
   for (const int64_t most : {tile_height, in_place_height, whole_height})
     for (const int64_t m : around(most)) {
       product(m, few_columns - 1, 30);
@@ -291,12 +291,13 @@ void test_drivers() {
   // Chunks of packing.
   for (const int64_t m : around(pack_panels * wide_rows)) product(m, few_columns_of_rows + 3, 25);
   for (const int64_t n : around(pack_panels * wide_columns)) product(whole_height + 1, n, 17);
-  // Of a rounded sum that is made in float32 first, chunks are as many panels as packing takes, by block_depth.
+  // A rounded sum may be made in float32 first. Its chunks are as many panels as packing takes, by block_depth.
   for (const int64_t n : close(pack_panels * tile_columns * block_depth / tile_rows)) product(tile_rows, n, 2);
 }
 
-// Panels of large products: columns from which on they are wide, every width of the last one, every number of rows, and
-// depths around what a kernel asks ahead for, with A in place and packed, B packed by all threads and where it is used.
+// Panels of large products: the number of columns at which they become wide, every width of the last panel, every
+// number of rows, and depths around the distance of prefetching. A is in place or packed. B is packed by all threads or
+// where it is used.
 void test_wide_panels() {
   using namespace multiply_blocks;
   for (const int64_t n : close(least_wide))
@@ -304,14 +305,15 @@ void test_wide_panels() {
   for (int64_t n = least_wide; n <= least_wide + wide_columns + 1; n++) product(2 * wide_rows + n % wide_rows, n, 75);
   for (int64_t m = 1; m <= 2 * wide_rows + 1; m++)
     product(few_rows + m, round_up(few_columns_of_rows + 1, wide_columns) + m % 2, 60);
-  // Depths at which rows of C are asked for, and those between: three is prime to the steps from one to the next.
+  // Depths at which rows of C are prefetched, and depths between them. Three is prime to the steps from one to the
+  // next.
   for (int64_t depth = 1; depth <= block_depth + 3; depth += 3) product(few_rows + 1, few_columns_of_rows + 1, depth);
   for (const int64_t depth : around(block_depth))
     for (const int64_t m : {few_rows + 2, whole_height + wide_rows + 1})
       product(m, round_up(few_columns_of_rows + 1, wide_columns), depth);
 }
 
-// K in parts: from which depth on, how many, for how many tiles, and the rows of the sums.
+// K in parts: the depth at which they begin, their number, the number of tiles, and the rows of the sums.
 void test_parts() {
   using namespace multiply_blocks;
   for (const int64_t k : close(parts_depth)) product(few_rows, few_columns, k), product(7, 9, 4 * k);
@@ -324,7 +326,7 @@ void test_parts() {
   for (const int64_t m : close(chunk_work / 16 / (enough_tiles * 3))) product(m, 3, 4 * parts_depth + 5);
 }
 
-// What is packed at a time: less depth, then fewer rows, or columns.
+// The amounts packed at a time: less depth first, then fewer rows or columns.
 void test_packed_limit() {
   using namespace multiply_blocks;
   const int64_t n = few_columns_of_rows + 1;  // A is packed
@@ -358,13 +360,13 @@ void test_vectors() {
     for (const int64_t k : around(round_up(chunk_elements / n, rows_at_once))) vector(n, k);
   for (const int64_t k : {int64_t(500), deepest_columns})
     for (const int64_t n : around(round_up(chunk_elements / k, columns_at_once))) vector(n, k);
-  // Columns of the last sum.
+  // Numbers of columns of the last sum.
   for (const int64_t n : close(chunk_elements / 16)) vector(n, 16 * (chunk_elements / widest_rows));
   for (const int64_t n : close(chunk_elements)) vector(n, 3);
 }
 
-// Packed operands, element by element, zeros where a panel has no line. Of pairs too, which every instruction set can
-// pack.
+// Packed operands, element by element, with zeros where a panel has no line. This includes pairs, which every
+// instruction set can pack.
 void check_panels(Panels panels, bool of_a, int64_t lines, int64_t depth, int form) {
   if (thin && cases++ % 4 != 2) return;
   const int64_t width = of_a ? panels.rows : panels.columns;
@@ -373,7 +375,7 @@ void check_panels(Panels panels, bool of_a, int64_t lines, int64_t depth, int fo
   const Numbered numbers(lines, singles, 5);
   const Form lying = {turned, form & 1, !pairs && form & 4 ? 2 : 1, half ? bfloat16 : float32};
   Operand operand = lay_out(numbers, lying);
-  Matrix lines_of = operand.matrix;  // a line is a row of it
+  Matrix lines_of = operand.matrix;  // a line is one of its rows
   if (pairs) {
     lines_of.column_stride *= 2;
     lines_of.pairs = Pairs::of_columns;
@@ -429,7 +431,7 @@ void test_packing(Panels panels) {
   }
 }
 
-// A batch of products: dealt out whole, several to a chunk, or one after another to all threads.
+// A batch of products, distributed whole, several to a chunk, or one after another to all threads.
 void batch(int64_t matrices, int64_t m, int64_t n, int64_t k) {
   if (skipped(matrices * m, n, k)) return;
   static int round = 0;

@@ -1,6 +1,5 @@
-// What indices name, and sums into it, against plain loops: every dtype and
-// dimension, repeated indices (whose sums have an order), skipped ones, indices
-// out of range, which are recorded by value, place and range and leave all else
+// Gathers and scatters against plain loops: every dtype and dimension, repeated indices (whose sums have an order),
+// skipped indices, and indices out of range. These are recorded by value, place and range, and everything else stays
 // right.
 #include "../cpu/elementwise/driver.h"
 #include "../cpu/indexing/blocks.h"
@@ -74,8 +73,7 @@ void test_select(const Sizes& sizes, int64_t dim, int64_t indices, DType dtype) 
   }
 }
 
-// `named` are the sizes of the index, none larger than those of x but along
-// dim.
+// `named` are the sizes of the index. Except along dim, none is larger than that of x.
 void test_gather(const Sizes& sizes, const Sizes& named, int64_t dim, DType dtype) {
   const std::string what =
       "of " + text(sizes) + " by " + text(named) + " along " + std::to_string(dim) + " " + name(dtype);
@@ -102,7 +100,7 @@ void test_gather(const Sizes& sizes, const Sizes& named, int64_t dim, DType dtyp
   check_equal("scatter_add " + what, dx, [&](int64_t i) { return sums[size_t(i)]; });
 }
 
-// Puts and sums onto what is there, in the order of the index.
+// Copies and sums into existing elements, in the order of the index.
 void test_scatter(const Sizes& sizes, const Sizes& named, int64_t dim, DType dtype) {
   const std::string what =
       "of " + text(named) + " into " + text(sizes) + " along " + std::to_string(dim) + " " + name(dtype);
@@ -156,11 +154,11 @@ void test_scatters() {
   for (DType dtype : {DType::float32, DType::int32})
     for (int64_t n : about({isa::inner_tile, isa::least_tile})) {
       test_scatter({3, n}, {7, n}, 0, dtype);
-      // So many that tiles stay whole, and one fewer.
+      // As many as leave tiles whole, and one fewer.
       for (int64_t outer : {isa::enough_units - 1, isa::enough_units})
         test_scatter({outer, 3, n}, {outer, 7, n}, 1, dtype);
     }
-  // NaN stays, whichever of the two it is.
+  // A NaN remains, whichever of the two it is.
   Array value({2}, DType::float32), src({2}, DType::float32), index({2}, DType::int32);
   for (int64_t by : {2, 3}) {
     value.set(0, NAN), value.set(1, 1), src.set(0, 1), src.set(1, NAN), index.set(0, 0), index.set(1, 1);
@@ -227,14 +225,14 @@ void test_out_of_range() {
   check(error.code == ErrorCode::index && error.text.find("empty") != std::string::npos,
         "an empty dimension: " + error.text);
   check_equal("index_select of nothing", out, [](int64_t) { return 0; });
-  // -1 is no index, but may be skipped only by name.
+  // -1 is not a valid index, but may be skipped if it is named.
   Array dx({3, 4}, DType::float32);
   index.set(1, -1);
   check(error_of([&](Context& c) { isa::index_add(c, dx.view, out.view, index.view, 0, 2); }).code == ErrorCode::index,
         "index_add of -1");
 }
 
-// The gather of rows is the same kernel under another name, for indices of any shape.
+// Gathering rows is the same kernel under another name, for indices of any shape.
 void test_embedding() {
   Array weight({5, 7}, DType::float32), ids({2, 3}, DType::int32), out({2, 3, 7}, DType::float32);
   randomise(weight, 1);
@@ -301,7 +299,7 @@ int main() {
       for (int64_t indices : {0, 1, 8, 37})
         for (DType dtype : all_dtypes)
           if (sizes[size_t(dim)] > 0 || indices == 0) test_select(sizes, dim, indices, dtype);
-  // Longer than a chunk; an embedding's gradient with few and with many rows.
+  // More than a chunk, and an embedding's gradient with few and with many rows.
   test_select({1000, 64}, 0, 3000, DType::float32);
   test_select({7, 300}, 0, 999, DType::float32);
   test_select({3, 50, 400}, 1, 200, DType::float32);
@@ -322,7 +320,7 @@ int main() {
   test_gather({300, 290}, {700, 280}, 0, DType::float32);
   test_gather({300, 290}, {300, 500}, 1, DType::float32);
   test_gather({3, 70, 600}, {3, 90, 600}, 1, DType::float32);
-  // A rank of 0 is a vector of one.
+  // A tensor of rank 0 counts as a vector of one element.
   Array x({}, DType::float32), index({}, DType::int32), out({}, DType::float32), dx({}, DType::float32);
   x.set(0, 7), index.set(0, 0);
   run("gather of a scalar", out, [&](Context& c) { isa::gather(c, out.view, x.view, index.view, 0); });

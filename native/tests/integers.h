@@ -1,4 +1,4 @@
-// Integers for a kernel, in memory of their own.
+// Integers for a kernel, with their own memory.
 #pragma once
 #include <initializer_list>
 

@@ -1,5 +1,5 @@
-// Resampling against plain loops over the terms of its tables: any tables, both orders of passes, rows around a
-// register, planes around a chunk, bfloat16, tables that must be refused.
+// Resampling against plain loops over the terms of its tables: any tables, both orders of passes, bfloat16, and tables
+// that must be refused. Numbers of rows lie around a register, and of planes around a chunk.
 #include "../cpu/interpolate/blocks.h"
 #include "../cpu/simd/vector.h"
 #include "arrays.h"
@@ -42,7 +42,7 @@ struct Tensors {
   }
 };
 
-// Calls body(position, weight) for the terms of a result; without a table for the result itself.
+// Calls body(position, weight) for the terms of a result. Without a table the result itself is the only term.
 template <class F>
 void for_terms(const Table* table, int64_t r, const F& body) {
   if (table == nullptr) return body(r, 1.0);
@@ -113,12 +113,12 @@ int main() {
     for (int64_t size : around(lanes))
       for (int64_t other : {int64_t(1), int64_t(3), lanes, 2 * lanes + 1})
         for (int form = 1; form < 4; form++) {
-          // Smaller, equal and larger: rows first, and columns first.
+          // Smaller, equal and larger results, with rows first and with columns first.
           test_case(3, size, other, form & 1 ? other : size, form & 2 ? size : other, form & 1, form & 2, dtype);
           test_case(2, other, size, form & 1 ? size : other, form & 2 ? 5 : size, form & 1, form & 2, dtype);
         }
   for (int64_t planes : about({isa::resample_elements / 32})) test_case(planes, 4, 4, 4, 4, true, true, DType::float32);
-  // Planes so few that they are cut into bands, as many as they are worth, or as they have rows.
+  // Planes so few that they are cut into bands: as many bands as pay, or as there are rows.
   for (int64_t planes : about({isa::enough_planes}))
     for (int64_t H : {40, 70}) {
       test_case(planes, H, 90, 70, 80, true, true, DType::float32);

@@ -1,4 +1,5 @@
-// What memory is left, read from files as the kernel shows them: versions of control groups, groups above, namespaces.
+// The remaining memory, read from files in the kernel's format: both versions of control groups, enclosing groups, and
+// namespaces.
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,7 +27,7 @@ namespace {
 
 constexpr size_t megabyte = size_t(1) << 20, gigabyte = size_t(1) << 30;
 
-// A folder that stands for the root of the file system, with 64 GB of memory of which 50 are available.
+// A folder that stands for the root of the file system. It has 64 GB of memory, of which 50 are available.
 class Root {
  public:
   Root() : path_(std::filesystem::temp_directory_path() / ("firesteel-limits-" + std::to_string(getpid()))) {
@@ -76,7 +77,7 @@ void test_version_two() {
     root.write(group + "/memory.stat", "anon 5\nfile 7\ninactive_file 0\n");
   }
   CHECK(root.left() == 50 * gigabyte);
-  // "max" of its own, so the next one above that has a limit.
+  // The group's own limit is "max", so the next one above it limits.
   root.write(shop + "/memory.max", 8 * gigabyte);
   CHECK(root.left() == 7 * gigabyte);
   root.write(shop + "/memory.stat", "anon 5\ninactive_file " + std::to_string(gigabyte / 2) + "\n");
@@ -97,7 +98,7 @@ void test_namespace_of_version_two() {
   root.write("sys/fs/cgroup/memory.max", gigabyte);
   root.write("sys/fs/cgroup/memory.current", 256 * megabyte);
   CHECK(root.left() == 768 * megabyte);
-  // The mount shows a namespace's root, the path is another's.
+  // The mount shows a namespace's root, but the path belongs to another namespace.
   root.write("proc/self/cgroup", "0::/../other\n");
   CHECK(root.left() == 768 * megabyte);
 }
@@ -122,7 +123,7 @@ void test_version_one() {
   CHECK(root.left() == 2 * gigabyte + megabyte);
 }
 
-// A container sees its own group where the hierarchy's root would be; the path is the host's.
+// A container sees its own group in the place of the hierarchy's root, but the path is the host's.
 void test_container_of_version_one() {
   const Root root;
   root.write("proc/self/mountinfo", "35 31 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n");
@@ -131,7 +132,7 @@ void test_container_of_version_one() {
   root.write(own + "/memory.limit_in_bytes", no_limit);
   root.write(own + "/memory.usage_in_bytes", gigabyte);
   CHECK(root.left() == 50 * gigabyte);
-  // The limit of a group above, which cannot be seen.
+  // The limit of an enclosing group that cannot be seen.
   root.write(own + "/memory.stat", "hierarchical_memory_limit " + std::to_string(4 * gigabyte) + "\n");
   CHECK(root.left() == 3 * gigabyte);
   root.write("proc/self/cgroup", "4:memory:/docker/abc/inner\n");
@@ -140,7 +141,8 @@ void test_container_of_version_one() {
   CHECK(root.left() == gigabyte + gigabyte / 2);
 }
 
-// What was handed out counts until it is touched, and what was granted to others and is announced elsewhere.
+// Memory that was handed out counts until it is touched. So does memory that was granted to others or is announced
+// elsewhere.
 void test_untouched_memory_is_taken() {
   constexpr size_t bytes = 64 * megabyte, all = 50 * gigabyte;
   const Root root;
@@ -148,7 +150,7 @@ void test_untouched_memory_is_taken() {
   Allocator first, second;
   commitments.enter(first);
   commitments.enter(second);
-  // By how much more than asked for a grant was, depends on what this machine has left.
+  // The surplus of a grant over the request depends on this machine's remaining memory.
   const auto left_for = [&](size_t untouched) {
     return first.untouched_bytes() == untouched &&
            commitments.left(0) == all - untouched - first.granted_bytes() - second.granted_bytes();
@@ -164,7 +166,7 @@ void test_untouched_memory_is_taken() {
   first.flush();
   CHECK(first.allocate(bytes) == data && left_for(bytes));
 
-  // A grant is a little more than was asked for, and what is not yet taken of it is not granted again.
+  // A grant exceeds the request a little, and its untaken part is not granted again.
   const uint32_t epoch = commitments.epoch();
   const size_t granted = commitments.grant(second, 0, bytes);
   CHECK(granted >= bytes && granted <= 2 * bytes);
@@ -183,7 +185,7 @@ void test_an_allocator_asks() {
   Allocator allocator;
   CHECK(allocator.allocate(bytes) != nullptr);
   const firesteel::Announcement announcement(size_t(1) << 60);
-  // Nothing is left: what was granted before is void, what is reserved serves on.
+  // Nothing is left, so earlier grants are void, but reserved memory can still be used.
   CHECK(allocator.allocate(bytes) == nullptr && allocator.allocate(4 * bytes) == nullptr);
   CHECK(allocator.reserved_bytes() == bytes && allocator.live_bytes() == bytes);
 }

@@ -1,6 +1,6 @@
 // The cross entropy of a linear layer against float64: bias, weights, smoothing, soft cap, ignored rows, both dtypes,
-// gradients of forward and of backward; equal bits for 1, 2 and 3 threads. Allowed errors follow from the products that
-// a logit is the sum of, the sums over rows and classes, and a few roundings.
+// gradients of forward and of backward; equal bits for 1, 2 and 3 threads. The allowed errors follow from the products
+// that a logit sums, the sums over rows and classes, and a few roundings.
 #include "../cpu/gemm/gemm.h"
 #include "../cpu/loss/blocks.h"
 #include "../cpu/softmax/row.h"
@@ -18,7 +18,7 @@ struct Options {
   bool biased = true, weighted = false;
   double smoothing = 0, softcap = 0;
   int64_t reduction = 1;
-  int64_t one_of = 5;  // of so many rows one does not count; of 1 none does, of 0 all do
+  int64_t one_of = 5;  // one row in this many does not count; with 1 none counts, with 0 all do
   DType dtype = DType::float32;
   double scale = 1;  // of the weight
 };
@@ -28,7 +28,7 @@ Doubles numbers_of(int64_t count) { return Doubles(size_t(count), 0.0); }
 
 struct Exact {
   Doubles loss, allowed_loss;  // of rows
-  Doubles dz, allowed_dz;      // of logits, from a gradient of 1 of each row's loss
+  Doubles dz, allowed_dz;      // of logits, from a gradient of 1 for each row's loss
   double weights = 0, sum = 0, allowed_sum = 0;
 };
 
@@ -86,7 +86,7 @@ Exact solve(const Array& x, const Array& weight, const Floats& bias, const Float
   return exact;
 }
 
-// Holds the gradients to those that follow from dz times each row's factor.
+// Checks the gradients against dz times each row's factor.
 void check_gradients(const std::string& what, const Exact& exact, const Doubles& factors, const Array& x,
                      const Array& weight, const Array& dx, const Array& dweight, const Array& dbias) {
   const int64_t N = x.view.sizes[0], D = x.view.sizes[1], V = weight.view.sizes[0];
@@ -204,7 +204,7 @@ void test_case(int64_t N, int64_t D, int64_t V, Options o = {}) {
   check_gradients(what, exact, gradients, x, weight, kept_dx, kept_dweight, kept_dbias);
 }
 
-// Wrong labels are recorded and count for nothing; where nothing counts the mean is NaN and gradients are zeros.
+// Wrong labels are recorded and count for nothing. If no row counts, the mean is NaN and gradients are zeros.
 void test_labels() {
   Floats x({4, 2}), weight({3, 2}), statistics({2, 4}), out({4}), mean({}), dx({4, 2}), dweight({3, 2});
   randomise(x, 1);
@@ -226,7 +226,7 @@ void test_labels() {
   forward(context, mean.view, &dx.view, &dweight.view, 2, 1);
   check(mean[0] != mean[0] && dx[0] == 0 && dx[7] == 0 && dweight[0] == 0 && dweight[5] == 0,
         "the mean of nothing is NaN, its gradients are 0");
-  // NaN in a row that does not count does not spread, in one that counts it does.
+  // NaN in a row that does not count stays there. In a row that counts it spreads.
   target[1] = 0;
   x[0] = NAN;
   forward(context, mean.view, &dx.view, &dweight.view, 2, 1);
@@ -267,7 +267,7 @@ int main() {
   for (int64_t V : {int64_t(1), int64_t(lanes - 1), int64_t(lanes), int64_t(lanes + 1), row_block - 1, row_block,
                     row_block + 1, summed_columns * 2 + 1})
     for (DType dtype : {DType::float32, DType::bfloat16}) test_case(5, 4, V, {true, true, 0.1, 0, 0, 0, dtype});
-  // Groups of rows, moved rows, and how many of them a chunk holds.
+  // Sizes around groups of rows, gathered rows, and the number of them in a chunk.
   for (int64_t N : around(most_rows_at_once / KC * KC)) {
     test_case(N, 3, 5, {true, false, 0, 0, 1, 0});
     test_case(N, 2, 3, {true, false, 0, 0, 0, 2});

@@ -107,7 +107,7 @@ void test_case(int64_t N, int64_t C, Options options) {
   check(gradient_right, std::string(what) + ": gradient");
 }
 
-// bfloat16 is float32, widened before; the gradient is rounded after.
+// bfloat16 logits are widened to float32, and their gradient is rounded.
 void test_halves(int64_t N, int64_t C, bool weighted, double smoothing) {
   const std::string what = "cross entropy of bfloat16 [" + std::to_string(N) + ", " + std::to_string(C) + "]";
   Array half({N, C}, DType::bfloat16), wide({N, C}, DType::float32);
@@ -156,7 +156,7 @@ void test_labels() {
   FIRESTEEL_ISA::cross_entropy_backward(context, dlogits.view, dy.view, statistics.view, total.view, logits.view,
                                         target.view, nullptr, -100, 0, 0);
   check(dlogits[3] == 0 && dlogits[8] == 0 && dlogits[0] != 0 && dlogits.guarded(), "and have no gradient");
-  // Nothing counts: the mean is 0 / 0, the gradient 0, as PyTorch has it.
+  // If no row counts, the mean is 0 / 0 and the gradient 0, as in PyTorch.
   for (size_t n = 0; n < 4; n++) target[n] = 7;
   Floats mean({}), gradient({});
   gradient[0] = 1;
@@ -166,7 +166,7 @@ void test_labels() {
   FIRESTEEL_ISA::cross_entropy_backward(context, dlogits.view, gradient.view, statistics.view, total.view, logits.view,
                                         target.view, nullptr, 7, 0, 1);
   check(dlogits[0] == 0 && dlogits[11] == 0, "the gradient of nothing is 0");
-  // Logits of -infinity are classes that cannot be; NaN spreads.
+  // Logits of -infinity are impossible classes. NaN spreads.
   logits[0] = -INFINITY;
   logits[4] = NAN;
   target[0] = target[1] = 1;
@@ -176,7 +176,7 @@ void test_labels() {
   context.take_error();
 }
 
-// logProbs [N, C, I] of float32 or bfloat16: the label's element of each row, and nothing else.
+// logProbs [N, C, I] of float32 or bfloat16. Each row reads its label's element and nothing else.
 void test_nll(int64_t N, int64_t C, int64_t I, DType dtype, bool weighted, int64_t reduction) {
   char what[120];
   snprintf(what, sizeof what, "nll [%lld, %lld, %lld] %s weighted %d reduction %lld", (long long)N, (long long)C,

@@ -1,10 +1,9 @@
-// The matmul kernel against float64: ranks 2 to 5, every way a, b and their
-// batches can lie in memory, broadcast batches, bias, sums without terms, NaN
-// and infinities, calls that must be refused. What lies below, products of
-// single matrices of all sizes, is gemm.cpp's.
+// The matmul kernel against float64: ranks 2 to 5, all layouts of a, b and their batches, broadcast batches, bias, sums
+// without terms, NaN and infinities, and calls that must be refused. gemm.cpp tests the products of single matrices of
+// all sizes.
 //
-// A sum of K products may be wrong by K + 2 roundings of the sum of their
-// sizes, and of one rounding more where the result is bfloat16.
+// A sum of K products may be off by K + 2 roundings of the sum of their sizes, plus one rounding if the result is
+// bfloat16.
 #include "../cpu/gemm/micro.h"
 #include "../cpu/gemm/tile.h"
 #include "arrays.h"
@@ -15,8 +14,7 @@ using namespace firesteel;
 using namespace firesteel::test;
 namespace isa = FIRESTEEL_ISA;
 
-// Element (i, j) of the matrix number `batch`: its place in a tensor of `rows`
-// x `columns` matrices.
+// The place of element (i, j) of matrix number `batch` in a tensor of `rows` x `columns` matrices.
 int64_t place(int64_t batch, int64_t i, int64_t j, int64_t rows, int64_t columns) {
   return (batch * rows + i) * columns + j;
 }
@@ -47,7 +45,7 @@ void test_product(const Sizes& batch, int64_t M, int64_t N, int64_t K, Layout le
     b.set(b.size() - 1, -INFINITY);
   }
   run(what, out, [&](Context& c) { isa::matmul(c, out.view, a.view, b.view, with_bias ? &bias.view : nullptr); });
-  Array total(sizes, DType::float32);  // the product and what was there
+  Array total(sizes, DType::float32);  // the product plus the former elements
   randomise(total, 4);
   const std::vector<double> before = total.values(), left_values = a.values(), right_values = b.values();
   run("accumulated " + what, total, [&](Context& c) { isa::matmul_accumulate(c, total.view, a.view, b.view); });
@@ -72,7 +70,7 @@ void test_product(const Sizes& batch, int64_t M, int64_t N, int64_t K, Layout le
   check(right_totals, "accumulated " + what);
 }
 
-// bfloat16 on either side, or as the result, in every way of cutting the work.
+// bfloat16 as either operand, or as the result, with every way of cutting the work.
 void test_mixed(Layout left, Layout right, int round) {
   const Types types = {DType(round & 1), DType(round >> 1 & 1), DType(round >> 2 & 1), DType(round >> 3 & 1)};
   const bool with_bias = round % 3 != 0;
@@ -85,12 +83,12 @@ void test_mixed(Layout left, Layout right, int round) {
   test_product({}, 90, 20, 410, left, right, with_bias, false, types);
   test_product({}, 7, 9, 2100, left, right, with_bias, false, types);
   test_product({}, 130, 131, 132, left, right, with_bias, false, types);
-  // The last of an odd number has no second where bfloat16 is multiplied in pairs.
+  // The last element of an odd number has no partner when bfloat16 is multiplied in pairs.
   test_product({}, 7, 9, 2101, left, right, with_bias, false, types);
   test_product({}, 130, 67, 541, left, right, with_bias, false, types);
 }
 
-// Rows, columns and depths around the blocks of matrix multiplication, beside small and larger other sizes.
+// Numbers of rows, columns and depths around the blocks of matrix multiplication, with small and larger other sizes.
 void test_blocks() {
   using namespace isa::gemm;
   const auto product = [](int64_t m, int64_t n, int64_t k) {
@@ -139,7 +137,7 @@ int main() {
                    false);
     test_product(batch, 1, 1, 1, Layout::dense, Layout::dense, true, false);
   }
-  // Many small products, rows that join, products for all threads.
+  // Many small products, rows that join, and products for all threads.
   test_product({300}, 9, 8, 7, Layout::dense, Layout::transposed, true, false);
   test_product({20, 15}, 9, 8, 7, Layout::dense, Layout::repeated, true, false);
   test_product({40, 7}, 3, 33, 20, Layout::dense, Layout::uniform, false, false);

@@ -1,7 +1,6 @@
-// Layer norm and batch norm against float64, forward and backward, with and without each optional argument; equal
-// bits for 1, 2 and 3 threads. Allowed errors: sums are float32 over at most 1024 elements or 64 rows, so relative to
-// the sum of their terms' sizes they are off by at most that many roundings; the mean's rounding shifts every
-// distance by |mean| epsilon.
+// Layer norm and batch norm against float64, forward and backward, with and without each optional argument; equal bits
+// for 1, 2 and 3 threads. Sums are float32 over at most 1024 elements or 64 rows, so they may be off by that many
+// roundings of the sum of their terms' sizes. The mean's rounding shifts every distance by |mean| epsilon.
 #include "../cpu/norm/blocks.h"
 #include "../cpu/simd/stream.h"
 #include "tensors.h"
@@ -109,7 +108,8 @@ void test_layer_norm(int64_t rows, int64_t columns, bool weighted, bool biased, 
   check(db_right, std::string(what) + ": dbias");
 }
 
-// What group and RMS norm made of `rows` rows of x. at(row, i): which of the parameters belongs to element i of a row.
+// The results of group or RMS norm for `rows` rows of x. at(row, i) tells which parameter belongs to element i of a
+// row.
 struct Made {
   const Floats &x, &dy, &y, &dx, &rstd, &dweight, &dbias, &weight, &bias;
   const Floats* mean;  // null: not centred
@@ -247,7 +247,7 @@ void test_batch_norm(int64_t N, int64_t C, int64_t L, BatchOptions o) {
     FIRESTEEL_ISA::batch_norm_backward(c, &dx.view, &dweight.view, &dbias.view, dy.view, x.view, mean.view, rstd.view,
                                        w, o.training);
   });
-  // Any output alone has the same bits.
+  // Any output computed alone has the same bits.
   Floats dx_alone({N, C, L}), dweight_alone({C});
   run<float>(what, {&dx_alone}, [&](Context& c) {
     FIRESTEEL_ISA::batch_norm_backward(c, &dx_alone.view, nullptr, nullptr, dy.view, x.view, mean.view, rstd.view, w,
@@ -378,7 +378,7 @@ int main() {
     for (int64_t C : around(enough_units)) test_batch_norm(9, C, work_elements / 8, o);  // channels in parts, or not
     for (int64_t C : around(2 * enough_units)) test_batch_norm(3, C, short_run / 4, o);  // some channels together
     for (int64_t C : around(most_together * enough_units)) test_batch_norm(2, C, 3, o);
-    for (int64_t N : around(far_elements / (16 * 1024))) test_batch_norm(N, 16, 1024, o);  // asked for ahead
+    for (int64_t N : around(far_elements / (16 * 1024))) test_batch_norm(N, 16, 1024, o);  // prefetched
   }
   for (int form = 0; form < 16; form++) {
     const bool training = form & 1;
@@ -389,9 +389,9 @@ int main() {
     test_batch_norm(1, 2, 9001, o);
     test_batch_norm(64, 3, 1000, o);  // channels cut into parts
     test_batch_norm(9, 32, 640, o);
-    test_batch_norm(45, 70, 49, o);  // small planes: several of a channel, and some channels, at a time
+    test_batch_norm(45, 70, 49, o);  // small planes: several of one channel, and several channels, at a time
     test_batch_norm(515, 530, 3, o);
-    // Written past the caches; under sanitizers, which are slow, trained and not.
+    // Results written past the caches. Sanitizers are slow, so under them both modes run once.
     if (!(__asan_init || __tsan_init) || form == 5 || form == 10) test_batch_norm(37, 32, 2501, o);
     test_batch_norm(0, 3, 4, o);
     test_batch_norm(3, 0, 4, o);

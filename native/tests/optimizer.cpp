@@ -11,8 +11,8 @@ namespace {
 using namespace firesteel;
 using namespace firesteel::test;
 
-// Ragged, and nothing; around a register, what a norm sums at once, and a piece of work; small ones that fill a chunk
-// to one below, a whole one, and one above.
+// Ragged and empty tensors, with sizes around a register, the elements that a norm sums at once, and a piece of work.
+// Small tensors fill a chunk to one element below, exactly, and to one above.
 std::vector<int64_t> make_sizes() {
   using FIRESTEEL_ISA::simd::lanes;
   using namespace FIRESTEEL_ISA::optimizer_blocks;
@@ -46,7 +46,7 @@ struct List {
 
 constexpr ViewList nothing{nullptr, 0};
 
-// Copies in bfloat16 of the first tensors of a list, with something behind each that must stay.
+// Copies in bfloat16 of the first tensors of a list. An element behind each must stay unchanged.
 struct Shadows {
   const size_t count = tensor_count - 2;
   static constexpr uint16_t guard = 0xA5A5;
@@ -65,7 +65,7 @@ struct Shadows {
   }
   ViewList list() const { return {views.data(), int64_t(count)}; }
 
-  // Whether each is its tensor, rounded to nearest, ties to even.
+  // Whether each copy is its tensor, rounded to nearest, ties to even.
   bool follow(List& list) const {
     for (size_t t = 0; t < count; t++) {
       for (size_t i = 0; i < list[t].size(); i++) {
@@ -148,14 +148,14 @@ void test_adam(bool decoupled, bool amsgrad, bool maximize, double decay, int64_
           right && near(m[t][i], mean, 4 * epsilon * (fabs(d) + 1)) &&
           near(v[t][i], square, 4 * epsilon * (d * d + 1)) &&
           (!amsgrad || near(most[t][i], largest, 4 * epsilon * (d * d + 1))) &&
-          // the share of the mean's rounding grows where mean cancels
+          // The share of the mean's rounding error grows if the mean cancels.
           near(p[t][i], x - move, 2 * epsilon * fabs(x) + 16 * epsilon * fabs(move) * (1 + (fabs(d) + 1) / fabs(mean)));
     }
   check(right, what);
   check(shadows.follow(p), std::string(what) + ": shadows");
 }
 
-// The oracle of a step in float64: it takes x and the gradient d to the next x, and updates the states.
+// The oracle of a step in float64. It returns the next x from x and the gradient d, and updates the states.
 using Formula = double (*)(double x, double d, double* s);
 using Step = void (*)(Context&, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize,
                       ViewList shadows);
@@ -163,7 +163,7 @@ using Step = void (*)(Context&, ViewList p, ViewList g, const ViewList* s, doubl
 constexpr double lr = 0.02, eps = 1e-3, beta1 = 0.9, beta2 = 0.99;
 double average(double keep, double mean, double value) { return keep * mean + (1 - keep) * value; }
 
-// `states` lists, all of them of positive numbers.
+// `states` lists of positive numbers.
 void test_step(const std::string& name, int states, Step step, Formula formula, bool decoupled = false) {
   for (int form = 0; form < 4; form++) {
     const double decay = form & 1 ? 0.1 : 0;
@@ -289,7 +289,7 @@ void test_steps() {
       true);
 }
 
-// Centred: the mean is small beside the root of the square, lest the variance is negative.
+// If centred, the mean is small beside the root of the square, because the variance must not be negative.
 void test_centred_rmsprop() {
   List p(1, 1, 0), g(50, 2, 0), square(100, 0.4f, 0.9f), mean(150, 0.3f, 0);
   const auto old_p = copy_of(p), old_square = copy_of(square), old_mean = copy_of(mean);

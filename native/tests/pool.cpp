@@ -1,11 +1,9 @@
-// Pooling against plain loops over windows: strides, padding, dilation, windows
-// that hang over the end or lie in the padding, planes around the width of a
-// register, ties, NaN and infinities, indices out of range, calls that must be
-// refused.
+// Pooling against plain loops over windows: strides, padding, dilation, windows that extend beyond the end or lie in
+// the padding, numbers of planes around a register's width, ties, NaN and infinities, indices out of range, and calls
+// that must be refused.
 //
-// A maximum is exact. An average of n numbers may be wrong by n roundings of
-// the sum of their sizes; a gradient by as many as there are windows that a
-// position lies in, and two for each share.
+// A maximum is exact. An average of n numbers may be off by n roundings of the sum of their sizes. A gradient may be
+// off by one rounding for each window that contains the position, and two for each share.
 #include "../cpu/pool/windows.h"
 #include "arrays.h"
 #include "integers.h"
@@ -16,10 +14,10 @@ using namespace firesteel;
 using namespace firesteel::test;
 namespace isa = FIRESTEEL_ISA;
 
-// One axis: a window of `taps`, and how many results there are.
+// One axis: windows of `taps`, and the number of results.
 struct Axis {
   int64_t length, taps, stride, pad, dilation,
-      extra;  // `extra` results whose windows hang over the end
+      extra;  // `extra` results whose windows extend beyond the end
   int64_t results() const {
     const int64_t room = length + 2 * pad - dilation * (taps - 1) - 1;
     return (room < 0 ? 0 : room / stride + 1) + extra;
@@ -38,8 +36,7 @@ struct Case {
   }
 };
 
-// Calls body(position in the plane) for the taps of window (p, q) that lie in
-// the source, in order.
+// Calls body(position in the plane) for the taps of window (p, q) that lie in the source, in order.
 template <class F>
 void for_taps(const Case& k, int64_t p, int64_t q, const F& body) {
   for (int64_t r = 0; r < k.rows.taps; r++)
@@ -50,8 +47,7 @@ void for_taps(const Case& k, int64_t p, int64_t q, const F& body) {
     }
 }
 
-// What a window's average divides by: what it covers of the source, or also of
-// the padding.
+// The divisor of a window's average: the number of its elements in the source, or in the source and the padding.
 double divisor(const Case& k, int64_t p, int64_t q, bool padding) {
   double product = 1;
   for (const auto& [axis, at] :
@@ -143,8 +139,8 @@ void test_case(const Case& k, bool special) {
   }
 }
 
-// Windows side by side around the least that are read as vectors, half a register (two rows share one) and a register;
-// chunks of planes, and planes around a chunk.
+// Numbers of neighbouring windows around the least that are read as vectors, half a register (two rows share one) and a
+// register; chunks of planes, and numbers of planes around a chunk.
 void test_blocks() {
   using isa::pool::chunk_elements;
   using isa::simd::lanes;
@@ -226,7 +222,7 @@ void test_wrong_calls() {
     check_equal("max_pool2d_backward without it", dx, [&](int64_t i) { return i % 36 != 7 ? 0 : i / 36 == 1 ? 8 : 9; });
     check(dx.intact(), "nothing else is written");
   }
-  // Any index of the plane is allowed, also one outside of its own window.
+  // An index may be any position of the plane, even one outside its own window.
   for (int64_t foreign : {0, 3, 17, 35}) {
     for (int64_t i = 0; i < indices.size(); i++)
       indices.set(i, i % 9 == 4 ? foreign : i % 9 / 3 * 12 + i % 3 * 2 + i % 2 * 7), out.set(i, double(i));
@@ -251,8 +247,7 @@ int main() {
             test_case(k, false);
             test_case(k, true);
           }
-  // Windows that hang over the end (ceil mode), that lie in the padding alone,
-  // that are larger than the plane.
+  // Windows that extend beyond the end (ceil mode), that lie in the padding alone, or that are larger than the plane.
   test_case({1, 3, {7, 2, 2, 0, 1, 1}, {9, 2, 2, 0, 1, 1}}, false);
   test_case({1, 3, {7, 3, 2, 1, 1, 0}, {10, 3, 2, 1, 1, 1}}, true);
   test_case({1, 2, {3, 2, 1, 1, 4, 0}, {3, 2, 1, 1, 4, 0}}, false);

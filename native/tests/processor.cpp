@@ -1,5 +1,5 @@
-// The meaning of a processor's answers: of made-up ones, and of this machine's beside what its operating system read
-// from it.
+// The meaning of a processor's answers: of invented ones, and of this machine's, compared with what its operating
+// system reports.
 #include "../core/processor.h"
 
 #include <stdio.h>
@@ -24,7 +24,7 @@ namespace {
   } while (0)
 
 struct Feature {
-  const char* name;  // as Linux has it
+  const char* name;  // as Linux names it
   bool Processor::*flag;
 };
 constexpr Feature features[] = {
@@ -44,7 +44,7 @@ std::string names_of(const Processor& processor) {
 constexpr const char* all = "avx2 fma f16c avx512f avx512bw avx512vl avx512dq avx512_bf16";
 constexpr const char* up_to_avx2 = "avx2 fma f16c";
 
-// A processor that answers yes to all, under a system that keeps all registers.
+// A processor that answers yes to everything, under a system that saves all registers.
 constexpr ProcessorAnswers everything() {
   ProcessorAnswers answers;
   answers.highest_leaf = 7;
@@ -64,15 +64,15 @@ void test_registers() {
   CHECK(names_of(read_processor(ProcessorAnswers())) == "");
   CHECK(names_of(read_processor(everything())) == all);
   CHECK(with_kept(0xe7) == all && with_kept(0xe6) == all);
-  // One of the three parts of AVX-512's registers is not kept.
+  // The system does not save one of the three parts of AVX-512's registers.
   for (const uint64_t part : {0x20, 0x40, 0x80}) CHECK(with_kept(0xe6 & ~part) == up_to_avx2);
   CHECK(with_kept(0x6) == up_to_avx2);
   CHECK(with_kept(0x2) == "" && with_kept(0x4) == "" && with_kept(0xe2) == "" && with_kept(0) == "");
   ProcessorAnswers answers = everything();
-  answers.leaf1_ecx &= ~(1u << 27);  // xgetbv may not be asked, whatever stands there
+  answers.leaf1_ecx &= ~(1u << 27);  // xgetbv may not be asked, whatever it would answer
   CHECK(names_of(read_processor(answers)) == "");
   answers = everything();
-  answers.leaf1_ecx &= ~(1u << 28);  // no AVX, hence nothing above it
+  answers.leaf1_ecx &= ~(1u << 28);  // no AVX, and hence nothing that needs it
   CHECK(names_of(read_processor(answers)) == "");
 }
 
@@ -85,7 +85,7 @@ void test_leaves() {
   CHECK(names_of(read_processor(answers)) == "avx2 fma f16c avx512f avx512bw avx512vl avx512dq");
 }
 
-// Each bit alone takes its own name away; avx512f's takes all of AVX-512.
+// Each bit alone removes only its own name, except that avx512f's removes all of AVX-512.
 void test_bits() {
   const struct {
     uint32_t ProcessorAnswers::*word;
@@ -108,7 +108,7 @@ void test_bits() {
   CHECK(names_of(read_processor(answers)) == up_to_avx2);
 }
 
-// The line of flags in Linux' file on processors, for this machine's first.
+// The flags of this machine's first processor in Linux' file on processors.
 void test_this_machine() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {

@@ -1,6 +1,6 @@
-// The queue, its threads and its memory, with kernels of its own: order, stealing, inline calls, full queues, errors,
-// failed allocations, an exhausted C++ heap, ends in the middle of a kernel, work that overtakes. Runs under
-// ThreadSanitizer. Over 600 lines, because one producer and its kernels serve every case.
+// The queue, its threads and its memory, with the test's own kernels: order, stealing, inline calls, full queues,
+// errors, failed allocations, an exhausted C++ heap, ends in the middle of a kernel, work that overtakes. It also runs
+// under ThreadSanitizer. The file is over 600 lines because one producer and its kernels serve every case.
 #include "../core/queue.h"
 
 #include <stdio.h>
@@ -17,8 +17,8 @@ namespace firesteel {
 struct KernelTable {};
 }  // namespace firesteel
 
-// The C++ heap, as exhausted as a test wants it: the allocation that brings `until_failure` to 0 fails, and from then
-// on `failures` in all.
+// The C++ heap, exhausted as a test wants it. The allocation that brings `until_failure` to 0 fails, and `failures`
+// allocations fail in all from then on.
 static std::atomic<int64_t> until_failure{INT64_MAX};
 static std::atomic<int64_t> failures{0};
 
@@ -74,7 +74,7 @@ void complain(const KernelTable&, Context& context, const Call& call) {
   });
 }
 
-// Chunks without end, as a kernel of hours: only stop() gets out of it.
+// Endless chunks, like a kernel that runs for hours. Only stop() ends it.
 void endless(const KernelTable&, Context& context, const Call&) {
   parallel(context, INT64_MAX, [](int64_t) { std::this_thread::yield(); });
 }
@@ -93,7 +93,7 @@ class Producer {
       : queue(
             no_kernels, threads, [](void*, Read*) { reads_done++; }, nullptr) {}
 
-  // The next entry, as a call with tensors of `elements`.
+  // The next entry, a call with tensors of `elements` elements.
   Entry& fill(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x, int64_t elements, int label) {
     Entry& entry = queue.next();
     entry.kind = Entry::Kind::call;
@@ -113,7 +113,7 @@ class Producer {
     queue.submit(small);
   }
 
-  // A call of these elements that may run before others; whether it did.
+  // Submits a call of this many elements that may overtake. Returns whether it did.
   bool overtakes(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x, int64_t elements = 16) {
     const uint64_t before = queue.submitted();
     fill(kernel, out, fresh_bytes, x, elements, 9);
@@ -140,7 +140,7 @@ void test_order(int threads) {
   Producer producer(threads);
   const std::vector<float> zeros(count);
   producer.queue.upload(0, bytes, zeros.data(), bytes);
-  // More entries than the queue holds, each output under a handle that was freed just before.
+  // More entries than the queue holds. Each output has a handle that was just freed.
   for (int i = 0; i < 3000; i++) {
     producer.call(increment_info, 1 + i % 2, bytes, i == 0 ? 0 : 1 + (i + 1) % 2, i % 7 == 0);
     if (i > 0) producer.release(1 + (i + 1) % 2);
@@ -167,7 +167,7 @@ void test_reads_and_uploads() {
   CHECK(target[0] == 50 && target[count - 1] == 50);
 }
 
-// Files of many chunks and of none, behind work that is queued; ends of files, wrong files, and no memory.
+// Files of many chunks and of none, loaded behind queued work; ends of files, wrong files, and no memory.
 void test_loads(int threads) {
   FILE* file = tmpfile();
   CHECK(file != nullptr);
@@ -203,7 +203,7 @@ void test_loads(int threads) {
   producer.queue.read_now({4, 0, all, target.data()});
   source[2] = 1;
   source[3] = 2;
-  // The load that came to the end of the file left these to chance.
+  // The load that reached the end of the file left these undefined.
   source[0] = target[0];
   source[1] = target[1];
   CHECK(target == source);
@@ -224,7 +224,7 @@ void test_errors() {
   CHECK(error.op == "complain" && error.label == 7 && error.text.find("of call 7") != std::string::npos);
   CHECK(status == 0 && producer.queue.context().take_error().code == ErrorCode::none);
 
-  // A failed allocation: what depends on it is skipped, the rest runs.
+  // After a failed allocation, entries that depend on it are skipped, and the others run.
   producer.call(increment_info, 2, int64_t(1) << 60, 0, true);
   producer.call(increment_info, 3, 64, 2, true);
   producer.call(increment_info, 4, 64, 0, true);
@@ -285,8 +285,8 @@ void use_scratch(const KernelTable& table, Context& context, const Call& call) {
 }
 const KernelInfo use_scratch_info = {"use_scratch", false, 0, {}, use_scratch};
 
-// All that a queue does, small and large, at once and in line. Returns how often the producer was told of an exhausted
-// heap; then nothing has happened, and it goes on.
+// Does everything that a queue does, small and large, at once and in line. Returns how often the producer was told of
+// an exhausted heap. Nothing has happened then, and the producer goes on.
 int work_of_all_kinds(Producer& producer, const std::vector<float>& source, Read& read) {
   int told = 0;
   const auto attempt = [&](const auto& step) {
@@ -316,8 +316,8 @@ int work_of_all_kinds(Producer& producer, const std::vector<float>& source, Read
   return told;
 }
 
-// Fails each allocation of the work in turn, alone and with all that follow. Nothing hangs or ends the process, who
-// asked is told, and the queue is as good as new.
+// Fails each allocation of the work in turn, alone and with all that follow. Nothing hangs or ends the process, the
+// caller is told, and the queue works like a new one.
 void test_exhausted_heap() {
   const std::vector<float> source(count, 1);
   std::vector<float> target(count);
@@ -339,7 +339,7 @@ void test_exhausted_heap() {
       const RecordedError error = producer.queue.context().take_error();
       CHECK(error.code == ErrorCode::none || error.code == ErrorCode::memory);
       CHECK(told > 0 || error.code == ErrorCode::memory || target[count - 1] == 3);
-      // As good as new.
+      // The queue works like a new one.
       producer.queue.upload(0, bytes, source.data(), bytes);
       producer.call(use_scratch_info, 1, bytes, 0);
       CHECK(producer.first(1) == 2);
@@ -388,7 +388,7 @@ void test_entries_that_throw() {
   }
 }
 
-// A device that runs elsewhere: a read of at most 64 bytes begins, and ends when the test says so; a longer one waits.
+// A device that runs elsewhere. A read of at most 64 bytes begins, and ends when the test says so; a longer one waits.
 class SlowExecutor final : public Executor {
  public:
   explicit SlowExecutor(int* failures) : failures_(failures) {}
@@ -425,11 +425,11 @@ class SlowExecutor final : public Executor {
   int* failures_;
   const std::thread::id producer_ = std::this_thread::get_id();
   std::atomic<bool> released_{false};
-  std::vector<std::thread> threads_;  // the producer's, because no read begins on the executor's thread here
+  std::vector<std::thread> threads_;  // started by the producer, because here no read begins on the executor's thread
   char memory_[1024] = {};
 };
 
-// Whoever asks for a read goes on at once, whether it begins or waits, and learns which of them failed.
+// The caller of a read continues at once, whether the read begins or waits, and learns which reads failed.
 void test_reads_elsewhere() {
   int failures = 0;
   auto made = std::make_unique<SlowExecutor>(&failures);
@@ -460,7 +460,7 @@ void test_reads_elsewhere() {
   CHECK(error.text == "on purpose" && error.op == "read");
 }
 
-// Keeps the executor until the test lets it go.
+// Holds the executor until the test releases it.
 std::atomic<bool> gate_is_open{false};
 void wait_at_the_gate(const KernelTable& table, Context& context, const Call& call) {
   while (!gate_is_open.load()) std::this_thread::yield();
@@ -494,25 +494,25 @@ void test_overtakes() {
   queue.upload(2, 64, seven, 64);
   CHECK(producer.overtakes(increment_info, 3, 64, 2) && producer.overtakes(increment_info, 4, 64, 3));
   CHECK(producer.early(2) == 7 && producer.early(3) == 8 && producer.early(4) == 9);
-  // What the entry that runs only reads may be read, and not written; what it writes may be neither.
+  // Memory that the running entry only reads may be read, but not written. Memory that it writes may be neither.
   CHECK(producer.overtakes(increment_info, 5, 64, 0) && producer.early(5) == 1);
   CHECK(producer.early(0) == -1);
   CHECK(!producer.overtakes(increment_info, 0, -1, 2));
   CHECK(!producer.overtakes(increment_info, 6, 64, 1));
-  CHECK(!producer.overtakes(increment_info, 7, 64, 0));  // 0 is written by an entry that waits
-  // Memory made before its turn is written before its turn until an entry that waits reads it.
+  CHECK(!producer.overtakes(increment_info, 7, 64, 0));  // a waiting entry writes storage 0
+  // Memory made before its turn can be written before its turn until a waiting entry reads it.
   CHECK(producer.overtakes(increment_info, 3, -1, 4) && producer.early(3) == 10);
   CHECK(!producer.overtakes(increment_info, 8, 64, 6));
   producer.wait(increment_info, 9, 64, 3);
   CHECK(!producer.overtakes(increment_info, 3, -1, 4));
   CHECK(producer.early(3) == -1);
-  // Its memory stays until that entry has run, also if its handle serves again.
+  // Its memory stays until that entry has run, even if its handle is used again.
   producer.release(4);
   CHECK(producer.overtakes(increment_info, 4, 64, 2) && producer.early(4) == 8);
   const int32_t both[] = {3, 4};
   queue.release(both, 2);
   CHECK(producer.overtakes(increment_info, 3, 64, 5) && producer.early(3) == 2);
-  // Errors are the queue's.
+  // Errors are recorded in the queue.
   CHECK(producer.overtakes(complain_info, 10, 64, 2));
   const RecordedError error = queue.context().take_error();
   CHECK(error.code == ErrorCode::index && error.op == "complain" && error.label == 9);
@@ -530,7 +530,7 @@ void test_overtakes() {
   CHECK(queue.reserved_bytes() == 0);
 }
 
-// A file is loaded into memory that was made before its turn, and what reads that memory waits for the load.
+// A file is loaded into memory that was made before its turn. Work that reads that memory waits for the load.
 void test_load_where_work_overtakes() {
   FILE* file = tmpfile();
   const float five[16] = {5}, seven[16] = {7};
@@ -549,7 +549,7 @@ void test_load_where_work_overtakes() {
   fclose(file);
 }
 
-// How much may be held, and how much a call may do.
+// Limits on the memory that is held, and on the work of a call.
 void test_limits_of_overtaking() {
   BusyProducer producer;
   Queue& queue = producer.queue;
@@ -595,7 +595,8 @@ void test_limits_of_overtaking() {
   CHECK(!is_brief(call));
 }
 
-// Any program gives what it gives in order, whatever of it overtakes. Each storage holds one number throughout.
+// Any program gives the results that it gives in order, whichever of its calls overtake. Each storage holds one number
+// throughout.
 void test_any_order() {
   constexpr int32_t storages = 24;
   constexpr size_t most = 20000;
@@ -605,7 +606,7 @@ void test_any_order() {
   for (int round = 0; round < 5; round++) {
     Producer producer(2);
     float expected[storages];
-    size_t sizes[storages] = {};  // 0: not alive
+    size_t sizes[storages] = {};  // 0: the storage is not alive
     std::vector<float> data(most);
     const auto check = [&](int32_t handle) {
       std::vector<float> read(sizes[handle], -1);

@@ -1,5 +1,5 @@
 // Random tensors and dropout: Philox against Random123's known answers, bits against those of TypeScript
-// (tests/unit/random.test.ts holds the same digests), numbers against their formulas, the normal distribution against
+// (tests/unit/random.test.ts has the same digests), numbers against their formulas, and the normal distribution against
 // erfc.
 #include "../cpu/random/blocks.h"
 #include "../cpu/random/normal.h"
@@ -39,7 +39,7 @@ void test_philox() {
     random::philox4x32(counter, uint64_t(answer[4]) | uint64_t(answer[5]) << 32);
     check(!memcmp(counter, answer + 6, sizeof counter), "a known answer of Philox");
   }
-  // Many blocks at once, across the carry into the upper half of the block number too.
+  // Many blocks at once, across the carry into the upper half of the block number.
   for (uint64_t block : {uint64_t(0), uint64_t(12345), (uint64_t(1) << 32) - 9, (uint64_t(1) << 53) - 200})
     for (int64_t count : {0, 1, 3, 4, 5, 47, 48, 49, 96, 97, 193, 500}) {
       std::vector<uint32_t> words(size_t(count) + 1, 7u);
@@ -66,7 +66,8 @@ void test_normal_quantile() {
   for (uint64_t k = 0; k < 200000; k++) {
     const uint32_t word = uint32_t(k < 100 ? k : k < 200 ? 0xFFFFFFFFu - (k - 100) : k * 2654435761u);
     const double z = quantile(word), p = (double(word) + 0.5) / 4294967296.0;
-    // From the error of the probability to that of z by the density; near 0 that is absolute, else relative to z.
+    // The density turns the error of the probability into that of z. Near 0 that error is absolute, otherwise relative
+    // to z.
     const double density = 0.3989422804014327 * exp(-z * z / 2);
     const double nearer = p < 0.5 ? p : 1 - p;
     const double error = (0.5 * erfc(fabs(z) * 0.7071067811865476) - nearer) / density;
@@ -144,7 +145,7 @@ void test_dropout(int64_t rows, int64_t columns) {
   }
 }
 
-// bfloat16 is float32, widened before and rounded after; dense and strided.
+// bfloat16 is widened to float32 before and rounded after, for dense and strided memory.
 void test_half_dropout(int64_t rows, int64_t columns) {
   for (double p : {0.0, 0.3, 1.0})
     for (Layout layout : {Layout::dense, Layout::transposed, Layout::sliced}) {
@@ -159,7 +160,8 @@ void test_half_dropout(int64_t rows, int64_t columns) {
     }
 }
 
-// Around the words of a buffer, the elements of a chunk, and what Philox and the normal distribution compute at once.
+// Counts around the words of a buffer, the elements of a chunk, and the numbers that Philox and the normal distribution
+// compute at once.
 void test_blocks() {
   using random::buffer_words;
   using random::chunk_elements;
@@ -172,7 +174,7 @@ void test_blocks() {
     test_half_dropout(1, count);
   }
   for (int64_t count : about({FIRESTEEL_ISA::simd::lanes, group})) test_dropout(3, count), test_half_dropout(3, count);
-  // Dense results written past the caches, and not.
+  // Dense results, written past the caches and not.
   const int64_t streamed = (FIRESTEEL_ISA::simd::streaming_bytes + 3) / 4;
   for (int64_t count : {streamed - 1, streamed, streamed + 1, streamed + streamed / 5}) {
     Floats x({count}), out({count});
@@ -188,7 +190,7 @@ void test_blocks() {
   }
 }
 
-// What tests/unit/random.test.ts computes from the reference kernels.
+// The digests that tests/unit/random.test.ts computes from the reference kernels.
 void test_digests() {
   const int64_t count = 10007;
   Floats uniform({count}), normal({count}), dropped({count});

@@ -1,6 +1,6 @@
 // The LSTM's kernels of one instruction set (FIRESTEEL_ISA) against its definition in float64: values by evaluating the
 // equations one scalar at a time, gradients by differentiating that record backwards, which shares nothing with the
-// kernels' formulas. Prints what differs and returns the number of failures.
+// kernels' formulas. It prints differences and returns the number of failures.
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ namespace {
 using namespace firesteel;
 namespace isa = firesteel::FIRESTEEL_ISA;
 
-// A record of scalars: each is a leaf, a sum of products of earlier ones, or a function of an earlier one.
+// A record of scalars. Each is a leaf, a sum of products of earlier ones, or a function of an earlier one.
 class Tape {
  public:
   using Products = std::vector<std::pair<int, int>>;
@@ -82,7 +82,7 @@ struct Tensor {
   explicit Tensor(std::vector<int64_t> sizes) : shape(std::move(sizes)) {
     int64_t count = 1;
     for (int64_t size : shape) count *= size;
-    values.assign(static_cast<size_t>(count), NAN);  // an output that is not overwritten is found
+    values.assign(static_cast<size_t>(count), NAN);  // so that an output that is not overwritten is found
     view = {values.data(), DType::float32, static_cast<int>(shape.size()), count, {}, {}};
     for (int i = view.ndim; i-- > 0; count = view.strides[i] * view.sizes[i]) {
       view.sizes[i] = shape[static_cast<size_t>(i)];
@@ -106,7 +106,7 @@ struct Shape {
   int64_t T, B, I, H;
 };
 
-// Which optional arguments a case has.
+// The optional arguments that a case has.
 struct Options {
   bool reverse = false, initial = true, biases = true, gradients_of_state = true, gradient_of_out = true;
 };
@@ -120,7 +120,7 @@ void fail(const Shape& s, const Options& o, const char* what, double given, doub
          o.reverse ? " reverse" : "", o.initial ? " initial" : "", o.biases ? " biases" : "", what, given, expected);
 }
 
-// Everything one layer takes and gives.
+// The inputs and outputs of one layer.
 struct Layer {
   Shape s;
   Options o;
@@ -180,7 +180,8 @@ struct Layer {
 constexpr const char* output_names[] = {"out", "hn",  "cn",   "gates", "cells", "dx",
                                         "dh0", "dc0", "dwIh", "dwHh",  "dbias"};
 
-// An output of the kernel against float64. `length` is the longest sum on the way: its rounding errors grow no faster.
+// Checks an output of the kernel against float64. `length` is the longest sum on the way; rounding errors grow no
+// faster.
 void compare(const Layer& layer, const char* what, const Tensor& given, const std::vector<double>& expected,
              int64_t length) {
   double scale = 0;
@@ -267,7 +268,7 @@ void check_against_definition(Shape s, Options o) {
 }
 
 // The same for sizes whose record would not fit into memory: the equations and their gradients, in float64. Small sizes
-// go through both.
+// are checked in both ways.
 void check_against_formulas(Shape s, Options o) {
   Layer layer(s, o), again(s, o);
   for (Layer* one : {&layer, &again}) {
@@ -362,8 +363,8 @@ void check_against_formulas(Shape s, Options o) {
   compare(layer, "dc0", layer.dc0, dc, through);
 }
 
-// Sizes around each at which the sequence is cut another way: one below, at, one above, and with a rest. Under
-// sanitizers every fourth, without the largest.
+// Sizes around each at which the sequence is cut differently: one below, at, one above, and with a rest. Under
+// sanitizers every fourth runs, without the largest.
 void check_blocks() {
   using namespace isa::recurrent;
   const auto around = [](int64_t size) {
@@ -386,7 +387,7 @@ void check_blocks() {
   // Depths of a block: of the input, of the state, and of all gates.
   for (const int64_t depth : near(isa::gemm::block_depth))
     run(2, 3, depth, 5), run(2, 3, 3, depth), run(2, MR + 1, 3, depth / 4);
-  // Units from which on a step has several tiles.
+  // The number of units at which a step has several tiles.
   for (const int64_t B : {int64_t(1), rows_beside, MR}) {
     int64_t least = 1;
     while (plan_of(B, least).unit_blocks < 2) least++;
@@ -401,7 +402,7 @@ void check_blocks() {
       for (const int64_t I : near(chunk_floats / (4 * FIRESTEEL_ISA::round_up(units, NR) * tiles))) run(2, B, I, H);
   }
   for (const int64_t I : near(lanes * (chunk_floats / weights_size(4 * lanes, lanes)))) run(2, MR, I, lanes);
-  // Where the weights come from decides on the rows of a block.
+  // The place of the weights in the caches decides the rows of a block.
   int64_t core = 1, shared = 1;
   while (16 * (core + 1) * (core + 1) <= core_cache_bytes) core++;
   while (16 * (shared + 1) * (shared + 1) <= shared_cache_bytes) shared++;
@@ -410,7 +411,7 @@ void check_blocks() {
   for (const int64_t H : {shared, shared + 1})
     for (const int64_t B : {2 * MR, 2 * MR + 1}) run(2, B, 3, H);
   for (const int64_t B : {far_rows, far_rows + 1}) run(2, B, 2, shared + 1);
-  // Steps whose input is worked out at once, and those whose gradients are.
+  // Steps whose input part is computed at once, and steps whose gradients are.
   for (const int64_t B : {int64_t(1), MR / 2 + 1, 3 * MR + 1})
     for (const int64_t T : around(blocks(input_rows, plan_of(B, 3).rows))) run(T, B, 4, 3);
   for (const int64_t B : {1, 7, 100})

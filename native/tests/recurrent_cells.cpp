@@ -1,6 +1,6 @@
 // LSTM, GRU and RNN of one instruction set (FIRESTEEL_ISA), with and without lengths, against their definitions in
-// float64: each sequence of the batch walks through its own steps alone, which the kernels never do. Sizes stand around
-// those at which a sequence is cut (recurrent/blocks.h); bits are the same for 1 to 3 threads.
+// float64: each sequence of the batch walks through its own steps alone, which the kernels never do. Sizes lie around
+// those at which a sequence is cut (recurrent/blocks.h). Bits are the same for 1 to 3 threads.
 #include <math.h>
 
 #include "../cpu/recurrent/plan.h"
@@ -32,7 +32,7 @@ struct Numbers {
   explicit Numbers(std::vector<int64_t> shape) {
     int64_t count = 1;
     for (int64_t size : shape) count *= size;
-    values.assign(size_t(count), NAN);  // what is not overwritten is found
+    values.assign(size_t(count), NAN);  // so that an output that is not overwritten is found
     view = {values.data(), DType::float32, int(shape.size()), count, {}, {}};
     for (int i = view.ndim, step = 1; i-- > 0; step *= int(shape[size_t(i)])) {
       view.sizes[i] = shape[size_t(i)];
@@ -46,7 +46,7 @@ struct Numbers {
   double operator[](int64_t i) const { return double(values[size_t(i)]); }
 };
 
-// Everything one layer takes and gives. c0, cn, cells and dcn are the LSTM's alone.
+// The inputs and outputs of one layer. Only the LSTM has c0, cn, cells and dcn.
 struct Layer {
   Problem p;
   int64_t K;
@@ -86,7 +86,7 @@ struct Layer {
     for (Numbers* n : {&w_ih, &w_hh, &b_ih, &b_hh}) n->fill(from, weight);
     for (int64_t b = 0; b < p.B; b++) lengths.push_back(p.lengths ? int32_t(1 + (b * 7 + 2) % p.T) : int32_t(p.T));
     lengths_view = {lengths.data(), DType::int32, 1, p.B, {p.B}, {1}};
-    // What stands behind a sequence's end must not matter; x itself is masked before the kernel.
+    // Elements behind a sequence's end must not matter. x itself is masked before the kernel.
     for (int64_t t = 0; t < p.T; t++)
       for (int64_t b = 0; b < p.B; b++)
         for (int64_t j = 0; t >= lengths[size_t(b)] && j < p.H; j++) dy.values[size_t((t * p.B + b) * p.H + j)] = NAN;
@@ -125,12 +125,12 @@ constexpr const char* output_names[] = {"out", "hn", "dx", "dh0", "dwIh", "dwHh"
 
 double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
-// What one step of one sequence was, for its way back.
+// The values of one step of one sequence, for the way back.
 struct Step {
   int64_t time;
-  Doubles h, c;           // before it
-  Doubles gate[4], cell;  // activated gates (the last of a GRU: the state's part of n), c after it
-  Doubles hidden;         // h after it
+  Doubles h, c;           // before the step
+  Doubles gate[4], cell;  // activated gates (a GRU's last one is the state's part of n); c after the step
+  Doubles hidden;         // h after the step
 };
 
 std::vector<Doubles> expected(const Layer& l) {
@@ -237,7 +237,7 @@ void check(Problem p) {
     for (double value : wanted[k]) scale = fmax(scale, fabs(value));
     for (size_t i = 0; i < wanted[k].size(); i++) {
       const double error = fabs((*layer.outputs()[k])[int64_t(i)] - wanted[k][i]);
-      worst = error <= worst ? worst : error;  // NaN too
+      worst = error <= worst ? worst : error;  // also for NaN
     }
     // A unit at the kink of relu may fall on either side.
     if (p.kind == Kind::relu && worst > ldexp(longest, -24) * scale && worst < 1e-3) continue;
@@ -254,7 +254,7 @@ void check(Problem p) {
   }
 }
 
-// Sizes around the blocks, each with one of the options turned.
+// Sizes around the blocks, with one option changed in each.
 void check_blocks(Kind kind) {
   using namespace isa::recurrent;
   int seen = 0;
@@ -267,11 +267,11 @@ void check_blocks(Kind kind) {
   for (int64_t size : test::about({int64_t(lanes), NR})) run(3, MR + 1, 5, size), run(3, 2, size, 7);
   for (int64_t B : test::about({rows_beside, MR, 2 * MR})) run(3, B, 9, 7), run(2, B, 3, NR + 1);
   for (int64_t depth : {isa::gemm::KC - 1, isa::gemm::KC, isa::gemm::KC + 1}) run(2, 3, depth, 5), run(2, 3, 3, depth);
-  // Units from which on a step has several tiles.
+  // The number of units at which a step has several tiles.
   int64_t least = 1;
   while (make_plan(2, MR, 3, least, gates_of(kind), false).unit_blocks < 2) least++;
   for (int64_t H : {least - 1, least, least + 1, least + least / 3}) run(2, MR, 3, H);
-  // Steps whose input is worked out at once, and those whose gradients are.
+  // Steps whose input part is computed at once, and steps whose gradients are.
   for (int64_t T : test::about({blocks(input_rows, MR)})) run(T, 2 * MR + 1, 4, 3);
   for (int64_t T : test::about({rows_at_once / 7})) run(T, 7, 3, 2);
 }

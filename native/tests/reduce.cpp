@@ -1,10 +1,8 @@
-// Reductions against float64: any set of dimensions, all ways an input can lie
-// in memory, lengths around every block of the kernels, NaN and infinities,
-// sums that int32 cannot hold, calls that must be refused.
+// Reductions against float64: any set of dimensions, all layouts of an input, lengths around every block of the
+// kernels, NaN and infinities, sums that int32 cannot hold, and calls that must be refused.
 //
-// A sum of n terms may be wrong by as many roundings of the sum of the sizes as
-// are added in float32, which is at most 128 (see reduce/sum_max.cpp), and that
-// of its result; a running sum is float64 and is rounded once.
+// A sum of n terms may be off by as many roundings of the sum of their sizes as terms are added in float32, which is at
+// most 128 (see reduce/sum_max.cpp), and by its result's rounding. A running sum is float64 and is rounded once.
 #include "../cpu/reduce/blocks.h"
 #include "../cpu/simd/vector.h"
 #include "arrays.h"
@@ -15,8 +13,8 @@ using namespace firesteel;
 using namespace firesteel::test;
 namespace isa = FIRESTEEL_ISA;
 
-// For each element of x in row-major order, the element of the result it
-// belongs to: dimensions in `reduced` (bits) count as 1.
+// For each element of x, in row-major order, the element of the result to which it belongs. Dimensions in `reduced`
+// (bits) count as 1.
 std::vector<int64_t> places(const Sizes& sizes, unsigned reduced) {
   int64_t count = 1;
   for (int64_t size : sizes) count *= size;
@@ -42,7 +40,7 @@ Sizes reduced_sizes(Sizes sizes, unsigned reduced) {
 
 bool held(double sum) { return sum >= INT32_MIN && sum <= INT32_MAX; }
 
-// A sum of int32 that int32 cannot hold is an error of the call, which says so.
+// A sum that int32 cannot hold is an error of the call, which names it.
 template <class F>
 void check_overflow(const std::string& what, const F& kernel) {
   const RecordedError error = error_of(kernel);
@@ -101,7 +99,7 @@ void test_shape(const Sizes& sizes, unsigned reduced, Layout layout) {
   }
 }
 
-// One NaN, among infinities, at each place of a row or column in turn.
+// One NaN among infinities, at each place of a row or column in turn.
 void test_nan() {
   for (int64_t n : {1, 5, 31, 32, 33, 64, 67, 130})
     for (int columns = 0; columns < 2; columns++)
@@ -129,7 +127,7 @@ void test_best(const Sizes& sizes, int64_t dim, Layout layout, DType dtype, bool
   const std::string what =
       text(sizes) + " along " + std::to_string(dim) + " layout " + std::to_string(int(layout)) + " " + name(dtype);
   Array x(sizes, dtype, layout);
-  // Few different values, so that many are equally good.
+  // Few different values, so that many elements are equally good.
   Numbers numbers{77};
   for (int64_t i = 0; i < x.size(); i++) x.set(i, floor(double(numbers.next()) * 6));
   if (with_nan)
@@ -187,7 +185,7 @@ void test_running(const Sizes& sizes, int64_t dim) {
     }
 }
 
-// Products, the best so far and its place, logarithms of sums so far.
+// Running products, running extremes with their places, and running logarithms of sums.
 void test_others_running(const Sizes& sizes, int64_t dim, bool special) {
   const std::string what = text(sizes) + " along " + std::to_string(dim);
   Array x(sizes, DType::float32), out(sizes, DType::float32), index(sizes, DType::int32);
@@ -241,7 +239,7 @@ void test_others_running(const Sizes& sizes, int64_t dim, bool special) {
   }
 }
 
-// A product that int32 cannot hold, and one that it can.
+// One product that int32 cannot hold, and one that it can.
 void test_products_of_integers() {
   Array x({3}, DType::int32), out({3}, DType::int32);
   x.set(0, 65536), x.set(1, 32767), x.set(2, -1);
@@ -251,7 +249,7 @@ void test_products_of_integers() {
   check_overflow("cumprod", [&](Context& c) { isa::cumprod(c, out.view, x.view, 0); });
 }
 
-// The ends of the range, held and just not held, in rows, planes and columns of several segments.
+// Sums at the ends of the range and just beyond them, in rows, planes and columns of several segments.
 void test_ends() {
   for (const Sizes& sizes : {Sizes{2}, Sizes{70001}, Sizes{2, 3}, Sizes{40000, 3}, Sizes{150, 3, 65}})
     for (double end : {double(INT32_MAX), double(INT32_MIN)})

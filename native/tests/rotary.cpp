@@ -1,5 +1,6 @@
-// Turning by positions against double: both layouts of pairs, there and back, all layouts of x, both dtypes, tables for
-// all or for each batch row, features that stay, rows around a chunk; calls that must be refused.
+// Rotation by positions against double: both layouts of pairs, there and back, all layouts of x, both dtypes, tables
+// for all batch rows or for each, features that stay, and calls that must be refused. Numbers of rows lie around a
+// chunk.
 #include "../cpu/attention/rotary.h"
 
 #include "arrays.h"

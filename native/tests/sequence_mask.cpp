@@ -1,4 +1,5 @@
-// Which steps of which sequence count, against the definition: lengths from 1 to all steps, none beside them.
+// The mask of the steps that count in each sequence, against the definition: lengths from 1 to all steps, and lengths
+// that are invalid.
 #include "arrays.h"
 
 namespace {

@@ -1,6 +1,5 @@
-// Copies, conversions, fills and concatenations: every pair of dtypes, all ways
-// both sides can lie in memory, numbers that round, wrap around or overflow,
-// transposes large enough for tiles, calls that must be refused. Exact to the
+// Copies, conversions, fills and concatenations: every pair of dtypes, all layouts on both sides, numbers that round,
+// wrap around or overflow, transposes large enough for tiles, and calls that must be refused. Results are exact to the
 // bit.
 #include <float.h>
 
@@ -14,8 +13,7 @@ using namespace firesteel;
 using namespace firesteel::test;
 namespace isa = FIRESTEEL_ISA;
 
-// Halfway between two neighbours of a 16-bit float, limits of integers, what
-// wraps around.
+// Numbers halfway between two neighbouring 16-bit floats, limits of integers, and numbers that wrap around.
 const double numbers[] = {0,
                           -0.0,
                           1,
@@ -169,7 +167,7 @@ void test_fill() {
         run(what, out, [&](Context& c) { isa::fill(c, out.view, value); });
         check_equal(what, out, [&](int64_t) { return as_dtype(dtype, value); });
       }
-  // What rounds twice by way of float32 rounds to another neighbour.
+  // Numbers for which rounding to float32 first would give another neighbour.
   for (double value :
        {1 + 0x1p-8 + 0x1p-30, 1 + 0x1p-11 + 0x1p-40, 1 + 3 * 0x1p-8 - 0x1p-35, 1e300, -1e300, 0x1p63, -0x1p64})
     for (DType dtype : all_dtypes) {
@@ -185,7 +183,7 @@ void test_fill() {
   }
 }
 
-// Around what is written past the caches, from any place in a register on.
+// Counts around the size that is written past the caches, beginning anywhere in a register.
 void test_large_fill() {
   for (DType dtype : {DType::float32, DType::bfloat16, DType::uint8}) {
     const int64_t bytes = int64_t(bytes_of(dtype)), limit = isa::simd::streaming_bytes / bytes;
@@ -275,10 +273,10 @@ void test_one_sum(const Sizes& sizes, DType dtype, Layout to_layout, Layout from
   });
 }
 
-// Around registers, rows that are staged, blocks, chunks, tiles and what is converted at a time.
+// Counts around registers, staged rows, blocks, chunks, tiles, and the elements converted at a time.
 void test_blocks() {
   using namespace FIRESTEEL_ISA;
-  using test::Layout;  // there is another in the kernels
+  using test::Layout;  // the kernels have another Layout
   const Layout lines[] = {Layout::dense, Layout::sliced, Layout::flipped};
   const DType sums[] = {DType::float32, DType::bfloat16, DType::int32};
   int round = 0;
@@ -294,7 +292,7 @@ void test_blocks() {
         test_one_copy({n}, to, to_layout, round % 2 ? to : all_dtypes[round % 6], from_layout);
         test_one_sum({n}, sums[round % 3], to_layout, from_layout);
       }
-  // Rows, several to a block and several blocks to each.
+  // Rows, with several to a block and with several blocks to each.
   for (int64_t n : about({shortest_row, block_size}))
     for (Layout to_layout : own_layouts)
       for (Layout from_layout : all_layouts) {
@@ -302,7 +300,7 @@ void test_blocks() {
         test_one_copy({3, n}, to, to_layout, round % 2 ? to : all_dtypes[round % 6], from_layout);
         test_one_sum({5, n}, sums[round % 3], to_layout, from_layout);
       }
-  // Tiles, and chunks of them; what is transposed and copied first.
+  // Tiles and chunks of them, and transposed input that is copied first.
   for (int64_t rows : about({least_side, tile}))
     for (int64_t columns : about({least_side, tile})) {
       const DType dtype = next();

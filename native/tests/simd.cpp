@@ -1,6 +1,6 @@
-// The vector layer against C's library in float64: the error of every elementary function over dense samples, what it
-// gives for special arguments, and the small print of the operations (NaN in max, partial loads, order of reductions).
-// Built once per instruction set: -DFIRESTEEL_ISA=..., runs on its own, exits with 1 on a failure.
+// The vector layer against C's library in float64: the error of every elementary function over dense samples, its
+// results for special arguments, and details of the operations (NaN in max, partial loads, order of reductions). It is
+// built once per instruction set with -DFIRESTEEL_ISA=..., runs by itself, and exits with 1 on a failure.
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ void check(bool condition, const char* what, double got, double expected) {
   printf("FAILED %s: got %.9g, expected %.9g\n", what, got, expected);
 }
 
-// The distance in units in the last place of the expected float; 0 where both are NaN or the same infinity.
+// The distance in units in the last place of the expected float, or 0 if both are NaN or the same infinity.
 double ulps(float got, double expected) {
   float nearest = (float)expected;
   if (isnan(nearest) || isnan(got)) return isnan(nearest) && isnan(got) ? 0 : INFINITY;
@@ -60,7 +60,7 @@ const Function functions[] = {
     {"erf", [](Vec x) { return erf(x); }, ::erf, 2.5, -10, 10},
     {"sin", [](Vec x) { return sin(x); }, ::sin, 2, -1e7, 1e7},
     {"cos", [](Vec x) { return cos(x); }, ::cos, 2, -1e7, 1e7},
-    // The tails of GELU: rounding x^2/2 to half a unit of 72 (at 12) changes e^(-x^2/2) by up to 64 units.
+    // The tails of GELU. Rounding x^2/2 to half a unit of 72 (at 12) changes e^(-x^2/2) by up to 64 units.
     {"normal cdf, centre", [](Vec x) { return normal(x).cdf; }, exact_cdf, 6, -1.5, 10},
     {"normal cdf, tail", [](Vec x) { return normal(x).cdf; }, exact_cdf, 80, -12, -1.5},
     {"normal density", [](Vec x) { return normal(x).density; }, exact_density, 80, -12, 12},
@@ -84,7 +84,7 @@ double exact_erf_inverse(double x) {
   return ::copysign(y, x);
 }
 
-// Those of inverse.h, which has what steps of 61 find.
+// The limits of inverse.h, which are the errors found in steps of 61.
 const Function further[] = {
     {"exp2", [](Vec x) { return exp2(x); }, ::exp2, 1.5, -152, 130},
     {"log2", [](Vec x) { return log2(x); }, ::log2, 2, 0, FLT_MAX},
@@ -200,8 +200,8 @@ void operations() {
   }
 }
 
-// Powers over all of the result's range, bases of either sign and bases near 1 among them; and every pair of special
-// arguments, where zeros must have the right sign too.
+// Powers over the whole range of results, including bases of either sign and bases near 1, and every pair of special
+// arguments. Zeros must have the right sign too.
 void powers() {
   double worst = 0;
   float worst_x = 0, worst_y = 0, got[lanes];
@@ -231,8 +231,8 @@ void powers() {
   check(worst <= 1.5, "pow", worst, 1.5);
 }
 
-// Functions of two arguments: every pair of special ones, and pairs whose sizes differ by any power of two, most of
-// them little. The limit is in units in the last place.
+// Functions of two arguments: every pair of special ones, and pairs whose sizes differ by any power of two, mostly by
+// little. The limit is in units in the last place.
 void pairs(const char* name, Vec (*vector)(Vec, Vec), double (*exact)(double, double), double limit) {
   double worst = 0;
   float worst_x = 0, worst_y = 0, x[lanes] = {}, y[lanes] = {}, got[lanes];

@@ -1,7 +1,7 @@
 // Softmax and log-softmax against float64 along any dimension; equal bits for 1, 2 and 3 threads; infinities and NaN.
 //
-// Allowed errors: an exponential is right to 4 roundings and its argument to one of |x - max|; sums are float32 over
-// at most 1024 elements (see simd/row.h), and each result is rounded a few times.
+// An exponential may be off by 4 roundings, and its argument by one of |x - max|. Sums are float32 over at most 1024
+// elements (see simd/row.h), and each result is rounded a few times.
 #include "../cpu/simd/stream.h"
 #include "../cpu/softmax/row.h"
 #include "tensors.h"

@@ -1,6 +1,5 @@
-// Sorting against std::stable_sort: lines around every size at which another
-// way is taken, ties, NaN, infinities and zeros; searches against counting;
-// calls that must be refused.
+// Sorting against std::stable_sort: lines around every size at which the method changes, ties, NaN, infinities and
+// zeros; searches against counting; calls that must be refused.
 #include <algorithm>
 
 #include "../cpu/simd/vector.h"
@@ -13,7 +12,7 @@ using namespace firesteel;
 using namespace firesteel::test;
 namespace isa = FIRESTEEL_ISA;
 
-// Whether a comes before b: NaN is larger than all else.
+// Whether a comes before b. NaN is larger than everything else.
 bool less(double a, double b) { return isnan(b) ? !isnan(a) : a < b; }
 
 enum class Kind { few, many, rising, falling, special };

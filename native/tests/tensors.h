@@ -1,5 +1,5 @@
-// What the native tests of single kernels share: tensors with a guard behind their memory, a check that counts, and
-// running a kernel with 1, 2 and 3 threads.
+// The common part of the native tests of single kernels: tensors with a guard behind their memory, a check that counts,
+// and a function that runs a kernel with 1, 2 and 3 threads.
 #pragma once
 #include <math.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ inline int finish(const char* name) {
   return failed != 0;
 }
 
-// One below each block of a kernel, the block, one above, and several with a rest.
+// Sizes one below each block of a kernel, at it, one above, and several blocks with a rest.
 inline std::vector<int64_t> about(std::initializer_list<int64_t> blocks) {
   std::vector<int64_t> sizes;
   for (int64_t block : blocks)
@@ -35,7 +35,7 @@ inline std::vector<int64_t> about(std::initializer_list<int64_t> blocks) {
   return sizes;
 }
 
-// Uniform in [-1, 1), the same everywhere.
+// Uniform in [-1, 1), the same on every machine.
 struct Numbers {
   uint32_t state;
   float next() {
@@ -44,7 +44,7 @@ struct Numbers {
   }
 };
 
-// A dense tensor of 4-byte elements; what lies behind them must not change.
+// A dense tensor of 4-byte elements. The memory behind them must not change.
 template <class T>
 struct Tensor {
   static constexpr uint32_t guard = 0x4B1DB10Bu;
@@ -88,13 +88,14 @@ inline void randomise(Floats& tensor, uint32_t seed, float scale = 1, float shif
   for (size_t i = 0; i < tensor.size(); i++) tensor[i] = numbers.next() * scale + shift;
 }
 
-// A context of 1, 2 or 3 threads, kept so that threads are started once.
+// A context of 1, 2 or 3 threads. It is kept so that threads start only once.
 inline Context& context_of(int threads) {
   static Context contexts[] = {Context(1), Context(2), Context(3)};
   return contexts[threads - 1];
 }
 
-// Runs kernel(context) on what the outputs hold, with 1, 2 and 3 threads; the results must be equal in bits.
+// Runs kernel(context) from the present contents of the outputs, with 1, 2 and 3 threads. The results must have equal
+// bits.
 template <class T, class F>
 void run(const std::string& what, const std::vector<Tensor<T>*>& outputs, const F& kernel) {
   std::vector<std::vector<T>> before, first;
@@ -130,11 +131,10 @@ inline bool near(double got, double want, double allowed) {
   return got == want || (got != got && want != want) || fabs(got - want) <= allowed;
 }
 
-// memcmp wants a pointer even to nothing, which an empty tensor has not.
+// memcmp needs a valid pointer even for no bytes, and an empty tensor has none.
 inline bool same_bits(const void* a, const void* b, size_t bytes) { return bytes == 0 || !memcmp(a, b, bytes); }
 
-// Sizes at which code that works in blocks of n goes other ways: one below, one, one above, and some blocks with a
-// rest.
+// Sizes at which code that works in blocks of n changes its way: one below, at, one above, and some blocks with a rest.
 inline std::vector<int64_t> around(int64_t n) { return {n - 1, n, n + 1, 2 * n + n / 2 + 1}; }
 
 constexpr double epsilon = 0x1p-24;  // of a rounding to float32
