@@ -258,7 +258,8 @@ function readGemma3(settings: Settings): GemmaConfig {
     full_attention: readRope(settings, defaults('full_attention')),
     sliding_attention: { base: local, scaling: null, headDim: own.headDim },
   }
-  settings.only('attn_logit_softcapping', undefined)
+  // Gemma 2 alone has such a bound; transformers reads none here.
+  settings.unused('attn_logit_softcapping')
   return {
     ...own,
     vocabSize,

@@ -106,7 +106,8 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
           shortFactor: list('short_factor'),
           longFactor: list('long_factor'),
           originalMaxPositions,
-          factor: take('factor', defaults.maxPositions / originalMaxPositions),
+          // It is read for the factor of queries and keys alone, which is 1 for all below 1.
+          factor: Math.max(1, take('factor', defaults.maxPositions / originalMaxPositions)),
           ...given('attentionFactor'),
         }
       }
