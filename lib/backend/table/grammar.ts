@@ -136,14 +136,27 @@ export function parseArguments(spec: KernelSpec): readonly ParsedArgument[] {
   return list
 }
 
+/** Arguments by their texts. Hundreds have some forty texts, and all are read when the library is imported. */
+const kindsOfArgument = new Map<string, Omit<ParsedArgument, 'name'>>()
+
 function parseArgument(name: string, text: string): ParsedArgument {
-  if (valueRoles.includes(text)) return { name, role: text as ValueRole, arity: 'one', dtype: null }
+  let kind = kindsOfArgument.get(text)
+  if (kind === undefined) {
+    kind = parseKind(name, text)
+    kindsOfArgument.set(text, kind)
+  }
+  const { role, arity, dtype } = kind
+  return { name, role, arity, dtype }
+}
+
+function parseKind(name: string, text: string): Omit<ParsedArgument, 'name'> {
+  if (valueRoles.includes(text)) return { role: text as ValueRole, arity: 'one', dtype: null }
   const match = /^(out|place|inout|update|in|strided)(\?|\[\])? (\w+)$/.exec(text)
   const dtype = match?.[3]
   if (!match || dtype === undefined || !(isKind(dtype) || isDType(dtype)))
     throw new InternalError('the table of kernels', `'${name}: ${text}' is not an argument`)
   const arity = match[2] === '?' ? 'optional' : match[2] === '[]' ? 'list' : 'one'
-  return { name, role: match[1] as Role, arity, dtype }
+  return { role: match[1] as Role, arity, dtype }
 }
 
 const stored = Object.keys(dtypeCodes) as (keyof typeof dtypeCodes)[]
