@@ -1,5 +1,6 @@
 import { choices, drawNormal, drawUnit, faultOfWeights, permutation } from './draws.js'
 import { kindOf, shown, ValueError } from './errors.js'
+import { prepareState } from './resumable.js'
 
 /** A position in a random stream. Kernels turn it into numbers by Philox, which are the same on every device. */
 export interface RandomPosition {
@@ -123,11 +124,17 @@ export class Generator implements Resumable<GeneratorState> {
 
   /** Continues from a state that `stateDict` gave. Throws ValueError for anything else, and then changes nothing. */
   loadStateDict(state: GeneratorState): void {
+    this[prepareState](state)()
+  }
+
+  [prepareState](state: GeneratorState): () => void {
     const { seed, stream, offset } = checkGeneratorState('Generator', state)
-    watcher?.(this)
-    this.#seed = seed
-    this.#stream = stream
-    this.#offset = offset
+    return () => {
+      watcher?.(this)
+      this.#seed = seed
+      this.#stream = stream
+      this.#offset = offset
+    }
   }
 }
 

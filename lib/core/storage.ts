@@ -81,12 +81,12 @@ export class Storage {
     this.writer = op
   }
 
-  /** Throws if the memory is gone. */
-  check(op: string): void {
+  /** Throws if the memory is gone. `name` is that of the tensor in the error. */
+  check(op: string, name = 'a tensor'): void {
     if (this.handle < 0)
       throw new DisposedError(
         op,
-        'a tensor was used after its memory was freed by dispose(), using or the end of its scope; ' +
+        `${name} was used after its memory was freed by dispose(), using or the end of its scope; ` +
           'return it from the scope or wrap it in keep() to hold it longer',
       )
   }

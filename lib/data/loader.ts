@@ -9,6 +9,7 @@ import {
   type Resumable,
 } from '../core/generator.js'
 import { checkFlag, checkOptions } from '../core/options.js'
+import { prepareState } from '../core/resumable.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
 import { scope } from '../core/scope.js'
 import { type Collated, type CollateOptions, collateFor } from './collate.js'
@@ -221,6 +222,10 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
 
   /** Lets the next pass go on where the state was taken. Throws ValueError for another number of rows; nothing changes then. */
   loadStateDict(state: DataLoaderState): void {
+    this[prepareState](state)()
+  }
+
+  [prepareState](state: DataLoaderState): () => void {
     const own = checkState(state)
     const op = 'DataLoader.loadStateDict'
     const options = { batchSize: this.batchSize, shuffle: this.#shuffle, dropLast: this.#dropLast }
@@ -247,9 +252,12 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
         op,
         `the state is of ${own.rows} rows, but the dataset has ${this.#source.length}; go on with the same data`,
       )
-    if (own.generator !== undefined) this.#generator?.loadStateDict(own.generator)
-    this.#place = null
-    this.#resume = own
+    const draw = own.generator === undefined ? undefined : this.#generator?.[prepareState](own.generator)
+    return () => {
+      draw?.()
+      this.#place = null
+      this.#resume = own
+    }
   }
 
   #passOver(length: number): SamplerPass {

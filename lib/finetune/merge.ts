@@ -2,7 +2,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
-import type { Tensor } from '../core/tensor.js'
+import { checkAlive, type Tensor } from '../core/tensor.js'
 import type { Adaptable } from '../nn/adapter.js'
 import { checkFlags } from '../nn/layer.js'
 import type { Module } from '../nn/module.js'
@@ -27,6 +27,11 @@ function holders(model: Module) {
       else found.set(tensor.storage, [each])
     }, null)
   return found
+}
+
+/** The tensors that merging reads and writes in a layer, those of its adapters included. */
+function stateOf(path: string, layer: Adaptable): (readonly [string, Tensor])[] {
+  return layer.namedState().map(([name, tensor]) => [path === '' ? name : `${path}.${name}`, tensor])
 }
 
 function write(op: string, layer: Adaptable, { weight, bias }: LayerValues): void {
@@ -79,6 +84,7 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
     )
   const all = holders(model)
   for (const { name, path, layer, adapter } of merging) {
+    checkAlive(op, stateOf(path, layer))
     const { weight, alsoRead } = layer.adaptation
     checkDistinct(op, `the weight of ${path}`, weight)
     if (originalOf(weight) !== weight)
@@ -132,9 +138,13 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
 export function unmergeLora(model: Module, options: MergeOptions = {}): void {
   const op = 'unmergeLora'
   const names = chosen(op, model, checkOptions(op, options, { name: true }).name)
+  const merged = names.flatMap((name) => layersOf(model, name)).filter(([, , adapter]) => adapter.merged)
+  for (const [path, layer] of merged) {
+    // The adapters may hold anything now, because unmerging reads what merging noted.
+    layer.adaptation.weight.storage.check(op, `the weight of ${path}`)
+    layer.bias?.storage.check(op, `the bias of ${path}`)
+  }
   noGrad(() => {
-    for (const name of names)
-      for (const [, layer, adapter] of layersOf(model, name))
-        if (adapter.merged) write(op, layer, adapter.unfold(layer))
+    for (const [, layer, adapter] of merged) write(op, layer, adapter.unfold(layer))
   })
 }

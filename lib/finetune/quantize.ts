@@ -69,6 +69,7 @@ export function quantize<M extends Module>(model: M, dtype: BlockDType, options:
   const parameters = [...model.namedParameters()]
   for (const [weight, [path, layer]] of weights) {
     const place = path === '' ? 'the weight' : `the weight of ${path}`
+    weight.storage.check('quantize', place)
     if (!isFloating(weight.dtype) && !isBlocks(weight.dtype))
       throw new DTypeError('quantize', `${place} is ${weight.dtype}, but must be floating`)
     if (isBlocks(weight.dtype) && weight.dtype !== dtype)

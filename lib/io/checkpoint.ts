@@ -4,6 +4,7 @@
  */
 import { namedAs, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
+import { preparedState } from '../core/resumable.js'
 import { creationNames, place } from '../ops/placement.js'
 import { type Chunks, type NewFile, writeAtomically } from './atomic.js'
 import { InputFile } from './input.js'
@@ -149,8 +150,8 @@ export async function saveCheckpoint(path: string, parts: CheckpointParts): Prom
 
 /**
  * Reads what `saveCheckpoint` wrote: loads the states into the parts of their names, and gives all that is saved by name. Throws
- * ValueError for a file that is not whole or lacks a part, and StateDictError where a state does not fit; parts before it have
- * theirs then.
+ * ValueError for a file that is not whole or lacks a part, and StateDictError where a state does not fit. Nothing has changed then,
+ * unless the part is of a class of your own: parts before it have their states by then.
  */
 export async function loadCheckpoint(
   path: string,
@@ -170,11 +171,16 @@ export async function loadCheckpoint(
   for (const [name] of own)
     if (!Object.hasOwn(saved, name))
       throw new ValueError(op, `${path} has no ${name}, but ${Object.keys(saved).join(', ') || 'nothing'}`)
-  for (const [name, part] of own)
+  const within = <R>(name: string, fn: () => R): R => {
     try {
-      namedAs(op, () => (part as Resumable<unknown>).loadStateDict(saved[name]))
+      return namedAs(op, fn)
     } catch (error) {
       throw error instanceof StateDictError ? new StateDictError(error.problems, op, `${path}, ${name}`) : error
     }
+  }
+  const loads = [...own].map(([name, part]) => {
+    return [name, within(name, () => preparedState(part as Resumable<unknown>, saved[name]))] as const
+  })
+  for (const [name, load] of loads) within(name, load)
   return saved
 }

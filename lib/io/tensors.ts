@@ -42,6 +42,11 @@ const fileDTypes = {
 
 const ownDTypes = new Map<FileDType, DType>(Object.entries(fileDTypes).map(([own, file]) => [file, own as DType]))
 
+/** The dtype of tensors that elements of a file become where their device has it; null if there is none. */
+export function ownDType(dtype: string | undefined): DType | null {
+  return dtype === 'I64' ? 'int32' : (ownDTypes.get(dtype as FileDType) ?? null)
+}
+
 /** int64 exists in files only: narrowed, if every value fits. */
 function narrowed(op: string, path: string, name: string, wide: BigInt64Array): Int32Array {
   // By halves, which are numbers: a BigInt of each element would take ten times as long.
@@ -356,9 +361,11 @@ export function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean
 /** Begins to read tensors, as they are now, for a file. */
 export function comingTensors(tensors: ReadonlyMap<string, Tensor>, op: string): Map<string, ComingTensor> {
   const coming = new Map<string, ComingTensor>()
-  for (const [name, tensor] of tensors)
+  for (const [name, tensor] of tensors) {
+    tensor.storage.check(op, name)
     if (tensor.device.kind === 'meta')
       throw new DeviceError(op, `${name} is on meta, where tensors have shapes but no elements; load the model before`)
+  }
   for (const [name, tensor] of tensors) {
     // Bits as they are: the 16-bit floats too.
     const dense = noGrad(() => contiguous(tensor))
@@ -414,7 +421,9 @@ export function namedTensors(
   if (typeof tensors !== 'object' || tensors === null || tensors instanceof Tensor || Array.isArray(tensors))
     throw new ValueError(op, `the tensors are ${kindOf(tensors)}, but must be an object or a Map of tensors by name`)
   const named = membersOf(op, 'the tensors', tensors) as Map<string, Tensor>
-  for (const [name, tensor] of named) checkTensor(op, `'${name}'`, tensor)
+  for (const [name, tensor] of named)
+    if (tensor instanceof Tensor) tensor.storage.check(op, `'${name}'`)
+    else checkTensor(op, `'${name}'`, tensor)
   return named
 }
 

@@ -6,7 +6,7 @@ import { isFiresteelError, StateDictError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { TensorSource } from '../io/source.js'
-import { PieceReader, tensorsIn, type Wanted } from '../io/tensors.js'
+import { ownDType, PieceReader, tensorsIn, type Wanted } from '../io/tensors.js'
 import { creationNames, place } from '../ops/placement.js'
 import { Arrivals } from './arrivals.js'
 import { Naming } from './naming.js'
@@ -46,7 +46,8 @@ export async function loadSource(module: Stateful, file: TensorSource, options: 
   const source = naming.source(file)
   const { path } = source
   const sizesOf = (name: string) => source.spec(name)?.shape ?? null
-  const match = () => matchOffer(op, module, { naming, sizesOf }, strict)
+  const dtypeOf = (name: string) => ownDType(source.spec(name)?.dtype)
+  const match = () => matchOffer(op, module, { naming, sizesOf, dtypeOf }, strict)
   const { own, given, ties, missing, unexpected, excluded, problems } = match()
   if (problems.length > 0) throw new StateDictError(problems, op, path)
   const arrivals = new Arrivals(op, module, own, given, device)

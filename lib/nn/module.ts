@@ -8,10 +8,11 @@ import type { Generator } from '../core/generator.js'
 import { printed } from '../core/host.js'
 import { checkNesting, mostNested, setModuleNaming, withinModule } from '../core/module-path.js'
 import { checkFlag } from '../core/options.js'
+import { prepareState } from '../core/resumable.js'
 import { keep } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
-import { denseTensor, replaceMemory, Tensor } from '../core/tensor.js'
+import { checkAlive, denseTensor, replaceMemory, Tensor } from '../core/tensor.js'
 import { openTensors } from '../io/shards.js'
 import { isSource, type TensorSource } from '../io/source.js'
 import { tensorsIn, writeTensors } from '../io/tensors.js'
@@ -30,6 +31,7 @@ import {
   type LoadOptions,
   type LoadResult,
   loadStateDict,
+  matchState,
   readState,
   type StateDict,
   stateDict,
@@ -257,6 +259,10 @@ export abstract class Module extends Holder {
     return loadStateDict(this, state, options)
   }
 
+  [prepareState](state: LoadableState): () => void {
+    return matchState('loadStateDict', this, state).write
+  }
+
   /**
    * Writes the state to a safetensors file, whole or not at all. The file has the state at the time of the call, even
    * if training continues meanwhile. Tied weights are written once, under their first name. Needs as much memory as the
@@ -434,6 +440,7 @@ export abstract class Module extends Holder {
     if (dtype && !target.includes('float'))
       throw new ValueError('Module.to', `the dtype is ${target}, but parameters are floating`)
     const own = [...this.namedParameters(), ...this.namedBuffers()]
+    checkAlive('Module.to', own)
     if (!dtype) checkMovable(own, place('Module.to', { device: target }, creationNames).device)
     const moving = own.map(([, tensor]) => tensor).filter(({ dtype: from }) => !dtype || from.includes('float'))
     const holders = new Map<Storage, number>()

@@ -31,7 +31,11 @@ export function randomState(model: Module): RandomState {
  * such a state, and then changes nothing.
  */
 export function loadRandomState(model: Module, state: RandomState): void {
-  const op = 'loadRandomState'
+  preparedRandomState('loadRandomState', model, state)()
+}
+
+/** As loadRandomState, in two steps: this checks the state, and the function that it gives restores it. */
+export function preparedRandomState(op: string, model: Module, state: RandomState): () => void {
   checkModel(op, model)
   if (typeof state !== 'object' || state === null || typeof state.modules !== 'object' || state.modules === null)
     throw new ValueError(op, `the state is ${kindOf(state)}, but must be what randomState() gave`)
@@ -49,5 +53,7 @@ export function loadRandomState(model: Module, state: RandomState): void {
       ([path, generator]) => [generator, checkGeneratorState(op, state.modules[path] as GeneratorState)] as const,
     ),
   ]
-  for (const [generator, each] of states) generator.loadStateDict(each)
+  return () => {
+    for (const [generator, each] of states) generator.loadStateDict(each)
+  }
 }

@@ -1,6 +1,7 @@
 /** Reading a module's state under PyTorch's names, and loading one with all mismatches in a single error. */
 import { noGrad } from '../autograd/mode.js'
 import type { Device } from '../core/device.js'
+import { type DType, isBlocks, isFloating } from '../core/dtype.js'
 import { isMap } from '../core/engine.js'
 import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -50,7 +51,12 @@ export function stateDict(module: Stateful): StateDict {
 /** As stateDict, with the function that errors name. */
 export function readState(op: string, module: Stateful): StateDict {
   checkGuards(op, module)
-  const state = new Map([...module.namedState()].map(([name, tensor]) => [name, tensor.detach()]))
+  const state = new Map(
+    [...module.namedState()].map(([name, tensor]) => {
+      tensor.storage.check(op, name)
+      return [name, tensor.detach()]
+    }),
+  )
   return refuseJson(state, 'stateDict', 'JSON keeps no tensors; save() of the module writes its state to a file')
 }
 
@@ -153,6 +159,8 @@ export interface Offer {
    * if there is nothing.
    */
   sizesOf(name: string): Shape | string | null
+  /** The dtype of a tensor that has sizes; null for one of a file's dtypes that no tensor has. */
+  dtypeOf(name: string): DType | null
 }
 
 /** The targets of an offer's tensors, and everything wrong with the offer. */
@@ -195,9 +203,13 @@ export function matchOffer(op: string, module: Stateful, offer: Offer, strict: b
   for (const [name, tensor] of own) {
     const sizes = sizesOf(name)
     if (sizes === null) continue
+    tensor.storage.check(op, name)
+    const dtype = typeof sizes === 'string' ? null : offer.dtypeOf(name)
     if (typeof sizes === 'string') problems.push(`${naming.describe(name)} is ${sizes}`)
     else if (!sameShape(sizes, tensor.sizes))
       problems.push(`${naming.describe(name)} is ${formatShape(sizes)}, but must be ${formatShape(tensor.sizes)}`)
+    else if (dtype !== null && isBlocks(tensor.dtype) && dtype !== tensor.dtype && !isFloating(dtype))
+      problems.push(`${naming.describe(name)} is ${dtype}, but must be floating or ${tensor.dtype}`)
     else {
       checkDistinct(op, name, tensor)
       given.push([name, tensor])
@@ -239,7 +251,7 @@ export function matchState(
     const value = entryOf(name)
     if (value === undefined) return null
     if (value instanceof Tensor) {
-      value.storage.check(op)
+      value.storage.check(op, naming.describe(name))
       return value.device.kind === 'meta'
         ? 'on meta, but must be a tensor with elements; load its module first'
         : value.sizes
@@ -250,7 +262,7 @@ export function matchState(
   const { own, given, ties, missing, unexpected, excluded, problems } = matchOffer(
     op,
     module,
-    { naming, sizesOf },
+    { naming, sizesOf, dtypeOf: (name) => tensorOf(name).dtype },
     strict,
   )
   const arrivals = new Arrivals(op, module, own, given, device)

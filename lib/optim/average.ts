@@ -5,9 +5,10 @@
 import { noGrad } from '../autograd/mode.js'
 import { isMap } from '../core/engine.js'
 import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
+import { prepareState } from '../core/resumable.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
-import { Tensor } from '../core/tensor.js'
+import { checkAlive, Tensor } from '../core/tensor.js'
 import type { Module, Parameter } from '../nn/module.js'
 import { to } from '../ops/convert.js'
 import { add, mul } from '../ops/elementwise/index.js'
@@ -74,8 +75,20 @@ export class WeightAverage {
 
   /** Adds the current weights to the average. */
   update(): void {
+    const op = 'WeightAverage.update'
+    const named = this.#model.namedParameters()
+    checkAlive(op, named)
+    checkAlive(op, this.#named(named))
     noGrad(() => {
-      for (const [name, parameter] of this.#model.namedParameters()) scope(() => this.#take(name, parameter))
+      for (const [name, parameter] of named) scope(() => this.#take(name, parameter))
+    })
+  }
+
+  /** The averages of these parameters, with the names that errors give them. */
+  #named(parameters: readonly (readonly [string, Parameter])[]): (readonly [string, Tensor])[] {
+    return parameters.flatMap(([name]) => {
+      const average = this.#averages.get(name)
+      return average === undefined ? [] : [[`the average of ${name}`, average.tensor]]
     })
   }
 
@@ -104,8 +117,11 @@ export class WeightAverage {
    * changes nothing, for a parameter that has another shape or no average.
    */
   copyTo(model: Module): void {
-    checkModel('WeightAverage.copyTo', model)
+    const op = 'WeightAverage.copyTo'
+    checkModel(op, model)
     const named = model.namedParameters()
+    checkAlive(op, named)
+    checkAlive(op, this.#named(named))
     const problems: string[] = []
     for (const [name, parameter] of named) {
       const average = this.#averages.get(name)
@@ -113,7 +129,7 @@ export class WeightAverage {
       else if (!sameShape(average.tensor.sizes, parameter.sizes))
         problems.push(`${name} is ${formatShape(average.tensor.sizes)}, but must be ${formatShape(parameter.sizes)}`)
     }
-    if (problems.length > 0) throw new StateDictError(problems, 'WeightAverage.copyTo')
+    if (problems.length > 0) throw new StateDictError(problems, op)
     noGrad(() => {
       for (const [name, parameter] of named)
         parameter.copy_(to((this.#averages.get(name) as Average).tensor, parameter.device))
@@ -125,9 +141,9 @@ export class WeightAverage {
    * promise, they are restored when it settles; the model must not be trained until then.
    */
   withWeights<R>(fn: () => R): R {
-    const own = noGrad(() =>
-      outsideFrames(() => this.#model.namedParameters().map(([, p]) => [p, keep(clone(p.detach()))] as const)),
-    )
+    const named = this.#model.namedParameters()
+    checkAlive('WeightAverage.withWeights', named)
+    const own = noGrad(() => outsideFrames(() => named.map(([, p]) => [p, keep(clone(p.detach()))] as const)))
     const restore = () =>
       noGrad(() => {
         for (const [parameter, weights] of own) {
@@ -160,6 +176,10 @@ export class WeightAverage {
 
   /** Copies a state into this average. Throws StateDictError, and changes nothing, if it does not fit the model. */
   loadStateDict(state: AverageState): void {
+    this[prepareState](state)()
+  }
+
+  [prepareState](state: AverageState): () => void {
     const op = 'WeightAverage.loadStateDict'
     if (!(state && isMap(state.counts) && isMap(state.tensors)))
       throw new StateDictError(['the state must have Maps counts and tensors, as stateDict() gives it'], op)
@@ -169,6 +189,7 @@ export class WeightAverage {
       const parameter = parameters.get(name)
       if (parameter === undefined) problems.push(`unexpected: ${name}`)
       else if (!(tensor instanceof Tensor)) problems.push(`${name} is ${kindOf(tensor)}, but must be a tensor`)
+      else if (tensor.storage.freed) problems.push(`${name} was freed`)
       else if (!sameShape(tensor.sizes, parameter.sizes))
         problems.push(`${name} is ${formatShape(tensor.sizes)}, but must be ${formatShape(parameter.sizes)}`)
       else if (tensor.dtype !== 'float32' && tensor.dtype !== 'float64')
@@ -178,10 +199,10 @@ export class WeightAverage {
         problems.push(`the count of ${name} is ${shown(count)}, but must be a positive integer`)
     }
     if (problems.length > 0) throw new StateDictError(problems, op)
-    this.#averages = noGrad(() =>
+    const averages = noGrad(() =>
       outsideFrames(
         () =>
-          new Map(
+          new Map<string, Average>(
             [...state.tensors].map(([name, tensor]) => {
               const there = to(tensor, (parameters.get(name) as Parameter).device)
               return [name, { count: state.counts.get(name) as number, tensor: keep(clone(there.detach())) }]
@@ -189,5 +210,8 @@ export class WeightAverage {
           ),
       ),
     )
+    return () => {
+      this.#averages = averages
+    }
   }
 }

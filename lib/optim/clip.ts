@@ -7,7 +7,7 @@ import { checkOptions, listOf } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import { isOverlapping } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
-import type { Tensor } from '../core/tensor.js'
+import { Tensor } from '../core/tensor.js'
 import { zeros } from '../ops/creation.js'
 import { clamp } from '../ops/elementwise/index.js'
 import { clone } from '../ops/shape/index.js'
@@ -35,8 +35,9 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
   const all = Array.isArray(parameters)
     ? (parameters as readonly Tensor[])
     : listOf(op, 'the parameters', parameters, 'tensors in a list')
-  for (const parameter of all) {
-    checkTensor(op, 'each parameter', parameter)
+  for (let i = 0; i < all.length; i++) {
+    const parameter = all[i] as Tensor
+    checkParameter(op, parameter, i)
     const gradient = parameter.peekGrad()
     if (gradient === null) continue
     checkGradient(gradient, gradients.length, gradients[0] ?? gradient)
@@ -64,7 +65,10 @@ export function clipGradValue(parameters: Iterable<Tensor>, clipValue: number): 
   if (typeof clipValue !== 'number' || !(clipValue >= 0))
     throw new ValueError(name, `clipValue is ${shown(clipValue)}, but must be a non-negative number`)
   const all = listOf(name, 'the parameters', parameters, 'tensors in a list')
-  for (const parameter of all) checkTensor(name, 'each parameter', parameter)
+  for (const [i, parameter] of all.entries()) {
+    checkParameter(name, parameter, i)
+    parameter.peekGrad()?.storage.check(name, `gradient ${i}`)
+  }
   noGrad(() => {
     for (const parameter of new Set(all)) {
       const gradient = parameter.peekGrad()
@@ -111,6 +115,11 @@ function separated(parameters: readonly Tensor[]): Tensor[] {
     parameter.grad = copy
     return [copy]
   })
+}
+
+function checkParameter(name: string, parameter: Tensor, i: number): void {
+  if (!(parameter instanceof Tensor)) checkTensor(name, 'each parameter', parameter)
+  else if (parameter.storage.freed) parameter.storage.check(name, `parameter ${i}`)
 }
 
 function checkGradient(gradient: Tensor, i: number, first: Tensor): void {

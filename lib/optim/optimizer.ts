@@ -6,6 +6,7 @@ import { noGrad } from '../autograd/mode.js'
 import { kindOf, StateDictError, ValueError } from '../core/errors.js'
 import { printed, warn } from '../core/host.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
+import { prepareState } from '../core/resumable.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { refuseJson } from '../core/uncloneable.js'
@@ -272,6 +273,10 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
    * (names, shapes, dtypes, options), and then changes nothing.
    */
   loadStateDict(saved: OptimizerState): void {
+    this[prepareState](saved)()
+  }
+
+  [prepareState](saved: OptimizerState): () => void {
     const op = `${this.constructor.name}.loadStateDict`
     const parameters = this.#named('loadStateDict')
     const problems = formProblems(saved, this.#groups.length)
@@ -305,8 +310,10 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
         }
       }),
     )
-    this.#states.known = known
-    for (const [i, group] of this.#groups.entries()) group.options = options[i] as O
+    return () => {
+      this.#states.known = known
+      for (const [i, group] of this.#groups.entries()) group.options = options[i] as O
+    }
   }
 
   #loadedOptions(group: Group<O>, i: number, saved: OptimizerState, problems: string[]): O {

@@ -4,6 +4,7 @@
  */
 import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
+import { prepareState } from '../core/resumable.js'
 import { Tensor } from '../core/tensor.js'
 import { notAtLeast } from './options.js'
 import type { Scheduled } from './schedule.js'
@@ -146,6 +147,10 @@ export class ReduceLROnPlateau {
 
   /** Loads a state. Throws StateDictError, and changes nothing, if it does not fit. */
   loadStateDict(state: PlateauState): void {
+    this[prepareState](state)()
+  }
+
+  [prepareState](state: PlateauState): () => void {
     const problems: string[] = []
     const best: unknown = state?.best
     if (best !== null && typeof best !== 'number') problems.push(`best is ${shown(best)}, but must be a number or null`)
@@ -153,8 +158,11 @@ export class ReduceLROnPlateau {
       if (!Number.isSafeInteger(state?.[name]) || state[name] < 0)
         problems.push(`${name} is ${shown(state?.[name])}, but must be an integer, not negative`)
     if (problems.length > 0) throw new StateDictError(problems, 'ReduceLROnPlateau.loadStateDict')
-    this.#best = state.best
-    this.#bad = state.bad
-    this.#cooldown = state.cooldown
+    const { best: least, bad, cooldown } = state
+    return () => {
+      this.#best = least
+      this.#bad = bad
+      this.#cooldown = cooldown
+    }
   }
 }

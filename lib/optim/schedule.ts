@@ -1,6 +1,7 @@
 /** A learning rate schedule sets `lr` of every group from its initial value and the number of steps taken. */
 import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
+import { prepareState } from '../core/resumable.js'
 import { checkCount } from './rates.js'
 
 /** The part of an optimiser that a schedule needs. */
@@ -99,6 +100,10 @@ export class Schedule {
 
   /** Loads a state and sets the rates. Throws StateDictError, and changes nothing, if it does not fit. */
   loadStateDict(state: ScheduleState): void {
+    this[prepareState](state)()
+  }
+
+  [prepareState](state: ScheduleState): () => void {
     const problems: string[] = []
     if (!Number.isSafeInteger(state?.steps) || state.steps < 0)
       problems.push(`steps is ${shown(state?.steps)}, but must be an integer, not negative`)
@@ -106,9 +111,12 @@ export class Schedule {
     if (!Array.isArray(state?.base) || state.base.length !== groups || !state.base.every(Number.isFinite))
       problems.push(`base is ${shown(state?.base)}, but must be ${groups} initial rates, one a group`)
     if (problems.length > 0) throw new StateDictError(problems, `${this.constructor.name}.loadStateDict`)
-    this.#steps = state.steps
-    this.#base = [...state.base]
-    this.#set()
+    const { steps, base } = state
+    return () => {
+      this.#steps = steps
+      this.#base = [...base]
+      this.#set()
+    }
   }
 
   /** Called with each group after its rate is set. Schedules that set more than the rate override it. */

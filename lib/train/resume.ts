@@ -1,12 +1,13 @@
 /** Where a run is: all that a checkpoint holds, taken at the end of a step and put back. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
+import { preparedState } from '../core/resumable.js'
 import type { Module } from '../nn/module.js'
-import { loadRandomState, type RandomState, randomState } from '../nn/random-state.js'
+import { preparedRandomState, type RandomState, randomState } from '../nn/random-state.js'
 import type { LoadableState } from '../nn/state.js'
 import type { AverageState, WeightAverage } from '../optim/average.js'
 import type { Optimizer } from '../optim/optimizer.js'
-import type { Schedule, ScheduleState } from '../optim/schedule.js'
+import type { Schedule } from '../optim/schedule.js'
 import type { OptimizerState } from '../optim/state.js'
 import type { EpochRecord, NonFinite, Telemetry, ValidationRecord } from './history.js'
 import type { CommonOptions } from './options.js'
@@ -187,7 +188,8 @@ export function captureRun(parts: Parts, config: Config, place: Place): RunState
 
 /**
  * Puts a state back, but for callbacks, whose states `loadCallbacks` puts back when they have started. Throws ValueError
- * for a configuration that is not the run's, naming the field, and StateDictError where weights do not fit; the run is then to be made anew.
+ * for a configuration that is not the run's, naming the field, and StateDictError where weights do not fit. Parts of the library
+ * have not changed then.
  */
 export function restoreRun(op: string, path: string, parts: Parts, config: Config, state: unknown): Place {
   const fail = (message: string): never => {
@@ -213,13 +215,13 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
       )
   if (saved.place.data !== null && !isResumable(batches))
     fail(`the batches are ${kindOf(batches)}, but were a loader with a state when ${path} was written`)
-  model.loadStateDict(saved.model)
-  options.optimizer.loadStateDict(saved.optimizer)
-  options.schedule?.loadStateDict(saved.schedule as ScheduleState)
-  average?.loadStateDict(saved.average as AverageState)
-  for (const [name, part] of Object.entries(also)) part.loadStateDict(saved.also[name])
-  // Last, because what was put back before may have drawn numbers.
-  loadRandomState(model, saved.random)
+  const loads = [preparedState(model, saved.model), preparedState(options.optimizer, saved.optimizer)]
+  if (options.schedule !== undefined) loads.push(preparedState(options.schedule, saved.schedule))
+  if (average !== null) loads.push(preparedState(average, saved.average))
+  for (const [name, part] of Object.entries(also)) loads.push(preparedState(part, saved.also[name]))
+  // Last, because what is put back before may draw numbers.
+  loads.push(preparedRandomState(op, model, saved.random))
+  for (const load of loads) load()
   return saved.place
 }
 
