@@ -189,7 +189,8 @@ bool Decoder::decode_argument(const ArgumentInfo& argument, Call& call) {
 bool Decoder::decode_list(const ArgumentInfo& argument, Call& call) {
   int32_t size = 0;
   if (!read_int(&size)) return false;
-  if (size < 0 || static_cast<size_t>(size) > words_.int_count) return fail("%s: a list of %d", argument.name, size);
+  if (size < 0 || static_cast<size_t>(size) > words_.int_count)
+    return fail("%s: a list of %d tensors does not fit the call's words", argument.name, size);
   const auto first = static_cast<size_t>(call.item_count);
   call.item_count += size;
   call.lists[call.list_count++].size = size;
@@ -203,7 +204,8 @@ bool Decoder::decode_list(const ArgumentInfo& argument, Call& call) {
 bool Decoder::decode_integers(const ArgumentInfo& argument, Call& call) {
   int64_t size = 0;
   if (!read_integer(&size)) return false;
-  if (size < 0 || size > max_dims) return fail("%s: %lld integers", argument.name, static_cast<long long>(size));
+  if (size < 0 || size > max_dims)
+    return fail("%s: has %lld integers, but may have 0 to %d", argument.name, static_cast<long long>(size), max_dims);
   const int i = vector_count_++;
   for (int64_t k = 0; k < size; k++)
     if (!read_integer(&call.integer_items[i][k])) return false;
@@ -216,7 +218,8 @@ bool Decoder::decode_value(const ArgumentInfo& argument, Call& call) {
   if (argument.role == Role::philox_) {
     int64_t seed = 0, stream = 0, offset = 0;
     if (!read_integer(&seed) || !read_integer(&stream) || !read_integer(&offset)) return false;
-    if (seed < 0 || offset < 0 || stream < 0 || stream > UINT32_MAX) return fail("%s: out of range", argument.name);
+    if (seed < 0 || offset < 0 || stream < 0 || stream > UINT32_MAX)
+      return fail("%s: seed and offset must be at least 0, and the stream a 32-bit number", argument.name);
     call.philox[philox_count_++] = {static_cast<uint64_t>(seed), static_cast<uint32_t>(stream),
                                     static_cast<uint64_t>(offset)};
     return true;
@@ -240,18 +243,21 @@ bool Decoder::decode_tensor(const ArgumentInfo& argument, View& view, Place& pla
   view.ndim = (word >> 8) & 0xff;
   guard_ = flags & guard_flags;
   if (flags < 0 || flags >= 2 * joins_flag || (guard_ & (guard_ - 1)) != 0)
-    return fail("%s: flags %d", argument.name, flags);
+    return fail("%s: the flags %d are not a valid combination", argument.name, flags);
   if (dtype >= dtype_count || (argument.dtypes >> dtype & 1) == 0)
-    return fail("%s: dtype %d is not taken", argument.name, dtype);
+    return fail("%s: the kernel does not accept dtype %d", argument.name, dtype);
   if (argument.same) {
-    if (dtype_ >= 0 && dtype_ != dtype) return fail("%s: dtype %d beside %d", argument.name, dtype, dtype_);
+    if (dtype_ >= 0 && dtype_ != dtype)
+      return fail("%s: has dtype %d, but the arguments before it have %d", argument.name, dtype, dtype_);
     dtype_ = dtype;
   }
-  if (view.ndim > max_dims) return fail("%s: %d dimensions", argument.name, view.ndim);
+  if (view.ndim > max_dims)
+    return fail("%s: has %d dimensions, but may have at most %d", argument.name, view.ndim, max_dims);
   view.dtype = static_cast<DType>(dtype);
   Range range;
   if (!decode_shape(argument, flags, view, &range)) return false;
-  if (is_blocks(view.dtype) && !has_whole_blocks(view, range.offset)) return fail("%s: parts of blocks", argument.name);
+  if (is_blocks(view.dtype) && !has_whole_blocks(view, range.offset))
+    return fail("%s: the view must consist of whole blocks", argument.name);
   return decode_storage(argument, view, place, range);
 }
 
@@ -284,10 +290,10 @@ bool Decoder::decode_dense(const ArgumentInfo& argument, View& view, Range* rang
     view.strides[d] = count;
     overflow |= __builtin_mul_overflow(count, view.sizes[d], &count);
   }
-  if (!sound) return fail("%s: a size below 0", argument.name);
+  if (!sound) return fail("%s: a size is negative", argument.name);
   view.count = empty ? 0 : count;
   *range = {0, 0, empty ? 0 : count - 1};
-  return empty || !overflow || fail("%s: more elements than a storage can have", argument.name);
+  return empty || !overflow || fail("%s: has more elements than a storage can hold", argument.name);
 }
 
 template <class Word>
@@ -303,18 +309,18 @@ bool Decoder::decode_strided(const ArgumentInfo& argument, const Word* words, Vi
     empty |= view.sizes[d] == 0;
     overflow |= __builtin_mul_overflow(view.count, view.sizes[d], &view.count);
   }
-  if (!sound) return fail("%s: an invalid offset, size or stride", argument.name);
+  if (!sound) return fail("%s: offset and sizes must be integers of at least 0, and strides integers", argument.name);
   range->low = range->high = range->offset;
   if (empty) return view.count = 0, true;
   if (argument.role == Role::out_ || argument.role == Role::inout_ || argument.role == Role::in_) {
-    if (!overflow && !is_dense(view)) return fail("%s: not dense", argument.name);
+    if (!overflow && !is_dense(view)) return fail("%s: must be dense", argument.name);
     overflow |= __builtin_add_overflow(range->high, view.count - 1, &range->high);
   } else {
     overflow |= !stretch(view, range);
     if (writes(argument.role) && view.count > 0 && overlaps_itself(view))
-      return fail("%s: elements overlap", argument.name);
+      return fail("%s: is written, but its elements overlap", argument.name);
   }
-  return !overflow || fail("%s: more elements than a storage can have", argument.name);
+  return !overflow || fail("%s: has more elements than a storage can hold", argument.name);
 }
 
 bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Place& place, const Range& range) {
@@ -324,25 +330,26 @@ bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Pla
   if (!handle.live) {
     if (!makes(argument.role)) return fail("%s: %d is not a live storage", argument.name, place.handle);
     bytes = handles_->announced_bytes(place.handle);
-    if (bytes < 0) return fail("%s: a storage of unknown size", argument.name);
+    if (bytes < 0) return fail("%s: the size of its new storage was not announced", argument.name);
   }
   if (!handle.live && !made_by_call(place.handle)) {
-    if (made_count_ == max_made) return fail("%s: too many new storages", argument.name);
+    if (made_count_ == max_made) return fail("%s: a call can make at most %d storages", argument.name, max_made);
     place.fresh_bytes = bytes;
     made_[made_count_] = place.handle;
     guards_[made_count_++] = guard_;
     object_count_ += (guard_ & (own_flag | opens_flag)) != 0;
     opened_ |= guard_ == opens_flag;
-    if (guard_ == joins_flag && !opened_) return fail("%s: there is no guard to join", argument.name);
+    if (guard_ == joins_flag && !opened_) return fail("%s: joins a guard, but none is open", argument.name);
   } else if (guard_) {
-    return fail("%s: %d was made before", argument.name, place.handle);
+    return fail("%s: has a guard, but storage %d exists already", argument.name, place.handle);
   }
   const auto dtype = static_cast<size_t>(view.dtype);
   const int64_t capacity =
       is_blocks(view.dtype) ? bytes / dtype_bytes[dtype] * dtype_block[dtype] : bytes >> element_shift(view.dtype);
   if (range.low < 0 || (view.count > 0 ? range.high >= capacity : range.high > capacity))
-    return fail("%s: elements %lld to %lld of a storage of %lld", argument.name, static_cast<long long>(range.low),
-                static_cast<long long>(range.high), static_cast<long long>(capacity));
+    return fail("%s: covers elements %lld to %lld, but its storage has %lld", argument.name,
+                static_cast<long long>(range.low), static_cast<long long>(range.high),
+                static_cast<long long>(capacity));
   place.byte_offset = bytes_of(view.dtype, range.offset);
   const bool written = writes(argument.role);
   place.written = written;
@@ -407,7 +414,7 @@ bool Decoder::check_aliases(const Call& call) {
       if (a.place->handle != b.place->handle || (!a.written && !b.written)) continue;
       const Extent x = extent(*a.view, *a.place), y = extent(*b.view, *b.place);
       if (x.first < y.end && y.first < x.end && !take_turns(*a.view, *a.place, *b.view, *b.place))
-        return fail("storage %d is written and used by another argument", a.place->handle);
+        return fail("storage %d is written, and another argument uses the same elements", a.place->handle);
     }
   return true;
 }

@@ -102,7 +102,7 @@ void Environment::call(size_t object_count, const napi_value* objects) {
   const Words words = {ints_.data(), ints_.size(), doubles_.data(), doubles_.size()};
   if (!decoder_.decode(words, handles_, entry.call)) fail(decoder_.error());
   if (static_cast<size_t>(decoder_.object_count()) != object_count)
-    fail("the call does not bring the objects that guard what it makes");
+    fail("the number of objects differs from the number of guards that the call opens");
   handles_.reserve(object_count);
   napi_ref references[Decoder::max_made];
   for (size_t i = 0; i < object_count; i++) {
@@ -130,19 +130,20 @@ void Environment::call(size_t object_count, const napi_value* objects) {
 }
 
 void Environment::release(int32_t handle) {
-  if (!handles_.live(handle)) fail("a storage that does not live cannot be freed");
+  if (!handles_.live(handle)) fail("only a live storage can be freed");
   handles_.release(env_, handle);
   queue_.release(handle);
 }
 
 void Environment::release_all(int32_t count) {
   const int32_t* handles = freed_.data();
-  if (count < 0 || static_cast<size_t>(count) > freed_.size()) fail("releaseAll: a number of handles is wanted");
+  if (count < 0 || static_cast<size_t>(count) > freed_.size())
+    fail("releaseAll: the count must be from 0 to the number of handles in the array");
   for (int32_t i = 0; i < count; i++) {
     // JavaScript has lost the handles before it, so the queue must release them.
     if (!handles_.live(handles[i])) {
       if (i > 0) queue_.release(handles, static_cast<size_t>(i));
-      fail("a storage that does not live cannot be freed");
+      fail("only a live storage can be freed");
     }
     handles_.release(env_, handles[i]);
   }
@@ -164,14 +165,14 @@ int32_t Environment::poll(bool major) {
 }
 
 void Environment::upload(int32_t handle, double byte_offset, Napi::Value array, bool may_wait) {
-  if (!handles_.valid(handle)) fail("upload: no handle");
+  if (!handles_.valid(handle)) fail("upload: not a valid handle");
   const bool fresh = !handles_[handle].live;
   const int64_t bytes = fresh ? handles_.announced_bytes(handle) : handles_[handle].bytes;
-  if (bytes < 0) fail("upload: a storage of unknown size");
+  if (bytes < 0) fail("upload: the size of the new storage was not announced");
   const Read source = decode_array("upload: not a typed array", array);
   if (!(byte_offset >= 0 && byte_offset <= static_cast<double>(bytes)) ||
       source.bytes > static_cast<size_t>(bytes) - static_cast<size_t>(byte_offset))
-    fail("upload: outside of the storage");
+    fail("upload: the part extends beyond the storage");
   queue_.upload(handle, fresh ? bytes : -1, source.to, source.bytes, may_wait, static_cast<size_t>(byte_offset));
   if (fresh) handles_[handle] = {.bytes = bytes, .live = true};
 }
@@ -195,7 +196,7 @@ Read Environment::decode_read(int32_t handle, double byte_offset, const Napi::Va
   const int64_t bytes = handles_[handle].bytes;
   if (!(byte_offset >= 0 && byte_offset <= static_cast<double>(bytes)) ||
       read.bytes > static_cast<size_t>(bytes) - static_cast<size_t>(byte_offset))
-    fail("read: outside of the storage");
+    fail("read: the part extends beyond the storage");
   read.handle = handle;
   read.byte_offset = static_cast<size_t>(byte_offset);
   return read;
@@ -220,14 +221,15 @@ Napi::Value Environment::read(int32_t handle, double byte_offset, Napi::Value ar
 }
 
 Napi::Value Environment::load(int32_t handle, double byte_offset, int32_t file, double position, double bytes) {
-  if (!handles_.valid(handle)) fail("load: no handle");
+  if (!handles_.valid(handle)) fail("load: not a valid handle");
   const bool fresh = !handles_[handle].live;
   const int64_t size = fresh ? handles_.announced_bytes(handle) : handles_[handle].bytes;
-  if (size < 0) fail("load: a storage of unknown size");
+  if (size < 0) fail("load: the size of the new storage was not announced");
   const auto is_count = [](double number) { return number >= 0 && number < 0x1p53; };
   if (!is_count(byte_offset) || !is_count(bytes) || byte_offset + bytes > static_cast<double>(size))
-    fail("load: outside of the storage");
-  if (file < 0 || !is_count(position)) fail("load: no open file, or no position in it");
+    fail("load: the part extends beyond the storage");
+  if (file < 0 || !is_count(position))
+    fail("load: expected the number of an open file and a position of at least 0 in it");
   Read load = {};
   load.handle = handle;
   load.byte_offset = static_cast<size_t>(byte_offset);
@@ -306,7 +308,7 @@ Napi::Value Environment::take_error() {
 }
 
 void Environment::set_words(Napi::Value ints, Napi::Value doubles) {
-  if (!ints_.fits(ints) || !doubles_.fits(doubles)) fail("words: an Int32Array and a Float64Array are wanted");
+  if (!ints_.fits(ints) || !doubles_.fits(doubles)) fail("words: expected an Int32Array and a Float64Array");
   ints_.pin(ints);
   doubles_.pin(doubles);
 }
@@ -315,7 +317,7 @@ void Environment::set_handles(Napi::Value sizes, Napi::Value freed) {
   const bool fit = sizes_.fits(sizes) && freed_.fits(freed);
   const size_t count = fit ? sizes.As<Napi::TypedArray>().ElementLength() : 0;
   if (!fit || freed.As<Napi::TypedArray>().ElementLength() < count || count < handles_.capacity() || count > INT32_MAX)
-    fail("handles: a Float64Array and an Int32Array, no shorter than before, are wanted");
+    fail("handles: expected a Float64Array and an Int32Array, no shorter than before");
   handles_.reserve_handles(count);  // may throw, so it comes before any change
   queue_.reserve(count);
   freed_.pin(freed);
@@ -325,7 +327,7 @@ void Environment::set_handles(Napi::Value sizes, Napi::Value freed) {
 
 void Environment::set_status(Napi::Value status) {
   if (!status_.fits(status) || status.As<Napi::TypedArray>().ElementLength() < 1)
-    fail("status: an Int32Array is wanted");
+    fail("status: expected an Int32Array with at least one element");
   queue_.finish();
   status_.pin(status);
   queue_.context().status = status_.data();
@@ -337,7 +339,7 @@ void Environment::flush() {
 }
 
 void Environment::set_thread_count(int32_t threads) {
-  if (threads < 1 || threads > max_threads) fail("between 1 and 256 threads are possible");
+  if (threads < 1 || threads > max_threads) fail("the number of threads must be from 1 to 256");
   queue_.finish();
   queue_.context().pool.resize(threads);
 }

@@ -120,9 +120,10 @@ void test_integers() {
       check(longest.call.integers[i].size == 8 && longest.call.integers[i].items[k] == k + 1, "a vector of 8");
   check(longest.call.integers[1].size == 0, "a vector without integers between others");
 
-  convolution({9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 5, 0}).refused("stride: 9 integers", "a vector of 9");
-  convolution({-1, 0, 0, 5, 0}).refused("stride: -1 integers", "a vector of -1");
-  convolution({0, 9007199254740991.0, 0, 5, 0}).refused("padding: 9007199254740991 integers", "an endless vector");
+  convolution({9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 5, 0})
+      .refused("stride: has 9 integers, but may have 0 to 8", "a vector of 9");
+  convolution({-1, 0, 0, 5, 0}).refused("stride: has -1 integers", "a vector of -1");
+  convolution({0, 9007199254740991.0, 0, 5, 0}).refused("padding: has 9007199254740991 integers", "an endless vector");
   for (const double wrong : {0.5, double(NAN), double(INFINITY), 1e300, 9007199254740992.0}) {
     convolution({wrong, 0, 0, 5, 0}).refused("is not a safe integer", "a wrong length");
     convolution({2, 1, wrong, 0, 0, 5, 0}).refused("is not a safe integer", "a wrong integer in a vector");
@@ -142,7 +143,7 @@ void test_dtypes() {
   for (int dtype = 0; dtype < 256; dtype++) {
     const std::string what = "dtype " + std::to_string(dtype);
     if (dtype >= dtype_count) {
-      Writer("copy").dense(0, dtype, {4}).spread(1, dtype, 3, 4).refused("is not taken", what);
+      Writer("copy").dense(0, dtype, {4}).spread(1, dtype, 3, 4).refused("does not accept", what);
       continue;
     }
     const int32_t block = dtype_block[dtype];
@@ -153,11 +154,11 @@ void test_dtypes() {
     const int32_t most = 1024 / dtype_bytes[dtype] * block;
     Writer whole("copy"), beyond("copy");
     whole.dense(0, dtype, {most}).dense(1, dtype, {most}).taken(what + ", a whole storage");
-    beyond.dense(0, dtype, {most}).dense(1, dtype, {most + block}).refused("of a storage of", what + ", beyond it");
+    beyond.dense(0, dtype, {most}).dense(1, dtype, {most + block}).refused("but its storage has", what + ", beyond it");
     if (block == 1) continue;
     const auto refused = [&](int32_t offset, int32_t size, int32_t step, const char* which) {
       Writer parts("copy");
-      parts.dense(0, dtype, {4 * block}).rows(1, dtype, offset, 4, size, step).refused("parts of blocks", what + which);
+      parts.dense(0, dtype, {4 * block}).rows(1, dtype, offset, 4, size, step).refused("whole blocks", what + which);
     };
     for (const int32_t off : {-1, 1}) {
       refused(block + off, block, block, ", an offset within a block");
@@ -170,8 +171,11 @@ void test_dtypes() {
       .dense(0, int32, {4})
       .dense(1, float32, {4})
       .dense(2, int32, {4})
-      .refused("a: dtype 0 beside 3", "T of two dtypes");
-  Writer("exp").dense(0, int32, {4}).dense(1, int32, {4}).refused("out: dtype 3 is not taken", "exp of int32");
+      .refused("a: has dtype 0, but the arguments before it have 3", "T of two dtypes");
+  Writer("exp")
+      .dense(0, int32, {4})
+      .dense(1, int32, {4})
+      .refused("out: the kernel does not accept dtype 3", "exp of int32");
   Writer("matmul")
       .dense(0, float32, {2, 2})
       .dense(1, bfloat16, {2, 2})
@@ -189,15 +193,18 @@ void test_tensors() {
       .dense(0, float32, {4})
       .dense(0, float32, {4})
       .dense(1, float32, {4})
-      .refused("written and used", "x+=x");
+      .refused("is written, and another argument uses", "x+=x");
   Writer("add")
       .dense(0, float32, {4})
       .dense(8, float32, {4})
       .dense(1, float32, {4})
       .refused("8 is not a handle", "handle");
   Writer("add").absent().refused("-1 is not a handle", "a tensor that is not there");
-  Writer("exp").dense(0, float32, {4}).spread(1, float32, 250, 4).refused("250 to 256 of a storage of 256", "an end");
-  Writer("cumsum").dense(0, float32, {4}).spread(1, float32, 0, 4).refused("not dense", "a vector with gaps");
+  Writer("exp")
+      .dense(0, float32, {4})
+      .spread(1, float32, 250, 4)
+      .refused("covers elements 250 to 256, but its storage has 256", "an end");
+  Writer("cumsum").dense(0, float32, {4}).spread(1, float32, 0, 4).refused("must be dense", "a vector with gaps");
 }
 
 }  // namespace

@@ -233,7 +233,9 @@ describe.skipIf(unavailable !== null)('the native device', () => {
       [1, -1],
       [1, Number.NaN],
     ] as const)
-      expect(() => device.uploadPart(storage, new Float32Array(count), from)).toThrow('upload: outside of the storage')
+      expect(() => device.uploadPart(storage, new Float32Array(count), from)).toThrow(
+        'upload: the part extends beyond the storage',
+      )
     expect([...device.readSync(view(storage, [5]))]).toEqual([1, 2, 3, 4, 5])
   })
 
@@ -260,10 +262,12 @@ describe.skipIf(unavailable !== null)('the native device', () => {
         [0, 0, Number.NaN],
       ] as const)
         await expect(device.loadPart(storage, from, part(position, bytes))).rejects.toThrow(
-          'load: outside of the storage',
+          'load: the part extends beyond the storage',
         )
       for (const wrong of [part(-1, 4), part(Number.NaN, 4), { ...part(0, 4), file: -1 }])
-        await expect(device.loadPart(storage, 0, wrong)).rejects.toThrow('load: no open file, or no position in it')
+        await expect(device.loadPart(storage, 0, wrong)).rejects.toThrow(
+          'load: expected the number of an open file and a position of at least 0 in it',
+        )
     } finally {
       await handle.close()
       await rm(folder, { recursive: true })

@@ -25,8 +25,8 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
                     Integers stride, Integers padding, Integers dilation, int64_t groups, bool relu) {
   Shape s;
   if (!read_shape(context, x, weight, out, {stride, padding, dilation, groups}, s)) return;
-  if (bias &&
-      !expect(context, bias->dtype == DType::float32 && bias->count == s.G * s.M, "a convolution's bias differs"))
+  if (bias && !expect(context, bias->dtype == DType::float32 && bias->count == s.G * s.M,
+                      "convolution: bias must be float32, with one element for each channel out"))
     return;
   if (out.count == 0) return;
   if (winograd_product_pays(s, s.C, s.M, s.P, s.Q))

@@ -20,7 +20,8 @@ bool fits(int64_t length, int64_t taps, int64_t stride, int64_t pad, int64_t dil
 
 bool read_shape(Context& context, const View& x, const View& weight, const View& y, const Window& window,
                 Shape& shape) {
-  if (!expect(context, x.ndim == 4 && weight.ndim == 4 && y.ndim == 4, "a convolution's tensors have 4 dimensions") ||
+  if (!expect(context, x.ndim == 4 && weight.ndim == 4 && y.ndim == 4,
+              "convolution: all tensors must have 4 dimensions") ||
       !expect(context, x.dtype == DType::float32 && weight.dtype == DType::float32 && y.dtype == DType::float32,
               "a convolution's tensors are float32"))
     return false;

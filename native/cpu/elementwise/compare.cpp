@@ -55,7 +55,7 @@ void compare(Context& context, const View& out, const View& a, const View& b, co
       return compare_halves(
           context, out, a, b, [](int64_t n, float* to, const uint16_t* from) { simd::widen_float16(n, to, from); }, op);
     default:
-      return record_error(context, ErrorCode::internal, "comparison: blocks are not compared");
+      return record_error(context, ErrorCode::internal, "comparison: block dtypes cannot be compared");
   }
 }
 

@@ -90,7 +90,8 @@ static void run_readers(Context& context, Out* out, int64_t count, const Body<Ou
 // A call that does not come from dispatch must not reach memory outside its tensors.
 template <class T>
 static inline bool holds(Context& context, const View& view) {
-  return expect(context, element_size(view.dtype) == sizeof(T), "elementwise: a tensor's dtype is not the kernel's");
+  return expect(context, element_size(view.dtype) == sizeof(T),
+                "elementwise: a tensor's dtype differs from the kernel's");
 }
 template <class T>
 static inline bool fits(Context& context, const View& out, const View& input) {

@@ -277,7 +277,9 @@ void index_select(Context& context, const View& out, const View& x, const View& 
   if (out.count == 0) return;
   Around a = around(x, dim);
   if (simd::is_blocks(out.dtype)) {
-    if (!expect(context, dim < x.ndim - 1, "index_select: the dimension of the blocks")) return;
+    if (!expect(context, dim < x.ndim - 1,
+                "index_select: rows of blocks can be selected, but not elements within a row"))
+      return;
     a.inner = simd::bytes_of_blocks(out.dtype, a.inner);
     return select_rows<uint8_t>(context, out, x, index, a);
   }
@@ -369,7 +371,7 @@ void scatter_accumulate(Context& context, const View& value, const View& src, co
   const View to = as_vector(value), from = as_vector(src), at = as_vector(index);
   Correspondence c;
   if (!correspond(context, from, to, at, dim, &c)) return;
-  if (!expect(context, by >= 0 && by <= 3, "scatter_accumulate: no such way to put two together")) return;
+  if (!expect(context, by >= 0 && by <= 3, "scatter_accumulate: unknown reduction")) return;
   check_indices(context, at, c.size, dim, -1);
   if (value.dtype == DType::int32) return accumulate_as<int32_t>(context, to, from, at, c, by);
   if (!expect(context, value.dtype == DType::float32, "scatter_accumulate: expected float32 or int32")) return;

@@ -33,7 +33,7 @@ bool read_table(Context& context, const View* taps, const View* weights, int64_t
                 Table& table) {
   table = {nullptr, nullptr, nullptr};
   if (taps == nullptr && weights == nullptr)
-    return expect(context, length == results, "an axis without a table keeps its size");
+    return expect(context, length == results, "resample: an axis without a table must keep its size");
   if (!expect(context,
               taps != nullptr && weights != nullptr && taps->dtype == DType::int32 &&
                   weights->dtype == DType::float32 && weights->count == taps->count - results - 1,
@@ -44,7 +44,7 @@ bool read_table(Context& context, const View* taps, const View* weights, int64_t
   for (int64_t r = 0; r < results; r++) right = right && ends[r] <= ends[r + 1];
   for (int64_t k = 0; k < weights->count; k++) right = right && index[k] >= 0 && index[k] < length;
   table = {ends, index, pointer<const float>(*weights)};
-  return expect(context, right, "resample's taps lie outside of the axis");
+  return expect(context, right, "resample: a tap lies outside the axis");
 }
 
 // Rows [first, end).
@@ -194,7 +194,7 @@ void resample(Context& context, const View& out, const View& x, const View* row_
               "resample takes planes, and keeps their number") ||
       !expect(context, x.dtype == out.dtype && (x.dtype == DType::float32 || x.dtype == DType::bfloat16),
               "resample takes float32 or bfloat16") ||
-      !expect(context, row_taps != nullptr || column_taps != nullptr, "resample takes a table at least"))
+      !expect(context, row_taps != nullptr || column_taps != nullptr, "resample: at least one axis must have a table"))
     return;
   Table down, across;
   if (!read_table(context, row_taps, row_weights, x.sizes[1], out.sizes[1], down) ||

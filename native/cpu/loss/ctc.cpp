@@ -49,11 +49,14 @@ constexpr int64_t margin = 16;  // at least two states, and the lanes that a reg
 
 bool make_alignment(Context& context, Alignment& a, const View& alpha, const View& log_probs, const View& targets,
                     const View& input_lengths, const View& target_lengths, int64_t blank) {
-  if (!expect(context, log_probs.ndim == 3 && targets.ndim == 2, "ctc: not [T, N, C] and [N, S]")) return false;
+  if (!expect(context, log_probs.ndim == 3 && targets.ndim == 2,
+              "ctc: log_probs must be [T, N, C], and targets [N, S]"))
+    return false;
   const int64_t steps = log_probs.sizes[0], sequences = log_probs.sizes[1], classes = log_probs.sizes[2];
   const int64_t labels = targets.sizes[1];
   if (!expect(context, targets.sizes[0] == sequences, "ctc: numbers of sequences differ") ||
-      !expect(context, input_lengths.count == sequences && target_lengths.count == sequences, "ctc: not [N] lengths") ||
+      !expect(context, input_lengths.count == sequences && target_lengths.count == sequences,
+              "ctc: the lengths must be [N]") ||
       !expect(context, alpha.count == sequences * steps * (2 * labels + 1), "ctc: alpha is not [N, T, 2 S + 1]") ||
       !expect(context, blank >= 0 && blank < classes, "ctc: blank is not a class"))
     return false;

@@ -153,7 +153,8 @@ void batch_norm_forward(Context& context, const View& out, const View& mean, con
               mean.count == p.C && rstd.count == p.C && has_channels(weight, p.C) && has_channels(bias, p.C) &&
                   has_channels(running_mean, p.C) && has_channels(running_var, p.C),
               "batch_norm: a vector is not [C]") ||
-      !expect(context, training || (running_mean && running_var), "batch_norm: there are no running statistics"))
+      !expect(context, training || (running_mean && running_var),
+              "batch_norm: running statistics are needed outside of training"))
     return;
   const float *from = pointer<const float>(x), *w = optional_floats(weight), *b = optional_floats(bias);
   float *to = pointer<float>(out), *means = pointer<float>(mean), *rstds = pointer<float>(rstd);

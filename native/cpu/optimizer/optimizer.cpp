@@ -85,7 +85,8 @@ void nadam(Context& context, ViewList params, ViewList grads, ViewList means, Vi
       !expect(context, momentum_products.size == params.size, "nadam: lists of tensors differ in length"))
     return;
   for (int64_t t = 0; t < params.size; t++) {
-    if (!expect(context, momentum_products.items[t].count == 1, "nadam: a product of momenta is not a scalar")) return;
+    if (!expect(context, momentum_products.items[t].count == 1, "nadam: each product of momenta must be a scalar"))
+      return;
     float* const product = pointer<float>(momentum_products.items[t]);
     *product *= float(momentum);
   }

@@ -302,8 +302,9 @@ void scatter(Context& context, const Gradient& plane, int64_t number) {
     if (index >= 0 && index < size)
       plane.to[index] += plane.from[i];
     else if (index != -1)  // -1 belongs to a window that lies in the padding
-      record_error(context, ErrorCode::index, "max_pool2d_backward: index %d of plane %lld, allowed are 0 to %lld",
-                   int(index), static_cast<long long>(number), static_cast<long long>(size - 1));
+      record_error(context, ErrorCode::index,
+                   "max_pool2d_backward: index %d of plane %lld is out of range; allowed are 0 to %lld", int(index),
+                   static_cast<long long>(number), static_cast<long long>(size - 1));
   }
 }
 
@@ -382,8 +383,8 @@ void adaptive_max_pool2d_forward(Context& context, const View& out, const View& 
 }
 
 void max_pool2d_backward(Context& context, const View& dx, const View& dy, const View& indices) {
-  if (!read_planes(context, dx, dy) ||
-      !expect(context, same_shape(dy, indices) && indices.dtype == DType::int32, "max_pool2d's indices differ from dy"))
+  if (!read_planes(context, dx, dy) || !expect(context, same_shape(dy, indices) && indices.dtype == DType::int32,
+                                               "max_pool2d: the indices must be int32, in dy's shape"))
     return;
   const int64_t size_x = dx.sizes[2] * dx.sizes[3], size = dy.sizes[2] * dy.sizes[3];
   for_planes(context, dx.sizes[0] * dx.sizes[1], size_x + size, [&](int64_t number) {

@@ -65,10 +65,11 @@ static inline bool read_axes(Context& context, const View& x, const View& out, I
 }
 
 static inline bool read_planes(Context& context, const View& x, const View& out) {
-  return expect(context, x.ndim == 4 && out.ndim == 4, "pooling takes 4 dimensions") &&
+  return expect(context, x.ndim == 4 && out.ndim == 4, "pooling: x and out must have 4 dimensions") &&
          expect(context, x.sizes[0] == out.sizes[0] && x.sizes[1] == out.sizes[1],
                 "pooling keeps images and channels") &&
-         expect(context, x.dtype == DType::float32 && out.dtype == DType::float32, "pooling takes float32") &&
+         expect(context, x.dtype == DType::float32 && out.dtype == DType::float32,
+                "pooling: x and out must be float32") &&
          expect(context, x.sizes[2] < limit && x.sizes[3] < limit && x.sizes[2] * x.sizes[3] < limit,
                 "a plane to pool has more than 2^31 elements");
 }

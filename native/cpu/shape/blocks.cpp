@@ -97,7 +97,7 @@ void encode_blocks(Context& context, const View& dst, const View& src) {
   int64_t expected = 1;
   for (int d = dst.ndim - 1; d >= 0; expected *= dst.sizes[d--])
     dense = dense && (dst.sizes[d] == 1 || (dst.strides[d] == expected && src.strides[d] == expected));
-  if (!expect(context, dense, "copy: blocks are made of dense float32")) return;
+  if (!expect(context, dense, "copy: only dense float32 can become blocks")) return;
   const DType dtype = dst.dtype;
   const int64_t block = simd::block_of(dtype);
   void (*const encode)(uint8_t*, const float*) = dtype == DType::q8_0   ? encode_q8_0
@@ -116,7 +116,7 @@ void decode_rows(Context& context, const View& dst, const View& src) {
   int64_t expected = 1;
   for (int d = last; d >= 0; expected *= dst.sizes[d--])
     sound = sound && (dst.sizes[d] == 1 || dst.strides[d] == expected);
-  if (!expect(context, sound, "copy: blocks are read row by row into dense memory")) return;
+  if (!expect(context, sound, "copy: blocks must lie along the last dimension, and become dense numbers")) return;
   const int64_t columns = src.sizes[last], pieces = (columns + convert_limit - 1) / convert_limit;
   const int64_t units = dst.count / columns * pieces, a_chunk = blocks_chunk / convert_limit;
   parallel(context, (units + a_chunk - 1) / a_chunk, [&](int64_t chunk) {

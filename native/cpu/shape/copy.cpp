@@ -159,7 +159,8 @@ void copy_blocks(Context& context, const View& dst, const View& src) {
   if (dst.dtype != src.dtype)
     return simd::is_blocks(dst.dtype) ? encode_blocks(context, dst, src) : decode_rows(context, dst, src);
   View to, from;
-  if (expect(context, seen_as_bytes(dst, &to) && seen_as_bytes(src, &from), "copy: blocks are copied row by row"))
+  if (expect(context, seen_as_bytes(dst, &to) && seen_as_bytes(src, &from),
+             "copy: both sides must have their blocks along the last dimension"))
     copy_numbers(context, to, from);
 }
 
@@ -228,7 +229,7 @@ void accumulate(Context& context, const View& dst, const View& src) {
 
 // Each input is copied into its part of out.
 void cat(Context& context, const View& out, ViewList inputs, int64_t dim) {
-  if (!expect(context, dim >= 0 && dim < out.ndim, "cat: no such dimension")) return;
+  if (!expect(context, dim >= 0 && dim < out.ndim, "cat: the dimension does not exist")) return;
   int64_t begin = 0;
   for (int64_t i = 0; i < inputs.size; i++) {
     const View& input = inputs.items[i];

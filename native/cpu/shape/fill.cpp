@@ -31,7 +31,7 @@ void fill_as(Context& context, const View& out, double value) {
 void fill(Context& context, const View& out, double value) {
   if (simd::is_blocks(out.dtype)) {
     // Blocks of zeros need no scale, because a scale of 0 makes every number 0.
-    if (!expect(context, value == 0, "fill: blocks are filled with 0 only")) return;
+    if (!expect(context, value == 0, "fill: blocks can be filled only with 0")) return;
     return for_ranges(context, simd::bytes_of_blocks(out.dtype, out.count), [&](int64_t start, int64_t end) {
       memset(pointer<uint8_t>(out) + start, 0, size_t(end - start));
     });

@@ -141,7 +141,7 @@ Vec column_max(const float* x, int64_t size, int64_t inner, int64_t count) {
 
 bool check(Context& context, const View& out, const View& x, int64_t dim) {
   return expect(context, same_shape(out, x), "softmax: shapes differ") &&
-         expect(context, dim >= 0 && dim < (x.ndim ? x.ndim : 1), "softmax: no such dimension");
+         expect(context, dim >= 0 && dim < (x.ndim ? x.ndim : 1), "softmax: the dimension does not exist");
 }
 
 }  // namespace
