@@ -9,21 +9,24 @@ export type OptionNames<O> = { readonly [K in keyof O]-?: true }
  * Returns the options if they are an object whose own properties have known names. Options may also be of a class with
  * getters. In JavaScript, which has no compiler to say so, a misspelt option or a number in place of options would
  * otherwise pass for options left out. Throws a ValueError that says what was given, or lists the unknown names and the
- * known ones.
+ * known ones. `path` is that of options within others, such as `checkpoints`, and stands before each name in the error.
  */
-export function checkOptions<O extends object>(op: string, options: O, names: OptionNames<O>): O {
+export function checkOptions<O extends object>(op: string, options: O, names: OptionNames<O>, path?: string): O {
+  const spelt = (all: readonly string[]) =>
+    all.map((name) => (path === undefined ? name : `${path}.${name}`)).join(', ')
   if (!isOptions(options, names)) {
     const known = Object.keys(names)
     throw new ValueError(
       op,
-      `options are ${kindOf(options)}, but must be an object such as { ${known[0] ?? ''}: ... }, or left out; there are ${known.join(', ')}`,
+      `${path === undefined ? 'options are' : `${path} is`} ${kindOf(options)}, but must be an object such as ` +
+        `{ ${known[0] ?? ''}: ... }, or left out; there are ${spelt(known)}`,
     )
   }
   // Only the object's own names are checked, because libraries put names on Object.prototype.
   for (const name in options) {
     if (Object.hasOwn(names, name) || !Object.hasOwn(options, name)) continue
     const unknown = Object.keys(options).filter((key) => !Object.hasOwn(names, key))
-    throw new ValueError(op, `there is no option ${unknown.join(', ')}; there are ${Object.keys(names).join(', ')}`)
+    throw new ValueError(op, `there is no option ${spelt(unknown)}; there are ${spelt(Object.keys(names))}`)
   }
   return options
 }

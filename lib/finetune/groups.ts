@@ -170,7 +170,7 @@ function headRate(op: string, head: LayerwiseOptions['head'], lr: number): numbe
   if (typeof head === 'number') return checkRate(op, 'head', head)
   if (typeof head !== 'object' || head === null)
     throw new ValueError(op, `head is ${kindOf(head)}, but must be a rate, or { lr, modules }`)
-  return checkRate(op, 'head.lr', checkOptions(op, head, { lr: true, modules: true }).lr)
+  return checkRate(op, 'head.lr', checkOptions(op, head, { lr: true, modules: true }, 'head').lr)
 }
 
 /**

@@ -168,7 +168,7 @@ export async function saveAdapter(model: Module, folder: string, options: SaveAd
   const log = told ?? (isProbed(model) ? console.log : () => undefined)
   const applied = appliedAs(model, name)
   checkPath(op, 'write', folder)
-  const cards = card === undefined ? [] : [cardFile(folder, card)]
+  const cards = card === undefined ? [] : [cardFile(op, folder, card)]
   const adapters = fileNames(model, name)
   warnOfLost(op, model)
   const state = adapterState(adapters, copiesNamed(model, name), namingOf(model, name), prefixOf(applied))

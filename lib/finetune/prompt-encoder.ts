@@ -82,7 +82,7 @@ export function promptEncoder(
 ): PromptEncoder {
   if (typeof given !== 'object' || given === null)
     throw new ValueError(op, `encoder is ${shown(given)}, but must be an object such as { kind: 'mlp' }, or left out`)
-  const own = checkOptions(op, given, { kind: true, width: true, layers: true, dropout: true })
+  const own = checkOptions(op, given, { kind: true, width: true, layers: true, dropout: true }, 'encoder')
   if (own.kind !== 'mlp' && own.kind !== 'lstm')
     throw new ValueError(op, `encoder.kind is ${shown(own.kind)}, but must be one of mlp, lstm`)
   if (own.kind === 'lstm' && kind === 'prefix')

@@ -47,7 +47,7 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
   const { log = console.log, card } = checkOptions(op, options, { log: true, card: true })
   if (typeof log !== 'function') throw new ValueError(op, `log is ${kindOf(log)}, but must be a function of a line`)
   checkPath(op, 'write', folder)
-  const cards = card === undefined ? [] : [(await import('../train/report/card-file.js')).cardFile(folder, card)]
+  const cards = card === undefined ? [] : [(await import('../train/report/card-file.js')).cardFile(op, folder, card)]
   model.checkPlain(op)
   const state = new Map(withoutAliases(readState(op, model)))
   const dtype = state.values().next().value?.dtype ?? 'float32'

@@ -31,12 +31,8 @@ function milliseconds(text: string): number | null {
 
 export function checkCheckpoints(options: unknown, run: string | undefined): void {
   const op = 'Trainer'
-  const { folder, every, keep, also } = checkOptions(`${op}`, options as CheckpointOptions, {
-    folder: true,
-    every: true,
-    keep: true,
-    also: true,
-  })
+  const names = { folder: true, every: true, keep: true, also: true } as const
+  const { folder, every, keep, also } = checkOptions(op, options as CheckpointOptions, names, 'checkpoints')
   const fail = (message: string): never => {
     throw new ValueError(op, `checkpoints: ${message}`)
   }

@@ -99,7 +99,7 @@ export const errors: readonly ErrorCase[] = [
   rotary('a scaling without its factor', 'ERR_VALUE', ['scaling.factor is undefined', 'a number from 1 on'], (make) =>
     f.rotaryEmbedding(make(x), { scaling: { type: 'linear' } as never }),
   ),
-  rotary('an option of another scaling', 'ERR_VALUE', ['there is no option betaFast'], (make) =>
+  rotary('an option of another scaling', 'ERR_VALUE', ['there is no option scaling.betaFast'], (make) =>
     f.rotaryEmbedding(make(x), { scaling: { type: 'linear', factor: 2, betaFast: 1 } as never }),
   ),
   rotary('factors for other pairs', 'ERR_VALUE', ['scaling.shortFactor', '4 positive numbers'], (make) =>

@@ -115,7 +115,7 @@ export function checkScaling(op: string, scaling: RotaryScaling, pairs: number |
         `but must be an object whose type is ${Object.keys(names).join(', ')}`,
     )
   const known = names[scaling.type] as Checked<RotaryScaling>
-  checkOptions(op, scaling, known)
+  checkOptions(op, scaling, known, 'scaling')
   for (const name of Object.keys(known)) {
     const value: unknown = scaling[name as keyof RotaryScaling]
     if (name === 'type' || (value === undefined && optional.includes(name))) continue

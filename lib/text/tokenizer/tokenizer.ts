@@ -70,7 +70,8 @@ export interface DecodeOptions {
 /** Special tokens by their role. Their names are those of Hugging Face's files without `_token`. */
 export const roles = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'] as const
 export type Role = (typeof roles)[number]
-const roleNames: OptionNames<{ readonly [R in Role]?: string }> = {
+/** The roles that a special token can have. */
+export const roleNames: OptionNames<{ readonly [R in Role]?: string }> = {
   bos: true,
   eos: true,
   unk: true,
@@ -108,7 +109,7 @@ function settingsOf(op: string, settings: TokenizerSettings): Required<Tokenizer
     maxLength = null,
     chatTemplate = null,
   } = checkOptions(op, settings, settingNames)
-  checkOptions(op, special, roleNames)
+  checkOptions(op, special, roleNames, 'special')
   for (const [role, token] of Object.entries(special))
     if (typeof token !== 'string') throw new ValueError(op, `special.${role} is ${shown(token)}, but must be a token`)
   for (const [name, side] of Object.entries({ paddingSide, truncationSide }))

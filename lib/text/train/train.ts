@@ -7,7 +7,7 @@ import { byteCharacters } from '../tokenizer/bytes.js'
 import { Fields } from '../tokenizer/fields.js'
 import { normalizerOf } from '../tokenizer/normalizer.js'
 import { preTokenizerOf } from '../tokenizer/pre-tokenizer.js'
-import { type Role, Tokenizer } from '../tokenizer/tokenizer.js'
+import { type Role, roleNames, Tokenizer } from '../tokenizer/tokenizer.js'
 import { trainMerges } from './merges.js'
 
 export type TrainableTokenizer = 'bpe' | 'wordpiece'
@@ -144,6 +144,7 @@ export async function trainTokenizer(
   const op = 'trainTokenizer'
   const names = { vocabSize: true, special: true, minFrequency: true, roles: true, lowercase: true } as const
   const { vocabSize, minFrequency = 0, lowercase, roles, special } = checkOptions(op, options, names)
+  if (roles !== undefined) checkOptions(op, roles, roleNames, 'roles')
   if (kind !== 'bpe' && kind !== 'wordpiece')
     throw new ValueError(op, `the kind is ${kindOf(kind)}, but must be 'bpe' or 'wordpiece'`)
   for (const [name, value] of Object.entries({ vocabSize, minFrequency }))

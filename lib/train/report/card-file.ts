@@ -1,9 +1,11 @@
 /** A model card as a file of a model's folder. */
+import { checkOptions } from '../../core/options.js'
 import type { NewFile } from '../../io/atomic.js'
 import { join } from '../record/system.js'
-import { type ModelCardOptions, modelCard } from './card.js'
+import { cardNames, type ModelCardOptions, modelCard } from './card.js'
 
 /** The README.md of a folder. Throws ValueError for options that say what a card cannot. */
-export function cardFile(folder: string, card: ModelCardOptions): NewFile {
+export function cardFile(op: string, folder: string, card: ModelCardOptions): NewFile {
+  checkOptions(op, card, cardNames, 'card')
   return { path: join(folder, 'README.md'), chunks: [new TextEncoder().encode(modelCard(card))] }
 }

@@ -1,7 +1,7 @@
 /** A model card: what a folder's README.md says of a model that was trained. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { inNode } from '../../core/host.js'
-import { checkOptions } from '../../core/options.js'
+import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { History } from '../history.js'
 import { escaped } from '../page.js'
 import { version } from '../record/describe.js'
@@ -48,16 +48,18 @@ const span = ({ value, low, high }: Estimate): string =>
 /** A text in the head, in double quotes: JSON's are YAML's. */
 const quoted = (text: string): string => JSON.stringify(text)
 
+export const cardNames: OptionNames<ModelCardOptions> = {
+  ...{ name: true, base: true, data: true, language: true, license: true },
+  ...{ library: true, task: true, training: true, notes: true, run: true, history: true, report: true },
+}
+
 /**
  * The text of a model card, with the head that the hub of Hugging Face reads: for the README.md in a model's folder. It says what it was
  * told, the figures of a report and of a history, and the versions; nothing is made up for what is left out.
  */
 export function modelCard(options: ModelCardOptions): string {
   const op = 'modelCard'
-  checkOptions(op, options, {
-    ...{ name: true, base: true, data: true, language: true, license: true },
-    ...{ library: true, task: true, training: true, notes: true, run: true, history: true, report: true },
-  })
+  checkOptions(op, options, cardNames)
   const { name, base, data = [], training, notes, run, history, report } = options
   if (typeof name !== 'string' || name.trim() === '')
     throw new ValueError(op, `name is ${shown(name)}, but must be a text`)

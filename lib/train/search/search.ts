@@ -293,7 +293,7 @@ function rungsOf(op: string, { halving, epochs }: SearchOptions<Space>): readonl
   }
   if (epochs !== undefined)
     throw new ValueError(op, 'epochs and halving both say how long trials train; leave epochs out')
-  checkOptions(op, halving, { epochs: true })
+  checkOptions(op, halving, { epochs: true }, 'halving')
   const rungs: readonly number[] = Array.isArray(halving.epochs) ? [...halving.epochs] : []
   const rises = rungs.every((each, i) => isEpochs(each) && each > (rungs[i - 1] ?? 0))
   if (rungs.length === 0 || !rises)
