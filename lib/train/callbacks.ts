@@ -22,6 +22,9 @@ export interface TrainingContext {
   stop(reason: string): void
 }
 
+/** The name of a property of callbacks whose training has a folder of its own, which is empty when it begins. */
+export const beginsAnew: unique symbol = Symbol('beginsAnew')
+
 /**
  * M names metrics that the records it sees hold. One that is not told them serves any Trainer. One with `stateDict()` and
  * `loadStateDict()` is part of checkpoints, and gets its state back after `onStart`.

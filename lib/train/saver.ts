@@ -1,6 +1,7 @@
 /** Saves a run while it goes on, and finds it again. */
-import { onInterrupt } from '../core/host.js'
+import { onInterrupt, warn } from '../core/host.js'
 import { visitTensors } from '../core/scope.js'
+import { beginsAnew } from './callbacks.js'
 import { type CheckpointOptions, Checkpoints } from './checkpoints.js'
 import { type Metrics, Pass } from './pass.js'
 import { folderOf } from './record/place.js'
@@ -86,7 +87,7 @@ export async function openSaver(
   metrics: Metrics<string, never>,
   resume: 'auto' | undefined,
 ): Promise<Saver | null> {
-  const { run, checkpoints } = parts.options
+  const { run, checkpoints, loggers = [], callbacks = [] } = parts.options
   if (checkpoints === undefined) return null
   const pass = new Pass(op, metrics)
   try {
@@ -95,5 +96,10 @@ export async function openSaver(
     pass.end()
   }
   const folder = folderOf(run, checkpoints.folder) as string
-  return await Saver.open(op, parts, { ...checkpoints, folder }, resume === 'auto')
+  const saver = await Saver.open(op, parts, { ...checkpoints, folder }, resume === 'auto')
+  // Loggers learn it from the event of the start, and whoever made the folder for this training knows.
+  const knows = loggers.length > 0 || callbacks.some((callback) => beginsAnew in callback)
+  if (resume === 'auto' && saver.from === null && !knows)
+    warn(`[${op}] begins anew, because there is no checkpoint in ${folder} to go on from`)
+  return saver
 }

@@ -171,6 +171,13 @@ describe('a run', () => {
       expect(told(events), `every ${every}, cut behind ${cut}`).toEqual(validated ? wanted : bare)
       const resumed = cut >= every
       expect(events.filter(({ type }) => type === 'start')).toHaveLength(resumed ? 2 : 1)
+      // Warnings come in a turn of their own.
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(takeOutput()).toEqual(
+        resumed
+          ? []
+          : [`warning: Warning: [Trainer.fit] begins anew, because there is no checkpoint in ${run} to go on from`],
+      )
       expect(JSON.parse(readFileSync(join(run, 'run.json'), 'utf8')).sessions).toHaveLength(resumed ? 2 : 1)
     }
   })

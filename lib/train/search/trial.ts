@@ -1,7 +1,7 @@
 /** A trial while it runs: what the program is told of it, and the callback that watches its training. */
 import { ValueError } from '../../core/errors.js'
 import type { Resumable } from '../../core/generator.js'
-import { type Callback, monitored, type TrainingContext } from '../callbacks.js'
+import { beginsAnew, type Callback, monitored, type TrainingContext } from '../callbacks.js'
 import type { EpochRecord } from '../history.js'
 
 /** The goal of a search. */
@@ -70,6 +70,7 @@ export class Trial implements Callback, Resumable<TrialState> {
   readonly folder: string
   /** Aborted with the search. */
   readonly signal: AbortSignal
+  readonly [beginsAnew] = true
   readonly #goal: Goal
   readonly #hopeless: (curve: Curve, epoch: number) => string | null
   #curve: [epoch: number, value: number][] = []
