@@ -1,7 +1,7 @@
 /** The functions of Node's by which the library reads and writes files; in a browser calls of them are refused. */
 import { lateFunctions, nodeModule } from '../core/host.js'
 
-export const { constants, existsSync, readSync, renameSync } = nodeModule('node:fs')
+export const { constants, existsSync, readSync, renameSync, statSync } = nodeModule('node:fs')
 export const { lstat, mkdir, open, readdir, readFile, readlink, realpath, rm, stat } = nodeModule('node:fs/promises')
 export const { basename, dirname, isAbsolute, join, sep } = nodeModule('node:path')
 export const { crc32 } = lateFunctions('node:zlib', 'crc32')

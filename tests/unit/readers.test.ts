@@ -1,9 +1,9 @@
 /** Readers of files: the rows they give, where they go on, and how they name what is wrong. */
 import { execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { csv, jsonl, npy, parquet, textFiles } from '../../lib/data/text/index.js'
 import { checkPageRuns } from '../../lib/data/text/parquet-runs.js'
 import { DataLoader, type IterableDataset, splitRows } from '../../lib/index.js'
@@ -336,6 +336,39 @@ describe('files that changed', () => {
     expect((await rows.batch([0])).toArray()).toEqual([0])
     await file('array.npy', three(2))
     await expect(rows.batch([0])).rejects.toThrow('open the file anew')
+  })
+
+  it('are refused by npy where another file of the same size has taken their place', async () => {
+    const path = await file('taken.npy', numpy("'<f4'", '(1,)', new Uint8Array(Float32Array.of(1).buffer)))
+    const rows = await npy(path)
+    const other = await file('taker.npy', numpy("'<f4'", '(1,)', new Uint8Array(Float32Array.of(2).buffer)))
+    await rename(other, path)
+    await expect(rows.batch([0])).rejects.toThrow('is another file; open the file anew that took its place')
+    expect((await (await npy(path)).batch([0])).toArray()).toEqual([2])
+  })
+
+  it.skipIf(process.platform !== 'linux')('are read by npy from a file that stays open for a second', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const path = await file('lingers.npy', numpy("'<f4'", '(3,)', new Uint8Array(12)))
+      const held = async () => {
+        const links = (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ''))
+        return (await Promise.all(links)).filter((target) => target === path).length
+      }
+      const rows = await npy(path)
+      await Promise.all([rows.batch([0]), rows.batch([2]), rows.batch([1])])
+      expect(await held()).toBe(1)
+      vi.advanceTimersByTime(999)
+      expect((await rows.batch([1])).toArray()).toEqual([0])
+      vi.advanceTimersByTime(999)
+      expect(await held()).toBe(1)
+      vi.advanceTimersByTime(1)
+      await vi.waitFor(async () => expect(await held()).toBe(0))
+      expect((await rows.batch([2])).toArray()).toEqual([0])
+      vi.advanceTimersByTime(1000)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })
 

@@ -5,8 +5,9 @@ import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { listOf } from '../../core/options.js'
 import { askRoom } from '../../core/room.js'
 import type { Tensor } from '../../core/tensor.js'
-import { InputFile } from '../../io/input.js'
+import type { InputFile } from '../../io/input.js'
 import { kindOf as kindOfFile } from '../../io/kinds.js'
+import { LingeringFile } from '../../io/lingering.js'
 import { fromTypedArray } from '../../ops/creation.js'
 import { select } from '../../ops/shape/slices.js'
 import { Dataset } from '../dataset.js'
@@ -94,13 +95,15 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
   /** Sizes of the whole array. */
   readonly shape: readonly number[]
   readonly #header: Header
+  readonly #file: LingeringFile
 
   /** Use `npy`. */
-  constructor(path: string, header: Header) {
+  constructor(file: LingeringFile, path: string, header: Header) {
     super()
     this.path = path
     this.shape = header.shape
     this.#header = header
+    this.#file = file
   }
 
   get length(): number {
@@ -126,21 +129,9 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
     const [, ...sizes] = shape
     const width = sizes.reduce((product, size) => product * size, 1)
     askRoom(own.length * width * kind.Array.BYTES_PER_ELEMENT, op)
-    const file = await InputFile.open(op, this.path)
-    const size = this.#header.start + this.length * width * kind.Array.BYTES_PER_ELEMENT
-    if (file.size !== size) {
-      await file.close()
-      throw new ValueError(
-        op,
-        `${this.path} has ${file.size} bytes, but had ${size} when it was opened; open the file anew that took its place`,
-      )
-    }
-    let data: NumericArray
-    try {
-      data = fortran ? await this.#byColumns(file, own, width) : await this.#byRows(file, own, width)
-    } finally {
-      await file.close()
-    }
+    const data = await this.#file.read((file) =>
+      fortran ? this.#byColumns(file, own, width) : this.#byRows(file, own, width),
+    )
     if (swapped) swap(data)
     const { dtype } = kind
     const elements = dtype === 'int32' ? Int32Array.from(data as Uint16Array) : data
@@ -213,15 +204,13 @@ function swap({ buffer, byteOffset, byteLength, BYTES_PER_ELEMENT }: NumericArra
  */
 export async function npy(path: string): Promise<NpyDataset> {
   const op = 'npy'
-  const file = await InputFile.open(op, path)
-  try {
+  const lingering = new LingeringFile(op, path)
+  return lingering.read(async (file) => {
     const header = await headerOf(file, (why): never => {
       throw new ValueError(op, `${path} is no NumPy array: ${why}`)
     })
     if (header.shape.length === 0)
       throw new ValueError(op, `${path} holds a single number, which has no rows; save it as an array: x.reshape(1)`)
-    return new NpyDataset(path, header)
-  } finally {
-    await file.close()
-  }
+    return new NpyDataset(lingering, path, header)
+  })
 }

@@ -1,0 +1,73 @@
+/**
+ * A file that is read now and then. It stays open between reads that follow one another soon, because each opening and closing is
+ * a task for another thread, and takes longer than the reading of a few rows.
+ */
+import type { Stats } from 'node:fs'
+import { ValueError } from '../core/errors.js'
+import { InputFile } from './input.js'
+import { refusal } from './refusal.js'
+import { statSync } from './system.js'
+
+/** The time after the last read in which the file stays open. */
+const lingeringMilliseconds = 1000
+
+export class LingeringFile {
+  readonly #op: string
+  readonly #path: string
+  #opened: Promise<InputFile> | null = null
+  #first: Stats | null = null
+  #readers = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(op: string, path: string) {
+    this.#op = op
+    this.#path = path
+  }
+
+  /**
+   * Reads from the file, which is the same each time: throws ValueError where another has taken its place, or it has another size
+   * by now.
+   */
+  async read<R>(reading: (file: InputFile) => Promise<R>): Promise<R> {
+    clearTimeout(this.#timer)
+    this.#readers++
+    try {
+      this.#opened ??= InputFile.open(this.#op, this.#path)
+      const file = await this.#opened
+      this.#checkSame()
+      return await reading(file)
+    } catch (error) {
+      // A file that could not be opened is tried again by the next reader.
+      await this.#opened?.catch(() => this.#forget())
+      throw error
+    } finally {
+      this.#readers--
+      // The program may end in this time, because the system closes the files of a process.
+      if (this.#readers === 0) this.#timer = setTimeout(() => void this.#close(), lingeringMilliseconds).unref()
+    }
+  }
+
+  #checkSame(): void {
+    let stats: Stats
+    try {
+      stats = statSync(this.#path)
+    } catch (error) {
+      throw refusal(this.#op, 'read', this.#path, error)
+    }
+    this.#first ??= stats
+    const { size, ino, dev } = this.#first
+    if (stats.size === size && stats.ino === ino && stats.dev === dev) return
+    const what = stats.size === size ? 'is another file' : `has ${stats.size} bytes, but had ${size} when it was opened`
+    throw new ValueError(this.#op, `${this.#path} ${what}; open the file anew that took its place`)
+  }
+
+  #forget(): void {
+    this.#opened = null
+  }
+
+  async #close(): Promise<void> {
+    const opened = this.#opened
+    this.#forget()
+    await (await opened)?.close()
+  }
+}
