@@ -6,6 +6,11 @@ export { type CustomContext, type CustomForward, type CustomOperator, customOper
 export { enableGrad, isGradEnabled, noGrad } from './autograd/mode.js'
 export { savedForBackward } from './autograd/node.js'
 export { isRecomputing } from './autograd/region.js'
+export {
+  type Float32MatmulPrecision,
+  getFloat32MatmulPrecision,
+  setFloat32MatmulPrecision,
+} from './backend/cuda/device.js'
 export { describeDevice } from './backend/describe.js'
 export { defaultDevice, device, setDefaultDevice, unavailable } from './backend/devices.js'
 export { type Memory, memory, resetPeakMemory } from './backend/memory.js'

@@ -33,6 +33,7 @@ class CudaExecutor final : public Executor {
   bool begin_read(void* to, const void* from, size_t bytes, ReadDone done, void* owner) override {
     return library_.begin_read(device_, to, from, bytes, done, owner);
   }
+  void allow_tf32(bool allowed) override { library_.allow_tf32(device_, allowed); }
   void finish_reads() override { library_.finish_reads(device_); }
   bool asynchronous() const override { return true; }
   void finish(Context& context) override;

@@ -91,6 +91,11 @@ class Environment {
   void flush();
   int thread_count() { return queue_.context().pool.threads(); }
   void set_thread_count(int32_t threads);
+  // For what is called from now on.
+  void allow_tf32(bool allowed) {
+    queue_.finish();
+    queue_.executor().allow_tf32(allowed);
+  }
 
  private:
   Environment(Napi::Env env, Isa isa, int threads);

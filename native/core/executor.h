@@ -39,6 +39,9 @@ class Executor {
   // Waits until all reads that have begun are done.
   virtual void finish_reads() {}
 
+  // Whether products of float32 may round their factors to tf32. Nothing may be queued. Only GPUs have tf32.
+  virtual void allow_tf32(bool) {}
+
   // Whether run() only starts kernels, which end elsewhere.
   virtual bool asynchronous() const { return false; }
   // Waits until all started work has ended.

@@ -102,6 +102,7 @@ struct Device {
   ErrorCode code = ErrorCode::internal;
   std::string name;
   int generation = 0;  // 10 times the compute capability: 75 is Turing
+  bool allows_tf32 = false;
   void* stream = nullptr;
   std::vector<Launchable> kernels;  // by the numbers of find_kernel
   Memory memory;

@@ -90,6 +90,20 @@ DEVICE void add_product(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+
+// A float rounded to tf32: to the 10 upper bits of its fraction, halves away from 0.
+DEVICE uint32_t tf32_of(float x) {
+  uint32_t bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+  return bits;
+}
+// The same with a 16x8, b 8x8 of tf32, as mma.m16n8k8 has them.
+DEVICE void add_product_tf32(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
 #else
 // Turing has neither, and kernels built on them are not launched there.
 constexpr bool has_matrix_products = false;
@@ -101,6 +115,8 @@ DEVICE void wait_copies() {}
 template <bool turned>
 DEVICE void load_matrices(uint32_t (&)[4], const void*) {}
 DEVICE void add_product(float (&)[4], const uint32_t (&)[4], uint32_t, uint32_t) {}
+DEVICE uint32_t tf32_of(float) { return 0; }
+DEVICE void add_product_tf32(float (&)[4], const uint32_t (&)[4], uint32_t, uint32_t) {}
 #endif
 
 #else

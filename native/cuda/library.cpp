@@ -97,6 +97,8 @@ const char* launch(Device* device, int kernel, const KernelCall* call) {
   return result(device, launchable.launch(*device, launchable, *call));
 }
 
+void allow_tf32(Device* device, bool allowed) { device->allows_tf32 = allowed; }
+
 constexpr Library library = {
     .version = library_version,
     .why = why,
@@ -117,6 +119,7 @@ constexpr Library library = {
     .begin_read = begin_read,
     .finish_reads = finish_reads,
     .launch = launch,
+    .allow_tf32 = allow_tf32,
     .code = code,
     .synchronize = synchronize,
     .take_late_error = take_late_error,

@@ -14,7 +14,7 @@
 namespace firesteel::cuda {
 
 // Of this file and of the structs of core/kernel.h.
-constexpr uint32_t library_version = 4;
+constexpr uint32_t library_version = 5;
 
 struct Device;
 
@@ -79,6 +79,8 @@ struct Library {
   // Waits until all reads that have begun are done.
   void (*finish_reads)(Device* device);
   const char* (*launch)(Device* device, int kernel, const KernelCall* call);
+  // Whether products of float32 may round their factors to tf32, from the next launch on. At first they may not.
+  void (*allow_tf32)(Device* device, bool allowed);
   // The error code of the last failed call.
   ErrorCode (*code)(const Device* device);
   const char* (*synchronize)(Device* device);

@@ -87,9 +87,10 @@ bool describe(Device& device, Product* job, Shape* shape, const View& out, const
   return true;
 }
 
-// Whether the tensor cores' kernel takes the factor: its copies are of 8 neighbours, all there or all beyond the end.
-bool suits_copies(const Factor& factor, int64_t lines, int64_t depth, int dims) {
-  return can_group(factor, 8, 2, dims) && (factor.line == 1 ? lines : depth) % 8 == 0;
+// Whether the tensor cores' kernels take the factor: their copies are of 16 bytes, all there or all beyond the end.
+bool suits_copies(const Factor& factor, int64_t lines, int64_t depth, int dims, int64_t bytes) {
+  const int64_t together = 16 / bytes;
+  return can_group(factor, together, bytes, dims) && (factor.line == 1 ? lines : depth) % together == 0;
 }
 
 std::string choose(const Device& device, const Product& job, const Shape& shape, DType a, DType b) {
@@ -98,14 +99,16 @@ std::string choose(const Device& device, const Product& job, const Shape& shape,
   if (shape.rows <= few_rows && !job.live.count && job.b.line != 1 && shape.depth % 4 == 0 && (blocks || job.b.vectors))
     return "matmul_few_" + dtypes;
   const auto order = [](const Factor& factor) { return factor.line == 1 ? 'l' : 'd'; };
-  const bool tensor_cores = device.generation >= 80 && a == DType::bfloat16 && shape.rows > small_tile / 4 &&
-                            suits_copies(job.a, shape.rows, shape.depth, job.dims);
+  const int64_t bytes = a == DType::float32 ? 4 : 2;
+  const bool tensor_cores = device.generation >= 80 && shape.rows > small_tile / 4 &&
+                            (a == DType::bfloat16 || device.allows_tf32) &&
+                            suits_copies(job.a, shape.rows, shape.depth, job.dims, bytes);
   // Blocks are products' weights, whose left factors are not turned.
-  if (blocks && tensor_cores && order(job.a) == 'd')
+  if (blocks && tensor_cores && a == DType::bfloat16 && order(job.a) == 'd')
     return std::string("matmul_mma_") + dtype_names[static_cast<int>(b)] + '_' + order(job.b);
   if (blocks) return "matmul_64_" + dtypes;
-  if (tensor_cores && b == DType::bfloat16 && suits_copies(job.b, shape.columns, shape.depth, job.dims))
-    return std::string("matmul_mma_") + order(job.a) + order(job.b);
+  if (tensor_cores && a == b && suits_copies(job.b, shape.columns, shape.depth, job.dims, bytes))
+    return std::string("matmul_mma_") + (a == DType::float32 ? "tf32" : "bfloat16") + '_' + order(job.a) + order(job.b);
   const int64_t tiles = pieces(shape.rows, large_tile) * pieces(shape.columns, large_tile) * job.matrices;
   const bool large = std::min(shape.rows, shape.columns) > small_tile && tiles >= wanted_blocks / 4;
   return (large ? "matmul_128_" : "matmul_64_") + dtypes;

@@ -9,6 +9,8 @@ using namespace firesteel::cuda;
 
 namespace {
 
+constexpr int deep = mma_deep<bfloat16>;
+
 struct Stage {
   MatrixPiece<bfloat16> a, high, low;
 };
@@ -17,7 +19,7 @@ struct Stages {
 };
 
 struct alignas(16) Chunk {
-  uint32_t of[chunk / 2];
+  uint32_t of[chunk<bfloat16> / 2];
 };
 
 // Two floats less what bfloat16 holds of them. Nothing is left of one that is infinite as bfloat16.
@@ -29,7 +31,7 @@ DEVICE uint32_t rests_of(float x, float y, uint32_t halves) {
 // The right factor's way into shared memory, as this thread goes it. Neighbours of a chunk lie in one block.
 template <class Format, bool along_depth>
 struct BlockLoader {
-  using Mine = Chunks<along_depth>;
+  using Mine = Chunks<bfloat16, along_depth>;
   int64_t at;     // the first chunk's first element
   int32_t lines;  // left, from the first chunk's on
   Packed held[Mine::count][2];
@@ -54,7 +56,7 @@ struct BlockLoader {
         if (there) held[i][h] = packed_at<Format>(factor.data, first + 4 * h);
       }
     }
-    at += mma_deep * factor.depth;
+    at += deep * factor.depth;
   }
 
   DEVICE void put(Stage& stage) const {
@@ -96,17 +98,17 @@ DEVICE void multiply(const Product& job) {
   WarpSums sums = {};
   int now = 0;
 #pragma unroll 1
-  for (; left > 0; left -= mma_deep, now ^= 1) {
-    const bool more = left > mma_deep;
+  for (; left > 0; left -= deep, now ^= 1) {
+    const bool more = left > deep;
     if (more) {
-      a.copy(job.a, shared.of[now ^ 1].a, left - mma_deep);
+      a.copy(job.a, shared.of[now ^ 1].a, left - deep);
       commit_copies();
-      b.fetch(job.b, left - mma_deep);
+      b.fetch(job.b, left - deep);
     }
     const Stage& stage = shared.of[now];
 // Not unrolled, because both steps would take more registers than there are.
 #pragma unroll 1
-    for (int k = 0; k < mma_deep; k += 16)
+    for (int k = 0; k < deep; k += mma_step<bfloat16>)
 #pragma unroll
       for (int j = 0; j < 2; j++) {
         uint32_t high[4], low[4];

@@ -1,5 +1,5 @@
-// Matrix products of bfloat16 on tensor cores, from Ampere on, in tiles of product_mma.h. Pieces come by asynchronous
-// copies, two ahead of the one that is multiplied.
+// Matrix products of bfloat16 on tensor cores, from Ampere on, in tiles of product_mma.h, and of float32 where tf32 is
+// precise enough for the program. Pieces come by asynchronous copies, two ahead of the one that is multiplied.
 #include "product_mma.h"
 
 using namespace firesteel::cuda;
@@ -8,29 +8,31 @@ namespace {
 
 constexpr int stages = 3;
 
+template <class T>
 struct Stage {
-  MatrixPiece<bfloat16> a, b;
+  MatrixPiece<T> a, b;
 };
+template <class T>
 struct Stages {
-  Stage of[stages];
+  Stage<T> of[stages];
 };
 
-template <bool a_along_depth, bool b_along_depth>
+template <class T, bool a_along_depth, bool b_along_depth>
 DEVICE void multiply(const Product& job) {
   if constexpr (!has_matrix_products) return;
-  SHARED(Stages, shared);
+  SHARED(Stages<T>, shared);
   const int lane = static_cast<int>(threadIdx.x % 32);
   const Part part = part_of(job, mma_tile);
   if (part.empty) return;
-  Loader<bfloat16, a_along_depth> a(job, job.a, part.matrix, part.row, job.rows, part.first);
-  Loader<bfloat16, b_along_depth> b(job, job.b, part.matrix, part.column, job.columns, part.first);
+  Loader<T, a_along_depth> a(job, job.a, part.matrix, part.row, job.rows, part.first);
+  Loader<T, b_along_depth> b(job, job.b, part.matrix, part.column, job.columns, part.first);
   int32_t left = part.end - part.first, left_to_copy = left;
   int now = 0, next = 0;  // stages
   const auto copy = [&] {
     if (left_to_copy > 0) {
       a.copy(job.a, shared.of[next].a, left_to_copy);
       b.copy(job.b, shared.of[next].b, left_to_copy);
-      left_to_copy -= mma_deep;
+      left_to_copy -= mma_deep<T>;
     }
     // A group is committed even if there is nothing to copy, so that groups can be counted.
     commit_copies();
@@ -40,15 +42,16 @@ DEVICE void multiply(const Product& job) {
 #pragma unroll
   for (int step = 0; step < stages - 1; step++) copy();
 #pragma unroll 1
-  for (; left > 0; left -= mma_deep) {
+  for (; left > 0; left -= mma_deep<T>) {
     wait_copies<stages - 2>();
     // Here all copies of the step have arrived, and nobody reads the stage that is filled next.
     __syncthreads();
     copy();
-    const Stage& stage = shared.of[now];
+    const Stage<T>& stage = shared.of[now];
     now = now == stages - 1 ? 0 : now + 1;
-#pragma unroll
-    for (int k = 0; k < mma_deep; k += 16) {
+// Where floats of both factors are turned, two steps at once would take more registers than there are.
+#pragma unroll(sizeof(T) == 4 && !a_along_depth && !b_along_depth ? 1 : 2)
+    for (int k = 0; k < mma_deep<T>; k += mma_step<T>) {
       uint32_t y[2][4];
 #pragma unroll
       for (int j = 0; j < 2; j++) load_b<b_along_depth>(y[j], stage.b, warp_right() + 16 * j, k, lane);
@@ -57,7 +60,7 @@ DEVICE void multiply(const Product& job) {
         uint32_t x[4];
         load_a<a_along_depth>(x, stage.a, warp_down() + 16 * i, k, lane);
 #pragma unroll
-        for (int j = 0; j < 4; j++) add_product(sums.of[i][j], x, y[j / 2][j % 2 * 2], y[j / 2][j % 2 * 2 + 1]);
+        for (int j = 0; j < 4; j++) Cores<T>::add(sums.of[i][j], x, y[j / 2][j % 2 * 2], y[j / 2][j % 2 * 2 + 1]);
       }
     }
   }
@@ -67,7 +70,11 @@ DEVICE void multiply(const Product& job) {
 }  // namespace
 
 // By the factors' neighbours: d along the depth, l along the lines.
-KERNEL_BY_TWO(matmul_mma_dd, const __grid_constant__ Product job) { multiply<true, true>(job); }
-KERNEL_BY_TWO(matmul_mma_dl, const __grid_constant__ Product job) { multiply<true, false>(job); }
-KERNEL_BY_TWO(matmul_mma_ld, const __grid_constant__ Product job) { multiply<false, true>(job); }
-KERNEL_BY_TWO(matmul_mma_ll, const __grid_constant__ Product job) { multiply<false, false>(job); }
+#define ORDERS(name, T)                                                                                        \
+  KERNEL_BY_TWO(matmul_mma_##name##_dd, const __grid_constant__ Product job) { multiply<T, true, true>(job); }   \
+  KERNEL_BY_TWO(matmul_mma_##name##_dl, const __grid_constant__ Product job) { multiply<T, true, false>(job); }  \
+  KERNEL_BY_TWO(matmul_mma_##name##_ld, const __grid_constant__ Product job) { multiply<T, false, true>(job); }  \
+  KERNEL_BY_TWO(matmul_mma_##name##_ll, const __grid_constant__ Product job) { multiply<T, false, false>(job); }
+
+ORDERS(bfloat16, bfloat16)
+ORDERS(tf32, float)

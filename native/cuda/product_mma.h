@@ -1,39 +1,47 @@
 // The common part of matrix products on tensor cores (matmul_mma.cu, matmul_blocks_mma.cu): a block of 8 warps has a
-// tile of 128x128, each warp 64x32, and takes pieces of 32 along the depth. A factor of either order has its neighbours
-// in a piece as they lie in memory: matrices are turned on their way into registers. Rows of shared memory are swizzled
-// so that the 8 rows of a matrix meet all banks once.
+// tile of 128x128, each warp 64x32, and takes pieces of 64 bytes along the depth: 32 bfloat16, or 16 float32, which are
+// rounded to tf32 on their way into registers. A factor of either order has its neighbours in a piece as they lie in
+// memory: matrices are turned on the same way. Rows of shared memory are swizzled so that the rows that are read
+// together meet all banks once.
 #pragma once
 #include "product_tile.h"
 
 namespace firesteel::cuda {
 
-constexpr int mma_tile = large_tile, mma_deep = 32;
-constexpr int chunk = 8;  // elements of a copy
+constexpr int mma_tile = large_tile;
+// Elements of a piece along the depth, of a copy, and of the depth of one instruction.
+template <class T>
+constexpr int mma_deep = 64 / sizeof(T);
+template <class T>
+constexpr int chunk = 16 / sizeof(T);
+template <class T>
+constexpr int mma_step = 32 / sizeof(T);
 
-// The 128 lines of a factor, 32 deep.
+// The 128 lines of a factor.
 template <class T>
 struct alignas(128) MatrixPiece {
-  T of[mma_tile * mma_deep];
+  T of[mma_tile * mma_deep<T>];
 };
 
 // Where chunk c of line (or, along lines, of depth) r lies in a piece.
-template <bool along_depth>
+template <class T, bool along_depth>
 DEVICE int place(int r, int c) {
-  return along_depth ? r * mma_deep + (c ^ (r >> 1 & 3)) * chunk : r * mma_tile + (c ^ (r & 7)) * chunk;
+  if (along_depth) return r * mma_deep<T> + (c ^ (r >> 1 & 3)) * chunk<T>;
+  return r * mma_tile + (c ^ (sizeof(T) == 2 ? r & 7 : (r & 3) << 1)) * chunk<T>;
 }
 
 // The chunks of a piece that a thread brings: two, of the same column.
-template <bool along_depth>
+template <class T, bool along_depth>
 struct Chunks {
-  static constexpr int across = (along_depth ? mma_deep : mma_tile) / chunk;  // chunks of a row of shared memory
-  static constexpr int between = 256 / across;                                // rows from one chunk to the other
-  static constexpr int count = mma_tile * mma_deep / chunk / 256;
+  static constexpr int across = (along_depth ? mma_deep<T> : mma_tile) / chunk<T>;  // chunks of a row of shared memory
+  static constexpr int between = 256 / across;                                      // rows from one chunk to the other
+  static constexpr int count = 2;
 
   static DEVICE int row() { return static_cast<int>(threadIdx.x) / across; }
   static DEVICE int column() { return static_cast<int>(threadIdx.x) % across; }
-  static DEVICE int32_t line() { return along_depth ? row() : column() * chunk; }
-  static DEVICE int32_t depth() { return along_depth ? column() * chunk : row(); }
-  static DEVICE int place_of(int i) { return place<along_depth>(row() + i * between, column()); }
+  static DEVICE int32_t line() { return along_depth ? row() : column() * chunk<T>; }
+  static DEVICE int32_t depth() { return along_depth ? column() * chunk<T> : row(); }
+  static DEVICE int place_of(int i) { return place<T, along_depth>(row() + i * between, column()); }
   // From the first chunk on, in elements.
   static DEVICE int64_t offset(const Factor& factor, int i) {
     return i * between * (along_depth ? factor.line : factor.depth);
@@ -48,7 +56,7 @@ struct Chunks {
 // constant memory and registers are scarce.
 template <class T, bool along_depth>
 struct Loader {
-  using Mine = Chunks<along_depth>;
+  using Mine = Chunks<T, along_depth>;
   const T* from;
   int32_t lines;  // left, from the first chunk's on
 
@@ -65,26 +73,63 @@ struct Loader {
 #pragma unroll
     for (int i = 0; i < Mine::count; i++)
       copy16(to.of + Mine::place_of(i), from + Mine::offset(factor, i), Mine::there(lines, left, i));
-    from += mma_deep * factor.depth;
+    from += mma_deep<T> * factor.depth;
   }
 };
 
-// The 16 lines from `line` on, of the 16 of the depth from `k` on, as a's four matrices.
+// What is multiplied: bfloat16 in pairs, and floats rounded to tf32.
+template <class T>
+struct Cores;
+template <>
+struct Cores<bfloat16> {
+  static DEVICE uint32_t element(uint32_t bits) { return bits; }
+  static DEVICE void add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { add_product(c, a, b0, b1); }
+};
+template <>
+struct Cores<float> {
+  static DEVICE uint32_t element(uint32_t bits) { return tf32_of(float_of(bits)); }
+  static DEVICE void add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    add_product_tf32(c, a, b0, b1);
+  }
+};
+
+// The element of floats along lines whose line is lane / 4 and whose depth is lane % 4 beyond (line, k). No instruction
+// turns a matrix of them.
+DEVICE uint32_t turned_element(const MatrixPiece<float>& piece, int line, int k, int lane) {
+  const int l = line + lane / 4, d = k + lane % 4;
+  return bits_of(load<float>(piece.of + place<float, false>(d, l / chunk<float>) + l % chunk<float>));
+}
+
+// The 16 lines from `line` on, of a step of the depth from `k` on, as a's four matrices.
 template <bool along_depth, class T>
 DEVICE void load_a(uint32_t (&r)[4], const MatrixPiece<T>& piece, int line, int k, int lane) {
-  if (along_depth)
-    load_matrices<false>(r, piece.of + place<true>(line + (lane & 15), k / chunk + (lane >> 4)));
-  else
-    load_matrices<true>(r, piece.of + place<false>(k + (lane & 7) + (lane >> 4) * 8, line / chunk + (lane >> 3 & 1)));
+  constexpr int c = chunk<T>;
+  if constexpr (along_depth) {
+    load_matrices<false>(r, piece.of + place<T, true>(line + (lane & 15), k / c + (lane >> 4)));
+  } else if constexpr (sizeof(T) == 2) {
+    load_matrices<true>(r, piece.of + place<T, false>(k + (lane & 7) + (lane >> 4) * 8, line / c + (lane >> 3 & 1)));
+  } else {
+#pragma unroll
+    for (int m = 0; m < 4; m++) r[m] = turned_element(piece, line + m % 2 * 8, k + m / 2 * 4, lane);
+  }
+#pragma unroll
+  for (int m = 0; m < 4; m++) r[m] = Cores<T>::element(r[m]);
 }
 
 // The same as two times b's two matrices.
 template <bool along_depth, class T>
 DEVICE void load_b(uint32_t (&r)[4], const MatrixPiece<T>& piece, int line, int k, int lane) {
-  if (along_depth)
-    load_matrices<false>(r, piece.of + place<true>(line + (lane & 7) + (lane >> 4) * 8, k / chunk + (lane >> 3 & 1)));
-  else
-    load_matrices<true>(r, piece.of + place<false>(k + (lane & 15), line / chunk + (lane >> 4)));
+  constexpr int c = chunk<T>;
+  if constexpr (along_depth) {
+    load_matrices<false>(r, piece.of + place<T, true>(line + (lane & 7) + (lane >> 4) * 8, k / c + (lane >> 3 & 1)));
+  } else if constexpr (sizeof(T) == 2) {
+    load_matrices<true>(r, piece.of + place<T, false>(k + (lane & 15), line / c + (lane >> 4)));
+  } else {
+#pragma unroll
+    for (int m = 0; m < 4; m++) r[m] = turned_element(piece, line + m / 2 * 8, k + m % 2 * 4, lane);
+  }
+#pragma unroll
+  for (int m = 0; m < 4; m++) r[m] = Cores<T>::element(r[m]);
 }
 
 // The sums of a warp: 4 by 4 products of 16x8.

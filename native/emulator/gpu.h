@@ -183,30 +183,45 @@ struct ProductOperands {
 };
 
 // Lane 4 g + t holds, of two 16-bit elements each, a[r]: row g + 8 (r % 2), columns 2 t + 8 (r / 2) and the next; b[r]:
-// rows 2 t + 8 r and the next, column g; and of c element i: row g + 8 (i / 2), column 2 t + i % 2 (PTX ISA,
-// "Matrix fragments for mma.m16n8k16").
+// rows 2 t + 8 r and the next, column g; and of c element i: row g + 8 (i / 2), column 2 t + i % 2 (PTX ISA, "Matrix
+// fragments for mma.m16n8k16"). Of tf32 the columns of a, and the rows of b, are t + 4 (r / 2) and t + 4 r instead
+// (mma.m16n8k8).
+template <unsigned depth>
+EMULATOR_UNCHECKED inline void multiply_fragments(void** slots, unsigned lanes) {
+  if (lanes != ~0u) emulator::fail("mma by a part of a warp");
+  constexpr unsigned each = depth / 8;  // elements of a register
+  float left[16][depth], right[depth][8];
+  for (unsigned lane = 0; lane < 32; lane++) {
+    const ProductOperands& from = *static_cast<ProductOperands*>(slots[lane]);
+    const unsigned g = lane / 4, t = lane % 4;
+    for (unsigned e = 0; e < each; e++) {
+      // The cores take the 19 upper bits of tf32.
+      const auto element = [e](uint32_t bits) { return float_of(each == 2 ? bits >> 16 * e << 16 : bits & ~0x1fffu); };
+      for (unsigned r = 0; r < 4; r++)
+        left[g + 8 * (r % 2)][each * t + depth / 2 * (r / 2) + e] = element(from.a[r]);
+      for (unsigned r = 0; r < 2; r++) right[each * t + depth / 2 * r + e][g] = element(from.b[r]);
+    }
+  }
+  for (unsigned lane = 0; lane < 32; lane++) {
+    const ProductOperands& to = *static_cast<ProductOperands*>(slots[lane]);
+    for (unsigned i = 0; i < 4; i++) {
+      const unsigned row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
+      float sum = 0;
+      for (unsigned k = 0; k < depth; k++) sum += left[row][k] * right[k][column];
+      to.c[i] += sum;
+    }
+  }
+}
 EMULATOR_UNCHECKED inline void add_product(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   ProductOperands mine = {c, a, {b0, b1}};
-  emulator::meet("mma", ~0u, &mine, [](void** slots, unsigned lanes) EMULATOR_UNCHECKED {
-    if (lanes != ~0u) emulator::fail("mma by a part of a warp");
-    float left[16][16], right[16][8];
-    for (unsigned lane = 0; lane < 32; lane++) {
-      const ProductOperands& from = *static_cast<ProductOperands*>(slots[lane]);
-      const unsigned g = lane / 4, t = lane % 4;
-      for (unsigned half = 0; half < 2; half++) {
-        for (unsigned r = 0; r < 4; r++)
-          left[g + 8 * (r % 2)][2 * t + 8 * (r / 2) + half] = float_of((from.a[r] >> 16 * half) << 16);
-        for (unsigned r = 0; r < 2; r++) right[2 * t + 8 * r + half][g] = float_of((from.b[r] >> 16 * half) << 16);
-      }
-    }
-    for (unsigned lane = 0; lane < 32; lane++) {
-      const ProductOperands& to = *static_cast<ProductOperands*>(slots[lane]);
-      for (unsigned i = 0; i < 4; i++) {
-        const unsigned row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
-        float sum = 0;
-        for (unsigned k = 0; k < 16; k++) sum += left[row][k] * right[k][column];
-        to.c[i] += sum;
-      }
-    }
-  });
+  emulator::meet("mma", ~0u, &mine, multiply_fragments<16>);
+}
+EMULATOR_UNCHECKED inline void add_product_tf32(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  ProductOperands mine = {c, a, {b0, b1}};
+  emulator::meet("mma of tf32", ~0u, &mine, multiply_fragments<8>);
+}
+// What is not finite stays as it is.
+EMULATOR_UNCHECKED inline uint32_t tf32_of(float x) {
+  const uint32_t bits = bits_of(x);
+  return ((bits & 0x7f800000) == 0x7f800000 ? bits : bits + 0x1000) & ~0x1fffu;
 }

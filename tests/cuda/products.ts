@@ -6,6 +6,7 @@ import { kernelOf } from '../../lib/backend/call.js'
 import { device } from '../../lib/backend/devices.js'
 import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'
 import type { StridedView } from '../../lib/core/device.js'
+import { setFloat32MatmulPrecision } from '../../lib/index.js'
 
 type Float = 'float32' | 'bfloat16'
 
@@ -18,6 +19,8 @@ interface Product {
   readonly accumulates?: boolean
   /** Elements before each factor. */
   readonly offset?: number
+  /** With tf32 allowed: whether it is what the factors are rounded to. */
+  readonly tf32?: boolean
 }
 
 const gpu = device('cuda')
@@ -27,6 +30,13 @@ let state = 1
 function next(): number {
   state = (Math.imul(state, 1664525) + 1013904223) >>> 0
   return state / 2 ** 31 - 1
+}
+
+/** To 10 bits of fraction, halves away from 0. */
+function toTf32(x: number): number {
+  const word = new Uint32Array(Float32Array.of(x).buffer)
+  word[0] = ((word[0] as number) + 0x1000) & ~0x1fff
+  return new Float32Array(word.buffer)[0] as number
 }
 
 function numbers(count: number, dtype: Float): Float64Array {
@@ -55,7 +65,7 @@ function read(view: StridedView): number[] {
 }
 
 function check(product: Product): void {
-  const { sizes, dtypes, alongDepth, bias, accumulates = false, offset = 0 } = product
+  const { sizes, dtypes, alongDepth, bias, accumulates = false, offset = 0, tf32 } = product
   const [batch, rows, columns, depth] = sizes
   const [out, a, b] = dtypes
   const x = numbers(batch * rows * depth, a)
@@ -77,10 +87,12 @@ function check(product: Product): void {
     }
     return read(result)
   }
+  setFloat32MatmulPrecision(tf32 === undefined ? 'highest' : 'high')
   const found = run()
   const title = JSON.stringify(product)
   for (const [i, value] of run().entries())
     if (!Object.is(value, found[i])) throw new Error(`${title}: element ${i} is ${found[i]}, then ${value}`)
+  const [left, right] = tf32 ? [x.map(toTf32), y.map(toTf32)] : [x, y]
   const roundings = out === 'bfloat16' ? 2 ** -8 : 0
   for (let i = 0; i < found.length; i++) {
     const column = i % columns
@@ -90,8 +102,8 @@ function check(product: Product): void {
     let size = Math.abs(sum)
     for (let k = 0; k < depth; k++) {
       const term =
-        (x[matrix * rows * depth + row * xLine + k * xDepth] as number) *
-        (y[matrix * columns * depth + column * yLine + k * yDepth] as number)
+        (left[matrix * rows * depth + row * xLine + k * xDepth] as number) *
+        (right[matrix * columns * depth + column * yLine + k * yDepth] as number)
       sum += term
       size += Math.abs(term)
     }
@@ -111,6 +123,13 @@ for (const alongDepth of orders)
     { sizes: [3, 24, 16, 8], dtypes: ['bfloat16', 'bfloat16', 'bfloat16'], alongDepth, bias: 'bfloat16' },
     { sizes: [2, 17, 9, 40], dtypes: halves, alongDepth },
     { sizes: [1, 24, 16, 648], dtypes: halves, alongDepth, accumulates: true },
+    // The same with tf32, where copies are of 4; as many rows as stay in float32; another dtype beside.
+    { sizes: [1, 132, 68, 84], dtypes: floats, alongDepth, tf32: true },
+    { sizes: [3, 24, 12, 4], dtypes: ['bfloat16', 'float32', 'float32'], alongDepth, bias: 'bfloat16', tf32: true },
+    { sizes: [1, 20, 16, 548], dtypes: floats, alongDepth, accumulates: true, tf32: true },
+    { sizes: [1, 16, 12, 20], dtypes: floats, alongDepth, tf32: false },
+    { sizes: [1, 21, 13, 18], dtypes: floats, alongDepth, tf32: false },
+    { sizes: [1, 20, 12, 16], dtypes: ['float32', 'float32', 'bfloat16'], alongDepth, tf32: false },
     // Few rows: a warp's 128 numbers and a rest, a cut depth, columns around a block's 8 warps; one row more.
     { sizes: [2, 1, 7, 132], dtypes: floats, alongDepth, bias: 'float32' },
     { sizes: [1, 8, 9, 520], dtypes: halves, alongDepth, accumulates: true },

@@ -21,6 +21,7 @@ const excused: { readonly [name: string]: string } = {
   mnist: 'takes nothing',
   defaultDevice: 'takes nothing',
   defaultGenerator: 'takes nothing',
+  getFloat32MatmulPrecision: 'takes nothing',
   isGradEnabled: 'takes nothing',
   isRecomputing: 'takes nothing',
   memory: 'covered by device',

@@ -102,4 +102,17 @@ add(
   'device',
 )
 
+add(
+  'setFloat32MatmulPrecision',
+  (precision) => {
+    const before = f.getFloat32MatmulPrecision()
+    try {
+      f.setFloat32MatmulPrecision(precision)
+    } finally {
+      f.setFloat32MatmulPrecision(before)
+    }
+  },
+  () => ['high'],
+)
+
 export const modeCalls: readonly PublicCall[] = entries

@@ -3,7 +3,7 @@
  * toolkit nor driver is needed to install the package or to ask for the device; if they are missing, the error says so.
  */
 import type { Device } from '../../core/device.js'
-import { DeviceError } from '../../core/errors.js'
+import { DeviceError, shown, ValueError } from '../../core/errors.js'
 import { nodeModule } from '../../core/host.js'
 import { packageRoot } from '../../core/package-root.js'
 import type { CudaAddon } from '../native/addon.js'
@@ -19,16 +19,55 @@ export class CudaDevice extends QueueDevice {
   readonly model: string
   /** The path of the CUDA library. */
   readonly path: string
+  readonly #addon: CudaAddon
 
   constructor(name: string, addon: CudaAddon, path: string) {
     super(name, 'cuda', addon)
     this.model = addon.model
     this.path = path
+    this.#addon = addon
+    opened.push(this)
+    this.takePrecision()
+  }
+
+  /** Multiplies float32 as `setFloat32MatmulPrecision` says, from the next call on. */
+  takePrecision(): void {
+    this.#addon.allowTf32(precision === 'high')
   }
 
   protected override missingKernel(kernel: string): Error {
     return new DeviceError(kernel, `${this.name} has no kernel '${kernel}' yet; move the tensors with .to('cpu')`)
   }
+}
+
+/** How GPUs multiply matrices of float32: in float32, or with factors rounded to tf32. */
+export type Float32MatmulPrecision = 'highest' | 'high'
+
+let precision: Float32MatmulPrecision = 'highest'
+/** The thread's GPUs. */
+const opened: CudaDevice[] = []
+
+/**
+ * Chooses how GPUs multiply matrices of float32, in all later calls of this thread. With 'highest', as it is at first,
+ * factors are float32. With 'high', GPUs from Ampere on multiply on their tensor cores, several times as fast: factors
+ * are rounded to tf32, which has 10 bits of fraction instead of 23, and sums are float32. It holds for products of
+ * matrices and whatever consists of them: linear layers, convolutions, recurrent layers, and their gradients. Products
+ * of up to 16 rows, or of rows that are no multiple of 4 numbers, and attention stay in float32, and so do other
+ * devices. Throws ValueError for another precision; PyTorch's 'medium' is bfloat16, for which `autocast` is there.
+ */
+export function setFloat32MatmulPrecision(wanted: Float32MatmulPrecision): void {
+  if (wanted !== 'highest' && wanted !== 'high')
+    throw new ValueError(
+      'setFloat32MatmulPrecision',
+      `precision is ${shown(wanted)}, but must be 'highest' (float32) or 'high' (tf32); for bfloat16 use autocast`,
+    )
+  precision = wanted
+  for (const device of opened) device.takePrecision()
+}
+
+/** The precision that `setFloat32MatmulPrecision` has chosen. */
+export function getFloat32MatmulPrecision(): Float32MatmulPrecision {
+  return precision
 }
 
 /** The path of the library: a build of this checkout first, then a package's. */

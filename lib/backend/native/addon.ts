@@ -68,6 +68,8 @@ export interface CpuAddon extends Addon {
 export interface CudaAddon extends Addon {
   /** The GPU's name, such as 'NVIDIA H100 80GB HBM3 (sm_90)'. */
   readonly model: string
+  /** Whether later products of float32 may round their factors to tf32. Waits for those before. */
+  allowTf32(allowed: boolean): void
 }
 
 export interface AddonModule {
