@@ -3,6 +3,12 @@ export interface BuiltCuda {
   readonly withKernels: boolean
   readonly fakeDriver: string | null
 }
+/** The CUDA library's sources, its kernels for all targets as assembly, and the compiler's flags. Throws without nvcc. */
+export function cudaSources(): Promise<{
+  readonly sources: readonly string[]
+  readonly assembly: string
+  readonly flags: readonly string[]
+}>
 export function buildCuda(options?: {
   readonly kernels?: boolean
   readonly faults?: boolean

@@ -163,21 +163,26 @@ async function kernelBinaries(withKernels) {
   return binaries.map(({ binary }) => binary)
 }
 
-/** Assembles the binaries and the table of them that native/cuda/device.cpp reads. */
-async function embed(compiler, binaries) {
+/** Writes the binaries and the table of them that native/cuda/device.cpp reads, as assembly; its path. */
+function table(binaries) {
   const source = `${objects}modules.S`
-  const table = binaries.map((_, i) => `.quad module_${i}\n`).join('')
+  const entries = binaries.map((_, i) => `.quad module_${i}\n`).join('')
   const data = binaries.map((binary, i) => `.balign 64\nmodule_${i}:\n.incbin "${binary}"\n.byte 0\n`).join('')
   const text = `.section .data.rel.ro,"aw"
 .balign 8
 .globl firesteel_cuda_modules
 .hidden firesteel_cuda_modules
 firesteel_cuda_modules:
-${table}.quad 0
+${entries}.quad 0
 .section .rodata
 ${data}.section .note.GNU-stack,"",%progbits
 `
   if (!existsSync(source) || readFileSync(source, 'utf8') !== text) writeFileSync(source, text)
+  return source
+}
+
+async function embed(compiler, binaries) {
+  const source = table(binaries)
   const object = `${objects}modules.o`
   if (!isNewer(object, [source, ...binaries])) await run(compiler.at(-1), ['-c', source, '-o', object])
   return object
@@ -202,6 +207,14 @@ const kernelHeaders = ['algorithm', 'functional', 'map', 'math.h', 'stdint.h', '
 // O1, because kernels of tests run for less time than they compile. The sanitizer's calls are the emulator's own (check.cpp),
 // which cost little where nothing is checked, so that one build serves both.
 const emulatedFlags = [...hostFlags, '-O1', '-fsanitize=thread', '-Wno-unknown-pragmas']
+
+/** What the library is made of, for whoever compiles it for other machines: sources with kernels for all targets in one of them. */
+export async function cudaSources() {
+  mkdirSync(objects, { recursive: true })
+  const binaries = await kernelBinaries(true)
+  if (binaries.length === 0) throw new BuildError('there is no nvcc: the CUDA toolkit 13 compiles the kernels of GPUs')
+  return { sources: files('cuda', '.cpp'), assembly: table(binaries), flags: hostFlags }
+}
 
 /**
  * Builds what is out of date. Null without a C++ compiler, else whether the library holds kernels, and the fake driver's

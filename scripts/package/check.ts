@@ -15,7 +15,7 @@ import { bundles } from './bundles.js'
 import { clones } from './clones.js'
 import { emulated } from './emulated.js'
 import { installations } from './installations.js'
-import { builtPlatforms, manifest, packagesFolder, writeMainPackage } from './manifests.js'
+import { builtPlatforms, cudaPackage, isCudaBuilt, manifest, packagesFolder, writeMainPackage } from './manifests.js'
 import { onMusl } from './musl.js'
 import { startRegistry } from './registry.js'
 import { LeftOut, type Scenario, type Setting } from './scenario.js'
@@ -71,7 +71,8 @@ async function check(pattern: RegExp, onlyBuilt: boolean): Promise<boolean> {
   const platform = platformName()
   const folderOf = (name: string) => join(packagesFolder, packageOf(name))
   const built = builtPlatforms(onlyBuilt)
-  writeMainPackage(built)
+  const withCuda = isCudaBuilt(onlyBuilt)
+  writeMainPackage(built, withCuda)
   const work = mkdtempSync(join(tmpdir(), 'firesteel-packages-'))
   const tarballs = join(work, 'tarballs')
   mkdirSync(tarballs)
@@ -80,7 +81,8 @@ async function check(pattern: RegExp, onlyBuilt: boolean): Promise<boolean> {
   const registry = await startRegistry(work)
   let [passed, failed, leftOut] = [0, 0, 0]
   try {
-    for (const folder of [...built.map(folderOf), main]) registry.publish(folder)
+    const ofCuda = withCuda ? [join(packagesFolder, cudaPackage)] : []
+    for (const folder of [...built.map(folderOf), ...ofCuda, main]) registry.publish(folder)
     const isas = spawnSync('bash', ['scripts/native-tests.sh', '--list'], { cwd: root, encoding: 'utf8' }).stdout
     const setting: Setting = {
       work,

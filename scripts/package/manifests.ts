@@ -1,4 +1,7 @@
-/** The packages as they are published, in build/packages: one for each platform, and the main one, which names them. */
+/**
+ * The packages as they are published, in build/packages: one for each platform, one of the CUDA library, and the main one, which
+ * names them.
+ */
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +19,12 @@ export const packagesFolder = join(root, 'build/packages')
 /** The two functions that a binary exports. Functions of Node come from Node, and all others must be within. */
 export const exported = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
 
+/** The platform for which there is a CUDA library, and its package, by the name that lib/backend/cuda/device.ts looks for. */
+export const cudaPlatform = 'linux-x64' satisfies PackagedPlatform
+export const cudaPackage = packageOf(`cuda-${cudaPlatform}`)
+/** The one function that it exports. */
+export const cudaExported = ['firesteel_cuda']
+
 interface Manifest {
   readonly [field: string]: unknown
   readonly version: string
@@ -31,18 +40,26 @@ const shared = ['version', 'license', 'repository', 'author', 'homepage', 'bugs'
 const ofCheckouts = ['scripts', 'devDependencies', 'gypfile', 'binary', 'files', 'private']
 
 export function platformManifest(platform: PackagedPlatform): { readonly [field: string]: unknown } {
+  return binaryManifest(packageOf(platform), 'The native kernels of firesteel', platform, 'firesteel.node')
+}
+
+export function cudaManifest(): { readonly [field: string]: unknown } {
+  return binaryManifest(cudaPackage, 'The kernels of firesteel for NVIDIA GPUs', cudaPlatform, 'firesteel_cuda.so')
+}
+
+function binaryManifest(name: string, what: string, platform: PackagedPlatform, file: string) {
   const { os, cpu, libc } = targets[platform]
   const main = manifest()
   return {
-    name: packageOf(platform),
-    description: `The native kernels of firesteel for ${os} on ${cpu} with ${libc}`,
+    name,
+    description: `${what} for ${os} on ${cpu} with ${libc}`,
     ...Object.fromEntries(shared.flatMap((field) => (main[field] === undefined ? [] : [[field, main[field]]]))),
     os: [os],
     cpu: [cpu],
     libc: [libc],
-    main: 'firesteel.node',
-    exports: { '.': './firesteel.node', './package.json': './package.json' },
-    files: ['firesteel.node', 'THIRD-PARTY.md'],
+    main: file,
+    exports: { '.': `./${file}`, './package.json': './package.json' },
+    files: [file, 'THIRD-PARTY.md'],
     // No zip archive holds what the system's loader opens (Yarn).
     preferUnplugged: true,
   }
@@ -52,34 +69,48 @@ function writeJson(path: string, value: unknown): void {
   writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`)
 }
 
-/** Makes a package of a binary. */
+/** Makes a platform's package of its binary. */
 export function writePlatformPackage(platform: PackagedPlatform, binary: string): void {
-  const folder = join(packagesFolder, packageOf(platform))
+  const what = 'The native kernels of [firesteel](https://www.npmjs.com/package/firesteel) for this platform.'
+  writeBinaryPackage(platformManifest(platform), what, binary)
+}
+
+/** Makes the package of the CUDA library. */
+export function writeCudaPackage(binary: string): void {
+  const what =
+    'The kernels of [firesteel](https://www.npmjs.com/package/firesteel) for NVIDIA GPUs, which a program opens by ' +
+    "`device('cuda')`. The driver (580 or later) is all that they need."
+  writeBinaryPackage(cudaManifest(), what, binary)
+}
+
+function writeBinaryPackage(manifest: ReturnType<typeof cudaManifest>, what: string, binary: string): void {
+  const { name, main } = manifest as { readonly name: string; readonly main: string }
+  const folder = join(packagesFolder, name)
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  writeJson(join(folder, 'package.json'), platformManifest(platform))
-  writeFileSync(
-    join(folder, 'README.md'),
-    `# ${packageOf(platform)}\n\nThe native kernels of [firesteel](https://www.npmjs.com/package/firesteel) for this ` +
-      'platform. Nothing to install by hand: firesteel brings it.\n',
-  )
+  writeJson(join(folder, 'package.json'), manifest)
+  const readme = `# ${name}\n\n${what} Nothing to install by hand: firesteel brings it.\n`
+  writeFileSync(join(folder, 'README.md'), readme)
   for (const file of ['LICENSE', 'THIRD-PARTY.md']) copyFileSync(join(root, file), join(folder, file))
-  copyFileSync(binary, join(folder, 'firesteel.node'))
+  copyFileSync(binary, join(folder, main))
 }
 
 /**
  * The main package's manifest: without what only a checkout has, and with the packages of platforms, which the manifest of a
  * checkout does not name, because they are published with it, and an installation in the checkout would look for them before.
  */
-export function mainManifest(platforms: readonly PackagedPlatform[] = packagedPlatforms): {
-  readonly [field: string]: unknown
-} {
+export function mainManifest(
+  platforms: readonly PackagedPlatform[] = packagedPlatforms,
+  withCuda = true,
+): { readonly [field: string]: unknown } {
   const main = manifest()
   const kept = Object.entries(main).filter(([field]) => !ofCheckouts.includes(field))
   return {
     ...Object.fromEntries(kept),
     files: published(),
-    optionalDependencies: Object.fromEntries(platforms.map((platform) => [packageOf(platform), main.version])),
+    optionalDependencies: Object.fromEntries(
+      [...platforms.map(packageOf), ...(withCuda ? [cudaPackage] : [])].map((name) => [name, main.version]),
+    ),
   }
 }
 
@@ -88,13 +119,13 @@ function published(): readonly string[] {
   return manifest().files.filter((file) => !file.startsWith('build/'))
 }
 
-/** Makes the main package of what `npm run build:dist` built, with the packages of these platforms. */
-export function writeMainPackage(platforms?: readonly PackagedPlatform[]): void {
+/** Makes the main package of what `npm run build:dist` built, with the packages of these platforms, and of CUDA unless told. */
+export function writeMainPackage(platforms?: readonly PackagedPlatform[], withCuda = true): void {
   if (!existsSync(join(root, 'dist/index.js'))) throw new Error('there is no dist: run `npm run build:dist`')
   const folder = join(packagesFolder, 'firesteel')
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  writeJson(join(folder, 'package.json'), mainManifest(platforms))
+  writeJson(join(folder, 'package.json'), mainManifest(platforms, withCuda))
   for (const file of published()) cpSync(join(root, file), join(folder, file), { recursive: true })
 }
 
@@ -110,4 +141,12 @@ export function builtPlatforms(onlyBuilt: boolean): readonly PackagedPlatform[] 
     throw new Error(`there is no package for ${missing.join(', ')}: run \`npm run prebuild\``)
   if (missing.length > 0) console.log(`left out, because not built: ${missing.join(', ')}`)
   return packagedPlatforms.filter((platform) => !missing.includes(platform))
+}
+
+/** Whether the package of the CUDA library is there. Throws where it is not, unless with `onlyBuilt`. */
+export function isCudaBuilt(onlyBuilt: boolean): boolean {
+  if (existsSync(join(packagesFolder, cudaPackage, 'firesteel_cuda.so'))) return true
+  if (!onlyBuilt) throw new Error(`there is no ${cudaPackage}: run \`npm run prebuild -- cuda\` where nvcc is`)
+  console.log(`left out, because not built: ${cudaPackage}`)
+  return false
 }

@@ -1,6 +1,7 @@
 /**
  * Builds the binaries of platform packages, each with the symbols of the oldest C library it is to run on, and the packages
- * around them, into build/packages. Usage: npm run prebuild [-- PLATFORM...], by default all of scripts/package/platforms.ts.
+ * around them, into build/packages. Usage: npm run prebuild [-- PLATFORM...], by default all of scripts/package/platforms.ts, and
+ * `cuda`, the CUDA library, for which nvcc is needed.
  *
  * The C++ run time is linked statically and hidden; what is stripped stays in build/prebuild/PLATFORM/firesteel.debug.node,
  * whose addresses are those of the package's binary.
@@ -10,12 +11,14 @@ import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { type PackagedPlatform, packagedPlatforms } from '../../lib/backend/native/platforms.js'
+import { cudaSources } from '../build-cuda.mjs'
 import { checkBinary } from './check-binary.js'
 import { crossCompiler } from './cross-compiler.js'
-import { exported, writePlatformPackage } from './manifests.js'
+import { cudaExported, cudaPlatform, exported, writeCudaPackage, writePlatformPackage } from './manifests.js'
 import { targets } from './platforms.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -100,22 +103,7 @@ async function build(platform: PackagedPlatform, zig: string): Promise<string> {
   ]
   await runAll(jobs)
   const objects = [...jobs.map((job) => job.output), ...(kernels === 'g++' ? await gxxKernels(isas) : [])]
-  const exports = join(own, 'exports.map')
-  writeFileSync(exports, `{ global: ${exported.map((name) => `${name};`).join(' ')} local: *; };\n`)
-  const link = (output: string, ...flags: readonly string[]) => ({
-    output,
-    command: [
-      ...compiler,
-      '-shared',
-      '-pthread',
-      `-Wl,--version-script=${exports}`,
-      '-Wl,-z,relro,-z,now',
-      ...flags,
-      ...objects,
-      '-o',
-      output,
-    ],
-  })
+  const link = linker(compiler, own, exported, objects)
   const binary = join(own, 'firesteel.node')
   // One after the other, because the first makes the C++ run time.
   await runAll([link(binary, '-s')])
@@ -123,11 +111,49 @@ async function build(platform: PackagedPlatform, zig: string): Promise<string> {
   return binary
 }
 
-function wanted(names: readonly string[]): readonly PackagedPlatform[] {
-  const unknown = names.filter((name) => !packagedPlatforms.some((platform) => platform === name))
-  if (unknown.length > 0)
-    throw new Error(`there is no platform ${unknown.join(', ')}; known are ${packagedPlatforms.join(', ')}`)
-  return names.length === 0 ? packagedPlatforms : packagedPlatforms.filter((platform) => names.includes(platform))
+/** Jobs that link objects, which then export these names only. */
+function linker(
+  compiler: readonly string[],
+  folder: string,
+  exported: readonly string[],
+  objects: readonly string[],
+): (output: string, ...flags: readonly string[]) => Job {
+  const exports = join(folder, 'exports.map')
+  writeFileSync(exports, `{ global: ${exported.map((name) => `${name};`).join(' ')} local: *; };\n`)
+  const always = ['-shared', '-pthread', `-Wl,--version-script=${exports}`, '-Wl,-z,relro,-z,now']
+  return (output, ...flags) => ({ output, command: [...compiler, ...always, ...flags, ...objects, '-o', output] })
+}
+
+const cuda = 'cuda'
+/** The bytes that the CUDA library may have where it is compressed as a package is. */
+const mostOfCuda = 10e6
+
+/** Builds the CUDA library, whose kernels nvcc has compiled; the path of the binary. */
+async function buildCudaLibrary(zig: string): Promise<string> {
+  const { sources, assembly, flags } = await cudaSources()
+  const compiler = [zig, 'c++', '-target', targets[cudaPlatform].triple]
+  const own = join(folder, `cuda-${cudaPlatform}`)
+  const jobs: Job[] = [...sources, assembly].map((source) => {
+    const output = join(own, `${basename(source)}.o`)
+    return { output, command: [...compiler, ...(source === assembly ? [] : flags), '-c', source, '-o', output] }
+  })
+  await runAll(jobs)
+  const objects = jobs.map((job) => job.output)
+  const binary = join(own, 'firesteel_cuda.so')
+  await runAll([linker(compiler, own, cudaExported, objects)(binary, '-s')])
+  const compressed = gzipSync(readFileSync(binary)).length
+  if (compressed > mostOfCuda)
+    throw new Error(`${binary} has ${compressed} bytes where it is compressed, and may have ${mostOfCuda}`)
+  return binary
+}
+
+type Wanted = PackagedPlatform | typeof cuda
+
+function wanted(names: readonly string[]): readonly Wanted[] {
+  const known: readonly Wanted[] = [...packagedPlatforms, cuda]
+  const unknown = names.filter((name) => !known.some((each) => each === name))
+  if (unknown.length > 0) throw new Error(`there is no platform ${unknown.join(', ')}; known are ${known.join(', ')}`)
+  return names.length === 0 ? known : known.filter((each) => names.includes(each))
 }
 
 try {
@@ -135,9 +161,11 @@ try {
   const zig = crossCompiler()
   for (const platform of platforms) {
     const started = performance.now()
-    const binary = await build(platform, zig)
-    const facts = checkBinary(binary, platform, exported)
-    writePlatformPackage(platform, binary)
+    const isCuda = platform === cuda
+    const binary = await (isCuda ? buildCudaLibrary(zig) : build(platform, zig))
+    const facts = isCuda ? checkBinary(binary, cudaPlatform, cudaExported) : checkBinary(binary, platform, exported)
+    if (isCuda) writeCudaPackage(binary)
+    else writePlatformPackage(platform, binary)
     const megabytes = (readFileSync(binary).length / 1e6).toFixed(2)
     const seconds = ((performance.now() - started) / 1000).toFixed(0)
     console.log(`${platform}: ${megabytes} MB, ${facts}; ${seconds} s`)

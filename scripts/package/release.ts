@@ -11,7 +11,18 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type PackagedPlatform, packagedPlatforms, packageOf } from '../../lib/backend/native/platforms.js'
 import { checkBinary } from './check-binary.js'
-import { exported, mainManifest, manifest, packagesFolder, platformManifest, writeMainPackage } from './manifests.js'
+import {
+  cudaExported,
+  cudaManifest,
+  cudaPackage,
+  cudaPlatform,
+  exported,
+  mainManifest,
+  manifest,
+  packagesFolder,
+  platformManifest,
+  writeMainPackage,
+} from './manifests.js'
 import { npmProgram } from './tools.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -27,6 +38,8 @@ export interface Facts {
   readonly repository: unknown
   /** What is wrong with a platform's package; null where nothing is. */
   readonly packages: { readonly [platform in PackagedPlatform]: string | null }
+  /** The same of the CUDA library's. */
+  readonly cuda: string | null
   readonly hasDist: boolean
   /** Whether npm can sign here what it publishes. */
   readonly signs: boolean
@@ -47,7 +60,7 @@ export function notesOf(changelog: string, version: string): string | null {
 }
 
 export function checksOf(facts: Facts, publishing: boolean): readonly Check[] {
-  const { version, changed, tags, changelog, repository, packages, hasDist, signs } = facts
+  const { version, changed, tags, changelog, repository, packages, cuda, hasDist, signs } = facts
   const check = (what: string, holds: boolean, missing: string): Check => ({ what, missing: holds ? null : missing })
   const { url } = (typeof repository === 'object' && repository !== null ? repository : {}) as { url?: unknown }
   const count = changed.split('\n').length
@@ -64,6 +77,7 @@ export function checksOf(facts: Facts, publishing: boolean): readonly Check[] {
     ),
     check('dist', hasDist, 'there is none: npm run build:dist'),
     ...packagedPlatforms.map((platform) => ({ what: packageOf(platform), missing: packages[platform] })),
+    { what: cudaPackage, missing: cuda },
     ...(publishing
       ? [
           check(
@@ -82,14 +96,20 @@ function git(...args: readonly string[]): string {
   return stdout.trim()
 }
 
-function faultOf(platform: PackagedPlatform): string | null {
-  const folder = join(packagesFolder, packageOf(platform))
+function faultOf(
+  what: string,
+  manifest: ReturnType<typeof cudaManifest>,
+  platform: PackagedPlatform,
+  exported: readonly string[],
+): string | null {
+  const { name, main } = manifest as { readonly name: string; readonly main: string }
+  const folder = join(packagesFolder, name)
   const own = join(folder, 'package.json')
-  if (!existsSync(own)) return `it is not built: npm run prebuild -- ${platform}`
-  if (readFileSync(own, 'utf8') !== `${JSON.stringify(platformManifest(platform), null, 2)}\n`)
-    return `its package.json is of another version: npm run prebuild -- ${platform}`
+  if (!existsSync(own)) return `it is not built: npm run prebuild -- ${what}`
+  if (readFileSync(own, 'utf8') !== `${JSON.stringify(manifest, null, 2)}\n`)
+    return `its package.json is of another version: npm run prebuild -- ${what}`
   try {
-    checkBinary(join(folder, 'firesteel.node'), platform, exported)
+    checkBinary(join(folder, main), platform, exported)
     return null
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
@@ -104,8 +124,12 @@ function factsHere(): Facts {
     changelog: readFileSync(join(root, 'CHANGELOG.md'), 'utf8'),
     repository: mainManifest()['repository'],
     packages: Object.fromEntries(
-      packagedPlatforms.map((platform) => [platform, faultOf(platform)]),
+      packagedPlatforms.map((platform) => [
+        platform,
+        faultOf(platform, platformManifest(platform), platform, exported),
+      ]),
     ) as Facts['packages'],
+    cuda: faultOf('cuda', cudaManifest(), cudaPlatform, cudaExported),
     hasDist: existsSync(join(root, 'dist/index.js')),
     signs: process.env['ACTIONS_ID_TOKEN_REQUEST_URL'] !== undefined,
   }
@@ -143,7 +167,11 @@ function release(args: readonly string[]): boolean {
   const built = packagedPlatforms.filter((platform) => facts.packages[platform] === null)
   if (facts.hasDist) writeMainPackage()
   // The main package last, because it names the others.
-  const folders = [...built.map((platform) => packageOf(platform)), ...(facts.hasDist ? ['firesteel'] : [])]
+  const folders = [
+    ...built.map(packageOf),
+    ...(facts.cuda === null ? [cudaPackage] : []),
+    ...(facts.hasDist ? ['firesteel'] : []),
+  ]
   const ready = missing.length === 0
   if (!publishing) for (const name of folders) console.log(`npm would publish ${rehearse(name)}`)
   else if (ready) for (const name of folders) publish(name)

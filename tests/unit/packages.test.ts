@@ -5,7 +5,7 @@ import { packagedPlatforms } from '../../lib/backend/native/platforms.js'
 import { faultsOf } from '../../scripts/package/check-binary.js'
 import { firstErrorOf } from '../../scripts/package/compare.js'
 import { installedWith, type Lock, licences } from '../../scripts/package/licences.js'
-import { mainManifest, platformManifest } from '../../scripts/package/manifests.js'
+import { cudaManifest, mainManifest, platformManifest } from '../../scripts/package/manifests.js'
 import { checksOf, type Facts, notesOf } from '../../scripts/package/release.js'
 
 const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string; engines: object }
@@ -28,11 +28,26 @@ describe('a manifest', () => {
     for (const field of ['scripts', 'dependencies', 'gypfile', 'private']) expect(manifest).not.toHaveProperty(field)
   })
 
+  it('of the CUDA library is found by the name that the library looks for', () => {
+    const manifest = cudaManifest()
+    expect(manifest).toMatchObject({
+      name: '@firesteel/cuda-linux-x64',
+      version,
+      os: ['linux'],
+      cpu: ['x64'],
+      libc: ['glibc'],
+      files: ['firesteel_cuda.so', 'THIRD-PARTY.md'],
+      exports: { '.': './firesteel_cuda.so' },
+    })
+    for (const field of ['scripts', 'dependencies', 'gypfile', 'private']) expect(manifest).not.toHaveProperty(field)
+  })
+
   it('of the main package names them all by this version, and has nothing of a checkout', () => {
     const manifest = mainManifest()
     expect(manifest['optionalDependencies']).toEqual(
-      Object.fromEntries(packagedPlatforms.map((platform) => [`@firesteel/${platform}`, version])),
+      Object.fromEntries([...packagedPlatforms, 'cuda-linux-x64'].map((name) => [`@firesteel/${name}`, version])),
     )
+    expect(mainManifest(['linux-x64'], false)['optionalDependencies']).toEqual({ '@firesteel/linux-x64': version })
     for (const field of ['scripts', 'devDependencies', 'private', 'gypfile']) expect(manifest).not.toHaveProperty(field)
     expect(manifest['files']).toEqual([
       ...['dist', 'schema', 'README.md', 'README.zh.md', 'CHANGELOG.md', 'LICENSE', 'THIRD-PARTY.md'],
@@ -120,6 +135,7 @@ describe('a release', () => {
     changelog: '## 1.2.0\n\n- this\n',
     repository: { type: 'git', url: 'git+https://example.org/a/firesteel.git' },
     packages: { 'linux-x64': null, 'linux-x64-musl': null, 'linux-arm64': null },
+    cuda: null,
     hasDist: true,
     signs: true,
   }
@@ -133,7 +149,7 @@ describe('a release', () => {
     expect(missing({}, true)).toEqual([])
     expect(checksOf(ready, true).map(({ what }) => what)).toEqual(
       ['version', 'tree', 'tag', 'changelog', 'repository', 'dist']
-        .concat(packagedPlatforms.map((platform) => `@firesteel/${platform}`))
+        .concat([...packagedPlatforms, 'cuda-linux-x64'].map((name) => `@firesteel/${name}`))
         .concat('provenance'),
     )
   })
@@ -156,6 +172,7 @@ describe('a release', () => {
       { packages: { ...ready.packages, 'linux-arm64': 'it is not built: npm run prebuild -- linux-arm64' } },
       /^@firesteel\/linux-arm64: it is not built/,
     ],
+    ['no CUDA', { cuda: 'it is not built: npm run prebuild -- cuda' }, /^@firesteel\/cuda-linux-x64: it is not built/],
   ])('says of %s what to do', (_, change, told) => {
     expect(missing(change)).toEqual([expect.stringMatching(told)])
   })
