@@ -212,6 +212,7 @@ Napi::Value open_cuda(const Napi::CallbackInfo& info) {
   Device device(env, Environment::open(env, std::move(executor)),
                 [&](size_t kernel) { return gpu.has_kernel(kernel); });
   device.add<&Environment::allow_tf32>("allowTf32");
+  device.add<&Environment::total_bytes>("totalBytes");
   device.set("model", gpu.name());
   return device.object();
 }

@@ -20,6 +20,7 @@ class CudaExecutor final : public Executor {
   bool has_kernel(size_t kernel) const { return numbers_[kernel] >= 0; }
   const char* name() const { return library_.name(device_); }
   size_t available_bytes() const override { return library_.available_bytes(device_); }
+  size_t total_bytes() const override { return library_.total_bytes(device_); }
 
   void* allocate(size_t bytes) override { return library_.allocate(device_, bytes); }
   const char* allocation_failure() override { return library_.allocation_failure(device_); }

@@ -88,6 +88,7 @@ class Environment {
   size_t live_bytes() { return queue_.live_bytes(); }
   size_t reserved_bytes() { return queue_.reserved_bytes(); }
   size_t available_bytes() { return queue_.executor().available_bytes(); }
+  size_t total_bytes() { return queue_.executor().total_bytes(); }
   void flush();
   int thread_count() { return queue_.context().pool.threads(); }
   void set_thread_count(int32_t threads);

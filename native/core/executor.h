@@ -24,6 +24,8 @@ class Executor {
   virtual size_t reserved_bytes() const = 0;
   // The bytes that may still be taken beside the reserved ones.
   virtual size_t available_bytes() const = 0;
+  // The bytes of a device that has memory of its own, which other processes take from too.
+  virtual size_t total_bytes() const { return 0; }
 
   // Runs a kernel, or starts it. Failures are recorded in the context.
   virtual void run(Context& context, const Call& call) = 0;

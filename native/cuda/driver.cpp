@@ -41,16 +41,26 @@ Driver open() {
   }
   const Status status = driver.cuInit(0);
   if (status != Status::success) {
-    driver.why = status == Status::no_device ? "the NVIDIA driver finds no GPU"
+    driver.why = status == Status::no_device ? driver.found()
                                              : driver.error("the NVIDIA driver does not start", status);
     return driver;
   }
-  if (driver.cuDeviceGetCount(&driver.device_count) != Status::success || driver.device_count == 0)
-    driver.why = "the NVIDIA driver finds no GPU";
+  if (driver.cuDeviceGetCount(&driver.device_count) != Status::success) driver.device_count = 0;
+  if (driver.device_count == 0) driver.why = driver.found();
   return driver;
 }
 
+// What hides GPUs from the driver, as the end of a sentence about those that it finds; nothing where nothing does.
+std::string hidden_by() {
+  const char* visible = getenv("CUDA_VISIBLE_DEVICES");
+  return visible ? std::string(" among those that CUDA_VISIBLE_DEVICES names ('") + visible + "')" : "";
+}
+
 }  // namespace
+
+std::string Driver::found() const {
+  return "the NVIDIA driver finds " + (device_count == 0 ? "no GPU" : std::to_string(device_count)) + hidden_by();
+}
 
 std::string Driver::error(const char* what, Status status) const {
   const char* text = nullptr;

@@ -52,6 +52,8 @@ struct Driver {
   int device_count = 0;
   std::string why;  // not empty: why it cannot be used
 
+  // How many GPUs there are, in words.
+  std::string found() const;
   // "<what>: <the driver's words>"
   std::string error(const char* what, Status status) const;
 };

@@ -14,6 +14,7 @@ enum class Status : int {
   invalid_image = 200,
   no_binary_for_gpu = 209,
   unsupported_ptx_version = 222,
+  invalid_handle = 400,
   not_found = 500,
   illegal_address = 700,
   launch_out_of_resources = 701,

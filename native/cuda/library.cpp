@@ -15,7 +15,7 @@ Device* open(int index, char* error, size_t error_size) {
   if (why()) {
     text = why();
   } else if (index < 0 || index >= device_count()) {
-    text = "there is no GPU " + std::to_string(index) + "; the driver finds " + std::to_string(device_count());
+    text = "there is no GPU " + std::to_string(index) + "; " + driver().found() + ", and counts from 0";
   } else if (std::unique_ptr<Device> device = Device::open(driver(), index, &text)) {
     return device.release();
   }
@@ -57,6 +57,13 @@ size_t available_bytes(Device* device) {
   size_t available = 0, total = 0;
   device->driver.cuMemGetInfo_v2(&available, &total);
   return available;
+}
+
+size_t total_bytes(Device* device) {
+  device->make_current();
+  size_t available = 0, total = 0;
+  device->driver.cuMemGetInfo_v2(&available, &total);
+  return total;
 }
 
 const char* synchronize(Device* device) {
@@ -114,6 +121,7 @@ constexpr Library library = {
     .live_bytes = live_bytes,
     .reserved_bytes = reserved_bytes,
     .available_bytes = available_bytes,
+    .total_bytes = total_bytes,
     .write = write,
     .read = read,
     .begin_read = begin_read,

@@ -1,8 +1,8 @@
 // The face of the CUDA library: a C table of functions, so that the addon neither links to CUDA nor needs this library.
 // Functions that can fail return null, or a text that is valid until the next call on the device.
 //
-// A device belongs to one queue: apart from `live_bytes`, `reserved_bytes` and
-// `available_bytes`, its functions are called by one thread at a time. All of
+// A device belongs to one queue: apart from `live_bytes`, `reserved_bytes`,
+// `available_bytes` and `total_bytes`, its functions are called by one thread at a time. All of
 // its work goes to one stream, in order; only `read`, `synchronize`,
 // `finish_reads` and the return of memory to the driver wait for it.
 #pragma once
@@ -66,8 +66,9 @@ struct Library {
   void (*flush)(Device* device);
   size_t (*live_bytes)(const Device* device);
   size_t (*reserved_bytes)(const Device* device);
-  // The bytes that the driver has left.
+  // The bytes that the driver has left, and those that the GPU has, or the part of it that is this process's (MIG).
   size_t (*available_bytes)(Device* device);
+  size_t (*total_bytes)(Device* device);
 
   // The source may change once write returns; read waits until the bytes are
   // there.

@@ -8,7 +8,9 @@
 // into it wait for the stream, as the driver's do.
 //
 // FIRESTEEL_EMULATOR_ORDER=reverse runs threads from the last to the first.
-// FIRESTEEL_EMULATOR_MEMORY is the device's size in bytes.
+// FIRESTEEL_EMULATOR_DEVICES is how many there are, 1 unless given.
+// FIRESTEEL_EMULATOR_MEMORY is their size in bytes, of which other processes
+// hold FIRESTEEL_EMULATOR_OTHERS.
 // FIRESTEEL_EMULATOR_CHECK=1 checks kernels for races and stray accesses (check.h).
 // FIRESTEEL_EMULATOR_GATE names a file: until it exists nothing that was
 // submitted runs, as behind a kernel of hours; if it says "fail", the device
@@ -74,7 +76,17 @@ bool fails(const char* what) {
 // Whether a kernel has touched an illegal address.
 std::atomic<bool> lost{false};
 
+int devices() {
+  const char* wanted = getenv("FIRESTEEL_EMULATOR_DEVICES");
+  return wanted ? atoi(wanted) : 1;
+}
+
+// A context is the number of its device, from 1 on. Each thread has one that is current.
+void* context_of(int device) { return reinterpret_cast<void*>(static_cast<intptr_t>(device) + 1); }
+thread_local void* current = nullptr;
+
 struct Stream {
+  void* const context = current;
   std::deque<std::function<void()>> work;
   // Runs what was submitted first; false if there is nothing, or it may not run.
   bool step() {
@@ -103,13 +115,14 @@ std::vector<Stream*>& streams() {
   return *streams;
 }
 
-size_t memory_size() {
-  const char* bytes = getenv("FIRESTEEL_EMULATOR_MEMORY");
-  return bytes ? strtoull(bytes, nullptr, 10) : size_t(2) << 30;
+size_t bytes_in(const char* variable, size_t otherwise) {
+  const char* bytes = getenv(variable);
+  return bytes ? strtoull(bytes, nullptr, 10) : otherwise;
 }
 
 Status submit(void* stream, std::function<void()> work) {
   if (lost) return Status::illegal_address;
+  if (static_cast<Stream*>(stream)->context != current) return Status::invalid_handle;
   static_cast<Stream*>(stream)->work.push_back(std::move(work));
   return Status::success;
 }
@@ -153,8 +166,7 @@ EXPORT Status cuInit(unsigned) {
   emulator::reverse = order && strcmp(order, "reverse") == 0;
   const char* check = getenv("FIRESTEEL_EMULATOR_CHECK");
   emulator::checking = check && strcmp(check, "1") == 0;
-  const char* devices = getenv("FIRESTEEL_EMULATOR_DEVICES");
-  return devices && atoi(devices) == 0 ? Status::no_device : Status::success;
+  return devices() == 0 ? Status::no_device : Status::success;
 }
 EXPORT Status cuDriverGetVersion(int* version) {
   const char* wanted = getenv("FIRESTEEL_EMULATOR_VERSION");
@@ -170,12 +182,12 @@ EXPORT Status cuGetErrorString(Status status, const char** text) {
   return Status::success;
 }
 EXPORT Status cuDeviceGetCount(int* count) {
-  *count = 1;
+  *count = devices();
   return Status::success;
 }
 EXPORT Status cuDeviceGet(int* device, int ordinal) {
   *device = ordinal;
-  return ordinal == 0 ? Status::success : Status::invalid_device;
+  return ordinal >= 0 && ordinal < devices() ? Status::success : Status::invalid_device;
 }
 EXPORT Status cuDeviceGetName(char* name, int size, int) {
   snprintf(name, static_cast<size_t>(size), "emulator");
@@ -195,12 +207,15 @@ EXPORT Status cuDeviceGetAttribute(int* value, DeviceAttribute attribute, int) {
   }
   return Status::invalid_value;
 }
-EXPORT Status cuDevicePrimaryCtxRetain(void** context, int) {
-  *context = &mutex();
+EXPORT Status cuDevicePrimaryCtxRetain(void** context, int device) {
+  *context = context_of(device);
   return Status::success;
 }
 EXPORT Status cuDevicePrimaryCtxRelease_v2(int) { return Status::success; }
-EXPORT Status cuCtxSetCurrent(void*) { return Status::success; }
+EXPORT Status cuCtxSetCurrent(void* context) {
+  current = context;
+  return Status::success;
+}
 
 EXPORT Status cuModuleLoadData(void** module, const void*) {
   *module = &emulator::kernels();
@@ -215,8 +230,8 @@ EXPORT Status cuModuleGetFunction(void** function, void*, const char* name) {
 }
 
 EXPORT Status cuMemGetInfo_v2(size_t* available, size_t* total) {
-  *total = memory_size();
-  const size_t used = emulator::device_bytes_in_use();
+  *total = bytes_in("FIRESTEEL_EMULATOR_MEMORY", size_t(2) << 30);
+  const size_t used = emulator::device_bytes_in_use() + bytes_in("FIRESTEEL_EMULATOR_OTHERS", 0);
   *available = *total > used ? *total - used : 0;
   return Status::success;
 }

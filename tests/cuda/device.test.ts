@@ -40,7 +40,11 @@ describe('without a GPU', () => {
 
   it.each([
     [{ FIRESTEEL_EMULATOR_VERSION: '12040' }, 'the NVIDIA driver is too old: it serves CUDA 12.4'],
-    [{ FIRESTEEL_EMULATOR_DEVICES: '0' }, 'the NVIDIA driver finds no GPU'],
+    [{ FIRESTEEL_EMULATOR_DEVICES: '0' }, 'the NVIDIA driver finds no GPU\n'],
+    [
+      { FIRESTEEL_EMULATOR_DEVICES: '0', CUDA_VISIBLE_DEVICES: '-1' },
+      "the NVIDIA driver finds no GPU among those that CUDA_VISIBLE_DEVICES names ('-1')\n",
+    ],
   ])('tells an old driver and an empty machine: %j', (variables, reason) => {
     const { stdout } = start('absent.js', { FIRESTEEL_CUDA_DRIVER: fakeDriver, ...variables })
     expect(stdout).toContain(reason)
@@ -59,6 +63,15 @@ describe('over the fake driver', () => {
   it('moves tensors, computes, differentiates, and names the kernels that it lacks', () => {
     expectClean('tensors.js')
   }, 300_000)
+
+  it('computes on several GPUs, and says which there are and who else holds their memory', () => {
+    expectClean('several.js', {
+      FIRESTEEL_EMULATOR_DEVICES: '2',
+      FIRESTEEL_EMULATOR_MEMORY: '100000000',
+      FIRESTEEL_EMULATOR_OTHERS: '60000000',
+      CUDA_VISIBLE_DEVICES: '3,MIG-7',
+    })
+  }, 60_000)
 
   it.each(['open', 'fail'])(
     'reads without holding up the event loop, behind a kernel of hours that comes to: %s',

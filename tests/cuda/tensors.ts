@@ -8,7 +8,7 @@ import { sequenceMask } from '../../lib/ops/recurrent/lengths.js'
 const gpu = device('cuda')
 assert.equal(gpu.name, 'cuda:0')
 assert.equal(gpu.kind, 'cuda')
-assert.throws(() => device('cuda:1'), /there is no GPU 1; the driver finds 1/)
+assert.throws(() => device('cuda:1'), /there is no GPU 1; the NVIDIA driver finds 1, and counts from 0/)
 
 const x = tensor([
   [1, -2, 3],

@@ -48,6 +48,8 @@ export interface Addon {
    * untouched.
    */
   availableBytes(): number
+  /** The bytes of a GPU, from which other processes take too. */
+  totalBytes?(): number
   /** Returns memory that no storage uses to the system. */
   flush(): void
   /** Sets the object whose survival `watchedLives` tells. */

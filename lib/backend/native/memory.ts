@@ -317,7 +317,16 @@ export class NativeMemory {
   /** The text of what is held, such as `4.50 GB are held by 3 tensors (4.50 GB in 3 results of zeros)`. */
   describeHeld(): string {
     const largest = this.#holders.describe()
-    return `${formatBytes(this.bytes)} are held by ${this.count} tensors${largest === '' ? '' : ` (${largest})`}`
+    const own = `${formatBytes(this.bytes)} are held by ${this.count} tensors${largest === '' ? '' : ` (${largest})`}`
+    return own + this.#describeOthers()
+  }
+
+  /** The text of what others take of a GPU; nothing of a device that has no memory of its own. */
+  #describeOthers(): string {
+    const total = this.#addon.totalBytes?.() ?? 0
+    if (total === 0) return ''
+    const others = Math.max(0, total - this.#addon.availableBytes() - this.#addon.reservedBytes())
+    return `, and of the GPU's ${formatBytes(total)} other processes and the driver hold ${formatBytes(others)}`
   }
 
   /** Asks anew for the remaining memory: what the system gives, and what the allocator keeps beyond the live bytes. */
