@@ -22,7 +22,6 @@ import { loraInits } from './lora-adapter.js'
 
 /** Settings of PEFT that change the mathematics and are not there, with the value that means they are off. */
 const off: { readonly [field: string]: unknown } = {
-  ensure_weight_tying: false,
   use_qalora: false,
   use_bdlora: null,
   layer_replication: null,
@@ -99,12 +98,14 @@ export function loraFrom(reader: FieldReader): LoraOptions {
   const bias = reader.take('bias', isBias, "'none', 'all' or 'lora_only'", 'none')
   const dora = reader.take('use_dora', isFlag, 'true or false', false)
   const loraBias = reader.take('lora_bias', isFlag, 'true or false', false)
+  const tied = reader.take('ensure_weight_tying', isFlag, 'true or false', false)
   const options: LoraOptions = {
     rank: reader.take('r', isRank, 'a positive integer', 8),
     alpha: reader.take('lora_alpha', isNumber, 'a number', 8),
     dropout: reader.take('lora_dropout', isShare, 'a number from 0 to 1', 0),
     targetModules: reader.take('target_modules', isTargets, 'a list of names, or a regular expression'),
     ...(modulesToSave?.length ? { modulesToSave } : {}),
+    ...(tied ? { ensureWeightTying: tied } : {}),
     rankPattern: reader.take('rank_pattern', isTable(isRank), 'an object of positive integers', {}),
     alphaPattern: reader.take('alpha_pattern', isTable(isNumber), 'an object of numbers', {}),
     rankStabilized: reader.take('use_rslora', isFlag, 'true or false', false),
@@ -132,6 +133,7 @@ export function loraConfig(options: LoraOptions, targets: readonly string[] | st
     lora_dropout: options.dropout,
     target_modules: targets,
     modules_to_save: options.modulesToSave?.length ? [...options.modulesToSave] : null,
+    ensure_weight_tying: options.ensureWeightTying ?? false,
     rank_pattern: options.rankPattern ?? {},
     alpha_pattern: options.alphaPattern ?? {},
     use_rslora: options.rankStabilized ?? false,

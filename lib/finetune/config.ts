@@ -175,8 +175,10 @@ function loraSettings(options: LoraOptions): unknown[] {
   const patterns = [Object.entries(rankPattern), Object.entries(alphaPattern)]
   const { excludeModules, layersToTransform, layersPattern, dora, loraBias, bias, init, trainableTokenIndices } =
     options
+  const { ensureWeightTying } = options
   const further = Object.entries({
     ...{ excludeModules, layersToTransform, layersPattern, dora, loraBias, bias, init, trainableTokenIndices },
+    ensureWeightTying,
   })
   return [
     ...[rank, alpha, targetModules, modulesToSave, patterns, options.rankStabilized ?? false],

@@ -21,6 +21,7 @@ import {
 } from './plan.js'
 import { byPatterns, checkModel } from './select.js'
 import { isPlainLinear, type TargetOptions, targetLayers, targetNames } from './targets.js'
+import { tiedEnds } from './tied.js'
 import { planTokens, type TokenIndices } from './tokens.js'
 
 export interface LoraOptions extends TargetOptions {
@@ -35,9 +36,15 @@ export interface LoraOptions extends TargetOptions {
   /**
    * Modules that learn whole and are saved with the adapter, as a new head does: paths or their last parts. The adapter learns a
    * copy of their weights, which stands in for the original ones while the adapter is active; two modules that share a weight get
-   * a copy each, as in PEFT.
+   * a copy each, as in PEFT, unless `ensureWeightTying` is set.
    */
   readonly modulesToSave?: readonly string[]
+  /**
+   * Lets an embedding and a head that share a weight share its copy too, where `modulesToSave` names one of them: the other learns
+   * with it. As PEFT's `ensure_weight_tying`, which knows them by the names `embed_tokens` and `lm_head` alone; with others it
+   * changes nothing, and a warning of the process says so. Default false. Throws ValueError where `targetModules` names one of them.
+   */
+  readonly ensureWeightTying?: boolean
   /**
    * Other ranks and alphas for some layers. A key is a regular expression of Python for the end of a path, as in PEFT; the first
    * that matches counts.
@@ -65,7 +72,9 @@ export interface LoraOptions extends TargetOptions {
   readonly trainableTokenIndices?: TokenIndices
   /**
    * 'pissa': factors begin as the largest singular values of the weights (Meng et al., 2024), which learn faster; 'olora': as
-   * orthonormal directions of their first columns (Büyükakyüz, 2024), which are found at once in large weights. Only for linear layers. The weights themselves stay as they are, other than PEFT's; its loader takes the files all the same. Default: one
+   * orthonormal directions of their first columns (Büyükakyüz, 2024), which are found at once in large weights. For linear layers;
+   * embeddings among them begin as without it. The weights themselves stay as they are, other than PEFT's; its loader takes the files
+   * all the same. Default: one
    * factor begins as zeros.
    */
   readonly init?: LoraInit
@@ -100,6 +109,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     dropout: true,
     ...targetNames,
     modulesToSave: true,
+    ensureWeightTying: true,
     rankPattern: true,
     alphaPattern: true,
     rankStabilized: true,
@@ -111,19 +121,23 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     generator: true,
   })
   const { name = 'default', rank = 8, alpha = rank, dropout = 0, rankStabilized = false, generator } = options
-  const { dora = false, loraBias = false, bias = 'none', init } = options
+  const { dora = false, loraBias = false, bias = 'none', init, ensureWeightTying = false } = options
   checkAdapterName(op, name)
   checkDropout(op, 'dropout', dropout)
-  checkFlags(op, { rankStabilized, dora, loraBias })
+  checkFlags(op, { rankStabilized, dora, loraBias, ensureWeightTying })
   if (!biasKinds.includes(bias))
     throw new ValueError(op, `bias is ${shown(bias)}, but must be one of ${biasKinds.join(', ')}`)
   if (dora && loraBias) throw new ValueError(op, 'DoRA has no bias of its own, as in PEFT; leave out loraBias or dora')
   checkGenerator(op, generator)
   checkInit(op, init)
-  const saved = savedModules(op, model, options.modulesToSave, naming)
+  const own = savedModules(op, model, options.modulesToSave, naming)
+  const tied = ensureWeightTying ? tiedEnds(op, model, options, naming) : []
+  const saved = [...own, ...tied.filter(([, module]) => own.every(([, other]) => other !== module))]
   checkSaved(op, name, saved)
   const named = targetLayers(op, model, saved, options, naming)
   const paths = named.map(([path]) => path)
+  if (init !== undefined && named.every(([, { adaptation }]) => adaptation.by === 'embedding'))
+    throw new ValueError(op, `init '${init}' is for linear layers, but ${paths[0]} is none; choose other layers`)
   const ranks = byPatterns(op, 'rankPattern', options.rankPattern, paths)
   const alphas = byPatterns(op, 'alphaPattern', options.alphaPattern, paths)
   const whole = new Set(saved.flatMap(([, module]) => module.modules()))
@@ -138,7 +152,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     const { adaptation } = layer
     if (adaptation.by === 'embedding' && loraBias)
       throw new ValueError(op, `loraBias is not for embeddings, as ${path} is one; choose other layers`)
-    if (init !== undefined && !isPlainLinear(layer))
+    if (init !== undefined && adaptation.by !== 'embedding' && !isPlainLinear(layer))
       throw new ValueError(op, `init '${init}' is for linear layers, but ${path} is none; choose other layers`)
     if (init !== undefined && adaptation.by === 'linear' && r > Math.min(adaptation.inFeatures, adaptation.outFeatures))
       throw new ValueError(
@@ -156,7 +170,9 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
       )
     const scale = a / (rankStabilized ? Math.sqrt(r) : r)
     const place = (fileName: string, at: Adaptable): void => {
-      const begin = { ...(init ? { init } : {}), ...(generator ? { generator } : {}) }
+      // An embedding begins as it does without, as in PEFT.
+      const taking = at.adaptation.by === 'embedding' ? undefined : init
+      const begin = { ...(taking ? { init: taking } : {}), ...(generator ? { generator } : {}) }
       const own = { rank: r, scale, dropout, bias: loraBias, dora, ...begin }
       layers.set(at, {
         fileName,
@@ -179,7 +195,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
   }
   const biases = biasModules(model, bias, new Set(layers.keys()), saved, naming)
   const applied = { kind: 'lora', options: { ...options, rank, alpha, dropout } } as const
-  return { name, applied, naming, layers: [...layers.values()], saved, biases }
+  return { name, applied, naming, layers: [...layers.values()], saved, tied: tied.length > 0, biases }
 }
 
 /**

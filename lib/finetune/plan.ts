@@ -5,6 +5,7 @@ import { checkOptions } from '../core/options.js'
 import { type Adaptable, type Adapter, Adapters, type Slotted } from '../nn/adapter.js'
 import { Copies, type Copy, copiesAround, copiesAt, copiesIn, copyOf } from '../nn/copies.js'
 import type { Module, Parameter } from '../nn/module.js'
+import { originalOf } from '../nn/parameter.js'
 import { activate, adaptableLayers, ownModules, slotsIn } from './adapters.js'
 import { type Applied, appliedName, appliedNames, forgetApplied, noteApplied } from './applied.js'
 import { forgetBase, noteBase } from './base.js'
@@ -30,6 +31,8 @@ export interface Plan {
   readonly naming: Naming
   readonly layers: readonly PlannedPlace[]
   readonly saved: readonly Named[]
+  /** Whether modules that share a weight share its copy. */
+  readonly tied?: boolean
   readonly biases: readonly Named[]
 }
 
@@ -104,15 +107,25 @@ export function adaptersOf({ layers }: Plan): ReadonlyMap<Slotted, Adapter> {
 }
 
 /** The weights of modules that learn whole: those that the adapter has, else copies of the original ones. */
-export function copiesOf({ name, saved, biases }: Plan): ReadonlyMap<Module, Copy> {
+export function copiesOf({ name, saved, biases, tied = false }: Plan): ReadonlyMap<Module, Copy> {
   const there = (module: Module, isBias: boolean): Copy | undefined => {
     const copy = copiesAt(module)?.get(name)
     return copy?.isPart === isBias ? copy : undefined
   }
-  return new Map([
-    ...saved.map(([, module]) => [module, there(module, false) ?? copyOf(module)] as const),
-    ...biases.map(([, module]) => [module, there(module, true) ?? copyOf(module, ['bias'])] as const),
-  ])
+  const copies = (modules: readonly Named[], names: readonly string[] | null, areTied: boolean) => {
+    const before = modules.map(([, module]) => there(module, names !== null))
+    const tensors = before.flatMap((copy) => [...new Set(copy?.named.map(([, tensor]) => tensor))])
+    const made = new Map(tensors.map((tensor) => [originalOf(tensor), tensor]))
+    // Tied copies are one for each original, and others are one for each module.
+    const fits = new Set(tensors).size === (areTied ? made.size : tensors.length)
+    if (!fits) made.clear()
+    return modules.map(([, module], i) => {
+      const copy = fits ? before[i] : undefined
+      return [module, copy ?? copyOf(module, names, areTied ? made : undefined)] as const
+    })
+  }
+  // A bias that two modules share stays one, because PEFT copies none.
+  return new Map([...copies(saved, null, tied), ...copies(biases, ['bias'], true)])
 }
 
 /** Puts adapters in, which take the place of those of their name and are then the only active ones. */

@@ -34,15 +34,18 @@ function ownState(module: Module): (readonly [string, Tensor])[] {
 
 /**
  * A copy, not yet in use, of a module's own tensors or of the named ones. Tensors that share memory in the module share
- * it in the copy.
+ * it in the copy. `made` has copies by their originals, which are taken where they are there.
  */
-export function copyOf(module: Module, names: readonly string[] | null = null): Copy {
+export function copyOf(
+  module: Module,
+  names: readonly string[] | null = null,
+  made: Map<Tensor, Tensor> = new Map(),
+): Copy {
   const own = ownState(module).filter(([name]) => names === null || names.includes(name))
   const holders = new Map<Storage, Set<Tensor>>()
   for (const [, tensor] of own)
     holders.set(tensor.storage, (holders.get(tensor.storage) ?? new Set<Tensor>()).add(tensor))
   const memory = new Map<Storage, Tensor>()
-  const made = new Map<Tensor, Tensor>()
   const copy = (tensor: Tensor): Tensor => {
     const { storage, sizes, steps, offset } = tensor
     if (holders.get(storage)?.size === 1) return keep(clone(tensor.detach()))
@@ -68,8 +71,8 @@ export function copyOf(module: Module, names: readonly string[] | null = null): 
 /** The copies of one module. */
 export class Copies extends StandingIn {
   readonly #module: Module
-  /** The module and all modules within it that hold copied tensors. */
-  readonly #holders: readonly Module[]
+  /** The module and those within it, without what adapters hold. */
+  readonly #inner: readonly Module[]
   readonly #byName = new Map<string, Copy>()
   #active: Copy | null = null
   /** The copy that is in the properties now; null if none is. */
@@ -80,16 +83,20 @@ export class Copies extends StandingIn {
     this.#module = module
     const all = module.modules()
     const adapting = new Set(all.flatMap((each) => (each instanceof Adapter ? each.modules() : [])))
-    this.#holders = all.filter((each) => !adapting.has(each))
+    this.#inner = all.filter((each) => !adapting.has(each))
   }
 
   /** The copies of a module, made if it had none. */
   static of(module: Module): Copies {
-    const there = module[copied]
-    if (there !== null) return there
-    const copies = new Copies(module)
-    for (const holder of copies.#holders) holder[copied] = copies
-    return copies
+    return module[copied] ?? new Copies(module)
+  }
+
+  /**
+   * The modules that hold tensors of a copy. Those of a part are the module's own, so that modules within it may have copies of their
+   * parts beside it.
+   */
+  #holders({ isPart }: Copy): readonly Module[] {
+    return isPart ? [this.#module] : this.#inner
   }
 
   /** The module that is copied as a whole. */
@@ -115,7 +122,7 @@ export class Copies extends StandingIn {
   set(name: string, copy: Copy): void {
     if (this.#byName.get(name) === copy) return
     this.delete(name)
-    for (const holder of this.#holders) holder[copied] = this
+    for (const holder of this.#holders(copy)) holder[copied] = this
     this.#byName.set(name, copy)
   }
 
@@ -127,7 +134,8 @@ export class Copies extends StandingIn {
     if (this.#active === copy) this.#active = null
     if (adopt) this.#adopt(copy)
     else this.settle()
-    if (this.#byName.size === 0) for (const holder of this.#holders) holder[copied] = null
+    const left = new Set([...this.#byName.values()].flatMap((each) => this.#holders(each)))
+    for (const holder of this.#holders(copy)) if (!left.has(holder)) holder[copied] = null
   }
 
   #adopt(copy: Copy): void {
@@ -167,7 +175,8 @@ export class Copies extends StandingIn {
     const [now, next] = [byOriginal(this.#standing), byOriginal(copy)]
     const others = new Map<Tensor, Tensor>()
     for (const own of [...now.keys(), ...next.keys()]) others.set(now.get(own) ?? own, next.get(own) ?? own)
-    for (const holder of this.#holders) holder.exchangeOwn(others)
+    const changed = [this.#standing, copy].flatMap((each) => (each === null ? [] : this.#holders(each)))
+    for (const holder of new Set(changed)) holder.exchangeOwn(others)
     this.#standing = copy
   }
 

@@ -175,6 +175,14 @@ describe('PiSSA', () => {
       "init 'pissa' is for linear layers",
     )
   })
+
+  it('leaves embeddings beside linear layers as they begin without it, as in PEFT', () => {
+    const model = new nn.Sequential(new nn.Embedding(5, 4) as nn.Layer, new nn.Linear(4, 3))
+    applyLora(model, { rank: 2, targetModules: ['0', '1'], init: 'pissa' })
+    const [table, layer] = [model.at(0), model.at(1)] as unknown as [nn.Embedding, nn.Linear]
+    const begun = [table, layer].map(({ adapters }) => (adapters.get('default') as LoraAdapter).residue() !== null)
+    expect(begun).toEqual([false, true])
+  })
 })
 
 describe('OLoRA', () => {
