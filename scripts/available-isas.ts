@@ -1,4 +1,4 @@
-/** Prints the instruction sets that this machine runs and the built addon has, best first: what the suites are run on. */
+/** Prints the instruction sets that this machine runs and the built addon has, best first. The suites run on these. */
 import { loadNative } from '../lib/backend/native/loader.js'
 
 const available = ['avx512', 'avx2', 'neon', 'base'].filter((isa) => {

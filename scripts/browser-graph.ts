@@ -1,23 +1,25 @@
 /**
- * What a browser would load of the library: the files that its entries reach by imports. None of them may import a module of Node
- * or a package, or use a global name of Node's, because a browser refuses the import, and fails at the name. `nodeModule` of
- * lib/core/host.ts is the way around.
+ * The part of the library that a browser would load: the files that its entries reach by imports. None of them may
+ * import a module of Node or a package, or use a global name of Node, because a browser refuses such an import and
+ * fails at such a name. `nodeModule` of lib/core/host.ts is the way around this.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
-/** Entries that promise to load in a browser. The command line and lib/data/text, which reads files only, do not. */
+/**
+ * Entries that promise to load in a browser. The command line does not, nor does lib/data/text, which only reads files.
+ */
 export const browserEntries = ['lib/index.ts', 'lib/finetune/index.ts', 'lib/data/datasets/index.ts']
 
-/** Files that may say Node's names: the seam itself, and what runs behind it only where Node is. */
+/** Files that may use names of Node: the seam itself, and code behind it that runs only in Node. */
 const ofNode = ['lib/core/host.ts', 'lib/backend/native/']
 
 const globalName = /(?<![\w.$'"`#])(process|Buffer|global|require|setImmediate|__dirname|__filename)\s*[.([]/g
 const comments = /\/\*[\s\S]*?\*\/|^\s*\/\/.*$|\s\/\/ .*$/gm
 
-/** Global names of Node's that a text uses and declares none of its own for. */
+/** The global names of Node that a text uses without declaring them itself. */
 function globalsOf(text: string): readonly string[] {
   const plain = text.replace(comments, '')
   const used = new Set([...plain.matchAll(globalName)].map(([, name = '']) => name))
@@ -28,9 +30,9 @@ function globalsOf(text: string): readonly string[] {
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
-/** All that would fail in a browser, as `file: fault`. The paths of entries are from the folder. */
+/** Everything that would fail in a browser, as `file: fault`. The entries' paths begin at the folder. */
 export async function checkBrowser(entries = browserEntries, folder = root): Promise<string[]> {
-  // It knows what is left of imports when types are gone.
+  // The transpiler knows which imports remain once types are gone.
   const { metafile } = await build({
     absWorkingDir: folder,
     entryPoints: [...entries],

@@ -25,10 +25,11 @@ const library = `${release}firesteel_cuda.so`
 const faultySource = `${native}emulator/tests/faults.cu`
 const fakeDriver = `${release}libfakecuda.so`
 
-// Code of a target runs on later ones of the same generation; PTX serves what comes after. The kernels use nothing that
-// came after 80, so that PTX of 80 becomes code of all later targets: it takes more time to make than the code.
+// Code for a target also runs on later GPUs of the same generation, and PTX serves the generations after it. The
+// kernels use nothing newer than 80, so PTX of 80 could become code for all later targets, but this takes more time
+// than compiling for each.
 const targets = (process.env.FIRESTEEL_CUDA_TARGETS ?? '75,80,90,100,120').split(',')
-// Those that differ: 100 has the registers and the instructions of 90 and 120.
+// Only targets that differ are listed: 100 has the registers and the instructions of 90 and 120.
 const checkedTargets = (process.env.FIRESTEEL_CUDA_TARGETS ?? '75,80,90,120').split(',')
 const virtualTarget = (target) => Math.min(Number(target), 80)
 const kernelFlags = ['-std=c++17', '-fmad=false', '--Werror=all-warnings']
@@ -47,7 +48,7 @@ function works(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 }
 
-/** The C++ compiler to call, as a command and its first arguments, or null. */
+/** The C++ compiler to call, as a command with its first arguments, or null. */
 function findCompiler() {
   const named = process.env.CXX
   if (named) return named.split(' ')
@@ -73,7 +74,7 @@ function isNewer(path, sources) {
 
 class BuildError extends Error {}
 
-/** Runs a command in the checkout, whose paths are then the same in each checkout, as ccache wants them. */
+/** Runs a command in the checkout. Paths are then the same in every checkout, as ccache needs them. */
 function run(command, args) {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, CCACHE_SLOPPINESS: 'pch_defines,time_macros' }
@@ -89,7 +90,7 @@ function run(command, args) {
   })
 }
 
-/** Runs tasks, as many at once as there are cores but not over four, because each compiler takes memory. */
+/** Runs tasks, as many at once as there are cores, but at most four, because each compiler takes memory. */
 async function runAll(tasks) {
   const results = []
   const waiting = tasks.entries()
@@ -104,14 +105,14 @@ const relative = (path) => (path.startsWith(root) ? path.slice(root.length) : pa
 const nameOf = (source) => source.slice(native.length).replaceAll('/', '-')
 
 /**
- * Precompiles the standard headers of most sources, which take a compiler longer than the sources themselves. Gives the flags
- * that include them.
+ * Precompiles the standard headers of most sources, which take a compiler longer than the sources themselves. Returns
+ * the flags that include them.
  */
 async function precompile(compiler, name, headers, flags) {
   const header = `${objects}${name}.h`
   const text = headers.map((header) => `#include <${header}>\n`).join('')
   if (!existsSync(header) || readFileSync(header, 'utf8') !== text) writeFileSync(header, text)
-  // clang's are named otherwise, and such files are few.
+  // clang names them differently, and such files are few.
   if (!compiler.at(-1).includes('g++')) return []
   const output = `${header}.gch`
   if (!isNewer(output, [header, script]))
@@ -142,7 +143,7 @@ async function link(compiler, output, parts) {
 
 const codeFor = (targets) => targets.map((target) => `-gencode=arch=compute_${virtualTarget(target)},code=sm_${target}`)
 
-/** Binaries for all targets, one of each .cu file; none without nvcc. */
+/** Binaries for all targets, one for each .cu file; none without nvcc. */
 async function kernelBinaries(withKernels) {
   const ptx = virtualTarget(targets.at(-1))
   const binaries = kernelSources().map((source) => ({
@@ -163,7 +164,7 @@ async function kernelBinaries(withKernels) {
   return binaries.map(({ binary }) => binary)
 }
 
-/** Writes the binaries and the table of them that native/cuda/device.cpp reads, as assembly; its path. */
+/** Writes the binaries and their table, which native/cuda/device.cpp reads, as assembly. Returns its path. */
 function table(binaries) {
   const source = `${objects}modules.S`
   const entries = binaries.map((_, i) => `.quad module_${i}\n`).join('')
@@ -204,8 +205,8 @@ const hostHeaders = [
 hostHeaders.push('set', 'span', 'string', 'string_view', 'thread', 'unordered_map', 'vector')
 const kernelHeaders = ['algorithm', 'functional', 'map', 'math.h', 'stdint.h', 'string', 'tuple', 'utility', 'vector']
 
-// O1, because kernels of tests run for less time than they compile. The sanitizer's calls are the emulator's own (check.cpp),
-// which cost little where nothing is checked, so that one build serves both.
+// O1 is enough, because kernels of tests run for less time than they compile. The emulator has its own functions for
+// the sanitizer's calls (check.cpp). They cost little if nothing is checked, so one build serves both.
 const emulatedFlags = [...hostFlags, '-O1', '-fsanitize=thread', '-Wno-unknown-pragmas']
 
 /** What the library is made of, for whoever compiles it for other machines: sources with kernels for all targets in one of them. */
@@ -217,8 +218,8 @@ export async function cudaSources() {
 }
 
 /**
- * Builds what is out of date. Null without a C++ compiler, else whether the library holds kernels, and the fake driver's
- * path or null. Throws with the compiler's words.
+ * Builds what is out of date. Returns null without a C++ compiler, else whether the library holds kernels, and the fake
+ * driver's path or null. Throws an error with the compiler's words.
  */
 export async function buildCuda({ kernels = true, faults = false } = {}) {
   const compiler = findCompiler()
@@ -235,7 +236,7 @@ export async function buildCuda({ kernels = true, faults = false } = {}) {
     () => precompile(compiler, 'host', hostHeaders, hostFlags),
     () => (emulates ? precompile(compiler, 'kernels', kernelHeaders, emulatedFlags) : []),
   ])
-  // The longest first, so that no core waits for it in the end.
+  // The longest tasks come first, so that no core waits for one of them at the end.
   const sources = [...emulated, ...emulator, ...files('cuda', '.cpp')].sort(
     (a, b) => statSync(b).size - statSync(a).size,
   )
@@ -263,7 +264,7 @@ async function linkFaults(compiler, parts) {
     await run(compiler.at(-1), ['-o', relative(output), ...parts.map(relative), '-ldl', '-pthread'])
 }
 
-/** The faults among what ptxas says of a file's entries. */
+/** The faults in ptxas's report on a file's entries. */
 function faultsOf(name, report) {
   const faults = []
   const seen = new Map(checkedTargets.map((target) => [`sm_${target}`, { entries: 0, registers: 0 }]))
@@ -290,7 +291,7 @@ function faultsOf(name, report) {
 
 async function checkKernels() {
   mkdirSync(objects, { recursive: true })
-  // The longest first, so that no core waits for it in the end.
+  // The longest tasks come first, so that no core waits for one of them at the end.
   const sources = kernelSources().sort((a, b) => statSync(b).size - statSync(a).size)
   const flags = [...kernelFlags, '-fatbin', '-Xptxas=-v', ...codeFor(checkedTargets)]
   const faults = await runAll(

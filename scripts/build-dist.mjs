@@ -1,6 +1,7 @@
 /**
- * Builds dist/: declarations by the TypeScript compiler, and the code by rolldown in as few files as its users allow, because opening
- * two hundred files, or the sixty that a bundler makes by itself, takes much of the time of an import.
+ * Builds dist/: declarations by the TypeScript compiler, and the code by rolldown. The code is in as few files as its
+ * users allow, because opening two hundred files, or the sixty that a bundler makes by itself, takes much of the time
+ * of an import.
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -10,10 +11,10 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
-/** Names of the files that programs import, such as data/datasets/index: dist/NAME.js is made of lib/NAME.ts. */
+/** Names of the files that programs import, such as data/datasets/index: dist/NAME.js comes from lib/NAME.ts. */
 function entries() {
   const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  // The threads of a loader have a file of their own, which is no entry of the package.
+  // The threads of a loader have their own file, which is not an entry of the package.
   const built = [
     ...Object.values(exports).map((entry) => entry.default),
     ...Object.values(bin),
@@ -24,7 +25,7 @@ function entries() {
 
 const source = (entry) => join(root, `lib/${entry}.ts`)
 
-/** The entries that load a module whatever they do, by module. */
+/** For each module, the entries that always load it. */
 function users(names, moduleInfo) {
   const of = new Map()
   for (const name of names) {
@@ -40,13 +41,14 @@ function users(names, moduleInfo) {
   return of
 }
 
-/** Entries whose programs want most of what the main entry brings. */
+/** Entries whose programs need most of what the main entry loads. */
 const heavy = ['models/index', 'pretrain/index', 'finetune/index']
 
 /**
- * The file that a module goes to, by its users. What the main entry loads is in few files, which tell apart only the kinds of its other users.
- * All else is in a file for each set of users, so that no entry loads a line that is not its own. Files cannot import each other in a
- * circle, because what a module imports has all its users and more.
+ * The file for a module, by the module's users. Modules that the main entry loads are in few files, which tell apart
+ * only the kinds of their other users. All other modules are in one file for each set of users, so that no entry loads
+ * a line that it does not need. Files cannot import each other in a circle, because an imported module has all the
+ * users of its importer and more.
  */
 function fileOf(usersOfIt) {
   if (!usersOfIt.has('index')) return [...usersOfIt].join('-').replaceAll('/index', '').replaceAll('/', '-')
@@ -65,20 +67,20 @@ async function bundle(rolldown) {
     input: Object.fromEntries(names.map((name) => [name, source(name)])),
     platform: 'node',
     external: (id) => !id.startsWith('.') && !isAbsolute(id),
-    // Every module is in a file of `fileOf`, so entries have their own exports and nothing else.
+    // Every module is in a file of `fileOf`, so entries have only their own exports.
     preserveEntrySignatures: 'allow-extension',
     transform: { target: 'node20.19' },
-    // Whoever wants all models imports them, and whoever wants one loads it when it is needed.
+    // A program that needs all models imports them, and one that needs a single model loads it on demand.
     checks: { ineffectiveDynamicImport: false },
   })
   await build.write({
     dir: join(root, 'dist'),
     format: 'esm',
-    // Errors name classes.
+    // Errors name classes, so class names are kept.
     keepNames: true,
-    // They would lead to sources that the package does not bring, and weigh two thirds of the code.
+    // Source maps would lead to sources that the package lacks, and take two thirds of the code's size.
     sourcemap: false,
-    // Bundlers read some (webpackIgnore).
+    // Bundlers read some comments, such as webpackIgnore.
     comments: { legal: false, annotation: true, jsdoc: false },
     minifyInternalExports: false,
     chunkFileNames: '[name]-[hash].js',
@@ -89,7 +91,7 @@ async function bundle(rolldown) {
           debugName: 'by users',
           name(id, context) {
             known ??= users(names, (each) => context.getModuleInfo(each))
-            // An entry's first actions must not happen in a program that only wants a part which the entry shares.
+            // An entry's first actions must not run in a program that only needs a part that the entry shares.
             if (names.some((each) => source(each) === id)) return null
             const usersOfIt = known.get(id)
             return usersOfIt === undefined ? null : fileOf(usersOfIt)
@@ -101,7 +103,7 @@ async function bundle(rolldown) {
   await build.close()
 }
 
-/** False where it failed; null where the tools are missing, as in an installed package, which brings dist along. */
+/** Returns false on failure, and null if the tools are missing, as in an installed package, which already has dist. */
 export async function buildDist() {
   let compiler
   let bundler
@@ -122,7 +124,7 @@ export async function buildDist() {
   return true
 }
 
-/** Removes declarations that no entry of the package leads to, because nobody can import them: a third of all. */
+/** Removes the declarations that no entry of the package reaches, because nobody can import them: a third of all. */
 function removeUnreached() {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const waiting = Object.values(exports).flatMap(({ types }) => (types === undefined ? [] : [join(root, types)]))

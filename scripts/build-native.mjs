@@ -1,6 +1,7 @@
 /**
- * Builds the addon with node-gyp into build/Release: all cores, ccache where it is installed, nothing downloaded.
- * Usage: node scripts/build-native.mjs [--quiet]; quiet writes to build-native.log and shows it only on failure.
+ * Builds the addon with node-gyp into build/Release, with all cores and with ccache if it is installed. It downloads
+ * nothing. Usage: node scripts/build-native.mjs [--quiet]; quiet writes to build-native.log and shows it only on
+ * failure.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,7 +16,7 @@ function works(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 }
 
-/** The C++ compiler to call, or null. CXX says which, and whether through ccache. */
+/** The C++ compiler to call, or null. CXX names it, and says whether to call it through ccache. */
 function findCompiler() {
   if (process.env.CXX) return process.env.CXX
   const compiler = ['g++', 'clang++', 'c++'].find(works)
@@ -24,8 +25,8 @@ function findCompiler() {
 }
 
 /**
- * Precompiles native/cpu/prefix.h for each instruction set, into build/precompiled. Returns the environment that a build with
- * such headers wants. Where it fails the build reads the header itself, and reports what is wrong with it.
+ * Precompiles native/cpu/prefix.h for each instruction set, into build/precompiled. Returns the environment for a build
+ * with such headers. If this fails, the build reads the header itself, and reports what is wrong with it.
  */
 async function precompile(compiler) {
   const { flags } = JSON.parse(readFileSync(`${root}native/sources.json`, 'utf8'))
@@ -60,11 +61,11 @@ export async function buildNative({ quiet = false } = {}) {
   const { status } = spawnSync(
     process.execPath,
     [nodeGyp, 'configure', 'build', `--nodedir=${nodedir}`, '-j', String(availableParallelism())],
-    // The variable wins over the option, and a machine may have set it.
+    // The variable overrides the option, and a machine may have set it.
     {
       cwd: root,
       stdio: ['ignore', output, output],
-      // ccache counts paths from here, so that one clone finds what another has compiled.
+      // ccache counts paths from here, so that one clone can use what another has compiled.
       env: { CCACHE_BASEDIR: root, ...process.env, ...settings, CXX: compiler, npm_config_nodedir: nodedir },
     },
   )

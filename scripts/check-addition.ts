@@ -1,10 +1,11 @@
 /**
- * Adds a composite and a primitive operator to a copy of the working tree as a contributor would (tests/addition), and looks
- * for them: in the generated code, in the types, in the table of what works, on every device, in every suite and guard, in
- * every fuzzer. Then it leaves out each part of them in turn, which some check must miss. Ends with `N passed, N failed`.
+ * Adds a composite and a primitive operator to a copy of the working tree, as a contributor would (tests/addition).
+ * Then it looks for them in the generated code, in the types, in the table of what works, on every device, and in every
+ * suite, guard and fuzzer. Finally it leaves out each part of them in turn, and some check must notice. It ends with `N
+ * passed, N failed`.
  *
- * Usage: npm run check:addition -- [--found] [--keep]; --found only looks for them, in half the time; --keep leaves the
- * copy, and says where it is.
+ * Usage: npm run check:addition -- [--found] [--keep]. --found only looks for the operators, in half the time. --keep
+ * keeps the copy, and prints its path.
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +17,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const operators: readonly Operator[] = [composite, primitive]
 const edits = operators.flatMap((operator) => operator.edits)
 
-/** Suites that try no operator by its name, and why. One that does is none of them. */
+/** Suites that try no operator by name, with the reason. A suite that does is not listed. */
 const nameless: { readonly [file: string]: string } = {
   'tests/suites/autograd.test.ts': 'the graph itself, on operators that it chooses',
   'tests/suites/coverage.test.ts': 'all of them at once: a part that is left out must fail it, below',
@@ -28,12 +29,12 @@ const nameless: { readonly [file: string]: string } = {
   'tests/guards/subpaths.test.ts': 'models, tokenizers and pictures, which operators are not',
 }
 
-/** Suites of what a composite operator has not. */
+/** Suites about something that a composite operator lacks. */
 const ofKernels: { readonly [file: string]: string } = {
   'tests/suites/composite.test.ts': 'kernels that a device lacks',
 }
 
-/** Tests of an operator like it that the new one lacks, and why. */
+/** Tests of a similar operator that the new one lacks, with the reason. */
 const notTried: readonly { readonly of: RegExp; readonly because: string }[] = [
   {
     of: /special-values\.test\.ts > on '?reference'? in '?float64/,
@@ -42,7 +43,7 @@ const notTried: readonly { readonly of: RegExp; readonly because: string }[] = [
   { of: /empty\.test\.ts/, because: 'it has some examples of empty tensors; zero-sizes.test.ts tries all functions' },
 ]
 
-/** How to run each fuzzer for a moment; null where it calls no operator that is not its own, with the reason. */
+/** The way to run each fuzzer for a moment, or null with the reason if it calls only its own operators. */
 const fuzzers: { readonly [file: string]: readonly [command: string | null, reason?: string] } = {
   'api.ts': ['1 1'],
   'files.ts': [null, 'mutates files'],
@@ -92,7 +93,10 @@ function contribute(): boolean {
 
 const types = 'node node_modules/typescript-7/bin/tsc --noEmit --incremental --tsBuildInfoFile build/types.json'
 
-/** Which kind of test this is, whatever the operator: its titles with a dot for the name, without the name of a case. */
+/**
+ * The kind of a test, whatever its operator: its titles with a dot for the operator's name, and without the case's
+ * name.
+ */
 function kindOf({ file, titles }: Test, name: string): string | null {
   if (!titles.some((title) => title.includes(name))) return null
   const texts = titles.map((title) => title.replaceAll(name, '•').replace(/(: •): .*/s, '$1'))
@@ -180,7 +184,7 @@ const metas = [
 ]
 const atOnce = '^(every|covers|finds|coverage|an option that there is not finds|kernels of the table)'
 
-/** The first check that misses a part; null if none does. */
+/** The first check that notices a missing part, or null. */
 function missing(part: Edit): string | null {
   if (!scratch.run(types).ok) return 'the types'
   if (!scratch.run('npx tsx scripts/support.ts --check').ok) return 'the table of what works'
@@ -194,7 +198,7 @@ function missing(part: Edit): string | null {
 }
 
 function leaveOut(): void {
-  // Kernels last, because without one of them there is no addon for those behind it.
+  // Kernels come last, because without one of them the later parts have no addon.
   const inAddon = ({ file }: Edit) => Number(file.startsWith('native/cpu'))
   for (const part of [...edits].sort((a, b) => inAddon(a) - inAddon(b))) {
     scratch.apply(edits.filter((each) => each !== part))

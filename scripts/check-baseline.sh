@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The kernels of the baseline must run on the oldest 64-bit x86 processor, in the very binary that also holds those for newer
-# ones: if a function built for AVX-512 had taken the place of the baseline's when they were linked, the program would die of an
-# unknown instruction here and nowhere else. Links the native tests with the addon's own objects (npm run build:native) and runs
-# them in qemu-user as an AMD Opteron of 2003 (SSE2 and no more).
+# The baseline kernels must run on the oldest 64-bit x86 processor, in the same binary that also holds kernels for newer ones.
+# If the linker had put a function built for AVX-512 in the place of the baseline's, the program would die of an unknown
+# instruction here and nowhere else. Links the native tests with the addon's own objects (npm run build:native), and runs them
+# in qemu-user as an AMD Opteron of 2003, which has SSE2 and nothing newer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(uname -m)" != x86_64 ] || ! command -v qemu-x86_64 > /dev/null; then
@@ -14,7 +14,7 @@ if [ -z "$(find "$ADDON/obj.target" -path '*/base/native/cpu/*.o' -print -quit 2
   echo "no kernels below $ADDON: run npm run build:native" >&2
   exit 1
 fi
-# That the processor is old indeed: AVX2 kernels must not run on it.
+# AVX2 kernels must not run, which shows that the processor is old.
 if TESTS=softmax scripts/native-tests.sh avx2 > /dev/null 2>&1; then
   echo 'the emulated processor runs AVX2' >&2
   exit 1

@@ -1,10 +1,11 @@
 /**
- * Packs what a machine with a GPU needs to check and to time the library there, although it has neither Node nor a network:
- * Node itself, the library, the addon, the CUDA library with its kernels, golden cases, parity, and the bench. Python is there.
+ * Packs everything that a machine with a GPU needs to check and to time the library, because it has neither Node nor a
+ * network: Node itself, the library, the addon, the CUDA library with its kernels, golden cases, parity, and the bench.
+ * The machine must have Python.
  *
- * Usage: npm run check:cuda [-- FOLDER] [--no-kernels]; FOLDER is build/check-cuda unless given. Then, on that machine:
- * python3 FOLDER/run.py. With --no-kernels nvcc is not started, for a trial with the emulated driver.
- * Fails where the archive, FOLDER.tar.gz, would be larger than 60 MB.
+ * Usage: npm run check:cuda [-- FOLDER] [--no-kernels]; FOLDER is build/check-cuda by default. Then, on that machine:
+ * python3 FOLDER/run.py. With --no-kernels nvcc is not started, for a trial with the emulated driver. Fails if the
+ * archive, FOLDER.tar.gz, would be larger than 60 MB.
  */
 import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -22,7 +23,9 @@ function run(command: string, args: readonly string[]): void {
   if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? stderr}`)
 }
 
-/** Programs of the library as files that Node runs without packages: what they import of packages stands within. */
+/**
+ * Programs of the library as files that Node runs without packages, because they contain what they import of packages.
+ */
 async function compile(folder: string): Promise<void> {
   await build({
     entryPoints: ['lib/**/*.ts', 'tests/cases/**/*.ts', 'tests/goldens/**/*.ts', ...programs],
@@ -36,14 +39,17 @@ async function compile(folder: string): Promise<void> {
   })
 }
 
-/** Copies what is there, and throws where it must be. */
+/** Copies existing files, and throws if a required one is missing. */
 function copy(from: string, to: string): void {
   if (!existsSync(from)) throw new Error(`${from} is missing; \`npm install\` builds it`)
   mkdirSync(dirname(to), { recursive: true })
   cpSync(from, to, { recursive: true })
 }
 
-/** Packs everything into a folder and its archive; says how large that is, in bytes, and whether kernels for GPUs are in it. */
+/**
+ * Packs everything into a folder and its archive. Returns the archive's size in bytes, and whether it has kernels for
+ * GPUs.
+ */
 async function pack(
   folder: string,
   kernels: boolean,
@@ -53,7 +59,7 @@ async function pack(
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   await compile(folder)
-  // The library finds its addon beside the manifest of its name; programs import it by that name.
+  // The library finds its addon beside the manifest with its name, and programs import the library by that name.
   const manifest = { name: 'firesteel', version: '0.0.0', type: 'module', exports: { '.': './lib/index.js' } }
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
   for (const name of ['firesteel.node', 'firesteel_cuda.so'])
@@ -65,7 +71,7 @@ async function pack(
   copyFileSync(`${root}scripts/check-cuda/run.py`, join(folder, 'run.py'))
   copyFileSync(process.execPath, join(folder, 'node'))
   chmodSync(join(folder, 'node'), 0o755)
-  // Symbols that no run needs.
+  // Symbols that no run needs are removed.
   spawnSync('strip', [join(folder, 'node')])
   const archive = `${folder}.tar.gz`
   run('tar', ['-C', dirname(folder), '-czf', archive, basename(folder)])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The kernels of one instruction set must not lend code to another: in each kernel object there may be no weak, unique or
 # common symbol, which the linker would merge across instruction sets, and nothing of the C++ library, whose inline
-# functions end as such symbols. And no kernel may be missing from the addon. Usage: scripts/check-symbols.sh [build/Release]
+# functions become such symbols. No kernel may be missing from the addon, either. Usage: scripts/check-symbols.sh [build/Release]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:-build/Release}

@@ -1,7 +1,7 @@
 /**
  * Writes the pages of the API: docs/api, a page a family, from the doc comments. Usage: npm run docs [-- --check]
  *
- * All that the file of a family exports is public, so the families are those that an index exports whole.
+ * All exports of a family's file are public, so the families are the files that an index exports whole.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { Application, Converter, DeclarationReflection, OptionDefaults } from 't
 import type { PluginOptions } from 'typedoc-plugin-markdown'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-// What several export stands on the page of the first.
+// A name that several files export is on the page of the first.
 const indices = [
   'ops',
   'nn',
@@ -30,7 +30,7 @@ const indices = [
   '',
 ].map((folder) => join('lib', folder, 'index.ts'))
 
-/** The files that an index exports whole, and itself where it names exports. */
+/** The files that an index exports whole, and the index itself if it names exports. */
 function entriesOf(index: string): readonly string[] {
   const text = readFileSync(join(root, index), 'utf8')
   const whole = [...text.matchAll(/^export \* from '\.\/(.*)\.js'$/gm)].map(([, file]) =>
@@ -63,7 +63,7 @@ const app = await Application.bootstrapWithPlugins({
   logLevel: 'Warn',
   ...(options as object),
 })
-// A layer's page says what is its own; what every module has stands with Module.
+// A layer's page has only its own members. Those of every module are on Module's page.
 app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
   for (const reflection of Object.values(project.reflections))
     if (reflection instanceof DeclarationReflection && reflection.inheritedFrom) project.removeReflection(reflection)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the native tests of instruction sets that this machine lacks, each with the tool that is installed, and says what was left
+# Runs the native tests of instruction sets that this machine lacks, if the tool for each is installed, and prints what was left
 # out. Usage: scripts/emulate-isa.sh [avx512|neon]...
 #
 #   avx512   kernels compiled for AVX2, their AVX-512 intrinsics by SIMDe (libsimde-dev)
@@ -29,7 +29,7 @@ for target in "${targets[@]}"; do
       elif ! command -v aarch64-linux-gnu-g++ > /dev/null || ! command -v qemu-aarch64 > /dev/null; then
         echo 'neon: left out, for want of g++-aarch64-linux-gnu or qemu-user'
       else
-        # Few addresses (-R): qemu keeps a record of each page that the allocator reserves, tens of gigabytes in the end.
+        # The address space is limited (-R), because qemu keeps a record of each page that the allocator reserves.
         CXX="${cache}aarch64-linux-gnu-g++" RUN='qemu-aarch64 -R 0x180000000 -L /usr/aarch64-linux-gnu' scripts/native-tests.sh neon || status=1
       fi
       ;;

@@ -1,6 +1,7 @@
 /**
- * The floors of the house, lowest first, and what each may import: the arrows of ARCHITECTURE.md, for TypeScript's imports
- * and C++'s includes alike. Prints every import that goes another way, or that a browser would fail at, and fails. Usage: tsx scripts/floors.ts
+ * The floors of the library, lowest first, and what each may import. These are the arrows of ARCHITECTURE.md, for
+ * TypeScript's imports and for C++'s includes alike. Prints every import that goes another way, or that would fail in a
+ * browser, and then fails. Usage: tsx scripts/floors.ts
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -9,13 +10,13 @@ import ts from 'typescript'
 import { checkBrowser } from './browser-graph.js'
 
 /**
- * A folder or file, which may import itself and, of the floors below it, the folders and files beside it. A file belongs to
- * the floor that names it most closely, so that a contract between two folders can be a floor of its own; whoever may
- * import a folder may import what is within it and below.
+ * A folder or file. It may import itself and, from the floors below it, the folders and files listed beside it. A file
+ * belongs to the floor that names it most closely, so a contract between two folders can be a floor of its own. A floor
+ * that may import a folder may import everything in it.
  */
 export type Floor = readonly [path: string, ...mayImport: string[]]
 
-/** Node's own headers, which stand in no folder. */
+/** Node's own headers, which are in no folder. */
 const nodeHeaders = 'headers of Node'
 
 export const floors: readonly Floor[] = [
@@ -63,7 +64,7 @@ export const floors: readonly Floor[] = [
   ['lib/index.ts', 'lib'],
   ['lib/cli', 'lib'],
 
-  // What kernels see, and what the queue holds of a call.
+  // The parts of core that kernels see, and the parts of a call that the queue holds.
   ['native/generated/dtypes.h'],
   ['native/core/kernel.h', 'native/generated/dtypes.h'],
   ['native/core/call.h', 'native/core/kernel.h'],
@@ -72,7 +73,7 @@ export const floors: readonly Floor[] = [
   ['native/cpu', 'native/core/kernel.h', 'native/generated', 'native/core/peak.h', 'native/core/processor.h'],
   ['native/cuda/driver_types.h'],
   ['native/emulator', 'native/cuda/driver_types.h'],
-  // The CUDA library links with nothing of the addon. Its kernels compile for the emulator, too.
+  // The CUDA library links with nothing of the addon. Its kernels also compile for the emulator.
   [
     'native/cuda',
     'native/core/kernel.h',
@@ -97,7 +98,7 @@ function floorOf(file: string, list: readonly Floor[]): Floor | undefined {
   return list.filter(([path]) => contains(path, file)).sort(([a], [b]) => b.length - a.length)[0]
 }
 
-/** What is wrong with the list itself: an arrow that leads up, or nowhere. */
+/** The faults of the list itself: an arrow that leads up, or nowhere. */
 export function checkFloors(list: readonly Floor[] = floors): string[] {
   return list.flatMap(([floor, ...mayImport], i) =>
     mayImport
@@ -108,9 +109,9 @@ export function checkFloors(list: readonly Floor[] = floors): string[] {
 
 interface Import {
   readonly line: number
-  /** As it is written. */
+  /** The name as it is written. */
   readonly name: string
-  /** From the root; null where it is no file of the house. */
+  /** The path from the root, or null if the file is not in this repository. */
   readonly file: string | null
 }
 
@@ -133,7 +134,7 @@ function includes(file: string, text: string): Import[] {
   })
 }
 
-/** What is wrong with the imports of one file, whose path is from the root. */
+/** The faults in the imports of one file, whose path begins at the root. */
 export function checkFile(file: string, text: string, list: readonly Floor[] = floors): string[] {
   const floor = floorOf(file, list)
   if (floor === undefined) return [`${file}: it stands on no floor; scripts/floors.ts lists them all`]
@@ -151,7 +152,7 @@ export function checkFile(file: string, text: string, list: readonly Floor[] = f
     .map(({ line, name }) => `${file}:${line}: imports '${name}', but ${rule}`)
 }
 
-/** What is wrong with the list and all files of lib and native. */
+/** The faults in the list and in all files of lib and native. */
 export function checkHouse(): string[] {
   const files = ['lib', 'native'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })

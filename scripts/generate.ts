@@ -70,7 +70,7 @@ function dtypeMask(spec: KernelSpec, arg: ParsedArgument): number {
   }, 0)
 }
 
-/** Names of C++ for those that are keywords there. */
+/** C++ names for names that are keywords there. */
 const cppNames: { readonly [dtype: string]: string } = { bool: 'boolean' }
 
 const header = ['// Written by scripts/generate.ts from lib/backend/table. Do not edit.', '#pragma once']

@@ -1,18 +1,18 @@
-// Prints the sources that native/sources.json names, one a line, and its flags, for binding.gyp, CMakeLists.txt and shell
-// scripts. Usage: node scripts/list-sources.cjs <list>...   (addon, core, kernels; flags.all, flags.kernels, ...)
+// Prints the sources that native/sources.json names, one to a line, and its flags, for binding.gyp, CMakeLists.txt and
+// shell scripts. Usage: node scripts/list-sources.cjs <list>...   (addon, core, kernels; flags.all, flags.kernels, ...)
 //
 // An entry that ends in "/" stands for all .cpp files in that folder and below; sources are paths from the package's root.
 //
-// With --avx512 prints 1 or 0: whether a build of this checkout has AVX-512 kernels. It leaves them out where the machine could
-// not run them, which saves a third of the time. FIRESTEEL_INSTRUCTION_SETS=all has them built (as releases do), and
-// FIRESTEEL_INSTRUCTION_SETS=avx2 leaves them out.
+// With --avx512 it prints 1 or 0: whether a build of this checkout has AVX-512 kernels. A build leaves them out if the
+// machine could not run them, which saves a third of the time. FIRESTEEL_INSTRUCTION_SETS=all has them built, as
+// releases do, and FIRESTEEL_INSTRUCTION_SETS=avx2 leaves them out.
 const { readdirSync, readFileSync } = require('node:fs')
 const path = require('node:path')
 const sources = require('../native/sources.json')
 
 const native = path.join(__dirname, '../native')
 
-/** The .cpp files of a folder of native and below, in an order that no file system decides. */
+/** The .cpp files of a folder of native and below, in an order that does not depend on the file system. */
 function filesOf(folder) {
   return readdirSync(path.join(native, folder), { withFileTypes: true })
     .flatMap((entry) => {
@@ -22,7 +22,7 @@ function filesOf(folder) {
     .sort()
 }
 
-/** The members of a list, as they are printed. */
+/** The members of a list, in the form in which they are printed. */
 function membersOf(name) {
   const [group, member] = name.split('.')
   const list = member === undefined ? sources[group] : sources[group]?.[member]
@@ -31,7 +31,7 @@ function membersOf(name) {
   return list.flatMap((entry) => (entry.endsWith('/') ? filesOf(entry) : [entry])).map((source) => `native/${source}`)
 }
 
-/** Whether this machine runs AVX-512; true where that cannot be told. */
+/** Whether this machine runs AVX-512; true if this cannot be told. */
 function runsAvx512() {
   try {
     return /\bavx512f\b/.test(readFileSync('/proc/cpuinfo', 'utf8'))

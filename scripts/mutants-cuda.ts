@@ -1,6 +1,7 @@
 /**
- * Breaks kernels on purpose, one place at a time, and demands that the emulator's tests notice: a barrier or the commit of a copy is
- * removed, an index is moved by one, a bound is let one further. In a copy of native/, of which only what changed is built anew.
+ * Breaks kernels on purpose, one place at a time, and demands that the emulator's tests notice. It removes a barrier or
+ * the commit of a copy, shifts an index by one, or widens a bound by one. It works in a copy of native/, and rebuilds
+ * only what changed.
  *
  * Usage: npm run mutants:cuda [-- --only WORDS] [--most COUNT] [--least SHARE]
  *   --only   files whose name has these words in it
@@ -23,13 +24,13 @@ export interface Mutant {
   readonly kind: MutantKind
   /** From 1. */
   readonly line: number
-  /** The whole file with the fault in it. */
+  /** The whole file with the fault. */
   readonly text: string
 }
 
 const mutations: readonly (readonly [MutantKind, RegExp, string])[] = [
   ['barrier', /\b(__syncthreads|__syncwarp|commit_copies)\(\);/, ';'],
-  // An element that is read or written; a declaration has its type before the name.
+  // An element that is read or written. In a declaration the type comes before the name.
   ['index', /(?<!(?:float|int|SHARED\b.*|_t|DEVICE\b.*|char|bool) )(\b\w+)\[([^[\]]+)\]/, '$1[$2 + 1]'],
   ['bound', /((?:for|if|while) \(.*[^<]) < /, '$1 <= '],
 ]
@@ -48,7 +49,7 @@ export function mutantsOf(text: string): Mutant[] {
   )
 }
 
-/** So many of the items, spread evenly. */
+/** This many of the items, spread evenly. */
 export function spread<T>(items: readonly T[], most: number): T[] {
   if (items.length <= most) return [...items]
   return Array.from({ length: most }, (_, i) => items[Math.floor((i * items.length) / most)] as T)
@@ -66,7 +67,10 @@ function checksOf(file: string): readonly (readonly string[])[] {
   return family === 'matmul' ? [['products.js'], ['blocks.js'], ['cases.js', 'matmul']] : [['cases.js', family]]
 }
 
-/** Whether a driver with these kernels is noticed: an error, a fault that the emulator tells, or no end. */
+/**
+ * Whether a driver with these kernels is noticed: by an error, by a fault that the emulator reports, or because it
+ * never ends.
+ */
 function isNoticed(driver: string, file: string): boolean {
   const checked = { FIRESTEEL_EMULATOR_CHECK: '1', FIRESTEEL_EMULATOR_ORDER: 'reverse' }
   return [checked, {}].some((variables) =>
@@ -105,7 +109,7 @@ async function main(): Promise<boolean> {
   })
   const scratch = mkdtempSync(join(tmpdir(), 'firesteel-mutants-'))
   try {
-    // With their times, so that only what is broken is built anew.
+    // Times are copied too, so that only broken files are built again.
     for (const part of [
       'native',
       'scripts/build-cuda.mjs',
@@ -119,7 +123,7 @@ async function main(): Promise<boolean> {
       spawnSync(process.execPath, [join(scratch, 'scripts/build-cuda.mjs'), '--no-kernels', '--quiet'], {
         stdio: 'ignore',
       })
-    // Built anew without a fault, so that it is the faults that are noticed, and not the building.
+    // The copy is first built without a fault, so that the tests notice the faults and not the build.
     for (const file of files)
       writeFileSync(join(scratch, 'native/cuda', file), `${readFileSync(`${root}native/cuda/${file}`, 'utf8')}\n`)
     if (rebuild().status !== 0) throw new Error('the kernels do not compile without a fault in them')

@@ -4,11 +4,11 @@
 # (--list prints them, the best last).
 #
 #   TESTS="softmax queue"          only these
-#   CXX, CXXFLAGS                  another compiler; flags behind those of native/sources.json
+#   CXX, CXXFLAGS                  another compiler; flags that follow those of native/sources.json
 #   ISA_FLAGS                      in place of the instruction set's own flags
 #   WATCH                          flags of a sanitizer: for kernels and core, not for what tests kernels
-#   FIRST=header                   to be included before all else by what is compiled for an instruction set
-#   RUN="qemu-aarch64 -L /usr/..." what runs the programs
+#   FIRST=header                   a header that files for an instruction set include before everything else
+#   RUN="qemu-aarch64 -L /usr/..." the command that runs the programs
 #   ADDON=build/Release            link the addon's own kernels, of all instruction sets, instead of building some
 #   BUILD_ONLY=1                   compile and link, run nothing
 #   JOBS                           compilers at a time (default: the number of cores)
@@ -50,13 +50,13 @@ for source in native/tests/*.cpp; do
   name=$(basename "$source" .cpp)
   if [ -z "${TESTS:-}" ] || [[ " $TESTS " == *" $name "* ]]; then tests+=("$name"); fi
 done
-# Tests of the core know no instruction set: they run once.
+# Tests of the core do not depend on an instruction set, so they run once.
 of_isa() { grep -q FIRESTEEL_ISA "native/tests/$1.cpp"; }
 
 rule() { # <object> <source> <flag...>
   printf '%s: %s\n\t%s %s %s -MMD -MP -c %s -o $@\n-include %s\n' "$1" "$2" "$CXX" "$flags" "${*:3}" "$2" "${1%.o}.d"
 }
-# The flags with which all files of a kind read some headers first, precompiled for them.
+# The flags with which all files of a kind first read some headers, which are precompiled for them.
 prefix() { # <folder> <headers> <flag...>
   local folder=$1 header flag
   mkdir -p "$folder"
@@ -85,7 +85,7 @@ makefile() {
   done
   for isa in "${isas[@]}"; do
     isa_flags="-DFIRESTEEL_ISA=$isa ${ISA_FLAGS-$(list "flags.$isa" | tr '\n' ' ')}"
-    # g++ 12 warns of its own std::string where that is precompiled.
+    # g++ 12 warns of its own std::string if that is precompiled.
     # shellcheck disable=SC2086
     test_flags=$(prefix "$plain/$isa/tests" 'native/cpu/prefix.h native/tests/arrays.h' -O1 -Wno-unused-function \
       -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow $isa_flags)
@@ -105,7 +105,7 @@ makefile() {
     for name in "${tests[@]}"; do
       of_isa "$name" || continue
       rule "$plain/$isa/test-$name.o" "native/tests/$name.cpp" "$test_flags"
-      # Behind the kernels, because of two inline functions the first is linked: the one that is watched.
+      # The test comes after the kernels, because the linker takes the first of two inline functions: the watched one.
       link "$root/$isa/$name" "${kernels[@]}" "${core[@]}" "$plain/$isa/test-$name.o"
     done
   done
@@ -115,7 +115,7 @@ makefile > "$root/Makefile"
 nice make --silent -f "$root/Makefile" -j "${JOBS:-$(nproc)}" all
 if [ -n "${BUILD_ONLY:-}" ]; then exit; fi
 
-# Some programs at a time; what each says is kept until it is its turn to be reported.
+# Several programs run at a time. The output of each is kept until its turn.
 run() { # <folder/name>
   local start=$SECONDS status=0
   # shellcheck disable=SC2086 # RUN is a command with arguments

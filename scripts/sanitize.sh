@@ -2,12 +2,12 @@
 # The native tests (queue, allocator, thread pool, every kernel) under AddressSanitizer with UndefinedBehaviorSanitizer, and
 # under ThreadSanitizer: npm run test:sanitize [address|thread]. Clean means that all pass and nothing is reported.
 #
-# Only kernels and the core are watched: what tests kernels computes on one thread, ten times slower if it were.
+# Only kernels and the core are watched. The tests of kernels compute on one thread, and would be ten times slower.
 #
 # TESTS="softmax queue" runs only these.
 #
-# The instruction set is the best that this machine has (FIRESTEEL_ISA names another): vectors written by hand are where reads
-# go past an end. -O1 keeps the compilers quick and the stacks readable.
+# The instruction set is the best that this machine has (FIRESTEEL_ISA names another), because reads past an end occur in vector
+# code written by hand. -O1 keeps the compilers quick and the stacks readable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 sanitizers=("$@")
@@ -23,7 +23,7 @@ tests() {
 for sanitizer in "${sanitizers[@]}"; do
   case $sanitizer in
     address)
-      # Use after scope is not looked for: with it the unrolled micro-kernels alone compile for a minute. Nor is use after
+      # Use after scope is not checked: with it the unrolled micro-kernels alone compile for a minute. Nor is use after
       # return: g++ 12 then keeps vectors of 64 bytes in frames that are not aligned for them (its bug 110027). Nor are
       # pointers checked before their use, which made the micro-kernels compile for two minutes: AddressSanitizer reports
       # what a wrong one reads.

@@ -1,4 +1,4 @@
-/** Writes the JSON schemas of configs, by which editors complete and check them. Usage: tsx scripts/schema.ts */
+/** Writes the JSON schemas of configs, with which editors complete and check them. Usage: tsx scripts/schema.ts */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { jsonSchemas } from '../lib/cli/config/json-schema.js'

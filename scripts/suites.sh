@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The suites on each of the instruction sets that are named, the best first: scripts/suites.sh [--more] avx512 avx2
-# The first runs everything, but not after --more; what no instruction set can change, and the reference device, run with it alone.
+# Runs the suites on each named instruction set, the best first: scripts/suites.sh [--more] avx512 avx2
+# The first one runs everything, unless --more is given. Tests that no instruction set can change, and the reference device, run
+# only with the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export FIRESTEEL_REQUIRE=native

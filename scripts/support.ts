@@ -1,7 +1,7 @@
 /**
- * Writes what works where: a table of families in the README, and docs/support.md with a line for each operator. Both follow
- * from the records, the table of kernels, the kernels of the reference device and the entries of CUDA's sources.
- * Usage: npm run support [-- --check]
+ * Writes what works on which device: a table of families in the README, and docs/support.md with a line for each
+ * operator. Both follow from the records, the table of kernels, the kernels of the reference device and the entries of
+ * CUDA's sources. Usage: npm run support [-- --check]
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,8 +19,8 @@ const cudaSources = readdirSync(cudaFolder)
   .map((file) => readFileSync(join(cudaFolder, file), 'utf8'))
   .join('\n')
 /**
- * What is said of a kernel, for any dtype, in CUDA's sources: its launcher is written there, or that follows from its entries,
- * which are named <kernel>_<dtype>, comparisons by their macro.
+ * The names in CUDA's sources that belong to a kernel, for any dtype. Its launcher is written there, or follows from
+ * its entries, which are named <kernel>_<dtype>; comparisons have a macro.
  */
 const isOnCuda = (kernel: string) =>
   new RegExp(`\\{"${kernel}", \\w+, "|^[A-Z]+\\(${kernel}(_(float32|int32|word))?,`, 'm').test(cudaSources)
@@ -41,7 +41,7 @@ function wayOn(operator: AnyOperator, device: Device): Way {
   return operator.composite === null ? 'no' : 'composite'
 }
 
-/** The family whose kernels an operator calls; views and what only combines others stand with the shapes. */
+/** The family whose kernels an operator calls. Views and pure combinations of other operators belong to the shapes. */
 const familyNameOf = ({ kernels }: AnyOperator): string =>
   familyOf([...kernels.forward, ...kernels.backward][0] as KernelName) ?? 'shape'
 
@@ -59,7 +59,7 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
 
 const ofFamily = (family: string) => all.filter((operator) => familyNameOf(operator) === family)
 
-/** How many of a family's operators run on a device, and how. */
+/** The number of a family's operators that run on a device, and how. */
 function counted(family: string, device: Device): string {
   const ways = ofFamily(family).map((operator) => wayOn(operator, device))
   const count = (way: Way) => ways.filter((each) => each === way).length

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# npm test: everything that must hold, in under six minutes. Prints the time of each part, and the processors' time, which says
-# more on a busy machine; stops at the first that fails.
+# npm test: everything that must hold, in under six minutes. Prints the time of each part, and the processors' time, which is
+# more telling on a busy machine. Stops at the first part that fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export FIRESTEEL_REQUIRE=native
@@ -29,7 +29,7 @@ numbers() {
 }
 
 part 'addon' node scripts/build-native.mjs --quiet
-# Side by side, because each keeps little more than one core busy.
+# These run side by side, because each keeps little more than one core busy.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 (texts) > "$log" 2>&1 &

@@ -1,16 +1,17 @@
 /**
  * Type-checks the project, and counts what the library's types cost the compiler. Usage: tsx scripts/types.ts
  *
- * TypeScript 7 does it, in half of the time that 6 needs; 6 writes the declarations and has the interface that scripts use.
+ * TypeScript 7 does this in half the time of TypeScript 6, which writes the declarations and has the interface that
+ * scripts use.
  */
 import { spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 /**
- * The most instantiations that the library may cost, a tenth above what was measured: 260,000 for records held to their
- * inputs, results and kernels, for two operands' dtypes and for literal sizes followed through layers; the rest for models,
- * tokenizers, pictures, tasks and runs.
+ * The most instantiations that the library may cost, a tenth above the measured number. 260,000 are for records held to
+ * their inputs, results and kernels, for two operands' dtypes, and for literal sizes followed through layers; the rest
+ * is for models, tokenizers, pictures, tasks and runs.
  */
 const most = 490_000
 
@@ -19,7 +20,10 @@ const compiler = createRequire(import.meta.url)
   .resolve('typescript-7/package.json')
   .replace('package.json', 'bin/tsc')
 
-/** The compiler's text about a project, and its exit code. It has one thread, because several count shared types twice. */
+/**
+ * The compiler's output for a project, and its exit code. It runs on one thread, because several threads count shared
+ * types twice.
+ */
 function check(project: string): Promise<{ text: string; code: number | null }> {
   const flags = ['--noEmit', '--singleThreaded', '--extendedDiagnostics', '--pretty', 'false']
   const run = spawn(process.execPath, [compiler, '-p', project, ...flags], { cwd: root })

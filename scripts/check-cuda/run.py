@@ -28,7 +28,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 node = os.path.join(here, "node")
 results = os.path.join(here, "results")
 
-# Part, seconds that it may take, program with its arguments, environment.
+# The part, the seconds that it may take, the program with its arguments, and its environment.
 checks = [
     ("goldens", 60, ["tests/goldens/main.js"], {"FIRESTEEL_TEST_DEVICES": "cuda"}),
     ("kernels", 45, ["tests/cuda/kernels.js"], {}),
@@ -43,7 +43,7 @@ bench_seconds, torch_seconds = 90, 150
 def run(command, limit, environment=None):
     """Exit code, the text of both streams, and seconds; 124 after the limit."""
     started = time.monotonic()
-    # Into a file, because a pipe that nobody reads would hold up who writes.
+    # The output goes to a file, because a pipe that nobody reads would block the writer.
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command,
@@ -74,7 +74,7 @@ def record(name, limit, command, environment=None):
     lines = text.strip().splitlines()
     telling = [line for line in lines if code != 0 and re.search(r"Error|FAILED", line)] or lines
     print(f"{name}: {state}, {seconds:.1f} s{': ' + telling[-1] if telling else ''}", flush=True)
-    # All of what failed, because nobody may come back to this machine.
+    # The whole output of failed parts is kept, because nobody may come back to this machine.
     return {"part": name, "state": state, "seconds": round(seconds, 2), "said": lines[-1:] if code == 0 else [*lines[-80:], telling[-1] if telling else ""]}
 
 
@@ -89,7 +89,7 @@ def sanitize(parts):
         return parts.append(skipped("sanitizer", "there is no compute-sanitizer on this machine"))
     for name, limit in sanitizer_tools:
         command = [tool, "--tool", name, "--error-exitcode", "9", node, "tests/cuda/cases.js"]
-        # As under the emulator's checker: the smaller cases, and fewer of them.
+        # As under the emulator's checker, only the smaller cases run, and fewer of them.
         parts.append(record(f"sanitizer {name}", limit, command, {"FIRESTEEL_EMULATOR_CHECK": "1"}))
 
 

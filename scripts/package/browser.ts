@@ -1,4 +1,4 @@
-/** The package in a browser: as it is published, without a bundler, and put into one file by bundlers. */
+/** The package in a browser: as published, without a bundler, and put into one file by bundlers. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createReadStream, mkdtempSync } from 'node:fs'
@@ -19,7 +19,7 @@ interface Result {
   readonly seconds: number
 }
 
-/** The browser's program and its version. FIRESTEEL_CHROMIUM names another than those on the search path. */
+/** The browser's program and its version. FIRESTEEL_CHROMIUM can name another one than the search path has. */
 function chromium(): { readonly program: string; readonly version: string } {
   const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
   const { FIRESTEEL_CHROMIUM: named } = process.env
@@ -43,7 +43,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return text
 }
 
-/** Serves the project, and the digits below /data/; `given` is told what a page sends. */
+/** Serves the project, and the digits below /data/. `given` receives what a page sends. */
 async function serve(
   project: Project,
   data: string,
@@ -71,7 +71,7 @@ async function serve(
 }
 
 function start(program: string, work: string, page: string): ChildProcess {
-  // Its own sandbox refuses to run as root, as containers do.
+  // Chromium's sandbox refuses to run as root, which is the user in containers.
   const asRoot = process.getuid?.() === 0 ? ['--no-sandbox'] : []
   const options = ['--headless=new', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', ...asRoot]
   const profile = `--user-data-dir=${mkdtempSync(join(work, 'browser-'))}`
@@ -93,14 +93,14 @@ async function inBrowser(program: string, project: Project, work: string, data: 
     if (result.error !== undefined) throw new Error(`in Chromium: ${result.error}`)
     return result
   } finally {
-    // All of its processes.
+    // This ends all of its processes.
     if (browser.exitCode === null && browser.pid !== undefined) process.kill(-browser.pid, 'SIGKILL')
     server.closeAllConnections()
     server.close()
   }
 }
 
-/** Where two lists differ, with the bits of both; throws nothing where they do not. */
+/** The place where two lists differ, with the bits of both. Throws nothing if they are equal. */
 function expectSame(there: readonly number[], here: readonly number[]): void {
   if (there.length !== steps || here.length !== steps)
     throw new Error(`${there.length} and ${here.length} losses, but ${steps} steps were asked for`)
@@ -109,7 +109,7 @@ function expectSame(there: readonly number[], here: readonly number[]): void {
 }
 
 export function browsers(setting: Setting): readonly Scenario[] {
-  // Bundlers refuse an import that a browser has nothing for.
+  // Bundlers refuse an import for which a browser has nothing.
   const bundled = (project: Project, out: string) => `${(project.read(out).length / 1e6).toFixed(2)} MB`
   return [
     {

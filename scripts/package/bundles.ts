@@ -1,4 +1,4 @@
-/** Programs that a bundler made: with firesteel left outside, as they should be, and with it inside. */
+/** Programs made by a bundler: with firesteel left outside, as it should be, and with it inside. */
 import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -36,7 +36,7 @@ export function bundles(setting: Setting): readonly Scenario[] {
       },
     },
     {
-      // Where it was bundled the package is at hand; elsewhere nothing is.
+      // The package is available where it was bundled; elsewhere nothing is.
       name: 'esbuild, inside',
       run() {
         const project = installed(setting)

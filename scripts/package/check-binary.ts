@@ -1,12 +1,13 @@
 /**
- * Whether a binary runs where its package says: read from its ELF tables by readelf, which knows those of every processor.
- * Nothing newer than the oldest glibc, no C++ library to be found at run time, and no symbols but those Node asks for.
+ * Whether a binary runs where its package says, as read from its ELF tables by readelf, which knows those of every
+ * processor. It may need nothing newer than the oldest glibc and no C++ library at run time, and may have no symbols
+ * but those that Node asks for.
  */
 import { spawnSync } from 'node:child_process'
 import { oldestGlibc, type PackagedPlatform } from '../../lib/backend/native/platforms.js'
 import { targets } from './platforms.js'
 
-/** Parts of glibc, and musl's one. */
+/** Parts of glibc, and musl's single library. */
 const libraries = {
   glibc: /^(libc\.so\.6|libm\.so\.6|libpthread\.so\.0|libdl\.so\.2|librt\.so\.1|ld-linux-[\w-]+\.so\.\d)$/,
   musl: /^libc\.so$/,
@@ -30,7 +31,7 @@ function newer(a: string, b: string): number {
   return 0
 }
 
-/** Faults of a binary's tables as readelf prints them, and the newest symbols of glibc that it asks for. */
+/** The faults in a binary's tables as readelf prints them, and the newest glibc symbols that it needs. */
 export function faultsOf(
   tables: { readonly header: string; readonly dynamic: string; readonly symbols: string; readonly sections: string },
   platform: PackagedPlatform,
@@ -66,7 +67,7 @@ export function faultsOf(
   return { faults, newest }
 }
 
-/** A line about what was found; throws where anything is wrong. */
+/** A line about the findings. Throws if anything is wrong. */
 export function checkBinary(path: string, platform: PackagedPlatform, exported: readonly string[]): string {
   const { faults, newest } = faultsOf(
     {

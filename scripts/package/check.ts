@@ -1,8 +1,8 @@
 /**
- * npm run check:package: the packages as users get them. Packs them, serves them from a registry on loopback, installs them in
- * empty projects without scripts, with an empty home and nothing but node on the path, and trains there on native kernels of
- * the best instruction set that this machine has. Usage: tsx scripts/package/check.ts [--built] [PATTERN of names]; --built leaves
- * out the platforms whose packages were not built.
+ * npm run check:package: the packages as users get them. It packs them, serves them from a registry on loopback, and
+ * installs them in empty projects without scripts, with an empty home and nothing but node on the path. There it trains
+ * on native kernels of the best instruction set of this machine. Usage: tsx scripts/package/check.ts [--built] [PATTERN
+ * of names]. --built leaves out the platforms whose packages were not built.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -23,7 +23,7 @@ import { npmProgram, tool } from './tools.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Packs a package; its tarball, and its bytes packed and unpacked. */
+/** Packs a package. Returns its tarball, and its bytes packed and unpacked. */
 function pack(folder: string, to: string) {
   const npm = [npmProgram(), 'pack', folder, '--json', '--ignore-scripts', '--pack-destination', to]
   const { status, stdout, stderr } = spawnSync(process.execPath, npm, { encoding: 'utf8' })
@@ -35,7 +35,7 @@ function pack(folder: string, to: string) {
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`
 
-/** The main package and that of this platform. */
+/** The main package and the package for this platform. */
 function contents(tarballs: readonly ReturnType<typeof pack>[]): readonly Scenario[] {
   const [main, platform] = tarballs as [ReturnType<typeof pack>, ReturnType<typeof pack>]
   const lint = (name: string, program: string, ...args: readonly string[]) => ({
@@ -62,7 +62,7 @@ function contents(tarballs: readonly ReturnType<typeof pack>[]): readonly Scenar
     },
     lint('publint', tool('publint'), main.path, '--strict'),
     lint('publint, platform', tool('publint'), platform.path, '--strict'),
-    // The package is of ES modules only, which require() takes since Node 20.19; the profile knows both of it.
+    // The package has only ES modules, which require() accepts since Node 20.19. The profile knows both.
     lint('are the types wrong', tool('attw'), main.path, '--profile', 'esm-only'),
   ]
 }

@@ -1,4 +1,7 @@
-/** Clones of the repository, as git dependencies are: with a compiler by node-gyp and by cmake-js, and without one. */
+/**
+ * Clones of the repository, as for git dependencies: with a compiler by node-gyp and by cmake-js, and without a
+ * compiler.
+ */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +19,7 @@ export function clones(setting: Setting): readonly Scenario[] {
   const { work, registry, root, version } = setting
   const { FIRESTEEL_REQUIRE: _, ...env } = process.env
   let made: string | null = null
-  /** One clone for all, with what it needs to build. */
+  /** One clone for all, with everything that it needs to build. */
   const clone = (): string => {
     if (made !== null) return made
     const folder = mkdtempSync(join(work, 'clone-'))
@@ -25,7 +28,7 @@ export function clones(setting: Setting): readonly Scenario[] {
     made = folder
     return folder
   }
-  /** As npm installs a git dependency: what the clone packs, in a project. */
+  /** Installs like npm with a git dependency: what the clone packs, in a project. */
   const project = (folder: string): Project => {
     const user = new Project(work, registry)
     must(folder, env, process.execPath, npmProgram(), 'pack', '--ignore-scripts', '--pack-destination', user.folder)

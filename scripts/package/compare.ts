@@ -1,7 +1,8 @@
 /**
- * npm run check:install: what it takes to install the package, beside others that bring native code, in one run. Each goes into an empty
- * project with an empty cache, from a registry on loopback that has fetched it once before, so that no network is measured; with
- * install scripts where it has some. Prints a table. Usage: tsx scripts/package/compare.ts [--built] [PACKAGE...]
+ * npm run check:install: the cost of installing the package, beside others that bring native code, in one run. Each
+ * goes into an empty project with an empty cache, with its install scripts. The registry on loopback has fetched each
+ * package once before, so no network is measured. Prints a table. Usage: tsx scripts/package/compare.ts [--built]
+ * [PACKAGE...]
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -24,18 +25,21 @@ const programs: { readonly [name: string]: string } = {
 }
 const imports = 20
 
-/** Processor time in milliseconds, which other programs on the machine lengthen less than they do the time of the clock. */
+/**
+ * Processor time in milliseconds, which other programs on the machine lengthen less than they lengthen the clock's
+ * time.
+ */
 const spent =
   'const spent = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000 }; const begun = spent()'
 
-/** The steps that follow an import of firesteel: it finds the binary, and opens a device with its threads. */
+/** The steps after an import of firesteel: it finds the binary, and opens a device with its threads. */
 const openProgram = `const { describeDevice } = await import('firesteel'); ${spent}; const open = process.dlopen; let ofSystem = 0
 process.dlopen = (...args) => { const before = spent(); open.apply(process, args); ofSystem = spent() - before }
 describeDevice(); console.log(spent() - begun - ofSystem); process.exit(0)`
 
 interface Row {
   readonly name: string
-  /** Why it could not be installed or loaded. */
+  /** The reason why it could not be installed or loaded. */
   readonly failure?: string
   readonly version?: string
   readonly seconds?: number
@@ -53,7 +57,7 @@ interface Installed {
   readonly hasInstallScript?: boolean
 }
 
-/** The line of what npm or Node printed that says what went wrong. */
+/** The line of npm's or Node's output that tells what went wrong. */
 export function firstErrorOf(output: string): string {
   const lines = output.split('\n').map((line) => line.replace(/^npm (error|ERR!) ?/, '').trim())
   const told = lines.filter((line) => line !== '' && !/^(npm |> |A complete log|code |path |command )/.test(line))
@@ -61,7 +65,7 @@ export function firstErrorOf(output: string): string {
   return kinds.map((kind) => told.find((line) => kind.test(line))).find(Boolean) ?? told[0] ?? 'it says nothing'
 }
 
-/** Bytes of the tarballs that npm fetched into a cache, by its index: lines of a hash and JSON. */
+/** The bytes of the tarballs that npm fetched into a cache, from its index: lines of a hash and JSON. */
 function fetchedBytes(cache: string): number {
   const index = join(cache, '_cacache/index-v5')
   const sizes = new Map<string, number>()
@@ -77,7 +81,7 @@ function fetchedBytes(cache: string): number {
 
 const timed = (program: string) => `${spent}; ${program}; console.log(spent() - begun); process.exit(0)`
 
-/** The least that each program says, run in turns, so that all meet the same machine. */
+/** The least that each program reports. They run in turns, so that all meet the same machine. */
 function leastOf(programs: readonly { readonly project: Project; readonly program: string }[]): readonly number[] {
   const least = programs.map(() => Number.POSITIVE_INFINITY)
   for (let turn = 0; turn < imports; turn++)
@@ -87,7 +91,7 @@ function leastOf(programs: readonly { readonly project: Project; readonly progra
 }
 
 function measure(work: string, registry: Registry, name: string): Row {
-  /** Each project has a folder of its own, with npm's cache in it. */
+  /** Each project has its own folder, with npm's cache in it. */
   const own = () => mkdtempSync(join(work, 'own-'))
   const empty = (folder = own()) => new Project(folder, registry)
   const install = (project: Project, ...options: readonly string[]) =>
@@ -101,7 +105,7 @@ function measure(work: string, registry: Registry, name: string): Row {
       name,
     )
   const first = install(empty())
-  // What a script wanted may be in the package all the same.
+  // The package may contain what a script wanted to fetch.
   const options = first.status === 0 ? [] : ['--ignore-scripts']
   const failure = first.status === 0 ? undefined : `without its scripts, because: ${firstErrorOf(first.output)}`
   if (failure !== undefined) install(empty(), ...options)

@@ -1,6 +1,6 @@
 /**
- * The cross compiler that platform packages are built with: Zig's clang, which brings the headers and the symbols of every
- * glibc since 2.17, musl, and the C++ run time. It is installed from PyPI, by version, into an environment of its own.
+ * The cross compiler for platform packages: Zig's clang, which brings the headers and the symbols of every glibc since
+ * 2.17, musl, and the C++ run time. It is installed from PyPI, by version, into its own environment.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, rmSync } from 'node:fs'
@@ -30,7 +30,7 @@ function install(): void {
   if (!installed.ok) throw new Error(`pip could not install ziglang ${zigVersion} into ${folder}: ${installed.output}`)
 }
 
-/** The path of the compiler's program, installed if it is not there in this version. */
+/** The path of the compiler's program. Installs this version if it is missing. */
 export function crossCompiler(): string {
   const where = ['-c', 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))']
   for (const last of [false, true]) {

@@ -1,6 +1,7 @@
 /**
- * The package for arm64 on an arm64 Node, in qemu-user: training, and PyTorch's golden cases. It needs qemu-user and the C and C++
- * libraries of that processor (libc6-arm64-cross, libstdc++6-arm64-cross); where they are not, says so and fails.
+ * The package for arm64 on an arm64 Node, in qemu-user: training, and PyTorch's golden cases. It needs qemu-user and
+ * the C and C++ libraries of that processor (libc6-arm64-cross, libstdc++6-arm64-cross). If they are missing, it says
+ * so and fails.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -15,7 +16,8 @@ const libraries = '/usr/aarch64-linux-gnu'
 function onArm(project: Project, env: NodeJS.ProcessEnv, ...args: readonly string[]): string {
   if (!existsSync(join(libraries, 'lib/libstdc++.so.6')))
     throw new Error(`there are no libraries of arm64: install qemu-user, libc6-arm64-cross and libstdc++6-arm64-cross`)
-  // Few addresses (-R): qemu keeps a record of each page that the allocator reserves, tens of gigabytes in the end.
+  // The address space is limited (-R), because qemu keeps a record of each page that the allocator reserves, tens of
+  // gigabytes in the end.
   const command = ['-R', '0x1800000000', '-L', libraries, tool('node-arm64'), ...args]
   const { status, stdout, stderr, error } = spawnSync('qemu-aarch64', command, {
     cwd: project.folder,
@@ -26,17 +28,17 @@ function onArm(project: Project, env: NodeJS.ProcessEnv, ...args: readonly strin
   return stdout.trim()
 }
 
-/** Installed as if this machine were of that processor and C library. */
+/** Installs as if this machine had that processor and C library. */
 export function installedFor({ work, registry }: Setting, cpu: 'x64' | 'arm64', libc: 'glibc' | 'musl'): Project {
   const project = new Project(work, registry)
   project.npm('install', 'firesteel', `--cpu=${cpu}`, '--os=linux', `--libc=${libc}`)
   return project
 }
 
-/** Below tests/goldens/data. */
+/** The path below tests/goldens/data. */
 export const goldenFolders = ['basic', 'breadth']
 
-/** Puts PyTorch's golden cases into a project as goldens.mjs: the checkout's own sources, over the binary that is installed there. */
+/** Puts PyTorch's golden cases into a project as goldens.mjs: the checkout's own sources, over the installed binary. */
 export function bundleGoldens(project: Project, { root }: Setting): void {
   const main = join(root, 'tests/goldens/main.ts')
   const esbuild = createRequire(import.meta.url).resolve('esbuild/bin/esbuild')

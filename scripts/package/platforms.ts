@@ -1,17 +1,17 @@
-/** How the binary of each platform is made. Which platforms there are says lib/backend/native/platforms.ts. */
+/** The way to build the binary of each platform. lib/backend/native/platforms.ts lists the platforms. */
 import { oldestGlibc, type PackagedPlatform } from '../../lib/backend/native/platforms.js'
 
 export interface Target {
-  /** npm's words, which its installer chooses by. */
+  /** The words by which npm's installer chooses. */
   readonly os: 'linux'
   readonly cpu: 'x64' | 'arm64'
   readonly libc: 'glibc' | 'musl'
-  /** The cross compiler's name for it, with the oldest C library that the binary is to run on. */
+  /** The cross compiler's name for the platform, with the oldest C library on which the binary must run. */
   readonly triple: string
   readonly isas: readonly string[]
   /**
-   * Who compiles the kernels; all else is the cross compiler's. On x64 it is g++, because clang's were measured at up to half its
-   * speed in single rows, and so the package has the very code of the local build.
+   * The compiler for the kernels; the cross compiler builds everything else. On x64 it is g++, because clang's kernels
+   * reached only half its speed in single rows. So the package has exactly the code of the local build.
    */
   readonly kernels: 'g++' | 'zig'
 }

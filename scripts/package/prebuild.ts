@@ -1,10 +1,10 @@
 /**
- * Builds the binaries of platform packages, each with the symbols of the oldest C library it is to run on, and the packages
- * around them, into build/packages. Usage: npm run prebuild [-- PLATFORM...], by default all of scripts/package/platforms.ts, and
- * `cuda`, the CUDA library, for which nvcc is needed.
+ * Builds the binaries of platform packages, each with the symbols of the oldest C library on which it must run, and the
+ * packages around them, into build/packages. Usage: npm run prebuild [-- PLATFORM...], by default all of
+ * scripts/package/platforms.ts, and `cuda`, the CUDA library, which needs nvcc.
  *
- * The C++ run time is linked statically and hidden; what is stripped stays in build/prebuild/PLATFORM/firesteel.debug.node,
- * whose addresses are those of the package's binary.
+ * The C++ run time is linked statically and hidden. The stripped symbols stay in
+ * build/prebuild/PLATFORM/firesteel.debug.node, whose addresses are those of the package's binary.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -31,7 +31,7 @@ interface Job {
   readonly command: readonly string[]
 }
 
-/** Runs all, as many at a time as there are cores; throws what the first that failed has said. */
+/** Runs all tasks, as many at a time as there are cores. Throws with the output of the first that failed. */
 async function runAll(jobs: readonly Job[]): Promise<void> {
   const left = [...jobs]
   const work = async () => {
@@ -51,7 +51,7 @@ async function runAll(jobs: readonly Job[]): Promise<void> {
   await Promise.all(Array.from({ length: availableParallelism() }, work))
 }
 
-/** Compilations of sources into a folder. */
+/** The compilations of sources into a folder. */
 function compilations(compiler: readonly string[], sources: readonly string[], to: string, flags: readonly string[]) {
   return sources.map((source) => {
     const output = join(to, source.replace(/\.cpp$/, '.o'))
@@ -105,7 +105,7 @@ async function build(platform: PackagedPlatform, zig: string): Promise<string> {
   const objects = [...jobs.map((job) => job.output), ...(kernels === 'g++' ? await gxxKernels(isas) : [])]
   const link = linker(compiler, own, exported, objects)
   const binary = join(own, 'firesteel.node')
-  // One after the other, because the first makes the C++ run time.
+  // They run one after the other, because the first makes the C++ run time.
   await runAll([link(binary, '-s')])
   await runAll([link(join(own, 'firesteel.debug.node'))])
   return binary

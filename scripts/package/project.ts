@@ -1,4 +1,4 @@
-/** Projects of users: empty folders, an empty home, a search path of nothing but node, and our registry. */
+/** Projects of users: empty folders, an empty home, a search path with nothing but node, and our registry. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ const programs = fileURLToPath(new URL('programs/', import.meta.url))
 export interface Ran {
   readonly status: number | null
   readonly stdout: string
-  /** Both streams, in which a failure is told. */
+  /** Both output streams, because a failure may be in either. */
   readonly output: string
 }
 
@@ -41,7 +41,7 @@ export class Project {
       YARN_UNSAFE_HTTP_WHITELIST: '127.0.0.1',
       YARN_ENABLE_TELEMETRY: '0',
       YARN_ENABLE_GLOBAL_CACHE: 'false',
-      // Packages that are minutes old are held back by default.
+      // By default npm holds back packages that are minutes old.
       YARN_NPM_MINIMAL_AGE_GATE: '0',
       YARN_ENABLE_SCRIPTS: 'false',
       CI: 'true',
@@ -59,14 +59,14 @@ export class Project {
     return readFileSync(join(this.folder, name), 'utf8')
   }
 
-  /** Runs node; throws what it said where it fails. */
+  /** Runs node. Throws with its output on failure. */
   run(...args: readonly string[]): string {
     const { status, stdout, output } = this.try({}, ...args)
     if (status !== 0) throw new Error(`node ${args.join(' ')}: status ${status}\n${output}`)
     return stdout.trim()
   }
 
-  /** As `run`, by another program than Node that runs JavaScript. */
+  /** Like `run`, for another program than Node that runs JavaScript. */
   runBy(program: string, ...args: readonly string[]): string {
     const { status, stdout, output } = this.#spawn(program, {}, args)
     if (status !== 0) throw new Error(`${program} ${args.join(' ')}: status ${status}\n${output}`)
@@ -86,7 +86,7 @@ export class Project {
     return { status, stdout, output: `${error?.message ?? ''}${stdout}${stderr}` }
   }
 
-  /** As `run`, beside what else happens. */
+  /** Like `run`, without blocking. */
   async start(env: { readonly [name: string]: string }, ...args: readonly string[]): Promise<string> {
     const child = spawn(this.node, args, { cwd: this.folder, env: { ...this.#env, ...env } })
     let [told, complained] = ['', '']

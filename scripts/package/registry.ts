@@ -1,4 +1,6 @@
-/** A registry on loopback that has our packages, and hands everything else on to the one that npm is set up with. */
+/**
+ * A registry on loopback that has our packages, and passes everything else on to the registry that npm is set up with.
+ */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync, readFileSync, writeFileSync } from 'node:fs'
@@ -9,7 +11,7 @@ import { npmProgram, tool } from './tools.js'
 
 export interface Registry {
   readonly url: string
-  /** Makes a package of a folder available. */
+  /** Makes the package in a folder available. */
   publish(folder: string): void
   stop(): Promise<void>
 }
@@ -75,7 +77,7 @@ export async function startRegistry(folder: string): Promise<Registry> {
   })
   if (!(await answers(url, server))) throw new Error(`the registry does not start: ${readFileSync(log, 'utf8')}`)
   const npmrc = join(folder, 'publisher.npmrc')
-  // npm asks for some token; the registry for none.
+  // npm demands some token, but the registry demands none.
   writeFileSync(npmrc, `registry=${url}\n//127.0.0.1:${port}/:_authToken=any\n`)
   return {
     url,

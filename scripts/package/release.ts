@@ -1,9 +1,10 @@
 /**
- * npm run release: whether what stands in build/packages may be published as this version, check by check: the tree, the version
- * and its tag, the changelog, every package, and that npm can sign where they were built. Usage: npm run release [-- --dry | --publish]
+ * npm run release: whether the contents of build/packages may be published as this version, check by check: the tree,
+ * the version and its tag, the changelog, every package, and whether npm can sign where they were built. Usage: npm run
+ * release [-- --dry | --publish]
  *
- * --dry, the default, changes nothing outside of build/packages: it lists what is missing, and lets npm pack what is there as it would
- * publish it. --publish publishes where nothing is missing.
+ * --dry, the default, changes nothing outside build/packages: it lists what is missing, and lets npm pack the packages
+ * as it would publish them. --publish publishes if nothing is missing.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -27,16 +28,16 @@ import { npmProgram } from './tools.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** All that decides. */
+/** Everything that decides. */
 export interface Facts {
   readonly version: string
-  /** What git says has changed, a line a file. */
+  /** The changes that git reports, one file to a line. */
   readonly changed: string
-  /** Tags of the commit. */
+  /** The tags of the commit. */
   readonly tags: readonly string[]
   readonly changelog: string
   readonly repository: unknown
-  /** What is wrong with a platform's package; null where nothing is. */
+  /** The fault of a platform's package, or null. */
   readonly packages: { readonly [platform in PackagedPlatform]: string | null }
   /** The same of the CUDA library's. */
   readonly cuda: string | null
@@ -47,11 +48,11 @@ export interface Facts {
 
 export interface Check {
   readonly what: string
-  /** What is missing, and what to do; null where it holds. */
+  /** What is missing and what to do, or null. */
   readonly missing: string | null
 }
 
-/** The text below `## VERSION` in the changelog; null where there is none. */
+/** The text below `## VERSION` in the changelog, or null. */
 export function notesOf(changelog: string, version: string): string | null {
   const sections = changelog.split(/^## /m).slice(1)
   const section = sections.find((text) => text.split('\n', 1)[0]?.replace(/[[\]]/g, '').split(' ', 1)[0] === version)
@@ -166,7 +167,7 @@ function release(args: readonly string[]): boolean {
   const missing = checks.filter((each) => each.missing !== null)
   const built = packagedPlatforms.filter((platform) => facts.packages[platform] === null)
   if (facts.hasDist) writeMainPackage()
-  // The main package last, because it names the others.
+  // The main package comes last, because it names the others.
   const folders = [
     ...built.map(packageOf),
     ...(facts.cuda === null ? [cudaPackage] : []),

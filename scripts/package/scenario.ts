@@ -12,13 +12,15 @@ export interface Setting {
   readonly isa: string
 }
 
-/** Throws where something is wrong, and LeftOut where it cannot be tried; else tells in a few words what it saw. */
+/**
+ * Throws if something is wrong, and throws LeftOut if it cannot be tried. Otherwise returns a few words on what it saw.
+ */
 export interface Scenario {
   readonly name: string
   run(): string | Promise<string>
 }
 
-/** Why a scenario does not run on this machine, which is no failure. */
+/** The reason why a scenario does not run on this machine, which is not a failure. */
 export class LeftOut extends Error {}
 
 /** A project that has firesteel from our registry. */

@@ -1,4 +1,7 @@
-/** The program of speed.ts: for each line with the name of a workload it says the milliseconds of processor time that a call takes. */
+/**
+ * The program of speed.ts. For each line with the name of a workload it prints the milliseconds of processor time of a
+ * call.
+ */
 import { createInterface } from 'node:readline'
 import { defaultDevice } from 'firesteel'
 import { Maker } from '../../bench/maker.js'

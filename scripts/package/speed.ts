@@ -1,7 +1,8 @@
 /**
- * The binary of this platform's package against the build of the checkout, in turns: whether what is shipped is as fast. Processor time
- * on one thread, the least of all turns. Exit code 1 where a row is slower by more than 3%. Usage: npm run check:speed [-- REGEX of
- * workloads]; by default the four that another compiler had made slower.
+ * The binary of this platform's package against the build of the checkout, in turns: whether the published binary is as
+ * fast. It compares processor time on one thread, the least of all turns. Exit code 1 if a row is slower by more than
+ * 3%. Usage: npm run check:speed [-- REGEX of workloads]; the default is the four that another compiler had made
+ * slower.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
@@ -15,12 +16,12 @@ import { packageOf, platformName } from '../../lib/backend/native/platforms.js'
 import { packagesFolder } from './manifests.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-/** The seconds for which a row is measured, with each of both binaries; short rows need many turns. */
+/** The seconds of measurement for each row and binary. Short rows need many turns. */
 const budget = { milliseconds: 1500, least: 8, most: 60 }
 const mostLoss = 1.03
 const formerlySlow = /^(cross_entropy|train_cnn|train_gpt_char$|matmul_bf16)/
 
-/** A program with one of the binaries, which times a workload whenever it is told one. */
+/** A program with one of the binaries, which times a workload whenever it reads a name. */
 class Side {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>
   readonly #answers: NodeJS.AsyncIterator<string>
@@ -43,7 +44,9 @@ class Side {
   }
 }
 
-/** Lays the library out as an installation has it, with a binary where the loader finds it first. Gives the program's path. */
+/**
+ * Lays out the library like an installation, with a binary where the loader looks first. Returns the program's path.
+ */
 async function layOut(folder: string, source: string, binary: string): Promise<string> {
   const own = join(folder, 'node_modules/firesteel')
   mkdirSync(own, { recursive: true })

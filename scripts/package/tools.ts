@@ -1,6 +1,6 @@
 /**
- * Tools that only the check of packages needs, too large to be installed with every checkout: each in a folder of its own below
- * .tools, by version, without scripts.
+ * Tools that only the check of packages needs, and that are too large to be installed in every checkout. Each is in its
+ * own folder below .tools, by version, without scripts.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -12,12 +12,12 @@ const folder = fileURLToPath(new URL('../../.tools/', import.meta.url))
 interface Tool {
   readonly dependencies: { readonly [name: string]: string }
   readonly overrides?: { readonly [name: string]: string }
-  /** The file that is called, below node_modules. */
+  /** The file to be called, below node_modules. */
   readonly program: string
 }
 
 const tools = {
-  // Newer ones want Node 22; this one asks for a node-fetch that its registry does not have.
+  // Newer versions need Node 22; this one needs a node-fetch that its registry lacks.
   verdaccio: {
     dependencies: { verdaccio: '6.8.0' },
     overrides: { 'node-fetch': '2.7.0' },
@@ -30,7 +30,7 @@ const tools = {
     dependencies: { webpack: '5.112.2', 'webpack-cli': '6.0.1' },
     program: 'webpack-cli/bin/cli.js',
   },
-  // Releases from 11 on want Node 22.
+  // Releases from 11 on need Node 22.
   pnpm: { dependencies: { pnpm: '10.19.0' }, program: 'pnpm/bin/pnpm.cjs' },
   yarn: { dependencies: { '@yarnpkg/cli-dist': '4.18.1' }, program: '@yarnpkg/cli-dist/bin/yarn.js' },
   bun: { dependencies: { '@oven/bun-linux-x64': '1.4.5' }, program: '@oven/bun-linux-x64/bin/bun' },
@@ -43,7 +43,7 @@ const tools = {
 
 export type ToolName = keyof typeof tools
 
-/** The path of npm's own program, which is called by whichever Node is at hand. */
+/** The path of npm's own program, which the current Node runs. */
 export function npmProgram(): string {
   const { npm_execpath: called } = process.env
   if (called?.endsWith('npm-cli.js')) return called
@@ -53,12 +53,12 @@ export function npmProgram(): string {
   return path
 }
 
-/** The path of a tool's program, installed if it is not there in this version. */
+/** The path of a tool's program. Installs this version if it is missing. */
 export function tool(name: ToolName): string {
   const { program, ...wanted }: Tool = tools[name]
   const own = join(folder, name)
   const path = join(own, 'node_modules', program)
-  // A folder for each version, told by a file, so that an installation that was cut off is made anew.
+  // Each version has a folder, and a file that marks it as complete, so that an interrupted installation is repeated.
   const done = join(own, `${Object.values(wanted.dependencies).join('+')}.installed`)
   if (existsSync(done) && existsSync(path)) return path
   rmSync(own, { recursive: true, force: true })

@@ -1,4 +1,4 @@
-/** npm run unused: fails where an export, a file or a dependency is not used, by knip (knip.json). */
+/** npm run unused: fails if an export, a file or a dependency is not used, by knip (knip.json). */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { tool } from './tools.js'

@@ -1,4 +1,4 @@
-// Read by TypeScript from the installed declarations alone.
+// TypeScript reads this with nothing but the installed declarations.
 import { nn, randn, type Tensor } from 'firesteel'
 import { type ImageDataset, idx } from 'firesteel/datasets'
 import { freeze } from 'firesteel/finetune'

@@ -1,4 +1,4 @@
-// Trains on the device that serves by itself, and says which.
+// Trains on the default device, and prints its name.
 import { describeDevice, manualSeed, nn, optim, randn } from 'firesteel'
 import { mnist } from 'firesteel/datasets'
 import { freeze } from 'firesteel/finetune'
