@@ -14,7 +14,7 @@ export type AutocastDType = 'bfloat16' | 'float32'
 
 let active: AutocastDType | null = null
 
-/** The dtype of the innermost autocast, or null outside of all. */
+/** The dtype of the innermost autocast, or null outside all of them. */
 export function autocastDType(): AutocastDType | null {
   return active
 }
@@ -32,8 +32,8 @@ export function withAutocast<R>(dtype: AutocastDType | null, fn: () => R): R {
 /**
  * Runs a synchronous function in mixed precision. Matrix products take and give `dtype` ('bfloat16'; their sums are
  * float32). Norms, softmax, losses and reductions run in float32, and everything else in the widest dtype of its
- * inputs. Results have these dtypes; convert with `.to('float32')` if you need a fixed one. Inside of an autocast,
- * 'float32' turns it off: products run in float32, whatever they are given.
+ * inputs. Results have these dtypes; convert with `.to('float32')` if you need a fixed one. Inside an autocast,
+ * 'float32' turns it off: products run in float32, whatever their inputs are.
  *
  * Parameters stay float32, and so do their gradients and the optimiser's state. A product reads a bfloat16 copy of a
  * parameter, which is kept beside it and written by the optimiser's step. The backward pass runs in the dtypes of the

@@ -14,7 +14,7 @@ import { checkTensor } from './operator.js'
 import { Pass, type Root } from './pass.js'
 
 export interface BackwardOptions {
-  /** The gradient of the root, of its shape. For a root of one element it may be left out, and is then 1. */
+  /** The gradient of the root, with its shape. It may be left out for a root of one element, and is then 1. */
   readonly gradient?: Tensor | undefined
   /** Keeps the saved tensors, so that another backward can follow. Default: createGraph. */
   readonly retainGraph?: boolean | undefined
@@ -41,7 +41,7 @@ export function backward(root: Tensor, options: BackwardOptions = {}): void {
 }
 
 export interface GradOptions extends Omit<BackwardOptions, 'gradient'> {
-  /** The gradients of the outputs. Those of outputs with one element may be left out. */
+  /** The gradients of the outputs. The gradient of an output with one element may be left out. */
   readonly gradOutputs?: readonly (Tensor | null)[] | undefined
   /** Gives null for an input on which the outputs do not depend, instead of an error. */
   readonly allowUnused?: boolean | undefined
@@ -126,7 +126,7 @@ function checkGiven(op: string, name: string, gradient: Tensor, tensor: Tensor):
   if (!sameShape(gradient.sizes, tensor.sizes))
     throw new ShapeError(
       op,
-      `${name} is ${formatShape(gradient.sizes)}, but the tensor that it is of is ${formatShape(tensor.sizes)}`,
+      `${name} is ${formatShape(gradient.sizes)}, but its tensor is ${formatShape(tensor.sizes)}`,
       [gradient.sizes, tensor.sizes],
     )
   if (!isFloating(gradient.dtype))
@@ -137,7 +137,7 @@ function checkGiven(op: string, name: string, gradient: Tensor, tensor: Tensor):
   if (gradient.device !== tensor.device)
     throw new DeviceError(
       op,
-      `${name} is on ${gradient.device.name}, the tensor that it is of on ${tensor.device.name}; ` +
+      `${name} is on ${gradient.device.name}, but its tensor is on ${tensor.device.name}; ` +
         `move it with .to('${tensor.device.name}')`,
     )
 }
@@ -147,7 +147,7 @@ function deliverToLeaf(leaf: Tensor, gradient: Tensor, alone: boolean, createGra
   const before = leaf.peekGrad()
   before?.storage.check('backward')
   const { add, accumulate, clone } = gradientArithmetic()
-  // A leaf's gradient must have memory of its own, because the next pass adds to it in place.
+  // A leaf's gradient must have its own memory, because the next pass adds to it in place.
   const taken = before === null && !createGraph && alone && value === gradient && !value.storage.seen
   if (taken) {
     value.storage.adopt()
@@ -197,7 +197,10 @@ function leafState(tensor: Tensor, op: string, hook: unknown): LeafState {
   checkTensor(op, 'the leaf', tensor)
   if (typeof hook !== 'function') throw new ValueError(op, `the hook must be a function, but is ${kindOf(hook)}`)
   if (!tensor.isLeaf || !tensor.requiresGrad)
-    throw new AutogradError(op, `hooks are for leaves that want a gradient, but this is ${tensor.describe()}`)
+    throw new AutogradError(
+      op,
+      `hooks can be registered only on leaves that want a gradient, but this is ${tensor.describe()}`,
+    )
   tensor.leaf ??= { hooks: new Set(), readyHooks: new Set() }
   return tensor.leaf
 }
@@ -205,7 +208,7 @@ function leafState(tensor: Tensor, op: string, hook: unknown): LeafState {
 /**
  * Calls `hook` with each gradient of a leaf before it is accumulated. A tensor that the hook returns replaces the
  * gradient. Returns a function that removes the hook. A hook records no graph unless the pass has `createGraph`; use
- * `enableGrad` in it for a graph of its own. Its tensors live as long as those made beside the call of `backward()`.
+ * `enableGrad` in it to record one. Its tensors live as long as those made beside the call of `backward()`.
  */
 export function registerHook(tensor: Tensor, hook: (gradient: Tensor) => Tensor | undefined | void): () => void {
   const { hooks } = leafState(tensor, 'registerHook', hook)

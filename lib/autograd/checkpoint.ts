@@ -15,27 +15,28 @@ function checkResult<R>(result: R): R {
     if (!(leaf instanceof Tensor))
       throw new ValueError(
         op,
-        `the function gave ${kindOf(leaf)}${path === '' ? '' : ` as result${path}`}, but may give tensors only, in arrays, ` +
-          'plain objects, Maps and Sets or not; work out numbers from them outside',
+        `the function gave ${kindOf(leaf)}${path === '' ? '' : ` as result${path}`}, but may give only tensors, alone or in arrays, ` +
+          'plain objects, Maps and Sets; compute numbers from them outside',
       )
     count++
     return leaf
   })
-  if (count === 0) throw new ValueError(op, `the function gave ${kindOf(result)}, which has no tensor`)
+  if (count === 0)
+    throw new ValueError(op, `the function gave ${kindOf(result)}, which has no tensor; return at least one`)
   return result
 }
 
 /**
  * Runs a function of tensors without keeping its intermediate results for the backward pass, which computes them again
- * (activation checkpointing). It costs at most one more forward pass of the function, which ends as soon as everything
- * that the backward pass reads is there. It gives the same bits: the function runs again with the same random numbers,
- * whatever generators it draws from, under the same autocast and with the same adapters. Gradients of parameters
- * inside, hooks, `grad` and second derivatives are the same as without it.
+ * (activation checkpointing). It costs at most one more forward pass of the function, which ends as soon as it has made
+ * everything that the backward pass reads. It gives the same bits: the function runs again with the same random
+ * numbers, whatever generators it draws from, under the same autocast and with the same adapters. Gradients of
+ * parameters inside, hooks, `grad` and second derivatives are the same as without it.
  *
  * The function gets `inputs`: tensors, arrays, plain objects, Maps and Sets of them, or anything else. It returns
- * tensors, bare or in these. All other tensors that it makes are freed at its end, as by `scope`. It must do the same
- * when it runs again. A layer with a state of its own asks `isRecomputing()`, as batch norm does, whose statistics must
- * see each batch once. Without gradients (`noGrad`) the function runs once, without any of this.
+ * tensors, alone or in these. All other tensors that it makes are freed at its end, as by `scope`. It must do the same
+ * when it runs again. A layer that updates a state must ask `isRecomputing()`, as batch norm does, because its
+ * statistics must see each batch once. Without gradients (`noGrad`) the function runs once, without any of this.
  *
  * Throws ValueError for other results. The backward pass throws AutogradError if the function does something else the
  * second time, or if an input or a parameter was overwritten in between.

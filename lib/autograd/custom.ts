@@ -1,4 +1,4 @@
-/** A program's own operators, each with a backward of its own (PyTorch's `autograd.Function`). */
+/** A program's own operators, each with its own backward (PyTorch's `autograd.Function`). */
 
 import type { Device } from '../core/device.js'
 import type { Precision } from '../core/dtype.js'
@@ -26,8 +26,8 @@ import { findWithin, mapLeaves } from './values.js'
 export interface CustomForward<Out extends Tensor | readonly Tensor[], Saved> {
   readonly output: Out
   /**
-   * Tensors, numbers or any other values, bare or in arrays, plain objects, Maps and Sets. Save only what the gradients
-   * in `needs` require.
+   * Tensors, numbers or any other values, alone or in arrays, plain objects, Maps and Sets. Save only what the
+   * gradients in `needs` require.
    */
   readonly saved: Saved
 }
@@ -39,7 +39,7 @@ export interface CustomContext<Saved> {
   readonly saved: Saved
   /** Whether each argument of the call wants a gradient. */
   readonly needs: readonly boolean[]
-  /** Whether the gradients need a graph of their own. */
+  /** Whether the gradients need their own graph. */
   readonly createGraph: boolean
 }
 
@@ -76,7 +76,7 @@ export interface CustomOperator<Args extends readonly unknown[], Out extends Ten
   readonly precision?: Precision
 }
 
-/** Stands in a saved value for a tensor. */
+/** Stands for a tensor within a saved value. */
 class Place {
   readonly of: 'input' | 'output'
   readonly index: number
@@ -213,7 +213,7 @@ function checkOperator<Args extends readonly unknown[], Out extends Tensor | rea
   return operator
 }
 
-/** Throws if a tensor that wants a gradient is hidden within an argument, because it would get none. */
+/** Throws if an argument hides a tensor that wants a gradient, because that tensor would get none. */
 function checkInside(name: string, index: number, arg: unknown): void {
   if (typeof arg !== 'object' || arg === null || !isGradEnabled()) return
   const path = findWithin(arg, (object) => object instanceof Tensor && object.requiresGrad)
@@ -243,7 +243,7 @@ function checkSaved(name: string, leaf: unknown, path: string): unknown {
 function tooLarge(name: string, what: string, value: unknown): AutogradError {
   return new AutogradError(
     name,
-    `${what} is ${kindOf(value)} of too many objects to be searched for tensors; give what is needed of it only`,
+    `${what} is ${kindOf(value)} with too many objects to be searched for tensors; give only the part that is needed`,
   )
 }
 
@@ -253,7 +253,8 @@ function checkForward<F extends CustomForward<Tensor | readonly Tensor[], unknow
     throw new ValueError(name, `forward gave ${kindOf(given)}, but must give { output, saved }`)
   const { output } = given
   const list: readonly unknown[] = Array.isArray(output) ? output : [output]
-  if (list.length === 0) throw new ValueError(name, 'forward gave an empty list as its output')
+  if (list.length === 0)
+    throw new ValueError(name, 'forward gave an empty list as its output; give at least one tensor')
   list.forEach((each, i) => {
     if (!(each instanceof Tensor))
       throw new ValueError(

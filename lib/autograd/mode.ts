@@ -18,7 +18,7 @@ export function noGrad<R>(fn: () => R): R {
   return withGradMode('noGrad', false, fn)
 }
 
-/** Runs a synchronous function that records a graph, even inside of `noGrad`. */
+/** Runs a synchronous function that records a graph, even inside `noGrad`. */
 export function enableGrad<R>(fn: () => R): R {
   return withGradMode('enableGrad', true, fn)
 }

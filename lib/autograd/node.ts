@@ -23,7 +23,7 @@ interface OutputSpec extends TensorSpec {
   readonly device: Device
 }
 
-/** Stands for the shape and dtype of an input that the call did not have. */
+/** Stands for the shape and dtype of an input that the call lacked. */
 const absent: TensorSpec = { shape: [], dtype: 'float32' }
 
 /** The parts of an operator that a node reads. */
@@ -209,9 +209,9 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
     const [first] = this.outputSpecs
     return new AutogradError(
       op,
-      `a backward pass went through a part of this graph before (first met: a tensor of shape ${formatShape(first?.shape ?? [])}), ` +
-        'and what the part had saved is gone; if an earlier step has made that part (a recurrent state or a loss that was carried ' +
-        'over), detach() the tensor that was carried over; if the graph is to be used twice, pass { retainGraph: true } to the first pass',
+      `an earlier backward pass used a part of this graph (first found: a tensor of shape ${formatShape(first?.shape ?? [])}), ` +
+        'and freed what that part had saved; if the part comes from an earlier step (a recurrent state or a loss that was carried ' +
+        'over), detach() that tensor; to use the graph twice, pass { retainGraph: true } to the first pass',
     )
   }
 }

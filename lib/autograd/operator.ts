@@ -76,7 +76,7 @@ export interface BackwardContext<
    */
   input<K extends number>(index: K): I[K]
   output<K extends number>(index: K): NonNullable<[...O, ...X][K]>
-  /** Whether the gradients need a graph of their own. If so, backward must use operators only, and no bare kernels. */
+  /** Whether the gradients need their own graph. If so, backward may use only operators, not bare kernels. */
   readonly createGraph: boolean
 }
 
@@ -243,7 +243,8 @@ function checkInputs(operator: AnyOperator, inputs: Inputs, checksDTypes: boolea
   // Plain loops are used, because every operator of a step comes here, and `includes` would be a call.
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]
-    // biome-ignore lint/complexity/useMathMinMax: a call, in the loop that every operator of a step comes through
+    // biome-ignore lint/complexity/useMathMinMax: Math.min would be a call, in a loop that every operator of a step
+    // runs
     const rule = rules[i < last ? i : last]
     if (input === null && rule?.isOptional !== false) continue
     if (!(input instanceof Tensor)) throw noTensor(op, rule?.name ?? `input ${i}`, input)

@@ -33,7 +33,7 @@ export interface PassOptions {
   /** The wanted outputs of each target; null for all leaves. */
   readonly wanted: ReadonlyMap<Target, ReadonlySet<number>> | null
   /**
-   * Takes a finished gradient. `alone` says that nobody else holds its memory. Returns true if it keeps that memory.
+   * Takes a finished gradient. `alone` tells that nobody else holds its memory. Returns true if it keeps that memory.
    */
   readonly deliver: (target: Target, output: number, gradient: Tensor, alone: boolean) => boolean
 }
@@ -360,8 +360,8 @@ function checkGradient(node: Node, index: number, gradient: Tensor): void {
 }
 
 /**
- * The gradients of a fused operator, with a graph of their own. Runs its composite on aliases of the inputs, and a pass
- * over that graph which ends at the aliases. Second derivatives flow through the aliases to the inputs.
+ * The gradients of a fused operator, with their own graph. This runs the composite on aliases of the inputs, and a pass
+ * over that graph that ends at the aliases. Second derivatives flow through the aliases to the inputs.
  */
 function throughComposite(node: Node, gradients: readonly (Tensor | null)[]): (Tensor | null)[] {
   const { composite } = node.operator

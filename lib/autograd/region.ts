@@ -3,8 +3,8 @@
  * deep nets with sublinear memory cost", 2016). A region keeps its recorded graph, with nodes and edges; only the saved
  * tensors are replaced by slots. When the first node reads a slot, the region's function runs again. It saves the same
  * tensors in the same order, and so fills all slots. It ends once the last slot is filled, because nobody reads the
- * rest: the last product of a block, for example, whose inputs are saved and whose result is not. The pass empties the
- * slots after its last node of the region.
+ * rest. For example, the inputs of a block's last product are saved, but its result is not. The pass empties the slots
+ * after its last node of the region.
  */
 
 import { type Choice, currentChoice, type Defaults, notingDefaults, withChoice } from '../core/choice.js'
@@ -90,7 +90,7 @@ function parameterOf({ node, requiresGrad, storage }: Tensor): Storage | null {
 interface Keeper {
   readonly region: Region | null
   keep(tensor: Tensor, by: string): Kept
-  /** Called when an operator reads a tensor, which may be a parameter that nothing saves. */
+  /** Called when an operator reads a tensor, for parameters that nothing saves. */
   read(tensor: Tensor): void
   /** Whether `more` further tensors are the last ones to keep. */
   ends(more: number): boolean
@@ -180,7 +180,8 @@ export class Region {
   #drawn: ReadonlyMap<Generator, GeneratorState> | null = null
   #fn: (inputs: unknown) => unknown
   /**
-   * The inputs, whose tensors are kept like saved ones: tensors made within another region would otherwise outlive it.
+   * The inputs. Their tensors are kept like saved ones, because tensors made within another region would otherwise
+   * outlive it.
    */
   #form: unknown
   #inputs: Kept[] = []
@@ -274,7 +275,7 @@ export class Region {
     if (this.#isRunning)
       throw new AutogradError(
         op,
-        'a backward pass within the function needs what is to be computed again when it has ended; call backward() or grad() outside',
+        'a backward pass inside the function needs values that are computed again only after the function has ended; call backward() or grad() outside it',
       )
     const found: Tensor[] = []
     const keeper: Keeper = {
@@ -345,7 +346,7 @@ export class Region {
     try {
       if (endsEarly(run)) return
       for (const [generator, { after }] of this.#generators)
-        if (!sameState(generator.stateDict(), after)) throw changed('it draws another amount of random numbers')
+        if (!sameState(generator.stateDict(), after)) throw changed('it draws a different number of random numbers')
     } finally {
       runningAgain--
       for (const leaf of frozen) leaf.requiresGrad = false
@@ -446,7 +447,7 @@ function overwritten(sizes: readonly number[], { writer, version: now }: Storage
 function changed(how: string): AutogradError {
   return new AutogradError(
     op,
-    `the function does something else when it runs again for the backward pass: ${how}; it may depend on its inputs and on ` +
-      'what stays as it is, such as parameters, modes of layers and options',
+    `the function behaves differently when it runs again for the backward pass: ${how}; it may depend only on its inputs and on ` +
+      'what does not change, such as parameters, modes of layers and options',
   )
 }

@@ -41,8 +41,8 @@ export function mapLeaves(value: unknown, change: (leaf: unknown, path: string) 
 const mostObjects = 100_000
 
 /**
- * The path to a wanted item within a value, own properties of class instances included. It is null if there is none,
- * and `undefined` if the value is too large to be searched. Private `#fields` and closures cannot be searched.
+ * The path to a wanted item within a value. Own properties of class instances are searched too. It is null if there is
+ * none, and `undefined` if the value is too large to be searched. Private `#fields` and closures cannot be searched.
  */
 export function findWithin(value: unknown, isWanted: (object: object) => boolean): string | null | undefined {
   const seen = new Set<object>()

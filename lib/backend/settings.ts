@@ -21,7 +21,7 @@ const oneOf = (...values: readonly string[]): Variable => ({
 const variables = {
   FIRESTEEL_DEVICE: {
     allowed: (value) => /^(reference|cpu|meta|cuda(:\d+)?)$/.test(value),
-    must: "be 'cpu', 'reference', 'cuda' or the likes of 'cuda:0', or 'meta'",
+    must: "be 'cpu', 'reference', 'meta', 'cuda', or a numbered GPU such as 'cuda:0'",
   },
   FIRESTEEL_ISA: oneOf(...instructionSets),
   FIRESTEEL_THREADS: {

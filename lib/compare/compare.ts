@@ -126,7 +126,7 @@ export async function compare(
   if (!(typeof seconds === 'number' && seconds >= 0 && seconds <= mostSeconds))
     throw new ValueError(op, `seconds is ${shown(seconds)}, but must be a number from 0 to ${mostSeconds}`)
   const named = listOf(op, 'devices', devices, "a list of devices, such as ['reference', 'cpu', 'cuda']")
-  if (named.length === 0) throw new ValueError(op, 'no device is named')
+  if (named.length === 0) throw new ValueError(op, 'the list of devices is empty; name at least one')
   const generator = defaultGenerator()
   const start = generator.stateDict()
   const found = named.map((name) => {

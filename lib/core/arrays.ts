@@ -139,7 +139,7 @@ function checkAttached(op: string, array: NumericArray): void {
   } catch {
     throw new ValueError(
       op,
-      'the buffer of the typed array was detached (sent to another thread) or cut off behind it; make the tensor before',
+      'the buffer of the typed array was detached (sent to another thread) or shortened; make the tensor before that',
     )
   }
 }

@@ -3,7 +3,10 @@ import { inNode, nodeModule } from './host.js'
 
 const { Buffer } = nodeModule('node:buffer')
 
-/** Bytes encoded by one call: a multiple of 3, so that the texts can be joined, and few enough to pass as arguments. */
+/**
+ * Bytes encoded by one call. The number is a multiple of 3, so that the texts can be joined, and few enough to pass as
+ * arguments.
+ */
 const pieceBytes = 3 * 2 ** 12
 
 export function toBase64({ buffer, byteOffset, byteLength }: ArrayBufferView): string {

@@ -16,8 +16,8 @@ export function checkBlockShape(op: string, dtype: DType, sizes: Shape): void {
   if (block === 1 || (last !== undefined && last % block === 0)) return
   throw new ShapeError(
     op,
-    `${dtype} stores blocks of ${block} along the last dimension, but that of ${formatShape(sizes)} ` +
-      `${last === undefined ? 'is missing' : `is ${last}, no multiple of it`}; keep such a tensor in bfloat16`,
+    `${dtype} stores blocks of ${block} along the last dimension, but the last dimension of ${formatShape(sizes)} ` +
+      `${last === undefined ? 'is missing' : `is ${last}, which is not a multiple`}; keep such a tensor in bfloat16`,
     [sizes],
   )
 }

@@ -21,8 +21,8 @@ export function currentChoice(): Choice | null {
 const all = new Set<WeakRef<StandingIn>>()
 
 /**
- * An object that swaps others into place, such as another weight into a layer's property, so that their users need not
- * ask for a choice.
+ * An object that swaps others into place, such as another weight into a layer's property, so that code that uses them
+ * need not ask for a choice.
  */
 export abstract class StandingIn {
   constructor() {
@@ -32,7 +32,7 @@ export abstract class StandingIn {
   /** The object that is in place when no choice names this one. */
   abstract get own(): object | null
 
-  /** Swaps in what the current choice says. */
+  /** Puts into place the objects that the current choice names. */
   abstract settle(): void
 }
 
@@ -70,7 +70,7 @@ export function chosenOr(key: object, own: object | null): object | null {
     else if (at.defaults.get(key) !== own)
       throw new AutogradError(
         'checkpoint',
-        'the function switches the adapters of a layer for good, which it would do again when it runs again; use withAdapter in it',
+        'the function switches the adapters of a layer permanently, and would do so again when it runs again; use withAdapter inside it',
       )
   }
   return own

@@ -88,7 +88,10 @@ export interface Device {
   /** Lets the garbage collector free a storage that was allocated untracked. */
   track(storage: Storage): void
   free(storage: Storage): void
-  /** As `free` of each, in one call. They are all of this device and alive. A device to which that is no less leaves it out. */
+  /**
+   * As `free` of each, in one call. All of them are of this device and alive. A device for which this is no faster
+   * leaves it out.
+   */
   freeAll?(storages: readonly Storage[]): void
   /** Runs a kernel. Returns false, having done nothing, if an argument that must be dense is not. */
   run(kernel: KernelKey, args: KernelCall): boolean
@@ -100,8 +103,8 @@ export interface Device {
    */
   uploadPart(storage: Storage, data: TypedArray, from: number): void
   /**
-   * As `uploadPart`, with bytes of an open file as they are, which nothing else copies. Returns false where the file has
-   * fewer bytes or cannot be read. A device whose memory the system does not read into leaves it out.
+   * As `uploadPart`, but with bytes straight from an open file, without a further copy. Returns false if the file has
+   * fewer bytes or cannot be read. A device leaves it out if the system cannot read into its memory.
    */
   loadPart?(storage: Storage, from: number, part: FilePart): Promise<boolean>
   /** A fresh copy of a dense view's elements. Also throws the errors that earlier kernels found in their data. */

@@ -28,7 +28,10 @@ export function drawNormal(generator: Generator): number {
   return normalQuantile(words[0] as number)
 }
 
-/** Numbers of the exponential distribution of this rate. Each takes one word, read as the middle of its interval. */
+/**
+ * Numbers of the exponential distribution with this rate. Each takes one word, and reads it as the middle of its
+ * interval.
+ */
 export function exponentials(count: number, rate: number, generator: Generator): Float64Array {
   const { seed, stream, offset } = generator.take(count)
   return Float64Array.from({ length: count }, (_, i) => {
@@ -61,9 +64,9 @@ export function faultOfWeights(weights: ArrayLike<number>, count: number, replac
       return `the weight at ${i} is ${weight}, but must be finite and at least 0`
     if (weight > 0) positive++
   }
-  if (count > 0 && positive === 0) return 'no weight is more than 0, so that there is nothing to choose'
+  if (count > 0 && positive === 0) return 'no weight is above 0, so there is nothing to choose'
   if (!replacement && count > positive)
-    return `${count} of ${positive} weights that are more than 0 cannot be chosen; give replacement: true, or choose fewer`
+    return `cannot choose ${count} of the ${positive} weights above 0; give replacement: true, or choose fewer`
   return null
 }
 
@@ -108,8 +111,8 @@ export function choices(
     const place = placeOf(unit(position, i, 0) * total, upTo, left)
     if (left instanceof Float64Array && !replacement) {
       left[place] = 0
-      // The sums are taken anew, because subtracting the weight from the total would round, and could choose an index
-      // again.
+      // The sums are computed anew, because subtracting the weight from the total would round, and could choose an
+      // index again.
       if (i + 1 < count) total = sums(left, upTo)
     }
     return place

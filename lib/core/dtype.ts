@@ -1,11 +1,11 @@
 /** Element types and what a JavaScript program sees of them. */
 import { kindOf, ValueError } from './errors.js'
 
-/** int64 exists in files only; float64 on the reference device only. */
+/** int64 exists only in files, and float64 only on the reference device. */
 export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'uint8' | 'bool' | BlockDType
 
 /**
- * Numbers in blocks along the last dimension, each with a scale of its own: weights at a fraction of their memory.
+ * Numbers in blocks along the last dimension, each with its own scale, for weights at a fraction of their memory.
  * Their tensors can be converted, moved, saved, looked up by row and multiplied with. Nothing else computes with them,
  * and they take no gradient. Numbers are little-endian.
  *

@@ -6,7 +6,7 @@
 /** The properties of every Firesteel error, which is also a RangeError, TypeError or Error. */
 export interface FiresteelError extends Error {
   readonly code: string
-  /** The operator, function or class that complains. */
+  /** The operator, function or class that throws. */
   readonly op: string
   readonly shapes: readonly (readonly number[])[]
 }

@@ -223,7 +223,7 @@ export interface PoolsTo<Op extends string, D extends 1 | 2, To extends Amount> 
   readonly gives: { readonly kind: 'sized'; readonly dims: D; readonly size: To }
 }
 
-/** The type of an option that was left out: its default. It is unknown if the type is written without the kernel. */
+/** The type of an option that was left out: its default. It is unknown if the written type leaves out the kernel. */
 export type Usual<Kernel, Default, Unknown> = number extends Kernel ? Unknown : Default
 
 type Size<A, I extends 0 | 1, Own extends number> = A extends readonly unknown[]
@@ -236,7 +236,7 @@ type Size<A, I extends 0 | 1, Own extends number> = A extends readonly unknown[]
         ? 0
         : number
 
-/** dilation * (kernel - 1), the places between the first and the last element of a window. */
+/** dilation * (kernel - 1): the number of places from the first to the last element of a window. */
 type Span<W extends Sliding | Transposed, I extends 0 | 1> = Product<
   Digits<Size<W['dilation'], I, number>>,
   Difference<Digits<Size<W['kernel'], I, number>>, '1'>

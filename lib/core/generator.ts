@@ -31,7 +31,7 @@ export class Generator implements Resumable<GeneratorState> {
   #stream: number
   #offset = 0
 
-  /** `seed` is a safe non-negative integer. `stream` (32 bits) separates generators of one seed. */
+  /** `seed` is a safe non-negative integer. `stream` (32 bits) separates generators with the same seed. */
   constructor(seed: number, stream = 0) {
     this.#seed = checkInteger('seed', seed, Number.MAX_SAFE_INTEGER)
     this.#stream = checkInteger('stream', stream, 2 ** 32 - 1)
@@ -55,7 +55,7 @@ export class Generator implements Resumable<GeneratorState> {
     if (!Number.isSafeInteger(next))
       throw new ValueError(
         'Generator',
-        `has no ${count} numbers left behind offset ${this.#offset}; take another stream`,
+        `has fewer than ${count} numbers left after offset ${this.#offset}; use another stream`,
       )
     this.#offset = next
     return position

@@ -1,4 +1,7 @@
-/** Values that are made when they are first asked for, because every program would wait for them when it imports the library. */
+/**
+ * Values that are made when they are first asked for. Every program would otherwise wait for them when it imports the
+ * library.
+ */
 
 export function late<T>(make: () => T): () => T {
   let made: { readonly value: T } | null = null
@@ -9,7 +12,7 @@ export function late<T>(make: () => T): () => T {
 }
 
 /**
- * A pattern with classes of Unicode (`\p{...}`), as text. As literals of the language they take a third of a millisecond each, because the
+ * A pattern with classes of Unicode (`\p{...}`), as text. As a literal each takes a third of a millisecond, because the
  * engine looks up a class's characters while it reads the file.
  */
 export const latePattern = (text: string, flags: string): (() => RegExp) => late(() => new RegExp(text, flags))

@@ -1,8 +1,8 @@
 /**
  * Arithmetic of sizes at compile time, digit by digit as on paper. TypeScript cannot add, but it knows the length of a
- * list. So a digit is a list of as many items, and a step over two digits and a carry is the length of a list of at
- * most
- * 99. A sum of seven digits takes seven steps, whereas a list as long as the number itself could not exceed 10,000.
+ * list. So a digit is a list with that many items, and a step over two digits and a carry is the length of a list of at
+ * most 99 items. A sum of seven digits takes seven steps, whereas a list as long as the number itself could not exceed
+ * 10,000.
  *
  * Numbers are texts with the last digit first (`Digits`), so that a carry moves in the direction of the text. `never`
  * stands for `number` itself, which is unknown, and for numbers that are not sizes: fractions, negative numbers, and

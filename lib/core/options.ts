@@ -7,9 +7,9 @@ export type OptionNames<O> = { readonly [K in keyof O]-?: true }
 
 /**
  * Returns the options if they are an object whose own properties have known names. Options may also be of a class with
- * getters. In JavaScript, which has no compiler to say so, a misspelt option or a number in place of options would
- * otherwise pass for options left out. Throws a ValueError that says what was given, or lists the unknown names and the
- * known ones. `path` is that of options within others, such as `checkpoints`, and stands before each name in the error.
+ * getters. JavaScript has no compiler to notice a misspelt option, or a number in place of options, and would take it
+ * for options left out. Throws a ValueError that names what was given, or lists the unknown names and the known ones.
+ * `path` is the path of options within others, such as `checkpoints`, and precedes each name in the error.
  */
 export function checkOptions<O extends object>(op: string, options: O, names: OptionNames<O>, path?: string): O {
   const spelt = (all: readonly string[]) =>
@@ -32,7 +32,7 @@ export function checkOptions<O extends object>(op: string, options: O, names: Op
 }
 
 /**
- * Copies the items of a program's iterable into a list of our own. A string counts as one item, not as an iterable, so
+ * Copies the items of a program's iterable into our own list. A string counts as one item, not as an iterable, so
  * it is refused. Throws ValueError for a value without items, and for an array whose memory went to another thread.
  */
 export function listOf<T>(op: string, name: string, value: Iterable<T>, what: string): T[] {
@@ -46,7 +46,7 @@ export function listOf<T>(op: string, name: string, value: Iterable<T>, what: st
   }
 }
 
-/** Throws unless the value is true or false: 0, 'false' and null are neither. */
+/** Throws unless the value is true or false. 0, 'false' and null are neither. */
 export function checkFlag(op: string, name: string, value: unknown): void {
   if (typeof value !== 'boolean') throw new ValueError(op, `${name} is ${shown(value)}, but must be true or false`)
 }

@@ -22,7 +22,7 @@ export function packageRoot(from: string | undefined = import.meta.url): string 
 
 /** The name of a package; '' if it has none, null if there is no manifest. */
 function nameIn(path: string): string | null {
-  // To ask takes less than the error for a file that is not there.
+  // Asking takes less time than the error for a missing file.
   if (!existsSync(path)) return null
   let text: string
   try {

@@ -1,7 +1,7 @@
 /**
  * Checks of memory for things other than tensors: arrays that a file is read into, lists that a tensor becomes. The
  * system grants any array, and ends the process when it is filled; V8 ends the process when its heap is full. So both
- * are asked beforehand.
+ * are asked first.
  */
 import { OutOfMemoryError, ValueError } from './errors.js'
 import { heapLeft } from './host.js'
@@ -11,8 +11,8 @@ type AskRoom = (bytes: number, op: string) => void
 let ask: AskRoom = () => {}
 
 /**
- * Sets the answer to `askRoom`. The backend gives it, because it knows how much the machine has left and an allocator
- * can give back.
+ * Sets the answer to `askRoom`. The backend supplies it, because it knows how much memory the machine has left and an
+ * allocator can give back.
  */
 export function answerRoom(answer: AskRoom): void {
   ask = answer

@@ -125,7 +125,7 @@ export function scope<R>(fn: () => R): R {
   } finally {
     popFrame(frame)
     const { storages } = frame
-    // Those to free move to the front of the list, because another list would cost more than a small scope.
+    // Storages to be freed move to the front of the list, because another list would cost more than a small scope.
     let dead = 0
     for (let i = 0; i < storages.length; i++) {
       const storage = storages[i] as Storage

@@ -118,7 +118,7 @@ export function normalizeDims(op: string, dim: number | readonly number[] | null
     .sort((x, y) => x - y)
   for (let i = 1; i < dims.length; i++)
     if (dims[i] === dims[i - 1])
-      throw new ValueError(op, `dim ${dims[i]} stands twice in ${formatShape(dim as number[])}`)
+      throw new ValueError(op, `dim ${dims[i]} occurs twice in ${formatShape(dim as number[])}`)
   return rank === 0 ? [] : dims
 }
 
@@ -159,7 +159,7 @@ export function checkSizes(op: string, sizes: Shape): number {
   if (!Number.isSafeInteger(largest))
     throw new ValueError(
       op,
-      `${formatShape(sizes)} has more elements than can be counted (2^53)${count === 0 ? ', were no size 0' : ''}; use smaller sizes`,
+      `${formatShape(sizes)} has more elements than can be counted (2^53)${count === 0 ? ', if no size were 0' : ''}; use smaller sizes`,
     )
   return count
 }

@@ -21,7 +21,7 @@ export interface Shadow {
  */
 export type Owner = 'collector' | 'model' | 'pass' | Frame
 
-/** The storages made while a scope, or one step of a backward pass, runs. */
+/** The storages made during a scope, or during one step of a backward pass. */
 export interface Frame {
   readonly parent: Frame | null
   readonly storages: Storage[]

@@ -99,7 +99,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   /** Throws unless this is a leaf of a floating dtype, because only these can accumulate a gradient. */
   set requiresGrad(value: boolean) {
     if (typeof value !== 'boolean')
-      throw new ValueError('requiresGrad', `is true or false, but was set to ${kindOf(value)}`)
+      throw new ValueError('requiresGrad', `must be true or false, but was set to ${kindOf(value)}`)
     if (value && !isFloating(this.dtype))
       throw new DTypeError('requiresGrad', `only floating tensors have gradients, but this one is ${this.dtype}`)
     if (this.node !== null)
@@ -138,7 +138,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     if (!sameShape(value.sizes, this.sizes))
       throw new ShapeError(
         'grad',
-        `the gradient is ${formatShape(value.shape)}, but the tensor is ${formatShape(this.shape)}; both must have one shape`,
+        `the gradient is ${formatShape(value.shape)}, but the tensor is ${formatShape(this.shape)}; both must have the same shape`,
         [value.shape, this.shape],
       )
     if (value.dtype !== this.dtype)
@@ -149,7 +149,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     if (value.device !== this.device)
       throw new DeviceError(
         'grad',
-        `the gradient is on ${value.device.name}, the tensor on ${this.device.name}; move it with .to('${this.device.name}')`,
+        `the gradient is on ${value.device.name}, but the tensor is on ${this.device.name}; move it with .to('${this.device.name}')`,
       )
   }
 
@@ -201,8 +201,8 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   }
 
   /**
-   * Gives text if text is wanted. Throws for JavaScript's arithmetic and comparison operators, which would otherwise
-   * give NaN or false.
+   * Returns text where JavaScript wants text. Throws for JavaScript's arithmetic and comparison operators, which would
+   * otherwise give NaN or false.
    */
   [Symbol.toPrimitive](hint: string): string {
     if (hint !== 'number') return this.toString()

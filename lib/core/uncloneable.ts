@@ -1,11 +1,11 @@
-/** The reason why an object cannot be copied to another thread, which JavaScript tells when it would copy it. */
+/** The reason why an object cannot be copied to another thread. JavaScript tells it when it would copy the object. */
 import { ValueError } from './errors.js'
 import { printed } from './host.js'
 
 /**
- * Stands in a property of what must not be copied: structuredClone, postMessage and v8.serialize refuse symbols, and
- * quote them in their DataCloneError. A getter that throws would say it more plainly, but it would also throw for code
- * that only looks through an object, as `scope` does with its results.
+ * The value of a property of an object that must not be copied: structuredClone, postMessage and v8.serialize refuse
+ * symbols, and quote them in their DataCloneError. A getter that throws would say it more plainly, but it would also
+ * throw for code that only looks through an object, as `scope` does with its results.
  */
 export class Uncloneable {
   readonly refusal: symbol

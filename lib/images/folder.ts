@@ -47,7 +47,7 @@ export class ImageFolder extends Dataset<readonly [image: Picture, label: number
   async get(index: number): Promise<readonly [Picture, number]> {
     const path = Number.isSafeInteger(index) ? this.paths[index] : undefined
     if (path === undefined)
-      throw new ValueError('ImageFolder', `index ${shown(index)} lies outside of the ${this.length} pictures`)
+      throw new ValueError('ImageFolder', `index ${shown(index)} lies outside the ${this.length} pictures`)
     return [await decode('imageFolder', path, this.#options), this.labels[index] as number]
   }
 }

@@ -34,7 +34,7 @@ class Pictures extends Dataset<readonly [image: Picture, label: number]> {
     const [channels, height, width] = shape
     const label = Number.isSafeInteger(index) ? labels[index] : undefined
     if (label === undefined)
-      throw new ValueError('pictures', `index ${shown(index)} lies outside of the ${this.length} pictures`)
+      throw new ValueError('pictures', `index ${shown(index)} lies outside the ${this.length} pictures`)
     const size = height * width
     const from = index * channels * size
     const data = new Uint8Array(channels * size)

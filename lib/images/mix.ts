@@ -75,7 +75,10 @@ function prepared(
       `labels are ${labels.dtype}, but must be int32; give the loader dtypes: [undefined, 'int32']`,
     )
   if (classes === undefined)
-    throw new ValueError(op, `labels are numbers of classes; say how many there are: ${op}(alpha, { classes: 10 })`)
+    throw new ValueError(
+      op,
+      `labels are indices of classes; say how many classes there are: ${op}(alpha, { classes: 10 })`,
+    )
   return [images, namedAs(op, () => to(oneHot(labels, classes), 'float32'))]
 }
 

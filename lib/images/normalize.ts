@@ -20,7 +20,7 @@ const imagenet: NormalizeOptions = { mean: [0.485, 0.456, 0.406], std: [0.229, 0
 export function normalize(statistics: 'imagenet' | NormalizeOptions = { mean: 0, std: 1 }): ImageStep {
   const op = 'normalize'
   if (typeof statistics === 'string' && statistics !== 'imagenet')
-    throw new ValueError(op, `there are no statistics ${kindOf(statistics)}; give 'imagenet', or { mean, std }`)
+    throw new ValueError(op, `unknown statistics ${kindOf(statistics)}; give 'imagenet', or { mean, std }`)
   const { mean, std } = statistics === 'imagenet' ? imagenet : checkOptions(op, statistics, { mean: true, std: true })
   const [means, stds] = [numbers(op, 'mean', mean), numbers(op, 'std', std)]
   const wrong = stds.find((value) => !(value > 0))

@@ -161,7 +161,7 @@ class Reader {
       value === null || value === false || name.startsWith('_') || harmless.has(name) || this.#asked.has(name)
     const unknown = Object.entries(this.#json)
       .filter(([name, value]) => !isIdle(name, value))
-      .map(([name, value]) => `${name} is ${shown(value)}, but no such setting is known`)
+      .map(([name, value]) => `${name} is ${shown(value)}, but this setting is unknown`)
     const faults = [...this.faults, ...unknown]
     if (faults.length > 0) throw new ValueError(op, `${path}: ${faults.join('; ')}`)
   }
@@ -254,7 +254,9 @@ export class ImageProcessor {
     const normalises = reader.flag('do_normalize', true)
     const counts = [means, stds].flatMap((each) => (typeof each === 'number' ? [] : [each.length]))
     if (normalises && new Set(counts).size > 1)
-      reader.faults.push(`image_mean and image_std are for ${counts.join(' and ')} channels, but must be for as many`)
+      reader.faults.push(
+        `image_mean and image_std are for ${counts.join(' and ')} channels, but must be for the same number`,
+      )
     reader.close(op, path)
     this.#json = { ...json }
     this.#channels = normalises ? (counts[0] ?? null) : null
@@ -339,7 +341,7 @@ export class ImageProcessor {
     const op = 'ImageProcessor.pixels'
     const { device } = checkOptions(op, options, { device: true })
     const list: readonly (Picture | string)[] = Array.isArray(images) ? images : [images as Picture | string]
-    if (list.length === 0) throw new ValueError(op, 'there are no images, but must be at least one')
+    if (list.length === 0) throw new ValueError(op, 'there are no images; give at least one')
     const done: Picture[] = []
     for (const each of list) {
       const picture =

@@ -31,7 +31,7 @@ export function ofPictures<T>(
     if (!(context?.generator instanceof Generator))
       throw new ValueError(
         op,
-        'the row comes without random numbers of its own, which rows of a stream have not; map a dataset of rows by index, or give ' +
+        'the row has no random numbers of its own, as no row of a stream has; map a dataset of rows by index, or give ' +
           '{ generator } as the second argument',
       )
     const { generator } = context

@@ -66,7 +66,7 @@ async function checkSum(op: string, path: string): Promise<void> {
     const own = new Uint8Array(sumBytes)
     if (end >= 0) await file.fill('the checksum', end, own)
     if (end < 0 || new Uint32Array(own.buffer)[0] !== sum)
-      throw new ValueError(op, `${path} is no whole checkpoint: its bytes do not add up to its checksum`)
+      throw new ValueError(op, `${path} is not a whole checkpoint: its bytes do not match its checksum`)
   } finally {
     await file.close()
   }
@@ -80,7 +80,7 @@ export async function readCheckpoint(path: string, op: string): Promise<unknown>
     if (json === undefined || file.spec(sumName) === undefined)
       throw new ValueError(
         op,
-        `${path} is no checkpoint, but another safetensors file; loadTensors or load() of a module reads it`,
+        `${path} is a safetensors file, but not a checkpoint; read it with loadTensors, or with load() of a module`,
       )
     await checkSum(op, path)
     // Where the default device lacks a dtype, on the reference device, which has all: each part copies its own from there.
@@ -109,7 +109,7 @@ export async function readCheckpoint(path: string, op: string): Promise<unknown>
     try {
       tree = JSON.parse(json)
     } catch {
-      throw new ValueError(op, `${path}: the values in its metadata are no JSON`)
+      throw new ValueError(op, `${path}: the values in its metadata are not JSON`)
     }
     return putTogether(op, tree, tensors)
   } finally {
@@ -161,13 +161,13 @@ export async function loadCheckpoint(
   const own = partsOf(op, parts)
   for (const [name, part] of own)
     if (!isResumable(part))
-      throw new ValueError(
-        op,
-        `${name} is ${shown(part)}, but must have loadStateDict(); what is plain data is in the result`,
-      )
+      throw new ValueError(op, `${name} is ${shown(part)}, but must have loadStateDict(); plain data is in the result`)
   const saved = (await readCheckpoint(path, op)) as { readonly [name: string]: unknown }
   if (typeof saved !== 'object' || saved === null || Array.isArray(saved))
-    throw new ValueError(op, `${path} holds ${shown(saved)}, and no parts by name; saveCheckpoint writes no such file`)
+    throw new ValueError(
+      op,
+      `${path} holds ${shown(saved)}, but must hold parts by name, as saveCheckpoint writes them`,
+    )
   for (const [name] of own)
     if (!Object.hasOwn(saved, name))
       throw new ValueError(op, `${path} has no ${name}, but ${Object.keys(saved).join(', ') || 'nothing'}`)

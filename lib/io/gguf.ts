@@ -78,7 +78,7 @@ export class GgufFile implements TensorSource {
   static async open(path: string, op = 'load'): Promise<GgufFile> {
     const file = await InputFile.open(op, path)
     const fail = (why: string): never => {
-      throw new ValueError(op, `${path} is no GGUF file that can be read: ${why}`)
+      throw new ValueError(op, `${path} cannot be read as a GGUF file: ${why}`)
     }
     try {
       // Nobody says how long the header is: as much is read as it takes.
@@ -178,7 +178,8 @@ class Header {
   #read(): { readonly values: ReadonlyMap<string, GgufValue>; readonly tensors: ReadonlyMap<string, Entry> } {
     if (this.#bytes.length < 24 || this.#u32() !== magic) this.#fail('it does not begin with GGUF')
     const version = this.#u32()
-    if (version !== 2 && version !== 3) this.#fail(`it has the version ${version}, but 2 and 3 are read, little-endian`)
+    if (version !== 2 && version !== 3)
+      this.#fail(`it has version ${version}, but must have version 2 or 3, little-endian`)
     const [tensorCount, valueCount] = [this.#count(24, 'tensors'), this.#count(12, 'metadata')]
     if (tensorCount > mostTensors) this.#fail(`it has ${tensorCount} tensors, but may have ${mostTensors}`)
     const values = new Map<string, GgufValue>()
@@ -190,7 +191,7 @@ class Header {
     const listed = Array.from({ length: tensorCount }, () => this.#tensor())
     const alignment = values.get('general.alignment') ?? 32
     if (typeof alignment !== 'number' || alignment < 8 || alignment % 8 !== 0)
-      return this.#fail('its general.alignment is no multiple of 8')
+      return this.#fail('its general.alignment is not a multiple of 8')
     const start = Math.ceil(this.#at / alignment) * alignment
     const tensors = new Map<string, Entry>()
     for (const { name, type, shape, offset } of listed) {
@@ -206,7 +207,7 @@ class Header {
     if (dtype === undefined) return { dtype: `${type}`, shape, from, bytes: 0 }
     const bytes = bytesOf(dtype, shape)
     if (bytes === null)
-      return this.#fail(`${quoted(name)} of shape ${formatShape(shape)} holds no whole blocks of ${dtype}`)
+      return this.#fail(`${quoted(name)} of shape ${formatShape(shape)} does not consist of whole blocks of ${dtype}`)
     if (!(from + bytes <= this.#size))
       this.#fail(
         `it is cut off: ${quoted(name)} of shape ${formatShape(shape)} ends at ${from + bytes}, the file at ${this.#size}`,
@@ -243,7 +244,7 @@ class Header {
         return this.#take(4).getFloat32(0, true)
       case 7: {
         const flag = this.#take(1).getUint8(0)
-        return flag > 1 ? this.#fail(`a truth value is ${flag}`) : flag === 1
+        return flag > 1 ? this.#fail(`a boolean is ${flag}, but must be 0 or 1`) : flag === 1
       }
       case 8:
         return this.#text()
@@ -429,7 +430,7 @@ export async function writeGguf(
     if (shape.length > mostDims || bytes !== data.byteLength)
       throw new ValueError(
         op,
-        `${quoted(name)} of shape ${formatShape(shape)} and ${data.byteLength} bytes is no tensor of at most ${mostDims} dimensions in ${dtype}`,
+        `${quoted(name)} of shape ${formatShape(shape)} and ${data.byteLength} bytes cannot be written as ${dtype} with at most ${mostDims} dimensions`,
       )
     header.text(name)
     header.u32(shape.length)

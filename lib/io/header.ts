@@ -111,7 +111,7 @@ class HeaderParser {
       if (texts.size === maxEntries) this.#refuse(`has more than ${maxEntries} entries of __metadata__`)
       texts.set(
         key,
-        this.#string(() => `__metadata__ holds texts only, but ${quoted(key)} is none`),
+        this.#string(() => `__metadata__ may hold only texts, but ${quoted(key)} is not one`),
       )
     })
     return texts
@@ -125,7 +125,7 @@ class HeaderParser {
       const twice = () => this.#refuse(`has ${quoted(field)} of ${quoted(name)} twice`)
       if (field === 'dtype') {
         if (dtype !== null) twice()
-        dtype = this.#string(() => `the dtype of ${quoted(name)} is no text`)
+        dtype = this.#string(() => `the dtype of ${quoted(name)} is not a text`)
       } else if (field === 'shape') {
         if (shape) twice()
         shape = this.#numbers(maxRank, () => `the shape of ${quoted(name)}`)
@@ -144,7 +144,7 @@ class HeaderParser {
       return this.#refuse(`lacks dtype, shape or data_offsets of ${quoted(name)}`)
     const [from, to] = found.offsets
     if (from === undefined || to === undefined)
-      return this.#refuse(`has not two numbers in data_offsets of ${quoted(name)}`)
+      return this.#refuse(`does not have two numbers in data_offsets of ${quoted(name)}`)
     return { dtype: found.dtype, shape: found.shape, from, to }
   }
 
@@ -182,7 +182,7 @@ class HeaderParser {
     }
     const digits = this.#at - start
     if (digits === 0 || (digits > 1 && this.#bytes[start] === zero) || !Number.isSafeInteger(value))
-      this.#refuse(`has something else than a whole number from 0 to 2^53 - 1 in ${what()}`)
+      this.#refuse(`has something other than an integer from 0 to 2^53 - 1 in ${what()}`)
     return value
   }
 
@@ -207,7 +207,7 @@ class HeaderParser {
       // Said below, where half a surrogate pair comes to as well.
     }
     this.#at = start
-    return this.#refuse('has a text that is no UTF-8, or an escape that stands for nothing')
+    return this.#refuse('has a text that is not UTF-8, or an invalid escape')
   }
 
   /** The next byte that is no white space. */
@@ -224,7 +224,7 @@ class HeaderParser {
   }
 
   #expect(character: string): void {
-    if (!this.#take(character)) this.#refuse(`is no JSON of the format's form: ${character} is expected`)
+    if (!this.#take(character)) this.#refuse(`is not JSON in the format's form: expected ${character}`)
   }
 
   #refuse(why: string): never {

@@ -44,7 +44,7 @@ export async function readJson(op: string, path: string, most: number = mostByte
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
-    throw new ValueError(op, `${path} is no JSON: it is not UTF-8 text`)
+    throw new ValueError(op, `${path} is not JSON: it is not UTF-8 text`)
   }
   const depth = nesting(text)
   if (depth > deepest)
@@ -52,6 +52,6 @@ export async function readJson(op: string, path: string, most: number = mostByte
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw new ValueError(op, `${path} is no JSON (${(error as Error).message})`)
+    throw new ValueError(op, `${path} is not JSON (${(error as Error).message})`)
   }
 }

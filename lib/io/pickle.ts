@@ -124,7 +124,7 @@ function rebuildTensor(args: readonly Value[], fail: (why: string) => never): Te
   if (!isKind(storage, 'storage')) return fail('has a tensor without a storage')
   const counts = (what: string, list: Value | undefined): number[] => {
     if (!Array.isArray(list) || !list.every((size) => Number.isSafeInteger(size) && (size as number) >= 0))
-      return fail(`has a tensor whose ${what} are no whole numbers from 0 on`)
+      return fail(`has a tensor whose ${what} are not integers of at least 0`)
     return list as number[]
   }
   const [sizes, steps] = [counts('sizes', shape), counts('strides', strides)]
@@ -133,7 +133,7 @@ function rebuildTensor(args: readonly Value[], fail: (why: string) => never): Te
   const [start] = counts('offsets', [offset ?? null])
   const own = isKind(named, 'named') ? elementDTypes[named.name] : undefined
   const dtype = storage.dtype ?? own
-  if (dtype === undefined || dtype === null) return fail('has a tensor without a dtype that is known')
+  if (dtype === undefined || dtype === null) return fail('has a tensor of an unknown dtype')
   return { kind: 'tensor', storage, dtype, offset: start as number, shape: sizes, strides: steps }
 }
 
@@ -141,7 +141,7 @@ function rebuildTensor(args: readonly Value[], fail: (why: string) => never): Te
 function storageOf(id: Value, fail: (why: string) => never): StorageRef {
   const [tag, type, key, , count, view = null] = Array.isArray(id) ? id : []
   if (tag !== 'storage' || !isKind(type, 'named') || !Object.hasOwn(storageDTypes, type.name))
-    return fail('has a persistent id that is no storage')
+    return fail('has a persistent id that is not a storage')
   if (typeof key !== 'string' || !Number.isSafeInteger(count) || (count as number) < 0)
     return fail('has a storage without a name or a count')
   if (view !== null) return fail('has a view of another storage, as torch before 0.4 wrote it')
@@ -333,7 +333,7 @@ class Machine {
     try {
       return this.#decoder.decode(this.#take(length))
     } catch (error) {
-      if (error instanceof TypeError) return this.#fail('has a text that is no UTF-8')
+      if (error instanceof TypeError) return this.#fail('has a text that is not UTF-8')
       throw error
     }
   }
@@ -379,13 +379,13 @@ class Machine {
 
   #append(values: readonly Value[]): void {
     const list = this.#top()
-    if (!Array.isArray(list)) throw this.#fail('appends to what is no list')
+    if (!Array.isArray(list)) throw this.#fail('appends to something that is not a list')
     for (const value of values) list.push(value)
   }
 
   #set(pairs: readonly Value[]): void {
     const table = this.#top()
-    if (!(table instanceof Map)) throw this.#fail('puts an entry into what is no dictionary')
+    if (!(table instanceof Map)) throw this.#fail('puts an entry into something that is not a dictionary')
     if (pairs.length % 2 === 1) this.#fail('has a key without a value')
     for (let i = 0; i < pairs.length; i += 2) table.set(pairs[i] as Value, pairs[i + 1] as Value)
   }
@@ -401,14 +401,14 @@ class Machine {
 
   #call(what: Value, args: Value): Value {
     const call = isKind(what, 'named') && Object.hasOwn(calls, what.name) ? calls[what.name] : undefined
-    if (call === undefined || !Array.isArray(args)) return this.#fail('calls what is no function')
+    if (call === undefined || !Array.isArray(args)) return this.#fail('calls something that is not a function')
     return call(args, this.#fail)
   }
 
   /** Attributes of an object, such as the versions of a state dictionary: they hold no tensor of its own. */
   #build(_: Value): void {
     const target = this.#top()
-    if (!(target instanceof Map) && !isKind(target, 'tensor')) this.#fail('sets attributes of what has none')
+    if (!(target instanceof Map) && !isKind(target, 'tensor')) this.#fail('sets attributes of something that has none')
   }
 
   #recall(key: number): Value {

@@ -8,7 +8,7 @@ export type Access = 'read' | 'write'
 
 /** Why no path leads anywhere in a browser. */
 export const noFiles =
-  'there are no files without Node, as in a browser; fetch numbers and make tensors of them, or do this in a program of Node'
+  'files need Node, and this program runs elsewhere, as in a browser; fetch numbers and make tensors of them, or do this in Node'
 
 /** Throws ValueError for what can be no path, and for any where there are no files. */
 export function checkPath(op: string, access: Access, path: unknown): asserts path is string {
@@ -44,7 +44,7 @@ function writeAdvice({ code, path }: NodeJS.ErrnoException): string {
     return path !== undefined && existsSync(dirname(path))
       ? '; its folder takes no new files, so give a path in another folder'
       : '; make its folder first'
-  if (code === 'EROFS') return '; give a path on a file system that can be written to'
+  if (code === 'EROFS') return '; give a path on a writable file system'
   if (code === 'EACCES' || code === 'EPERM')
     return '; its folder must take new files, because a file is made there first'
   return ''
@@ -61,8 +61,6 @@ export function checkRegular(op: string, access: Access, path: string, stats: St
         ? 'a socket'
         : 'a device'
   const advice =
-    access === 'read' && !stats.isDirectory()
-      ? 'copy what it gives to a file, and read that'
-      : 'give the path of a file'
+    access === 'read' && !stats.isDirectory() ? 'copy its content to a file, and read that' : 'give the path of a file'
   throw new ValueError(op, `cannot ${access} ${path}: it is ${kind}; ${advice}`)
 }

@@ -170,7 +170,7 @@ function withBlocks(
       return fail(`its metadata say that ${quoted(name)} is ${dtype}, but it has no bytes of that name`)
     const shape = isBlocks(dtype) ? shapeOfBlocks(dtype, entry.shape) : entry.shape
     if (shape === null)
-      return fail(`${quoted(name)} of ${formatShape(entry.shape)} bytes holds no whole blocks of ${dtype}`)
+      return fail(`${quoted(name)} of ${formatShape(entry.shape)} bytes does not consist of whole blocks of ${dtype}`)
     // A dtype of a later version is an error for whoever reads the tensor.
     all.set(name, { ...entry, dtype, shape })
   }
@@ -182,13 +182,13 @@ function namedBlocks(text: string, fail: (why: string) => never): readonly (read
   try {
     list = JSON.parse(text)
   } catch {
-    return fail(`its metadata ${blocksKey} are no JSON`)
+    return fail(`its metadata ${blocksKey} are not JSON`)
   }
   const isPair = (pair: unknown) =>
     Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === 'string')
   return Array.isArray(list) && list.every(isPair)
     ? list
-    : fail(`its metadata ${blocksKey} are no list of [name, dtype]`)
+    : fail(`its metadata ${blocksKey} are not a list of [name, dtype]`)
 }
 
 function isBlocks(dtype: string): dtype is BlockDType {
@@ -245,10 +245,10 @@ export function safetensorsChunks(
 ): Chunks {
   const check = (what: string, text: unknown) => {
     if (typeof text !== 'string' || !isWellFormed(text))
-      throw new ValueError(op, `${what} ${quoted(String(text))} is no text that UTF-8 can hold`)
+      throw new ValueError(op, `${what} ${quoted(String(text))} is not a text that UTF-8 can hold`)
   }
   if (Object.hasOwn(metadata, blocksKey))
-    throw new ValueError(op, `the metadata ${blocksKey} is the library's own; name yours otherwise`)
+    throw new ValueError(op, `the metadata ${blocksKey} is reserved by the library; give yours another name`)
   const blocks = [...tensors].flatMap(([name, { dtype }]) => (isBlocks(dtype) ? [[name, dtype]] : []))
   const texts = Object.entries(blocks.length > 0 ? { ...metadata, [blocksKey]: JSON.stringify(blocks) } : metadata)
   for (const text of texts.flat()) check('the metadata', text)
@@ -261,7 +261,7 @@ export function safetensorsChunks(
     const { dtype, shape } = asWritten(coming)
     check('the name', name)
     if (name === '__metadata__')
-      throw new ValueError(op, `no tensor can have the name ${name}, which the format keeps for itself; rename it`)
+      throw new ValueError(op, `no tensor can have the name ${name}, which the format reserves; rename it`)
     const end = offset + (byteCount(dtype, shape) as number)
     members.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, end] })}`)
     offset = end

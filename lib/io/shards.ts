@@ -104,11 +104,11 @@ async function readIndex(op: string, path: string): Promise<Index> {
     if (size > mostIndexBytes) fail(`it has ${size} bytes`)
     parsed = JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
-    if (error instanceof SyntaxError) return fail(`it is no JSON (${error.message})`)
+    if (error instanceof SyntaxError) return fail(`it is not JSON (${error.message})`)
     throw refusal(op, 'read', path, error)
   }
   const { weight_map: map, metadata } = (isTable(parsed) ? parsed : {}) as { readonly [key: string]: unknown }
-  if (!isTable(map)) return fail('it has no weight_map, which names the shard of each tensor')
+  if (!isTable(map)) return fail('it has no weight_map, which must name the shard of each tensor')
   const shardOf = new Map<string, string>()
   for (const [name, shard] of Object.entries(map)) {
     if (typeof shard !== 'string')
@@ -133,7 +133,7 @@ function checkShards(op: string, path: string, { shardOf, total }: Index, shards
   const fail = (why: string): never => {
     throw new ValueError(
       op,
-      `${path} does not fit its shards: ${why}; they are of different saves, or a file is damaged`,
+      `${path} does not fit its shards: ${why}; the files are from different saves, or one is damaged`,
     )
   }
   for (const [name, shard] of shardOf)

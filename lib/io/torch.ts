@@ -54,7 +54,7 @@ export class TorchFile implements TensorSource {
   static async open(path: string, op = 'load'): Promise<TorchFile> {
     const file = await InputFile.open(op, path)
     const fail = (why: string): never => {
-      throw new ValueError(op, `${path} is no PyTorch file that can be read: ${why}`)
+      throw new ValueError(op, `${path} cannot be read as a PyTorch file: ${why}`)
     }
     try {
       const head = await file.head(4)
@@ -152,7 +152,7 @@ export class TorchFile implements TensorSource {
   #checkBooleans(what: string, dtype: FormatDType | string, data: FileArray): void {
     const { op, path } = this.#file
     if (dtype === 'BOOL' && (data as Uint8Array).some((value) => value > 1))
-      throw new ValueError(op, `${path}: ${what} has an element that is neither 0 nor 1, but a BOOL is one of them`)
+      throw new ValueError(op, `${path}: ${what} has a BOOL element that is neither 0 nor 1`)
   }
 
   async close(): Promise<void> {
@@ -184,14 +184,14 @@ function check(
   const bytes = formatBits[dtype] / 8
   const count = countOf(shape)
   const place = places.get(storage.key)
-  if (place === undefined) throw fail(`the storage ${quoted(storage.key)} of ${quoted(name)} is not there`)
+  if (place === undefined) throw fail(`the storage ${quoted(storage.key)} of ${quoted(name)} is missing`)
   const last = count === 0 ? -1 : shape.reduce((index, size, d) => index + (size - 1) * (strides[d] as number), offset)
   if (!((last + 1) * bytes <= place.size))
     fail(`${quoted(name)} of shape ${formatShape(shape)} goes beyond the ${place.size} bytes of its storage`)
   // A view may repeat elements; what it makes of a small file must stay small.
   if (count * bytes > file.size)
     fail(
-      `${quoted(name)} of shape ${formatShape(shape)} is larger than the file: it repeats elements; save it with contiguous()`,
+      `${quoted(name)} of shape ${formatShape(shape)} is larger than the file, because it repeats elements; save it with contiguous()`,
     )
 }
 
@@ -230,16 +230,17 @@ async function readLegacy(file: InputFile, fail: (why: string) => never): Promis
   }
   const [magic, protocol, machine, value = null, keys] = values
   if (magic !== 0x1950a86a20f9469cfc6cn || protocol !== 1001)
-    return fail('it is a pickle, but none that torch.save wrote')
+    return fail('it is a pickle that torch.save did not write')
   if (!(machine instanceof Map) || machine.get('little_endian') !== true)
     return fail('its bytes are not in the order of this machine')
-  if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string')) return fail('its list of storages is none')
+  if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string'))
+    return fail('its list of storages is not a list')
   const { storages } = walk(value, fail)
   const places = new Map<string, Place>()
   for (const key of keys as string[]) {
     const storage = storages.get(key)
     if (storage === undefined || storage.dtype === null) return fail(`the storage ${quoted(key)} belongs to no tensor`)
-    if (places.has(key)) return fail(`the storage ${quoted(key)} is there twice`)
+    if (places.has(key)) return fail(`the storage ${quoted(key)} occurs twice`)
     if (at + 8 > file.size) return fail('it is cut off before a storage')
     const count = (await file.read('a storage', at, BigInt64Array, 1))[0]
     if (count !== BigInt(storage.count))

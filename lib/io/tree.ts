@@ -71,7 +71,7 @@ export function takeApart(
       if (ArrayBuffer.isView(at)) {
         const name = at.constructor.name
         if (!Object.hasOwn(arrays, name)) return refuse(path, kindOf(at))
-        if (isDetached(at)) return refuse(path, `a ${name} whose memory was handed to another thread`)
+        if (isDetached(at)) return refuse(path, `a ${name} whose memory was sent to another thread`)
         return { [mark]: name, bytes: toBase64(at) }
       }
       if (isMap(at)) {

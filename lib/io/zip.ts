@@ -38,7 +38,7 @@ export async function zipEntries(
     if (entries.has(name)) fail(`it has the entry ${JSON.stringify(name)} twice`)
     if ((view.getUint16(at + 8, true) & 1) !== 0) fail(`its entry ${JSON.stringify(name)} is encrypted`)
     if (view.getUint16(at + 10, true) !== 0)
-      fail(`its entry ${JSON.stringify(name)} is packed, but torch stores entries as they are`)
+      fail(`its entry ${JSON.stringify(name)} is compressed, but torch stores entries uncompressed`)
     const long = zip64(view, at + 46 + nameLength, extraLength, at)
     entries.set(name, await located(file, name, long, from, fail))
     at = next
@@ -79,7 +79,7 @@ async function located(
   fail: (why: string) => never,
 ): Promise<ZipEntry> {
   const quoted = JSON.stringify(name.slice(0, 200))
-  if (header + 30 > end) return fail(`its entry ${quoted} lies outside of the file`)
+  if (header + 30 > end) return fail(`its entry ${quoted} lies outside the file`)
   const local = new DataView((await file.read('an entry', header, Uint8Array, 30)).buffer)
   if (local.getUint32(0, true) !== 0x04034b50) return fail(`its entry ${quoted} is not where the directory says`)
   const from = header + 30 + local.getUint16(26, true) + local.getUint16(28, true)
@@ -102,7 +102,7 @@ async function directory(file: InputFile, fail: (why: string) => never) {
   // A record of 64 bits stands before, and where it is says a locator.
   if (at >= 20 && view.getUint32(at - 20, true) === 0x07064b50) {
     const place = Number(view.getBigUint64(at - 12, true))
-    if (place + 56 > file.size) return fail('its directory lies outside of the file')
+    if (place + 56 > file.size) return fail('its directory lies outside the file')
     const record = new DataView((await file.read('its end', place, Uint8Array, 56)).buffer)
     if (record.getUint32(0, true) !== 0x06064b50) return fail('the end of its directory is damaged')
     ;[count, size, from] = [32, 40, 48].map((field) => Number(record.getBigUint64(field, true))) as [
@@ -111,7 +111,7 @@ async function directory(file: InputFile, fail: (why: string) => never) {
       number,
     ]
   }
-  if (from + size > file.size) return fail('its directory lies outside of the file')
+  if (from + size > file.size) return fail('its directory lies outside the file')
   if (count > most || count * 46 > size) return fail(`its directory has ${size} bytes, too few for ${count} entries`)
   return { from, size, count }
 }

@@ -49,8 +49,8 @@ export class Arrivals {
         if (!isMeta(tensor) && tensor.device !== this.#named)
           throw new DeviceError(
             op,
-            `device is '${this.#named.name}', but ${name} is on ${tensor.device.name} already: it says where tensors on meta ` +
-              `go; move the model with .to('${this.#named.name}')`,
+            `device is '${this.#named.name}', but ${name} is on ${tensor.device.name} already; the device is for tensors that are on meta, ` +
+              `so move the model with .to('${this.#named.name}')`,
           )
     }
     const buffers = [...(module.namedBuffers?.() ?? [])]
@@ -61,7 +61,7 @@ export class Arrivals {
       if (make === null)
         throw new ValueError(
           op,
-          `${name} is on meta and not part of the state, so nothing can be loaded for it; say how it is made: ` +
+          `${name} is on meta and not part of the state, so nothing can be loaded for it; tell how to make it: ` +
             'new Buffer(value, { persistent: false, make: (device) => ... })',
         )
   }

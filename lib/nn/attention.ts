@@ -290,7 +290,7 @@ export class MultiheadAttention extends Adaptable {
     if (this.inProjWeight === null)
       throw new ValueError(
         op,
-        `kdim ${this.kdim} and vdim ${this.vdim} beside embedDim ${this.embedDim} make three projections of other sizes, which ` +
+        `with kdim ${this.kdim}, vdim ${this.vdim} and embedDim ${this.embedDim} the three projections have different sizes, and ` +
           'cannot be adapted as one; adapt its out_proj',
       )
     return this.inProjWeight
@@ -325,7 +325,7 @@ export class MultiheadAttention extends Adaptable {
     )
     faults.check(
       key.sizes[t] === value.sizes[t],
-      () => `key has ${key.sizes[t]} places, but value has ${value.sizes[t]}`,
+      () => `key has ${key.sizes[t]} positions, but value has ${value.sizes[t]}`,
     )
     faults.throwShape(
       op,

@@ -179,7 +179,7 @@ abstract class InstanceNorm<C extends number> extends ChannelNorm<C> {
     if (this.momentum === null)
       throw new ValueError(
         this.constructor.name,
-        'momentum is null, but must be a number: there is no average over instances',
+        'momentum is null, but must be a number, because there is no average over instances',
       )
   }
 

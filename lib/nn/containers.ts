@@ -152,6 +152,6 @@ export class ModuleList<M extends Module = Module> extends Sequence<M> {
 
   /** Throws, because a list is not a step of a computation; call its modules. */
   forward(): never {
-    throw new ValueError('ModuleList', 'has no forward; iterate over it and call its modules')
+    throw new ValueError('ModuleList', 'has no forward; iterate over it, and call its modules')
   }
 }

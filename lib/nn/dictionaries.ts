@@ -61,7 +61,7 @@ abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> exte
     if (found === undefined)
       throw new ValueError(
         `${this.constructor.name}.get`,
-        `there is nothing under ${shown(key)}; the keys are ${shown([...this.#entries.keys()])}`,
+        `there is no key ${shown(key)}; the keys are ${shown([...this.#entries.keys()])}`,
       )
     return found as unknown as T[K]
   }
@@ -113,7 +113,7 @@ abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> exte
 
   /** Throws, because a container is not a step of a computation; use its entries. */
   forward(): never {
-    throw new ValueError(this.constructor.name, 'has no forward; get what it holds by its key, and use that')
+    throw new ValueError(this.constructor.name, 'has no forward; get an entry by its key, and call that')
   }
 
   #put(key: string, value: unknown): this {

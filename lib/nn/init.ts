@@ -167,7 +167,7 @@ export function dirac_<T extends Tensor>(tensor: T, options: DiracOptions = {}):
       tensor.sizes,
     ])
   if (!Number.isInteger(groups) || groups < 1 || out % groups !== 0)
-    throw new ValueError(op, `groups is ${shown(groups)}, which must divide the ${out} channels that come out`)
+    throw new ValueError(op, `groups is ${shown(groups)}, but must divide the ${out} output channels`)
   return fillFrom(op, tensor, {}, ({ dtype, device }) => {
     const weight = new Float32Array(tensor.numel)
     const size = countOf(field)

@@ -57,7 +57,7 @@ export function checkLayer<O extends LayerOptions>(layer: string, options: O, na
   const { dtype, generator } = own
   checkGenerator(layer, generator)
   if (dtype !== undefined && !(isDType(dtype) && dtype.includes('float')))
-    throw new DTypeError(layer, `dtype is ${shown(dtype)}, but must be a floating one: float32, bfloat16, float64`)
+    throw new DTypeError(layer, `dtype is ${shown(dtype)}, but must be floating: float32, bfloat16 or float64`)
   return own
 }
 
@@ -75,7 +75,7 @@ export function checkFlags(layer: string, flags: { readonly [name: string]: unkn
 /** Throws unless the number is finite and at least `least`. */
 export function checkNumber(layer: string, name: string, value: number, least = Number.NEGATIVE_INFINITY): number {
   if (typeof value !== 'number' || !Number.isFinite(value) || value < least) {
-    const what = Number.isFinite(least) ? `a number from ${least} on` : 'a finite number'
+    const what = Number.isFinite(least) ? `a number of at least ${least}` : 'a finite number'
     throw new ValueError(layer, `${name} is ${shown(value)}, but must be ${what}`)
   }
   return value

@@ -88,7 +88,7 @@ function checkUnchanged(given: readonly Named[], now: Match): void {
     return
   throw new ValueError(
     op,
-    'nothing was loaded, because the module got other layers or tensors while its file was read; load it again',
+    'nothing was loaded, because layers or tensors of the module were replaced while its file was read; load it again',
   )
 }
 
@@ -105,7 +105,7 @@ function overwrite(reader: PieceReader, given: readonly Named[]): void {
     // The file was read once already, so either the disk fails now or the file has changed. The overwritten weights
     // have no second copy.
     if (isFiresteelError(error))
-      error.message += `; ${begun} of ${given.length} tensors are overwritten, the last one perhaps in part: load the model again`
+      error.message += `; ${begun} of ${given.length} tensors were overwritten, the last one perhaps in part; load the model again`
     throw error
   }
 }

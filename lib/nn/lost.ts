@@ -35,6 +35,6 @@ export function tellIfLost(module: object, outermost: object): void {
   tellOnce(
     `${outer} runs a ${lost} that is not found in its properties, so that it is neither trained, frozen, saved nor moved with ` +
       `it, and keeps its own mode. Hold it in a property, or in an array, Set, Map or plain object there; private #fields, ` +
-      'closures and instances of other classes cannot be looked into. If it is meant to stay outside, freeze it and call its eval()',
+      'closures and instances of other classes cannot be searched. If it should stay outside, freeze it and call its eval()',
   )
 }

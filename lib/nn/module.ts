@@ -213,7 +213,10 @@ export abstract class Module extends Holder {
         if (!(tensor instanceof Parameter || (tensor instanceof Buffer && tensor.persistent))) return
         const other = found[0].get(path) ?? found[1].get(path)
         if (other !== undefined && other !== tensor)
-          throw new ValueError(this.constructor.name, `two tensors have one name in the state, ${path}; rename one`)
+          throw new ValueError(
+            this.constructor.name,
+            `two tensors have the same name in the state, ${path}; rename one`,
+          )
         found[tensor instanceof Parameter ? 0 : 1].set(path, tensor)
       },
     })
@@ -438,7 +441,7 @@ export abstract class Module extends Holder {
   to(target: string | Device | DType): this {
     const dtype = typeof target === 'string' && isDType(target)
     if (dtype && !target.includes('float'))
-      throw new ValueError('Module.to', `the dtype is ${target}, but parameters are floating`)
+      throw new ValueError('Module.to', `the dtype is ${target}, but parameters must be floating`)
     const own = [...this.namedParameters(), ...this.namedBuffers()]
     checkAlive('Module.to', own)
     if (!dtype) checkMovable(own, place('Module.to', { device: target }, creationNames).device)

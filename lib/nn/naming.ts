@@ -32,7 +32,7 @@ function tableOf(op: string, rename: unknown): ReadonlyMap<string, string> {
   const table = new Map<string, string>(isMap(rename) ? (rename as Map<string, string>) : Object.entries(rename))
   for (const [from, to] of table)
     if (typeof from !== 'string' || typeof to !== 'string')
-      throw new ValueError(op, `rename takes ${shown(from)} for ${shown(to)}, but both must be names`)
+      throw new ValueError(op, `rename maps ${shown(from)} to ${shown(to)}, but both must be names`)
   return table
 }
 
@@ -64,7 +64,7 @@ export class Naming {
     this.#excluded = (Array.isArray(exclude) ? exclude : [exclude]).map((each: unknown) => {
       if (each instanceof RegExp) return { text: String(each), fits: stateless(each) }
       if (typeof each !== 'string' || each === '')
-        throw new ValueError(op, `exclude has ${shown(each)}, but must be of names and patterns`)
+        throw new ValueError(op, `exclude has ${shown(each)}, but must hold names and patterns`)
       return { text: `'${each}'`, fits: (name) => name === each || name.startsWith(`${each}.`) }
     })
     const problems: string[] = []

@@ -173,7 +173,7 @@ export class Prompts extends Slot<Prompt> {
     if (prompts.length > 1)
       throw new ValueError(
         op,
-        `a text has one prompt before it, but ${prompts.map(({ adapterName }) => `'${adapterName}'`).join(' and ')} are chosen; ` +
+        `a text can have only one prompt before it, but ${prompts.map(({ adapterName }) => `'${adapterName}'`).join(' and ')} are chosen; ` +
           'choose one of them',
       )
     return prompts[0] as Prompt

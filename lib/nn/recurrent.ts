@@ -95,12 +95,11 @@ abstract class RecurrentLayer extends Module {
     this.#hasBias = bias ?? true
     this.generator = given.generator ?? null
     checkSizes(name, { inputSize, hiddenSize, numLayers: this.numLayers })
-    if (this.numLayers > 4096)
-      throw new ValueError(name, `numLayers is ${this.numLayers}, but more than 4096 layers are not made`)
+    if (this.numLayers > 4096) throw new ValueError(name, `numLayers is ${this.numLayers}, but must be at most 4096`)
     if (this.dropout > 0 && this.numLayers === 1)
       throw new ValueError(
         name,
-        `dropout is ${this.dropout}, but there is one layer, and dropout stands between layers; leave it out, or add a Dropout`,
+        `dropout is ${this.dropout}, but there is one layer, and dropout acts between layers; leave it out, or add a Dropout`,
       )
     const bound = 1 / Math.sqrt(hiddenSize)
     const stateSize = projSize > 0 ? projSize : hiddenSize
@@ -134,7 +133,7 @@ abstract class RecurrentLayer extends Module {
     const own = this as unknown as { readonly [name: string]: Parameter | undefined }
     return this.#suffixes().map((suffix) => {
       const [wIh, wHh] = [own[`weightIh${suffix}`], own[`weightHh${suffix}`]]
-      if (!wIh || !wHh) throw new ValueError(this.constructor.name, `the weights of ${suffix} are gone`)
+      if (!wIh || !wHh) throw new ValueError(this.constructor.name, `the weights of ${suffix} are missing`)
       const bIh = own[`biasIh${suffix}`] ?? null
       return { wIh, wHh, bIh, bHh: own[`biasHh${suffix}`] ?? null, wHr: own[`weightHr${suffix}`] ?? null }
     })

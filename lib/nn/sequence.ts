@@ -160,7 +160,7 @@ export abstract class Sequence<V extends Module | Parameter, In = V> extends Mod
     if (place < 0 || place > last)
       throw new ValueError(
         `${this.constructor.name}.${method}`,
-        `there is no place ${index} among ${length} entries${last < 0 ? '' : `; there are ${-length} to ${last}`}`,
+        `index ${index} lies outside the ${length} entries${last < 0 ? '' : `; allowed are ${-length} to ${last}`}`,
       )
     return place
   }

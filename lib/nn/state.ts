@@ -148,7 +148,7 @@ export function canHoldBoth(
 export type Tie = readonly [Named, Named]
 
 export function contradiction([[name], [other]]: Tie): string {
-  return `${name} and ${other} are one memory in this model, but have different values in the state`
+  return `${name} and ${other} share memory in this model, but have different values in the state`
 }
 
 /** The tensors offered for a module's state, before any of them is read. */

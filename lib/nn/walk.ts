@@ -53,8 +53,8 @@ function tellIfStray(tensor: Tensor, holder: Holder, property: string, place = '
   if (!(tensor.requiresGrad && tensor.isLeaf)) return
   const subject = `${holder.constructor.name}.${property}`
   tellOnce(
-    `${subject}${place} is a tensor that wants a gradient, but no Parameter: it is neither trained, saved ` +
-      'nor moved with the module; wrap it: new nn.Parameter(...). If it is not to be learned, set its requiresGrad to false',
+    `${subject}${place} is a tensor that wants a gradient, but is not a Parameter: it is neither trained, saved ` +
+      'nor moved with the module; wrap it: new nn.Parameter(...). If it should not learn, set its requiresGrad to false',
     // The subject is the property, because a list of a hundred such tensors is a single mistake.
     subject,
   )
@@ -131,7 +131,7 @@ export abstract class Holder {
     if (own[other] === own[property]) return false
     throw new ValueError(
       this.constructor.name,
-      `the properties ${other} and ${property} have one name in a state, ${name}; rename one, or name it in static stateNames`,
+      `the properties ${other} and ${property} have the same name in a state, ${name}; rename one, or name it in static stateNames`,
     )
   }
 }
@@ -272,7 +272,7 @@ function visitInside(
         if (place === '' || place.includes('.'))
           refuse(`'${place}' in ${path} cannot be a module's name in a state: it must not be empty nor hold a dot`)
         if (names !== null && names.size === names.add(place).size)
-          refuse(`two keys of ${path} have one name in a state, ${place}`)
+          refuse(`two keys of ${path} have the same name in a state, ${place}`)
         if (isTensor) onTensor?.(`${path}.${place}`, originalOf(item))
         else if (item instanceof Holder) onHolder?.(`${path}.${place}`, item)
         else onGenerator?.(`${path}.${place}`, item)

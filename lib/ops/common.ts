@@ -46,7 +46,7 @@ export function checkDistinct(op: string, name: string, x: Tensor): void {
   if (isOverlapping(x))
     throw new ValueError(
       op,
-      `several elements of ${name} are one in memory (shape ${formatShape(x.sizes)}, strides ${formatShape(x.steps)}); ` +
+      `several elements of ${name} share memory (shape ${formatShape(x.sizes)}, strides ${formatShape(x.steps)}); ` +
         'clone() it before writing into it',
     )
 }

@@ -60,7 +60,7 @@ export function checkPadding(op: string, dims: Dims, padding: Padding<Single | P
   if (padding === 'same' && (stride[0] !== 1 || stride[1] !== 1))
     throw new ValueError(
       op,
-      `padding is 'same', but stride is ${stride.slice(2 - dims).join(' x ')}: a convolution that strides does not keep the ` +
+      `padding is 'same', but stride is ${stride.slice(2 - dims).join(' x ')}: a convolution with a stride does not keep the ` +
         'size; give the padding as a number',
     )
 }

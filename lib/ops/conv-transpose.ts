@@ -93,7 +93,7 @@ function checkTransposed(op: string, dims: Dims, x: Tensor, weight: Tensor, bias
   faults.check(takes === channels, () => `gets ${channels} channels, but takes ${takes}: x is ${xs}, weight ${ws}`)
   faults.check(
     takes > 0 && perGroup > 0,
-    () => `weight ${ws} has no channels; there must be one in and one out at least`,
+    () => `weight ${ws} has no channels; there must be at least one in and one out`,
   )
   faults.check(takes % a.groups === 0, () => `${takes} input channels do not divide into ${a.groups} groups`)
   checkBias(faults, bias, perGroup * a.groups)
@@ -105,7 +105,7 @@ function checkTransposed(op: string, dims: Dims, x: Tensor, weight: Tensor, bias
   faults.check(
     sizes[0] > 0 && sizes[1] > 0,
     () =>
-      `the result would be ${shownAs(dims, sizes).join(' x ')}, which must be positive: the padding cuts off more than there is`,
+      `the result would be ${shownAs(dims, sizes).join(' x ')}, which must be positive; the padding cuts off too much`,
   )
   faults.throwShape(op, [x.sizes, weight.sizes])
   return sizes

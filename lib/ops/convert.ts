@@ -36,12 +36,12 @@ function checkBlocksOf(x: Tensor, dtype: BlockDType): void {
   if (!isFloating(x.dtype))
     throw new DTypeError(
       'to',
-      `only floats become ${dtype}, but the tensor is ${x.dtype}; convert it to float32 before`,
+      `only floats can become ${dtype}, but the tensor is ${x.dtype}; convert it to float32 first`,
     )
   if (x.requiresGrad && isGradEnabled())
     throw new DTypeError(
       'to',
-      `no gradient comes back through ${dtype}, but the tensor wants one; convert x.detach(), or do it inside noGrad()`,
+      `no gradient passes through ${dtype}, but the tensor wants one; convert x.detach(), or do it inside noGrad()`,
     )
 }
 

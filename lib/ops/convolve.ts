@@ -62,7 +62,7 @@ function checkConv(op: string, dims: Dims, x: Tensor, weight: Tensor, bias: Tens
     perGroup * a.groups === channels,
     () => `gets ${channels} channels, but takes ${perGroup * a.groups}: x is ${xs}, weight ${ws} in ${a.groups} groups`,
   )
-  faults.check(out > 0 && perGroup > 0, () => `weight ${ws} has no channels; there must be one in and one out at least`)
+  faults.check(out > 0 && perGroup > 0, () => `weight ${ws} has no channels; there must be at least one in and one out`)
   faults.check(out % a.groups === 0, () => `${out} output channels do not divide into ${a.groups} groups`)
   checkBias(faults, bias, out)
   const [reachH, reachW] = [a.dilation[0] * (kh - 1) + 1, a.dilation[1] * (kw - 1) + 1]

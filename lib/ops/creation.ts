@@ -213,7 +213,7 @@ function spaced(op: string, start: number, end: number, steps: number): Float64A
   for (const [name, value] of Object.entries({ start, end }))
     if (typeof value !== 'number') throw new ValueError(op, `${name} is ${kindOf(value)}, but must be a number`)
   if (!Number.isSafeInteger(steps) || steps < 0)
-    throw new ValueError(op, `steps is ${kindOf(steps)}, but must be an integer, at least 0`)
+    throw new ValueError(op, `steps is ${kindOf(steps)}, but must be an integer of at least 0`)
   checkShape(op, [steps])
   checkEntries(op, steps, 2 ** 28, 'numbers', 'take fewer steps, or compute with arange()')
   const step = steps > 1 ? (end - start) / (steps - 1) : 0
@@ -225,6 +225,6 @@ function spaced(op: string, start: number, end: number, steps: number): Float64A
 function floats<D extends DType>(op: string, options: CreationOptions<D>): CreationOptions<D> {
   const own = ownOptions<CreationOptions<D>>(op, options, creationNames)
   if (own.dtype !== undefined && !isFloating(checkDTypeName(op, own.dtype)))
-    throw new DTypeError(op, `makes floats, but dtype is ${own.dtype}; round and convert with .to('${own.dtype}')`)
+    throw new DTypeError(op, `makes floats, but the dtype is ${own.dtype}; round and convert with .to('${own.dtype}')`)
   return own
 }

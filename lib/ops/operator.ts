@@ -295,7 +295,7 @@ function checkWritten(op: string, facts: readonly InputFact[], inputs: Inputs, p
     if (inputs.some((other, i) => i !== place && other?.storage === written.storage))
       throw new ValueError(
         op,
-        `${name} is written, and lies in the memory of another argument; give it memory of its own with clone()`,
+        `${name} is written, but shares memory with another argument; give it its own memory with clone()`,
       )
   }
 }

@@ -50,7 +50,7 @@ export function place<O extends CreationOptions>(
 
 export function checkDTypeName(op: string, dtype: DType): DType {
   if (isDType(dtype)) return dtype
-  const wide = (dtype as string) === 'int64' ? '; int64 exists in files only, tensors have int32' : ''
+  const wide = (dtype as string) === 'int64' ? '; int64 exists only in files, and tensors have int32' : ''
   throw new DTypeError(op, `there is no dtype ${kindOf(dtype)}; known are ${Object.keys(dtypes).join(', ')}${wide}`)
 }
 
@@ -77,7 +77,7 @@ export function checkFillable(op: string, value: number, dtype: DType, sizes: Sh
   if (value !== 0)
     throw new ValueError(
       op,
-      `a tensor of ${dtype} is filled with 0 only, but not with ${value}; convert one with .to('${dtype}')`,
+      `a tensor of ${dtype} can be filled only with 0, not with ${value}; convert one with .to('${dtype}')`,
     )
 }
 

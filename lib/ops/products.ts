@@ -142,11 +142,11 @@ function tensordotDims(a: Tensor, b: Tensor, dims: TensordotDims): readonly [num
     )
   const [ofA, ofB] = dims as readonly [readonly number[], readonly number[]]
   if (ofA.length !== ofB.length)
-    throw new ValueError('tensordot', `dims are ${ofA.length} of a and ${ofB.length} of b, but must be as many`)
+    throw new ValueError('tensordot', `dims are ${ofA.length} of a and ${ofB.length} of b, but must be the same number`)
   const resolve = (list: readonly number[], { ndim }: Tensor) => {
     const found = list.map((d) => normalizeDim('tensordot', d, ndim))
     if (new Set(found).size !== found.length)
-      throw new ValueError('tensordot', `dims ${formatShape(list)} hold a dimension twice`)
+      throw new ValueError('tensordot', `dims ${formatShape(list)} name a dimension twice`)
     return found
   }
   return [resolve(ofA, a), resolve(ofB, b)]

@@ -129,7 +129,10 @@ export function bernoulli(x: Tensor, options: BernoulliOptions = {}): Tensor {
   checkGenerator('bernoulli', generator)
   if (p !== undefined) checkProbability('bernoulli', p)
   else if (!isFloating(x.dtype))
-    throw new DTypeError('bernoulli', `x is ${x.dtype}, which holds no probabilities; convert it with .to('float32')`)
+    throw new DTypeError(
+      'bernoulli',
+      `x is ${x.dtype}, which cannot hold probabilities; convert it with .to('float32')`,
+    )
   return namedAs('bernoulli', () =>
     noGrad(() => {
       const chances = detach(x)
@@ -217,7 +220,7 @@ export function normal(
   if (Array.isArray(shape)) {
     checkOptions(op, more, randomNames)
     if (typeof mean !== 'number' || typeof std !== 'number')
-      throw new ValueError(op, 'a shape goes with numbers; tensors bring theirs, so leave it out')
+      throw new ValueError(op, 'a shape is only for numbers, because tensors have their own; leave it out')
     return namedAs(op, () => randn(shape as Shape, { ...more, mean, std }))
   }
   const { generator } = checkOptions(op, shape as Drawn, { generator: true })

@@ -140,7 +140,7 @@ export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
   const { n = 1, dim = -1, prepend = null, append = null } = checkOptions('diff', options, diffNames)
   checkInteger('diff', 'n', n, 0)
   checkTensor('diff', 'x', x)
-  if (x.ndim === 0) throw new ShapeError('diff', 'x is one number, without a dimension', [[]])
+  if (x.ndim === 0) throw new ShapeError('diff', 'x is one number and has no dimension', [[]])
   const d = normalizeDim('diff', dim, x.ndim)
   for (const [name, part] of Object.entries({ prepend, append })) if (part !== null) checkTensor('diff', name, part)
   return namedAs('diff', () => {
@@ -180,7 +180,7 @@ export function trapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
   checkTensor(op, 'y', y)
   if (typeof dx !== 'number') throw new ValueError(op, `dx is ${shown(dx)}, but must be a number`)
   if (!isFloating(y.dtype)) throw new DTypeError(op, `y is ${y.dtype}; convert it with .to('float32')`)
-  if (y.ndim === 0) throw new ShapeError(op, 'y is one number, without a dimension', [[]])
+  if (y.ndim === 0) throw new ShapeError(op, 'y is one number and has no dimension', [[]])
   const d = normalizeDim(op, dim, y.ndim)
   const size = y.sizes[d] as number
   if (x !== null) {

@@ -22,7 +22,7 @@ export function cross(a: Tensor, b: Tensor, dim = -1): Tensor {
   if (a.ndim !== b.ndim || a.sizes[d] !== 3 || b.sizes[d] !== 3)
     throw new ShapeError(
       'cross',
-      `a is ${formatShape(a.sizes)} and b ${formatShape(b.sizes)}, but both must have one number of dimensions, and 3 numbers along dimension ${d}`,
+      `a is ${formatShape(a.sizes)} and b ${formatShape(b.sizes)}, but both must have the same number of dimensions, and 3 numbers along dimension ${d}`,
       [a.sizes, b.sizes],
     )
   return namedAs('cross', () => sub(mul(roll(a, -1, d), roll(b, 1, d)), mul(roll(a, 1, d), roll(b, -1, d))))
@@ -96,7 +96,7 @@ function placesOfAll(n: number, r: number, withReplacement: boolean): Int32Array
   if (count * r > mostIndices)
     throw new ValueError(
       'combinations',
-      `there are at least ${count} of ${r} among ${n} elements, more than the ${mostIndices} numbers that one tensor is indexed by; take a smaller r`,
+      `there are at least ${count} ways to choose ${r} of ${n} elements, more than the ${mostIndices} indices of one tensor; take a smaller r`,
     )
   const places = new Int32Array(Math.round(count) * r)
   const now = Array.from({ length: r }, (_, i) => (withReplacement ? 0 : i))

@@ -68,7 +68,10 @@ export class WeightAverage {
   constructor(model: Module, averaging: Averaging) {
     checkModel('WeightAverage', model)
     if (typeof averaging !== 'function')
-      throw new ValueError('WeightAverage', `the averaging is ${kindOf(averaging)}, but must be as optim.ema(0.999) is`)
+      throw new ValueError(
+        'WeightAverage',
+        `the averaging is ${kindOf(averaging)}, but must be an averaging such as optim.ema(0.999)`,
+      )
     this.#model = model
     this.#averaging = averaging
   }

@@ -136,7 +136,7 @@ function checkGradient(gradient: Tensor, i: number, first: Tensor): void {
   if (storage.device !== device)
     throw new DeviceError(
       op,
-      `gradient 0 is on ${device.name}, gradient ${i} on ${storage.device.name}; clip those of each device on their own`,
+      `gradient 0 is on ${device.name}, gradient ${i} on ${storage.device.name}; clip the gradients of each device separately`,
     )
   throw new DTypeError(
     op,

@@ -18,7 +18,8 @@ function checkEach(op: string, name: string, value: Each, { paramGroups }: Sched
   for (const each of all) checkFactor(op, name, each)
   return (group) => {
     const own = all[group]
-    if (own === undefined) throw new ValueError(op, `${name} are ${all.length} numbers, but there is a group ${group}`)
+    if (own === undefined)
+      throw new ValueError(op, `${name} are ${all.length} numbers, but there is also a group ${group}`)
     return own
   }
 }

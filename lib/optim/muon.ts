@@ -64,7 +64,7 @@ function orthogonalised(x: Tensor, { nsCoefficients: [a, b, c], nsSteps, eps }: 
 
 function checkMatrix({ sizes }: Tensor): void {
   if (sizes.length === 2) return
-  const rule = 'but must be a matrix; give the others to an optimiser such as AdamW'
+  const rule = 'but must be a matrix; give other parameters to an optimiser such as AdamW'
   throw new ShapeError('Muon', `a parameter is ${formatShape(sizes)}, ${rule}`, [sizes])
 }
 

@@ -194,8 +194,8 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
 
   #warnIdle(): void {
     warn(
-      `[${this.constructor.name}.step] none of the ${this.parameters().length} parameters has a gradient, so that the step changes ` +
-        "nothing; call backward() before it, and see that the optimiser was made over this model's parameters",
+      `[${this.constructor.name}.step] none of the ${this.parameters().length} parameters has a gradient, so the step changes ` +
+        "nothing; call backward() before it, and check that the optimiser has this model's parameters",
     )
   }
 

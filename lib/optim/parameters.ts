@@ -26,7 +26,7 @@ export function isGroups<O>(
 ): params is readonly ParameterGroup<O>[] {
   if (!Array.isArray(params) || !params.some(hasParams)) return false
   if (params.every(hasParams)) return true
-  throw new ValueError(op, 'the list holds both groups ({ params, ... }) and tensors; make groups of all of them')
+  throw new ValueError(op, 'the list holds both groups ({ params, ... }) and tensors; put all tensors into groups')
 }
 
 /**
@@ -44,7 +44,7 @@ export function checkParameters(op: string, params: unknown): Parameters {
     if (!parameter.isLeaf)
       throw new ValueError(
         op,
-        `parameter ${i} is the result of an operator, which no step can change; pass the tensors that it was made of`,
+        `parameter ${i} is the result of an operator, which no step can change; pass the tensors from which it was computed`,
       )
     if (!parameter.dtype.includes('float'))
       throw new ValueError(op, `parameter ${i} is ${parameter.dtype}, but only floating tensors can be optimised`)
@@ -53,7 +53,7 @@ export function checkParameters(op: string, params: unknown): Parameters {
     if (before !== undefined)
       throw new ValueError(
         op,
-        `parameters ${before} and ${i} are one tensor (${formatShape(parameter.sizes)}), which would be stepped twice; list it once`,
+        `parameters ${before} and ${i} are the same tensor (${formatShape(parameter.sizes)}), which would be stepped twice; list it once`,
       )
     places.set(parameter, i)
   }

@@ -51,7 +51,7 @@ export class ReduceLROnPlateau {
   constructor(optimizer: Scheduled, options: PlateauOptions = {}) {
     const op = 'ReduceLROnPlateau'
     if (!Array.isArray(optimizer?.paramGroups))
-      throw new ValueError(op, `the optimizer is ${kindOf(optimizer)}, but must be one, as optim.SGD is`)
+      throw new ValueError(op, `the optimizer is ${kindOf(optimizer)}, but must be one such as optim.SGD`)
     const usual = {
       mode: 'min',
       factor: 0.1,
@@ -156,7 +156,7 @@ export class ReduceLROnPlateau {
     if (best !== null && typeof best !== 'number') problems.push(`best is ${shown(best)}, but must be a number or null`)
     for (const name of ['bad', 'cooldown'] as const)
       if (!Number.isSafeInteger(state?.[name]) || state[name] < 0)
-        problems.push(`${name} is ${shown(state?.[name])}, but must be an integer, not negative`)
+        problems.push(`${name} is ${shown(state?.[name])}, but must be an integer of at least 0`)
     if (problems.length > 0) throw new StateDictError(problems, 'ReduceLROnPlateau.loadStateDict')
     const { best: least, bad, cooldown } = state
     return () => {

@@ -11,7 +11,7 @@ export function checkCount(op: string, option: string, value: number): number {
 
 export function checkFactor(op: string, option: string, value: number): number {
   if (!Number.isFinite(value) || value < 0)
-    throw new ValueError(op, `${option} is ${shown(value)}, but must be a number, not negative`)
+    throw new ValueError(op, `${option} is ${shown(value)}, but must be a number of at least 0`)
   return value
 }
 
@@ -76,7 +76,7 @@ function checkMilestones(op: string, milestones: readonly number[]): readonly nu
   if (!Array.isArray(milestones) || !milestones.every(rising))
     throw new ValueError(
       op,
-      `milestones are ${shown(milestones)}, but must be numbers of steps in a list, in their order`,
+      `milestones are ${shown(milestones)}, but must be a list of numbers of steps, in ascending order`,
     )
   return [...milestones]
 }
@@ -186,7 +186,8 @@ export function lambda(op: string, factor: Factor | readonly Factor[]): Rate {
   for (const [i, each] of factors.entries()) checkFunction(op, `factor ${i}`, each)
   return (base, steps, group) => {
     const own = factors[group]
-    if (own === undefined) throw new ValueError(op, `there are ${factors.length} factors, but a group ${group}`)
+    if (own === undefined)
+      throw new ValueError(op, `there are ${factors.length} factors, but there is also a group ${group}`)
     return base * own(steps)
   }
 }
@@ -216,7 +217,7 @@ export function sequential(op: string, rates: readonly Rate[], milestones: reado
   if (at.length !== all.length - 1)
     throw new ValueError(
       op,
-      `there are ${at.length} milestones for ${all.length} rates, but must be one less than rates`,
+      `there are ${at.length} milestones for ${all.length} rates, but must be one fewer than rates`,
     )
   return (base, steps, group) => {
     const past = at.filter((milestone) => milestone <= steps).length

@@ -54,7 +54,7 @@ export class Schedule {
   constructor(optimizer: Scheduled, rate: Rate, options: { readonly end?: number | null } = {}) {
     const op = new.target.name
     if (!Array.isArray(optimizer?.paramGroups))
-      throw new ValueError(op, `the optimizer is ${kindOf(optimizer)}, but must be one, as optim.SGD is`)
+      throw new ValueError(op, `the optimizer is ${kindOf(optimizer)}, but must be one such as optim.SGD`)
     if (typeof rate !== 'function')
       throw new ValueError(
         op,
@@ -106,10 +106,10 @@ export class Schedule {
   [prepareState](state: ScheduleState): () => void {
     const problems: string[] = []
     if (!Number.isSafeInteger(state?.steps) || state.steps < 0)
-      problems.push(`steps is ${shown(state?.steps)}, but must be an integer, not negative`)
+      problems.push(`steps is ${shown(state?.steps)}, but must be an integer of at least 0`)
     const groups = this.optimizer.paramGroups.length
     if (!Array.isArray(state?.base) || state.base.length !== groups || !state.base.every(Number.isFinite))
-      problems.push(`base is ${shown(state?.base)}, but must be ${groups} initial rates, one a group`)
+      problems.push(`base is ${shown(state?.base)}, but must be ${groups} initial rates, one for each group`)
     if (problems.length > 0) throw new StateDictError(problems, `${this.constructor.name}.loadStateDict`)
     const { steps, base } = state
     return () => {
@@ -142,8 +142,8 @@ export class Schedule {
       if (Math.abs(bend) > 1e-9 * (Math.abs(least) + Math.abs(slope)))
         throw new ValueError(
           this.constructor.name,
-          `a learning rate was changed to ${lr} by something else, which a rate cannot follow that is not some number plus ` +
-            'the first rate times another; make a new schedule',
+          `a learning rate was changed to ${lr} by something else, and only a rate of the form a + b * first rate can follow that; make ` +
+            'a new schedule',
         )
       // Every base has the same rate where the slope is 0, as at the foot of a cosine.
       if (Math.abs(slope) > 1e-12) this.#base[i] = (lr - least) / slope

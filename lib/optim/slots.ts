@@ -67,7 +67,7 @@ export function listSlots(op: string, slots: NamedSlots): SlotList {
         )
     const { dtype, used } = slot
     if (dtype !== undefined && !isDType(dtype))
-      throw new ValueError(op, `the slot ${name} has dtype ${kindOf(dtype)}, which there is not`)
+      throw new ValueError(op, `the slot ${name} has the unknown dtype ${kindOf(dtype)}`)
     if (used !== undefined && typeof used !== 'boolean')
       throw new ValueError(op, `the slot ${name} has used ${kindOf(used)}, but it must be true or false`)
   }
@@ -130,7 +130,7 @@ function fittingValue(op: string, { name, tensor, value }: Assigned): Tensor {
   if (!sameShape(value.sizes, tensor.sizes))
     throw new ShapeError(
       op,
-      `the slot ${name} is ${formatShape(tensor.sizes)}, but was assigned ${formatShape(value.sizes)}; expand it, or declare the slot so`,
+      `the slot ${name} is ${formatShape(tensor.sizes)}, but was assigned ${formatShape(value.sizes)}; expand it, or declare the slot with that shape`,
       [tensor.sizes, value.sizes],
     )
   return value

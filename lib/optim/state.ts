@@ -30,7 +30,7 @@ export function formProblems(saved: unknown, groups: number): string[] {
   if (!Array.isArray(saved.groups)) return ['groups is not a list']
   const problems: string[] = []
   if (saved.groups.length !== groups)
-    problems.push(`the state has ${saved.groups.length} parameter groups, this optimiser ${groups}`)
+    problems.push(`the state has ${saved.groups.length} parameter groups, but this optimiser has ${groups}`)
   for (const [i, group] of saved.groups.entries())
     if (!isObject(group)) problems.push(`group ${i} is ${shown(group)}, but must be an object of options`)
   if (!isObject(saved.state) || !isMap(saved.state))
@@ -45,7 +45,7 @@ export function entryProblems(name: string, entry: unknown, parameter: Parameter
   const problems: string[] = []
   const { step, tensors } = entry
   if (!Number.isSafeInteger(step) || (step as number) < 0)
-    problems.push(`${name} was stepped ${shown(step)} times, but that must be an integer, not negative`)
+    problems.push(`${name} was stepped ${shown(step)} times, but this must be an integer of at least 0`)
   const byName = new Map(slots.map(({ name: key, slot }) => [key, slot]))
   for (const [key, tensor] of Object.entries(tensors)) {
     const place = `${name}.${key}`

@@ -106,7 +106,7 @@ function tensorOf(op: string, name: string, { state }: Known): Tensor {
   if (tensor === undefined || tensor.storage.freed)
     throw new DisposedError(
       op,
-      `the tensor ${name} of a state was freed or taken out of it; load the state, or make the optimiser anew`,
+      `the tensor ${name} of a state was freed or removed; load the state, or make a new optimiser`,
     )
   return tensor
 }

@@ -37,7 +37,7 @@ export class AppendedFile {
       if (size < length)
         throw new ValueError(
           op,
-          `${path} has ${size} bytes, but ${length} were written to it; delete the folder, and prepare the corpus anew`,
+          `${path} has ${size} bytes, but ${length} were written to it; delete the folder, and prepare the corpus again`,
         )
       await file.truncate(length)
       return new AppendedFile(op, path, file, length, crc)
@@ -77,7 +77,7 @@ export class AppendedFile {
       for (let done = 0; done < bytes.length; ) {
         const read = readSync(this.#file.fd, bytes, done, bytes.length - done, position + done)
         if (read === 0)
-          throw new ValueError(this.#op, `${this.path} was cut off by another program; prepare the corpus anew`)
+          throw new ValueError(this.#op, `${this.path} was cut off by another program; prepare the corpus again`)
         done += read
       }
     } catch (error) {

@@ -65,7 +65,7 @@ function vectorsOf(op: string, model: VectorModel, parts: readonly Tensor[]): Te
     if (part.ndim < 1 || !sameShape(part.sizes.slice(1), rest))
       throw new ShapeError(
         op,
-        `parts of the batch are ${parts.map(({ sizes }) => formatShape(sizes)).join(', ')}, but their rows must have one shape`,
+        `parts of the batch are ${parts.map(({ sizes }) => formatShape(sizes)).join(', ')}, but their rows must have the same shape`,
         parts.map(({ sizes }) => sizes),
       )
   const all = model.forward(cat(parts))
@@ -161,7 +161,10 @@ export function contrastive<L extends ContrastiveLoss>(
     throw new ValueError(op, `loss is ${shown(loss)}, but must be one of ${Object.keys(objectives).join(', ')}`)
   const foreign = loss === 'triplet' ? 'temperature' : 'margin'
   if (rest[foreign] !== undefined)
-    throw new ValueError(op, `${foreign} is ${shown(rest[foreign])}, but the loss ${loss} has none; leave it out`)
+    throw new ValueError(
+      op,
+      `${foreign} is ${shown(rest[foreign])}, but the loss ${loss} does not use it; leave it out`,
+    )
   const { temperature, margin } = rest
   for (const [name, value] of Object.entries({ temperature, margin }))
     if (value !== undefined && !(value instanceof Tensor) && !(Number.isFinite(value) && value > 0))

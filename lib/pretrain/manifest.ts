@@ -95,7 +95,7 @@ function isSplit(value: unknown): boolean {
 /** The first part that is not as it must be; null where all is well. */
 function faultOf(value: unknown): string | null {
   const { format, complete, options, tokenizer, dtype, counts, splits, progress } = (value ?? {}) as Partial<Manifest>
-  if (format !== 1) return `format is ${shown(format)}, but 1 is known`
+  if (format !== 1) return `format is ${shown(format)}, but must be 1`
   const checks = {
     complete: typeof complete === 'boolean',
     options:
@@ -118,7 +118,7 @@ export async function readManifest(op: string, folder: string): Promise<Manifest
   const path = join(folder, manifestName)
   const value = await readJson(op, path, mostBytes)
   const fault = faultOf(value)
-  if (fault !== null) throw new ValueError(op, `${path} is not of shards: ${fault}; prepare the corpus anew`)
+  if (fault !== null) throw new ValueError(op, `${path} does not describe shards: ${fault}; prepare the corpus again`)
   return value as Manifest
 }
 

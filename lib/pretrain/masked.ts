@@ -128,7 +128,7 @@ export async function evaluateMasked(model: MaskedModel, batches: Batches<Masked
       judged += judgements.reduce<number>((sum, each, i) => sum + (each === follows[i] ? 1 : 0), 0)
     }
     if (tokens === 0)
-      throw new ValueError(op, 'no token of the batches was chosen, so that there is nothing to score; give more rows')
+      throw new ValueError(op, 'no token of the batches was chosen, so there is nothing to score; give more rows')
     const loss = total / tokens
     return {
       ...{ loss, perplexity: Math.exp(loss), accuracy: right / tokens, tokens },

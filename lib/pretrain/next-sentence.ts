@@ -80,7 +80,7 @@ class Pairs extends Dataset<MaskableRow> {
     }
     if (this.#rows.length === 0) throw new ValueError(op, 'no document has two sentences, so none follows another')
     if (this.#sentences.length < 3)
-      throw new ValueError(op, 'there are two sentences only, so that every one follows; give more')
+      throw new ValueError(op, 'there are only two sentences, so every sentence follows another; give more')
     this.#cls = cls
     this.#sep = sep
     this.#most = maxLength ?? Number.POSITIVE_INFINITY

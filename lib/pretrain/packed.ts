@@ -170,7 +170,7 @@ function piecesOf(row: PackableRow, number: number, { length, splits }: Packing,
   if (!splits)
     throw new ValueError(
       op,
-      `row ${number} has ${ids.length} tokens, but a packed row ${length}; give a larger length, cut rows before, or give long: 'split'`,
+      `row ${number} has ${ids.length} tokens, but a packed row has ${length}; give a larger length, cut rows before, or give long: 'split'`,
     )
   const [allIds, allLabels] = [Array.from(ids), Array.from(labels)]
   for (let at = 0; at < ids.length; at += length)

@@ -130,7 +130,10 @@ function preparedOptions(tokenizer: CorpusTokenizer, options: PrepareOptions): P
   if (typeof deduplicate !== 'boolean' && deduplicate !== 'exact')
     throw new ValueError(op, `deduplicate is ${shown(deduplicate)}, but must be true, false or 'exact'`)
   if (options.similarity !== undefined && deduplicate !== true)
-    throw new ValueError(op, 'similarity is given, but near duplicates are not looked for; give deduplicate: true, too')
+    throw new ValueError(
+      op,
+      'similarity is given, but near duplicates are not searched for; also give deduplicate: true',
+    )
   const { similarity = 0.8 } = options
   if (!(typeof similarity === 'number' && similarity > 0 && similarity <= 1))
     throw new ValueError(op, `similarity is ${shown(similarity)}, but must be above 0 and at most 1`)
@@ -230,11 +233,11 @@ async function begun(
   })
   if (manifest.tokenizer.fingerprint !== fingerprint)
     changed.unshift(`the tokenizer is another one (of ${manifest.tokenizer.size} tokens before, of ${size} now)`)
-  if (manifest.progress.first !== first) changed.push('the corpus begins with other texts')
+  if (manifest.progress.first !== first) changed.push('the corpus begins with different texts')
   if (changed.length > 0)
     throw new ValueError(
       op,
-      `${folder} was made otherwise: ${changed.join('; ')}. Give another folder, or delete this one`,
+      `${folder} was made differently: ${changed.join('; ')}. Give another folder, or delete this one`,
     )
   return manifest
 }

@@ -54,7 +54,10 @@ async function rowsOf(op: string, name: string, set: FeatureSet): Promise<Rows> 
   const x = Float64Array.from(await features.data())
   const odd = x.findIndex((value) => !Number.isFinite(value))
   if (odd >= 0)
-    throw new ValueError(op, `row ${Math.floor(odd / width)} of ${name} has the feature ${x[odd]}, which says nothing`)
+    throw new ValueError(
+      op,
+      `row ${Math.floor(odd / width)} of ${name} has the feature ${x[odd]}, but features must be finite`,
+    )
   return { x, labels: classes, count, width }
 }
 
@@ -63,7 +66,7 @@ async function both(op: string, train: FeatureSet, test: FeatureSet): Promise<re
   if (a.width !== b.width)
     throw new ShapeError(
       op,
-      `features of train are ${a.width} wide, but those of test ${b.width}; take one model for both`,
+      `features of train are ${a.width} wide, but those of test ${b.width}; use the same model for both`,
       [
         [a.count, a.width],
         [b.count, b.width],
@@ -104,7 +107,7 @@ export async function linearProbe(
   const [rows, held] = await both(op, train, test)
   const classes = 1 + rows.labels.reduce((most, label) => Math.max(most, label), 0)
   if (rows.labels.every((label) => label === rows.labels[0]))
-    throw new ValueError(op, `all training rows are of class ${rows.labels[0]}, so that there is nothing to learn`)
+    throw new ValueError(op, `all training rows are of class ${rows.labels[0]}, so there is nothing to learn`)
   if (standardise) scale(rows, held)
   const outputs = classes === 2 ? 1 : classes
   const stride = rows.width + 1

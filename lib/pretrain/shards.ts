@@ -76,7 +76,7 @@ export async function openShards(folder: string): Promise<Shards> {
   if (!complete)
     throw new ValueError(
       op,
-      `${folder} is not whole: ${counts.read} rows were read when prepare was cut; call it again with the same corpus and options`,
+      `${folder} is not whole: ${counts.read} rows were read when prepare was interrupted; call it again with the same corpus and options`,
     )
   const train = await TokenShards.open(folder, splits.train, dtype)
   try {
@@ -128,7 +128,7 @@ export class TokenShards {
         if (size !== bytes)
           throw new ValueError(
             op,
-            `${path} has ${size} bytes, but should have ${bytes}; delete the folder, and prepare the corpus anew`,
+            `${path} has ${size} bytes, but should have ${bytes}; delete the folder, and prepare the corpus again`,
           )
       })
     try {
@@ -238,7 +238,7 @@ export class TokenShards {
     })
     checkFlag(name, 'shuffle', shuffle)
     if (seed !== undefined && !shuffle)
-      throw new ValueError(name, 'seed is given, but windows come in their order; give shuffle: true, too')
+      throw new ValueError(name, 'seed is given, but windows are not shuffled; also give shuffle: true')
     const windows = new Windows(name, this, length, documents ?? false, (from, to) => this.#endsWithin(from, to))
     return new DataLoader<WindowRow, WindowBatch>(windows, {
       ...(batchSize !== undefined && { batchSize }),
@@ -266,7 +266,10 @@ export class TokenShards {
 
 function checkCrc(op: string, path: string, found: number, wanted: number): void {
   if (found !== wanted)
-    throw new ValueError(op, `${path} has other bytes than were written; prepare the corpus anew, in another folder`)
+    throw new ValueError(
+      op,
+      `the bytes of ${path} differ from those written; prepare the corpus again, in another folder`,
+    )
 }
 
 async function crcOf(file: InputFile): Promise<number> {

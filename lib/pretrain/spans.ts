@@ -66,14 +66,14 @@ export function corruptSpans(
     if (ids === undefined || count < 2)
       throw new ValueError(
         op,
-        `row ${context.index} has ${count} tokens, but must have two at least: one that stays, and one that goes`,
+        `row ${context.index} has ${count} tokens, but must have at least two: one that stays, and one that is removed`,
       )
     const gone = Math.min(Math.max(1, Math.round(count * probability)), count - 1)
     const gaps = Math.min(Math.max(1, Math.round(gone / meanSpan)), gone, count - gone)
     if (gaps > sentinels.length)
       throw new ValueError(
         op,
-        `row ${context.index} has ${gaps} gaps, but the tokenizer ${sentinels.length} tokens for them; add <extra_id_${sentinels.length}> and so on by addTokens, or cut rows`,
+        `row ${context.index} has ${gaps} gaps, but the tokenizer has ${sentinels.length} tokens for them; add <extra_id_${sentinels.length}> and so on by addTokens, or cut rows`,
       )
     const { generator } = context
     const [stays, goes] = [parts(count - gone, gaps, generator), parts(gone, gaps, generator)]

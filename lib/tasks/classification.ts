@@ -125,7 +125,7 @@ function checkScores(op: string, scores: Tensor, most = 2): void {
   if ((scores.sizes[1] as number) < most)
     throw new ShapeError(
       op,
-      'the model gives one score a row, which is no choice between classes; make it of two or more labels, or take regression()',
+      'the model gives one score a row, which is not a choice between classes; give it two or more labels, or use regression()',
       [scores.sizes],
     )
 }
@@ -160,7 +160,7 @@ export function classification(
     if (labels.dtype !== 'int32')
       throw new DTypeError(
         op,
-        `labels are ${labels.dtype}, but of one class a row must be int32; of several say multiLabel: true, of numbers take regression()`,
+        `labels are ${labels.dtype}, but one class for each row must be int32; for several classes give multiLabel: true, for numbers use regression()`,
       )
     if (!sameShape(labels.sizes, scores.sizes.slice(0, 1)))
       throw new ShapeError(
@@ -195,7 +195,7 @@ function labelsLoss(op: string, scores: Tensor, labels: Tensor, { smoothing, wei
     throw new ShapeError(
       op,
       `labels are ${labels.dtype} ${formatShape(labels.sizes)}, but with multiLabel must be float32 ${formatShape(scores.sizes)}: 1 for each ` +
-        'class that is there',
+        'class of the row',
       [labels.sizes, scores.sizes],
     )
   const target = smoothing === 0 ? labels : add(mul(labels, 1 - smoothing), smoothing / 2)
@@ -223,7 +223,7 @@ export function regression(): Objective<ScoringModel, ClassificationBatch, 'mae'
       if (labels.dtype !== 'float32')
         throw new DTypeError(
           op,
-          `labels are ${labels.dtype}, but must be float32: numbers to predict; of classes take classification()`,
+          `labels are ${labels.dtype}, but must be float32: numbers to predict; for classes use classification()`,
         )
       const [rows, width] = output.sizes as readonly [number, number]
       const flat = width === 1 && labels.ndim === 1

@@ -277,7 +277,7 @@ export const errors: readonly ErrorCase[] = [
     op: 'scaledDotProductAttention',
     name: 'slopes of other heads',
     code: 'ERR_SHAPE',
-    mentions: ['alibi is [3]', '[2]', 'one slope a head'],
+    mentions: ['alibi is [3]', '[2]', 'one slope for each query head'],
     call: (make) => three(make(q), make(q), make(q), { alibi: make(normal([3])) }),
   },
   {

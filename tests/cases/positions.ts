@@ -108,7 +108,7 @@ export const errors: readonly ErrorCase[] = [
   rotary('positions of other elements', 'ERR_SHAPE', ['positions is [4]', '[5] or [2, 5]'], (make) =>
     f.rotaryEmbedding(make(x), { positions: make(exactly([4], 'int32', [0, 1, 2, 3])) }),
   ),
-  rotary('positions and offset', 'ERR_VALUE', ['offset is 2 beside positions'], (make) =>
+  rotary('positions and offset', 'ERR_VALUE', ['both offset (2) and positions'], (make) =>
     f.rotaryEmbedding(make(x), { offset: 2, positions: make(exactly([5], 'int32', [0, 1, 2, 3, 4])) }),
   ),
   rotary(

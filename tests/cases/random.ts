@@ -171,7 +171,7 @@ export const errors: readonly ErrorCase[] = [
     op: 'multinomial',
     name: 'more than there are',
     code: 'ERR_VALUE',
-    mentions: ['4 of 3'],
+    mentions: ['4 of the 3'],
     call: (make) => f.multinomial(make(positive([3])), 4),
   },
   {

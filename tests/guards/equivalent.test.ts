@@ -200,7 +200,7 @@ for (const entry of allCalls) {
 let compared = 0
 
 /** What is written must have memory of its own. */
-const refusal = /are one in memory|lies in the memory of another argument/
+const refusal = /share memory|shares memory with another argument/
 
 describe.each(['cpu', 'reference'])('on %s', (device) => {
   beforeAll(() => f.setDefaultDevice(device))

@@ -175,7 +175,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
         return add(y, run(model))
       })
     expect(() => grads(switching, () => undefined)).toThrow(
-      '[checkpoint] the function switches the adapters of a layer for good',
+      '[checkpoint] the function switches the adapters of a layer permanently',
     )
   })
 

@@ -245,7 +245,7 @@ describe('a file that is written atomically', () => {
     faults.write = (given) => given.subarray(0, 0)
     await expect(writeAtomically(at('x'), bytes('new'))).rejects.toThrow('wrote none of the bytes')
     for (const [code, advice] of [
-      ['EROFS', 'give a path on a file system that can be written to'],
+      ['EROFS', 'give a path on a writable file system'],
       ['EACCES', 'its folder must take new files'],
     ] as const) {
       faults.write = () => {

@@ -206,7 +206,7 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
     }).toThrow(f.DTypeError)
     const wanting = x()
     wanting.requiresGrad = true
-    expect(() => wanting.to('q8_0')).toThrow('[to] no gradient comes back through q8_0')
+    expect(() => wanting.to('q8_0')).toThrow('[to] no gradient passes through q8_0')
     for (const [op, call] of [
       ['add', () => f.add(q, q)],
       ['relu', () => f.relu(q)],
@@ -437,13 +437,13 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
         return model.load(path)
       }
       for (const [text, words] of [
-        ['[["weight","q8_0"', 'its metadata firesteel.blocks are no JSON'],
-        ['{"weight":"q8_0"}', 'are no list of [name, dtype]'],
-        ['[["weight"]]', 'are no list of [name, dtype]'],
-        ['[["weight",8]]', 'are no list of [name, dtype]'],
+        ['[["weight","q8_0"', 'its metadata firesteel.blocks are not JSON'],
+        ['{"weight":"q8_0"}', 'are not a list of [name, dtype]'],
+        ['[["weight"]]', 'are not a list of [name, dtype]'],
+        ['[["weight",8]]', 'are not a list of [name, dtype]'],
         ['[["nobody","q8_0"]]', 'nobody'],
         ['[["bias","q8_0"]]', 'bias'],
-        ['[["weight","nf4"]]', 'holds no whole blocks of nf4'],
+        ['[["weight","nf4"]]', 'does not consist of whole blocks of nf4'],
       ] as const) {
         await expect(damaged(text), text).rejects.toThrow(f.ValueError)
         await expect(damaged(text), text).rejects.toThrow(words)

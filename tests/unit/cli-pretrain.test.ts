@@ -152,7 +152,7 @@ it('wrong configs and corpora are refused with their place', async () => {
   const written = readFileSync(shard)
   writeFileSync(shard, Buffer.from(written.map((byte, i) => (i === 0 ? byte ^ 1 : byte))))
   expect(await refused('train.epochs=1')).toMatch(
-    /pretrain\.yaml:3:\d+: corpus\.folder: .*train-\d+\.bin has other bytes than were written/,
+    /pretrain\.yaml:3:\d+: corpus\.folder: the bytes of .*train-\d+\.bin differ from those written/,
   )
   writeFileSync(shard, written)
   expect(await refused('corpsu={}')).toContain("there is no 'corpsu'; did you mean 'corpus'?")

@@ -87,7 +87,7 @@ test('what a device cannot do is its reason, and other errors go on', async () =
 })
 
 test.each([
-  [[], { losses: 1 }, 'no device is named'],
+  [[], { losses: 1 }, 'the list of devices is empty; name at least one'],
   ['cpu', { losses: 1 }, 'devices are'],
   [['cpu'], { losses: -1 }, 'losses is -1'],
   [['cpu'], { losses: 0.5 }, 'losses is 0.5'],

@@ -95,16 +95,16 @@ describe('Sequential', () => {
     const model = new nn.Sequential(new nn.ReLU())
     const layer = new nn.Tanh()
     const calls: readonly (readonly [() => unknown, string])[] = [
-      [() => model.set(1, layer), '[Sequential.set] there is no place 1 among 1 entries; there are -1 to 0'],
-      [() => model.set(-2, layer), '[Sequential.set] there is no place -2'],
-      [() => model.insert(2, layer), '[Sequential.insert] there is no place 2 among 1 entries; there are -1 to 1'],
-      [() => model.pop(1), '[Sequential.pop] there is no place 1'],
+      [() => model.set(1, layer), '[Sequential.set] index 1 lies outside the 1 entries; allowed are -1 to 0'],
+      [() => model.set(-2, layer), '[Sequential.set] index -2 lies outside'],
+      [() => model.insert(2, layer), '[Sequential.insert] index 2 lies outside the 1 entries; allowed are -1 to 1'],
+      [() => model.pop(1), '[Sequential.pop] index 1 lies outside'],
       [() => model.set(0.5, layer), '[Sequential.set] the index is 0.5, but must be an integer'],
       [() => model.slice('0' as never), "[Sequential.slice] the index is '0', but must be an integer"],
       [() => model.set(0, zeros([1]) as never), '[Sequential] entry 0 is a Tensor, but must be a module'],
       [() => model.extend([layer, nn.ReLU as never]), '[Sequential] entry 2 is the class ReLU; make it with new'],
       [() => model.extend(3 as never), '[Sequential] the entries are the number 3'],
-      [() => new nn.Sequential().pop(), '[Sequential.pop] there is no place -1 among 0 entries'],
+      [() => new nn.Sequential().pop(), '[Sequential.pop] index -1 lies outside the 0 entries'],
     ]
     for (const [call, text] of calls) {
       expect(call, text).toThrow(ValueError)
@@ -235,7 +235,7 @@ describe('ModuleDict', () => {
     expect([...dict.set('linear', other).keys()]).toEqual(['linear', 'act'])
     expect(names(dict)).toEqual(['linear.weight'])
     expect([dict.delete('linear'), dict.delete('linear'), names(dict)]).toEqual([true, false, []])
-    expect(() => dict.get('linear')).toThrow("[ModuleDict.get] there is nothing under 'linear'; the keys are ['act']")
+    expect(() => dict.get('linear')).toThrow("[ModuleDict.get] there is no key 'linear'; the keys are ['act']")
     expect(() => dict.forward()).toThrow('[ModuleDict] has no forward')
   })
 

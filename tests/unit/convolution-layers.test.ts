@@ -23,10 +23,10 @@ describe('what a convolution is padded with', () => {
 
   it('goes around an image of less than it takes with an error that says so', () => {
     expect(() => seen('reflect', { padding: 4 })).toThrow(
-      "[Conv1d] mode 'reflect' pads dimension 2 of [1, 1, 4] by 3 at most, but not by 4",
+      "[Conv1d] mode 'reflect' pads dimension 2 of [1, 1, 4] by at most 3, but 4 is given",
     )
     expect(() => seen('circular', { padding: 5 })).toThrow(
-      "mode 'circular' pads dimension 2 of [1, 1, 4] by 4 at most, but not by 5",
+      "mode 'circular' pads dimension 2 of [1, 1, 4] by at most 4, but 5 is given",
     )
     expect(seen('replicate', { padding: 5 })).toEqual([[[1, 1, 1, 1, 1, 1, 2, 3, 4, 4, 4, 4, 4, 4]]])
   })

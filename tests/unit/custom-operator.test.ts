@@ -320,7 +320,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('a custom
       expect(() => takes(leaf([1, 2]), value)).toThrow('[takes] argument 1 holds a tensor that wants a gradient (at ')
     expect(takes(leaf([1, 2]), new Box(new Map([['x', x.detach()]]))).toArray()).toEqual([2, 4])
     expect(() => takes(leaf([1, 2]), new Box(Array.from({ length: 100_001 }, () => ({}))))).toThrow(
-      '[takes] argument 1 is a Box of too many objects',
+      '[takes] argument 1 is a Box with too many objects',
     )
   })
 

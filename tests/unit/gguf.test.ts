@@ -77,9 +77,9 @@ describe('GGUF files', () => {
         metadata,
       )
     await expect(write('BF16', [4])).rejects.toThrow('has dtype BF16')
-    await expect(write('F32', [5])).rejects.toThrow('is no tensor of at most 4 dimensions')
-    await expect(write('F32', [1, 1, 1, 1, 4])).rejects.toThrow('is no tensor of at most 4 dimensions')
-    await expect(write('q8_0', [31])).rejects.toThrow('is no tensor')
+    await expect(write('F32', [5])).rejects.toThrow('with at most 4 dimensions')
+    await expect(write('F32', [1, 1, 1, 1, 4])).rejects.toThrow('with at most 4 dimensions')
+    await expect(write('q8_0', [31])).rejects.toThrow('cannot be written as q8_0')
     await expect(write('F32', [4], { x: null })).rejects.toThrow('the metadata "x" is null')
     await expect(write('F32', [4], { x: [1, 'a'] })).rejects.toThrow('of several kinds')
   })

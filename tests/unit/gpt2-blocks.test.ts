@@ -62,7 +62,9 @@ describe.each(dtypes)('a Conv1D in %s', (dtype) => {
 
   it('must have whole blocks along what it sums over', () => {
     quantize(new Conv1D(64, 33), dtype)
-    expect(() => quantize(new Conv1D(33, 64), dtype)).toThrow(/along the last dimension, but that of \[64, 33\]/)
+    expect(() => quantize(new Conv1D(33, 64), dtype)).toThrow(
+      /along the last dimension, but the last dimension of \[64, 33\]/,
+    )
   })
 })
 

@@ -50,7 +50,7 @@ describe('what a layer is made of', () => {
 
   it.each([
     ['Linear', [2, 2, { bias: 0 }], 'bias is 0, but must be true or false'],
-    ['Linear', [2, 2, { dtype: 'int32' }], "dtype is 'int32', but must be a floating one"],
+    ['Linear', [2, 2, { dtype: 'int32' }], "dtype is 'int32', but must be floating"],
     ['Linear', [2, 2, { dtype: 'float' }], "dtype is 'float', but must be"],
     ['Linear', [2, 2, { generator: 7 }], 'generator is 7, but must be a Generator'],
     ['Linear', [2, 2, 5], 'options are the number 5, but must be an object'],
@@ -245,7 +245,7 @@ describe.each(['cpu', 'reference'])('initialisers on %s', (device) => {
       expect(() => fill(t as Tensor)).toThrow(type)
       expect(() => fill(t as Tensor)).toThrow(`[${name}] ${message}`)
     }
-    fails(zeros([2, 1], { device }).expand([2, 3]), ValueError, 'several elements of the tensor are one in memory')
+    fails(zeros([2, 1], { device }).expand([2, 3]), ValueError, 'several elements of the tensor share memory')
     fails([1], DTypeError, 'the tensor must be a tensor')
     const freed = zeros([2, 2], { device })
     freed.dispose()

@@ -211,7 +211,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
         const load = before.load(at('both'), { strict: false, device })
         await expect(load).rejects.toThrow(f.StateDictError)
         await expect(load).rejects.toThrow(
-          `[load] ${at('both')}: 1 mismatch:\n  embed.weight and head.weight are one memory in this model, but have different`,
+          `[load] ${at('both')}: 1 mismatch:\n  embed.weight and head.weight share memory in this model, but have different`,
         )
         expect(before.embed.weight.storage).toBe(held)
         if (on !== 'meta') expect(before.embed.weight.toArray()).not.toEqual(table.toArray())
@@ -239,9 +239,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
       expect(model.weights['last']?.toArray()).toEqual([3, 4])
       expect(model.weights['last']?.storage).toBe(model.weights['all']?.storage)
       await save(5)
-      await expect(make(on).load(at('parts'), { device })).rejects.toThrow(
-        'weights.all and weights.last are one memory',
-      )
+      await expect(make(on).load(at('parts'), { device })).rejects.toThrow('weights.all and weights.last share memory')
     }
     // A part that was not given stays on meta, where its use is an error.
     await saveTensors(at('parts'), new Map([['weights.first', f.tensor([1, 2])]]))
@@ -314,7 +312,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
     }
     const make = (on: string) => new Weights({ a: f.zeros([2], { device: on }), b: f.zeros([2], { device: on }) })
     await expect(make(device).load(new Failing('readSync'))).rejects.toThrow(
-      'cannot read failing: EIO; 2 of 2 tensors are overwritten, the last one perhaps in part: load the model again',
+      'cannot read failing: EIO; 2 of 2 tensors were overwritten, the last one perhaps in part; load the model again',
     )
     const model = make(device)
     await expect(model.load(new Failing('read'))).rejects.toThrow(/EIO$/)
@@ -393,7 +391,7 @@ describe('a model that changes while it is loaded', () => {
     const loading = model.load(source)
     Object.assign(model.at(0) as nn.Linear, { weight: new nn.Parameter(f.zeros([2, 2])) })
     await expect(loading).rejects.toThrow(
-      '[load] nothing was loaded, because the module got other layers or tensors while its file was read',
+      '[load] nothing was loaded, because layers or tensors of the module were replaced while its file was read',
     )
     await source.close()
     expect([(model.at(0) as nn.Linear).weight.toArray(), (model.at(1) as nn.Linear).weight.toArray()]).toEqual([
@@ -605,7 +603,7 @@ describe('a folder of shards', () => {
   })
 
   it.each<[string, unknown, string]>([
-    ['is no JSON', '{"weight_map":', 'is not an index of shards: it is no JSON'],
+    ['is no JSON', '{"weight_map":', 'is not an index of shards: it is not JSON'],
     ['is a list', [], 'it has no weight_map'],
     ['has no map', { metadata: {} }, 'it has no weight_map'],
     ['has a map of numbers', { weight_map: { a: 1 } }, 'the shard of "a" is the number 1'],

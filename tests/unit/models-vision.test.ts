@@ -212,12 +212,12 @@ describe('processors', () => {
       [{ image_mean: [0.5], image_std: [1, 1, 1] }, /1 and 3 channels/],
       [{ size: { height: 3 } }, /size is \{"height":3\}, but must be/],
       [{ size: 32769 }, /size is 32769/],
-      [{ odd: true }, /odd is true, but no such setting/],
+      [{ odd: true }, /odd is true, but this setting is unknown/],
       [{ pad_size: { shortest_edge: 4 } }, /pad_size is \{"shortest_edge":4\}, but must be \{ height, width \}/],
       [{ size: { longest_edge: 4 } }, /size is \{"longest_edge":4\}, but must be/],
       [{ size: { max_height: 4 } }, /size is \{"max_height":4\}, but must be/],
-      [{ size_divisor: 4 }, /size_divisor is 4, but no such setting/],
-      [{ crop_pct: 0.9 }, /crop_pct is 0.9, but no such setting/],
+      [{ size_divisor: 4 }, /size_divisor is 4, but this setting is unknown/],
+      [{ crop_pct: 0.9 }, /crop_pct is 0.9, but this setting is unknown/],
       [{ image_processor_type: 'LevitImageProcessor' }, /LevitImageProcessor.*ViT, DeiT, ConvNext, Bit, CLIP/],
     ] as const)
       expect(wrong({ ...plain, ...more })).toThrow(text)

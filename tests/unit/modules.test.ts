@@ -251,7 +251,7 @@ describe('what a module holds', () => {
       forward() {}
     }
     const clash = new Clash()
-    const message = '[Clash] the properties fooBar and foo_bar have one name in a state, foo_bar'
+    const message = '[Clash] the properties fooBar and foo_bar have the same name in a state, foo_bar'
     for (const use of [
       () => clash.namedParameters(),
       () => clash.stateDict(),
@@ -281,7 +281,7 @@ describe('what a module holds', () => {
           ['1', linear()],
         ]),
       ),
-    ).toThrow('two keys of held have one')
+    ).toThrow('two keys of held have the same')
   })
 
   it('may have names that every object has', () => {
@@ -345,7 +345,9 @@ describe('what a module holds', () => {
     }
     const [first, ...rest] = await told(new Plain(leaf()))
     expect(rest).toEqual([])
-    expect(first).toContain('FiresteelWarning: Plain.ownWeight is a tensor that wants a gradient, but no Parameter')
+    expect(first).toContain(
+      'FiresteelWarning: Plain.ownWeight is a tensor that wants a gradient, but is not a Parameter',
+    )
     expect(first).toContain('new nn.Parameter(')
     expect(await told(new Plain(leaf()))).toEqual([])
     class Deep extends Plain {}

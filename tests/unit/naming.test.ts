@@ -128,10 +128,10 @@ describe.each(ways)('%s', (op, load) => {
   it('refuses options that are none', async () => {
     const wrong: readonly (readonly [object, string])[] = [
       [{ rename: 3 }, `[${op}] rename is the number 3, but must be a function, or an object or a Map of names`],
-      [{ rename: { a: 3 } }, `[${op}] rename takes 'a' for 3, but both must be names`],
+      [{ rename: { a: 3 } }, `[${op}] rename maps 'a' to 3, but both must be names`],
       [{ rename: () => undefined }, `[${op}] rename gave undefined for module.backbone.weight, but must give a name`],
-      [{ exclude: 3 }, `[${op}] exclude has 3, but must be of names and patterns`],
-      [{ exclude: [''] }, `[${op}] exclude has '', but must be of names and patterns`],
+      [{ exclude: 3 }, `[${op}] exclude has 3, but must hold names and patterns`],
+      [{ exclude: [''] }, `[${op}] exclude has '', but must hold names and patterns`],
     ]
     for (const [options, text] of wrong) {
       const loading = load(new Net(), state(other), options as nn.LoadOptions)

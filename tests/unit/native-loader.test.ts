@@ -107,7 +107,7 @@ describe('a package that is not installed', () => {
         throw new Error()
       }),
     )
-    expect(told).toMatch(/no installation but a checkout/)
+    expect(told).toMatch(/a checkout and not an installation/)
   })
 })
 
@@ -119,11 +119,11 @@ describe('a binary that does not load', () => {
     ['Error relocating x: __memcpy_chk: symbol not found', /glibc against musl/],
     ['libc.musl-x86_64.so.1: cannot open shared object file: No such file', /glibc against musl/],
     ['/usr/lib/libc.so: invalid ELF header', /glibc against musl/],
-    ['x.node: invalid ELF header', /of another system or processor, or was cut off/],
+    ['x.node: invalid ELF header', /for another system or processor, or was cut off/],
     ['x.node: file too short', /was cut off/],
-    ['x.node: wrong ELF class: ELFCLASS32', /of another system or processor/],
+    ['x.node: wrong ELF class: ELFCLASS32', /for another system or processor/],
     ['failed to map segment from shared object', /noexec/],
-    ["Module did not self-register: 'x'", /^Node 20\.1 does not give the functions of Node-API 8/],
+    ["Module did not self-register: 'x'", /^Node 20\.1 lacks functions of Node-API 8/],
     ['undefined symbol: napi_add_async_cleanup_hook', /^Node 20\.1 does not give/],
   ])('%s', (message, told) => {
     const text = whyRefused(path, message, 'Node 20.1')
@@ -203,11 +203,11 @@ describe('the paragraph', () => {
 
   it('names what was passed over, and what serves', () => {
     expect(said({ ...opened, attempts: [broken, serves] })).toBe(
-      'Native kernels of /b.node serve. Passed over: the package @firesteel/linux-x64 (/a.node): it is cut off. ' +
+      'Native kernels of /b.node are used. Skipped: the package @firesteel/linux-x64 (/a.node): it is cut off. ' +
         '`npx firesteel doctor` tells more.',
     )
     expect(said({ unavailable: '', attempts: [absent, { ...serves, failure: 'none' }] })).toBe(
-      'Native kernels are not available, so the slow reference backend serves. the package @firesteel/linux-x64: it is ' +
+      'Native kernels are not available, so the slow reference backend is used. the package @firesteel/linux-x64: it is ' +
         'not installed; the local build (/b.node): none. `npx firesteel doctor` tells more.',
     )
   })
@@ -252,7 +252,7 @@ describe('a copy of the library without its binary', () => {
     const { stdout, stderr } = run({}, '--input-type=module', '-e', program)
     expect(stdout).toBe('reference reference\n')
     expect(stderr.match(/FiresteelWarning/g)).toHaveLength(1)
-    expect(stderr).toMatch(/so the slow reference backend serves\. the package @firesteel\/.*; the local build: /)
+    expect(stderr).toMatch(/so the slow reference backend is used\. the package @firesteel\/.*; the local build: /)
     const { status, stdout: told } = run({}, join(lib(), 'cli/main.js'), 'doctor')
     expect(told).toMatch(/passed over: /)
     expect(told).toMatch(/Native kernels were expected here, but none serve/)
@@ -277,7 +277,7 @@ describe('a copy of the library without its binary', () => {
     expect(good.status).toBe(0)
     write(`node_modules/@firesteel/${platformName()}/package.json`, manifest('0.0.1'))
     const { stdout, status } = doctor()
-    expect(stdout).toContain(`it is of version 0.0.1, but firesteel is ${version}`)
+    expect(stdout).toContain(`it has version 0.0.1, but firesteel has ${version}`)
     expect(stdout).toMatch(/the local build +passed over: .*another system or processor, or was cut off/)
     expect(status).toBe(1)
   }, 60_000)

@@ -161,7 +161,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     it('in a list is refused', () => {
       const w = parameter(1)
       expect(() => new optim.SGD([w, parameter(2), w], { lr: 1 })).toThrow(
-        '[SGD] parameters 0 and 2 are one tensor ([1])',
+        '[SGD] parameters 0 and 2 are the same tensor ([1])',
       )
       expect(() => new optim.Adam([{ params: [w] }, { params: [w] }])).toThrow('[Adam] a parameter is in two groups')
     })
@@ -378,7 +378,7 @@ describe('loadStateDict', () => {
     ['what went through JSON', () => JSON.parse(JSON.stringify(saved())), 'state is not a Map'],
   ]
   const spoilt: readonly (readonly [string, (state: ReturnType<typeof saved>) => void, string])[] = [
-    ['another number of groups', (s) => s.groups.push({}), '2 parameter groups, this optimiser 1'],
+    ['another number of groups', (s) => s.groups.push({}), '2 parameter groups, but this optimiser has 1'],
     ['a group that is no object', (s) => s.groups.splice(0, 1, 3), 'group 0 is 3'],
     ['a rate that is NaN', (s) => Object.assign(s.groups[0] as object, { lr: Number.NaN }), 'lr is NaN'],
     ['an option of another optimiser', (s) => Object.assign(s.groups[0] as object, { momentum: 1 }), 'momentum'],

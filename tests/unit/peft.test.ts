@@ -593,9 +593,9 @@ describe('a config', () => {
   })
 
   it('is JSON', async () => {
-    await expect(load(null, '{')).rejects.toThrow('is no JSON')
+    await expect(load(null, '{')).rejects.toThrow('is not JSON')
     await expect(load(null, '')).rejects.toThrow(ValueError)
-    await expect(load(null, Buffer.from([0x22, 0xff, 0x22]))).rejects.toThrow('is no JSON: it is not UTF-8 text')
+    await expect(load(null, Buffer.from([0x22, 0xff, 0x22]))).rejects.toThrow('is not JSON: it is not UTF-8 text')
   })
 
   it('is a page of text: one byte more than 1 MiB, or a level more than 64, is refused', async () => {

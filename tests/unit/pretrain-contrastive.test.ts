@@ -94,7 +94,7 @@ describe('contrastive', () => {
     expect(() => contrastive({ loss: 'simclr' as ContrastiveLoss })).toThrow(
       /must be one of ntXent, infoNce, supervised, triplet/,
     )
-    expect(() => contrastive({ loss: 'ntXent', margin: 1 })).toThrow(/margin is 1, but the loss ntXent has none/)
+    expect(() => contrastive({ loss: 'ntXent', margin: 1 })).toThrow(/margin is 1, but the loss ntXent does not use it/)
     expect(() => contrastive({ loss: 'triplet', temperature: 1 })).toThrow(/temperature is 1, but the loss triplet/)
     for (const temperature of [0, -1, Number.NaN])
       expect(() => contrastive({ loss: 'infoNce', temperature })).toThrow(/temperature is/)
@@ -105,7 +105,7 @@ describe('contrastive', () => {
       /negatives of the batch is undefined/,
     )
     expect(() => contrastive({ loss: 'supervised' }).loss(model, [[a, b]] as never)).toThrow(/labels of the batch/)
-    expect(() => contrastive({ loss: 'infoNce' }).loss(model, [a, rows(4, 2, 6)])).toThrow(/must have one shape/)
+    expect(() => contrastive({ loss: 'infoNce' }).loss(model, [a, rows(4, 2, 6)])).toThrow(/must have the same shape/)
     const flat = new nn.Sequential(model, new nn.Flatten(0))
     expect(() => contrastive({ loss: 'ntXent' }).loss(flat, [a, b])).toThrow(/gives \[24\] for 8 rows.*\[8, D\]/)
   })

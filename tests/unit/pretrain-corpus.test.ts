@@ -263,7 +263,7 @@ describe('a folder', () => {
       /deduplicate was 'near' and is 'exact'/,
     )
     await expect(prepare(corpus.slice(1), tokenizer, path, options)).rejects.toThrow(
-      /the corpus begins with other texts/,
+      /the corpus begins with different texts/,
     )
   })
 
@@ -281,20 +281,20 @@ describe('a folder', () => {
     bytes[7] = (bytes[7] as number) ^ 1
     writeFileSync(bin, bytes)
     const flipped = await openShards(whole)
-    await expect(flipped.train.verify()).rejects.toThrow(/train-00001.bin has other bytes than were written/)
+    await expect(flipped.train.verify()).rejects.toThrow(/the bytes of .*train-00001.bin differ from those written/)
     await flipped.close()
     const ends = join(whole, 'train-00001.ends')
     const places = readFileSync(ends)
     writeFileSync(ends, Buffer.from(places.map((byte, i) => (i === 0 ? byte ^ 1 : byte))))
     const moved = await openShards(whole)
     const batches = moved.train.batches({ length: 4, documents: true })[Symbol.asyncIterator]()
-    await expect(batches.next()).rejects.toThrow(/train-00001.ends has other bytes than were written/)
+    await expect(batches.next()).rejects.toThrow(/the bytes of .*train-00001.ends differ from those written/)
     await moved.close()
     writeFileSync(ends, places)
     truncateSync(bin, bytes.length - 2)
     await expect(openShards(whole)).rejects.toThrow(/train-00001.bin has \d+ bytes, but should have/)
     writeFileSync(join(whole, 'corpus.json'), '{"format":1}')
-    await expect(openShards(whole)).rejects.toThrow(/corpus.json is not of shards: complete is missing/)
+    await expect(openShards(whole)).rejects.toThrow(/corpus.json does not describe shards: complete is missing/)
     const busy = folder()
     const inner: Promise<unknown>[] = []
     const slow = new IterableDataset(async function* () {
@@ -320,7 +320,7 @@ describe('bad corpora and options', () => {
     [['a'], { validation: 1 }, /validation is 1, but must be a share/],
     [['a'], { validation: -0.1 }, /validation is -0.1/],
     [['a'], { deduplicate: 'near' }, /deduplicate is 'near', but must be true, false or 'exact'/],
-    [['a'], { similarity: 0.9 }, /similarity is given, but near duplicates are not looked for/],
+    [['a'], { similarity: 0.9 }, /similarity is given, but near duplicates are not searched for/],
     [['a'], { deduplicate: true, similarity: 0 }, /similarity is 0/],
     [['a'], { seed: -1 }, /seed is -1/],
     [['a'], { shardTokens: 0 }, /shardTokens is 0/],
@@ -364,7 +364,7 @@ describe('batches of shards', () => {
       const windows = train.windows({ length: 4 })
       const all = await windows.rows(Array.from({ length: windows.length }, (_, i) => i))
       expect(all.flatMap(({ ids }) => [...ids.subarray(1)])).toEqual(stream.slice(1, 1 + 3 * windows.length))
-      expect(() => train.batches({ length: 8, seed: 1 })).toThrow(/seed is given, but windows come in their order/)
+      expect(() => train.batches({ length: 8, seed: 1 })).toThrow(/seed is given, but windows are not shuffled/)
       await close()
     },
   )

@@ -179,7 +179,7 @@ describe('pairs of sentences', () => {
     const fails = (given: unknown, message: RegExp, options = {}) =>
       expect(() => nextSentencePairs(given as never, tokenizer, options)).toThrow(message)
     fails([['whales']], /no document has two sentences/)
-    fails([['whales', 'swim']], /two sentences only/)
+    fails([['whales', 'swim']], /only two sentences/)
     fails([['whales', ' ', 'swim']], /sentence 1 of document 0 has no tokens/)
     fails(['whales'], /documents are .* lists of sentences/)
     fails([['whales', 5]], /sentence 1 of document 0 is the number 5/)

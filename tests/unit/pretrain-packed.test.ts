@@ -110,7 +110,7 @@ describe('packed rows', () => {
     expect(documents.flatMap(({ ids }) => ids)).toEqual(long.ids)
     const fails = (source: unknown, options: object, message: RegExp) =>
       expect(batchesOf(source as never, { length: 10, ...options })).rejects.toThrow(message)
-    await fails([{ ids: [1] }, long], {}, /row 1 has 21 tokens, but a packed row 10; .*long: 'split'/)
+    await fails([{ ids: [1] }, long], {}, /row 1 has 21 tokens, but a packed row has 10; .*long: 'split'/)
     await fails([long, { ids: [] }], { length: 21 }, /row 1 has no tokens/)
     await fails([{ ids: [1, 2], labels: [1] }], {}, /row 0 has 2 ids, but 1 labels/)
     await fails([{ text: 'a' }], {}, /row 0 is .* but must have ids/)

@@ -154,7 +154,9 @@ describe.each([
       expect(values(noGrad(() => model.forward(ids)))).toEqual(results)
       applyPrompt(model, { ...options(kind), name: 'd' })
       expect(model.adapters.active).toEqual(['d'])
-      expect(() => setAdapter(model, ['a', 'c'])).toThrow("a text has one prompt before it, but 'a' and 'c' are chosen")
+      expect(() => setAdapter(model, ['a', 'c'])).toThrow(
+        "a text can have only one prompt before it, but 'a' and 'c' are chosen",
+      )
       setAdapter(model, 'a')
       removeLora(model, { name: 'a' })
       expect(values(noGrad(() => model.forward(ids)))).toEqual(base)

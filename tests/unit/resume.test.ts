@@ -502,7 +502,7 @@ describe('saveCheckpoint', () => {
     circle.self = circle
     await expect(saveCheckpoint(path, { circle })).rejects.toThrow('circle.self is part of itself')
     await new nn.Linear(1, 1).save(path)
-    await expect(loadCheckpoint(path)).rejects.toThrow('is no checkpoint, but another safetensors file')
+    await expect(loadCheckpoint(path)).rejects.toThrow('is a safetensors file, but not a checkpoint')
     await saveCheckpoint(path, { epoch: 1 })
     await expect(loadCheckpoint(path, { model: new nn.Linear(1, 1) })).rejects.toThrow('has no model, but epoch')
     await expect(loadCheckpoint(path, { epoch: 2 })).rejects.toThrow('must have loadStateDict()')

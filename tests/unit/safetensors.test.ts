@@ -110,9 +110,9 @@ describe('the header of a safetensors file', () => {
     ['white space before', ` {"a":${weight}}`, 'does not begin with {'],
     ['something behind', `{"a":${weight}}x`, 'goes on after its end'],
     ['a zero byte behind', `{"a":${weight}}\0`, 'goes on after its end'],
-    ['no end', `{"a":${weight}`, '} is expected'],
-    ['a comma too many', `{"a":${weight},}`, 'a name is expected'],
-    ['no colon', `{"a"${weight}}`, ': is expected'],
+    ['no end', `{"a":${weight}`, 'expected }'],
+    ['a comma too many', `{"a":${weight},}`, 'expected a name'],
+    ['no colon', `{"a"${weight}}`, 'expected :'],
     ['a name twice', `{"a":${weight},"a":${entry(4, 8)}}`, 'the name "a" twice'],
     ['a name twice by an escape', `{"a":${weight},"\\u0061":${entry(4, 8)}}`, 'the name "a" twice'],
     ['a field twice', '{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', '"dtype" of "a" twice'],
@@ -124,21 +124,21 @@ describe('the header of a safetensors file', () => {
     ],
     ['another field', '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}', 'has "x" in "a"'],
     ['a field too few', '{"a":{"dtype":"F32","data_offsets":[0,4]}}', 'lacks dtype, shape or data_offsets of "a"'],
-    ['a tensor that is none', '{"a":1}', '{ is expected'],
-    ['one offset', '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}}', 'has not two numbers'],
+    ['a tensor that is none', '{"a":1}', 'expected {'],
+    ['one offset', '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}}', 'does not have two numbers'],
     ['three offsets', '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}}', 'more than 2 numbers'],
     [
       'offsets that go back',
       '{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}',
       'does not fill its bytes [4, 0]',
     ],
-    ['a negative size', `{"a":${entry(0, 4, '[-1]')}}`, 'something else than a whole number'],
-    ['minus zero', `{"a":${entry(0, 0, '[-0]')}}`, 'something else than a whole number'],
-    ['a fraction', `{"a":${entry(0, 4, '[1.0]')}}`, '] is expected'],
-    ['an exponent', `{"a":${entry(0, 4, '[1e0]')}}`, '] is expected'],
-    ['a zero before', `{"a":${entry(0, 4, '[01]')}}`, 'something else than a whole number'],
-    ['a size of 2^53', `{"a":${entry(0, 0, '[9007199254740992,0]')}}`, 'something else than a whole number'],
-    ['a size as text', `{"a":${entry(0, 4, '["1"]')}}`, 'something else than a whole number'],
+    ['a negative size', `{"a":${entry(0, 4, '[-1]')}}`, 'something other than an integer'],
+    ['minus zero', `{"a":${entry(0, 0, '[-0]')}}`, 'something other than an integer'],
+    ['a fraction', `{"a":${entry(0, 4, '[1.0]')}}`, 'expected ]'],
+    ['an exponent', `{"a":${entry(0, 4, '[1e0]')}}`, 'expected ]'],
+    ['a zero before', `{"a":${entry(0, 4, '[01]')}}`, 'something other than an integer'],
+    ['a size of 2^53', `{"a":${entry(0, 0, '[9007199254740992,0]')}}`, 'something other than an integer'],
+    ['a size as text', `{"a":${entry(0, 4, '["1"]')}}`, 'something other than an integer'],
     ['sizes that overflow', `{"a":${entry(0, 4, '[9007199254740991,9007199254740991]')}}`, 'does not fill its bytes'],
     ['65 dimensions', `{"a":${entry(0, 4, `[${'1,'.repeat(64)}1]`)}}`, 'more than 64 numbers'],
     [
@@ -176,13 +176,13 @@ describe('the header of a safetensors file', () => {
     ],
     ['only bytes of nobody', '{}', 'bytes from 0 to 4 belong to no tensor'],
     ['bytes that are not there', `{"a":${entry(0, 8)}}`, 'its tensors have 8 bytes, but only 4 are there'],
-    ['metadata that is a text', '{"__metadata__":"x"}', '{ is expected'],
-    ['metadata that is null', '{"__metadata__":null}', '{ is expected'],
-    ['metadata of numbers', '{"__metadata__":{"a":1}}', '__metadata__ holds texts only, but "a" is none'],
+    ['metadata that is a text', '{"__metadata__":"x"}', 'expected {'],
+    ['metadata that is null', '{"__metadata__":null}', 'expected {'],
+    ['metadata of numbers', '{"__metadata__":{"a":1}}', '__metadata__ may hold only texts, but "a" is not one'],
     ['metadata twice', '{"__metadata__":{},"__metadata__":{}}', '__metadata__ twice'],
     ['a key of the metadata twice', '{"__metadata__":{"a":"1","a":"1"}}', 'the key "a" of __metadata__ twice'],
-    ['half a surrogate pair', `{"\\ud800":${weight}}`, 'an escape that stands for nothing'],
-    ['an unknown escape', `{"\\x61":${weight}}`, 'an escape that stands for nothing'],
+    ['half a surrogate pair', `{"\\ud800":${weight}}`, 'an invalid escape'],
+    ['an unknown escape', `{"\\x61":${weight}}`, 'an invalid escape'],
     ['half an escape', '{"\\', 'ends within a text'],
     ['a line break in a name', `{"\n":${weight}}`, 'a control character'],
     ['a name without end', '{"a', 'ends within a text'],
@@ -191,7 +191,7 @@ describe('the header of a safetensors file', () => {
   })
 
   it('must be UTF-8', async () => {
-    expect(await opened(fileOf(Buffer.from(`{"\xff":${weight}}`, 'latin1'), 4))).toContain('no UTF-8')
+    expect(await opened(fileOf(Buffer.from(`{"\xff":${weight}}`, 'latin1'), 4))).toContain('not UTF-8')
   })
 
   it('has no length that the file has not, nor more than the format allows', async () => {
@@ -209,8 +209,8 @@ describe('the header of a safetensors file', () => {
     const many = (unit: (i: number) => string, count: number) => Array.from({ length: count }, (_, i) => unit(i)).join()
     const before = process.memoryUsage()
     for (const [header, words] of [
-      ['{'.repeat(5e6), 'a name is expected'],
-      [`{"a":${'['.repeat(5e6)}`, '{ is expected'],
+      ['{'.repeat(5e6), 'expected a name'],
+      [`{"a":${'['.repeat(5e6)}`, 'expected {'],
       [`{"a":${'{},'.repeat(2e6)}`, 'lacks dtype'],
       [`{"a":{"dtype":"F32","shape":${'['.repeat(5e6)}`, 'whole number'],
       [`{"a":{"dtype":"F32","shape":[${'1,'.repeat(3e6)}`, 'more than 64 numbers'],
@@ -377,8 +377,8 @@ describe('a file that is something else', () => {
     spawnSync('mkfifo', [at('pipe')])
     for (const [path, kind, advice] of [
       [at('folder'), 'a directory', 'give the path of a file'],
-      [at('pipe'), 'a pipe', 'copy what it gives to a file'],
-      ['/dev/zero', 'a device', 'copy what it gives to a file'],
+      [at('pipe'), 'a pipe', 'copy its content to a file'],
+      ['/dev/zero', 'a device', 'copy its content to a file'],
     ] as const) {
       await expect(SafetensorsFile.open(path)).rejects.toThrow(ValueError)
       await expect(SafetensorsFile.open(path)).rejects.toThrow(`cannot read ${path}: it is ${kind}; ${advice}`)

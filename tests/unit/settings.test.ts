@@ -53,7 +53,7 @@ describe('the environment', () => {
       'an integer from 1 to 256',
     ],
     ['FIRESTEEL_ISA', ['garbage', 'AVX2', 'sse', ''], "one of 'base', 'avx2', 'avx512', 'neon'"],
-    ['FIRESTEEL_DEVICE', ['garbage', 'gpu', 'CPU', 'cuda:', 'cuda:x', ''], "'cpu', 'reference', 'cuda' or"],
+    ['FIRESTEEL_DEVICE', ['garbage', 'gpu', 'CPU', 'cuda:', 'cuda:x', ''], "'cpu', 'reference', 'meta', 'cuda', or"],
     ['FIRESTEEL_REQUIRE', ['garbage', '1', ''], "be 'native'"],
     ['FIRESTEEL_SYNC', ['maybe', 'true', '2', ''], "one of '0', '1'"],
     ['FIRESTEEL_CUDA_DRIVER', [''], 'the path'],

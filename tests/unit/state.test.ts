@@ -39,7 +39,7 @@ describe.each(devices)('states of tied weights on %s', (device) => {
     for (const strict of [true, false]) {
       const load = () => model.loadStateDict({ 'embed.weight': table(1), 'lm_head.weight': table(7) }, { strict })
       expect(load).toThrow(StateDictError)
-      expect(load).toThrow('embed.weight and lm_head.weight are one memory in this model, but have different values')
+      expect(load).toThrow('embed.weight and lm_head.weight share memory in this model, but have different values')
     }
     expect(values(model.embed.weight)).toEqual([Number.NaN, 2, 3, 4, 5, 6])
   })
@@ -59,7 +59,7 @@ describe.each(devices)('states of tied weights on %s', (device) => {
     })
     model.loadStateDict(state([5, 6, 7, 8], [5, 6], [7, 8]))
     expect(values(model.all)).toEqual([5, 6, 7, 8])
-    expect(() => model.loadStateDict(state([5, 6, 7, 8], [5, 6], [7, 9]))).toThrow('all and last are one memory')
+    expect(() => model.loadStateDict(state([5, 6, 7, 8], [5, 6], [7, 9]))).toThrow('all and last share memory')
     // A part does not make up for the whole.
     const { first, last } = state([], [1, 2], [3, 4])
     expect(() => model.loadStateDict({ first, last })).toThrow('missing: all')
@@ -80,7 +80,7 @@ describe.each(devices)('states of tied weights on %s', (device) => {
     model.loadStateDict({ encoder: table(8), decoder: table(8).transpose(0, 1) })
     expect(model.encoder.toArray()).toEqual(table(8).toArray())
     const twisted = () => model.loadStateDict({ encoder: table(8), decoder: table(8).reshape([2, 3]) })
-    expect(twisted).toThrow('encoder and decoder are one memory')
+    expect(twisted).toThrow('encoder and decoder share memory')
   })
 
   it('keep their tie on another dtype', () => {
@@ -155,7 +155,7 @@ describe('states that are none', () => {
     siamese.loadStateDict({ 'right.weight': weight, 'left.bias': bias })
     expect([siamese.left.weight.item(), siamese.left.bias?.item()]).toEqual([4, 5])
     const both = { 'left.weight': weight, 'right.weight': tensor([[6]]), 'left.bias': bias, 'right.bias': bias }
-    expect(() => siamese.loadStateDict(both)).toThrow('left.weight and right.weight are one memory')
+    expect(() => siamese.loadStateDict(both)).toThrow('left.weight and right.weight share memory')
     noGrad(() => siamese.left.weight.fill_(1))
     siamese.loadStateDict({ ...both, 'right.weight': weight.clone() })
     expect(siamese.left.weight.item()).toBe(4)

@@ -138,7 +138,7 @@ describe('textRows', () => {
     await wrong(
       reviews.filter(({ mood }) => mood === 'bad'),
       {},
-      /all 3 rows have the label 'bad', and of one class nothing is learned/,
+      /all 3 rows have the label 'bad', and nothing can be learned from one class/,
     )
     await wrong(
       [
@@ -325,7 +325,7 @@ describe('classification', () => {
     )
     const single = small(bertArchitectures.sequenceClassification, labelled(...rows.labels))
     expect(() => classification().loss(single, rows.batch([0]))).toThrow(
-      /labels are float32, but of one class a row must be int32/,
+      /labels are float32, but one class for each row must be int32/,
     )
   })
 

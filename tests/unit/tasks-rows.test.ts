@@ -257,7 +257,7 @@ describe('completionRows', () => {
     const options = { prompt: 'prompt', completion: 'answer' } as const
     const length = tokens.encode('trains').ids.length
     await expect(completionRows(tasks, tokens, { ...options, maxLength: Math.max(2, length) })).rejects.toThrow(
-      /row 0: nothing is to be learned of the first \d of its \d tokens; raise maxLength/,
+      /row 0: there is nothing to learn from the first \d of its \d tokens; raise maxLength/,
     )
     expect((await completionRows(tasks.slice(0, 1), tokens, { ...options, maxLength: length + 1 })).cut).toBe(1)
     await expect(completionRows(tasks, tokens, { prompt: 'prompt' } as never)).rejects.toThrow(

@@ -131,7 +131,7 @@ describe('tokenizers', () => {
   })
 
   it.each([
-    ['{', 'is no JSON'],
+    ['{', 'is not JSON'],
     ['[]', 'its value is an array'],
     ['{}', 'model is undefined'],
     ['{"model":{"type":"Odd"}}', 'model.type is "Odd"'],

@@ -93,7 +93,7 @@ export function createCudaDevice(index = 0): Device | { readonly unavailable: st
     return {
       unavailable:
         `there is no CUDA library: neither build/Release nor the package @firesteel/cuda-${platformName()} has one; ` +
-        '`node scripts/build-cuda.mjs` builds it where a C++ compiler and nvcc are',
+        '`node scripts/build-cuda.mjs` builds it if a C++ compiler and nvcc are installed',
     }
   try {
     return new CudaDevice(`cuda:${index}`, native.module.openCuda(path, index), path)

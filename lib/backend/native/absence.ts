@@ -101,6 +101,7 @@ export function whyAbsent({ platform, root, others, lock, pnp }: Surroundings): 
     if (manager !== undefined && lock.platforms.includes(platform))
       return `it is not installed, though ${lock.path} names it: optional dependencies were left out; run ${manager.omit}`
   }
-  if (!/[\\/]node_modules[\\/]/.test(root)) return 'it is not installed, because this is no installation but a checkout'
+  if (!/[\\/]node_modules[\\/]/.test(root))
+    return 'it is not installed, because this is a checkout and not an installation'
   return 'it is not installed: optional dependencies were left out (npm: --omit=optional; pnpm: --no-optional; Yarn: --ignore-optional); install without that option'
 }

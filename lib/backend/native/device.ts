@@ -155,7 +155,7 @@ export class QueueDevice implements Device {
     if (data.length !== length)
       throw new ValueError(
         'upload',
-        `the array has ${data.length} elements, but ${length} are wanted; its buffer may have been detached or resized`,
+        `the array has ${data.length} elements, but must have ${length}; its buffer may have been detached or resized`,
       )
     this.#upload(storage, data, 0)
   }
@@ -326,7 +326,7 @@ export class NativeDevice extends QueueDevice {
     if (!Number.isInteger(count) || count < 1 || count > maxThreads)
       throw new ValueError(
         'threads',
-        `the number of threads is an integer from 1 to ${maxThreads}, not ${shown(count)}`,
+        `the number of threads is ${shown(count)}, but must be an integer from 1 to ${maxThreads}`,
       )
     this.#addon.setThreadCount(count)
   }

@@ -210,7 +210,7 @@ export class Encoder implements CallWriter {
     if (!Array.isArray(values) || values.length > longestIntegers)
       throw new ValueError(
         this.#kernel,
-        `${name} is ${Array.isArray(values) ? `of ${values.length} integers` : kindOf(values)}, but must be an array of at ` +
+        `${name} is ${Array.isArray(values) ? `an array of ${values.length} integers` : kindOf(values)}, but must be an array of at ` +
           `most ${longestIntegers} integers`,
       )
     this.number(name, values.length)

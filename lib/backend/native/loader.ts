@@ -12,7 +12,7 @@ import type { AddonModule, CpuAddon } from './addon.js'
 import { packageOf, platformName } from './platforms.js'
 import { whyRefused } from './refusal.js'
 
-const withoutNode = "native kernels need Node, and this program runs elsewhere, as in a browser; 'reference' is there"
+const withoutNode = "native kernels need Node, and this program runs elsewhere, as in a browser; use 'reference'"
 
 /** A binary that was tried. */
 export interface Attempt {
@@ -59,7 +59,7 @@ function checkVersion(path: string): void {
   if (root === null) return
   const [theirs, ours] = [versionIn(dirname(path)), versionIn(root)]
   if (theirs !== ours)
-    throw new Error(`it is of version ${theirs}, but firesteel is ${ours}; install both anew in one go`)
+    throw new Error(`it has version ${theirs}, but firesteel has ${ours}; install both again, together`)
 }
 
 /**
@@ -116,7 +116,7 @@ function open(source: string, path: string) {
     throw new Error(wanted === null ? reason : `FIRESTEEL_ISA=${wanted}: ${reason}`)
   }
   if (addon.kernels.join() !== kernelNames.join())
-    throw new Error('it was built from another table of kernels; build it anew with `npm run build:native`')
+    throw new Error('it was built from another table of kernels; build it again with `npm run build:native`')
   return { module, addon, path }
 }
 

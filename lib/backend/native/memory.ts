@@ -243,8 +243,8 @@ export class NativeMemory {
       if (heapLeft() < heapReserve)
         throw new OutOfMemoryError(
           op,
-          `the JavaScript heap is nearly full: ${this.count} tensors of ${formatBytes(this.bytes)} in all live; free tensors ` +
-            '(scope, using, dispose), put their elements into fewer, or start Node with a larger --max-old-space-size',
+          `the JavaScript heap is nearly full: ${this.count} tensors with ${formatBytes(this.bytes)} are alive; free some ` +
+            '(scope, using, dispose), put their elements into fewer tensors, or start Node with a larger --max-old-space-size',
         )
     }
     if (this.#addon.availableBytes() === 0) this.makeRoom(1, op)

@@ -31,16 +31,16 @@ const rules: readonly Rule[] = [
   {
     told: /invalid ELF header|file too short|wrong ELF class|not a mach-o file|incompatible architecture|not a valid Win32|cannot open shared object file: Exec format/,
     advice: () =>
-      'it is of another system or processor, or was cut off while it was copied: install anew on this machine',
+      'it is for another system or processor, or was cut off when it was copied: install it again on this machine',
   },
   {
     told: /noexec|failed to map segment/,
-    advice: () => 'its folder is on a file system that runs nothing (noexec): install elsewhere',
+    advice: () => 'its folder is on a file system that executes nothing (noexec): install it elsewhere',
   },
   {
     told: /did not self-register|NODE_MODULE_VERSION|napi_|node_api_|undefined symbol/,
     advice: (_, runtime) =>
-      `${runtime} does not give the functions of Node-API 8 that it uses: use Node 20.19 or later, or a release of ${runtime} that has them`,
+      `${runtime} lacks functions of Node-API 8 that it uses: use Node 20.19 or later, or a release of ${runtime} that has them`,
   },
 ]
 
@@ -48,9 +48,9 @@ const rules: readonly Rule[] = [
 export function whyRefused(path: string, message: string, runtime = runtimeName()): string {
   // No loader can open a file within an archive.
   if (/\.zip[\\/]/.test(path))
-    return 'it stands in an archive of Yarn, from which no system loads: run `yarn unplug @firesteel/*`, or set nodeLinker: node-modules'
+    return 'it is in a Yarn archive, from which no system can load it: run `yarn unplug @firesteel/*`, or set nodeLinker: node-modules'
   if (/\.asar[\\/]/.test(path))
-    return "it stands in Electron's archive, from which no system loads: list **/@firesteel/** in asarUnpack"
+    return "it is in Electron's archive, from which no system can load it: list **/@firesteel/** in asarUnpack"
   const rule = rules.find(({ told }) => told.test(message))
   return rule === undefined ? message : `${rule.advice(path, runtime)} (${message})`
 }

@@ -13,7 +13,7 @@ export function paragraph(loaded: Loaded): string | null {
   const reasons = failed.map(passedOver).join('; ')
   const more = '`npx firesteel doctor` tells more.'
   if ('unavailable' in loaded)
-    return `Native kernels are not available, so the slow reference backend serves. ${reasons}. ${more}`
+    return `Native kernels are not available, so the slow reference backend is used. ${reasons}. ${more}`
   const broken = failed.some(({ path }) => path !== null)
-  return broken ? `Native kernels of ${loaded.path} serve. Passed over: ${reasons}. ${more}` : null
+  return broken ? `Native kernels of ${loaded.path} are used. Skipped: ${reasons}. ${more}` : null
 }

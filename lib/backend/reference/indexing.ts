@@ -105,7 +105,7 @@ const together: readonly ((a: number, b: number) => number)[] = [(a, b) => a + b
 
 function scatter_accumulate({ value, src, index, dim, by }: KernelArguments<'scatter_accumulate', HostView>): void {
   const both = by === 1 && value.dtype !== 'int32' ? (a: number, b: number) => a * b : together[by]
-  if (both === undefined) throw new InternalError('scatter_accumulate', `there is no way ${by} of putting two together`)
+  if (both === undefined) throw new InternalError('scatter_accumulate', `unknown reduction ${by}`)
   visit('scatter', index, src, value, dim, (at, found) => {
     value.data[found] = both(value.data[found] as number, src.data[at] as number)
   })

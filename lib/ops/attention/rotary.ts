@@ -67,7 +67,7 @@ function checkRotary(x: Tensor, { layout, offset, positions, dims, scaling, leng
     throw new ShapeError(
       op,
       `${dims === undefined ? `x has ${d} features` : `dims is ${shown(dims)}, x ${formatShape(x.sizes)}`}, but an even number of ` +
-        `them turns, at most all; say with dims how many`,
+        `them, at most all, can be rotated; give their number as dims`,
       [x.sizes],
     )
   if (length !== undefined && !(Number.isSafeInteger(length) && length > 0))
@@ -76,7 +76,10 @@ function checkRotary(x: Tensor, { layout, offset, positions, dims, scaling, leng
     checkTensor(op, 'positions', positions)
     checkDType(op, 'positions', positions, counts)
     if (offset !== undefined)
-      throw new ValueError(op, `offset is ${offset} beside positions; add it to them, or leave one of both out`)
+      throw new ValueError(
+        op,
+        `both offset (${offset}) and positions are given; add the offset to the positions, or leave one of them out`,
+      )
     const fits = [formatShape([t]), ...(x.ndim > 2 ? [formatShape([x.sizes[0] as number, t])] : [])]
     if (!fits.includes(formatShape(positions.sizes)))
       throw new ShapeError(op, `positions is ${formatShape(positions.sizes)}, but must be ${fits.join(' or ')}`, [
@@ -89,7 +92,7 @@ function checkRotary(x: Tensor, { layout, offset, positions, dims, scaling, leng
   if ((scaling.type === 'dynamic' || scaling.type === 'longrope') && positions && length === undefined)
     throw new ValueError(
       op,
-      `scaling '${scaling.type}' follows the length of the sequence, which positions do not tell; give length, the largest ` +
+      `scaling '${scaling.type}' depends on the length of the sequence, which positions do not tell; give length, the largest ` +
         'position + 1',
     )
 }

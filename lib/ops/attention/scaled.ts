@@ -84,7 +84,7 @@ function checkShapes([q, k, v, mask, lengths]: AttentionInputs): void {
   if (lengths)
     faults.check(
       lengths.ndim === 1 && lengths.sizes[0] === b,
-      () => `lengths is ${formatShape(lengths.sizes)}, but must be [${b}], one length a batch row`,
+      () => `lengths is ${formatShape(lengths.sizes)}, but must be [${b}], one length for each batch row`,
     )
   faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
 }

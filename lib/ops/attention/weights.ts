@@ -45,7 +45,7 @@ function checkSpan(op: string, name: 'offset' | 'window', value: number, least: 
   if (!isCausal)
     throw new ValueError(
       op,
-      `${name} is ${value}, but isCausal is false: which keys come before a query matters to causal attention only; ` +
+      `${name} is ${value}, but isCausal is false, and only causal attention depends on which keys come before a query; ` +
         `set isCausal, or leave ${name} out`,
     )
 }
@@ -89,7 +89,7 @@ export function slopesOf(op: string, alibi: boolean | Tensor, heads: number, lik
   if (formatShape(alibi.sizes) !== `[${heads}]`)
     throw new ShapeError(
       op,
-      `alibi is ${formatShape(alibi.sizes)}, but must be [${heads}], one slope a head of queries`,
+      `alibi is ${formatShape(alibi.sizes)}, but must be [${heads}], one slope for each query head`,
       [alibi.sizes],
     )
   const slopes: Tensor = castTo(alibi, dtype)

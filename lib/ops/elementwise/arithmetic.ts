@@ -207,7 +207,7 @@ function powOfNumber(x: Tensor, exponent: number): Tensor {
   if (exponent < 0)
     throw new DTypeError(
       'pow',
-      `a tensor of ${dtype} to the power of ${exponent} has no whole elements; convert it with .to('float32')`,
+      `a tensor of ${dtype} to the power of ${exponent} is not made of integers; convert it with .to('float32')`,
     )
   checkNumber('pow', exponent, other.dtype)
   return castTo(apply(powScalar, [castTo(other, 'int32')], exponent), other.dtype)

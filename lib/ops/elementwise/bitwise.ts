@@ -58,7 +58,7 @@ export function bitwiseNot(x: Tensor): Tensor {
   checkTensor('bitwiseNot', 'x', x)
   if (x.dtype === 'bool') return namedAs('bitwiseNot', () => logicalNot(x))
   if (x.dtype !== 'int32' && x.dtype !== 'uint8')
-    throw new DTypeError('bitwiseNot', `x is ${x.dtype}, which has no bits of integers; convert it with .to('int32')`)
+    throw new DTypeError('bitwiseNot', `x is ${x.dtype}, which has no integers; convert it with .to('int32')`)
   return namedAs('bitwiseNot', () => castTo(sub(-1, castTo(x, 'int32')), x.dtype))
 }
 

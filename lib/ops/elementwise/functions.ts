@@ -57,7 +57,7 @@ export function round<S extends Shape, D extends DType>(x: Tensor<S, D>, options
 export function round(x: Tensor, options: RoundOptions = {}): Tensor {
   const { decimals = 0 } = checkOptions('round', options, { decimals: true })
   if (!Number.isInteger(decimals))
-    throw new ValueError('round', `decimals is ${shown(decimals)}, but must be a whole number`)
+    throw new ValueError('round', `decimals is ${shown(decimals)}, but must be an integer`)
   if (decimals === 0) return nearest(x)
   checkDType('round', 'x', x, anyFloating)
   const scale = 10 ** Math.abs(decimals)

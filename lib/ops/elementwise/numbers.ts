@@ -46,7 +46,7 @@ export function checkNumber(op: string, value: number, dtype: DType): number {
   const wider = dtype !== 'int32' && Number.isInteger(value) && Math.abs(value) < 2 ** 31 ? 'int32' : 'float32'
   throw new DTypeError(
     op,
-    `a tensor of ${dtype} and ${value} do not mix: ${dtype} holds whole numbers from ${range[0]} to ${range[1]}; ` +
+    `a tensor of ${dtype} and ${value} do not mix: ${dtype} holds integers from ${range[0]} to ${range[1]}; ` +
       `convert the tensor with .to('${wider}')`,
   )
 }

@@ -77,7 +77,7 @@ function boundsOf(ids: Tensor, offsets: Tensor | readonly number[], includesLast
   if (list === null) return null
   const count = ids.numel
   if (includesLast && list.length === 0)
-    throw new ValueError(op, 'offsets are none, but includeLastOffset promises the end of the last bag')
+    throw new ValueError(op, 'offsets are empty, but with includeLastOffset must hold at least the end of the last bag')
   const bounds = includesLast ? list : [...list, count]
   bounds.forEach((at, i) => {
     if (!Number.isInteger(at) || at < (bounds[i - 1] ?? 0) || at > count || (i === 0 && at !== 0 && bounds.length > 1))
@@ -122,7 +122,7 @@ function bagsOf(ids: Tensor, weight: Tensor, options: EmbeddingBagOptions): Bags
   const { offsets = null, perSampleWeights = null, includeLastOffset = false } = options
   if (ids.ndim === 2) {
     if (offsets !== null)
-      throw new ValueError(op, `ids are ${formatShape(ids.sizes)}, a bag in each row, so that there can be no offsets`)
+      throw new ValueError(op, `ids are ${formatShape(ids.sizes)}, a bag in each row; leave offsets out`)
     return { ids, counted: null, weights: perSampleWeights }
   }
   if (ids.ndim !== 1)
@@ -131,7 +131,7 @@ function bagsOf(ids: Tensor, weight: Tensor, options: EmbeddingBagOptions): Bags
       weight.sizes,
     ])
   if (offsets === null)
-    throw new ValueError(op, `ids are ${formatShape(ids.sizes)}, and need offsets: where bags begin`)
+    throw new ValueError(op, `ids are ${formatShape(ids.sizes)}, and need offsets, the positions where bags begin`)
   const bounds = boundsOf(ids, offsets, includeLastOffset)
   if (bounds !== null) return rowsOf(ids, perSampleWeights, bounds)
   // Offsets without elements leave the longest bag unknown, so each counts as if it held all ids.

@@ -16,7 +16,7 @@ const gatherRecord: Operator<[x: Tensor, index: Tensor], number> = operator<[x: 
     if (index.ndim !== x.ndim || index.sizes.some((size, i) => i !== dim && size > (x.sizes[i] ?? 0)))
       throw new ShapeError(
         'gather',
-        `index ${formatShape(index.sizes)} must have x's number of dimensions and be no larger than x ${formatShape(x.sizes)} outside of dim ${dim}`,
+        `index ${formatShape(index.sizes)} must have x's number of dimensions and, except along dim ${dim}, be no larger than x ${formatShape(x.sizes)}`,
         [index.sizes, x.sizes],
       )
     return like(x, index.sizes)

@@ -158,10 +158,7 @@ export function oneHot(x: Tensor, numClasses = -1): Tensor<Shape, 'int32'> {
     throw new DTypeError('oneHot', `x is ${x.dtype}, but must be int32; convert it with .to('int32')`)
   checkInteger('oneHot', 'numClasses', numClasses, -1)
   if (numClasses === 0 || (numClasses === -1 && x.numel === 0))
-    throw new ValueError(
-      'oneHot',
-      `numClasses is ${numClasses}, but must be at least 1, or -1 where there are elements`,
-    )
+    throw new ValueError('oneHot', `numClasses is ${numClasses}, but must be at least 1, or -1 if x has elements`)
   const largest = numClasses === -1 ? (dataSync(amax(x))[0] as number) : 0
   const count = numClasses === -1 ? Math.max(1, largest + 1) : numClasses
   const none = namedAs('oneHot', () => zeros([...x.sizes, count], { dtype: 'int32', device: x.device }))

@@ -199,7 +199,7 @@ export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions
   checkFlag('embedding', 'scaleGradByFreq', scaleGradByFreq)
   const count = weight.sizes[0] ?? 0
   if (paddingIdx !== null && (!Number.isInteger(paddingIdx) || paddingIdx < -count || paddingIdx >= count))
-    throw new ValueError('embedding', `paddingIdx ${shown(paddingIdx)} lies outside of the ${count} rows`)
+    throw new ValueError('embedding', `paddingIdx ${shown(paddingIdx)} lies outside the ${count} rows`)
   const skip = paddingIdx === null ? noSkip : paddingIdx < 0 ? paddingIdx + count : paddingIdx
   const look = { skip, byFrequency: scaleGradByFreq }
   if (maxNorm !== null) {

@@ -42,7 +42,7 @@ function inferScattered(op: string, given: Triple, dim: number): TensorSpec {
   if (!fits)
     throw new ShapeError(
       op,
-      `index ${formatShape(index.sizes)} must have x's number of dimensions, be no larger than x ${formatShape(x.sizes)} outside of dim ${dim}, and no larger than src ${formatShape(src.sizes)}`,
+      `index ${formatShape(index.sizes)} must have x's number of dimensions, be no larger than x ${formatShape(x.sizes)} except along dim ${dim}, and be no larger than src ${formatShape(src.sizes)}`,
       [x.sizes, index.sizes, src.sizes],
     )
   return like(x)

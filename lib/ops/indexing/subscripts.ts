@@ -76,7 +76,7 @@ function readText(op: string, text: string): Read {
   if (match === null)
     throw new ValueError(
       op,
-      `the index ${kindOf(text)} is not valid; as text there are slices, such as '1:3' or '::2', and '...'`,
+      `the index ${kindOf(text)} is not valid; a text must be a slice, such as '1:3' or '::2', or '...'`,
     )
   const [from = null, to = null, step = 1] = match
     .slice(1)
@@ -147,7 +147,7 @@ function maskColumns(op: string, { sizes, truths }: Extract<Read, { kind: 'mask'
   if (!sameShape(here, sizes))
     throw new ShapeError(
       op,
-      `a mask is ${formatShape(sizes)}, but stands for ${formatShape(here)}, the sizes of x ${formatShape(x.sizes)} from dimension ${dim} on`,
+      `a mask is ${formatShape(sizes)}, but must be ${formatShape(here)}, the sizes of x ${formatShape(x.sizes)} from dimension ${dim} on`,
       [x.sizes, sizes],
     )
   return columnsOf(placesOf(truths), sizes).map((column) =>
@@ -171,7 +171,7 @@ function picksOf(op: string, found: readonly Found[]): Shape {
 export function takeApart(op: string, x: Tensor, indices: readonly Index[]): Subscripts {
   const reads = indices.map((index) => readIndex(op, index))
   if (reads.filter(({ kind }) => kind === 'rest').length > 1)
-    throw new ValueError(op, `'...' stands more than once; only one can be all the dimensions that are left`)
+    throw new ValueError(op, `'...' occurs more than once; only one can stand for all remaining dimensions`)
   const rank = reads.reduce((sum, read) => sum + rankOf(read), 0)
   if (rank > x.ndim)
     throw new ValueError(op, `there are indices for ${rank} dimensions, but x is ${formatShape(x.sizes)}`)

@@ -103,17 +103,17 @@ export function interpolation(op: string, options: InterpolateOptions): Plan {
   )
   faults.check(
     alignCorners === null || withCorners.includes(name),
-    () => `alignCorners is of ${withCorners.join(', ')}, but mode is '${name}'; leave it out`,
+    () => `alignCorners is for ${withCorners.join(', ')}, but mode is '${name}'; leave it out`,
   )
   const mode: Mode = modes[name]
   faults.check(
     !antialias || mode.filter !== undefined,
-    () => `antialias is of bilinear, bicubic and lanczos, but mode is '${name}'; leave it out`,
+    () => `antialias is for bilinear, bicubic and lanczos, but mode is '${name}'; leave it out`,
   )
   faults.check(antialias || mode.table !== null, () => `mode '${name}' needs antialias: true`)
   faults.check(
     !recompute || size === null,
-    () => 'recomputeScaleFactor means nothing beside size; leave it out, or give scaleFactor',
+    () => 'recomputeScaleFactor has no meaning with size; leave it out, or give scaleFactor',
   )
   faults.throwValue(op)
   return { size, scale, mode, name, alignCorners: alignCorners ?? false, recompute: recompute ?? false, antialias }
@@ -133,7 +133,7 @@ function axesOf(op: string, x: Tensor, { size, scale, mode, name, recompute }: P
   const each = (what: string, value: number | readonly number[]) => {
     const list = typeof value === 'number' ? new Array<number>(rank).fill(value) : value
     if (list.length !== rank)
-      throw new ShapeError(op, `${what} is ${shown(list)}, but x ${given} has ${rank} dimensions behind N and C`, [
+      throw new ShapeError(op, `${what} is ${shown(list)}, but x ${given} has ${rank} dimensions after N and C`, [
         x.sizes,
       ])
     return list

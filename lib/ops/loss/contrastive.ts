@@ -158,7 +158,7 @@ export function supervisedContrastive(x: Tensor, labels: Tensor, options: Contra
   const [n = 0] = x.sizes
   const views = x.ndim === 3 ? (x.sizes[1] as number) : 1
   if (labels.ndim !== 1 || labels.sizes[0] !== n)
-    throw new ShapeError(op, `labels are ${formatShape(labels.sizes)}, but must be [${n}], one of each row of x`, [
+    throw new ShapeError(op, `labels are ${formatShape(labels.sizes)}, but must be [${n}], one for each row of x`, [
       labels.sizes,
       x.sizes,
     ])

@@ -161,7 +161,7 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
     if (ignoreIndex !== undefined && ignoreIndex >= 0)
       throw new ValueError(
         'crossEntropy',
-        `ignoreIndex is ${ignoreIndex}, but the target is of probabilities, which have no label to ignore; leave it out`,
+        `ignoreIndex is ${ignoreIndex}, but the target holds probabilities, which have no label to ignore; leave it out`,
       )
     return ofProbabilities(logits, target, weight, attrs)
   }

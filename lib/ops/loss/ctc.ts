@@ -220,7 +220,7 @@ export function ctcLoss(
   if (ndim !== 2 && ndim !== 3)
     throw new ShapeError(op, `logProbs must be [T, N, C] or [T, C], but are ${formatShape(sizes)}`, [sizes])
   if (logProbs.numel === 0)
-    throw new ShapeError(op, `logProbs are ${formatShape(sizes)}, without anything to align`, [sizes])
+    throw new ShapeError(op, `logProbs are ${formatShape(sizes)}, which have nothing to align`, [sizes])
   const classes = sizes.at(-1) as number
   if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
     throw new ValueError(op, `blank is ${shown(blank)}, but must be a class, an integer from 0 to ${classes - 1}`)

@@ -196,7 +196,7 @@ function checkClassWeight(op: string, weight: Tensor | null, linearWeight: Tenso
 function checkSoftcap(op: string, softcap: number | undefined): number {
   if (softcap === undefined) return 0
   if (typeof softcap !== 'number' || !Number.isFinite(softcap) || softcap <= 0)
-    throw new ValueError(op, `softcap is ${shown(softcap)}, but must be a finite number more than 0`)
+    throw new ValueError(op, `softcap is ${shown(softcap)}, but must be a finite number above 0`)
   return softcap
 }
 

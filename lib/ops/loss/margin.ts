@@ -98,7 +98,7 @@ function rowsOf(op: string, input: Tensor): { rows: number; classes: number } {
 /** Throws unless there is a class to choose. */
 function checkClasses(op: string, input: Tensor, classes: number): void {
   if (classes === 0)
-    throw new ShapeError(op, `input is ${formatShape(input.sizes)}, without any class to compare`, [input.sizes])
+    throw new ShapeError(op, `input is ${formatShape(input.sizes)}, which has no class to compare`, [input.sizes])
 }
 
 export interface MultiMarginLossOptions extends MarginLossOptions {

@@ -42,7 +42,7 @@ const groupNormRecord = operator<
     if (n * elements === 1)
       throw new ValueError(
         'groupNorm',
-        `x is ${formatShape(x.sizes)}, which has one value in each of ${groups} groups, and is normalised to nothing; take fewer groups`,
+        `x is ${formatShape(x.sizes)}, which has one value in each of ${groups} groups, so normalising leaves only zeros; take fewer groups`,
       )
     const ofGroups = like(x, [n * groups])
     return [like(x), ofGroups, ofGroups]

@@ -59,7 +59,7 @@ function sizesOf<Size>(
   if (sizes.length !== rank || !fits)
     throw new ValueError(
       op,
-      `outputSize is ${shown(wanted)}, but must be less than a stride ${shown(steps.slice(2 - rank))} from ${formatShape(usual)}`,
+      `outputSize is ${shown(wanted)}, but must differ by less than the stride ${shown(steps.slice(2 - rank))} from ${formatShape(usual)}`,
     )
   return sizes
 }
@@ -91,7 +91,7 @@ function checkPooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2): void 
   faults.check(x.ndim === rank + 1 || x.ndim === rank + 2, () => `x must be ${form}, but is ${formatShape(x.sizes)}`)
   faults.check(
     sameShape(x.sizes, indices.sizes),
-    () => `indices are ${formatShape(indices.sizes)}, but must be as x ${formatShape(x.sizes)}`,
+    () => `indices are ${formatShape(indices.sizes)}, but must have the shape of x, ${formatShape(x.sizes)}`,
   )
   faults.check(
     x.sizes.slice(x.ndim - rank - 1).every((size) => size > 0),

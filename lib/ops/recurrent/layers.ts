@@ -137,12 +137,15 @@ function checkCall<W extends RecurrentWeights>(
   for (const [name, flag] of Object.entries({ batchFirst, bidirectional, training })) checkFlag(op, name, flag)
   checkGenerator(op, generator)
   if (!Array.isArray(weights))
-    throw new ValueError(op, `the weights are ${kindOf(weights)}, but must be a list, one entry a layer and direction`)
+    throw new ValueError(
+      op,
+      `the weights are ${kindOf(weights)}, but must be a list with one entry for each layer and direction`,
+    )
   checkProbability(op, p, 'dropout')
   for (const [i, state] of (initial ?? []).entries()) checkTensor(op, states[i] ?? 'the state', state)
   const directions = bidirectional ? 2 : 1
   if (weights.length === 0 || weights.length % directions !== 0)
-    throw new ValueError(op, `${weights.length} sets of weights do not make layers of ${directions} directions`)
+    throw new ValueError(op, `${weights.length} sets of weights do not divide into layers of ${directions} directions`)
   const faults = new Faults()
   faults.check(
     x.ndim === 2 || x.ndim === 3,

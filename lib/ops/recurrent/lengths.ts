@@ -49,9 +49,11 @@ export function checkLengths(
     if (lengths.dtype !== 'int32')
       throw new DTypeError(op, `lengths are ${lengths.dtype}, but must be int32: lengths.to('int32')`)
     if (lengths.ndim !== 1 || lengths.sizes[0] !== batch)
-      throw new ShapeError(op, `lengths are ${formatShape(lengths.sizes)}, but must be [${batch}], one a sequence`, [
-        lengths.sizes,
-      ])
+      throw new ShapeError(
+        op,
+        `lengths are ${formatShape(lengths.sizes)}, but must be [${batch}], one for each sequence`,
+        [lengths.sizes],
+      )
     return lengths
   }
   const isList = Array.isArray(lengths) || (ArrayBuffer.isView(lengths) && !(lengths instanceof DataView))
@@ -64,7 +66,7 @@ export function checkLengths(
     return length as number
   })
   if (list.length !== batch)
-    throw new ValueError(op, `there are ${list.length} lengths, but ${batch} sequences: one each`)
+    throw new ValueError(op, `there are ${list.length} lengths for ${batch} sequences; give one for each`)
   return list.every((length) => length === steps) ? null : fromTypedArray(list, [batch], { device })
 }
 

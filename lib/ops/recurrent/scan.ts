@@ -165,7 +165,10 @@ export function recurrent(
   checkFlag(op, 'batchFirst', batchFirst)
   checkFlag(op, 'reverse', reverse)
   if (truncate !== undefined && !(Number.isSafeInteger(truncate) && truncate >= 1))
-    throw new ValueError(op, `truncate is ${shown(truncate)}, but must be a positive integer, a number of steps`)
+    throw new ValueError(
+      op,
+      `truncate is ${shown(truncate)}, but must be a positive integer, which is a number of steps`,
+    )
   const needed = batchFirst || given !== undefined ? 2 : 1
   if (x.ndim < needed)
     throw new ShapeError(

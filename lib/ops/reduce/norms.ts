@@ -194,7 +194,7 @@ export function matrixNorm(
   if (order !== 'fro' && order !== 1 && order !== -1 && !infinite(order))
     throw new ValueError(
       op,
-      `order is ${shown(order)}, but must be 'fro', 1, -1, Infinity or -Infinity; others need singular values`,
+      `order is ${shown(order)}, but must be 'fro', 1, -1, Infinity or -Infinity; other norms need singular values`,
     )
   if (!Array.isArray(dim) || dim.length !== 2)
     throw new ValueError(op, `dim is ${shown(dim)}, but must be two dimensions`)

@@ -71,7 +71,7 @@ export function channelShuffle(x: Tensor, groups: number): Tensor {
   if (x.ndim < 3 || c % groups !== 0)
     throw new ShapeError(
       'channelShuffle',
-      `x is ${formatShape(x.sizes)}, but must be [N, C, ...] whose channels divide into ${groups} groups`,
+      `x is ${formatShape(x.sizes)}, but must be [N, C, ...] with channels that divide into ${groups} groups`,
       [x.sizes],
     )
   const inner = countOf(x.sizes.slice(2))

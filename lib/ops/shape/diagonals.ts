@@ -73,7 +73,7 @@ function planeOf(op: string, rank: number, offset: number, dim1: number, dim2: n
   const rows = normalizeDim(op, dim1, rank)
   const columns = normalizeDim(op, dim2, rank)
   if (rows === columns)
-    throw new ValueError(op, `dim1 ${dim1} and dim2 ${dim2} are one dimension, but a diagonal lies between two`)
+    throw new ValueError(op, `dim1 ${dim1} and dim2 ${dim2} are the same dimension, but a diagonal needs two`)
   return { offset, rows, columns }
 }
 
@@ -90,7 +90,7 @@ export function diagonal<D extends DType>(
 export function diagonal(x: Tensor, offset = 0, dim1 = 0, dim2 = 1): Tensor {
   checkTensor('diagonal', 'x', x)
   if (x.ndim < 2)
-    throw new ShapeError('diagonal', `x is ${formatShape(x.sizes)}, but must have two dimensions at least`, [x.sizes])
+    throw new ShapeError('diagonal', `x is ${formatShape(x.sizes)}, but must have at least two dimensions`, [x.sizes])
   const plane = planeOf('diagonal', x.ndim, offset, dim1, dim2)
   return viewFor('diagonal', x, () => apply(diagonalRecord, [x], plane))
 }
@@ -104,7 +104,7 @@ export function diagEmbed<D extends DType>(
 ): Tensor<Shape, D>
 export function diagEmbed(x: Tensor, offset = 0, dim1 = -2, dim2 = -1): Tensor {
   checkTensor('diagEmbed', 'x', x)
-  if (x.ndim === 0) throw new ShapeError('diagEmbed', 'x is one number, without a dimension for the diagonal', [[]])
+  if (x.ndim === 0) throw new ShapeError('diagEmbed', 'x is one number and has no dimension for the diagonal', [[]])
   const at = planeOf('diagEmbed', x.ndim + 1, offset, dim1, dim2)
   const size = (x.sizes[x.ndim - 1] as number) + Math.abs(offset)
   const rest = x.sizes.slice(0, -1)
@@ -137,7 +137,7 @@ function triangle(op: 'tril' | 'triu', x: Tensor, offset: number): Tensor {
   checkTensor(op, 'x', x)
   checkInteger(op, 'diagonal', offset)
   if (x.ndim < 2)
-    throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but must have two dimensions at least`, [x.sizes])
+    throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but must have at least two dimensions`, [x.sizes])
   const { device } = x
   const rows = arange(x.sizes[x.ndim - 2] as number, undefined, 1, { device })
   const columns = arange(x.sizes[x.ndim - 1] as number, undefined, 1, { device })

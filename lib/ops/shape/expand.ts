@@ -36,7 +36,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   if (!fits)
     throw new ShapeError(
       'expand',
-      `${formatShape(x.sizes)} does not expand to ${formatShape(sizes)}; only sizes of 1 and new leading dimensions grow`,
+      `${formatShape(x.sizes)} does not expand to ${formatShape(sizes)}; only sizes of 1 can grow, and only leading dimensions be added`,
       [x.sizes, sizes],
     )
   return sameShape(target, x.sizes) ? x : apply(expandRecord, [x], target)

@@ -21,7 +21,7 @@ const catRecord = operator<readonly Tensor[], number>({
       if (x.ndim !== first.ndim || x.sizes.some((size, i) => i !== dim && size !== first.sizes[i]))
         throw new ShapeError(
           'cat',
-          `${formatShape(first.sizes)} and ${formatShape(x.sizes)} must agree in all dimensions but ${dim}`,
+          `${formatShape(first.sizes)} and ${formatShape(x.sizes)} must agree in all dimensions except ${dim}`,
           [first.sizes, x.sizes],
         )
     const total = inputs.reduce((sum, x) => sum + (x.sizes[dim] ?? 0), 0)
@@ -62,7 +62,7 @@ export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim
     if (!sameShape(x.sizes, first.sizes))
       throw new ShapeError(
         'stack',
-        `all tensors must have one shape, but there are ${formatShape(first.sizes)} and ${formatShape(x.sizes)}`,
+        `all tensors must have the same shape, but there are ${formatShape(first.sizes)} and ${formatShape(x.sizes)}`,
         [first.sizes, x.sizes],
       )
   const d = normalizeDim('stack', dim, first.ndim + 1)

@@ -24,7 +24,7 @@ export function checkInteger(op: string, name: string, value: number, least?: nu
   if (Number.isSafeInteger(value) && !(least !== undefined && value < least)) return value
   throw new ValueError(
     op,
-    `${name} is ${shown(value)}, but must be ${least === undefined ? 'an integer' : `an integer, at least ${least}`}`,
+    `${name} is ${shown(value)}, but must be ${least === undefined ? 'an integer' : `an integer of at least ${least}`}`,
   )
 }
 

@@ -61,7 +61,7 @@ export function pad(x: Tensor, amounts: readonly number[], options: number | Pad
   if (!modes.includes(mode))
     throw new ValueError('pad', `mode is ${kindOf(mode)}, but must be one of ${modes.join(', ')}`)
   if (mode === 'constant') return constantPad(x, before, after, shape, value ?? 0)
-  if (value !== undefined) throw new ValueError('pad', `mode '${mode}' has no value, but it is ${kindOf(value)}`)
+  if (value !== undefined) throw new ValueError('pad', `mode '${mode}' takes no value, but value is ${kindOf(value)}`)
   return ownPad(x, before, after, mode)
 }
 
@@ -110,7 +110,7 @@ function sourcesOf(
   if (Math.max(first, last) > most)
     throw new ShapeError(
       'pad',
-      `mode '${mode}' pads dimension ${dim} of ${formatShape(shape)} by ${Math.max(0, most)} at most, but not by ${Math.max(first, last)}`,
+      `mode '${mode}' pads dimension ${dim} of ${formatShape(shape)} by at most ${Math.max(0, most)}, but ${Math.max(first, last)} is given`,
       [shape],
     )
   const at = (i: number): number => {

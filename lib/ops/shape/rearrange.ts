@@ -74,7 +74,7 @@ export function roll(x: Tensor, shifts: number | readonly number[], dims?: numbe
   if (by.length !== along.length)
     throw new ValueError(
       'roll',
-      `there are ${by.length} shifts, but ${along.length} dims; each shift has its dimension`,
+      `there are ${by.length} shifts, but ${along.length} dims; give one dimension for each shift`,
     )
   let y = x
   along.forEach((dim, i) => {
@@ -230,13 +230,16 @@ export function movedim(
   const normal = (name: string, dims: number | readonly number[]) => {
     const list = integersOf('movedim', name, dims).map((dim) => normalizeDim('movedim', dim, x.ndim))
     if (new Set(list).size !== list.length)
-      throw new ValueError('movedim', `${name} ${formatShape(list)} holds a dimension twice`)
+      throw new ValueError('movedim', `${name} ${formatShape(list)} names a dimension twice`)
     return list
   }
   const from = normal('source', source)
   const to = normal('destination', destination)
   if (from.length !== to.length)
-    throw new ValueError('movedim', `${from.length} dimensions in source do not go to ${to.length} in destination`)
+    throw new ValueError(
+      'movedim',
+      `source has ${from.length} dimensions, but destination has ${to.length}; give the same number`,
+    )
   if (x.ndim === 0) return x
   const rest = x.sizes.map((_, i) => i).filter((i) => !from.includes(i))
   const order = x.sizes.map((_, i) => {

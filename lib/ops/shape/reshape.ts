@@ -118,7 +118,7 @@ export function flatten<D extends DType>(x: Tensor<Shape, D>, start = 0, end = -
   if (x.ndim === 0) return reshape(x, [1])
   const a = normalizeDim('flatten', start, x.ndim)
   const b = normalizeDim('flatten', end, x.ndim)
-  if (a > b) throw new ValueError('flatten', `start ${start} lies behind end ${end}`)
+  if (a > b) throw new ValueError('flatten', `start ${start} comes after end ${end}`)
   return reshape(x, [...x.sizes.slice(0, a), countOf(x.sizes.slice(a, b + 1)), ...x.sizes.slice(b + 1)])
 }
 
@@ -144,7 +144,7 @@ export function unflatten<D extends DType>(x: Tensor<Shape, D>, dim: number, siz
 export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
   checkTensor('unflatten', 'x', x)
   const d = normalizeDim('unflatten', dim, x.ndim)
-  if (x.ndim === 0) throw new ShapeError('unflatten', 'x is one number, without a dimension to take apart', [[]])
+  if (x.ndim === 0) throw new ShapeError('unflatten', 'x is one number and has no dimension to split', [[]])
   const size = x.sizes[d] as number
   checkList('unflatten', sizes)
   const parts = integersOf('unflatten', 'sizes', sizes, -1)
@@ -154,7 +154,7 @@ export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
   if (parts.length === 0 || countOf(parts) !== size || !parts.every((part) => Number.isInteger(part) && part >= 0))
     throw new ShapeError(
       'unflatten',
-      `sizes ${formatShape(sizes)} do not make up ${size}, dimension ${d} of ${formatShape(x.sizes)}`,
+      `sizes ${formatShape(sizes)} do not multiply to ${size}, the size of dimension ${d} of ${formatShape(x.sizes)}`,
       [x.sizes],
     )
   return viewFor('unflatten', x, () => reshape(x, [...x.sizes.slice(0, d), ...parts, ...x.sizes.slice(d + 1)]))

@@ -54,7 +54,7 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
   checkTensor('select', 'x', x)
   const d = normalizeDim('select', dim, x.ndim)
   const size = x.sizes[d] ?? 0
-  if (x.ndim === 0) throw new ValueError('select', 'x is one number, without a dimension')
+  if (x.ndim === 0) throw new ValueError('select', 'x is one number and has no dimension')
   checkPlace('select', index, d, x.sizes)
   return viewFor('select', x, () => squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d))
 }

@@ -69,7 +69,7 @@ const pieceBytes = 512
 
 /** Throws if `count` tensors are too many for a list, or for the JavaScript heap. */
 function checkPieces(op: string, count: number): void {
-  const advice = 'take fewer, larger pieces, or index with select() or narrow() where a piece is needed'
+  const advice = 'take fewer, larger pieces, or take the needed ones with select() or narrow()'
   checkEntries(op, count, mostPieces, 'pieces', advice)
   askHeap(count * pieceBytes, op, `${count} pieces`, advice)
 }
@@ -98,13 +98,13 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
       : size
   if (!Array.isArray(sizes))
     throw new ValueError('split', `size is ${kindOf(size)}, but must be an integer or an array of them`)
-  if (x.ndim === 0) throw new ValueError('split', 'x is one number, without a dimension to split')
+  if (x.ndim === 0) throw new ValueError('split', 'x is one number and has no dimension to split')
   if (sizes.some((each) => !Number.isInteger(each) || each < 0))
     throw new ValueError('split', `sizes ${formatShape(sizes)} must be non-negative integers`)
   if (sizes.reduce((a, b) => a + b, 0) !== total)
     throw new ValueError(
       'split',
-      `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.sizes)}`,
+      `sizes ${formatShape(sizes)} do not add up to ${total}, the size of dimension ${d} of ${formatShape(x.sizes)}`,
     )
   return sizes.length === 0 ? [] : viewFor('split', x, () => [...apply(splitRecord, [x], { dim: d, sizes })])
 }
@@ -131,7 +131,7 @@ export function tensorSplit<D extends DType>(
 export function tensorSplit(x: Tensor, sections: number | readonly number[], dim = 0): Tensor[] {
   checkTensor('tensorSplit', 'x', x)
   const d = normalizeDim('tensorSplit', dim, x.ndim)
-  if (x.ndim === 0) throw new ValueError('tensorSplit', 'x is one number, without a dimension to split')
+  if (x.ndim === 0) throw new ValueError('tensorSplit', 'x is one number and has no dimension to split')
   const size = x.sizes[d] as number
   if (typeof sections === 'number') {
     checkPieces('tensorSplit', checkInteger('tensorSplit', 'sections', sections, 1))
@@ -153,7 +153,7 @@ export function unbind<D extends DType>(x: Tensor<Shape, D>, dim?: number): Tens
 export function unbind(x: Tensor, dim = 0): Tensor[] {
   checkTensor('unbind', 'x', x)
   const d = normalizeDim('unbind', dim, x.ndim)
-  if (x.ndim === 0) throw new ValueError('unbind', 'x is one number, without a dimension to take apart')
+  if (x.ndim === 0) throw new ValueError('unbind', 'x is one number and has no dimension to split')
   const size = x.sizes[d] as number
   checkPieces('unbind', size)
   return size === 0 ? [] : viewFor('unbind', x, () => split(x, 1, d).map((each) => squeeze(each, d)))

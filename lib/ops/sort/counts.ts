@@ -195,7 +195,8 @@ export function bincount(x: Tensor, options: BincountOptions = {}): Tensor {
     const data = dataSync(x)
     let length = minlength
     for (const value of data) {
-      if (value < 0) throw new IndexOutOfRangeError('bincount', `x holds ${value}, but what is counted is at least 0`)
+      if (value < 0)
+        throw new IndexOutOfRangeError('bincount', `x holds ${value}, but must hold integers of at least 0`)
       length = Math.max(length, value + 1)
     }
     const { device } = x

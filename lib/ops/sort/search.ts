@@ -18,7 +18,7 @@ const searchRecord = operator<[sorted: Tensor, values: Tensor], boolean>({
     if (sorted.ndim === 0 || !fit)
       throw new ShapeError(
         'searchsorted',
-        `sorted must have one dimension, or those of values but for the last, but sorted is ${formatShape(sorted.sizes)} and values ${formatShape(values.sizes)}`,
+        `sorted must have one dimension, or the dimensions of values except for the last size, but sorted is ${formatShape(sorted.sizes)} and values ${formatShape(values.sizes)}`,
         [sorted.sizes, values.sizes],
       )
     return { shape: values.sizes, dtype: 'int32' }
@@ -38,7 +38,7 @@ function find(op: string, sorted: Tensor, values: Tensor | number, right: boolea
   if (sorted.dtype !== values.dtype)
     throw new DTypeError(
       op,
-      `sorted is ${sorted.dtype} and values ${values.dtype}, but they must be of one dtype; convert one with .to('${sorted.dtype}')`,
+      `sorted is ${sorted.dtype} and values ${values.dtype}, but both must have the same dtype; convert one with .to('${sorted.dtype}')`,
     )
   return namedAs(op, () => apply(searchRecord, [comparable(detach(sorted)), comparable(detach(values))], right))
 }

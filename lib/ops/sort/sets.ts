@@ -139,10 +139,7 @@ function limitsOf(data: ArrayLike<number>, min: number, max: number): readonly [
       high = Math.max(high, data[i] as number)
     }
     if (!Number.isFinite(low) || !Number.isFinite(high))
-      throw new ValueError(
-        'histc',
-        `x ranges from ${low} to ${high}, between which there are no bins; give min and max`,
-      )
+      throw new ValueError('histc', `x ranges from ${low} to ${high}, which leaves no width for bins; give min and max`)
   }
   return low === high ? [low - 1, high + 1] : [low, high]
 }

@@ -70,7 +70,7 @@ export async function completionRows<R>(
     (text === undefined) === (prompt === undefined && completion === undefined) ||
     (prompt === undefined) !== (completion === undefined)
   )
-    throw new ValueError(op, 'give text, or prompt and completion: where the rows have them')
+    throw new ValueError(op, 'give text, or prompt and completion, the columns of the rows')
   for (const [name, field] of Object.entries({ prompt, completion, text }))
     if (field !== undefined) checkField(op, name, field)
   const most = mostTokens(op, tokenizer, maxLength)
@@ -103,8 +103,8 @@ export async function completionRows<R>(
     if (labels.every((label) => label === ignored))
       throw reader.error(
         kept.length < all.length
-          ? `nothing is to be learned of the first ${most} of its ${all.length} tokens; raise maxLength, or leave the row out`
-          : `nothing is to be learned of its ${all.length} tokens, because a first token is predicted from nothing; leave the row out`,
+          ? `there is nothing to learn from the first ${most} of its ${all.length} tokens; raise maxLength, or leave the row out`
+          : `there is nothing to learn from its ${all.length} tokens, because a first token is predicted from nothing; leave the row out`,
       )
     read.push({ ids: kept, labels })
   })

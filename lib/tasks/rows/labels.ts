@@ -59,7 +59,7 @@ export class Names {
     if (names.length === 1)
       throw new ValueError(
         this.#op,
-        `all ${what} have the label ${kindOf(names[0])}, and of one class nothing is learned; add rows of other classes, or name all ` +
+        `all ${what} have the label ${kindOf(names[0])}, and nothing can be learned from one class; add rows of other classes, or name all ` +
           "classes: labels: ['...', '...']",
       )
     for (const [i, name] of names.entries()) this.#indices.set(name, i)
@@ -178,7 +178,7 @@ export class LabelReader {
     if (this.#seen.size === 1)
       throw new ValueError(
         this.#op,
-        `all ${rows} rows have the label ${this.#most}, and of one class nothing is learned; add rows of other classes, or name all ` +
+        `all ${rows} rows have the label ${this.#most}, and nothing can be learned from one class; add rows of other classes, or name all ` +
           "classes: labels: ['...', '...']",
       )
     return Array.from({ length: this.#most + 1 }, (_, i) => String(i))

@@ -1,5 +1,6 @@
 // Matrix multiplication for every family that reduces to it: packing, micro-kernels, and drivers over them.
-//  Legend: M rows of C, N columns of C, K inner size. A matrix is a pointer with a row and a column stride, so that a
+//
+// Legend: M rows of C, N columns of C, K inner size. A matrix is a pointer with a row and a column stride, so that a
 // transpose costs nothing: packing absorbs it, and widens bfloat16. All results are float32, accumulated in float32
 // with explicit fused multiply-adds where the instruction set has them; the depth of a block is fixed per instruction
 // set, so bits do not depend on the number of threads. M, N, K and the instruction set fix the order in which an

@@ -317,7 +317,7 @@ export const errors: readonly ErrorCase[] = [
     op: 'indexPut_',
     name: 'elements that are one in memory',
     code: 'ERR_VALUE',
-    mentions: ['one in memory'],
+    mentions: ['share memory'],
     call: (m) => f.indexPut_(f.expand(m(normal([1, 3])), [2, 3]), [0], 1),
   },
 ]

@@ -125,7 +125,7 @@ const refused = (op: string, call: typeof f.tokenLogProbs): readonly ErrorCase[]
     op,
     name: 'a soft cap of 0',
     code: 'ERR_VALUE',
-    mentions: ['softcap is 0', 'more than 0'],
+    mentions: ['softcap is 0', 'above 0'],
     call: (make) => call(make(x), make(weight), make(labels(0, 1, 2)), { softcap: 0 }),
   },
   {
