@@ -153,7 +153,7 @@ class HeaderParser {
     this.#expect('{')
     if (this.#take('}')) return
     do {
-      const key = this.#string(() => 'a name is expected')
+      const key = this.#string(() => 'expected a name')
       this.#expect(':')
       member(key)
     } while (this.#take(','))

@@ -78,7 +78,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
         /a pooling's window has 2 dimensions/,
       )
     expect(() => pooled(new Array<number>(longestIntegers + 1).fill(2))).toThrow(
-      /^\[max_pool2d_forward\] kernel is of 9 integers, but must be an array of at most 8 integers/,
+      /^\[max_pool2d_forward\] kernel is an array of 9 integers, but must be an array of at most 8 integers/,
     )
     expect(() => pooled(2 as never)).toThrow(/kernel is the number 2, but must be an array of at most 8 integers/)
     expect(() => pooled(['2', 2] as never)).toThrow(/kernel is of type string/)

@@ -124,7 +124,7 @@ describe('a binary that does not load', () => {
     ['x.node: wrong ELF class: ELFCLASS32', /for another system or processor/],
     ['failed to map segment from shared object', /noexec/],
     ["Module did not self-register: 'x'", /^Node 20\.1 lacks functions of Node-API 8/],
-    ['undefined symbol: napi_add_async_cleanup_hook', /^Node 20\.1 does not give/],
+    ['undefined symbol: napi_add_async_cleanup_hook', /^Node 20\.1 lacks/],
   ])('%s', (message, told) => {
     const text = whyRefused(path, message, 'Node 20.1')
     expect(text).toMatch(told)

@@ -139,7 +139,9 @@ describe('states that are none', () => {
       weight = new nn.Parameter(tensor([1]).expand([2]))
       forward() {}
     }
-    expect(() => new Wide().loadStateDict({ weight: tensor([1, 2]) })).toThrow('several elements of weight are one')
+    expect(() => new Wide().loadStateDict({ weight: tensor([1, 2]) })).toThrow(
+      'several elements of weight share memory',
+    )
   })
 
   it('of a module in two places have both names, and load from either', () => {
