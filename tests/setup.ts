@@ -1,4 +1,6 @@
-/** Before every test file: output that nobody asked for and warnings fail the test; the same random cases each run. */
+/**
+ * Runs before every test file. Unexpected output and warnings fail the test, and random cases are the same in each run.
+ */
 import { format } from 'node:util'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeEach } from 'vitest'
@@ -10,7 +12,7 @@ process.on('warning', onWarning)
 for (const method of ['log', 'info', 'warn', 'error', 'debug', 'trace'] as const)
   console[method] = (...args: readonly unknown[]) => void seen.push(`console.${method}: ${format(...args)}`)
 
-/** What was printed and warned of so far; taken, it no longer fails the test. */
+/** The output and the warnings so far. Taking them keeps them from failing the test. */
 export function takeOutput(): readonly string[] {
   return seen.splice(0)
 }
@@ -20,11 +22,11 @@ beforeEach(() => {
 })
 
 afterEach(async () => {
-  // Warnings are emitted in a turn of their own.
+  // Warnings are emitted in a later turn.
   await new Promise((resolve) => setImmediate(resolve))
   const output = takeOutput()
   if (output.length > 0) throw new Error(`the test printed or warned:\n${output.join('\n')}`)
 })
 
-// The next file of the process has a listener of its own.
+// The next file of the process adds its own listener.
 afterAll(() => void process.off('warning', onWarning))

@@ -1,6 +1,6 @@
 /**
- * For files that share a process: each begins in the folder and on the device that the process began with, and what else it
- * changed for all must be as before.
+ * For files that share a process. Each begins in the folder and on the device with which the process began. All other
+ * global state that it changed must be restored.
  */
 import { readdirSync, readlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,9 @@ import * as f from '../lib/index.js'
 
 const folder = process.cwd()
 const device = f.defaultDevice()
-/** Files that are open, which the garbage collector would close with a warning in the next file's tests. Linux lists them. */
+/**
+ * Open files, which the garbage collector would close with a warning during the next file's tests. Linux lists them.
+ */
 function openFiles(): readonly string[] {
   if (process.platform !== 'linux') return []
   return readdirSync('/proc/self/fd')

@@ -5,17 +5,17 @@
 
 export interface Edit {
   readonly file: string
-  /** Where the text goes: behind this one, which stands there once. */
+  /** The line after which the text goes. It must occur once. */
   readonly behind: string
   readonly text: string
-  /** Why no check misses it, where none does. */
+  /** The reason why no check misses it, if none does. */
   readonly unmissed?: string
 }
 
 export interface Operator {
-  /** As the program calls it. */
+  /** The name in a program. */
   readonly name: string
-  /** An operator of the same kind: what is tried of it must be tried of this one. */
+  /** An operator of the same kind. Whatever is tested of it must be tested of this one. */
   readonly like: string
   readonly edits: readonly Edit[]
 }
@@ -27,7 +27,7 @@ const firstCall = 'export const calls: readonly PublicCall[] = [\n'
 const firstZeros = 'export const zeroSizes: { readonly [call: string]: ZeroSizes } = {\n'
 const mayRefuseNothing = 'a function need not refuse anything of its own'
 
-/** A smooth loss, made of other operators. */
+/** A smooth loss, composed of other operators. */
 export const composite: Operator = {
   name: 'gemanMcClureLoss',
   like: 'mseLoss',
@@ -160,7 +160,7 @@ export const elliot = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tenso
   ],
 }
 
-/** Edits by which programs tell that they call the two (`witness.mjs`). They are no part of either. */
+/** Edits by which programs tell that they call the two operators (`witness.mjs`). They belong to neither. */
 export const witnesses: readonly Edit[] = [
   {
     file: 'lib/ops/loss/regression.ts',

@@ -22,7 +22,7 @@ export interface Ended {
   readonly output: string
 }
 
-/** A test that ran, or that was to run. */
+/** A test that ran, or that should have run. */
 export interface Test {
   readonly file: string
   /** The titles of the groups around it, and its own. */
@@ -54,7 +54,7 @@ export class Scratch {
     return readFileSync(join(this.folder, file), 'utf8')
   }
 
-  /** Lets the files be as they came, but for these edits, each of which has one place. */
+  /** Restores the files, except for these edits, each of which has one place. */
   apply(edits: readonly Edit[]): void {
     const texts = new Map(this.#originals)
     for (const { file, behind, text } of edits) {
@@ -79,7 +79,7 @@ export class Scratch {
     return { ok: status === 0, output: stdout + stderr }
   }
 
-  /** Runs the tests of some files whose full names match, and tells all of them. */
+  /** Runs the tests of some files whose full names match, and reports all of them. */
   test(files: readonly string[], pattern: string): readonly Test[] {
     const report = join(this.folder, 'build/tests.json')
     rmSync(report, { force: true })

@@ -50,7 +50,7 @@ function caseOf(heads: Heads, mask: Mask, options: f.AttentionOptions, seed = 0)
   }
 }
 
-/** How many keys of each batch row are real. */
+/** The number of real keys in each batch row. */
 function withLengths(sizes: Heads, mask: Mask, options: f.AttentionOptions, counts: readonly number[]): Case {
   const without = caseOf(sizes, mask, options)
   return {
@@ -76,7 +76,7 @@ const heads = (
   valueSize: number,
 ): Heads => ({ batch, queryHeads, keyHeads, queries, keys, size, valueSize })
 
-/** Heads side by side in each row of one projection, as models have them, the result likewise. */
+/** Heads side by side in each row of one projection, as in models; the result has the same layout. */
 function ofProjection(queryHeads: number, keyHeads: number, size: number): Case {
   const [batch, t] = [2, 9]
   const widths = [queryHeads, keyHeads, keyHeads].map((count) => count * size)
@@ -118,10 +118,10 @@ export const cases: readonly Case[] = [
   caseOf(heads(1, 4, 2, 5, 0, 4, 4), 'none', { isCausal: true, dropoutP: 0.3 }),
   caseOf(heads(1, 2, 2, 5, 7, 0, 4), 'none', { isCausal: true }),
   caseOf(heads(1, 2, 2, 5, 7, 4, 0), 'bool', {}),
-  // Longer than a tile of keys and of queries, at sizes around the width of a vector.
+  // These are longer than a tile of keys and of queries, at sizes around the width of a vector.
   caseOf(heads(1, 2, 2, 130, 131, 33, 31), 'none', {}),
   caseOf(heads(1, 2, 1, 131, 131, 32, 32), 'added', { isCausal: true }),
-  // Queries after a cache of keys, windows, and lengths, at the edges of tiles and vectors too.
+  // Queries after a cache of keys, windows, and lengths, also at the edges of tiles and vectors.
   caseOf(heads(2, 2, 1, 3, 7, 4, 3), 'none', { isCausal: true, offset: 4 }),
   caseOf(heads(1, 2, 2, 5, 9, 4, 4), 'bool', { isCausal: true, offset: 2, window: 3, dropoutP: 0.3 }),
   caseOf(heads(1, 2, 2, 6, 6, 4, 4), 'added', { isCausal: true, window: 1 }),

@@ -1,4 +1,4 @@
-/** What a case of an operator is, and how its inputs are made. One file here is one family of operators. */
+/** The definition of an operator's case, and ways to make its inputs. One file here is one family of operators. */
 import { type AnyOperator, apply, type Inputs, operators } from '../../lib/autograd/operator.js'
 import type { Shape } from '../../lib/core/shape.js'
 import type { Tensor } from '../../lib/core/tensor.js'
@@ -13,15 +13,18 @@ export interface Input {
   readonly kind: Kind
   /** Whether the operator has a gradient for it. */
   readonly differentiable: boolean
-  /** Whether the operator updates it in place: then its elements may not share memory. */
+  /** Whether the operator updates it in place. Its elements may then not share memory. */
   readonly written?: boolean
-  /** Whether its elements go with those of other inputs, as labels go with their lengths: then none of them may be changed. */
+  /**
+   * Whether its elements depend on those of other inputs, as labels depend on their lengths. None of them may then be
+   * changed.
+   */
   readonly exact?: boolean
   /** All elements, from uniform numbers in [0, 1). */
   values(random: Random, count: number): ArrayLike<number>
 }
 
-/** The checks that a case may be excused from, each with a reason. */
+/** The checks from which a case may be excused, each with a reason. */
 export type Check =
   | 'finite differences'
   | 'second derivative'
@@ -32,16 +35,19 @@ export type Check =
   | 'meta'
 
 export interface Case {
-  /** The record's name; the public function's, where it is made of other operators; the kernel's, where neither stands above it. */
+  /**
+   * The record's name; the public function's name if it is composed of other operators; the kernel's name if it has
+   * neither.
+   */
   readonly op: string
   /** What is special about it; unique within the operator. */
   readonly name: string
   readonly inputs: readonly Input[]
   /** The public call. Each run gives it inputs of one device and dtype. */
   call(...inputs: Tensor[]): Tensor | readonly Tensor[]
-  /** The longest sum that an element of an output or gradient is made of. Default 1. */
+  /** The longest sum behind an element of an output or gradient. Default 1. */
   readonly length?: number
-  /** How many roundings a single element passes through besides sums. Default 16. */
+  /** The number of roundings of a single element besides those of sums. Default 16. */
   readonly roundings?: number
   readonly without?: { readonly [K in Check]?: string }
 }
@@ -51,13 +57,13 @@ export interface ErrorCase {
   readonly op: string
   readonly name: string
   readonly code: 'ERR_SHAPE' | 'ERR_DTYPE' | 'ERR_DEVICE' | 'ERR_VALUE' | 'ERR_INDEX' | 'ERR_AUTOGRAD' | 'ERR_DISPOSED'
-  /** What the message must hold besides the operator's name: values of the call. */
+  /** The parts that the message must contain besides the operator's name: values of the call. */
   readonly mentions: readonly (string | RegExp)[]
   /** `make` creates an input on the device under test. */
   call(make: (input: Input) => Tensor): Tensor | readonly Tensor[]
 }
 
-/** mulberry32: small, and enough for inputs. */
+/** mulberry32 is small, and good enough for inputs. */
 export function randomOf(seed: number): Random {
   let state = seed >>> 0
   return () => {
@@ -68,7 +74,7 @@ export function randomOf(seed: number): Random {
   }
 }
 
-/** `count` numbers; a loop, because Float64Array.from takes ten times as long, and the suites draw billions. */
+/** `count` numbers. A loop is used because Float64Array.from takes ten times as long, and the suites draw billions. */
 export function drawn(count: number, one: (index: number) => number): Float64Array {
   const values = new Float64Array(count)
   for (let i = 0; i < count; i++) values[i] = one(i)
@@ -99,7 +105,9 @@ export const awayFrom = (shape: Shape, points: readonly number[], scale = 2): In
     return x
   })
 
-/** All elements at least 1/16 apart, in random order: a step of finite differences changes no maximum. */
+/**
+ * Elements that are all at least 1/16 apart, in random order, so that a step of finite differences changes no maximum.
+ */
 export const distinct = (shape: Shape): Input => ({
   ...floats(shape, () => 0),
   values(random, count) {
@@ -137,15 +145,15 @@ export const exactly = (shape: Shape, kind: Kind, elements: readonly number[]): 
 /** An input that the operator updates. */
 export const updated = (input: Input): Input => ({ ...input, differentiable: false, written: true })
 
-/** An input that no gradient is asked for. */
+/** An input for which no gradient is wanted. */
 export const constant = (input: Input): Input => ({ ...input, differentiable: false })
 
-/** Sizes about the width of a vector, none, one, and more than a kernel does in one piece. */
+/** Sizes around the width of a vector, 0, 1, and more than a kernel does in one piece. */
 export const ragged: readonly Shape[] = [[], [1], [0], [3, 0, 2], [31], [32, 33], [2, 3, 31], [70001]]
 
 export const label = (shape: Shape): string => `[${shape.join(', ')}]`
 
-/** A registered operator that only backward passes call, called by itself. */
+/** A registered operator that otherwise only backward passes call. */
 export function call(name: string, inputs: Inputs, attrs: unknown): Tensor | readonly Tensor[] {
   return apply(operatorNamed(name), inputs, attrs)
 }

@@ -20,7 +20,7 @@ const planar: readonly Transposed[] = [
   { x: [1, 2, 4, 3], kernel: [2, 2, 2], options: { stride: 2 } },
   // A stride beyond the kernel leaves positions that nothing reaches.
   { x: [2, 3, 4, 3], kernel: [2, 2, 1], options: { stride: [3, 2], outputPadding: [2, 1] } },
-  // More behind than a stride, which only a dilation allows.
+  // outputPadding exceeds the stride, which only a dilation allows.
   { x: [1, 2, 4, 3], kernel: [3, 3, 2], options: { dilation: [3, 2], outputPadding: [2, 1] } },
   { x: [1, 2, 4, 3], kernel: [3, 2, 2], options: { stride: 2, dilation: 5, padding: 2, outputPadding: [4, 3] } },
   { x: [0, 3, 5, 6], kernel: [4, 3, 3], options: {} },

@@ -28,7 +28,7 @@ const convolutions: readonly Convolution[] = [
   { x: [1, 2, 6, 7], kernel: [3, 2, 4], options: { padding: 'same', dilation: [1, 3] } },
   { x: [1, 2, 6, 7], kernel: [3, 3, 2], options: { padding: 'valid' } },
   { x: [3, 17, 19, 21], kernel: [33, 3, 3], options: { padding: 1 } },
-  // More channels than a block of the weight's gradient, which holds about 512 / (kH kW) of them, and a rest.
+  // There are more channels than a block of the weight's gradient holds (about 512 / (kH kW)), and a rest.
   { x: [1, 65, 6, 7], kernel: [4, 3, 3], options: { padding: 1 } },
   { x: [2, 80, 5, 5], kernel: [7, 3, 3], options: { padding: 1, stride: 2 } },
   { x: [1, 96, 7, 7], kernel: [5, 3, 3], options: { padding: 1, stride: [1, 2] } },

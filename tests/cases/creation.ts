@@ -1,10 +1,12 @@
-/** Creation functions: they have no inputs, so that only their sizes and options vary. */
+/** Creation functions. They have no inputs, so only their sizes and options vary. */
 import * as f from '../../lib/index.js'
 import { type Case, type ErrorCase, normal } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
 import { creation, unaryZeros, type ZeroSizes } from './zero.js'
 
-/** Methods that are no functions, called as the fuzzers call them: on what may be no tensor. */
+/**
+ * Methods that are not functions. They are called as the fuzzers call them, perhaps on something that is not a tensor.
+ */
 const methods = f.Tensor.prototype as f.Tensor
 
 export const cases: readonly Case[] = [

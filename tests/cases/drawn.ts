@@ -1,12 +1,12 @@
 /**
- * Calls of what indexes, sorts and counts, drawn at random: ranks, indices of all kinds, ties, sizes of 0. As in large.ts,
- * `torch` says the same call in PyTorch's words.
+ * Calls of operators that index, sort and count, drawn at random: ranks, indices of all kinds, ties, sizes of 0. As in
+ * large.ts, `torch` states the same call for PyTorch.
  */
 import * as f from '../../lib/index.js'
 import { bits, type Case, distinct, exactly, type Input, integers, normal, type Random } from './case.js'
 import { Draw, type LargeCase, made, type TorchCall } from './large.js'
 
-/** An index as PyTorch's side is told it: a tensor is the number of an input. */
+/** An index in the form for PyTorch's side, where a tensor is the number of an input. */
 type Told = number | string | null | readonly number[] | { readonly input: number }
 
 class SmallDraw extends Draw {
@@ -29,12 +29,13 @@ class SmallDraw extends Draw {
 const small = (op: string, torch: TorchCall, inputs: readonly Input[], call: Case['call']): LargeCase =>
   made(op, torch, inputs, 64, call)
 
-/** Indices of a tensor of `shape`; tensors among them are put behind the inputs. */
+/** Indices of a tensor of `shape`. Tensors among them are appended to the inputs. */
 function indicesOf(draw: SmallDraw, shape: f.Shape, inputs: Input[]): Told[] {
   const told: Told[] = []
   const picks = draw.shape(0, 2, 3, 0.03)
   const bound = (size: number) => (draw.chance(0.3) ? '' : String(draw.integer(-size - 1, size + 1)))
-  // Masks and indices are drawn apart, because the number that a mask picks broadcasts with few indices.
+  // Masks and indices are drawn separately, because the number of elements that a mask picks broadcasts with few
+  // indices.
   const masks = draw.chance(0.3)
   let hasRest = false
   for (let d = 0; d < shape.length || draw.chance(0.2); ) {
@@ -59,7 +60,7 @@ function indicesOf(draw: SmallDraw, shape: f.Shape, inputs: Input[]): Told[] {
       told.push({ input: inputs.push(integers(draw.part(picks), -size, size)) - 1 })
       d++
     } else {
-      // One for all that is left, because two need not broadcast together.
+      // There is one mask for all remaining dimensions, because two need not broadcast together.
       const count = shape.length - d
       told.push({ input: inputs.push(bits(shape.slice(d, d + count), draw.pick([0.2, 0.5, 0]))) - 1 })
       d += count
@@ -82,7 +83,10 @@ function index(draw: SmallDraw): LargeCase {
   )
 }
 
-/** Read into a value of the same shape, so that masks may pick as much as they like; in place into a transposed tensor too. */
+/**
+ * Indices are read into a value of the same shape, so that masks may pick any number; also in place into a transposed
+ * tensor.
+ */
 function indexPut(draw: SmallDraw): LargeCase {
   const shape = draw.shape(1, 3, 4)
   const inputs = [normal(shape), normal(shape)]
@@ -102,7 +106,7 @@ function indexPut(draw: SmallDraw): LargeCase {
   })
 }
 
-/** Functions that order lines: values differ, so that each has one place. */
+/** Functions that order lines. Values differ, so that each has one place. */
 function ordered(draw: SmallDraw): LargeCase {
   const shape = draw.shape(0, 3, draw.pick([5, 70]), 0)
   const dim = draw.dim(shape)
@@ -126,7 +130,7 @@ function ordered(draw: SmallDraw): LargeCase {
   return small(fn, { fn, options }, [distinct(shape)], calls[fn] as Case['call'])
 }
 
-/** Functions that count equals, and find places among them. */
+/** Functions that count equal elements and find places among them. */
 function counted(draw: SmallDraw): LargeCase {
   const shape = draw.shape(0, 3, 6)
   const dim = draw.dim(shape)
@@ -162,7 +166,7 @@ function counted(draw: SmallDraw): LargeCase {
   ])()
 }
 
-/** Sums of neighbours, products, and limits. */
+/** Sums of neighbours, products, and clamps. */
 function combined(draw: SmallDraw): LargeCase {
   const shape = draw.shape(1, 3, 6, 0)
   const dim = draw.dim(shape)

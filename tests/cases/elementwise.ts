@@ -24,7 +24,7 @@ import { bools, type PublicCall, sound, t } from './sound.js'
 import { mn, named, type Unary, unaryZeros, type ZeroSizes } from './zero.js'
 
 const piecewise = (shape: f.Shape) => integers(shape, -2, 3)
-/** The second is shifted, so that ties and near ties with the first are out of reach of a finite difference. */
+/** The second is shifted, so that no finite difference reaches ties and near ties with the first. */
 const apart: Make = (shape) => ({
   ...normal(shape),
   values: (random, count) => drawn(count, () => Math.round(random() * 8) / 4 + 1 / 8),
@@ -148,7 +148,7 @@ const finite: readonly Case[] = [
   ...(['bfloat16', 'float16', 'uint8', 'bool'] as const).map((dtype) => ({
     op: 'cast',
     name: `to ${dtype} and back`,
-    // Positive and below 256: what C++ and JavaScript both define for bytes.
+    // The operands are positive and below 256, which both C++ and JavaScript define for bytes.
     inputs: [constant(uniform([3, 35], 0, 255))],
     call: (x: f.Tensor) => x.to('float32').to(dtype).to('float32'),
   })),
@@ -191,7 +191,7 @@ const finite: readonly Case[] = [
   ...unary('leakyRelu', (x) => f.leakyRelu(x, { negativeSlope: 0.2 }), kinkAt(0)),
 ]
 
-/** At the ends of the numbers: what is NaN, infinite or a zero is so on every device. */
+/** Arguments at the ends of the numbers. Results that are NaN, infinite or zero are the same on every device. */
 const special = exactly([11], 'float', [
   Number.NaN,
   Number.POSITIVE_INFINITY,
@@ -235,7 +235,7 @@ export const cases: readonly Case[] = [...finite, ...atEnds, ...parts.flatMap((p
 
 const x = normal([3, 4])
 
-/** How many of the cases are excused from which check. */
+/** The number of cases that are excused, by check. */
 export const excused = { 'finite differences': 3, devices: 1 }
 
 export const errors: readonly ErrorCase[] = [

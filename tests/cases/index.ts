@@ -25,13 +25,13 @@ import type { ZeroSizes } from './zero.js'
 export interface Family {
   readonly cases: readonly Case[]
   readonly errors: readonly ErrorCase[]
-  /** How many of the cases are excused from which check. */
+  /** The number of cases that are excused, by check. */
   readonly excused?: { readonly [K in Check]?: number }
   /** A sound call of each public function. */
   readonly calls?: readonly PublicCall[]
   /** Sound calls of the family's layers, from `layer`. */
   readonly layers?: readonly PublicCall[]
-  /** A call of each public function, by its name, whose sizes can be 0. */
+  /** A call of each public function, by name, whose sizes can be 0. */
   readonly zeroSizes?: { readonly [call: string]: ZeroSizes }
   /** Cases of any shapes and options. */
   readonly properties?: readonly { readonly name: string; readonly cases: fc.Arbitrary<Case> }[]

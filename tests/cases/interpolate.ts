@@ -5,7 +5,7 @@ import type { ZeroSizes } from './zero.js'
 
 type Form = readonly [f.Shape, f.InterpolateOptions]
 
-/** Signals, images around the width of a register, and volumes; larger, smaller and of the same size. */
+/** Signals, images around the width of a register, and volumes, for larger, smaller and equal sizes. */
 const forms: readonly Form[] = [
   ...(['nearest', 'nearest-exact', 'area', 'linear'] as const).flatMap((mode): Form[] => [
     [[2, 3, 5], { size: 9, mode }],
@@ -32,7 +32,7 @@ const forms: readonly Form[] = [
   ]),
   [[1, 2, 9, 7], { size: [4, 10], mode: 'lanczos', antialias: true }],
   [[1, 1, 3, 4, 5], { scaleFactor: 1.5, mode: 'trilinear', alignCorners: true }],
-  // Planes and rows of more than a chunk.
+  // These have more planes and rows than a chunk.
   [[3, 5, 56, 56], { scaleFactor: 2, mode: 'bilinear' }],
   [[5, 40, 90], { size: 181, mode: 'linear' }],
 ]

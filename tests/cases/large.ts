@@ -1,12 +1,12 @@
 /**
- * Cases of sizes that models have, drawn at random: channels to 600, sequences to 2,000, vocabularies to 60,000. They cross
- * every block of the kernels, which the small cases do not. `torch` says the same call in PyTorch's words, so that
- * `tests/fuzz/torch_answers.py` can tell what is right. Each costs at most about 10^8 multiplications.
+ * Cases with sizes of real models, drawn at random: channels to 600, sequences to 2,000, vocabularies to 60,000. They
+ * cross every block of the kernels, which the small cases do not. `torch` states the same call for PyTorch, so that
+ * `tests/fuzz/torch_answers.py` can compute the right result. Each costs at most about 10^8 multiplications.
  */
 import * as f from '../../lib/index.js'
 import { bits, type Case, type Input, integers, label, normal, positive, type Random } from './case.js'
 
-/** The call in PyTorch's words: a function of `torch_answers.py`, and its options. */
+/** The call for PyTorch: a function of `torch_answers.py`, and its options. */
 export interface TorchCall {
   readonly fn: string
   readonly options: { readonly [name: string]: unknown }
@@ -16,7 +16,7 @@ export interface LargeCase extends Case {
   readonly torch: TorchCall
 }
 
-/** What draws sizes and choices. */
+/** The source of sizes and choices. */
 export class Draw {
   readonly random: Random
   constructor(random: Random) {
@@ -35,7 +35,10 @@ export class Draw {
     return this.random() < share
   }
 
-  /** From 1 to `most`: as often small, anywhere, or within one of a multiple of a power of two, where blocks end. */
+  /**
+   * A number from 1 to `most`. It is equally often small, anywhere, or within one of a multiple of a power of two,
+   * where blocks end.
+   */
   size(most: number): number {
     const how = this.random()
     if (how < 0.25) return this.integer(1, Math.min(most, 9))
@@ -48,7 +51,7 @@ export class Draw {
 
 const budget = 1e8
 
-/** `most`, or as much of it as the budget leaves where each unit costs `each`. */
+/** `most`, or as much of it as the budget leaves if each unit costs `each`. */
 const within = (most: number, each: number) => Math.max(1, Math.min(most, Math.floor(budget / each)))
 
 export function made(
@@ -196,7 +199,7 @@ function rows(draw: Draw): LargeCase {
   const count = draw.size(Math.max(1, Math.min(500, Math.floor(1.5e6 / width))))
   const fn = draw.pick(['softmax', 'logSoftmax', 'cumsum', 'logsumexp', 'sum', 'amax', 'variance'] as const)
   const dim = draw.chance(0.7) ? 1 : 0
-  // Rounding in a running sum is of the size of the sum itself.
+  // The rounding error of a running sum is of the size of the sum itself.
   return made(
     fn,
     { fn, options: { dim } },
@@ -249,7 +252,7 @@ function elements(draw: Draw): LargeCase {
   return made(fn, { fn, options: {} }, [normal([draw.size(200_000)], 2)], 1, (x) => f[fn](x))
 }
 
-/** More often what has more blocks to cross. */
+/** Families with more blocks to cross are drawn more often. */
 const families = [
   ...[convolution, convolution, convolution, convolution, product, product, linearLayer, attention, attention],
   ...[recurrent, norms, norms, rows, rows, labels, lookups, pools, elements],

@@ -19,7 +19,7 @@ const products: readonly [f.Shape, f.Shape, number][] = [
   [[2, 3, 5, 7], [2, 3, 7, 4], 7],
   [[3, 1, 5, 7], [2, 7, 4], 21],
   [[5, 7], [3, 2, 7, 4], 24],
-  // Deeper and wider than the blocks that are packed at a time.
+  // These are deeper and wider than the blocks that are packed at a time.
   [[131, 1031], [1031, 67], 1031],
   [[17, 19], [19, 2053], 2053],
 ]
@@ -28,7 +28,7 @@ const transposed = (t: f.Tensor) => f.transpose(t, -1, -2)
 
 /** A factor in blocks, which wants no gradient. */
 const stored = (x: f.Tensor, dtype: f.BlockDType) => f.noGrad(() => x.detach().to(dtype))
-/** By block dtype: how many numbers a block has. */
+/** The number of elements in a block, by block dtype. */
 const formats = { q8_0: 32, q4_0: 32, nf4: 64 } as const
 
 const ofBlocks = (Object.entries(formats) as [f.BlockDType, number][]).flatMap(([dtype, block]): Case[] => [
@@ -106,7 +106,7 @@ export const cases: readonly Case[] = [
     call: (a) => f.matmul(a, a),
     length: 18,
   },
-  // Gradients that are added to what is there.
+  // Gradients that are added to existing ones.
   {
     op: 'matmul',
     name: 'factors of several products',

@@ -31,7 +31,7 @@ const images: readonly f.Shape[] = [
   [9, 2, 33, 35],
 ]
 
-/** Shape, groups, and whether there are weight and bias. Rows of a group are cut where they are few and long. */
+/** Shape, groups, and whether there are weight and bias. Rows of a group are cut if they are few and long. */
 const grouped: readonly [f.Shape, number, boolean][] = [
   [[2, 6, 5, 3], 3, true],
   [[2, 5, 7], 1, true],
@@ -123,7 +123,7 @@ export const cases: readonly Case[] = [
   }),
   ...tails.flatMap(([shape, dims]): Case[] => {
     const tail = shape.slice(shape.length - dims)
-    // Rows of a sum of squares, or columns of a gradient of the parameters.
+    // Rows of a sum of squares, or columns of a gradient of the parameters, around the sizes by which they are cut.
     const length = Math.max(...shape, 1) * 2
     return [
       {

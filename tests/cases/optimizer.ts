@@ -3,7 +3,7 @@ import { type Case, constant, type ErrorCase, label, normal, updated } from './c
 
 type Make = (params: f.Tensor[]) => f.optim.Optimizer
 
-/** Those that have a kernel, by its name. */
+/** Optimisers that have a kernel, by its name. */
 const rows: readonly [string, string, Make][] = [
   ['sgd', 'plain', (p) => new f.optim.SGD(p, { lr: 0.1 })],
   [
@@ -42,7 +42,7 @@ const rows: readonly [string, string, Make][] = [
   ['lion', 'with decay', (p) => new f.optim.Lion(p, { betas: [0.8, 0.9], weightDecay: 0.1, maximize: true })],
 ]
 
-/** Those that are updates alone, with every option that changes what they compute. */
+/** Optimisers that are updates alone, with every option that changes what they compute. */
 const updates: readonly [string, string, Make][] = [
   ['Adafactor', 'plain', (p) => new f.optim.Adafactor(p)],
   ['Adafactor', 'with decay', (p) => new f.optim.Adafactor(p, { d: 2, weightDecay: 0.1, maximize: true })],
@@ -53,7 +53,7 @@ const optimizers = [...rows, ...updates]
 const steps = 3
 const shapes: readonly f.Shape[] = [[33, 31], [], [0], [70001]]
 
-/** A copy that is not dense, where a copy can be. */
+/** A copy that is not dense, if a copy can be. */
 const turned = (x: f.Tensor): f.Tensor => (x.ndim < 2 ? f.clone(x) : f.transpose(f.clone(f.transpose(x, 0, 1)), 0, 1))
 
 function optimizerCase([op, name, make]: (typeof optimizers)[number]): Case {
@@ -98,7 +98,7 @@ function norms(name: string, maxNorm: number, normType: number): Case {
   }
 }
 
-/** Parameters and a gradient that come twice count once. */
+/** Parameters and gradients that occur twice count once. */
 const repeated: Case = {
   op: 'total_norm',
   name: 'of parameters listed twice and a gradient shared',

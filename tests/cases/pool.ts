@@ -27,7 +27,7 @@ const windows: readonly Window[] = [
   [[3, 8, 9], [2, 3], {}],
   [[0, 3, 8, 8], 2, {}],
   [[2, 33, 40, 37], 3, { stride: 2, padding: 1 }],
-  // Last windows that hang over the end, and one that would begin behind it.
+  // The last windows extend beyond the end, and one would begin after it.
   [[1, 2, 8, 10], 3, { stride: 2, ceilMode: true }],
   [[1, 2, 5, 6], [2, 3], { stride: 3, padding: 1, ceilMode: true }],
   [[1, 1, 2, 2], 3, { stride: 2, ceilMode: true }],
@@ -39,7 +39,7 @@ const signals: readonly (readonly [f.Shape, number, { stride?: number; padding?:
   [[2, 1, 8], 3, { stride: 2, padding: 1, ceilMode: true }],
 ]
 
-/** Planes, and sizes to pool them to: that divide, that do not, that are larger, that are kept. */
+/** Planes, and sizes to pool them to, which divide, do not divide, are larger, or stay the same. */
 const outputs: readonly (readonly [f.Shape, f.OutputSize])[] = [
   [
     [2, 3, 6, 8],
@@ -65,7 +65,7 @@ const outputs: readonly (readonly [f.Shape, f.OutputSize])[] = [
   ],
 ]
 
-/** `distinct` above 0, where sizes differ as the elements do. */
+/** `distinct` above 0, so that sizes differ as the elements do. */
 const above0 = (shape: f.Shape): Input => ({
   ...distinct(shape),
   values: (random, count) => Float64Array.from(distinct(shape).values(random, count), (x) => x + 4),

@@ -1,4 +1,4 @@
-/** Positions of elements: a part of the family of attention. */
+/** Positions of elements, which belong to the family of attention. */
 import * as f from '../../lib/index.js'
 import { type Case, type ErrorCase, exactly, normal } from './case.js'
 import { layer, type PublicCall, sound, t } from './sound.js'

@@ -1,10 +1,10 @@
-/** Cases of products under their names, and of einsum: the matmul family's, which its file brings in. */
+/** Cases of products under their names, and of einsum. They belong to the matmul family, whose file imports them. */
 import * as f from '../../lib/index.js'
 import { type Case, type ErrorCase, integers, label, normal } from './case.js'
 import { layer, type PublicCall, sound, t } from './sound.js'
 import type { ZeroSizes } from './zero.js'
 
-/** Products of matrices under all their names, which autocast runs in bfloat16. */
+/** Products of matrices under all their names. Autocast runs them in bfloat16. */
 export const matrixProducts: readonly string[] = [
   'matmul',
   'einsum',
@@ -64,7 +64,7 @@ const equations: readonly (readonly [string, readonly f.Shape[], number])[] = [
     ],
     5,
   ],
-  // The layouts of attention's projections: strides, no copies.
+  // The layouts of attention's projections, which are strides and no copies.
   [
     'bqhd,bkhd->bhqk',
     [
@@ -434,7 +434,7 @@ export const layers: readonly PublicCall[] = layer(
   'bilinear',
 )
 
-/** A product whose only size that makes it 0, and not empty, is `k`. */
+/** A product with `k` as the only size that makes it 0 without being empty. */
 const zeros = (
   call: (...factors: f.Tensor[]) => f.Tensor,
   ...forms: readonly (readonly ('b' | 'm' | 'k' | 'n')[])[]

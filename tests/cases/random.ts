@@ -16,10 +16,10 @@ import { creation, unaryZeros, type ZeroSizes } from './zero.js'
 
 const seeded = () => new f.Generator(1234, 5)
 
-/** Probabilities, and two that are certain. */
+/** Probabilities, two of which are certain. */
 const chances = { ...uniform([4, 333], 0, 1), differentiable: false }
 
-/** Random tensors need no input: this one carries the shape and the device. */
+/** Random tensors need no input, so this one only carries the shape and the device. */
 const draws: readonly [string, (x: f.Tensor) => f.Tensor][] = [
   ['random_uniform', (x) => f.rand(x.shape, { device: x.device, generator: seeded(), low: -1, high: 3 })],
   ['random_normal', (x) => f.randn(x.shape, { device: x.device, generator: seeded(), mean: 0.5, std: 2 })],
@@ -99,7 +99,7 @@ export const cases: readonly Case[] = [
   },
 ]
 
-/** How many of the cases are excused from which check. */
+/** The number of cases that are excused, by check. */
 export const excused = { layouts: 64, meta: 2 }
 
 export const errors: readonly ErrorCase[] = [

@@ -1,4 +1,4 @@
-/** Sound calls of recurrent layers, cells and the layer that walks with one. */
+/** Sound calls of recurrent layers, of cells, and of the layer that runs a cell over a sequence. */
 import * as f from '../../lib/index.js'
 import { layer, type PublicCall, t } from './sound.js'
 

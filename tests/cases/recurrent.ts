@@ -163,7 +163,7 @@ function caseOf(
       })
       return [made.output, ...[made.state].flat()]
     },
-    // Through every step and layer, the sums of one step feed those of the next.
+    // The sums of one step feed those of the next, through every step and layer.
     length: layers * steps * (input + hidden * 4 + batch),
     roundings: 16 * steps * layers,
     ...(relu ? { without: { 'finite differences': 'a unit may stand at the kink of relu' } } : {}),
@@ -258,9 +258,9 @@ const cellCases: readonly Case[] = [
   },
 ]
 
-/** No bfloat16, which the program's cell would round to. */
+/** bfloat16 is left out, because the program's cell would round to it. */
 const wide = (x: f.Tensor | undefined) => (x?.dtype === 'bfloat16' ? x.to('float32') : (x as f.Tensor))
-/** x w^T in elementwise operators: under autocast a product is one of bfloat16. */
+/** x w^T in elementwise operators, because under autocast a product would be one of bfloat16. */
 const times = (x: f.Tensor, w: f.Tensor) => f.sum(f.mul(f.unsqueeze(x, 1), w), 2)
 
 /** h = sin(x whx + h whh), y = softplus(h wyh). */
@@ -513,7 +513,7 @@ const setOf = (op: Op) => ({
 })
 const options = { batchFirst: false, bidirectional: false, training: true, dropout: 0, lengths: [3, 1] }
 
-/** No plain object, since that would be options where it stands last. */
+/** Not a plain object, because as the last argument that would be options. */
 const own = <W extends object>(weights: W): W => Object.assign(Object.create({}) as object, weights)
 
 export const calls: readonly PublicCall[] = [

@@ -20,7 +20,7 @@ import { named, unaryZeros, type ZeroSizes } from './zero.js'
 
 type Dim = number | readonly number[] | null
 
-/** A shape, what is reduced, and how many elements that is. */
+/** A shape, the reduced dimensions, and the number of elements in them. */
 const reductions: readonly [f.Shape, Dim, number][] = [
   [[], null, 1],
   [[1], 0, 1],
@@ -57,7 +57,7 @@ const x = normal([3, 4])
 const finite: readonly Case[] = [
   ...reduce('sum', f.sum, normal),
   ...reduce('mean', f.mean, normal),
-  // The difference from the mean cancels, and std has a pole at 0: more of the dtype's digits go.
+  // The difference from the mean cancels, and std has a pole at 0, so more of the dtype's digits are lost.
   ...reduce('var', f.variance, normal).slice(2),
   ...reduce('std', f.std, normal).slice(2),
   ...(
@@ -165,7 +165,7 @@ const atEnds: readonly Case[] = (
   length: 3,
 }))
 
-/** Elements whose sizes are apart too, so that no extreme of sizes is a tie. */
+/** Elements whose sizes also differ, so that no extreme of sizes is a tie. */
 const apart = (t: f.Tensor) => f.add(t, 1 / 64)
 
 const norms: readonly Case[] = [
@@ -307,7 +307,7 @@ const alongDim: { readonly [op: string]: (x: f.Tensor, dim: number) => f.Tensor 
   cummin: f.cummin,
 }
 
-/** Lines about what is taken together, along the last dimension and another. */
+/** Numbers of lines around those that are taken together, along the last dimension and another. */
 const alongs: readonly [f.Shape, number][] = [
   [[], 0],
   [[0], 0],
@@ -365,7 +365,7 @@ export const cases: readonly Case[] = [...finite, ...atEnds, ...norms, ...chosen
 /** Two halves of the range of int32, and one more. */
 const tooMuch = exactly([3, 2], 'int32', [2 ** 30, 1, 2 ** 30 - 1, 1, 1, 1])
 
-/** How many of the cases are excused from which check. */
+/** The number of cases that are excused, by check. */
 export const excused = { 'finite differences': 1 }
 
 export const errors: readonly ErrorCase[] = [

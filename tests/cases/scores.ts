@@ -1,4 +1,4 @@
-/** Attention with chosen scores: a part of the family of attention. */
+/** Attention with chosen scores, which belongs to the family of attention. */
 import * as f from '../../lib/index.js'
 import { bits, type Case, type ErrorCase, integers, normal } from './case.js'
 import { layer, type PublicCall, sound, t } from './sound.js'

@@ -3,7 +3,7 @@ import { bytes, type Case, constant, distinct, type ErrorCase, exactly, integers
 import { bools, ints, type PublicCall, sound, t } from './sound.js'
 import { unaryZeros, type ZeroSizes } from './zero.js'
 
-/** Lines about what sorting cuts by: insertion, candidates (1024, or four times k). */
+/** Line lengths around those by which sorting changes its way: insertion, and candidates (1024, or four times k). */
 const lines = [1, 2, 31, 47, 48, 49, 1023, 1024, 1025, 5000]
 
 const special = exactly([3, 4], 'float', [
@@ -196,7 +196,7 @@ const searched: readonly Case[] = [
     call: (x, test) => [
       f.isin(x as f.Tensor, test as f.Tensor),
       f.isin(x as f.Tensor, x as f.Tensor),
-      // Both are NaN and numbers, of which one is more than the largest of the others.
+      // Both hold NaN and numbers; one number is larger than all of the other tensor's.
       f.isin(test as f.Tensor, f.narrow(x as f.Tensor, 0, 0, 2)),
     ],
   },
@@ -240,7 +240,7 @@ const searched: readonly Case[] = [
   },
 ]
 
-/** Sizes that the elements decide: what a device without elements cannot say. */
+/** Sizes that depend on the elements, which a device without elements cannot tell. */
 const counted: readonly Case[] = [
   { op: 'nonzero', name: 'of a matrix', inputs: [integers([4, 5], -1, 2)], call: (x) => f.nonzero(x) },
   {
@@ -306,7 +306,7 @@ export const cases: readonly Case[] = [
   ...counted.map((each) => ({ ...each, without: { meta: 'its elements say how many results there are' } })),
 ]
 
-/** How many of the cases are excused from which check. */
+/** The number of cases that are excused, by check. */
 export const excused = { meta: 14 }
 
 const x = normal([3, 4])

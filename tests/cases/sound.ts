@@ -1,19 +1,22 @@
 /**
- * Sound calls of public functions, which fuzzers and guards make wrong, and whose options are told from others. A family has
- * one for each of its functions, with every option in one of them.
+ * Sound calls of public functions. Fuzzers and guards make them wrong, and learn from them which options exist. A
+ * family has one for each of its functions, and every option occurs in one of them.
  */
 import * as f from '../../lib/index.js'
 
 export interface PublicCall {
-  /** What the message of an error must hold. */
+  /** The parts that the message of an error must contain. */
   readonly names: readonly string[]
   readonly args: () => unknown[]
   readonly call: (...args: never[]) => unknown
-  /** The argument that is a method's tensor, and that no caller could mistake. */
+  /** The argument that is a method's tensor, which no caller could mistake. */
   readonly self?: number
 }
 
-/** A call of `call` under the name that its errors report, and those that they may report besides: of operators it is made of. */
+/**
+ * A call of `call` under the name that its errors report, with further names that they may report: those of operators
+ * inside.
+ */
 export function sound(
   name: string,
   call: (...args: never[]) => unknown,

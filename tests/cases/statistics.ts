@@ -1,4 +1,4 @@
-/** Cases of covariances, differences, areas and vectors: the reduce family's, which its file brings in. */
+/** Cases of covariances, differences, areas and vectors. They belong to the reduce family, whose file imports them. */
 import * as f from '../../lib/index.js'
 import { bits, type Case, constant, type ErrorCase, exactly, integers, normal, positive } from './case.js'
 import { ints, type PublicCall, sound, t } from './sound.js'

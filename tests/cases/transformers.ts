@@ -1,4 +1,4 @@
-/** Calls of transformer blocks and stacks: a part of the family of attention. */
+/** Calls of transformer blocks and stacks, which belong to the family of attention. */
 import * as f from '../../lib/index.js'
 import { bools, layer, type PublicCall, t } from './sound.js'
 

@@ -1,6 +1,6 @@
 /**
- * Calls of public functions whose sizes are named, so that a suite can make each of them 0. A family has one for each of its
- * functions, under the function's name, with more behind it ('sum of all') where there are several.
+ * Calls of public functions with named sizes, so that a suite can make each of them 0. A family has a call for each of
+ * its functions, under the function's name, with a suffix ('sum of all') if there are several.
  */
 import type * as f from '../../lib/index.js'
 import * as ops from '../../lib/ops/index.js'
@@ -11,9 +11,12 @@ export interface ZeroSizes {
   readonly sizes: Sizes
   inputs(sizes: Sizes): readonly Input[]
   call(inputs: readonly f.Tensor[], sizes: Sizes): f.Tensor | readonly f.Tensor[]
-  /** Which sizes of 0 are refused, as in PyTorch (whose conv2d of no channels gives no channels); with all 0 it is refused too where one of them is. */
+  /**
+   * The sizes of 0 that are refused, as in PyTorch (whose conv2d of no channels gives no channels). If one is refused,
+   * so is the call with all sizes 0.
+   */
   readonly refuses?: readonly string[]
-  /** What each result is filled with where such a size is 0: what PyTorch gives. */
+  /** The value that fills each result if the size is 0, which is PyTorch's. */
   readonly fills?: { readonly [size: string]: number }
 }
 

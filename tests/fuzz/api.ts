@@ -1,9 +1,10 @@
 /**
- * Calls the public functions with sound arguments of which some are made wrong. Each call gives a result or throws, at once
- * or when the device is waited for, one of Firesteel's errors or a TypeError whose message names the operator (but where the
- * compiler would have refused an argument other than a tensor, the language's own TypeError will do). Afterwards the device computes as before.
+ * Calls the public functions with sound arguments, some of which are made wrong. Each call must give a result or throw,
+ * at once or when the device is waited for, one of Firesteel's errors or a TypeError whose message names the operator.
+ * (If the compiler would have refused an argument other than a tensor, the language's own TypeError is allowed.)
+ * Afterwards the device must compute as before.
  *
- * `tsx api.ts SEED SECONDS FILE`: writes what it is about to call into FILE, so that a crash or a hang can be told.
+ * `tsx api.ts SEED SECONDS FILE`: writes each call into FILE beforehand, so that a crash or a hang can be traced.
  */
 import { openSync, writeSync } from 'node:fs'
 import * as f from '../../lib/index.js'
@@ -16,7 +17,7 @@ const seed = Number(seedText)
 const random = randomOf(seed)
 const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T
 
-/** Sizes that a machine has, or that none has: what lies between would only be slow. */
+/** Sizes that a machine can hold, or that none can. Sizes in between would only be slow. */
 const wrongNumbers = [
   ...[0, 1, 2, 5, -1, -3, -0, 0.5, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
   ...[1e300, -1e300, 2 ** 40, 2 ** 53, -(2 ** 40)],
@@ -55,7 +56,7 @@ const wrongThings: readonly (() => unknown)[] = [
   () => () => 1,
 ]
 
-/** Whether the last call was given what the compiler would have refused, other than something in place of a tensor. */
+/** Whether the compiler would have refused the last call for something other than a value in place of a tensor. */
 let miscompiled = false
 
 function wrongThing(inPlaceOfTensor: boolean): unknown {
@@ -63,7 +64,7 @@ function wrongThing(inPlaceOfTensor: boolean): unknown {
   return pick(wrongThings)()
 }
 
-/** Another value in the place of one, of the same kind mostly. */
+/** Another value in place of the given one, usually of the same kind. */
 function spoil(value: unknown): unknown {
   if (random() < 0.2) return wrongThing(value instanceof f.Tensor)
   if (typeof value === 'number') return pick(wrongNumbers)
@@ -89,7 +90,7 @@ const firesteelErrors = [
   ...[f.OutOfMemoryError, f.AutogradError, f.StateDictError, f.InternalError],
 ]
 
-/** What is wrong with an error, or null. */
+/** The fault of an error, or null. */
 function fault(error: unknown, { names }: PublicCall): string | null {
   const typed = firesteelErrors.some((each) => error instanceof each)
   if (!(error instanceof Error)) return 'threw something that is no error'
@@ -126,7 +127,7 @@ function checkAlive(): void {
   if (sum !== 9) throw new Error(`1 + 2 + 3 + 3 is ${sum}`)
 }
 
-/** Reads whatever tensors came out, so that late errors show. */
+/** Reads all tensors of the result, so that late errors show. */
 function settle(result: unknown): void {
   cpu.synchronize()
   f.device('reference').synchronize()
@@ -136,7 +137,7 @@ function settle(result: unknown): void {
 
 const faults = new Map<string, string>()
 let calls = 0
-/** TypeErrors of the language itself, for arguments that the compiler refuses: only their stack names the operator. */
+/** TypeErrors of the language itself, for arguments that the compiler refuses. Only their stack names the operator. */
 let unnamed = 0
 let thrown = 0
 
@@ -166,7 +167,7 @@ function once(entry: PublicCall, wrong: number, file: number): void {
     try {
       cpu.synchronize()
     } catch {
-      // A second late error of the same call.
+      // This is a second late error of the same call.
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Sound calls that api.ts makes wrong: those of the families of operators, and of what no case of an operator can give, because
- * it is no operator: new tensors, gradients, methods of their own, layers, optimisers and data.
+ * Sound calls that api.ts makes wrong: those of the families of operators, and calls that no case of an operator can
+ * have: new tensors, gradients, methods, layers, optimisers and data.
  */
 import * as f from '../../lib/index.js'
 import { families } from '../cases/index.js'

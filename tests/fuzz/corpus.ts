@@ -18,7 +18,7 @@ export interface SoundTensor {
   readonly dtype: DType
   readonly shape: readonly number[]
   readonly strides: readonly number[]
-  /** The elements of a dense int32 argument that is only read: what else stands there may be refused. */
+  /** The elements of a dense int32 argument that is only read, because other elements may be refused. */
   readonly indices: readonly number[] | null
 }
 
@@ -38,14 +38,14 @@ export function extentOf({ dtype, shape, strides }: SoundTensor): number {
 
 const largestTensor = 1 << 15
 const callsPerKernel = 12
-/** Calls of each combination of dtypes, whatever calls there are of others. */
+/** Calls of each combination of dtypes, however many calls there are of other combinations. */
 const callsPerDTypes = 2
 
 function isView(value: unknown): value is StridedView {
   return typeof value === 'object' && value !== null && 'storage' in value
 }
 
-/** `isRead` says whether the kernel reads dense memory, whose elements may decide whether the call is sound. */
+/** `isRead` tells whether the kernel reads dense memory, whose elements may decide whether the call is sound. */
 function plain(view: StridedView, device: NativeDevice, isRead: boolean): SoundTensor {
   const { dtype, sizes, steps } = view
   const indices = isRead && dtype === 'int32' && isDense(view.sizes, view.steps) ? [...device.readSync(view)] : null
@@ -59,7 +59,7 @@ const dtypesOf = (call: KernelCall): string =>
     .map((value) => (isView(value) ? value.dtype : ''))
     .join()
 
-/** Null where a tensor is too large to be made anew for every call, or where the call will come again with a dense copy. */
+/** Null if a tensor is too large to be made again for every call, or if the call will come again with a dense copy. */
 function record(kernel: KernelName, call: KernelCall, device: NativeDevice): SoundCall | null {
   const args: { [name: string]: SoundArgument } = {}
   let small = true
@@ -80,7 +80,7 @@ function record(kernel: KernelName, call: KernelCall, device: NativeDevice): Sou
   return small ? { kernel, opcode: kernelNames.indexOf(kernel), args } : null
 }
 
-/** What no case of an operator calls. */
+/** The kernels that no case of an operator calls. */
 function callByHand(cpu: Device): void {
   arange(0, 9, 2, { device: cpu })
   manualSeed(1)

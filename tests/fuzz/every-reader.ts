@@ -1,9 +1,9 @@
 /**
- * Every reader of files, each on mutants of its own kind of file, in a process of its own: a crash, a hang, an error that is not
- * Firesteel's and a wrong result are each a failure, and what was read last is kept.
+ * Every reader of files, on mutants of its own kind of file, each in its own process. A crash, a hang, an error that is
+ * not Firesteel's, and a wrong result are failures. The file that was read last is kept.
  *
- * Usage: npm run fuzz:readers -- [--count 100000 | --seconds 60] [--seed 1] [KIND ...]. Count or seconds are those of each kind. Prints a
- * line for each and ends with `N passed, N failed`.
+ * Usage: npm run fuzz:readers -- [--count 100000 | --seconds 60] [--seed 1] [KIND ...]. Count or seconds apply to each
+ * kind. Prints a line for each and ends with `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
@@ -18,7 +18,10 @@ const programs: { readonly [program: string]: readonly string[] } = {
   'formats.ts': ['pt', 'gguf'],
   'folders.ts': ['tokenizer', 'shards', 'corpus', 'checkpoint'],
 }
-/** A process that says nothing of its progress for so long hangs, also on a busy machine: it tells of some hundred files at a time. */
+/**
+ * A process that reports no progress for this long hangs, even on a busy machine, because it reports every few hundred
+ * files.
+ */
 const silentMilliseconds = 1_800_000
 
 const { values, positionals } = parseArgs({
@@ -40,7 +43,7 @@ if (unknown.length > 0)
   throw new RangeError(`there are no files ${unknown.join(', ')}; there are ${all.map(({ kind }) => kind).join(', ')}`)
 
 interface Ended {
-  /** Null where all went well. */
+  /** Null if all went well. */
   readonly fault: string | null
   readonly said: string
 }
@@ -63,7 +66,7 @@ function run(program: string, kind: string, last: string): Promise<Ended> {
   }
   wait()
   child.stdout.on('data', (data) => {
-    // The last line says how all of it went.
+    // The last line reports the whole run.
     said = `${said}${data}`.slice(-2000)
     wait()
   })

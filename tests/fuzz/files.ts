@@ -1,6 +1,7 @@
 /**
- * Reads mutated files of arrays: safetensors and IDX. Each gives what a simple reading of its bytes gives, or a ValueError that names the
- * file; a model that loads it gives any of Firesteel's errors. `mutants.ts` says how it is called.
+ * Reads mutated files of arrays: safetensors and IDX. Each must give what a simple reading of its bytes gives, or a
+ * ValueError that names the file. A model that loads it may throw any of Firesteel's errors. `mutants.ts` says how to
+ * call this.
  */
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { readIdx } from '../../lib/data/datasets/index.js'
@@ -24,14 +25,14 @@ function idxOf(shape: readonly number[]): Buffer {
   return Buffer.concat([header, Buffer.from(Array.from({ length: count }, () => below(256)))])
 }
 
-/** With the length that the header has after a change, so that the parser is reached. */
+/** The file with the length that its header has after a change, so that the parser is reached. */
 function withLength(bytes: Buffer, dataBytes: number): Buffer {
   const length = bytes.length - 8 - dataBytes
   if (length >= 0) bytes.writeBigUInt64LE(BigInt(length))
   return bytes
 }
 
-/** What a file holds, read without any checks but that every tensor has its bytes. */
+/** The content of a file, read with no check except that every tensor has its bytes. */
 function simply(bytes: Buffer): Map<string, Buffer> {
   const length = Number(bytes.readBigUInt64LE())
   const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as {

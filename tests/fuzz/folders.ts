@@ -1,7 +1,7 @@
 /**
- * Reads mutated files of folders: a tokenizer.json, a model's shards with their index, a corpus' shards of tokens, and the
- * checkpoint of a run. Each gives what it holds, or a ValueError that names what is wrong; where a checksum goes with the bytes, nothing
- * but the bytes that were written. `mutants.ts` says how it is called.
+ * Reads mutated files of folders: a tokenizer.json, a model's shards with their index, a corpus' shards of tokens, and
+ * the checkpoint of a run. Each must give its content, or a ValueError that names the fault. If a checksum goes with
+ * the bytes, only the written bytes may be accepted. `mutants.ts` says how to call this.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ function isTree(value: Json | undefined): value is Json[] | { [name: string]: Js
   return typeof value === 'object' && value !== null
 }
 
-/** The text of a JSON file with a value somewhere that it should not have. */
+/** The text of a JSON file with a wrong value somewhere. */
 function bent(text: string): Buffer {
   const value = JSON.parse(text) as Json
   let at = value
@@ -69,7 +69,7 @@ function bent(text: string): Buffer {
 
 const broken = (text: string) => (random() < 0.5 ? bent(text) : mutated(Buffer.from(text)))
 
-/** A tokenizer of few tokens: of all its parts, only the vocabulary is large. */
+/** A tokenizer of few tokens, because of all its parts only the vocabulary is large. */
 function small(name: string): string {
   const path = new URL(`../models/data/tokenizers/${name}/tokenizer.json`, import.meta.url)
   const json = JSON.parse(readFileSync(path, 'utf8')) as {
@@ -122,7 +122,7 @@ async function checkTokenizer(): Promise<boolean> {
   return true
 }
 
-/** Files of a folder, of which one at a time is mutated, and the others are as they were written. */
+/** Files of a folder. One at a time is mutated, and the others stay as they were written. */
 function filesIn(path: string, names: readonly string[], read: (name: string) => Promise<boolean>): Kind {
   const originals = new Map(names.map((name) => [name, readFileSync(join(path, name))]))
   let name = names[0] as string
@@ -191,7 +191,7 @@ async function checkCorpus(name: string): Promise<boolean> {
     try {
       await shards.train.verify()
       const read = (await shards.train.read(0, shards.train.tokens)).join()
-      // A manifest has no checksum of its own, and may name fewer shards.
+      // A manifest has no checksum, and may name fewer shards.
       if (!name.endsWith('.json')) insist(read === tokens, `other tokens: ${read}`)
     } finally {
       await shards.close()
@@ -232,6 +232,6 @@ await fuzz({
   tokenizer: { make: () => broken(pick(published)), read: checkTokenizer },
   shards: filesIn(model, [index, ...shardNames], checkModel),
   corpus: filesIn(corpus, ['corpus.json', ...files], checkCorpus),
-  // Now and then it is left as it was, because nothing else is to be taken.
+  // Sometimes nothing is changed, because no other file may be accepted.
   checkpoint: { make: () => (below(20) === 0 ? checkpoint : mutated(checkpoint)), read: checkCheckpoint },
 })

@@ -1,6 +1,6 @@
 /**
- * Reads mutated files of weights: PyTorch's and GGUF. Each gives tensors of the shapes that it names, or a ValueError that names the
- * file. `mutants.ts` says how it is called.
+ * Reads mutated files of weights: PyTorch's and GGUF. Each must give tensors of the shapes that it names, or a
+ * ValueError that names the file. `mutants.ts` says how to call this.
  */
 import { readFileSync } from 'node:fs'
 import { openTensors } from '../../lib/index.js'

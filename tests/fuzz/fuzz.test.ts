@@ -1,7 +1,7 @@
 /**
- * The fuzzers, each in a process of its own, so that a crash or a hang is a failed test. FIRESTEEL_FUZZ_SECONDS (5 for all
- * of them by default) and FIRESTEEL_FUZZ_SEED choose how long and where from. The seed is 1 unless told, so that a change is
- * judged by its own faults; `FIRESTEEL_FUZZ_SEED=random` looks for new ones, and the seed is in the output.
+ * The fuzzers, each in its own process, so that a crash or a hang is a failed test. FIRESTEEL_FUZZ_SECONDS (5 for all
+ * of them by default) sets the time, and FIRESTEEL_FUZZ_SEED the seed. The default seed is 1, so that a change is
+ * judged by its own faults. `FIRESTEEL_FUZZ_SEED=random` looks for new ones, and prints the seed.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,9 +1,10 @@
 /**
- * Calls every kernel of the addon with sound words, and with words of which some are wrong: handles that were freed, that
- * only another thread's device has, or that never were; sizes, strides, offsets and numbers of any kind; arguments that
- * overlap. Whatever the words are, a call either throws ERR_INTERNAL or runs, and touches no memory but its written views.
+ * Calls every kernel of the addon with sound words, and with words of which some are wrong: handles that were freed,
+ * that belong to another thread's device, or that never existed; sizes, strides, offsets and numbers of any kind;
+ * arguments that overlap. Whatever the words are, a call must either throw ERR_INTERNAL or run, and touch no memory but
+ * its written views.
  *
- * `tsx kernels.ts SEED SECONDS FILE`: writes what it is about to call into FILE, so that a crash can be told.
+ * `tsx kernels.ts SEED SECONDS FILE`: writes each call into FILE beforehand, so that a crash can be traced.
  */
 import { openSync, writeSync } from 'node:fs'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
@@ -26,18 +27,18 @@ interface Operand {
   readonly role: string
   readonly tensor: SoundTensor
   handle: number
-  /** dtype, dimensions and how it is guarded: the second word. */
+  /** The second word: dtype, dimensions and guard. */
   word: number
   offset: number
   readonly shape: number[]
   readonly strides: number[]
-  /** What the storage held; null where the call is to make it. */
+  /** The contents of the storage, or null if the call makes it. */
   held: Uint8Array | null
-  /** Whether what the view covers is known. */
+  /** Whether the covered elements are known. */
   sound: boolean
 }
 
-/** Elements before and behind a view: whole blocks of every dtype. */
+/** Elements before and after a view, in whole blocks of every dtype. */
 const margin = 64
 const capacity = 256
 const guardsFrom = 128
@@ -88,7 +89,7 @@ class Fuzz {
     return this.#random() < share
   }
 
-  /** A storage that no call names; whoever writes outside of its own is likely to meet one. */
+  /** A storage that no call names. A call that writes outside its own memory is likely to meet it. */
   #guard(handle: number): void {
     const bytes = new Uint8Array(this.#pick([64, 128, 256, 1024, 4096, 16384, 65536])).map(() => this.#below(256))
     this.#sizes[handle] = bytes.length
@@ -117,7 +118,7 @@ class Fuzz {
     throw new Error(`${what}: byte ${from + at} of ${expected.length} was written`)
   }
 
-  /** Elements that kernels may meet: small indices mostly, and whatever bits there are. */
+  /** Elements for kernels: mostly small indices, and any bits. */
   #elements(tensor: SoundTensor, bytes: number, sound: boolean): Uint8Array {
     const data = new Uint8Array(bytes)
     if (tensor.indices !== null && (sound || this.#chance(0.5))) {
@@ -205,7 +206,7 @@ class Fuzz {
     }
   }
 
-  /** Work without end is what the words ask for where a broadcast view is huge; no defect, but no use either. */
+  /** A huge broadcast view asks for nearly endless work, which is no defect, but of no use either. */
   #endless(operands: readonly Operand[]): boolean {
     return operands.some(({ shape, strides }) => {
       let broadcast = 1
@@ -233,7 +234,7 @@ class Fuzz {
     const operands: Operand[] = []
     const values: number[] = []
     let handle = 0
-    let shifted = false // a list's wrong length gives the operands behind it other roles
+    let shifted = false // a list's wrong length gives the operands after it other roles
     for (const { name, role, arity } of parseArguments(kernels[call.kernel])) {
       const value = call.args[name] ?? null
       if (role === 'philox') {
@@ -312,7 +313,7 @@ class Fuzz {
     for (const operand of operands) this.#checkUntouched(operand, false)
   }
 
-  /** What a call may not write is as it was. */
+  /** Checks that memory which a call may not write is unchanged. */
   #checkUntouched({ role, tensor, handle, held, sound }: Operand, refused: boolean): void {
     if (held === null || handle < 0 || handle >= guardsFrom) return
     if (!sound) return

@@ -1,9 +1,10 @@
 /**
- * The loop of all fuzzers of files: a mutant of a file is written, read and judged, one kind of file after another. None may take
- * long, and all together may take little memory.
+ * The loop of all fuzzers of files: a mutant of a file is written, read and judged, one kind of file after another. No
+ * reading may take long, and all together may take little memory.
  *
- * A program that calls `fuzz` is `tsx PROGRAM SEED SECONDS FILE [COUNT] [KIND]`: it writes what it is about to read into FILE, as base64, so
- * that a crash or a hang can be told, and ends after so many files, if that is sooner. All kinds take turns unless one is named.
+ * A program that calls `fuzz` is `tsx PROGRAM SEED SECONDS FILE [COUNT] [KIND]`. It writes each file into FILE as base64
+ * before it reads it, so that a crash or a hang can be traced. It ends earlier after COUNT files. All kinds take turns
+ * unless one is named.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,22 +15,22 @@ import { mutations } from './mutations.js'
 
 const [, , seedText = '1', secondsText = '5', last = '', countText = 'Infinity', named = 'all'] = process.argv
 
-/** The processor's time, because a busy machine lets everybody wait. A file takes a thousandth of it. */
+/** The processor's time, because everything waits on a busy machine. A file takes a thousandth of this. */
 const longMilliseconds = 5000
 /** Bytes. */
 const moreMemory = 300_000_000
 const filesPerLook = 500
-/** Whether somebody waits for signs of life. */
+/** Whether a caller waits for reports of progress. */
 const tells = process.env['FIRESTEEL_FUZZ_PROGRESS'] === '1'
 
 export const random = randomOf(Number(seedText))
 export const { below, pick, changed } = mutations(random)
 
-/** A folder that is gone at the end, and the file in it that mutants are written to. */
+/** A folder that is deleted at the end, and the file in it to which mutants are written. */
 export const folder = mkdtempSync(join(tmpdir(), 'firesteel-fuzz-'))
 export const mutant = join(folder, 'mutant')
 
-/** A folder of its own for files that are read together. */
+/** A separate folder for files that are read together. */
 export function folderFor(name: string): string {
   const path = join(folder, name)
   mkdirSync(path)
@@ -40,14 +41,14 @@ export function insist(holds: boolean, what: string): void {
   if (!holds) throw new Error(what)
 }
 
-/** One change or some, in the first so many bytes. */
+/** One change or several, in the first `size` bytes. */
 export function mutated(original: Buffer, within = original.length): Buffer {
   let bytes: Buffer = Buffer.from(original)
   for (let changes = pick([1, 1, 1, 2, 5]); changes > 0; changes--) bytes = changed(bytes, within)
   return bytes
 }
 
-/** The text of a refusal; throws for an error that is not Firesteel's, does not name the file, or has no end. */
+/** The text of a refusal. Throws for an error that is not Firesteel's, does not name the file, or is endless. */
 export function refusalOf(error: unknown, path: string): string {
   const ours = error instanceof ValueError || error instanceof OutOfMemoryError
   insist(
@@ -62,9 +63,9 @@ export function refusalOf(error: unknown, path: string): string {
 export interface Kind {
   /** The next mutant. */
   readonly make: () => Buffer
-  /** Where it is written; `mutant` by default. */
+  /** The path to which it is written, by default `mutant`. */
   readonly path?: () => string
-  /** Reads what was written, and gives whether it was taken. Throws for what no reader may do. */
+  /** Reads the written file, and returns whether it was accepted. Throws for anything that no reader may do. */
   readonly read: (bytes: Buffer) => Promise<boolean>
 }
 
@@ -83,7 +84,7 @@ export async function fuzz(kinds: { readonly [name: string]: Kind }): Promise<vo
   }
   const end = Date.now() + 1000 * Number(secondsText)
   while (Date.now() < end && done < Number(countText)) {
-    // In turn, so that each kind has its share of a count.
+    // Kinds take turns, so that each has its share of a count.
     const kind = chosen[done % chosen.length]
     if (kind === undefined) throw new Error(`there are no files ${named}; there are ${Object.keys(kinds).join(', ')}`)
     const bytes = kind.make()

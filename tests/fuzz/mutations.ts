@@ -1,7 +1,7 @@
-/** Changes of files' bytes, by chance. */
+/** Random changes of files' bytes. */
 import { formatBits } from '../../lib/io/header.js'
 
-/** Words that break or bend a header where they are put in. */
+/** Words that break or change a header when they are inserted. */
 const words = [
   ...['{', '}', '[', ']', ',', ':', '"', '\\', '\0', ' ', '0', '1', '-', '.', 'e9', '\\u0000', '\\ud800', 'null'],
   ...['{}', '[]', '"":', '"a":', '99999999999999999999', '4294967296', '9007199254740991', '"__metadata__":{},'],

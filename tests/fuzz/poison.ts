@@ -1,10 +1,11 @@
 /**
- * Runs operators three times, each time with other garbage in the allocator's free memory, and demands the same bits and
- * untouched neighbours: a kernel that reads what it has not written, or writes beside its tensors, is found.
+ * Runs operators three times, each time with different garbage in the allocator's free memory, and demands the same
+ * bits and untouched neighbours. This finds a kernel that reads memory before it writes it, or writes beside its
+ * tensors.
  *
- * `tsx poison.ts SEED CASES [OPERATORS]`: the cases of tests/cases whose bits must not vary, of all operators or of those
- * whose names match, then as many drawn at random, every third of them large. The instruction set is FIRESTEEL_ISA's. Ends
- * with `N passed, N failed`.
+ * `tsx poison.ts SEED CASES [OPERATORS]`: runs the cases of tests/cases whose bits must not vary, of all operators or
+ * of those whose names match, and then as many cases drawn at random, every third of them large. The instruction set is
+ * FIRESTEEL_ISA's. Ends with `N passed, N failed`.
  */
 import fc from 'fast-check'
 import * as f from '../../lib/index.js'
@@ -32,7 +33,7 @@ function poison(value: number): void {
 
 const sentinel = 12_345
 
-/** Runs the case with a sentinel on either side of each input; throws if one of them, or an input, was written. */
+/** Runs the case with a sentinel on either side of each input. Throws if a sentinel, or an input, was written. */
 function guarded(c: Case, values: readonly Float64Array[]): Outcome {
   const sentinels: f.Tensor[] = []
   const given: f.Tensor[] = []

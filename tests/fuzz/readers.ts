@@ -1,13 +1,13 @@
 /**
- * Reads mutated files of rows. Each gives the rows that a simple reading of its bytes gives, or one of Firesteel's errors that
- * names the file; rows go on from any place. `mutants.ts` says how it is called.
+ * Reads mutated files of rows. Each must give the rows that a simple reading of its bytes gives, or one of Firesteel's
+ * errors that names the file. Rows must be able to continue from any place. `mutants.ts` says how to call this.
  */
 import { csv, jsonl, npy, parquet, textFiles } from '../../lib/data/text/index.js'
 import { IterableDataset } from '../../lib/index.js'
 import { numpy, parquetTable } from '../unit/written.js'
 import { below, fuzz, insist, type Kind, mutant, mutated, pick, refusalOf } from './mutants.js'
 
-/** Lines by another way: of the whole text at once. Null where the bytes are no UTF-8. */
+/** Lines read in another way, from the whole text at once. Null if the bytes are not UTF-8. */
 function simpleLines(bytes: Buffer): readonly string[] | null {
   try {
     return new TextDecoder('utf-8', { fatal: true })
@@ -37,10 +37,10 @@ const npyRows = () =>
 
 interface Rows {
   readonly bytes: Buffer
-  /** Where changes are most telling: a header, or all. */
+  /** The bytes where changes matter most: a header, or all bytes. */
   readonly within: number
   readonly read: () => IterableDataset<unknown>
-  /** The rows by a simple reading; null where it fails. Left out where there is none. */
+  /** The rows by a simple reading, or null if it fails. Left out if there is none. */
   readonly simply?: (bytes: Buffer) => readonly unknown[] | null
 }
 
@@ -66,11 +66,11 @@ const rows: { readonly [name: string]: readonly Rows[] } = {
   npy: arrays.map((bytes) => ({ bytes, within: 90, read: npyRows })),
   parquet: [
     { bytes: parquetTable, within: parquetTable.length, read: () => parquet(mutant) },
-    // The pages, where the changes are rarer than in the end of the file, which says what is in it.
+    // The pages, where changes are rarer than in the end of the file, which describes the content.
     { bytes: parquetTable, within: 400, read: () => parquet(mutant, { columns: ['text', 'id'] }) },
   ],
 }
-/** All rows, or what was refused. */
+/** All rows, or the refusal. */
 async function rowsOf(rows: AsyncIterable<unknown>): Promise<readonly unknown[] | string> {
   const all: unknown[] = []
   try {
@@ -100,7 +100,7 @@ async function check({ read, simply }: Rows, bytes: Buffer): Promise<boolean> {
   return true
 }
 
-/** One of some forms of a kind, drawn for each mutant. */
+/** One of several forms of a kind, drawn for each mutant. */
 function kindOf(forms: readonly Rows[]): Kind {
   let form = forms[0] as Rows
   return {

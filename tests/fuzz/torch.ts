@@ -1,6 +1,6 @@
 /**
- * Holds operators to PyTorch's numbers in float64: of the sizes that models have (tests/cases/large.ts), or what indexes, sorts and
- * counts (tests/cases/drawn.ts).
+ * Compares operators with PyTorch's numbers in float64, at sizes of real models (tests/cases/large.ts), or for
+ * operators that index, sort and count (tests/cases/drawn.ts).
  *
  * `tsx torch.ts PYTHON SEED CASES [small]`: PYTHON is an interpreter that has torch and numpy. The instruction set is
  * FIRESTEEL_ISA's. Ends with `N passed, N failed`.

@@ -1,4 +1,4 @@
-/** The words of calls as native/addon/decoder.h reads them, written as it pleases chance. */
+/** The words of calls as native/addon/decoder.h reads them, written at random. */
 
 /** dense, wide; own, opens, joins: flags of a tensor's second word. */
 const denseFlag = 1 << 16
@@ -34,7 +34,10 @@ export class WordWriter {
     this.doubles[this.#nextDouble++] = value
   }
 
-  /** In one of the forms that can hold it, by `chance` in [0, 1); the wide one holds everything. */
+  /**
+   * Offset, sizes and strides in one of the forms that can hold them, chosen by `chance` in [0, 1). The wide form holds
+   * everything.
+   */
   tensor({ handle, word, offset, shape, strides }: TensorWords, chance: number): void {
     this.int(handle)
     const values = [offset, ...shape, ...strides]

@@ -1,6 +1,7 @@
 /**
- * The values that programs pass by mistake: values that are no options, of another realm, of another device, disposed, aliased, shared, empty,
- * huge, NaN. Each call must give a result, or throw one of the library's own errors that names what was called.
+ * The values that programs pass by mistake: values that are not options, of another realm, of another device, disposed,
+ * aliased, shared, empty, huge, NaN. Each call must give a result, or throw one of the library's own errors that names
+ * the called function.
  */
 import vm from 'node:vm'
 import * as f from '../../lib/index.js'
@@ -14,7 +15,7 @@ const errors = [
 class Custom {
   readonly value = 1
 }
-/** One for all, because a realm takes longer to make than a hundred calls. */
+/** One realm serves all, because making one takes longer than a hundred calls. */
 const realm = vm.createContext()
 const disposed = () => {
   const x = f.rand([2, 3])
@@ -22,7 +23,7 @@ const disposed = () => {
   return x
 }
 
-/** Values that are wrong wherever they stand, or in most places. */
+/** Values that are wrong everywhere, or in most places. */
 const hostile: readonly (readonly [string, () => unknown])[] = [
   ['null', () => null],
   ['NaN', () => Number.NaN],
@@ -99,13 +100,13 @@ const hostile: readonly (readonly [string, () => unknown])[] = [
   ['a module', () => new f.nn.Linear(2, 2)],
 ]
 
-/** The fault in the end of a call, or null. */
+/** The fault in how a call ended, or null. */
 function faultOf(error: unknown, { names }: PublicCall): string | null {
   if (error instanceof f.ValueError && error.op === 'proxy') return null
   if (!(error instanceof Error)) return `threw ${String(error)}, which is no error`
   if (!errors.some((each) => error instanceof each)) return `threw ${error.name}: ${error.message}`
   const known = names.some((name) => {
-    // A layer's forward is named by the place that its errors end with, or by the layer itself.
+    // The error of a layer's forward names the place at its end, or the layer itself.
     const [layer, forward] = name.split('.')
     if (forward !== undefined && (error.message.startsWith(`[${layer}]`) || error.message.includes(`(in ${layer}`)))
       return true
@@ -131,12 +132,14 @@ async function attempt(entry: PublicCall, args: unknown[]): Promise<string | nul
     try {
       f.device('cpu').synchronize()
     } catch {
-      // A second late error of the same call.
+      // This is a second late error of the same call.
     }
   }
 }
 
-/** The faults of one call's refusals where each argument, and each option, is wrong in turn; `tried` counts the calls. */
+/**
+ * The faults in one call's refusals when each argument, and each option, is wrong in turn. `tried` counts the calls.
+ */
 export async function faultsOf(entry: PublicCall, tried: { count: number }): Promise<string[]> {
   const faults: string[] = []
   const attemptWith = async (what: string, args: unknown[]) => {
@@ -152,7 +155,7 @@ export async function faultsOf(entry: PublicCall, tried: { count: number }): Pro
       await attemptWith(`argument ${place} ${what}`, args)
     }
     if (arg === null || typeof arg !== 'object' || Object.getPrototypeOf(arg) !== Object.prototype) continue
-    // One option wrong, the others sound.
+    // One option is wrong, and the others are sound.
     for (const option of Object.keys(arg))
       for (const [what, value] of hostile) {
         const args = entry.args()

@@ -21,9 +21,9 @@ import { pretrainCalls } from './pretrain.js'
 import { taskCalls } from './tasks.js'
 import { trainingCalls } from './training.js'
 
-/** Methods of tensors that are functions too, with the tensor last: called as methods they must say the same. */
+/** Methods of tensors that are also functions, with the tensor last. Called as methods they must report the same. */
 const methodCalls: PublicCall[] = []
-// As in PyTorch, `x.unfold` is another function.
+// As in PyTorch, `x.unfold` is a different function.
 const methods = publicCalls.filter(
   ({ names: [name = ''] }) => name in f.Tensor.prototype && name !== 'to' && name !== 'unfold',
 )
@@ -58,7 +58,7 @@ export const allCalls: readonly PublicCall[] = [
   ...methodCalls,
 ]
 
-/** Everything that faces export that is a function or a class, by its name in its module. */
+/** All exported functions and classes of the faces, by their names in their modules. */
 export function functionsOf(faces: readonly object[]): readonly string[] {
   const all = faces.flatMap((face) => Object.entries(face))
   return [...new Set(all.flatMap(([name, value]) => (typeof value === 'function' ? [name] : [])))]

@@ -6,7 +6,7 @@ type Class = new (...args: never[]) => unknown
 
 export interface Collector {
   readonly entries: PublicCall[]
-  /** A call of `call` under the name that its errors report, and those that they may report besides. */
+  /** A call of `call` under the name that its errors report, with further names that they may report. */
   add(name: string, call: Call, args: () => unknown[], ...others: string[]): void
   /** The same of a constructor. */
   make(name: string, Class: Class, args: () => unknown[], ...others: string[]): void

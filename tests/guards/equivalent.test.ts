@@ -1,6 +1,6 @@
 /**
- * Forms of an argument that mean the same give the same result, bit for bit: every public call with sound arguments, and with
- * each of them frozen, of another realm, behind a proxy, in shared memory, or seen through a view.
+ * Forms of an argument that mean the same must give the same result, bit for bit. Every public call runs with sound
+ * arguments, and with each of them frozen, of another realm, behind a proxy, in shared memory, or seen through a view.
  */
 import './memory.js'
 import { types } from 'node:util'
@@ -17,10 +17,10 @@ const isPlain = (value: unknown): value is { [key: string]: unknown } =>
   typeof value === 'object' &&
   value !== null &&
   Object.getPrototypeOf(value) === Object.prototype &&
-  // As a list of parameters is, which stays live.
+  // A list of parameters stays live.
   !(Symbol.iterator in value)
 
-/** Every part that `change` takes is changed; lists and plain objects around it are made anew. */
+/** Changes every part that `change` accepts. Lists and plain objects around it are copied. */
 function deep(change: (value: unknown) => unknown, value: unknown): unknown {
   if (Array.isArray(value)) return change(value.map((each) => deep(change, each)))
   if (isPlain(value))
@@ -28,7 +28,7 @@ function deep(change: (value: unknown) => unknown, value: unknown): unknown {
   return change(value)
 }
 
-/** A plain tensor that a view may stand for: no parameter, no leaf that is to get a gradient. */
+/** A plain tensor that a view may replace: neither a parameter nor a leaf that gets a gradient. */
 const isData = (value: unknown): value is f.Tensor =>
   value instanceof f.Tensor && value.constructor === f.Tensor && !value.requiresGrad
 
@@ -48,7 +48,7 @@ const foreignBytes: (x: Uint8Array) => unknown = vm.runInContext('(x) => Uint8Ar
 
 /** An object of a class whose properties are getters of its prototype. */
 function withGetters(object: object): object {
-  // One of a class without any option is refused: it is no options object.
+  // A class without any option is refused, because it is not an options object.
   if (Object.keys(object).length === 0) return object
   class Settings {}
   for (const [key, value] of Object.entries(object))
@@ -56,7 +56,7 @@ function withGetters(object: object): object {
   return new Settings()
 }
 
-/** As some libraries hand state out: whoever writes to it is told off. */
+/** State as some libraries hand it out: a write to it throws. */
 function readonlyProxy(object: object): object {
   const refuse = () => {
     throw new TypeError('written to')
@@ -70,7 +70,7 @@ function turned(x: f.Tensor): f.Tensor {
   return f.permute(f.permute(x, back).clone(), back)
 }
 
-/** The same elements behind others, each with a gap after it. */
+/** The same elements after others, each followed by a gap. */
 function spaced(x: f.Tensor): f.Tensor {
   const twice = f.stack([x, x], -1)
   return f.select(f.cat([twice, twice], 0), -1, 1).slice([x.shape[0] ?? 0, null])
@@ -115,7 +115,7 @@ const forms: readonly (readonly [string, Form])[] = [
   ],
 ]
 
-/** What can be compared of a result: every bit of tensors and states, the kind of what has neither. */
+/** The comparable part of a result: every bit of tensors and states, and the kind of everything else. */
 async function seen(value: unknown): Promise<unknown> {
   if (value instanceof f.Tensor) {
     const { buffer } = value.detach().dataSync()
@@ -138,7 +138,7 @@ async function seen(value: unknown): Promise<unknown> {
   if ('batch' in value && typeof value.batch === 'function') return seen(await value.batch([0]))
   const kind = value.constructor?.name ?? 'Object'
   if (kind !== 'Object') return kind
-  // Time is never the same.
+  // Time always differs.
   return Promise.all(
     Object.entries(value).map(async ([key, each]) => (key === 'seconds' ? key : [key, await seen(each)])),
   )
@@ -150,7 +150,7 @@ function tensorsIn(value: unknown, found: f.Tensor[] = []): readonly f.Tensor[] 
   else if (value instanceof f.nn.Module) found.push(...value.namedState().map(([, tensor]) => tensor))
   else if (types.isMap(value)) for (const each of value.values()) tensorsIn(each, found)
   else if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
-    // Getters too.
+    // This includes getters.
     for (const key in value) tensorsIn((value as { readonly [name: string]: unknown })[key], found)
   }
   return found
@@ -161,14 +161,14 @@ const textOf = (value: unknown) =>
     typeof each === 'bigint' ? `${each}n` : each === undefined ? 'undefined' : Object.is(each, -0) ? '-0' : each,
   )
 
-/** What a call gives and what it leaves in its arguments, from one state of the random numbers. */
+/** The result of a call and its effect on the arguments, from one state of the random numbers. */
 async function outcome({ call }: PublicCall, args: unknown[]): Promise<string> {
   f.manualSeed(2)
   const given = await call(...(args as never[]))
   return textOf([await seen(given), await seen(tensorsIn(args))])
 }
 
-/** What a call gives, or refuses. */
+/** The result of a call, or its refusal. */
 async function result({ call }: PublicCall, args: unknown[]): Promise<string> {
   f.manualSeed(2)
   try {
@@ -184,8 +184,8 @@ function soundArgs(entry: PublicCall): unknown[] {
 }
 
 /**
- * A view never copies, and so says which memory it cannot see in another shape. Sums over memory of other strides add in
- * another order, which the differences that a variance is made of show in their last bit.
+ * A view never copies, and so refuses memory that it cannot see in another shape. Sums over memory with other strides
+ * add in another order, which shows in the last bit of the differences of which a variance is made.
  */
 const layoutMatters = new Set(['view', 'var', 'std', 'varMean', 'stdMean'])
 const refused = ({ names: [name = ''] }: PublicCall, form: string) =>
@@ -199,7 +199,7 @@ for (const entry of allCalls) {
 
 let compared = 0
 
-/** What is written must have memory of its own. */
+/** A written tensor must have its own memory. */
 const refusal = /share memory|shares memory with another argument/
 
 describe.each(['cpu', 'reference'])('on %s', (device) => {

@@ -1,4 +1,6 @@
-/** Sound calls of what reads and writes files: states, adapters, checkpoints, IDX, and rows of tables and texts. */
+/**
+ * Sound calls of functions that read and write files: states, adapters, checkpoints, IDX, and rows of tables and texts.
+ */
 import { writeFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 import * as datasets from '../../lib/data/datasets/index.js'

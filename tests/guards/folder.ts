@@ -1,4 +1,7 @@
-/** The folder of the files that guards write. It is the working folder, because a text that stands where a path should is a path there. */
+/**
+ * The folder of the files that guards write. It is the working folder, because a text in place of a path is a path in
+ * that folder.
+ */
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

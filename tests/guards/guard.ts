@@ -5,7 +5,10 @@ import type { PublicCall } from '../cases/sound.js'
 import { takeOutput } from '../setup.js'
 import { faultsOf } from './attempt.js'
 
-/** A test for each name that makes each argument and each option of its calls wrong in turn, and one that counts the calls. */
+/**
+ * For each name, a test that makes each argument and each option of its calls wrong in turn, and one test that counts
+ * the calls.
+ */
 export function guardCalls(calls: readonly PublicCall[], atLeast: number): void {
   const grouped = new Map<string, PublicCall[]>()
   for (const entry of calls) {
@@ -15,7 +18,7 @@ export function guardCalls(calls: readonly PublicCall[], atLeast: number): void 
   const tried = { count: 0 }
 
   describe('with hostile arguments', () => {
-    // Nobody reads the stacks of a hundred thousand refusals.
+    // Stacks are off, because nobody reads those of a hundred thousand refusals.
     const { stackTraceLimit } = Error
     beforeAll(() => {
       Error.stackTraceLimit = 0
@@ -27,7 +30,7 @@ export function guardCalls(calls: readonly PublicCall[], atLeast: number): void 
     it.each([...grouped])('%s names itself in every refusal', async (_, entries) => {
       const faults: string[] = []
       for (const entry of entries) faults.push(...(await faultsOf(entry, tried)))
-      // Warnings come in a turn of their own.
+      // Warnings are emitted in a later turn.
       await new Promise((resolve) => setImmediate(resolve))
       takeOutput()
       expect(faults).toEqual([])

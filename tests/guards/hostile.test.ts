@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 import { allCalls, exported } from './calls.js'
 import { guardCalls } from './guard.js'
 
-/** Exports that take nothing that could be wrong, or that are not there to be called. */
+/** Exports that take nothing that could be wrong, or that are not meant to be called. */
 const excused: { readonly [name: string]: string } = {
   Tensor: 'tensors come from functions',
   Module: 'abstract',

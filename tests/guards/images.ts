@@ -19,7 +19,7 @@ const picture = () =>
 const row = () => ({ generator: new f.Generator(1) })
 const floats = (): images.Picture => images.normalize()(picture(), new f.Generator(1))
 
-/** A step made of the arguments, and taken. */
+/** A step made from the arguments, and applied. */
 function addStep(step: (...args: never[]) => images.ImageStep, args: () => unknown[], of = picture): void {
   add(step.name, (...given) => step(...given)(of(), new f.Generator(1)), args)
 }
@@ -100,7 +100,7 @@ add(
 )
 
 mkdirSync(path('classes/a'), { recursive: true })
-// A grey pixel.
+// This is a grey pixel.
 const png = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=='
 writeFileSync(path('classes/a/1.png'), Buffer.from(png, 'base64'))
 add(

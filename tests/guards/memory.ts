@@ -1,6 +1,6 @@
 /**
- * Lets this process believe that little memory is left, so that a call that asks for gigabytes is refused at once, as on a
- * small machine, instead of taking them from a large one. To be imported before a device is made.
+ * Makes this process believe that little memory is left, so that a call for gigabytes is refused at once, as on a small
+ * machine, instead of taking them from a large one. Import this before a device is made.
  */
 import type { AddonModule } from '../../lib/backend/native/addon.js'
 import { addonModule } from '../../lib/backend/native/loader.js'

@@ -1,4 +1,4 @@
-/** Sound calls of metrics: how they are made, and what they are updated with, each with every option. */
+/** Sound calls of metrics: constructors and updates, each with every option. */
 import * as f from '../../lib/index.js'
 import type { PublicCall } from '../cases/sound.js'
 import { collector } from './collect.js'

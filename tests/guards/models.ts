@@ -1,4 +1,4 @@
-/** Sound calls of `firesteel/models`: how models are made, their forward passes and losses, and what they write, classify and find. */
+/** Sound calls of `firesteel/models`: constructors, forward passes, losses, generation, classification and search. */
 import * as f from '../../lib/index.js'
 import { bertArchitectures } from '../../lib/models/bert.js'
 import * as models from '../../lib/models/index.js'
@@ -14,13 +14,13 @@ const ids = (shape: number[] = [2, 3], below = 5) => f.randint(0, below, shape)
 const generator = () => new f.Generator(1)
 const mask = () => f.ones([2, 3], { dtype: 'int32' })
 const tokenizer = wordpiece()
-/** The arguments that all layers take. */
+/** The arguments that all layers accept. */
 const shared = () => ({ device: 'cpu', dtype: 'float32', generator: generator() })
 
 // Models made by their sizes.
 const gpt2Sizes = { vocabSize: 8, layers: 1, width: 4, heads: 2, context: 8 }
 const t5Sizes = { vocabSize: 8, layers: 1, width: 4, heads: 2, headDim: 2, inner: 4 }
-/** A function that is given its sizes where the options have none, because the default model is large. */
+/** A function that gets small sizes if its options have none, because the default model is large. */
 const sized =
   (make: (options: never) => unknown, sizes: object) =>
   (options: object): unknown => {
@@ -361,7 +361,7 @@ for (const [name, model] of [
   )
 }
 
-// Models by what configurations say.
+// Models made from configurations.
 const settings: { readonly [task: string]: () => object } = {
   forCausalLM: () => ({ model_type: 'gpt2', vocab_size: 8, n_layer: 1, n_embd: 4, n_head: 2, n_positions: 8 }),
   forSeq2Seq: () => ({ model_type: 't5', vocab_size: 8, num_layers: 1, d_model: 4, num_heads: 2, d_kv: 2, d_ff: 4 }),
@@ -382,7 +382,7 @@ const more: { readonly [task: string]: object } = {
 for (const [task, load] of Object.entries(models.AutoModel)) {
   const settingsOf = settings[task] ?? bert
   const call = (from: unknown, options: unknown) => (load as (...given: unknown[]) => unknown)(from, options)
-  // Not a plain object, so that single settings stay as they are, which tests of models make wrong.
+  // This is not a plain object, so that single settings stay as they are. Tests of models make those wrong.
   add(`AutoModel.${task}`, call, () => [Object.setPrototypeOf(settingsOf(), {}), {}])
   add(
     `AutoModel.${task}`,

@@ -1,4 +1,4 @@
-/** Sound calls of steps and states of optimisers, and of what is the process's: random numbers, modes, memory, devices. */
+/** Sound calls of optimisers' steps and states, and of the process's state: random numbers, modes, memory, devices. */
 import * as f from '../../lib/index.js'
 import { type PublicCall, t } from '../cases/sound.js'
 import { collector } from './collect.js'

@@ -11,7 +11,7 @@ type Schedule = new (optimizer: f.optim.SGD, options: never) => unknown
 const weights = (): f.Tensor[] => [f.zeros([3, 2], { requiresGrad: true })]
 const sgd = () => new optim.SGD(weights(), { lr: 0.1, momentum: 0.9 })
 
-/** Of what is updated with operators alone. */
+/** Optimisers that are updated with operators alone. */
 const optimizers: readonly (readonly [string, Optimizer, Options])[] = [
   [
     'RMSprop',
@@ -133,7 +133,7 @@ const schedules: readonly (readonly [string, Schedule, Options])[] = [
   ],
 ]
 
-/** Whose last argument is an object of options. */
+/** Optimisers whose last argument is an options object. */
 export const withOptions: readonly PublicCall[] = [
   ...optimizers.map(([name, Class, options]) => made(name, Class, () => [weights(), options])),
   ...schedules.map(([name, Class, options]) => made(name, Class, () => [sgd(), options])),

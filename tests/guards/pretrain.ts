@@ -13,7 +13,7 @@ import { collector } from './collect.js'
 
 const { entries, add } = collector()
 
-/** The first batch of a loader: what the rows are made into. */
+/** The first batch of a loader, into which the rows are made. */
 const first = async (batches: AsyncIterable<unknown>) => {
   for await (const batch of batches) return batch
   return null
@@ -21,7 +21,7 @@ const first = async (batches: AsyncIterable<unknown>) => {
 
 const tokenizer = wordpiece()
 const folder = mkdtempSync(join(tmpdir(), 'firesteel-pretrain-'))
-/** With the sentinels of spans, and a token that ends a text. */
+/** A tokenizer with the sentinels of spans, and with a token that ends a text. */
 const spanning = new Tokenizer(tokenizer.toJSON(), { special: { ...special, eos: '[SEP]' } })
 spanning.addTokens(['<extra_id_0>', '<extra_id_1>', '<extra_id_2>'], { special: true })
 const row = () => pretrain.maskableRow('it fits a backend', tokenizer)

@@ -1,5 +1,6 @@
 /**
- * Every asynchronous call of the library, while a training goes on: what it gives is of one moment, or it refuses by name.
+ * Every asynchronous call of the library during a training. Its result belongs to one moment, or the call refuses by
+ * name.
  *
  * The training counts: each of its steps lowers every weight of the model by 1, so that weights which differ are a mix of
  * states. The calls are found by their types, so that a new one fails here until it has a race.
@@ -19,7 +20,7 @@ const { nn, optim } = f
 const folder = mkdtempSync(join(tmpdir(), 'firesteel-race-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** Several weights, large enough that a read of one takes a while. */
+/** A model with several weights, large enough that reading one takes a while. */
 function counter(device: f.Device) {
   const model = new nn.Sequential(
     new nn.Linear(300, 300, { device }),
@@ -43,7 +44,7 @@ function counter(device: f.Device) {
 
 type Counter = ReturnType<typeof counter>
 
-/** The call, with a training step right after it and one in every turn of the event loop until it is done. */
+/** Makes the call, with a training step right after it, and one in every turn of the event loop until it is done. */
 async function racing<R>({ step }: Pick<Counter, 'step'>, call: () => Promise<R>): Promise<R> {
   let done = false
   const result = call().finally(() => {
@@ -57,7 +58,7 @@ async function racing<R>({ step }: Pick<Counter, 'step'>, call: () => Promise<R>
   return result
 }
 
-/** All elements of all tensors, which must be one number. */
+/** All elements of all tensors, which must be the same number. */
 function only(tensors: Iterable<f.Tensor>): number {
   const values = new Set<number>()
   for (const tensor of tensors) for (const value of tensor.detach().dataSync()) values.add(value)
@@ -67,7 +68,7 @@ function only(tensors: Iterable<f.Tensor>): number {
 
 const ones = (device: f.Device) => f.ones([4, 300], { device })
 
-/** A file of the weights of this moment, open. */
+/** An open file of the weights of this moment. */
 async function saved(c: Counter, device: f.Device): Promise<f.TensorSource> {
   const path = join(folder, `${device.name}-source.safetensors`)
   await c.model.save(path)
@@ -135,7 +136,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     const path = join(folder, `${device.name}-loaded.ckpt`)
     await f.saveCheckpoint(path, { model: c.model })
     await racing(c, () => f.loadCheckpoint(path, { model: c.model }))
-    // All of it is put back in one turn, so that a step changes either all or nothing of it.
+    // Everything is restored in one turn, so that a step changes either all of it or nothing.
     only(c.model.parameters())
   },
   async 'TensorSource.read'(c, device) {
@@ -191,7 +192,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
   async probe(c, device) {
     const { model } = c
     const batches = Array.from({ length: 6 }, () => [ones(device), ones(device)] as const)
-    // Features are of one state, or the call refuses, because a step came between their batches.
+    // Features belong to one state, or the call refuses, because a step came between their batches.
     const found = await racing(c, () => probe(model, batches, { head: '2' })).catch((error: Error) => error)
     if (found instanceof Error) expect(found.message).toContain('[probe] the model')
     else expect(only([found.features])).toBe(0)
@@ -222,7 +223,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
       loss: () => first.mean(),
     })
     const batches = Array.from({ length: 6 }, () => [ones(device), ones(device)] as const)
-    // One state is told, or the call refuses, because its batches would see several.
+    // One state is reported, or the call refuses, because its batches would see several.
     const measured = await racing(c, () => trainer.evaluate(batches)).catch((error: unknown) => error)
     if (measured instanceof f.ValueError) expect(measured.message).toContain('evaluate')
     else expect((measured as { readonly loss: number }).loss).toBe(0)
@@ -243,7 +244,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     const { model } = c
     const trainer = new f.Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 0 }), loss: f.mseLoss })
     const batches = Array.from({ length: 4 }, () => [ones(device), ones(device)] as const)
-    // Two trainings of one model take turns by whole steps, and neither undoes the other's.
+    // Two trainings of one model alternate by whole steps, and neither undoes the other's.
     const history = await racing(c, () => trainer.fit(batches, { epochs: 2, progress: false }))
     expect(history.epochs.length).toBe(2)
     expect(Number.isInteger(only(model.parameters()))).toBe(true)
@@ -258,7 +259,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     const ended = racing(c, async () => {
       for await (const output of trainer.predict(Array.from({ length: 6 }, () => ones(device)))) outputs.push(output)
     })
-    // All outputs are of one state, or the call refuses, because a step came between.
+    // All outputs belong to one state, or the call refuses, because a step came between.
     const refused = await ended.catch((error: unknown) => error)
     if (refused !== undefined) expect((refused as Error).message).toContain('[Trainer.predict]')
     if (outputs.length > 0) expect(only(outputs)).toBe(0)
@@ -297,7 +298,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
       loss: () => first.mean(),
     })
     const found = f.findLearningRate(trainer, [[ones(device), ones(device)]], { steps: 10 })
-    // Steps of another training would be undone with its own.
+    // Steps of another training would be undone together with its own.
     const outcome = await racing(c, () => found).catch((error: unknown) => error)
     if (outcome instanceof f.ValueError) expect(outcome.message).toContain('findLearningRate')
     else expect(Number.isInteger(only(model.parameters()))).toBe(true)
@@ -324,7 +325,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
   async 'Metric.compute'(_c, device) {
     const [right, wrong] = [f.eye(2, 2, { device }), f.ones([2, 2], { device }).sub(f.eye(2, 2, { device }))]
     const labels = f.tensor([0, 1], { dtype: 'int32', device })
-    // One that adds up on the device, and one that reads each update.
+    // One metric adds up on the device, and one reads each update.
     for (const metric of [f.metrics.accuracy(), f.metrics.f1()]) {
       metric.update(right, labels)
       const share = await racing({ step: () => metric.update(wrong as f.Tensor, labels) }, () => metric.compute())
@@ -353,7 +354,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
         y.fill_(count)
       })
     await racing({ step }, async () => {
-      // Rows are taken when their batch is made, all tensors of it at once.
+      // Rows are taken when their batch is made, and all tensors of it at once.
       for await (const batch of loader) only(batch)
     })
   },
@@ -397,7 +398,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
   },
 }
 
-/** Nothing of a model is in them. */
+/** Calls that involve nothing of a model. */
 const without: { readonly [call: string]: string } = {
   'Device.loadPart': 'fills memory that no step uses; Module.load races with it',
   'TensorSource.lend': 'reads nothing itself; Module.load races with it',
@@ -432,7 +433,7 @@ const without: { readonly [call: string]: string } = {
   'Callback.onEnd': 'the user writes it',
 }
 
-/** The public functions and methods that give promises or asynchronous iterators, by where they are declared. */
+/** The public functions and methods that return promises or asynchronous iterators, by their declarations. */
 function asynchronous(): readonly string[] {
   const root = fileURLToPath(new URL('../../', import.meta.url))
   const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)

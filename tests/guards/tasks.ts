@@ -1,4 +1,4 @@
-/** Sound calls of tasks: objectives, rows of texts in tokens, and what takes them. */
+/** Sound calls of tasks: objectives, rows of texts in tokens, and functions that take them. */
 import * as finetune from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
 import type { PublicCall } from '../cases/sound.js'

@@ -24,7 +24,7 @@ make('Trainer', f.Trainer, () => {
   const { m, options } = regression()
   return [m, options]
 })
-/** Stops after its first epoch, because a training of 2^31 epochs is what it was asked for. */
+/** Stops after the first epoch, because some calls ask for a training of 2^31 epochs. */
 const trainer = () => {
   const { m, options } = regression()
   const once: f.Callback = { onEpochEnd: (_, { stop }) => stop('once is enough') }
@@ -116,7 +116,7 @@ add('choice', f.choice, () => [64, 'x', null])
 add('uniform', f.uniform, () => [0, 0.5])
 add('logUniform', f.logUniform, () => [1e-5, 1e-2])
 add('integer', f.integer, () => [1, 3])
-/** Whether it is an object of no options, with which a comparison would take five seconds. */
+/** Whether this is an options object without options, with which a comparison would take five seconds. */
 const isBare = (value: unknown) =>
   typeof value === 'object' &&
   value !== null &&

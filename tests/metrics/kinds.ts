@@ -1,4 +1,4 @@
-/** From a case's kind to a metric and what it is updated with, and the ways a pass may go. */
+/** The metric and its updates for each kind of case, and the ways of a pass. */
 import { metrics, type Tensor, tensor } from '../../lib/index.js'
 
 type Nested = readonly number[] | readonly (readonly number[])[]
@@ -13,7 +13,7 @@ export interface MetricCase {
 
 type AnyMetric = metrics.ResumableMetric<never, never, unknown>
 
-/** A metric, and the rows it is to see: `take` gives outputs, targets and weights of rows from `start` to `end`. */
+/** A metric, and its rows: `take` returns the outputs, targets and weights of rows from `start` to `end`. */
 export interface Run {
   readonly make: () => AnyMetric
   readonly rows: number
@@ -52,7 +52,7 @@ function ofTensors(make: (each: MetricCase) => AnyMetric): (each: MetricCase) =>
   }
 }
 
-/** A kind whose maker takes the options as the case names them. */
+/** A kind whose constructor takes the options as the case names them. */
 const plain = (make: Maker, more: object = {}) => ofTensors((each) => make(optionsOf(each, more)))
 
 const numeric: { readonly [kind: string]: (each: MetricCase) => Run } = {
@@ -130,7 +130,7 @@ function updated({ make, take }: Run, ...parts: (readonly [start: number, end: n
   return metric
 }
 
-/** How a pass over the rows may go; all must give the same. */
+/** The ways of a pass over the rows, all of which must give the same. */
 export const ways: { readonly [way: string]: (run: Run) => Promise<unknown> } = {
   'at once': (run) => updated(run, [0, run.rows]).compute(),
   'in batches': (run) => {

@@ -1,6 +1,6 @@
 /**
  * Compares metrics with the numbers of scikit-learn, SciPy, sacrebleu, rouge-score and jiwer: each case at once, in three batches,
- * merged from two workers, and resumed from JSON half way. options.json is of scikit-learn 1.9.1, SciPy 1.17.1, sacrebleu 2.6.0,
+ * merged from two workers, and resumed from JSON half way. options.json comes from scikit-learn 1.9.1, SciPy 1.17.1, sacrebleu 2.6.0,
  * rouge-score 0.1.2 and jiwer 4.0.0.
  *
  * Usage: npm run test:metrics [-- REGEX of kinds]. METRICS_FILE names another file of the same form; FIRESTEEL_TEST_DEVICES the
@@ -13,7 +13,7 @@ import { kinds, type MetricCase, ways } from './kinds.js'
 /** Allowed error: absolute below 1, relative above. */
 const tolerance = 1e-6
 
-/** The largest difference of two values of the same form; throws where their forms differ. */
+/** The largest difference of two values with the same form. Throws if their forms differ. */
 function difference(got: unknown, expected: unknown, place = ''): number {
   // JSON has no NaN.
   if (expected === null) return Number.isNaN(got) ? 0 : Number.POSITIVE_INFINITY

@@ -1,4 +1,4 @@
-/** The examples run on the compiled library, with less to do, and learn: what they print at the end says so. */
+/** The examples run on the compiled library, with less work, and learn, as their last output shows. */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,7 +23,7 @@ function run(name: string, ...args: string[]): string {
 
 const number = (text: string, before: RegExp) => Number(new RegExp(`${before.source}([\\d.]+)`).exec(text)?.[1])
 
-/** A text that repeats: nearly every next character can be known. */
+/** A text that repeats, so that nearly every next character can be known. */
 const repeating = 'the quick brown fox jumps over the lazy dog. '.repeat(80)
 const text = join(folder, 'text.txt')
 writeFileSync(text, repeating)

@@ -1,4 +1,4 @@
-/** The names that the README's programs use without making them: what a reader has around them. */
+/** The names that the README's programs use without defining them, which a reader would have. */
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,7 +38,7 @@ export const logits: Tensor = randn([4, 3], { requiresGrad: true })
 export const labels = randint(0, 3, [4])
 export const served: nn.Model = makeModel()
 
-/** The network and trainer of the README's first program, smaller in what it sees. */
+/** The network and trainer of the README's first program, with smaller data. */
 const network = () =>
   new nn.Sequential(
     ...[
@@ -51,7 +51,7 @@ const network = () =>
     ...[new nn.MaxPool2d(2), new nn.Flatten(), new nn.Linear(4, 8), new nn.ReLU(), new nn.Linear(8, 4)],
   )
 export const digits = network()
-/** Another one, without adapters. */
+/** Another model, without adapters. */
 export const pretrained = network()
 export const few = new DataLoader(new TensorDataset(rand([8, 1, 8, 8]), randint(0, 4, [8])), { batchSize: 4 })
 export const trainer = new Trainer(digits, {

@@ -1,6 +1,6 @@
 /**
- * The programs of both READMEs, the English and the Chinese one, compile as they stand there, and run: each with the names of prelude.ts
- * that it does not make itself.
+ * The programs of both READMEs, the English and the Chinese one, compile as they stand, and run. Each gets the names of
+ * prelude.ts that it does not define itself.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -30,10 +30,10 @@ for (const readme of readmes) {
     else programs.push({ readme, heading, code: code ?? '' })
   }
 }
-/** Of the sections whose model is the network of the first program, and has no adapters yet. */
+/** The sections whose model is the network of the first program, without adapters. */
 const tuning = ['Fine-tune', '微调']
 
-/** What cannot run here, and why; it compiles all the same. */
+/** The programs that cannot run here, with the reason. They compile all the same. */
 const notRun: readonly (readonly [sign: string, reason: string])[] = [
   ["from 'firesteel/datasets'", 'trains for a minute: examples/digits.ts is the same program, and CI runs it'],
   ["from 'node:worker_threads'", 'needs a file of its own: tests/end-to-end/workers.mjs trains in workers'],
@@ -44,7 +44,7 @@ const offered = [...prelude.matchAll(/^export const (?:(\w+)|\[([\w, ]+)\])/gm)]
   one ? [one] : (some ?? '').split(', '),
 )
 
-/** The program as a file: with the prelude's names that it uses and does not make. */
+/** The program as a file, with the names from the prelude that it uses and does not define. */
 function fileOf({ heading: title, code }: Program): string {
   const bare = code.replace(/'[^'\n]*'|\/\/.*$/gm, '')
   const made = (name: string) =>
@@ -72,7 +72,7 @@ describe("the READMEs' programs", () => {
     const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
     const program = ts.createProgram(files, { ...options, noUnusedLocals: false })
-    // Of the programs alone, because `npm run lint` checks the library.
+    // Only the programs are checked, because `npm run lint` checks the library.
     const own = files.map((path) => program.getSourceFile(path) as ts.SourceFile)
     const ofFile = (file: ts.SourceFile) => [
       ...program.getSyntacticDiagnostics(file),

@@ -1,6 +1,6 @@
 /**
- * Kills runs at random moments and lets them go on, until they end: each must leave the same bytes as one that was never cut, at
- * any number of threads. Usage: tsx tests/resume/main.ts [KILLS] [SEED]; ends with `N passed, N failed`.
+ * Kills runs at random moments and resumes them until they end. Each must leave the same bytes as a run that was never
+ * killed, at any number of threads. Usage: tsx tests/resume/main.ts [KILLS] [SEED]; ends with `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -14,14 +14,14 @@ const [kills = 20, seed = 1] = process.argv.slice(2).map(Number)
 const generator = new Generator(seed)
 
 interface Ended {
-  /** Null where it was killed. */
+  /** Null if the run was killed. */
   readonly hash: string | null
   readonly peak: number
-  /** The training's time. */
+  /** The duration of the training. */
   readonly milliseconds: number
 }
 
-/** Runs the program; kills it `after` milliseconds behind the beginning of its training. */
+/** Runs the program, and kills it `after` milliseconds after the beginning of its training. */
 function run(kind: string, folder: string, threads: number, after: number | null = null): Promise<Ended> {
   const child = spawn(process.execPath, ['--import', 'tsx', program, kind, folder], {
     env: { ...process.env, FIRESTEEL_THREADS: String(threads) },
@@ -62,7 +62,7 @@ const folderFor = (kind: string) => mkdtempSync(join(tmpdir(), `firesteel-${kind
 let [passed, failed] = [0, 0]
 for (const kind of ['cnn', 'lstm', 'gpt']) {
   const whole = await run(kind, '', 1)
-  /** By the number of threads less one: the peak of a run that writes checkpoints, too, and is not cut. */
+  /** For each number of threads less one, the peak memory of a run that writes checkpoints and is not killed. */
   const peaks: number[] = []
   for (const threads of [1, 2]) {
     const folder = folderFor(kind)
@@ -78,7 +78,7 @@ for (const kind of ['cnn', 'lstm', 'gpt']) {
     let threads: number
     do {
       if (checkpointsIn(folder) > 0) resumed++
-      // From before the first step to behind the last one; after the last kill the run may end.
+      // Moments from before the first step to after the last one. After the last kill the run may end.
       const after = cuts < kills ? 1.1 * whole.milliseconds * generator.random() : null
       threads = 1 + (cuts % 2)
       ended = await run(kind, folder, threads, after)

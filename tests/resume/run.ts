@@ -1,6 +1,7 @@
 /**
- * One run of a kind, in a process of its own, which may be killed at any time: goes on from the folder's newest checkpoint, and
- * prints a hash of all that it leaves behind. Usage: node --import tsx run.ts KIND FOLDER; without a folder it runs in one go.
+ * One run of a kind, in its own process, which may be killed at any time. It continues from the folder's newest
+ * checkpoint, and prints a hash of everything that it leaves. Usage: node --import tsx run.ts KIND FOLDER. Without a
+ * folder it runs without interruption.
  */
 import { createHash } from 'node:crypto'
 import {
@@ -32,11 +33,14 @@ const resume = folder === '' ? {} : { resume: 'auto' as const }
 
 manualSeed(3)
 
-/** Images whose noise is drawn for each row, a convolutional network with batch norm and dropout, averages of its weights. */
+/**
+ * Images with noise drawn for each row, a convolutional network with batch norm and dropout, and averages of its
+ * weights.
+ */
 async function cnn() {
   const generator = new Generator(1)
   const images = rand([96, 1, 8, 8], { generator })
-  // Noise by the row, so that it does not matter who drew before.
+  // Each row has its own noise, so that earlier draws do not matter.
   const noisy = (i: number) => images.select(0, i).add(rand([1, 8, 8], { generator: new Generator(i) }).mul(0.1))
   const seen = new FunctionDataset(
     96,
@@ -75,7 +79,7 @@ async function cnn() {
   return { tensors: [...model.stateDict().values(), ...average.stateDict().tensors.values()], history }
 }
 
-/** Sequences, by an objective whose count only the data tell. */
+/** Sequences, by an objective whose count depends on the data. */
 async function lstm() {
   class Tagger extends nn.Module {
     readonly embedding = new nn.Embedding(20, 8)
@@ -108,7 +112,7 @@ async function lstm() {
   return { tensors: [...model.stateDict().values()], history }
 }
 
-/** A transformer under autocast, several batches a step. */
+/** A transformer under autocast, with several batches in a step. */
 async function gpt() {
   class Gpt extends nn.Module {
     readonly tokens = new nn.Embedding(30, 16)

@@ -1,6 +1,6 @@
 /**
- * Mixed precision: which operators run in what, that nothing else changes, the kept bfloat16 copies of parameters, and the
- * mode itself. Losses of whole trainings: precision.test.ts.
+ * Mixed precision: the dtype in which each operator runs, that nothing else changes, the kept bfloat16 copies of
+ * parameters, and the mode itself. precision.test.ts compares the losses of whole trainings.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { autocastDType } from '../../lib/autograd/autocast.js'
@@ -34,7 +34,7 @@ const lowered = (values: ArrayLike<number>): Float64Array =>
     f.fromTypedArray(Float32Array.from(values), [values.length], { device: reference }).to('bfloat16').dataSync(),
   )
 
-/** Within roundings of bfloat16: of each factor and the result, or of a sum's terms. */
+/** Within roundings of bfloat16, of each factor and the result, or of a sum's terms. */
 function compareLoosely(actual: Outcome, exact: Outcome, roundings: number): void {
   const all = ({ outputs, gradients }: Outcome) => [...outputs, ...gradients]
   const others = all(actual)
@@ -54,7 +54,7 @@ function compareLoosely(actual: Outcome, exact: Outcome, roundings: number): voi
 
 const sizeOf = (c: Case) => Math.max(...c.inputs.map(({ shape }) => shape.reduce((a, b) => a * b, 1)))
 const hasFloats = (c: Case) => c.inputs.some(({ kind }) => kind === 'float')
-/** Losses of a product, which are float32 as all losses. */
+/** Losses of a product, which are float32 like all losses. */
 const isLossOfProduct = ({ op }: Case) => op === 'linearCrossEntropy' || op === 'tokenLogProbs'
 /** Products: the operators of policy `low`. */
 const isProduct = (c: Case) =>
@@ -81,7 +81,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
     if (device !== reference) compareLoosely(low, runCase(cast(c), reference, 'float32'), 2)
   })
 
-  // Losses of products have them too, but what bfloat16 makes of their logits has no bound of this form.
+  // Losses of products have them too, but the effect of bfloat16 logits has no bound of this form.
   const linearly = products.filter((each) => !isLossOfProduct(each.case))
   it.each(linearly.map((each) => [nameOf(each), each.case] as const))('has second derivatives: %s', (_title, c) => {
     const second = (call: Case['call']) => {
@@ -107,7 +107,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
     })
   })
 
-  // Inputs that are bfloat16 meet every operator: widened where the policy is float32, else as they are.
+  // bfloat16 inputs to every operator: widened if the policy is float32, otherwise unchanged.
   const whole = others.filter(({ case: { op } }) => op !== 'cast')
   it.each(whole.map((each) => [nameOf(each), each.case] as const))('takes bfloat16: %s', (_title, c) => {
     const values = valuesOf(c).map((x, i) => (c.inputs[i]?.kind === 'float' && !c.inputs[i]?.written ? lowered(x) : x))
@@ -149,7 +149,8 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
       expect(f.crossEntropy(logits, labels).item()).toBe(f.crossEntropy(logits.to('float32'), labels).item())
       expect(f.linear(logits, x, f.ones([3], { dtype: 'float16' })).dtype).toBe('bfloat16')
     })
-    // Outside, the kernels' own dtypes hold, and what is computed in float32 is rounded to what was given.
+    // Outside autocast the kernels' own dtypes hold, and results computed in float32 are rounded to the dtype of the
+    // inputs.
     expect(f.add(x, half).dtype).toBe('float32')
     expect(f.softmax(half, 1).dtype).toBe('bfloat16')
   })
@@ -161,7 +162,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
       const run = () => f.autocast('bfloat16', () => layer.forward(x))
       expect(run).toThrow(f.DTypeError)
       expect(run).toThrow(`[batchNorm] runningMean is ${dtype}, but autocast computes in float32`)
-      // Which are only read in evaluation.
+      // These are only read in evaluation.
       layer.eval()
       expect(run().dtype).toBe('float32')
     }
@@ -252,7 +253,8 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
     f.autocast('bfloat16', together)
     expect(copies(read)).toBe(3)
     expect(copies(together)).toBe(1)
-    // Not after it was written, or freed, or where its graph is not wanted, or used up. Reading takes a copy each.
+    // The copy is not kept after a write, after it is freed, or if its graph is unwanted or used up. Each reading makes
+    // a copy.
     const kept = f.keep(f.randn([8, 16])).mul(1)
     const first = weights[0] as f.Tensor
     expect(
@@ -301,7 +303,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
     const [a, b] = [x.grad as f.Tensor, y.grad as f.Tensor].map((g) => g.dataSync())
     expect(x.grad?.dtype).toBe('float32')
     b?.forEach((value, i) => void expect(Math.abs((a?.[i] as number) - value)).toBeLessThan(0.1))
-    // An intermediate tensor's gradient has its dtype, also where it came in float32.
+    // An intermediate tensor's gradient has the tensor's dtype, even if it arrived in float32.
     const [middle] = f.grad(f.sum(f.autocast('bfloat16', () => f.matmul(half, half)).to('float32')), [half])
     expect(middle?.dtype).toBe('bfloat16')
   })
@@ -357,7 +359,7 @@ describe.each(devices.map((device) => [device.name, device] as const))(
           if (p.ndim === 2) expect(copyOf(p)).toEqual(rounded(p))
           else expect(p.storage.shadow).toBe(null)
         const kernels = f.trace(() => f.noGrad(() => void lossOf(model, x)), device).kernels.map(({ kernel }) => kernel)
-        // What goes into the two products, the norm and the square is converted; no weight is.
+        // The inputs of the two products, the norm and the square are converted, but no weight is.
         expect(kernels.filter((kernel) => kernel === 'copy').length).toBe(4)
         optimizer.zeroGrad()
       }

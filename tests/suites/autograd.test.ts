@@ -1,4 +1,6 @@
-/** What autograd promises beside right numbers: hooks, accumulation, who may use what when, and no work for nothing. */
+/**
+ * The promises of autograd besides right numbers: hooks, accumulation, who may use what when, and no unnecessary work.
+ */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { devices, others, reference } from './support.js'
@@ -103,11 +105,12 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     const names = kernels.map(({ kernel }) => kernel)
     expect(names.filter((name) => name.startsWith('index_a') || name === 'accumulate')).toEqual(['index_accumulate'])
     const once = list(w.grad) as number[]
-    // The head gives the sum of the rows looked up to each row, the embedding the sum of all rows to those looked up.
+    // The head gives each row the sum of the looked-up rows, and the embedding gives the looked-up rows the sum of all
+    // rows.
     expect(once).toEqual([15, 20, 6, 8, 15, 20])
     head().backward()
     expect(list(w.grad)).toEqual(once.map((x) => 2 * x))
-    // The sum of both rows' gradients is passed on as it came, to two layers: neither may add to what the other reads.
+    // The sum of both rows' gradients passes unchanged to two layers. Neither may add to memory that the other reads.
     const square = (...rows: [number[], number[]]) => leaf(rows)
     const [x, a, b] = [leaf([[1, 2]]), square([1, 1], [1, 1]), square([2, 3], [0, 0])]
     f.sum(f.add(x, f.add(f.linear(x, a), f.linear(x, b)))).backward()
@@ -282,7 +285,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
       expect(w2.grad === null).toBe(frozen)
       return traced.count('matmul')
     }
-    // Forward 2; dw1, dx of the second, and dw2 unless frozen. The input wants no gradient.
+    // There are 2 forward, then dw1, dx of the second, and dw2 unless frozen. The input wants no gradient.
     expect(counts(false)).toBe(5)
     expect(counts(true)).toBe(4)
   })

@@ -1,4 +1,6 @@
-/** Tensors of bfloat16 outside of autocast: what computes with them, that they are stored exactly, and how they are shown. */
+/**
+ * Tensors of bfloat16 outside autocast: the operators that accept them, their exact storage, and how they are printed.
+ */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +12,7 @@ import { type Case, drawn } from '../cases/case.js'
 import { matrixProducts } from '../cases/products.js'
 import { casesFor, devices, nameOf, type Outcome, reference, runCase, valuesOf } from './support.js'
 
-/** One rounding to the nearest bfloat16, and what the float32 before it may differ in between devices. */
+/** One rounding to the nearest bfloat16, plus the difference of the devices' float32 results before it. */
 const epsilon = 2 ** -8
 
 const computing = [
@@ -52,7 +54,7 @@ function halved(c: Case): { values: Float64Array[]; arrange: (x: f.Tensor, i: nu
   }
 }
 
-/** `relative`: each element to itself, else to the largest, which weights of up to 1 make. */
+/** `relative`: compared with each element itself, otherwise with the largest, which weights of up to 1 make. */
 function compare(actual: Outcome, exact: Outcome, roundings: number, relative: boolean): void {
   const all = ({ outputs, gradients }: Outcome) => [...outputs, ...gradients]
   const others = all(actual)
@@ -77,7 +79,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('bfloat16
   beforeAll(() => f.setDefaultDevice(device))
   afterAll(() => f.setDefaultDevice(before))
 
-  // Outputs: one rounding, of each operator of the case; gradients: that of their weights and terms.
+  // Outputs have one rounding for each operator of the case. Gradients have those of their weights and terms.
   it.each(cases.map((each) => [nameOf(each), each.case] as const))('computes in float32: %s', (_title, c) => {
     const { values, arrange } = halved(c)
     const low = runCase(c, device, 'float32', arrange, values)
@@ -87,7 +89,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('bfloat16
       [what]: o[what],
     })
     const wide = runCase(c, device, 'float32', undefined, values)
-    // A sum may cancel, and be near nothing beside what float32 loses of its terms.
+    // A sum may cancel, and be near 0 compared with what float32 loses of its terms.
     const sums = ['add_scalar', 'mul_scalar', 'sub_scalar', 'linear', 'sum', 'scaledDotProductAttention']
     const isSeveral = matrixProducts.includes(c.op) || /^attention$|Scores$/.test(c.op) || c.name.includes('two layers')
     const isOne = !sums.includes(c.op) && !isSeveral
@@ -117,7 +119,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('bfloat16
   it('sums are rounded once', () => {
     const x = f.ones([1000], { dtype: 'bfloat16' })
     expect(f.sum(x).dtype).toBe('bfloat16')
-    // Summed in bfloat16, ones never get beyond 256.
+    // In bfloat16 a sum of ones never gets beyond 256.
     expect(f.sum(x).item()).toBe(1000)
     expect(f.mean(f.mul(x, 3)).item()).toBe(3)
     const leaf = f.randn([4, 5]).to('bfloat16')

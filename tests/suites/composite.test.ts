@@ -1,4 +1,4 @@
-/** Every operator with a composite, where the device lacks one of its kernels: in float64 and on the other devices. */
+/** Every operator with a composite, on devices that lack one of its kernels: in float64 and on the other devices. */
 import { describe, expect, it } from 'vitest'
 import { operators } from '../../lib/autograd/operator.js'
 import * as f from '../../lib/index.js'
@@ -87,7 +87,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       f.batchNorm(x, mean, variance, { training: true, momentum: 0.5 })
       return running.item()
     }
-    // The mean is 3; the squares about it sum to 14, of two degrees of freedom.
+    // The mean is 3. The squares about it sum to 14, with two degrees of freedom.
     const expected = which === 'mean' ? 2 : 4
     expect(run(device)).toBeCloseTo(expected, 6)
     expect(run(lacking(device, ['batch_norm_forward', 'batch_norm_backward']))).toBeCloseTo(expected, 6)

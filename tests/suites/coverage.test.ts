@@ -1,4 +1,4 @@
-/** That the suites leave nothing out: every operator and kernel has cases, every excuse is counted. */
+/** The suites leave nothing out: every operator and kernel has cases, and every excuse is counted. */
 import { describe, expect, it } from 'vitest'
 import { type AnyOperator, operators } from '../../lib/autograd/operator.js'
 import { kernels, families as table } from '../../lib/backend/table/index.js'
@@ -8,13 +8,13 @@ import type { Check } from '../cases/case.js'
 import { families } from '../cases/index.js'
 import { allCases, asList, casesFor, deviceNames, devices, make, nameOf, valuesOf } from './support.js'
 
-/** Operators without a case here, and where they are tested. */
+/** Operators without a case here, and the place of their tests. */
 const elsewhere: { readonly [op: string]: string } = {
   transfer: 'needs two devices: autograd.test.ts',
   lower: 'what autocast converts with: autocast.test.ts',
 }
 
-/** Public functions that have no case of their name, and the operator whose cases call them. */
+/** Public functions without a case of their name, and the operator whose cases call them. */
 const calledBy: { readonly [name: string]: string } = {
   broadcastTo: 'expand',
   chunk: 'split',
@@ -35,7 +35,7 @@ const calledBy: { readonly [name: string]: string } = {
   view: 'reshape',
 }
 
-/** What makes tensors of none has no inputs for a case: tests/unit/creation.test.ts. */
+/** Functions that make tensors from nothing have no inputs for a case: tests/unit/creation.test.ts. */
 const creation = [
   'empty',
   'emptyLike',
@@ -76,7 +76,7 @@ describe('coverage', () => {
     const covered = new Set(allCases.map((each) => each.case.op))
     const has = (name: string) => covered.has(name) || covered.has(calledBy[name] ?? '') || creation.includes(name)
     expect(Object.keys(ops).filter((name) => !has(name))).toEqual([])
-    // Excuses end when what they excuse does.
+    // An excuse must end with the thing that it excuses.
     for (const name of [...Object.keys(calledBy), ...creation]) {
       expect(Object.keys(ops)).toContain(name)
       expect(covered.has(name), name).toBe(false)
@@ -128,7 +128,7 @@ describe('coverage', () => {
       }
     const optional = Object.keys(kernels).filter((name) => devices.every((device) => !device.hasKernel(name)))
     const missing = Object.keys(kernels).filter((name) => !ran.has(name) && !optional.includes(name))
-    // Takes no tensor, so that no case fits: tests/unit/creation.test.ts.
+    // This takes no tensor, so no case fits: tests/unit/creation.test.ts.
     expect(missing.filter((name) => name !== 'arange')).toEqual([])
   })
 

@@ -4,12 +4,12 @@ import { type Case, randomOf } from '../cases/case.js'
 import { asList, make, reference, valuesOf, weightsFor } from './support.js'
 
 const epsilon = 2 ** -52
-/** Where the rounding of a difference, epsilon / step, meets what it leaves out, step ** 2. */
+/** The step at which the rounding of a difference, epsilon / step, equals the neglected term, step ** 2. */
 const step = Math.cbrt(epsilon)
 
 const countOf = (shape: f.Shape) => shape.reduce((product, size) => product * size, 1)
 
-/** Whether a case has gradients, and so few elements that differences are quick. */
+/** Whether a case has gradients, and few enough elements for quick differences. */
 export const small = (c: Case) => {
   const wanted = c.inputs.filter((input) => input.differentiable)
   return wanted.length > 0 && c.inputs.reduce((sum, input) => sum + countOf(input.shape), 0) <= 5000
@@ -22,8 +22,9 @@ interface Scalar {
 }
 
 /**
- * Compares along two random directions through each vector and along a few of its axes. What may differ: rounding of the two
- * values, `terms` of the largest around, divided by the step; and the third derivative, taken to be at most 1000 of those.
+ * Compares along two random directions through each vector, and along a few of its axes. Two errors are allowed: the
+ * rounding of the two values, `terms` units of the largest number involved, divided by the step; and the third
+ * derivative, assumed to be at most 1000 of those.
  */
 function checkDerivatives(what: string, scalar: Scalar, at: readonly Float64Array[], terms: number): void {
   const random = randomOf(4711)
@@ -74,7 +75,7 @@ function addUp(parts: readonly { value: number; size: number }[]): { value: numb
   })
 }
 
-/** Inputs of a case with a part of them replaced: `wanted` numbers the differentiable ones. */
+/** Inputs of a case with some of them replaced. `wanted` has the numbers of the differentiable ones. */
 function inputsAt(c: Case, values: readonly Float64Array[], wanted: readonly number[], at: readonly Float64Array[]) {
   return c.inputs.map((input, i) => {
     const k = wanted.indexOf(i)
@@ -94,7 +95,7 @@ export function checkFirstDerivatives(c: Case): void {
   const at = wanted.map((i) => values[i] as Float64Array)
   const inputs = inputsAt(c, values, wanted, at)
   const outputs = asList(c.call(...inputs))
-  // What does not depend on an input, such as statistics that were updated, is not differentiated.
+  // Outputs that do not depend on an input, such as updated statistics, are not differentiated.
   const counted = outputs.flatMap((output, i) => (output.requiresGrad ? [i] : []))
   const roots = counted.map((i) => outputs[i] as f.Tensor)
   const weights = roots.map(weightsFor)

@@ -8,7 +8,7 @@ import { allCases, asList, devices, make, nameOf, others, reference, valuesOf } 
 
 const countOf = (shape: f.Shape) => shape.reduce((product, size) => product * size, 1)
 
-/** What a call throws, now or when its result is read; null if nothing. */
+/** The error of a call, thrown now or when its result is read, or null. */
 function failure(call: () => f.Tensor | readonly f.Tensor[]): unknown {
   try {
     for (const output of asList(call())) output.detach().dataSync()
@@ -36,7 +36,7 @@ const classes: { readonly [code: string]: new (...args: never[]) => Error } = {
   ERR_DISPOSED: f.DisposedError,
 }
 
-/** Small cases, one an operator, that have inputs of floats. */
+/** Small cases, one for each operator, that have inputs of floats. */
 const first = new Map<string, Case>()
 for (const { case: c } of allCases) {
   const sizes = c.inputs.map((input) => countOf(input.shape))
@@ -61,7 +61,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     expect(error).toBeInstanceOf(classes[code])
     const { message, op: named } = error as f.FiresteelError
     expect(codeOf(error)).toBe(code)
-    // Late or at once, it bears one name.
+    // Thrown late or at once, it has the same name.
     f.setDefaultDevice(reference)
     const other = randomOf(1)
     const same = failure(() =>
@@ -69,11 +69,11 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     )
     f.setDefaultDevice(device)
     expect(named).toBe((same as f.FiresteelError).op)
-    // Kernels of a backward pass or of another name may say which of them it was.
+    // Kernels of a backward pass, or with another name, may report their own name.
     expect(`${named}`.replaceAll('_', '').toLowerCase()).toContain(op.replaceAll('_', '').toLowerCase())
     expect(message.startsWith(`[${named}] `)).toBe(true)
     for (const mention of mentions) expect(message).toMatch(mention instanceof RegExp ? mention : escaped(mention))
-    // The device goes on as if nothing had been.
+    // The device works as if nothing had happened.
     expect(f.add(f.ones([3], { device }), 1).toArray()).toEqual([2, 2, 2])
   })
 
@@ -138,7 +138,7 @@ describe.each(others.map((device) => [device.name, device] as const))(
   (name, device) => {
     const several = representatives.filter((c) => c.inputs.length > 1)
     it.each(several.map((c) => [nameOf({ family: '', case: c }), c] as const))('do not mix%s', (_title, c) => {
-      // Optimisers take each parameter where it is; its gradient must be there too.
+      // Optimisers take each parameter on its device. Its gradient must be there too.
       const values = valuesOf(c)
       c.inputs.forEach((_input, k) => {
         const inputs = c.inputs.map((input, i) =>

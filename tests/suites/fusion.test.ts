@@ -1,11 +1,13 @@
-/** Layers that a Sequential runs as one: equal to the bit to one after the other, in values and gradients. */
+/**
+ * Layers that a Sequential runs as one. Values and gradients equal to the bit those of the layers one after the other.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { devices } from './support.js'
 
 const { Conv2d, ReLU, Sequential } = f.nn
 
-/** [channels, channels out, kernel, size, options]: each way of the kernels. */
+/** [channels, channels out, kernel, size, options], for each way of the kernels. */
 const shapes = [
   [1, 8, 3, 12, { padding: 1 }],
   [3, 16, 7, 21, { stride: 2, padding: 3 }],

@@ -1,11 +1,11 @@
-/** A device without some of its kernels: what operators do where a device lacks one. */
+/** A device without some of its kernels, for testing operators on devices that lack one. */
 import type { Device, KernelCall, KernelKey, KernelRecord, StridedView } from '../../lib/core/device.js'
 import type { DType, TypedArray } from '../../lib/core/dtype.js'
 import { DeviceError } from '../../lib/core/errors.js'
 import type { Storage } from '../../lib/core/storage.js'
 import { Tensor } from '../../lib/core/tensor.js'
 
-/** Operators ask a storage for its device, and devices whether it is theirs. */
+/** Operators ask a storage for its device, and devices ask whether a storage is theirs. */
 function belongingTo(storage: Storage, device: Device): Storage {
   return Object.defineProperty(storage, 'device', { value: device, configurable: true })
 }
@@ -41,7 +41,7 @@ class LackingDevice implements Device {
     this.#inner.free(storage)
   }
   run(kernel: KernelKey, args: KernelCall): boolean {
-    // As real devices say it.
+    // Real devices answer like this.
     if (this.#missing.has(kernel.name)) throw new DeviceError(kernel.name, `the device lacks ${kernel.name}`)
     const storages = Object.values(args)
       .flat()

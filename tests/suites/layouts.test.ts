@@ -1,4 +1,4 @@
-/** Memory that is not dense: transposed, sliced, offset and expanded inputs give what contiguous ones give. */
+/** Memory that is not dense: transposed, sliced, offset and expanded inputs must give the same as contiguous ones. */
 import fc from 'fast-check'
 import { describe, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -8,7 +8,7 @@ import { casesFor, compare, devices, nameOf, type Outcome, runCase, valuesOf } f
 const layouts = ['dense', 'transposed', 'every second', 'offset', 'expanded'] as const
 type Layout = (typeof layouts)[number]
 
-/** The same elements, lying otherwise. */
+/** The same elements in another layout. */
 const arrangements: { readonly [K in Layout]: (x: f.Tensor) => f.Tensor } = {
   dense: (x) => x,
   transposed: (x) => (x.ndim < 2 ? x : f.transpose(f.clone(f.transpose(x, 0, -1)), 0, -1)),
@@ -27,7 +27,7 @@ const arrangements: { readonly [K in Layout]: (x: f.Tensor) => f.Tensor } = {
   expanded: (x) => (x.ndim === 0 || x.numel === 0 ? x : f.expand(f.clone(f.narrow(x, 0, 0, 1)), x.shape)),
 }
 
-/** Values that do not change along the first dimension, where that is to be expanded. */
+/** Values that do not change along the first dimension, if that one is expanded. */
 function flatten(values: Float64Array, shape: f.Shape): Float64Array {
   const inner = shape.slice(1).reduce((product, size) => product * size, 1)
   return shape.length === 0 ? values : values.map((_, i) => values[i % inner] as number)

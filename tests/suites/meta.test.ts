@@ -6,7 +6,7 @@ import { allCases, casesFor, nameOf, type Outcome, reference, runCase, type Valu
 const meta = f.device('meta')
 const cases = casesFor('devices', (c) => c.without?.meta === undefined)
 
-/** What can be told of a tensor without its elements. */
+/** The properties of a tensor that need no elements. */
 const described = (x: f.Tensor): Values => ({ shape: x.shape, dtype: x.dtype, data: new Float32Array(0) })
 
 const specs = ({ outputs, gradients }: Outcome) =>

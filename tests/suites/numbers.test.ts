@@ -1,7 +1,7 @@
 /**
- * Numbers beside tensors: every entry that takes one, with every dtype, on every device. The result is that of real numbers
- * (JavaScript's, rounded to the dtype; int32 wraps around), or a typed error that names the entry, and that only where the
- * dtype does not hold the number or the entry does not take the dtype.
+ * Numbers beside tensors: every entry that takes one, with every dtype, on every device. The result is that of real
+ * numbers (JavaScript's, rounded to the dtype; int32 wraps around), or a typed error that names the entry. An error is
+ * allowed only if the dtype cannot hold the number or the entry does not accept the dtype.
  */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -54,7 +54,7 @@ function holds(dtype: f.DType, number: number): boolean {
 
 const words = new Uint32Array(1)
 const singles = new Float32Array(words.buffer)
-/** Round to nearest, ties to even. */
+/** Rounds to nearest, ties to even. */
 function rounded(number: number, dtype: f.DType): number {
   if (dtype === 'float64' || !Number.isFinite(number) || ranges[dtype]) return number
   singles[0] = number
@@ -80,29 +80,32 @@ const computing: readonly f.DType[] = [...arithmetic, 'uint8', 'bool']
 const pow = (x: number, y: number) => (x === 1 || (x === -1 && Math.abs(y) === Number.POSITIVE_INFINITY) ? 1 : x ** y)
 
 interface Entry {
-  /** What an error of it names; the key up to the first space unless given. */
+  /** The name in its errors, by default the key up to the first space. */
   readonly op?: string
   readonly dtypes: readonly f.DType[]
   call(x: f.Tensor, number: number): f.Tensor
-  /** The result's element for one of x. */
+  /** The element of the result for an element of x. */
   real(x: number, number: number): number
-  /** Whether the result is as large as x; pad is larger by one element behind. */
+  /** Whether the result is as large as x. pad adds one element at the end. */
   readonly appends?: boolean
   /** Any number goes with any dtype. */
   readonly any?: boolean
-  /** Numbers that go with integers though they do not hold them. */
+  /** Numbers that are accepted with integers although integers cannot hold them. */
   readonly takes?: (number: number) => boolean
-  /** As `real`, where a number of JavaScript does not hold all bits of it. */
+  /** Like `real`, for results that a JavaScript number cannot hold exactly. */
   readonly int32?: (x: number, number: number) => number
-  /** bfloat16 meets the number in float32, before the one rounding. */
+  /** bfloat16 and the number are computed in float32, and rounded once. */
   readonly wide?: boolean
-  /** The dtype of the result is that of both: a fraction makes integers float32, a whole number bool int32; or floats always. */
+  /**
+   * The dtype of the result follows from both: a fraction makes integers float32, an integer makes bool int32. Or it is
+   * always floating.
+   */
   readonly promotes?: 'numbers' | 'floats'
-  /** Numbers that integers refuse although they hold them. */
+  /** Numbers that are refused with integers although integers can hold them. */
   readonly refuses?: (number: number) => boolean
 }
 
-/** The dtype that an entry gives. */
+/** The dtype of an entry's result. */
 function resultOf({ promotes, any }: Entry, dtype: f.DType, number: number): f.DType {
   if (any) return 'bool'
   if (!promotes || ranges[dtype] === undefined) return dtype
@@ -119,7 +122,7 @@ const comparisons = {
   ge: (a: number, b: number) => a >= b,
 }
 
-/** Of int32, which wraps around; reciprocals are cut to whole numbers. */
+/** For int32, which wraps around. Reciprocals are truncated to integers. */
 function wholePow(x: number, y: number): number {
   if (y < 0) return Math.abs(x) === 1 ? x ** Math.abs(y % 2) : 0
   let [power, square] = [1n, BigInt(x)]
@@ -209,7 +212,10 @@ const entries: { readonly [name: string]: Entry } = {
   maskedFill: { dtypes, call: (x, n) => f.maskedFill(x, f.onesLike(x, { dtype: 'bool' }), n), real: (_x, n) => n },
 }
 
-/** What takes a number too, and is held to numbers by its cases alone: its roundings are more than those of `near`. */
+/**
+ * Entries that also take a number, but are checked only by their cases, because they round more often than `near`
+ * allows.
+ */
 const takers = [
   'atan2',
   'hypot',
@@ -228,14 +234,14 @@ const takers = [
   'lerp',
 ]
 
-/** The calls of families, whose tensors beside the first may turn out to take a number. */
+/** The calls of families. Their tensors other than the first may accept a number. */
 const others = Object.values(families)
   .flatMap(({ calls = [] }) => calls)
   .filter(
     ({ names: [name = ''] }) =>
       !takers.includes(name) && !Object.keys(entries).some((entry) => entry.split(' ')[0] === name),
   )
-  // The parameters of a distribution are no elements of a tensor: any number is one.
+  // The parameters of a distribution are not elements of a tensor, so any number is allowed.
   .filter(({ names: [name = ''] }) => name !== 'normal')
 
 it.each(others.map((call) => [call.names[0] as string, call] as const))(
@@ -252,12 +258,12 @@ it.each(others.map((call) => [call.names[0] as string, call] as const))(
   },
 )
 
-/** Of results in float32 on the way: two units in the last place. */
+/** For results that pass through float32: two units in the last place. */
 const digits: { readonly [D in f.DType]?: number } = { float32: 2 ** -22, bfloat16: 2 ** -7, float64: 2 ** -50 }
 
 function near(got: number, want: number, dtype: f.DType): boolean {
   if (Object.is(got, want) || got === want || (Number.isNaN(got) && Number.isNaN(want))) return true
-  // The least normal number of float32: what is less may be rounded on its way.
+  // The least normal number of float32. Smaller numbers may be rounded on the way.
   return Math.abs(got - want) <= (digits[dtype] ?? 0) * Math.abs(want) + (dtype === 'float64' ? 0 : 2 ** -140)
 }
 

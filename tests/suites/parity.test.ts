@@ -1,4 +1,4 @@
-/** Every device against the reference in float64: outputs and gradients, within what dtype and sums explain. */
+/** Every device against the reference in float64: outputs and gradients, within what the dtype and the sums explain. */
 import { describe, it } from 'vitest'
 import { casesFor, compare, devices, nameOf, type Outcome, reference, runCase } from './support.js'
 

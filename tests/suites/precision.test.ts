@@ -1,7 +1,8 @@
 /**
- * Whole trainings under autocast: the loss curve of float32 is met. The table: bfloat16 keeps 8 bits, so that a forward pass
- * is off by some 2^-8 of its numbers. The loss of a step may lie 12 times that from float32's, the mean of ten steps and that
- * of a validation 4 times, both of the first loss. Both trainings draw the same weights, data and dropout.
+ * Whole trainings under autocast must follow the loss curve of float32. bfloat16 keeps 8 bits, so a forward pass is off
+ * by about 2^-8 of its numbers. The loss of a step may differ from float32's by 12 times that; the mean of ten steps,
+ * and that of a validation, by 4 times, all relative to the first loss. Both trainings draw the same weights, data and
+ * dropout.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -66,13 +67,13 @@ class Gpt extends f.nn.Module {
   }
 }
 
-/** Sequences in which each token follows from the one before it, mostly. */
+/** Sequences in which most tokens follow from the one before. */
 function sequences(): { model: Model; batch: (step: number) => readonly [f.Tensor, f.Tensor]; lossOf: Loss } {
   const batch = (step: number) => {
     const tokens = new Int32Array(4 * 25)
     const random = randomOf(step)
     for (let b = 0; b < 4; b++) {
-      // One in eight is noise.
+      // One token in eight is noise.
       for (let t = 0; t < 25; t++)
         tokens[b * 25 + t] =
           t === 0 || random() < 1 / 8 ? random() * 17 : ((tokens[b * 25 + t - 1] as number) * 3 + 2) % 17
@@ -150,7 +151,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       const exact = await curve('float32')
       const low = await curve('bfloat16')
       const first = exact.losses[0] as number
-      // It learns, or the curves would say nothing.
+      // The model must learn, because otherwise the curves would prove nothing.
       expect(mean(exact.losses.slice(-10))).toBeLessThan(0.75 * first)
       low.losses.forEach((loss, i) => {
         expect(Math.abs(loss - (exact.losses[i] as number)), `step ${i}`).toBeLessThanOrEqual(12 * epsilon * first)
@@ -159,7 +160,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
           expect(Math.abs(ten(low) - ten(exact)), `steps from ${i}`).toBeLessThanOrEqual(4 * epsilon * first)
       })
       expect(Math.abs(low.evaluated - exact.evaluated)).toBeLessThanOrEqual(4 * epsilon * first)
-      // And it is another arithmetic.
+      // The arithmetic must really differ.
       expect(low.losses).not.toEqual(exact.losses)
     },
     240_000,

@@ -1,4 +1,4 @@
-/** Shapes and options that nobody chose: every device against the reference in float64. */
+/** Random shapes and options: every device against the reference in float64. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -9,7 +9,7 @@ import { compare, devices, reference, runCase } from './support.js'
 const size = fc.oneof(fc.integer({ min: 0, max: 9 }), fc.constantFrom(15, 16, 17, 31, 32, 33, 63, 65))
 const shape = fc.array(size, { maxLength: 4 }).filter((s) => s.reduce((a, b) => a * b, 1) <= 20_000)
 
-/** Two shapes that broadcast, and how often an element of either is used. */
+/** Two shapes that broadcast, and the number of times that an element of either is used. */
 const broadcast = fc
   .tuple(shape, fc.array(fc.tuple(fc.boolean(), fc.boolean()), { minLength: 4, maxLength: 4 }), fc.nat(4), fc.nat(4))
   .map(([full, ones, cutA, cutB]) => {

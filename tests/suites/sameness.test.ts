@@ -1,6 +1,6 @@
 /**
- * The same numbers. Bits: at any number of threads and run to run; random numbers, weights, batches and masks on every
- * device. Within a stated distance: the losses of a smooth model.
+ * The same numbers everywhere. Bits are equal at any number of threads and from run to run. Random numbers, weights,
+ * batches and masks are equal on every device. The losses of a smooth model are equal within a stated distance.
  */
 import { describe, expect, it } from 'vitest'
 import { NativeDevice } from '../../lib/backend/native/device.js'
@@ -104,7 +104,7 @@ describe.each(others.map((device) => [device.name, device] as const))('the refer
       on(where, () => {
         f.manualSeed(5)
         const x = f.ones([1, 2, 9, 9])
-        // With keys that are all alike, what attention drops is what is missing from the sum of the identity.
+        // If all keys are alike, the weights that attention drops are missing from the sum of the identity.
         const identity = f.expand(f.eye(9), [1, 2, 9, 9])
         const kept = f.gt(f.scaledDotProductAttention(x, x, identity, { dropoutP: 0.4 }), 0)
         const layer = f.gt(new f.nn.Dropout(0.3).forward(x), 0)

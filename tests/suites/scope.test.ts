@@ -1,4 +1,4 @@
-/** Whose memory is freed when: scopes, keep, dispose, and the temporaries of backward passes. */
+/** The time at which memory is freed, by its owner: scopes, keep, dispose, and the temporaries of backward passes. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { devices } from './support.js'
@@ -53,7 +53,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
       const adam = new f.optim.Adam(made.parameters(), { lr: 0.1 })
       f.sum(made.forward(f.ones([4, 3]))).backward()
       adam.step()
-      // A module is no list of tensors: what is in it stays because it is a module's.
+      // A module is not a list of tensors. Its tensors stay because they belong to a module.
       return [() => made, () => adam] as const
     })
     expect(freed(layer().weight)).toBe(false)
@@ -111,7 +111,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
       }),
     ).toThrow(/^\[scope\] .*await/)
     expect(freed(inside as unknown as f.Tensor)).toBe(true)
-    // A read that was begun inside arrives nevertheless.
+    // A read that was begun inside still arrives.
     let promise: Promise<f.TypedArray> | null = null
     f.scope(() => {
       promise = f.mul(f.ones([300_000]), 3).data()

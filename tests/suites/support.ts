@@ -1,9 +1,9 @@
-/** Running cases on devices, and comparing what comes out. */
+/** Runs cases on devices, and compares the results. */
 import * as f from '../../lib/index.js'
 import { type Case, type Check, drawn, type Input, randomOf } from '../cases/case.js'
 import { families } from '../cases/index.js'
 
-/** What a run must cover; a device that is missing fails the run. */
+/** The devices that a run must cover. A missing device fails the run. */
 export const deviceNames: readonly string[] = (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu')
   .split(',')
   .map((name) => name.trim())
@@ -14,7 +14,7 @@ export const devices: readonly f.Device[] = deviceNames.map((name) => f.device(n
 
 export const reference = f.device('reference')
 
-/** The devices to hold against the reference. */
+/** The devices to compare with the reference. */
 export const others = devices.filter((device) => device !== reference)
 
 export interface Named {
@@ -33,7 +33,7 @@ export function casesFor(check: Check, wanted: (c: Case) => boolean = () => true
 
 export const nameOf = ({ family, case: { op, name } }: Named): string => `${family}: ${op}: ${name}`
 
-/** Same name, same numbers: FNV-1a. */
+/** FNV-1a, so that the same name gives the same numbers. */
 function seedOf(text: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
@@ -42,10 +42,14 @@ function seedOf(text: string): number {
 
 const countOf = (shape: f.Shape) => shape.reduce((product, size) => product * size, 1)
 
-/** The last case's elements, because a suite runs a case on several devices, or with several counts of threads. */
+/**
+ * The elements of the last case, because a suite runs a case on several devices, or with several numbers of threads.
+ */
 let last: { readonly case: Case; readonly values: readonly Float64Array[] } | undefined
 
-/** The elements of all inputs, rounded to float32 so that every dtype holds the same numbers. Not to be written to. */
+/**
+ * The elements of all inputs, rounded to float32 so that every dtype holds the same numbers. They must not be written.
+ */
 export function valuesOf(c: Case): readonly Float64Array[] {
   if (last?.case === c) return last.values
   const random = randomOf(seedOf(`${c.op} ${c.name}`))
@@ -73,7 +77,7 @@ export interface Values {
 
 export interface Outcome {
   readonly outputs: readonly Values[]
-  /** By input; null where there is none. */
+  /** By input; null if there is none. */
   readonly gradients: readonly (Values | null)[]
 }
 
@@ -84,7 +88,7 @@ export function read(x: f.Tensor): Values {
 export const asList = (result: f.Tensor | readonly f.Tensor[]): readonly f.Tensor[] =>
   Array.isArray(result) ? (result as readonly f.Tensor[]) : [result as f.Tensor]
 
-/** By index; of a power of two's length, because fewer are the first of more. */
+/** By index. Lengths are powers of two, because a shorter list is the beginning of a longer one. */
 const weights = new Map<number, Float32Array>()
 
 /** Weights of a sum over an output, the same for every device and dtype. */
@@ -100,7 +104,9 @@ export function weightsFor(output: f.Tensor, index: number): f.Tensor {
   return make(input, values, output.device, output.dtype as Float)
 }
 
-/** Runs a case forward and backward. `arrange` may give an input another layout in memory; `look` reads what comes out. */
+/**
+ * Runs a case forward and backward. `arrange` may give an input another layout in memory, and `look` reads the results.
+ */
 export function runCase(
   c: Case,
   device: f.Device,
@@ -136,8 +142,9 @@ export function runCase(
 const epsilons = { float32: 2 ** -23, float64: 2 ** -52 }
 
 /**
- * How far an element may lie from the exact one: each of the roundings on its way and each term of its longest sum may cost
- * one unit in the last place of the largest number around. Comes from the dtype and the case, not from what was observed.
+ * The largest allowed distance of an element from the exact one. Each rounding on its way, and each term of its longest
+ * sum, may cost one unit in the last place of the largest number involved. It follows from the dtype and the case, not
+ * from observation.
  */
 export function toleranceOf(c: Case, float: Float, exact: Values): number {
   let largest = 1
@@ -162,7 +169,7 @@ function compareValues(what: string, c: Case, actual: Values, exact: Values, flo
   }
 }
 
-/** Throws at the first element that is off; `exact` is the reference in float64, or what should be equal. */
+/** Throws at the first element that is off. `exact` is the reference in float64, or a result that should be equal. */
 export function compare(c: Case, actual: Outcome, exact: Outcome, float: Float): void {
   if (actual.outputs.length !== exact.outputs.length) throw new Error(`${actual.outputs.length} outputs`)
   exact.outputs.forEach((output, i) => {

@@ -1,6 +1,6 @@
 /**
- * Every public operator with each of its sizes 0 in turn, and with all of them: forward and backward are the same on every
- * device, with PyTorch's shapes and numbers, or the same typed error where PyTorch refuses too.
+ * Every public operator with each of its sizes 0 in turn, and with all of them 0. Forward and backward must be the same
+ * on every device, with PyTorch's shapes and numbers, or must throw the same typed error if PyTorch refuses too.
  */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -19,7 +19,7 @@ it('covers every public operator', () => {
   expect(Object.keys(ops).filter((name) => !tried.has(name))).toEqual([])
 })
 
-/** Each size 0 in turn, none of them, and all. */
+/** Each size 0 in turn, none, and all. */
 function variants(sizes: Sizes): readonly (readonly [string, Sizes])[] {
   const names = Object.keys(sizes)
   return [
@@ -74,7 +74,7 @@ describe.each(Object.entries(entries))('%s', (name, { sizes, inputs, call, refus
         expect(name.toLowerCase()).toContain(outcome.op)
         continue
       }
-      // A gradient has its input's shape, and nothing that flows into it is invented.
+      // A gradient has its input's shape, and nothing is added to it.
       for (const [k, input] of c.inputs.entries()) {
         const gradient = outcome.gradients[k]
         if (gradient) expect(gradient.shape, `gradient ${k} on ${device}`).toEqual(input.shape)

@@ -1,4 +1,4 @@
-/** Programs of the library and of files that exist in memory only, as the compiler sees them. */
+/** Programs of the library with files that exist only in memory, as the compiler sees them. */
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
@@ -6,14 +6,14 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 export const folder = `${root}tests/types/`
 const config = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
 const parsed = ts.parseJsonConfigFileContent(config.config, ts.sys, root)
-// The snippets import more than they use.
+// The snippets may have unused imports.
 const options = { ...parsed.options, noUnusedLocals: false }
 
 export const textOf = ({ messageText }: ts.Diagnostic) => ts.flattenDiagnosticMessageText(messageText, '\n')
 
 const sources = new Map<string, ts.SourceFile>()
 
-/** A program of the library and of files that exist in memory only. */
+/** A program of the library with files that exist only in memory. */
 export function compile(files: { readonly [name: string]: string }): ts.Program {
   const host = ts.createCompilerHost(options)
   const { fileExists, readFile } = host

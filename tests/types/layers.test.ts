@@ -1,6 +1,7 @@
 /**
- * Shapes that types find for a layer against those that it gives, for layers and shapes that are drawn: what is known must be
- * true, what is true must be known but for a few stated cases, and what does not compile must be what throws, in the same words.
+ * The shapes that types infer for a layer against the shapes that it gives, for random layers and shapes. Inferred
+ * sizes must be true. True sizes must be inferred, except for a few stated cases. Calls that do not compile must be
+ * those that throw, with the same words.
  */
 import type ts from 'typescript'
 import { describe, expect, it } from 'vitest'
@@ -43,7 +44,7 @@ function drawn(d: Draws): Drawn {
   const shape = [...(d.chance(4) ? [] : [d.from(1, 3)]), channels, ...plane]
   const layer = (name: string, ...args: readonly unknown[]) => ({ name: `${name}${dims}d`, args, shape })
   const window = { stride: amount(1, 4), padding: amount(0, 3), ceilMode: d.chance(2) }
-  // Now and then it does not fit.
+  // Sometimes it does not fit.
   const takes = d.chance(12) ? channels + 1 : channels
   switch (d.from(0, 9)) {
     case 0:
@@ -89,10 +90,10 @@ function drawn(d: Draws): Drawn {
   }
 }
 
-/** Whether the types may know less than there is to know. */
+/** Whether the types may know less than could be known. */
 function isExcused({ name, args }: Drawn, given: Shape): boolean {
   const options = args.at(-1) as { readonly ceilMode?: boolean; readonly scaleFactor?: number }
-  // A window that only ceilMode lets in: whether it does depends on the stride.
+  // This is a window that only ceilMode may let in, depending on the stride.
   if (options?.ceilMode === true && given.includes(1)) return true
   if (name === 'Upsample') return options.scaleFactor === 1.5
   return name === 'Flatten' && args[1] === 2
@@ -154,7 +155,8 @@ describe('types of shapes through layers', () => {
       if (errors.length > 0) expect(message.startsWith(text ?? '?'), what).toBe(true)
       told += errors.length
     })
-    // Those that throw and compile have to do with what types do not know: empty results, and ranks of what takes several.
+    // Calls that throw but compile involve something that types do not know: empty results, and ranks of layers that
+    // accept several.
     const thrown = outcomes.filter(({ given }) => given === null).length
     expect(told).toBeGreaterThan(0.7 * thrown)
   }, 240_000)

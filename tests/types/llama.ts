@@ -12,7 +12,7 @@ class RMSNorm extends nn.Module {
   }
 }
 
-/** x [B, heads, T, D] turned by the angle of its place: RoPE (Su et al., 2021), in halves as Llama has it. */
+/** x [B, heads, T, D] rotated by the angle of its position: RoPE (Su et al., 2021), in halves as in Llama. */
 function rotary(x: Tensor): Tensor {
   const [t, half] = [x.size(-2), x.size(-1) / 2]
   const turns = arange(0, half, 1, { dtype: 'float32' })

@@ -1,4 +1,7 @@
-/** Programs as a newcomer writes them, without a cast, and what of them must not compile. Checked by tsc; nothing here runs. */
+/**
+ * Programs as a newcomer writes them, without a cast, and variants that must not compile. tsc checks them; nothing here
+ * runs.
+ */
 import {
   arange,
   type Batch,
@@ -188,7 +191,7 @@ export function dictionaries(): void {
   new nn.ParameterList([new nn.ReLU()])
 }
 
-/** A model is whatever has a typed forward: the loss and the metrics of its Trainer take what it gives. */
+/** A model is anything with a typed forward. The loss and the metrics of its Trainer take its output. */
 export async function outputs(): Promise<void> {
   const model = new nn.LSTM(3, 4)
   const optimizer = new optim.SGD(model.parameters(), { lr: 1 })
@@ -205,7 +208,7 @@ export async function outputs(): Promise<void> {
   new Trainer(model, { optimizer, loss: ({ output }) => output, metrics: { accuracy: metrics.accuracy } })
 }
 
-/** A variable of a loop needs no declaration where the step keeps its shape. */
+/** A variable of a loop needs no declaration if the step keeps its shape. */
 export function carrying(): void {
   const [gru, rnn, lstm] = [new nn.GRUCell(3, 4), new nn.RNNCell(3, 4), new nn.LSTMCell(3, 4)]
   const steps: readonly Tensor[] = []
@@ -247,7 +250,7 @@ export async function records(): Promise<void> {
   void trainer.history.epochs[0]?.accuracy.toFixed(2)
   const { loss, accuracy } = await trainer.evaluate(batches)
   void [loss.toFixed(2), accuracy.toFixed(2)]
-  // A record whose metrics are not known may have a number under any name, and is any Trainer's.
+  // A record with unknown metrics may have a number under any name, and belongs to any Trainer.
   const print = (epoch: EpochRecord, pass: PassRecord) => [
     Number(epoch['accuracy']).toFixed(2),
     epoch.validation?.['accuracy']?.toFixed(2),
@@ -342,7 +345,7 @@ export async function values(): Promise<void> {
   same<typeof bytes, Uint8Array>(true)
   const wide = rand([4], { dtype: 'float64' }).dataSync()
   same<typeof wide, Float64Array>(true)
-  // 16-bit floats are read as float32, and autocast makes them of float32 unseen.
+  // 16-bit floats are read as float32, and autocast uses them without a change of type.
   const half = zeros([4], { dtype: 'bfloat16' })
   same<typeof half, Tensor<[4], SingleFloat>>(true)
   same<ReturnType<typeof half.dataSync>, Float32Array>(true)
@@ -383,7 +386,7 @@ export async function values(): Promise<void> {
   void third
   const picked = cat([drawn, drawn.narrow(0, 1, 2)]).dataSync()
   same<typeof picked, Int32Array>(true)
-  // Where nothing is known there is a union.
+  // If nothing is known, the result is a union.
   const any = unknown.dataSync()
   same<typeof any, Float32Array | Float64Array | Int32Array | Uint8Array>(true)
   same<ReturnType<typeof unknown.item>, number>(true)
@@ -409,7 +412,7 @@ export function sizes(): void {
   const any = unknown.size(1)
   same<typeof any, number>(true)
   void unknown.reshape([unknown.size(0), unknown.size(1) * unknown.size(2)])
-  // A size that is not there is never given: reading it throws.
+  // A size that does not exist is never returned, because reading it throws.
   const none = x.size(3)
   same<typeof none, never>(true)
   // @ts-expect-error no dimension has a name
@@ -430,7 +433,7 @@ export function misfits(): void {
   void eq(x, randn([4]))
   // @ts-expect-error three dimensions, of which the last but one does not fit
   void x.maximum(randn([5, 4, 3]))
-  // What fits, or may fit.
+  // Shapes that fit, or may fit.
   void [
     x.add(1),
     x.add(randn([3])),
@@ -457,7 +460,7 @@ export function optimizers(): void {
   void optimizer.paramGroups[0]?.betas
 }
 
-/** A variable that is to hold tensors of other shapes is declared as `Tensor`. */
+/** A variable that will hold tensors of other shapes is declared as `Tensor`. */
 export function reassigning(): void {
   const layers = [new nn.Linear(784, 64), new nn.Linear(64, 10)]
   let x: Tensor = randn([32, 784])
@@ -470,7 +473,7 @@ export function reassigning(): void {
   const list: Tensor[] = [x, randn([2]), randint(0, 2, [2]), new nn.Parameter(randn([3]))]
   const named = new Map<string, Tensor>([['x', randn([2, 3])]])
   void [list, named, scope(() => x.mul(randn([1])))]
-  // What keeps shape and dtype needs no declaration.
+  // Operators that keep shape and dtype need no declaration.
   let same = randn([4, 4])
   same = same
     .mul(0.9)
@@ -488,7 +491,7 @@ export function reassigning(): void {
   same = unknown
 }
 
-/** Functions of any shape: operands of one shape fit, whatever it is. */
+/** Functions of any shape. Operands of the same unknown shape fit. */
 export function generic<S extends Shape>(x: Tensor<S>, y: Tensor<S>, layer: nn.Linear): Tensor<S> {
   const mixed: Tensor = mul(x, y)
   const compared: Tensor = eq(x, y)
@@ -496,7 +499,7 @@ export function generic<S extends Shape>(x: Tensor<S>, y: Tensor<S>, layer: nn.L
   return x.add(y).mul(2).relu().sub(x)
 }
 
-/** A layer of tensors whose shapes are unknown, as most are within a model, needs neither type arguments nor casts. */
+/** A layer of tensors with unknown shapes, as most are within a model, needs neither type arguments nor casts. */
 export class Block extends nn.Module {
   readonly norm = new nn.LayerNorm(8)
   readonly first: nn.Linear

@@ -1,4 +1,4 @@
-/** What compiles, what does not, and which types come out. Checked by tsc; nothing here runs. */
+/** Programs that compile, programs that do not, and the resulting types. tsc checks them; nothing here runs. */
 import { nn, ones, randn, type Shape, type SingleFloat, type Tensor, tensor, zeros } from '../../lib/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -85,7 +85,7 @@ export function sequential(): void {
     new Conv2d(32, 64, 3), new ReLU(), new Flatten(),
     new Linear(3136, 128), new LayerNorm(128), new Linear(128, 10),
   )
-  // A size that only the running program knows fits all.
+  // A size that only the running program knows fits every layer.
   const hidden: number = 77
   new Sequential(new Linear(784, hidden), new ReLU(), new Linear(128, 10))
   // So does a list of layers.
@@ -106,7 +106,7 @@ export function convolution(): void {
   same<typeof layer, nn.Conv2d<3, 32, 3>>(true)
   same<typeof layer, nn.Conv2d<3, 32, 3, 1, 0, 1>>(true)
   layer.forward(images)
-  // Fields that are declared without the kernel hold any.
+  // Fields that are declared without the kernel accept any kernel.
   const declared: nn.Conv2d<3, 32> = new nn.Conv2d(3, 32, 5, { padding: 'same' })
   const any: nn.Conv2d = declared
   const pool: nn.MaxPool2d = new nn.MaxPool2d(3, { stride: 2 })
@@ -122,7 +122,7 @@ export function convolution(): void {
   new nn.Conv2d(3, 32, 3, { stride: [1, 1, 1] })
 }
 
-/** Shapes through layers: what is known, what is not, and what must not compile. */
+/** Shapes through layers: known, unknown, and those that must not compile. */
 export function shapesThroughLayers(): void {
   const { Sequential, Linear, Conv2d, Conv1d, ReLU, Flatten, MaxPool2d, AdaptiveAvgPool2d, BatchNorm2d, GroupNorm } = nn
   const net = Sequential.for(
@@ -145,7 +145,8 @@ export function shapesThroughLayers(): void {
   same<typeof some, Tensor<[number, 10]>>(true)
   const unknown = net.forward(unknownRank)
   same<typeof unknown, Tensor>(true)
-  // Width, stride and so on that only the running program knows: the sizes behind are unknown, and fit.
+  // Width, stride and other numbers are known only to the running program, so the sizes after them are unknown, and
+  // fit.
   const loose = new Sequential(new Conv2d(1, 8, 3, { stride: open }), new Flatten(), new Linear(77, 10))
   const fromLoose = loose.forward(zeros([2, 1, 28, 28]))
   same<typeof fromLoose, Tensor<[2, 10]>>(true)
@@ -154,7 +155,7 @@ export function shapesThroughLayers(): void {
   new Sequential(new Conv2d(1, 8, 3), new Flatten(), new Linear(open, 10)).forward(zeros([2, 1, 28, 28]))
   const either = new Sequential(new Conv2d(1, open > 3 ? 8 : 16, 3), new ReLU(), new Conv2d(16, 4, 3))
   either.forward(zeros([2, 1, 28, 28]))
-  // A model is any model, and a class of one's own may have a forward of its own.
+  // `Module` stands for any model, and a user's class may have its own forward.
   const served: nn.Model = net
   const any: nn.Sequential = net
   class Own extends Sequential {

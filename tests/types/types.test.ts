@@ -1,6 +1,6 @@
 /**
- * What the compiler says of misfits, word for word, and what the types cost it. What fits, and that each line marked in
- * shapes.ts does not, is checked by `tsc` itself.
+ * The compiler's messages about misfits, word for word, and the cost of the types. tsc itself checks that sound
+ * programs compile, and that each marked line of shapes.ts does not.
  */
 import type ts from 'typescript'
 import { describe, expect, it } from 'vitest'
@@ -8,7 +8,7 @@ import { compile, folder, textOf } from './compile.js'
 
 const prelude = `import { metrics, mul, nn, optim, zeros, type Tensor, Trainer } from '../../lib/index.js'\nconst { Sequential, Linear, Conv2d, BatchNorm2d, ReLU, MaxPool2d, Flatten } = nn\n`
 
-/** Each misfit, and what the error must say on one of its lines: by whom, and both sizes. */
+/** Each misfit, and what one of the error's lines must say: who complains, and both sizes. */
 const misfits: readonly (readonly [code: string, text: string])[] = [
   ['new Linear(784, 10).forward(zeros([32, 100]))', '[linear] gets 100 features, but takes 784'],
   ['zeros([32, 784]).matmul(zeros([100, 10]))', 'matmul: inner sizes differ: [32, 784] and [100, 10]'],
@@ -79,7 +79,7 @@ const misfits: readonly (readonly [code: string, text: string])[] = [
   ],
 ]
 
-/** What lines cost by themselves, and the most that they may: a third above what was measured. */
+/** The cost of lines by themselves, and its limit, a third above the measured cost. */
 const prices: readonly (readonly [code: string, most: number])[] = [
   ['const x: Tensor = zeros([2, 3])', 150],
   ['const x: Tensor = new nn.Parameter(zeros([2, 3]))', 4800],
@@ -135,7 +135,7 @@ describe('types', () => {
     const base = instantiations('')
     const ten = instantiations(`new Sequential(${layers(10)})`) - base
     const thirty = instantiations(`new Sequential(${layers(30)})`) - base
-    // What is made once for all layers, and then 134 for each (measured; a third to spare).
+    // A fixed part is made once for all layers, and then 134 for each layer (measured, with a third to spare).
     expect(thirty).toBeLessThan(10_000)
     expect((thirty - ten) / 20).toBeLessThan(180)
   }, 120_000)
@@ -149,7 +149,8 @@ describe('types', () => {
     const base = instantiations('')
     const ten = instantiations(net(10)) - base
     const thirty = instantiations(net(30)) - base
-    // Each layer has other sizes than the one before, in both dimensions: 1,170 for each (measured; a third to spare).
+    // Each layer differs in size from the one before, in both dimensions: 1,170 for each (measured, with a third to
+    // spare).
     expect(thirty).toBeLessThan(55_000)
     expect((thirty - ten) / 20).toBeLessThan(1_550)
   }, 120_000)

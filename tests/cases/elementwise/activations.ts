@@ -1,4 +1,4 @@
-/** Cases of the activations that are made of other functions, and of the layers of all activations. */
+/** Cases of the activations that are composed of other functions, and of the layers of all activations. */
 import * as f from '../../../lib/index.js'
 import { awayFrom, type Case, constant, type ErrorCase, exactly, integers, normal } from '../case.js'
 import { layer, type PublicCall, sound, t } from '../sound.js'

@@ -14,7 +14,7 @@ export const kinkAt =
   (shape) =>
     awayFrom(shape, points)
 
-/** Shapes of two operands, and how many elements share one of a broadcast operand. */
+/** Shapes of two operands, and the number of elements that share one element of a broadcast operand. */
 export const pairs: readonly [f.Shape, f.Shape, number][] = [
   [[], [], 1],
   [[31], [31], 1],

@@ -1,4 +1,4 @@
-/** Cases of the functions of one tensor beyond plain arithmetic, and of what is asked of elements. */
+/** Cases of the functions of one tensor beyond plain arithmetic, and of predicates of elements. */
 import * as f from '../../../lib/index.js'
 import {
   awayFrom,
@@ -20,7 +20,7 @@ const between =
   (low: number, high: number): Make =>
   (shape) =>
     uniform(shape, low, high)
-/** Away from the steps of rounding. */
+/** Numbers away from the steps of rounding. */
 const offSteps: Make = (shape) => ({
   ...normal(shape),
   values: (random, count) => drawn(count, () => Math.floor(random() * 7) - 3 + 0.1 + 0.3 * random()),
@@ -61,7 +61,7 @@ const rounding = ['floor', 'ceil', 'trunc', 'round'] as const
 const truths = ['isnan', 'isinf', 'isfinite', 'logicalNot'] as const
 const combining = ['logicalAnd', 'logicalOr', 'logicalXor'] as const
 
-/** At the ends of the numbers, and where functions of them end. */
+/** Numbers at the ends of the range, and at the ends of functions' domains. */
 const special = exactly([22], 'float', [
   ...[Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, -0, 1, -1, 0.5, -0.5, 1.5, -1.5, 2.5, -2.5],
   ...[20, -20, 87, -87, 1e-30, -1e-30, 1e30, -1e30, 3.5],
@@ -69,7 +69,7 @@ const special = exactly([22], 'float', [
 
 export const cases: readonly Case[] = [
   ...names.flatMap((name) => unary(name, (x) => f[name](x), ranges[name])),
-  // The tangent of large numbers goes by steps that float32 does not have.
+  // The tangent of large numbers depends on steps that float32 lacks.
   ...names.map((op) => ({
     op,
     name: 'NaN, infinities and ends',
@@ -92,7 +92,7 @@ export const cases: readonly Case[] = [
     inputs: [
       {
         ...constant(normal([67])),
-        // No ties: what is near one is rounded to either side.
+        // There are no ties, because a number near a tie may be rounded to either side.
         values: (random: () => number, count: number) => drawn(count, () => 7 * (Math.floor(random() * 9) - 4 + 0.123)),
       },
     ],

@@ -1,4 +1,4 @@
-/** Cases of the functions of two and three tensors beyond plain arithmetic, and of two dtypes that meet. */
+/** Cases of the functions of two and three tensors beyond plain arithmetic, and of two different dtypes. */
 import * as f from '../../../lib/index.js'
 import {
   awayFrom,
@@ -18,7 +18,7 @@ import { ints, type PublicCall, sound, t } from '../sound.js'
 import { mn, named, type ZeroSizes } from '../zero.js'
 import { binary, type Make, pairs, smooth } from './forms.js'
 
-/** Quotients of what these give are away from whole numbers, where rests jump. */
+/** Pairs whose quotients are away from integers, where remainders jump. */
 const dividends: Make = (shape) => ({
   ...normal(shape),
   values: (random, count) => drawn(count, () => Math.floor(random() * 9) - 4 + 0.2 + 0.5 * random()),
@@ -100,7 +100,7 @@ export const cases: readonly Case[] = [
     {
       op: 'quotient',
       name: `${roundingMode} of NaN, infinities and zeros`,
-      // Of the others no float32 is a quotient.
+      // No float32 is a quotient of the other dtypes.
       inputs: [exactly([9, 1], 'float', ends.slice(0, 9)), exactly([9], 'float', ends.slice(0, 9))],
       call: (a, b) => f.div(a, b, { roundingMode }),
     },

@@ -1,4 +1,4 @@
-/** Bags of embeddings, of the family of indexing. */
+/** Bags of embeddings, which belong to the family of indexing. */
 import * as f from '../../../lib/index.js'
 import { type Case, constant, type ErrorCase, exactly, integers, normal } from '../case.js'
 import { ints, layer, type PublicCall, sound, t } from '../sound.js'

@@ -17,5 +17,5 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   ...scatter.zeroSizes,
   ...items.zeroSizes,
 }
-/** How many of the cases are excused from which check. */
+/** The number of cases that are excused, by check. */
 export const excused = rows.excused

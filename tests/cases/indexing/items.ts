@@ -5,7 +5,7 @@ import { type PublicCall, sound, t } from '../sound.js'
 import type { ZeroSizes } from '../zero.js'
 
 const x = normal([5, 4, 3])
-/** Fixed, and on a device that has elements, also where the case runs on meta. */
+/** A fixed tensor, on a device that has elements even if the case runs on meta. */
 const mask = (shape: number[], third = 1) =>
   f.fromTypedArray(
     Uint8Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Number(i % 3 === third)),

@@ -143,7 +143,7 @@ export const cases: readonly Case[] = [
 
 const bad = exactly([3], 'int32', [0, 5, 1])
 
-/** How many of the cases are excused from which check. */
+/** The number of cases that are excused, by check. */
 export const excused = { 'finite differences': 2 }
 
 export const errors: readonly ErrorCase[] = [

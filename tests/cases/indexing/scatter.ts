@@ -1,15 +1,15 @@
-/** What is put, added up or chosen where indices and masks say. */
+/** Elements that are written, added up or chosen where indices and masks say. */
 import * as f from '../../../lib/index.js'
 import { bits, bytes, type Case, distinct, type ErrorCase, exactly, integers, normal } from '../case.js'
 import { bools, ints, type PublicCall, sound, t } from '../sound.js'
 import { unaryZeros, type ZeroSizes } from '../zero.js'
 
 const x = normal([5, 4])
-/** No place twice along dimension 1. */
+/** Indices in which no place occurs twice along dimension 1. */
 const apart = exactly([2, 3], 'int32', [3, 0, 1, 2, 1, 0])
 const many = integers([9, 3], 0, 5)
 const reductions = ['sum', 'prod', 'mean', 'amax', 'amin'] as const
-/** A mask that is read: on a device that has elements, also where the case runs on meta. */
+/** A mask that is read, on a device that has elements even if the case runs on meta. */
 const mask = (shape: number[]) =>
   f.fromTypedArray(
     Uint8Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Number(i % 3 === 1)),

@@ -13,7 +13,7 @@ const ofLogits = (options: f.CtcLossOptions): Case['call'] => {
     f.ctcLoss(f.logSoftmax(x as f.Tensor, -1), ...(rest as [f.Tensor, f.Tensor, f.Tensor]), options)
 }
 
-/** Repeated labels, a label less than it has steps, no label at all, one that just fits. */
+/** Repeated labels, one label fewer than there are steps, no label at all, and a sequence that just fits. */
 const batch = [
   normal([7, 4, 5]),
   exactly([4, 3], 'int32', [1, 1, 2, 3, 4, -9, 99, 2, 1, 4, 4, 4]),

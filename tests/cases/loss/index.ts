@@ -1,4 +1,4 @@
-/** The cases of losses, by what their targets are. */
+/** The cases of losses, by the kind of their targets. */
 import * as ctc from './ctc.js'
 import * as labels from './labels.js'
 import * as linear from './linear.js'

@@ -91,7 +91,7 @@ const x = normal([3, 4])
 const weight = normal([5, 4])
 const labels = (...values: number[]) => exactly([values.length], 'int32', values)
 
-/** What both functions refuse. */
+/** The calls that both functions refuse. */
 const refused = (op: string, call: typeof f.tokenLogProbs): readonly ErrorCase[] => [
   {
     op,

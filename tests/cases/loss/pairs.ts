@@ -1,4 +1,4 @@
-/** Losses of single elements, each with a target of its own. */
+/** Losses of single elements, each with its own target. */
 import * as f from '../../../lib/index.js'
 import {
   bits,
@@ -19,7 +19,7 @@ const reductions = ['mean', 'sum', 'none'] as const
 
 type Loss = (input: f.Tensor, target: f.Tensor, options?: never) => f.Tensor
 
-/** A case for each reduction, with these other options. */
+/** A case for each reduction, with these options. */
 const reduced = (op: string, fn: Loss, what: string, inputs: readonly Input[], options: object = {}): Case[] =>
   reductions.map((reduction) => ({
     op,
@@ -171,7 +171,7 @@ const all: { readonly [op: string]: Loss } = {
   klDiv: f.klDiv,
 }
 
-/** An option that may not be so. */
+/** A call with an option that is not allowed. */
 const wrong = (op: string, fn: Loss, option: string, value: unknown): ErrorCase => ({
   op,
   name: `${option} ${String(value)}`,

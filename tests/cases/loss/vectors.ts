@@ -1,4 +1,4 @@
-/** Losses of vectors: their distances and angles, and the distributions that they are. */
+/** Losses of vectors: of their distances and angles, and of distributions. */
 import * as f from '../../../lib/index.js'
 import { type Case, constant, type ErrorCase, exactly, type Input, integers, normal, positive } from '../case.js'
 import { ints, type PublicCall, sound, t } from '../sound.js'

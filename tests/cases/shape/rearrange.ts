@@ -1,4 +1,4 @@
-/** Copies in another order, diagonals, and what is repeated. */
+/** Copies in another order, diagonals, and repetitions. */
 import * as f from '../../../lib/index.js'
 import { bits, bytes, type Case, type ErrorCase, exactly, integers, normal } from '../case.js'
 import { ints, type PublicCall, sound, t } from '../sound.js'
@@ -8,7 +8,7 @@ const x = normal([3, 4])
 const dims3 = normal([3, 5, 7])
 const odd = exactly([5], 'int32', [2, 0, 3, 1, 1])
 
-/** Counts that are read: on a device that has elements, also where the case runs on meta. */
+/** Counts that are read, on a device that has elements even if the case runs on meta. */
 const read = (counts: number[]) => f.fromTypedArray(Int32Array.from(counts), [counts.length], { device: 'reference' })
 
 export const cases: readonly Case[] = [
