@@ -212,9 +212,9 @@ describe('the header of a safetensors file', () => {
       ['{'.repeat(5e6), 'expected a name'],
       [`{"a":${'['.repeat(5e6)}`, 'expected {'],
       [`{"a":${'{},'.repeat(2e6)}`, 'lacks dtype'],
-      [`{"a":{"dtype":"F32","shape":${'['.repeat(5e6)}`, 'whole number'],
+      [`{"a":{"dtype":"F32","shape":${'['.repeat(5e6)}`, 'an integer'],
       [`{"a":{"dtype":"F32","shape":[${'1,'.repeat(3e6)}`, 'more than 64 numbers'],
-      [`{"a":{"dtype":"F32","shape":[${'9'.repeat(5e6)}`, 'whole number'],
+      [`{"a":{"dtype":"F32","shape":[${'9'.repeat(5e6)}`, 'an integer'],
       [`{${many((i) => `"${i}":${weight}`, 1000)}}`, 'share bytes'],
       [`{"__metadata__":{${many((i) => `"${i}":""`, 2 ** 20 + 1)}}}`, 'more than 1048576 entries'],
     ] as const) {
