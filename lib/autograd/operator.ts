@@ -243,8 +243,7 @@ function checkInputs(operator: AnyOperator, inputs: Inputs, checksDTypes: boolea
   // Plain loops are used, because every operator of a step comes here, and `includes` would be a call.
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]
-    // biome-ignore lint/complexity/useMathMinMax: Math.min would be a call, in a loop that every operator of a step
-    // runs
+    // biome-ignore lint/complexity/useMathMinMax: Math.min would be a call, in a loop that every operator runs
     const rule = rules[i < last ? i : last]
     if (input === null && rule?.isOptional !== false) continue
     if (!(input instanceof Tensor)) throw noTensor(op, rule?.name ?? `input ${i}`, input)
