@@ -102,7 +102,7 @@ describe.each(['cpu', 'reference'])('the slot on %s', (device) => {
       ['scale', 'lora'],
       ['lora', 'scale'],
     ])
-    // Without the bias, adapters before are still there.
+    // The bias is not included, but adapters before this one are.
     const seen: Tensor[] = []
     class Looks extends nn.Adapter {
       override linear(inner: nn.BaseLayer, input: Tensor): Tensor {

@@ -60,7 +60,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
       withAdapter(both, [], () => run(both)),
       base,
     )
-    // A nested choice holds within, and the one around it after.
+    // A nested choice holds inside, and the outer one holds afterwards.
     withAdapter(both, 'a', () => {
       close(
         withoutAdapters(both, () => run(both)),
@@ -104,7 +104,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
     withoutAdapters(one, () => withAdapter(two, 'a', () => close(run(one), base)))
     const [choice] = withoutAdapters(one, () => [currentChoice()])
     close(run(one), adapted)
-    // As who runs a function again does.
+    // This is how a function is run again.
     close(
       withChoice('test', choice ?? null, () => run(one)),
       base,
@@ -248,7 +248,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
     close(run(model), both, 4)
     unmergeLora(model)
     close(first(model).weight, base)
-    // Only what is active.
+    // Only active adapters run.
     setAdapter(model, 'b')
     mergeLora(model)
     expect([merged('a'), merged('b')]).toEqual([false, true])
@@ -298,7 +298,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
         withAdapter(served, name, () => run(served)),
         withAdapter(model, other, () => run(model)),
       )
-    // Two requests at once, each with its own.
+    // Two requests run at once, each with its own adapter.
     const request = async (name: string) => {
       const results: Tensor[] = []
       for (let i = 0; i < 3; i++) {
@@ -318,7 +318,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
         result,
         withAdapter(model, 'b', () => run(model)),
       )
-    // The file takes the place of the one of that name alone.
+    // The file replaces only the adapter with its name.
     await loadAdapter(served, paths[1], { name: 'polite' })
     close(
       withAdapter(served, 'polite', () => run(served)),
@@ -335,7 +335,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
   it('are no loss to those who load another', async () => {
     const model = lora(lora(make(), 'a', [1, 2]), 'b', [3, 4])
     setAdapter(model, ['a', 'b'])
-    // No warning that the files leave out what learns: the other adapter is no part of the base.
+    // No warning says that the files lack weights that learn, because the other adapter is not part of the base.
     await saveAdapter(model, join(folder, `${device}-quiet`), { name: 'a' })
   })
 

@@ -1,4 +1,4 @@
-/** Adapters as a user would write them, and the numbers that they are tried with. */
+/** Adapters as a user would write them, and the numbers of their tests. */
 
 import { expect } from 'vitest'
 import { LoraAdapter } from '../../lib/finetune/index.js'
@@ -17,7 +17,7 @@ import {
   transpose,
 } from '../../lib/index.js'
 
-/** The numbers that PyTorch was given for the values below, in float64. */
+/** The inputs that PyTorch was given for the values below, in float64. */
 export const values = (count: number, k = 0) =>
   Array.from({ length: count }, (_, i) => (((i * 7 + k * 3) % 11) - 5) / 4)
 export const numbers = (shape: readonly number[], k: number, device: string) =>
@@ -79,7 +79,7 @@ export class Dora extends nn.Adapter {
 }
 export const norms = (weight: Tensor): Tensor => sum(weight.square(), [1]).sqrt()
 
-/** IA3 (Liu et al., 2022): learned factors of the result, or of the input. */
+/** IA3 (Liu et al., 2022): learned factors for the result, or for the input. */
 export class Ia3 extends nn.Adapter {
   static override readonly stateNames = { factors: 'ia3_l' }
   readonly factors: nn.Parameter

@@ -1,4 +1,7 @@
-/** That an operator costs as many files as CONTRIBUTING says, counted on two that are written out as a contributor would. */
+/**
+ * An operator takes as many files as CONTRIBUTING says. This counts them for two operators, written as a contributor
+ * would.
+ */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
@@ -7,7 +10,7 @@ import { composite, type Operator, primitive } from '../addition/edits.js'
 const read = (file: string) => readFileSync(fileURLToPath(new URL(`../../${file}`, import.meta.url)), 'utf8')
 const numbers = ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
 
-/** How many files CONTRIBUTING says that an operator of the kind takes. */
+/** The number of files that CONTRIBUTING gives for an operator of this kind. */
 function promised(kind: string): number {
   const heading = new RegExp(`^## A ${kind} operator: (\\w+) files`, 'm').exec(read('CONTRIBUTING.md'))
   return numbers.indexOf(heading?.[1] ?? '')

@@ -1,4 +1,4 @@
-/** Losses and gradients that are not finite: which operator, module and step they come from. */
+/** Losses and gradients that are not finite: the operator, module and step from which they come. */
 import { describe, expect, it } from 'vitest'
 import {
   type Batch,
@@ -78,7 +78,7 @@ describe('detectAnomaly', () => {
     )
     expect(error?.name).toBe('ValueError')
     expect(error?.message).toMatch(text)
-    // The statistics of batch norm have seen the batch once, and no parameter has changed.
+    // Batch norm's statistics have seen the batch once, and no parameter has changed.
     expect(weights(model).slice(0, 2)).toEqual(before.slice(0, 2))
     expect(model.at(0) instanceof nn.BatchNorm1d && model.at(0)?.numBatchesTracked?.item()).toBe(2)
   })

@@ -1,6 +1,6 @@
 /**
- * What offset, window and lengths of attention hide: the same as a mask does, for a chunk of queries after a cache, a sliding
- * window and padded batches; but what is hidden may hold anything.
+ * The keys that offset, window and lengths hide from attention are those that a mask would hide: for a chunk of queries
+ * after a cache, a sliding window and padded batches. But hidden keys may hold anything.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'

@@ -1,4 +1,4 @@
-/** What the bench says must be right before it is believed: intervals, bounds, drawn shapes, the page. */
+/** The bench's own numbers must be right before its results are believed: intervals, bounds, drawn shapes, the page. */
 import { fileURLToPath } from 'node:url'
 import { device as findDevice, setDefaultDevice, trace } from 'firesteel'
 import { llama } from 'firesteel/models'
@@ -17,7 +17,7 @@ import type { Workload } from '../../bench/work.js'
 import type { NativeDevice } from '../../lib/backend/native/device.js'
 import type { KernelRecord } from '../../lib/core/device.js'
 
-/** P value of the signed-rank test that `values` are symmetric about `centre`, by all ways to choose signs. */
+/** P value of the signed-rank test that `values` are symmetric about `centre`, from all choices of signs. */
 function signedRankP(values: readonly number[], centre: number): number {
   const sorted = values.map((value) => value - centre).sort((a, b) => Math.abs(a) - Math.abs(b))
   const n = values.length
@@ -112,7 +112,7 @@ test.each([
 ])('the trace of %s counts the operations that the workload is known to have', (name) => {
   const workload = fixed.find((w) => w.name === name) as Workload
   const operations = traced(workload).reduce((sum, { multiplyAdds }) => sum + 2 * multiplyAdds, 0)
-  // Exactly, but for the diagonal of causal attention, of which the file counts half.
+  // Exactly, except for the diagonal of causal attention, of which the file counts half.
   expect(operations / Number(workload['flops'])).toBeCloseTo(1, name.startsWith('attention') ? 2 : 9)
 })
 
@@ -132,7 +132,7 @@ const rates: Rates = {
   bfloat16: 200e9,
   bandwidth: { L1: { read: 1e12, copy: 1e12 }, L2: bandwidth, L3: bandwidth, memory: bandwidth },
 }
-/** A call of a matmul, but for what is told. */
+/** A call of a matmul, with the given changes. */
 function call(told: Partial<KernelRecord>): KernelRecord {
   const { readBytes = 0, writtenBytes = 0 } = told
   const none = { kernel: 'matmul', milliseconds: 2, multiplyAdds: 0, dtype: 'float32' } as const

@@ -85,7 +85,7 @@ describe('an error names what the program called, and what is wrong there', () =
     expect(hint(whole, floats)).toBe("a with .to('float32')")
     expect(hint(halves, floats)).toBe("a with .to('float32')")
     expect(hint(whole, halves)).toBe("a with .to('bfloat16')")
-    // Neither can be multiplied, nor holds the other.
+    // Neither can be multiplied, and neither holds the other.
     expect(hint(truth, bytes)).toBe("both with .to('float32')")
     expect(hint(whole, bytes)).toBe("both with .to('float32')")
     expect(hint(other, halves)).toBe("both with .to('float32')")

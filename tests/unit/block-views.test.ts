@@ -1,4 +1,4 @@
-/** Views that would cut the blocks of a quantised tensor are refused by the function that was called. */
+/** Views that would cut the blocks of a quantised tensor are refused, in the name of the called function. */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 

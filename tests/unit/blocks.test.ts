@@ -1,4 +1,4 @@
-/** Block dtypes: bytes, views, files, products, and what is refused. */
+/** Block dtypes: bytes, views, files, products, and refusals. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,10 @@ const sizes = { q8_0: [32, 34], q4_0: [32, 18], nf4: [64, 36] } as const
 const numbers = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i * 0.7) * (1 + i / 16))
 numbers[5] = -(numbers[5] as number)
 
-/** GGML's bytes for them, of its Python package gguf; those of nf4 from the formula in NumPy, each level the nearest. */
+/**
+ * GGML's bytes for them, from its Python package gguf. Those of nf4 come from the formula in NumPy, with the nearest
+ * levels.
+ */
 const golden = {
   q8_0: 'a125001f322f1315c9c0d501314c441ae1b2a7c60343655921d69b8eb806557f6d26a628dfb5accc063f5c4e1ad8a69ec4094b6c5a1ccf978fbd0c587c651ec78881b610',
   q4_0: '96b5e8c6854527276bbcebf8d58334061a6d9d38e6a35315184c9eedfae5a24204093d9f',
@@ -45,7 +48,7 @@ const near = (got: f.Tensor, wanted: f.Tensor, tolerance = 2e-5) => {
   expect(worst).toBeLessThanOrEqual(tolerance * scale)
 }
 
-/** Held to where each format is defined, not to the code of this library. */
+/** These compare with the definitions of the formats, not with this library's code. */
 describe('what a format is', () => {
   /** The quantile of the normal distribution: Newton's method on erf. */
   function quantile(p: number): number {
@@ -80,7 +83,8 @@ describe('what a format is', () => {
     }
   })
 
-  // The literals of bitsandbytes' dQuantizeNF4, as a C++ compiler makes floats of them: the last numbers of the level below.
+  // The literals of bitsandbytes' dQuantizeNF4, as a C++ compiler rounds them to floats. Each is the last number of the
+  // lower level.
   it.each(['cpu', 'reference'])('nf4 takes the level above beyond the thresholds of bitsandbytes, on %s', (device) => {
     const thresholds = [
       ...[-0.84809643, -0.610632896, -0.45999527, -0.33967942, -0.234607399, -0.137911737, -0.0455250181, 0.0397901498],
@@ -92,7 +96,7 @@ describe('what a format is', () => {
     thresholds.forEach((_, i) => void expect([bits[1 + i], bits[16 + i]], `threshold ${i}`).toEqual([i, i + 1]))
   })
 
-  // dequantize_row_q8_0 and dequantize_row_q4_0 of GGML's ggml-quants.c; the bytes of a block are of any value.
+  // dequantize_row_q8_0 and dequantize_row_q4_0 of GGML's ggml-quants.c, for blocks with any bytes.
   it.each(['q8_0', 'q4_0'] as const)('%s has the numbers of its bytes', (dtype) => {
     const [, bytes] = sizes[dtype]
     const block = Uint8Array.from({ length: bytes }, (_, i) => (i * 151 + 77) % 256)
@@ -161,7 +165,7 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
     expect(f.device(device).memory().bytes - before).toBeGreaterThanOrEqual(4 * bytes)
     expect(zeros.storage.count).toBe(4 * block)
     expect(made.to('bfloat16').toArray()).toEqual(made.to('float32').to('bfloat16').toArray())
-    // Views of a turned tensor are copied row by row, as all sources are.
+    // Views of a transposed tensor are copied row by row, like all sources.
     const turned = noise([2 * block, 3], 2, device).transpose(0, 1)
     expect(hex(turned.to(dtype))).toBe(hex(turned.contiguous().to(dtype)))
     expect(made.toString()).toContain(dtype)
@@ -221,7 +225,8 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
     expect(() => f.add(q, q)).toThrow('q8_0')
   })
 
-  // Widths and depths around the panels of all instruction sets, with rests; rows for the vector's way, tiles and packing.
+  // Widths and depths lie around the panels of all instruction sets, with rests. Rows are for the vector product, tiles
+  // and packing.
   const shapes = [
     [1, 64, 1],
     [1, 320, 67],
@@ -245,7 +250,7 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
         f.linear(noise([k, m], 4, device).transpose(0, 1), w),
         f.linear(noise([k, m], 4, device).transpose(0, 1), w.to('float32')),
       )
-      // The same matrix from the other side: as many blocks along the columns.
+      // The same matrix transposed has the same number of blocks along its columns.
       const g = noise([m, n], 7, device)
       near(f.matmul(g, w), f.matmul(g, w.to('float32')))
       const half = a.to('bfloat16')
@@ -367,7 +372,7 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
       const before = planned()
       const model = make('meta')
       const [block, bytes] = sizes[dtype]
-      // The floats that were quantised may still be there.
+      // The floats before quantisation may still be in memory.
       expect(planned() - before).toBeGreaterThanOrEqual((128 * 64 * bytes) / block + 4 * 64)
       expect([model.weight.dtype, model.weight.device.name]).toEqual([dtype, 'meta'])
       const x = f.zeros([3, 128], { device: 'meta' })
@@ -448,7 +453,7 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
         await expect(damaged(text), text).rejects.toThrow(f.ValueError)
         await expect(damaged(text), text).rejects.toThrow(words)
       }
-      // Bytes that nobody calls blocks, or of a format that there is not, have another shape.
+      // Bytes that no metadata call blocks, or that have an unknown format, have another shape.
       for (const text of [undefined, '[]', '[["weight","q9_9"]]', '[["weight","float32"]]'])
         await expect(damaged(text), text).rejects.toThrow(f.StateDictError)
       expect(hex(model.weight)).toBe(before)
@@ -462,7 +467,7 @@ it.each(formats)('%s weights of more bytes than are read at once arrive whole', 
   const folder = await mkdtemp(join(tmpdir(), 'firesteel-blocks-'))
   try {
     const path = join(folder, 'x.safetensors')
-    // More elements than a piece of a byte each.
+    // There are more elements than a piece has bytes.
     const made = f
       .expand(noise([3, 4096], 31, 'cpu'), [683, 3, 4096])
       .reshape([2049, 4096])

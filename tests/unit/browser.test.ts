@@ -1,6 +1,6 @@
 /**
- * The library where there is no Node: bundled for browsers, and run with the globals of a browser alone. `npm run check:package`
- * trains in a browser itself.
+ * The library without Node: bundled for browsers, and run with only the globals of a browser. `npm run check:package`
+ * trains in a real browser.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,7 +24,7 @@ const bundle = build({
   logLevel: 'silent',
 })
 
-/** As a browser has it without isolation: no SharedArrayBuffer. */
+/** A browser without isolation has no SharedArrayBuffer. */
 async function inBrowser(globals: object = {}): Promise<{ readonly library: Library; readonly warnings: string[] }> {
   const warnings: string[] = []
   const { outputFiles } = await bundle
@@ -43,7 +43,7 @@ async function inBrowser(globals: object = {}): Promise<{ readonly library: Libr
   return { library, warnings }
 }
 
-/** Losses of a small run with all of a training in it: shuffled batches, dropout, a metric, validation. */
+/** Losses of a small run with every part of a training: shuffled batches, dropout, a metric, validation. */
 async function losses({ nn, optim, ...f }: Library): Promise<readonly number[]> {
   f.manualSeed(3)
   const device = 'reference'

@@ -30,7 +30,7 @@ const quiet = { progress: false } as const
 const bits = (tensors: Iterable<Tensor>) =>
   [...tensors].map((x) => Buffer.from(x.detach().dataSync().slice().buffer).toString('hex'))
 
-/** Three steps an epoch; with dropout, batch norm and momentum. */
+/** Three steps in an epoch, with dropout, batch norm and momentum. */
 function made(options: Partial<TrainerOptions> = {}) {
   manualSeed(5)
   const generator = new Generator(1)
@@ -172,7 +172,7 @@ describe('findLearningRate', () => {
     expect(found.suggestion).toBeGreaterThan(1e-4)
     expect(found.suggestion).toBeLessThan(100)
     expect(String(found)).toContain('; suggestion ')
-    // The run goes on as one that was never tested.
+    // The run continues like one that was never tested.
     const tested = await trainer.fit(loader, quiet)
     const other = made(options as never)
     await other.trainer.fit(other.loader, quiet)

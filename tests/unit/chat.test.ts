@@ -25,7 +25,7 @@ async function learned(source: string, messages: readonly ChatMessage[], variabl
   return learn.map(([from, to]) => text.slice(from, to))
 }
 
-/** After Qwen 3: an empty thought is written for the last answer, unless it brings its own. */
+/** A template like Qwen 3's. It writes an empty thought for the last answer, unless the answer has its own. */
 const thoughtful = `{%- for m in messages %}
 {%- if m.role == 'assistant' %}
 {%- set content = m.content %}{%- set thought = '' %}
@@ -42,7 +42,7 @@ const thoughtful = `{%- for m in messages %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}`
 
-/** After Llama 2: turns end with a token, and the next begins with one. */
+/** A template like Llama 2's. A turn ends with a token, and the next begins with one. */
 const instructed = `{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content | trim + ' [/INST]' }}{% else %}{{ ' ' + m.content | trim + ' ' + eos_token }}{% endif %}{% endfor %}`
 
 describe('what is learned of a chat', () => {

@@ -1,4 +1,4 @@
-/** The check of a training before it begins: what it finds, and that it leaves no trace. */
+/** The check of a training before it begins: its findings, and that it leaves no trace. */
 import { describe, expect, it } from 'vitest'
 import {
   type Batch,
@@ -35,7 +35,7 @@ const rows = (count: number, seed = 0): [Tensor, Tensor] => {
   return [randn([count, 6]), labelsOf(Array.from({ length: count }, (_, i) => i % classes))]
 }
 
-/** A model of two layers, between which a function does what is to be found. */
+/** A model of two layers, with a function between them that causes the fault. */
 class Net extends nn.Module {
   readonly first = new nn.Linear(6, 8)
   readonly second = new nn.Linear(8, classes)
@@ -188,7 +188,7 @@ describe('a check', () => {
     expect(find(good, 'labels')).toEqual(['2 of 4 classes have no label: 2, 3'])
     for (const wrong of [-1, classes]) {
       const report = await trainerOf(model).check([x, labelsOf([0, 1, 2, wrong])] as unknown as Batch)
-      // The reference device throws before the labels can be seen.
+      // The reference device throws before the labels can be read.
       expect(report.labels?.outOfRange ?? 1).toBe(1)
       expect(report.ok).toBe(false)
       expect(find(report, 'loss').join()).toContain('IndexOutOfRangeError')

@@ -1,4 +1,4 @@
-/** What checkpointing the blocks of a GPT saves in memory, and what it costs in work. */
+/** The memory that checkpointing the blocks of a GPT saves, and the work that it costs. */
 import { expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 
@@ -40,7 +40,10 @@ class Gpt extends f.nn.Module {
   }
 }
 
-/** The most memory that two steps take beyond parameters, gradients and the optimiser's state; their work; and all bits of the result. */
+/**
+ * The most memory that two steps take beyond parameters, gradients and the optimiser's state, their work, and all bits
+ * of the result.
+ */
 function measure(checkpointed: boolean) {
   f.manualSeed(0)
   const model = new Gpt(checkpointed)
@@ -56,7 +59,7 @@ function measure(checkpointed: boolean) {
     })
     optimizer.step()
   }
-  // The first step makes the gradients, which stay.
+  // The first step makes the gradients, which remain.
   step()
   const { device } = ids
   device.synchronize()
@@ -83,6 +86,6 @@ it('takes less than a third of the memory for at most 1.4 times the work, with e
   expect(checkpointed.weights).toEqual(plain.weights)
   expect(checkpointed.activations / plain.activations).toBeLessThan(1 / 3)
   expect(checkpointed.work / plain.work).toBeLessThan(1.4)
-  // It does run again.
+  // The function really runs again.
   expect(checkpointed.work / plain.work).toBeGreaterThan(1.2)
 })

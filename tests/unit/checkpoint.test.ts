@@ -1,4 +1,4 @@
-/** Activation checkpointing: what is computed again instead of being kept. */
+/** Activation checkpointing: activations that are computed again instead of being kept. */
 import { describe, expect, it } from 'vitest'
 import { applyLora, withoutAdapters } from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
@@ -12,7 +12,7 @@ const bitsOf = (tensor: f.Tensor) => [...tensor.detach().dataSync()]
 describe.each(devices.map((device) => [device.name, device] as const))('checkpoint on %s', (_name, device) => {
   const randn = (shape: number[]) => f.randn(shape, { device })
 
-  /** Loss and gradients of a model of blocks, each run by `wrap`. */
+  /** Loss and gradients of a model of blocks. `wrap` runs each block. */
   function train(
     make: () => f.nn.Module & { forward(x: f.Tensor): f.Tensor },
     wrap: Wrap,
@@ -200,7 +200,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
       expect(device.memory().tensors).toBe(before + 1)
     })
     f.zeroGrad([w])
-    // What is left of a graph that is kept is the same.
+    // The remainder of a retained graph is the same.
     f.scope(() => {
       const sum = f.checkpoint(work, x.mul(1)).sum()
       sum.backward({ retainGraph: true })
@@ -254,7 +254,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
       const before = [device.memory().tensors, f.defaultGenerator().stateDict()]
       expect(() => sum.backward({ retainGraph: true })).toThrow(message)
       expect([device.memory().tensors, f.defaultGenerator().stateDict()]).toEqual(before)
-      // The region is as it was, and can be tried again.
+      // The region is unchanged, and can be tried again.
       expect(() => sum.backward({ retainGraph: true })).toThrow(message)
     }
     let deep = 1
@@ -279,7 +279,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
       () => void (generator = new f.Generator(1)),
       'another random generator',
     )
-    // The same shapes in the same number, but others' numbers.
+    // The number and the shapes of the draws are the same, but the numbers differ.
     const [one, two] = [0, 1].map(() => new f.nn.Linear(4, 4).to(device.name))
     const layers = [one, two, one] as f.nn.Linear[]
     fails(
@@ -321,7 +321,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
     const block = (a: f.Tensor) => {
       started++
       const drawn = f.dropout(f.exp(a.matmul(w)), 0.5)
-      // The product's inputs are saved, and its result is not.
+      // The product's inputs are saved, but its result is not.
       let y = drawn.matmul(v)
       ended++
       if (more) y = f.exp(y)
@@ -338,7 +338,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
     const drawn = f.defaultGenerator().stateDict()
     f.manualSeed(5)
     const sum = f.checkpoint(block, x).sum()
-    // Whatever would come after that tensor is not reached.
+    // The function ends at that tensor and never reaches the rest.
     more = true
     sum.backward()
     expect(gradients()).toEqual(plain)
@@ -406,7 +406,10 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
     const layer = new f.nn.Linear(2, 2).to(device.name)
     const bias = layer.bias as f.nn.Parameter
     const forward = (x: f.Tensor) => f.exp(layer.forward(x))
-    /** Also within another, as a parameter of the inner one, and under autocast, which reads a copy. */
+    /**
+     * This also holds within another checkpoint, for a parameter of the inner one, and under autocast, which reads a
+     * copy.
+     */
     const ways: ((x: f.Tensor) => f.Tensor)[] = [
       (x) => f.checkpoint(forward, x),
       (x) => f.checkpoint((y: f.Tensor) => f.checkpoint(forward, y), x),
@@ -417,7 +420,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
       f.noGrad(() => bias.copy_(bias.add(1)))
       expect(() => y.sum().backward()).toThrow(/\[checkpoint\].*shape \[2\] as it was, but copy_ has overwritten/)
     }
-    // What the function makes itself it may write, and after the backward pass anything may change.
+    // The function may write tensors that it makes itself, and after the backward pass anything may change.
     const y = f.checkpoint(
       (x: f.Tensor) => {
         const made = f.noGrad(() => x.clone().fill_(2))

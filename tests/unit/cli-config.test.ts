@@ -1,4 +1,4 @@
-/** Configs of the command line: what is read, and where faults are said to be. */
+/** Configs of the command line: their values, and the places of their faults. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -157,7 +157,7 @@ describe('a wrong config', () => {
     ] as const) {
       const nested = (levels: number) => `b:\n  ${open.repeat(levels)}1${close.repeat(levels)}\n`
       expect(await refused(`a: 1\n${nested(3000)}`)).toMatch(new RegExp(`^c\\.yaml:3:\\d+: ${tooDeep}`))
-      // One level is that of the config itself, and one that of its values.
+      // One level is the config itself, and one its values.
       expect(await refused(nested(60))).not.toContain(tooDeep)
       expect(await refused(nested(66))).toContain(tooDeep)
     }

@@ -371,7 +371,7 @@ describe('finetune', () => {
   })
 
   it('made longer, it learns what one that was never cut learns, where rates do not follow the length', async () => {
-    // Eleven steps are one epoch of eight, and three steps of the next one.
+    // Eleven steps are one epoch of eight steps and three steps of the next.
     const values = (output: string, steps: number, schedule: string) =>
       set('train.epochs=9', `output=${output}`, `train.steps=${steps}`, `train.schedule=${schedule}`)
     for (const [name, schedule] of [

@@ -1,4 +1,4 @@
-/** The methods of a config: each learns what a program with the same strategy learns, to the bit. */
+/** The methods of a config. Each learns to the bit what a program with the same strategy learns. */
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -55,7 +55,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-/** Runs the command, and gives the file of what it learned. */
+/** Runs the command, and returns the learned file. */
 async function learned(name: string, method: unknown, ...set: string[]): Promise<Buffer> {
   vi.spyOn(console, 'log').mockImplementation(() => undefined)
   vi.spyOn(console, 'error').mockImplementation(() => undefined)
@@ -81,7 +81,7 @@ interface Strategy {
 const rate = { lr: 1e-2 }
 const head = 'classifier'
 
-/** A method as a config has it, the lines of a program for it, and what else the config says. */
+/** A method as the config states it, the lines of a program for it, and further values of the config. */
 const methods: {
   readonly [name: string]: readonly [method: unknown, apply: (model: Classifier) => Strategy, ...set: string[]]
 } = {
@@ -243,7 +243,8 @@ describe('a method of a config learns what a program learns', () => {
     const cut = ['gradual unfreezing', 'a probe before fine-tuning'] as const
     for (const name of cut) {
       const [method] = methods[name] as (typeof methods)[string]
-      // As if it was killed behind the fourth of nine steps: the second group of the one is open, and not of the other.
+      // The run looks as if it was killed after the fourth of nine steps. By then one method has opened its second
+      // group, and the other has not.
       await learned(`cut ${name}`, method, 'train.checkpoints={ every: 4, keep: 9 }')
       const checkpoints = join(folder, 'runs', `cut ${name}`, 'checkpoints')
       for (const file of readdirSync(checkpoints)) if (!file.includes('0004.')) rmSync(join(checkpoints, file))

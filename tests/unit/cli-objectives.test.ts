@@ -1,4 +1,7 @@
-/** What a config learns from: each kind of rows and of batches learns what a program with the same lines learns, to the bit. */
+/**
+ * The objectives of a config. Each kind of rows and of batches learns to the bit what a program with the same lines
+ * learns.
+ */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -59,13 +62,13 @@ const set = (...values: string[]) => values.flatMap((value) => ['--set', value])
 const finetune = (...args: string[]) => finetuneCommand([join(folder, 'config.json'), ...args])
 const weights = (run: string) => readFileSync(join(folder, run, 'model/model.safetensors'))
 
-/** Runs the config with other values, and gives what it learned. */
+/** Runs the config with other values, and returns what it learned. */
 async function learned(name: string, ...values: string[]): Promise<Buffer> {
   expect(await finetune(...set(...values, `output=runs/${name}`))).toBe(0)
   return weights(`runs/${name}`)
 }
 
-/** The run as if it was killed behind a step, which its newest checkpoint is left of, and gone on with. */
+/** The same run, resumed as if it had been killed after a step with only its newest checkpoint left. */
 async function cutAt(step: number, name: string, ...values: string[]): Promise<Buffer> {
   const own = [...values, 'train.checkpoints={ every: 1, keep: 99 }']
   await learned(name, ...own)
@@ -200,7 +203,7 @@ describe('pairs of texts', () => {
     negative: `stay ${i}`,
     score: (i - 4) / 4,
   }))
-  /** Values of a config, the columns that its rows have beside the two texts, and the objective of a program. */
+  /** Values of a config, the columns of its rows besides the two texts, and the objective of a program. */
   const kinds: {
     readonly [name: string]: readonly [keys: readonly string[], Objective<never, never, string>, ...string[]]
   } = {
@@ -268,7 +271,7 @@ describe('pairs of texts', () => {
       ]),
     ).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({ rows: 9, accuracy: expect.any(Number) })
-    // The pooler, which no vector goes through, is no fault of a training.
+    // The pooler, through which no vector passes, is not a fault of the training.
     for (const method of ['full', 'bitfit', '{ last: 1 }', '{ layerwise: {} }', '{ lora: { rank: 2 } }', '{ ia3: {} }'])
       expect(
         await finetune('--dry', ...values.slice(0, 4), ...set('output=runs/dry', `method=${method}`)),

@@ -1,4 +1,4 @@
-/** Pre-training from a config: shards of a corpus, a model from its beginning, resumption. */
+/** Pre-training from a config: shards of a corpus, a new model, and resumption. */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -158,7 +158,7 @@ it('wrong configs and corpora are refused with their place', async () => {
   expect(await refused('corpsu={}')).toContain("there is no 'corpsu'; did you mean 'corpus'?")
 })
 
-/** A tokenizer whose special tokens encoders and T5 ask for. */
+/** A tokenizer with the special tokens that encoders and T5 need. */
 async function withTokenizer(name: string): Promise<Tokenizer> {
   const sentinels = Array.from({ length: 12 }, (_, i) => `<extra_id_${i}>`)
   const tokenizer = await trainTokenizer('bpe', ['ping pong go on and'], {
@@ -247,7 +247,7 @@ it('pretrain learns masked tokens and next sentences together as a program does,
     ])
   for (const name of ['sentences', 'cut']) expect(await run(name)).toBe(0)
   const shards = await openShards(join(folder, 'shards-sentences'))
-  // Documents stand in the shards in their order.
+  // Documents lie in the shards in order.
   const pairs = nextSentencePairs(texts, tokenizer, { maxLength: 16 })
   await shards.close()
   manualSeed(0)

@@ -95,7 +95,7 @@ async function refused(options: PullOptions = {}): Promise<PullError> {
   return error as PullError
 }
 
-/** Sends so many bytes of what is asked for, and breaks the connection. */
+/** Sends this many bytes of the requested file, and breaks the connection. */
 function cut(request: IncomingMessage, response: ServerResponse, bytes: Buffer, count: number): boolean {
   const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
   const head = {

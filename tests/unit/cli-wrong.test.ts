@@ -30,7 +30,7 @@ async function refused(args: readonly string[] = []): Promise<string> {
   return error.message.replaceAll(`${folder}/`, '')
 }
 
-/** A change of the config, and what the message must say: place, value, cure. */
+/** A change of the config, and the parts of the message: place, value and remedy. */
 const configs: readonly (readonly [what: string, from: string | RegExp, to: string, ...says: string[]])[] = [
   ['a misspelt key', 'epochs', 'ephocs', 'config.yaml:7:3', "'ephocs'", "did you mean 'epochs'?"],
   ['a text for a number', '5e-3', 'fast', 'config.yaml:8:7', "'fast'", 'a positive number'],
@@ -193,7 +193,7 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
   ],
 ]
 
-/** Rows, and what the message must say. */
+/** Rows, and the parts of the message. */
 const data: readonly (readonly [what: string, rows: readonly string[], ...says: string[]])[] = [
   ['a torn line', [chatRow('a'), '{"messages": [{"role": "us'], 'rows.jsonl:2', 'no JSON', 'mend the line'],
   [

@@ -1,4 +1,4 @@
-/** Batches that rows become, and rows that make none. */
+/** Rows that become batches, and rows that cannot. */
 import { describe, expect, it } from 'vitest'
 import {
   type CollateOptions,

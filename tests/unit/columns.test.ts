@@ -1,4 +1,4 @@
-/** How wide texts are in a terminal, and a table with Chinese names. */
+/** The width of texts in a terminal, and a table with Chinese names. */
 import { describe, expect, it } from 'vitest'
 import { columnsOf } from '../../lib/core/columns.js'
 import { nn, type Tensor } from '../../lib/index.js'

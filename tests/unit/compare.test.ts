@@ -1,4 +1,4 @@
-/** The same work on several devices. What is checked are counts, losses and reasons, never times. */
+/** The same work on several devices. Counts, losses and reasons are checked, never times. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ import {
 } from '../../lib/index.js'
 
 function step(device: Device): () => ReturnType<typeof nn.functional.mseLoss> {
-  // From the default generator, which must stand at the same place on each device.
+  // The numbers come from the default generator, which must be at the same place on each device.
   const x = randn([8, 4], { device })
   const model = new nn.Sequential(new nn.Linear(4, 3, { device }), new nn.Dropout(0.5))
   const optimizer = new optim.SGD(model.parameters(), { lr: 0.1 })

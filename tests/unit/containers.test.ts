@@ -1,4 +1,4 @@
-/** Containers: what goes on from layer to layer, and that whoever walks a model sees what is in them now. */
+/** Containers: what layers hand to one another, and that walks through a model see its present content. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

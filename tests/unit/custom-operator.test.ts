@@ -1,4 +1,4 @@
-/** Operators that a program makes of a forward and a backward. */
+/** Operators that a program makes from a forward and a backward. */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { normal, positive } from '../cases/case.js'
@@ -12,7 +12,7 @@ const power = f.customOperator({
   backward: ({ saved: { x, exponent } }, g) => [g.mul(f.pow(x, exponent - 1)).mul(exponent), null],
 })
 
-/** The sum and the product of what is broadcast: two outputs, of which one is saved. */
+/** The sum and the product of broadcast tensors. There are two outputs, one of which is saved. */
 const both = f.customOperator({
   name: 'both',
   forward({ needs }, a: f.Tensor, b: f.Tensor | null) {
@@ -31,7 +31,7 @@ const both = f.customOperator({
   },
 })
 
-/** e^x, whose output is what it saves. */
+/** e^x, which saves its output. */
 const grow = f.customOperator({
   name: 'grow',
   forward(_, x: f.Tensor) {
@@ -142,7 +142,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('a custom
   })
 
   it('gives its own memory to a gradient that is what was saved, also where that is computed again', () => {
-    // Of a * (the factor), whose gradient for an incoming gradient of ones is the factor itself.
+    // The factor of `a * factor` is the gradient for an incoming gradient of ones.
     const scale = f.customOperator({
       name: 'scale',
       forward: (_, x: f.Tensor, factor: f.Tensor) => ({ output: x.mul(factor), saved: factor }),
@@ -245,14 +245,14 @@ describe.each(devices.map((device) => [device.name, device] as const))('a custom
     })
     expect(() => lists([x])).toThrow('[lists] argument 0 holds a tensor that wants a gradient (at [0])')
     expect(lists([x.detach()]).toArray()).toEqual([2, 4])
-    // What is saved on the way has first derivatives, but no second ones.
+    // Tensors computed on the way have first derivatives, but no second ones.
     const cube = make((a) => ({ output: a.mul(a).mul(a), saved: a.square().mul(3) }))
     cube(x).sum().backward()
     expect(x.grad?.toArray()).toEqual([3, 12])
     expect(() => f.grad(cube(x).sum(), [x], { createGraph: true })).toThrow(
       '[mine] saved is neither an argument nor an output',
     )
-    // What was saved may not be written.
+    // A saved tensor must not be written.
     const y = x.mul(1)
     const z = make((a) => ({ output: a.square().mul(0.5), saved: a }))(y)
     f.noGrad(() => y.fill_(3))
@@ -294,7 +294,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('a custom
       () => f.ones([2]),
     )
     expect(() => named(leaf([3, 4]))).toThrow('[mine] saved is a Named that holds a tensor')
-    // What holds none stays the very object.
+    // A value without tensors remains the same object.
     const box = new Box([1])
     let found: unknown
     square(

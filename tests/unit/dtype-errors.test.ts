@@ -1,9 +1,9 @@
-/** Errors of dtypes name all dtypes that an argument may have, whoever makes the error. */
+/** Errors of dtypes name all dtypes that an argument may have, wherever the error is made. */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { publicCalls } from '../fuzz/calls.js'
 
-/** Undefined where the call is sound, else its error. */
+/** The error of the call, or undefined if the call is sound. */
 function failure(run: () => unknown): unknown {
   try {
     run()
@@ -33,7 +33,7 @@ describe('an error about a dtype', () => {
       })
     }
     expect(faults).toEqual([])
-    // Else nothing would be tested.
+    // Otherwise nothing would be tested.
     expect(told).toBeGreaterThan(100)
   })
 })

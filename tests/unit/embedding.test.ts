@@ -65,7 +65,7 @@ describe.each(['cpu', 'reference'])('an embedding on %s', (device) => {
       .sum()
       .backward()
     close(weight.grad as Tensor, torch.scaled)
-    // Another gradient of the table, into which this one is added.
+    // This is another gradient of the table, to which the next one is added.
     const both = table()
     both.requiresGrad = true
     const more = embedding(ids, both, { scaleGradByFreq: true }).sum().add(embedding(ids, both).sum())
@@ -79,7 +79,7 @@ describe.each(['cpu', 'reference'])('an embedding on %s', (device) => {
     const y = embedding(ids, weight, { maxNorm: 1.2, normType: p })
     close(weight, expected)
     expect(y.toArray()).toEqual(embedding(ids, weight).toArray())
-    // A view whose elements are apart, and a layer, whose table wants a gradient.
+    // A view whose elements lie apart, and a layer whose table wants a gradient.
     const turned = table().transpose(0, 1).clone().transpose(0, 1)
     embedding(ids, turned, { maxNorm: 1.2, normType: p })
     close(turned, expected)

@@ -1,4 +1,4 @@
-/** Trainings that end by a signal while they wait, and what a loop of one's own does not do. */
+/** Trainings that a signal ends while they wait, and the limits of a loop that a program writes itself. */
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,7 +27,7 @@ function made(options: Partial<TrainerOptions> = {}) {
 
 const quiet = { progress: false } as const
 
-/** The first few batches, and then a wait without end, which aborts. */
+/** The first few batches, and then an endless wait, which is aborted. */
 function stuck<B>(batches: readonly B[], count: number, abort: AbortController) {
   return async function* () {
     yield* batches.slice(0, count)
@@ -42,7 +42,7 @@ describe('a signal ends a wait for a batch that never comes', () => {
     const abort = new AbortController()
     const history = await trainer.fit(stuck(batches, count, abort), { ...quiet, signal: abort.signal })
     expect(history.stopped).toBe('aborted: enough')
-    // The Trainer is free for another.
+    // The Trainer can run another fit.
     expect((await trainer.fit(batches, quiet)).epochs).toHaveLength(1)
   })
 
@@ -105,7 +105,7 @@ describe('losses that count nothing', () => {
           return { total: nn.functional.crossEntropy(model.forward(x), y, { reduction: 'sum' }), count: none ? 0 : 2 }
         },
       })
-    // One of many may be empty.
+    // One of several parts may be empty.
     expect((await empty(false).fit(batches, quiet)).epochs[0]?.loss).toBeGreaterThan(0)
     const none = await empty(true).evaluate(batches)
     expect(none.loss).toBeNaN()

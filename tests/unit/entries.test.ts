@@ -1,4 +1,4 @@
-/** Entries into the library that import a part of it only. */
+/** Entries into the library that import only a part of it. */
 import { expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.js'
 import { Linear } from '../../lib/nn/linear.js'

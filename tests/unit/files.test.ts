@@ -1,4 +1,4 @@
-/** Models and datasets in files: what is saved, when, and what is loaded of it. */
+/** Models and datasets in files: what is saved, at what moment, and what is loaded. */
 import { spawn } from 'node:child_process'
 import { chmod, mkdtemp, open, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -42,7 +42,7 @@ beforeAll(async () => {
 afterEach(() => setDefaultDevice(usual))
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-/** A file with a header of one's own. */
+/** A file with a given header. */
 async function write(path: string, header: string, data: Uint8Array = new Uint8Array(0)): Promise<number> {
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(Buffer.byteLength(header)))
@@ -126,7 +126,7 @@ describe('safetensors files', () => {
     await expect(saving).rejects.toThrow(ValueError)
     await expect(saving).rejects.toThrow(`[save] cannot write ${path}`)
     await expect(saving).rejects.toThrow('make its folder first')
-    // A folder stands where the file should.
+    // A folder is in the place of the file.
     await expect(new nn.Linear(3, 2).save(folder)).rejects.toThrow(`cannot write ${folder}: it is a directory`)
     expect((await readdir(folder)).filter((name) => name.endsWith('.partial'))).toEqual([])
   })
@@ -171,7 +171,7 @@ describe('safetensors files', () => {
   it('are read only where the model wants it', async () => {
     const wanted = '"weight":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}'
     const end = 2 ** 40
-    // A terabyte that nobody has, a dtype that cannot be loaded, and booleans that are none.
+    // A terabyte, which no machine has; a dtype that cannot be loaded; and booleans with wrong bytes.
     const header = `{${wanted},"a":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[4,8]},"b":{"dtype":"BOOL","shape":[4],"data_offsets":[8,12]},"c":{"dtype":"U8","shape":[${end}],"data_offsets":[12,${12 + end}]}}`
     const start = await write(
       at('huge'),
@@ -186,14 +186,14 @@ describe('safetensors files', () => {
     expect(result).toEqual({ missing: ['bias'], unexpected: ['a', 'b', 'c'], excluded: [] })
     expect(layer.weight.item()).toBe(7)
     await expect(layer.load(at('huge'))).rejects.toThrow(/unexpected: a\n.*unexpected: b\n.*unexpected: c/)
-    // Not even a wrong shape needs the elements.
+    // A wrong shape is found without reading the elements.
     class Model extends nn.Module {
       c = new nn.Parameter(zeros([2]))
       forward() {}
     }
     await expect(new Model().load(at('huge'), { strict: false })).rejects.toThrow(`c is [${end}], but must be [2]`)
     await rm(at('huge'))
-    // What was not read cannot be taken for numbers.
+    // Tensors that were not read cannot be mistaken for numbers.
     await saveTensors(
       at('two'),
       new Map([
@@ -215,7 +215,7 @@ describe('safetensors files', () => {
       at('many'),
       new Map<string, Tensor>(Object.entries({ t0: one, t1: zeros([2]), t2: zeros([4]) })),
     )
-    // The one that is read, one number for two that are of another shape, and none for the others.
+    // The tensor that is read, one number for two tensors of another shape, and none for the others.
     expect(new Set([...tensors.values()].map(({ storage }) => storage)).size).toBe(3)
     expect(memory().tensors - before.tensors).toBeLessThanOrEqual(5)
     expect([tensors.get('t1')?.shape, tensors.get('t4999')?.shape]).toEqual([[3], [3]])
@@ -311,7 +311,7 @@ describe.each(deviceNames)('on %s, a file', (name) => {
     }
   })
 
-  /** Three layers, each of more elements than are read without the queue, all with one value. */
+  /** Three layers, each with more elements than are read without the queue, and a single value in all. */
   function model() {
     setDefaultDevice(device)
     const made = new nn.Sequential(new nn.Linear(300, 300), new nn.Linear(300, 3), new nn.Linear(3, 300))
@@ -335,7 +335,7 @@ describe.each(deviceNames)('on %s, a file', (name) => {
     }
     await saving
     expect(await valuesIn(at('moment'))).toEqual([1])
-    // Views that must be copied first, and tensors that are gone before the file is written.
+    // Views that must be copied first, and tensors that are freed before the file is written.
     const x = full([400, 300], 1)
     const saves = saveTensors(
       at('moment'),

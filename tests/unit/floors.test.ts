@@ -1,4 +1,4 @@
-/** The arrows between the floors of the house: who breaks one is told the file, the import and the rule. */
+/** The arrows between the floors of the library. A fault names the file, the import and the rule. */
 import { describe, expect, it } from 'vitest'
 import { checkFile, checkFloors, checkHouse, type Floor } from '../../scripts/floors.js'
 

@@ -11,7 +11,7 @@ setDefaultDevice('cpu')
 
 const generator = new Generator(2)
 const model = gpt2({ vocabSize: 30, layers: 1, width: 16, heads: 2, context: 32, generator }).eval()
-// With the small weights of a beginning, all texts would be one token over and over.
+// A new model's small weights would make every text one repeated token.
 for (const parameter of model.parameters()) if (parameter.ndim === 2) normal_(parameter, 0, 0.5, { generator })
 const next = ({ ids }: TextsSoFar) => model.forward(ids).select(1, -1)
 const beginnings = [
@@ -37,7 +37,7 @@ describe('writing by a function', () => {
   })
 
   it('tells which beginning a row goes on from, also when others have left', async () => {
-    // Row i of the identity says that token i comes next.
+    // Row i of the identity makes token i the next.
     const table = eye(4)
     const told: number[][] = []
     const texts = await generateBy(
@@ -70,7 +70,7 @@ describe('writing by a function', () => {
     await expect(generateBy(() => tensor([[1, 2]]), beginnings)).rejects.toThrow(/\[1, 2\].*\[3, vocabulary\]/)
     await expect(generateBy(() => 3 as never, beginnings)).rejects.toThrow(/must give the scores/)
     await expect(generateBy(model as never, beginnings)).rejects.toThrow(/must be a function/)
-    // The most beams are taken, so that the next check speaks.
+    // The most beams are allowed, so that the next check complains.
     for (const beams of [4095, 4096])
       await expect(generateBy(next, beginnings, { beams, logProbs: true })).rejects.toThrow(/logProbs are given/)
     await expect(generateBy(next, beginnings, { beams: 4097 })).rejects.toThrow(/beams is 4097.*from 1 to 4096/)

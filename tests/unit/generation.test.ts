@@ -15,7 +15,7 @@ setDefaultDevice('cpu')
 
 const generator = new Generator(2)
 const model = gpt2({ vocabSize: 60, layers: 2, width: 16, heads: 2, context: 64, generator, dropout: 0.5 })
-// With the small weights of a beginning, all texts would be one token over and over.
+// A new model's small weights would make every text one repeated token.
 for (const parameter of model.parameters()) if (parameter.ndim === 2) normal_(parameter, 0, 0.4, { generator })
 const prompt = [7, 3, 30]
 const letters = { decode: (ids: readonly number[]) => ids.map((id) => String.fromCharCode(65 + id)).join('') }
@@ -23,7 +23,7 @@ const never = Number.NEGATIVE_INFINITY
 const write = async (options: GenerateOptions, prompts: readonly (readonly number[])[] = [prompt]) =>
   (await model.generate(prompts, { maxNewTokens: 10, ...options })).map(({ tokens }) => tokens)
 
-/** What the best tokens are without a cache. */
+/** The best tokens, computed without a cache. */
 function bestOf(tokens: readonly number[], count: number): number[] {
   const all = [...tokens]
   model.eval()

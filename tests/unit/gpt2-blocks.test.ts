@@ -115,7 +115,7 @@ describe('a GPT-2 in blocks', () => {
     const tensors = new Map(await loadTensors(path))
     for (const [name, weight] of stored.stateDict()) {
       if (weight.dtype !== 'nf4') continue
-      // A block is its magnitude and 32 bytes of two numbers each.
+      // A block is its magnitude and 32 bytes with two numbers each.
       const bytes = weight.device.readSync(weight) as Uint8Array
       const blocks = Array.from({ length: bytes.length / 36 }, (_, i) => bytes.slice(36 * i, 36 * i + 36))
       const packed = blocks.flatMap((block) => [...block.subarray(4)].map((byte) => [byte]))

@@ -1,4 +1,4 @@
-/** The predictions for GPUs, and the proof that the other library's program knows every workload that ours has. */
+/** The predictions for GPUs, and the proof that the peer's program knows all of our workloads. */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
@@ -30,7 +30,7 @@ test.each([
 })
 
 test('a kernel takes its launch, its arithmetic or its memory, whichever is longest', () => {
-  // Bytes and multiply-adds that take just as long as a launch.
+  // These bytes and multiply-adds take as long as a launch.
   const bytes = launchSeconds * gpu.bandwidth
   const work = (launchSeconds * gpu.float32) / 2
   const milliseconds = 1000 * launchSeconds
@@ -39,7 +39,7 @@ test('a kernel takes its launch, its arithmetic or its memory, whichever is long
   expect(predict([record(0, 1.1 * bytes)], gpu).limit).toBe('memory')
   expect(predict([record(2 * work, 1.5 * bytes)], gpu)).toMatchObject({ limit: 'arithmetic' })
   expect(predict([record(2 * work, 1.5 * bytes)], gpu).milliseconds).toBeCloseTo(2 * milliseconds, 9)
-  // Tensor cores are ten times faster here, so that memory is what counts.
+  // Tensor cores are ten times faster here, so memory is the limit.
   expect(predict([record(2 * work, 1.5 * bytes, 'bfloat16')], gpu)).toMatchObject({ limit: 'memory', launches: 1 })
   expect(predict([record(0, 0), record(0, 3 * bytes)], gpu).milliseconds).toBeCloseTo(4 * milliseconds, 9)
 })

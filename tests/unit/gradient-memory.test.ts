@@ -1,10 +1,10 @@
-/** Whose memory a leaf's gradient is: its own, whatever it was computed from, and however long scopes live. */
+/** The memory of a leaf's gradient is its own, however it was computed, and however long scopes live. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { deviceNames } from '../suites/support.js'
 
-/** One step of a random graph: an operator and which of the tensors so far it takes. */
+/** One step of a random graph: an operator, and the earlier tensors that it takes. */
 interface Step {
   readonly op: number
   readonly a: number
@@ -47,11 +47,11 @@ describe.each(deviceNames)('gradients of leaves on %s', (device) => {
   afterAll(() => f.setDefaultDevice(before))
 
   const leaf = (value: f.NestedArray) => f.tensor(value, { requiresGrad: true })
-  // Without the sign of a zero.
+  // The sign of a zero is ignored.
   const list = (x: f.Tensor | null) => x && [...x.dataSync()].map((value) => value + 0)
 
   const item = (x: f.Tensor | null) => x?.item()
-  /** Its gradient, which it then has no more. */
+  /** The gradient, which the tensor then no longer has. */
   const taken = (x: f.Tensor) => {
     const { grad } = x
     x.grad = null
@@ -70,7 +70,7 @@ describe.each(deviceNames)('gradients of leaves on %s', (device) => {
             [4, 8],
           ])
           build(leaves, graph).backward({ gradient: root, createGraph })
-          // The graph is linear: what each unit of a leaf gives is its column.
+          // The graph is linear, so each unit of a leaf gives its column.
           const expected = leaves.map((_, k) =>
             [0, 1, 2, 3].map((i) => {
               const at = leaves.map((__, j) =>
@@ -92,7 +92,7 @@ describe.each(deviceNames)('gradients of leaves on %s', (device) => {
             f.noGrad(() => x.grad?.fill_(100 + k))
             expect(others.map(list)).toEqual(values)
           })
-          // A pass that adds in place adds to its own leaf's gradient only.
+          // A pass that adds in place adds only to its own leaf's gradient.
           const values = all.map(list)
           f.sum(f.mul(leaves[0] as f.Tensor, 3)).backward()
           expect(all.map(list)).toEqual(values.map((v, i) => (i === 1 ? [103, 103, 103, 103] : v)))
@@ -167,7 +167,8 @@ describe.each(deviceNames)('gradients of leaves on %s', (device) => {
     f.sum(f.mul(f.add(a, b), 5)).backward()
     f.sum(f.mul(b, 3)).backward()
     expect([shown.map(list), list(b.grad)]).toEqual([[[5, 5]], [8, 8]])
-    // Shown in the middle of a sum that goes on: `early` adds to the gradient of `d` after `late` has given it to both.
+    // The hook sees the gradient in the middle of a sum: `early` adds to the gradient of `d` after `late` has given it
+    // to both.
     const c = leaf([1, 1])
     c.registerHook((g) => void shown.push(g))
     const d = f.mul(b, 2)

@@ -1,6 +1,6 @@
 /**
- * That operators stay records: what rows of the table of kernels and the types of a record know is not written again in
- * `lib/ops`. What remains is named here, with its reason. And that comments begin with their noun.
+ * Operators stay records: `lib/ops` must not repeat what rows of the table of kernels and the types of a record know.
+ * Exceptions are named here, with their reasons. Comments begin with their noun.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -63,7 +63,7 @@ describe('in lib/ops', () => {
 
   it('memory is allocated where no record of a kernel can say so', () => {
     expect(counts(all, 'allocation')).toEqual({
-      // Where records are made into operators, and the results of all kernels are allocated.
+      // Records become operators here, and the results of all kernels are allocated here.
       'operator.ts': 4,
       // New tensors, not results of operators, and memory that a file is read into.
       'creation.ts': 5,
@@ -79,33 +79,34 @@ describe('in lib/ops', () => {
       'shape/diagonals.ts': 1,
       'shape/windows.ts': 1,
       'indexing/scatter.ts': 1,
-      // A gradient that is no input's alone: both biases' and the scores' before they are summed to the mask's shape.
+      // A gradient that belongs to no single input: both biases', and the scores' before they are summed to the mask's
+      // shape.
       'recurrent/lstm.ts': 1,
       'attention/scaled.ts': 1,
-      // Gradients in the dtypes of what autocast converted.
+      // Gradients in the dtypes of inputs that autocast converted.
       'loss/linear-cross-entropy.ts': 1,
-      // relu's gradient within a convolution that ends in it.
+      // The gradient of relu within a convolution that ends in it.
       'elementwise/relu-gradient.ts': 1,
     })
   })
 
   it('dtypes are listed where no row of one kernel holds', () => {
     expect(counts(all, 'list of dtypes')).toEqual({
-      // How rows are read.
+      // The reader of rows.
       'operator.ts': 1,
-      // Which of two dtypes is wider.
+      // The wider of two dtypes.
       'elementwise/numbers.ts': 1,
-      // What a device without float64 rounds to.
+      // The dtype to which a device without float64 rounds.
       'creation.ts': 1,
       // For functions of several operators.
       'common.ts': 2,
       // The dtype of lengths, which are an option and are refused by that name.
       'attention/weights.ts': 1,
-      // What the kernel's row takes, and float64, which rows leave out; others are refused by x's name before.
+      // The dtypes of the kernel's row, and float64, which rows leave out. Others are refused by x's name before.
       'indexing/scatter.ts': 1,
-      // Labels and lengths, which losses of several operators rearrange before a kernel has them.
+      // Labels and lengths, which losses of several operators rearrange before they reach a kernel.
       'loss/classes.ts': 1,
-      // What losses read as numbers: targets of integers too, which no row takes.
+      // Tensors that losses read as numbers. These include targets of integers, which no row accepts.
       'loss/reduction.ts': 1,
     })
   })

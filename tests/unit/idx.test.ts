@@ -95,7 +95,7 @@ describe('an IDX file', () => {
   })
 
   it('is unpacked no further than its header says', async () => {
-    // Files behind each other unpack as one: 800 MB out of one.
+    // Concatenated files unpack as one: 800 MB from one file.
     const bomb = Buffer.concat([gzipSync(idxOf([2, 3])), ...Array(200).fill(gzipSync(Buffer.alloc(4e6)))])
     const before = process.resourceUsage().maxRSS
     expect(await refused(bomb)).toContain('more bytes come out of it than the 6 that [2, 3] needs after its header')

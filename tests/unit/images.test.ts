@@ -1,4 +1,4 @@
-/** Pictures: folders, decoding, and augmentations, held to torchvision's where these are not random. */
+/** Pictures: folders, decoding and augmentations. Those that are not random are compared with torchvision's. */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -111,7 +111,7 @@ describe('random steps', () => {
       expect(sizes(part)).toEqual([4, 5, 3])
       seen.add(String(part.data[0]))
     }
-    // Two rows and two columns to begin at.
+    // A part can begin at two rows and two columns.
     expect(seen).toEqual(new Set(['0', '37', '61', '111']))
     expect(sizes(run(randomCrop(9, { padding: 2, fill: 7 })))).toEqual([9, 9, 3])
     expect(() => run(randomCrop(6))).toThrow('a part of 6 x 6 does not fit into the picture of 5 x 6')
@@ -136,7 +136,7 @@ describe('random steps', () => {
       1,
       1,
     )
-    // No part of a column is as wide as it is high: the middle is taken.
+    // No part of a column is as wide as it is high, so the middle is taken.
     expect(run(randomResizedCrop(1, { ratio: [1, 1] }), column).data[0]).toBe(49)
     expect(sizes(run(randomResizedCrop([8, 4])))).toEqual([8, 4, 3])
     expect(run(randomResizedCrop([height, width], { scale: [1, 1], ratio: [1.2, 1.2] })).data).toEqual(input.data)
@@ -177,7 +177,7 @@ describe('random steps', () => {
     const results = new Set<string>()
     for (let seed = 0; seed < 100; seed++)
       results.add(String(randAugment({ numOps: 1, magnitude: 30 })(input, new Generator(seed)).data))
-    // 14 changes, nine of which have two signs; some may agree on so small a picture.
+    // There are 14 changes, nine of which have two signs. Some may give the same result on so small a picture.
     expect(results.size).toBeGreaterThan(15)
     expect(run(randAugment()).data).toEqual(run(randAugment()).data)
     expect(() => run(randAugment(), run(normalize()))).toThrow('put it before normalize')

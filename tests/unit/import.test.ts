@@ -1,4 +1,7 @@
-/** What an import of the library loads: the rest of Node waits until it is used, because every program would wait for it. */
+/**
+ * The modules that an import of the library loads. The rest of Node waits until it is used, because every program would
+ * wait for it.
+ */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,7 +26,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** Modules of Node that a program has loaded behind an import of an empty module, and what it prints. */
+/** Modules of Node that a program has loaded beyond those of an empty module, and its output. */
 function loadedBy(program: string): { readonly modules: readonly string[]; readonly printed: unknown } {
   const code = `await import('data:text/javascript,0')
     const before = new Set(process.moduleLoadList)

@@ -1,4 +1,4 @@
-/** The initialisers that are more than one draw, and numbers from a generator. */
+/** The initialisers that do more than draw once, and numbers from a generator. */
 import { describe, expect, it } from 'vitest'
 import { Generator, nn, type Tensor, ValueError, zeros } from '../../lib/index.js'
 

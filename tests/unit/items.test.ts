@@ -1,4 +1,4 @@
-/** Elements by any indices as programs see them: what shares memory, what is told, and new tensors of the form of others. */
+/** Elements by any indices as programs see them: shared memory, errors, and new tensors in the form of others. */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { deviceNames } from '../suites/support.js'
@@ -47,7 +47,7 @@ describe.each(deviceNames)('indices on %s', (device) => {
       }
     }
     expect(() => new Picker().forward(matrix()).toArray()).toThrow(/^\[takeAlongDim\] index 9 .*\(in Picker/)
-    // Later errors bear their own names again.
+    // Later errors have their own names again.
     expect(() => f.gather(matrix(), 1, far.reshape([1, 1])).toArray()).toThrow('[gather] index 9')
   })
 

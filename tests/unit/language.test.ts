@@ -1,4 +1,4 @@
-/** Tensors and JavaScript itself: its operators, JSON, cloning to other threads, printing, and what scopes are returned. */
+/** Tensors and JavaScript itself: its operators, JSON, copies to other threads, printing, and the results of scopes. */
 import { inspect } from 'node:util'
 import v8 from 'node:v8'
 import vm from 'node:vm'
@@ -26,11 +26,11 @@ describe.each(deviceNames)('a tensor on %s', (device) => {
       if (!(value instanceof Map) && value !== f.device(device))
         expect(() => JSON.stringify(value)).toThrow(/^\[JSON.stringify\] .*toArray\(\)/)
     }
-    // A module's own refusal says what to send instead.
+    // A module's own refusal tells what to send instead.
     const layer = new f.nn.Linear(2, 2)
     expect(() => structuredClone(layer)).toThrow(/\[structuredClone\] a module .* save\(\)/)
     expect(() => structuredClone(f.device(device))).toThrow(DOMException)
-    // Who only looks through a module, as a scope does with what it returns, meets no error.
+    // Code that only looks through a module, as a scope does with its result, meets no error.
     expect(f.scope(() => ({ layer, inner: [f.device(device)] })).layer).toBe(layer)
     expect(() => JSON.stringify(layer)).toThrow(f.ValueError)
     port1.close()

@@ -7,7 +7,7 @@ import { SafetensorsFile } from '../../lib/io/safetensors.js'
 
 const count = 2 ** 31 + 8
 
-// Takes 2 GiB. The file takes no room, because nothing was ever written to most of it.
+// This takes 2 GiB of addresses. The file takes no disk, because most of it was never written.
 it.skipIf(freemem() < 4 * 2 ** 30)('a tensor of more than 2 GiB is read to its last byte, or refused', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
   try {

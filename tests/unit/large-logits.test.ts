@@ -1,8 +1,8 @@
 /**
- * Softmax in attention and cross entropy is as exact for large logits as for small ones: scores are whole numbers that float32
- * and bfloat16 hold, a few apart, on top of an offset. Truth is float64 on the reference. PyTorch's float32 is off by one to
- * three units of the largest term here, at every offset; a maximum and a sum that are kept as one float32, or scores that are
- * scaled before their maximum is taken off, by 2e-4 and more from 1e4 on.
+ * Softmax in attention and cross entropy is as exact for large logits as for small ones. Scores are integers that
+ * float32 and bfloat16 hold, a few apart, on top of an offset. The right values come from the reference in float64.
+ * PyTorch's float32 is off by one to three units of the largest term here, at every offset. A maximum and a sum kept as
+ * one float32, or scores scaled before their maximum is subtracted, would be off by 2e-4 and more from 1e4 on.
  */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -33,7 +33,7 @@ interface Result {
   readonly [name: string]: readonly number[]
 }
 
-/** `sizes`: what an error of each element is measured by. */
+/** `sizes`: the numbers by which the error of each element is measured. */
 function expectNear(actual: Result, exact: Result, allowed: number, sizes: { readonly [name: string]: number }) {
   for (const [name, values] of Object.entries(exact)) {
     let worst = 0
@@ -51,7 +51,7 @@ const cases = devices.flatMap((device) =>
 describe.each(cases)('on %s in %s', (_name, dtype, device) => {
   // Squares of these are offsets of the scores: 1, 1e2, 1e4, 1e6.
   it.each([1, 10, 100, 1000])('attention with queries and keys about %d', (offset) => {
-    // More queries and keys than a tile of either has.
+    // There are more queries and keys than a tile has of either.
     for (const [queries, keys, causal] of [
       [5, 7, false],
       [150, 140, true],
@@ -68,7 +68,7 @@ describe.each(cases)('on %s in %s', (_name, dtype, device) => {
         ]
         const y = f.scaledDotProductAttention(a, b, c, { scale: 0.5, isCausal: causal })
         const [dq, dk, dv] = f.grad([y], [a, b, c], { gradOutputs: [tensor(dy, [1, queries, 4], on, as, false)] })
-        // The gradients for the far feature, of which a unit is as large as its factor.
+        // These are the gradients for the far feature, whose unit is as large as its factor.
         const split = (x: f.Tensor | null | undefined) => {
           const all = numbers(x as f.Tensor)
           return [all.filter((_, i) => i % 4 === 0), all.filter((_, i) => i % 4 !== 0)] as const
@@ -76,7 +76,7 @@ describe.each(cases)('on %s in %s', (_name, dtype, device) => {
         const [[dqFar, dqNear], [dkFar, dkNear]] = [split(dq), split(dk)]
         return { y: numbers(y), dv: numbers(dv as f.Tensor), dqFar, dqNear, dkFar, dkNear }
       }
-      // Terms of dP are up to 8 * 8 * 4; of dk and dv up to `queries` of them meet.
+      // Terms of dP are up to 8 * 8 * 4. Up to `queries` of them are summed in dk and dv.
       const many = Math.sqrt(queries)
       expectNear(run(device, dtype), run(reference, 'float64'), 8 * units[dtype], {
         y: 8,
@@ -114,7 +114,7 @@ describe.each(cases)('on %s in %s', (_name, dtype, device) => {
             const largest = (list: readonly number[] = []) => Math.max(...list.map(Math.abs))
             const sizes = { loss: largest(truth['loss']), dx: largest(truth['dx']) }
             expectNear(run(logits, 'float32'), truth, 8 * units[dtype], sizes)
-            // And it does not depend on the offset where that is exact.
+            // The result does not depend on the offset if that is exact.
             if (dtype === 'float32') {
               const near = tensor(
                 values.map((x) => x - offset),

@@ -12,7 +12,7 @@ import {
   zeros,
 } from '../../lib/index.js'
 
-/** Constructors as JavaScript sees them. */
+/** Constructors as JavaScript sees them, without types. */
 const untyped = nn as unknown as { readonly [name: string]: new (...args: readonly unknown[]) => unknown }
 const make =
   (name: string, ...args: readonly unknown[]) =>

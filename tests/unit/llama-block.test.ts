@@ -1,4 +1,4 @@
-/** The block of tests/types/llama.ts, which is there because it compiles, computes what it says. */
+/** The block of tests/types/llama.ts, which compiles, also computes the right result. */
 import { expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { LlamaBlock } from '../types/llama.js'
@@ -12,12 +12,12 @@ it('a block of Llama, written as a user would, sees the past only, and how far a
   y.square().mean().backward()
   for (const parameter of block.parameters())
     expect(parameter.grad?.abs().sum().item(), 'a gradient of every parameter').toBeGreaterThan(0)
-  // A place knows those before it, and only those.
+  // A position sees only those before it.
   const changed = f.cat([x.narrow(1, 0, 3), f.randn([2, 2, 16])], 1)
   const z = block.forward(changed)
   expect(z.narrow(1, 0, 3).toArray()).toEqual(y.narrow(1, 0, 3).toArray())
   expect(z.narrow(1, 3, 2).toArray()).not.toEqual(y.narrow(1, 3, 2).toArray())
-  // The order of the past counts, because queries and keys are turned.
+  // The order of the past matters, because queries and keys are rotated.
   const swapped = f.cat([x.narrow(1, 1, 1), x.narrow(1, 0, 1), x.narrow(1, 2, 3)], 1)
   const last = (result: f.Tensor) =>
     result

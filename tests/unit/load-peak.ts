@@ -1,4 +1,7 @@
-/** `load-peak.js write|meta|cpu PATH`: saves or loads one tensor of 256 MB; prints resident bytes before, and at most. */
+/**
+ * `load-peak.js write|meta|cpu PATH` saves or loads a tensor of 256 MB, and prints the resident bytes before, and at
+ * most.
+ */
 import { readFileSync } from 'node:fs'
 import { nn, zeros } from '../../lib/index.js'
 
@@ -13,9 +16,9 @@ class Large extends nn.Module {
 
 const [, , how = 'meta', path = ''] = process.argv
 const model = new Large(how === 'meta' ? 'meta' : 'cpu')
-// Its pages are there only once the kernel that fills them ran.
+// Its pages exist only once the kernel that fills them has run.
 if (how !== 'meta') model.weight.device.synchronize()
-// The system's own figure; resourceUsage() begins with what the parent had.
+// This is the system's own figure, because resourceUsage() begins with the parent's.
 const peak = () => 1024 * Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])
 const before = process.memoryUsage.rss()
 if (how === 'write') await model.save(path)

@@ -66,7 +66,7 @@ describe('a loader with workers', () => {
     const later = loader(dataset, 0)
     later.loadStateDict(JSON.parse(JSON.stringify(first.stateDict())) as DataLoaderState)
     expect([...seen, ...(await all(later))]).toEqual(expected)
-    // The loader that was left goes on with its next pass.
+    // The abandoned loader continues with its next pass.
     expect(first.stateDict().epoch).toBe(0)
   })
 

@@ -1,4 +1,4 @@
-/** Loaders and datasets: what they give, and what they refuse. */
+/** Loaders and datasets: their results and refusals. */
 import { describe, expect, it } from 'vitest'
 import { ImageDataset } from '../../lib/data/datasets/index.js'
 import {
@@ -67,7 +67,7 @@ describe('a loader', () => {
       break
     }
     expect(await all(new DataLoader(items(3), { batchSize: 2 ** 40 }))).toEqual([[0, 1, 2]])
-    // A dataset may have grown since.
+    // A dataset may have grown meanwhile.
     const growing = { length: 3, batch: () => 0 }
     const loader = new DataLoader(growing, { shuffle: true })
     growing.length = 2 ** 40
@@ -339,7 +339,7 @@ describe('the place of a loader', () => {
             state = loader.stateDict()
             if (++given === cut) break
           }
-        // After the loop was left the place is the same.
+        // The place is the same after the loop was left.
         expect(loader.stateDict()).toEqual(state)
         const later = make()
         later.loadStateDict(JSON.parse(JSON.stringify(state)) as DataLoaderState)

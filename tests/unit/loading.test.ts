@@ -1,5 +1,5 @@
 /**
- * Loading: what a source may be, what of it goes where, and what happens to memory meanwhile. Over 600 lines, because all
+ * Loading: the sources, the destination of each tensor, and memory meanwhile. The file is over 600 lines because all
  * sources go through the same models and the same checks.
  */
 import { spawnSync } from 'node:child_process'
@@ -39,7 +39,7 @@ const valuesOf = (x: f.Tensor) => x.detach().dataSync()
 
 const same = (a: f.Tensor, b: f.Tensor) => Buffer.from(valuesOf(a).buffer).equals(Buffer.from(valuesOf(b).buffer))
 
-/** What a file holds. */
+/** The content of a file. */
 async function namesIn(path: string): Promise<readonly string[]> {
   const source = await openTensors(path)
   await source.close()
@@ -121,7 +121,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
       const expected = counting(x.shape, device)
       expect(same(x, expected), name).toBe(true)
     }
-    // In place, and as a write that autograd knows of.
+    // The load is in place, and counts as a write that autograd knows of.
     expect(Object.entries(model.weights).map(([name, { storage }]) => [name, storage])).toEqual(before)
     expect(model.weights['above']?.storage.version).toBeGreaterThan(version)
     model.to('bfloat16')
@@ -157,7 +157,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
     optimizer.step()
     expect(parameters[1]?.requiresGrad).toBe(true)
     expect(valuesOf(parameters[1] as f.Tensor)).toHaveLength(before.length)
-    // From a state in memory as well, which is copied.
+    // A state in memory is loaded the same way, and copied.
     const other = new nn.Sequential(new nn.Linear(4, 3, { device: 'meta' }), new nn.BatchNorm1d(3, { device: 'meta' }))
     other.loadStateDict(source.stateDict())
     const weight = (other.at(0) as nn.Linear).weight
@@ -241,7 +241,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
       await save(5)
       await expect(make(on).load(at('parts'), { device })).rejects.toThrow('weights.all and weights.last share memory')
     }
-    // A part that was not given stays on meta, where its use is an error.
+    // A missing part stays on meta, where using it is an error.
     await saveTensors(at('parts'), new Map([['weights.first', f.tensor([1, 2])]]))
     const model = make('meta')
     expect((await model.load(at('parts'), { strict: false, device })).missing).toEqual(['weights.all', 'weights.last'])
@@ -281,7 +281,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
         expect(model.weights['a']?.device.name).toBe(on)
         if (on !== 'meta') expect(model.weights['a']?.toArray()).toEqual([0, 0])
       }
-      // What is wrong with one tensor harms no other.
+      // A fault of one tensor does not affect others.
       const only = new Weights({ a: f.zeros([2], { device }) })
       expect((await only.load(path, { strict: false })).unexpected).toEqual(['weights.b'])
       expect(only.weights['a']?.toArray()).toEqual([7, 7])
@@ -289,7 +289,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
   })
 
   it('says what is overwritten where the disk fails after all was read, unless it was on meta', async () => {
-    /** A source of sevens whose second tensor cannot be read, by one of the ways. */
+    /** A source of sevens whose second tensor cannot be read, in one of several ways. */
     class Failing implements TensorSource {
       readonly path = 'failing'
       readonly names = ['weights.a', 'weights.b']
@@ -387,7 +387,7 @@ describe('a model that changes while it is loaded', () => {
     const model = await saved()
     const before = (model.at(1) as nn.Linear).weight.toArray()
     const source = await openTensors(at('changing'))
-    // It is looked at once before the first wait.
+    // It is checked once before the first wait.
     const loading = model.load(source)
     Object.assign(model.at(0) as nn.Linear, { weight: new nn.Parameter(f.zeros([2, 2])) })
     await expect(loading).rejects.toThrow(
@@ -406,7 +406,7 @@ describe('a model that changes while it is loaded', () => {
   it('by its dtype or device is loaded all the same', async () => {
     const model = await saved()
     const source = await openTensors(at('changing'))
-    // It is looked at once before the first wait.
+    // It is checked once before the first wait.
     const loading = model.load(source)
     model.to('reference').to('bfloat16')
     await loading
@@ -522,7 +522,7 @@ describe('tied weights', () => {
     for (const same of [true, false]) {
       await new Tied('reference', same).save(at('once'))
       expect(await namesIn(at('once'))).toEqual(['embed.weight'])
-      // 6 numbers and a header.
+      // The file has 6 numbers and a header.
       expect((await stat(at('once'))).size).toBeLessThan(8 + 6 * 4 + 200)
       await new Tied('reference', same).load(at('once'))
     }
@@ -542,7 +542,7 @@ describe('Embedding.asLinear', () => {
     const expected = f.matmul(x, embed.weight.transpose(0, 1)) as f.Tensor
     expect(logits.sub(expected).abs().amax().item()).toBeLessThan(1e-4)
     logits.sum().backward()
-    // The sum over all outputs: each row of the table meets the sum of all vectors.
+    // The sum over all outputs: each row of the table is multiplied with the sum of all vectors.
     const sum = x.detach().sum([0, 1]).toArray()
     expect(embed.weight.grad?.toArray()).toEqual(Array.from({ length: 5 }, () => sum))
     expect((embed.asLinear(f.ones([3], { device })) as f.Tensor).shape).toEqual([5])
@@ -597,7 +597,7 @@ describe('a folder of shards', () => {
     const model = new Model()
     await model.load(path)
     expect(model.c.toArray()).toEqual([5, 6])
-    // A whole file goes before an index, as elsewhere.
+    // A whole file has precedence over an index, as elsewhere.
     await saveTensors(join(path, 'model.safetensors'), new Map([['a', f.tensor([9, 9])]]))
     expect([...(await loadTensors(path)).keys()]).toEqual(['a'])
   })
@@ -670,7 +670,7 @@ describe('a folder of shards', () => {
   })
 })
 
-// Linux alone says how much a process took at most.
+// Only Linux tells the most memory that a process took.
 describe.skipIf(f.unavailable('cpu') !== null || process.platform !== 'linux')(
   'the memory of a process that loads',
   () => {
@@ -687,7 +687,7 @@ describe.skipIf(f.unavailable('cpu') !== null || process.platform !== 'linux')(
       const path = at('large.safetensors')
       const bytes = 256e6
       run('write', path)
-      // Two pieces of 8 MB on their way, and what else the process takes meanwhile. A second copy would be 256 MB.
+      // Two pieces of 8 MB are on their way, and the process takes other memory. A second copy would be 256 MB.
       for (const how of ['meta', 'cpu']) {
         const { before, peak } = run(how, path)
         expect(peak - before, how).toBeGreaterThan(how === 'meta' ? bytes : 0)

@@ -1,4 +1,4 @@
-/** Loggers, and curves as text: what they write is read again, by its own rules. */
+/** Loggers, and curves as text. Their output is read again by its own rules. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -107,7 +107,7 @@ describe('csvLogger', () => {
   })
 })
 
-/** Fields of a message in protobuf's wire form: numbers, and bytes where there is more. */
+/** Fields of a message in protobuf's wire form: numbers, or bytes for longer values. */
 function fieldsOf(bytes: Buffer): { readonly [field: number]: readonly (number | Buffer)[] } {
   const fields: { [field: number]: (number | Buffer)[] } = {}
   let at = 0
@@ -135,7 +135,7 @@ function fieldsOf(bytes: Buffer): { readonly [field: number]: readonly (number |
   return fields
 }
 
-/** The records of a file, each with its checksums held against a computation of their own, bit by bit. */
+/** The records of a file. Each checksum is compared with a separate computation, bit by bit. */
 function recordsOf(path: string): Buffer[] {
   const bytes = readFileSync(path)
   const masked = (data: Buffer) => {
@@ -166,7 +166,7 @@ describe('tensorBoard', () => {
   })
 
   it('writes the bytes that TensorBoard writes', () => {
-    // RecordWriter of tensorboard.summary.writer, of b'abc'.
+    // From RecordWriter of tensorboard.summary.writer, for b'abc'.
     expect(Buffer.from(tfRecord(Buffer.from('abc'))).toString('hex')).toBe('0300000000000000b099490e6162636e57f121')
   })
 
@@ -263,7 +263,7 @@ describe('curves', () => {
   it('have the mean of what shares a column, and none where there is nothing to see', () => {
     const values = Array.from({ length: 1000 }, (_, i) => i)
     const lines = plot([{ name: 'up', values }], { width: 40, height: 10 }).split('\n')
-    // A column has the mean of 25 numbers. The highest row has half of a ninth of their range.
+    // A column is the mean of 25 numbers. The highest row covers half of a ninth of their range.
     expect(lines[0]).toBe(`999 |${' '.repeat(38)}oo`)
     expect(lines[9]).toBe('  0 |oo')
     expect(plot([{ name: 'one', values: [1, Number.NaN] }])).toBe('')
@@ -368,7 +368,7 @@ describe('curves', () => {
     expect(text).toContain('o loss   x validation.loss')
     expect(String(history)).toContain('o accuracy   x validation.accuracy')
     expect(String(history)).toContain('epoch 3: accuracy')
-    // A bar that serves another fit begins anew.
+    // A bar that serves another fit starts from the beginning.
     text = ''
     bar.onEnd?.({} as never)
     expect(text).toBe('')

@@ -86,7 +86,7 @@ describe('an adapter of others', () => {
     const best = values(adapter(model, 0, 'sum').delta())
     const least = error(best)
     expect(least).toBeGreaterThan(0.01)
-    // Any other factor of the same product is worse.
+    // Any other factors of the same product are worse.
     for (const factor of [0.99, 1.01]) expect(error(best.map((value) => value * factor))).toBeGreaterThan(least)
     expect(adapter(combine(two(), { combinationType: 'svd' }), 0, 'sum').rank).toBe(2)
   })
@@ -131,7 +131,7 @@ describe('PiSSA', () => {
     const before = values(make().forward(x))
     close(values(model.forward(x)), before)
     expect(values(weight(model, 0))).toEqual(values(weight(make(), 0)))
-    // Factors hold the largest part of the weight.
+    // The factors hold the largest part of the weight.
     const rest = weight(model, 0).sub(adapter(model, 0).residue() as Tensor) as Tensor
     const norm = (of: Tensor) => values(of).reduce((total, value) => total + value * value, 0)
     expect(norm(rest)).toBeLessThan(0.5 * norm(weight(model, 0)))
@@ -206,7 +206,7 @@ describe('OLoRA', () => {
     const model = applyLora(base(), options)
     close(values(model.forward(input as never)), values(base().forward(input as never)), 1e-6)
     const [a, b] = adapter(model, 0).factors
-    // Up to the signs of directions, which decompositions are free to choose, these are PEFT's.
+    // These are PEFT's up to the signs of directions, which decompositions choose freely.
     const expected = [0.611, 0.6225, 0.6679, 0.1813, 0.3324, 0.8459, 0, 0.5207, 0.7757, 0.5205, 0.048, 0.2001]
     close(values(a).map(Math.abs), expected, 1e-4)
     close(values(b.transpose(0, 1).matmul(b)), [1, 0, 0, 1], 1e-6)
@@ -235,7 +235,7 @@ describe('OLoRA', () => {
       const other = base()
       await loadAdapter(other, path)
       close(values(other.forward(input as never)), expected, 1e-5)
-      // Without the part that was taken out of the weights, it would be another adapter.
+      // Without the part that was subtracted from the weights, it would be another adapter.
       await writeFile(join(path, 'adapter_config.json'), JSON.stringify({ ...config, init_lora_weights: true }))
       await expect(loadAdapter(base(), path)).rejects.toThrow("the config's settings were edited")
     } finally {

@@ -112,7 +112,7 @@ describe.each(['cpu', 'reference'])('LoRA on %s', (device) => {
     sum(result).backward()
     close((lora.loraB.weight.grad as Tensor).reshape([-1]).slice([0, 4]), gB, 4)
     expect((lora.loraA.weight.grad as Tensor).dataSync()[0]).toBeCloseTo(gA, 4)
-    // The ReLU after it does not run within its kernel, which would leave the adapter out.
+    // The ReLU after it does not run within its kernel, because that would leave the adapter out.
     const after = model.forward(x)
     close(after, result.relu())
     if (groups === 1) {

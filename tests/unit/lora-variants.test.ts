@@ -55,7 +55,7 @@ const adapted = (model: nn.Module) =>
 const chosen = (options: Partial<LoraOptions>) =>
   adapted(applyLora(new Net(), { rank: 1, targetModules: ['q', 'v'], ...options }))
 
-/** Moves an adapter's parameters away from where they begin. */
+/** Moves an adapter's parameters away from their initial values. */
 function shake(model: nn.Module): void {
   noGrad(() => {
     let at = 0
@@ -104,7 +104,7 @@ describe('layers are chosen', () => {
     ])
     expect(() => chosen({ layersToTransform: 3, ...named })).toThrow('is left by excludeModules, layersToTransform')
     expect(() => chosen({ layersToTransform: 1, layersPattern: 'h' })).toThrow(ValueError)
-    // Without the list's name PEFT wants a name before it.
+    // Without a name of the list PEFT needs some name before the number.
     expect(() => chosen({ layersToTransform: 1 })).toThrow(ValueError)
     class Outer extends nn.Module {
       readonly model = new Net()

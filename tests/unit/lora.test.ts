@@ -13,7 +13,7 @@ import {
 } from '../../lib/finetune/index.js'
 import { nn, noGrad, optim, sum, type Tensor, tensor, ValueError } from '../../lib/index.js'
 
-/** A block with paths like a transformer's. */
+/** A block with paths like those in a transformer. */
 class Net extends nn.Module {
   embed: nn.Embedding
   layers: { qProj: nn.Linear; v: nn.Linear }[]
@@ -266,10 +266,10 @@ describe.each(['cpu', 'reference'])('merging on %s', (device) => {
     expect(() => mergeLora(model)).toThrow(
       '[mergeLora] the weight of head is also embed.weight, which merging would change too',
     )
-    // Nothing was merged, the other layers neither.
+    // Nothing was merged, not even into the other layers.
     expect([...model.forward(ids(device)).dataSync()]).toEqual(before)
     expect(adapterOf((model.layers[0] as (typeof model.layers)[0]).v).merged).toBe(false)
-    // A view of it is a user too.
+    // A view of it also uses it.
     model.head.weight = new nn.Parameter(model.embed.weight.detach().slice([0, 3])) as never
     expect(() => mergeLora(model)).toThrow('the weight of head is also embed.weight')
     model.head.weight = new nn.Parameter(model.embed.weight.detach().clone()) as never

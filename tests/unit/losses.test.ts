@@ -1,4 +1,4 @@
-/** Losses where PyTorch's numbers are not those of a formula: infinities, targets that cannot be, nothing to compare. */
+/** Losses for which PyTorch's numbers do not follow a formula: infinities, impossible targets, nothing to compare. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { devices } from '../suites/support.js'

@@ -1,7 +1,8 @@
 /**
- * What masks do at the edge: the lowest number, infinities, NaN in what is masked. Right values are PyTorch 2.13's: a mask is
- * added, so that only -Infinity masks fully, and a NaN or infinity in a masked key or value makes the query NaN. A key later
- * than its query under isCausal takes no part, whatever it holds, where PyTorch's two ways differ.
+ * Masks in edge cases: the lowest number, infinities, and NaN in masked places. The right values are PyTorch 2.13's. A
+ * mask is added, so only -Infinity masks fully, and a NaN or infinity in a masked key or value makes the query NaN.
+ * With isCausal, a key later than its query takes no part, whatever it holds; PyTorch's two implementations differ
+ * there.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -19,7 +20,7 @@ interface Made {
 
 const shapes = { q: [1, 1, 3, 4], k: [1, 1, 4, 4], v: [1, 1, 4, 4] } as const
 
-/** Small numbers, with `value` in the first feature of row `row` of one of the three. */
+/** Small numbers, with `value` in the first feature of row `row` in one of the three tensors. */
 function inputs(where: keyof Made | null, row: number, value: number): Made {
   const random = randomOf(3)
   const one = (name: keyof Made) => {
@@ -35,7 +36,7 @@ function inputs(where: keyof Made | null, row: number, value: number): Made {
 
 const numbers = (x: f.Tensor) => [...(x.detach().dataSync() as Iterable<number>)]
 
-/** A letter a row: N where it holds NaN, I where it holds an infinity, else a dot. */
+/** A letter for each row: N if it holds NaN, I if it holds an infinity, else a dot. */
 function rows(x: f.Tensor): string {
   const all = numbers(x)
   const width = x.shape[3] ?? 1
@@ -53,7 +54,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
   const bool = () => f.tensor([true, true, false, true])
   const added = () => f.tensor([0, 0, -inf, 0])
 
-  // q is positive, so that a score of an infinite key is infinite of the same sign.
+  // q is positive, so that the score of an infinite key is infinite with the same sign.
   it.each([
     ['k', nan, 'none', 'NNN'],
     ['k', nan, 'bool', 'NNN'],
@@ -98,7 +99,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       for (const x of numbers(dv as f.Tensor)) expect(x).toBeCloseTo(0.75, 6)
       expect(numbers(dmask as f.Tensor).every(Number.isFinite)).toBe(true)
     }
-    // One key at the lowest beside others weighs nothing, and beside fully masked ones all.
+    // A key at the lowest number has no weight beside others, and all of the weight beside fully masked ones.
     const few = f.scaledDotProductAttention(q, k, v, { attnMask: f.tensor([lowest, 0, lowest, lowest]) })
     expect(numbers(few)).toEqual([0, 1, 2].flatMap(() => numbers(v).slice(4, 8)))
     const one = f.scaledDotProductAttention(q, k, v, { attnMask: f.tensor([-inf, -inf, lowest, -inf]) })
@@ -114,7 +115,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       const y = f.scaledDotProductAttention(q, k, v, { attnMask: mask })
       for (const x of [y, ...(f.grad([f.sum(y)], [q, k, v]) as f.Tensor[])])
         expect(numbers(x).every((n) => n === 0)).toBe(true)
-      // 0 times NaN, as in PyTorch: in the feature that holds it.
+      // 0 times NaN is NaN, as in PyTorch, in the feature that holds it.
       const broken = inputs('v', 1, nan)
       const z = f.scaledDotProductAttention(broken.q, broken.k, broken.v, { attnMask: mask })
       expect(numbers(z).slice(0, 4)).toEqual([nan, 0, 0, 0])

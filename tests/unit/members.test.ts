@@ -1,4 +1,4 @@
-/** What may be given by name to be written: what has no names is refused, because an empty file would be written without a word. */
+/** Values to be written by name. Values without names are refused, because an empty file would be written silently. */
 import { describe, expect, it } from 'vitest'
 import { membersOf } from '../../lib/io/members.js'
 

@@ -1,4 +1,4 @@
-/** The predicted peak of a step against the measured one, and steps that are to fit in less. */
+/** The predicted peak of a step against the measured one, and steps that must fit in less. */
 import { describe, expect, it } from 'vitest'
 import {
   type Batch,
@@ -23,7 +23,7 @@ import { compare, configurations } from '../end-to-end/configurations.js'
 const quiet = { progress: false } as const
 const bits = (tensors: Iterable<Tensor>) => [...tensors].map((tensor) => [...tensor.dataSync()])
 
-/** Layers as wide as they are deep, over rows that take more memory than they do. */
+/** Layers that are as wide as they are deep, over rows that take more memory than the layers. */
 function deep(middle: () => nn.Layer = () => new nn.Tanh()) {
   const layers = Array.from(
     { length: 4 },

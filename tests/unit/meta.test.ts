@@ -1,4 +1,4 @@
-/** The meta device: models of any size in no memory, and what cannot be done without elements. */
+/** The meta device: models of any size without memory, and the operations that need elements. */
 import { afterEach, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { nn } from '../../lib/index.js'
@@ -7,7 +7,7 @@ const device = 'meta'
 const usual = f.defaultDevice()
 afterEach(() => f.setDefaultDevice(usual))
 
-/** A transformer's layers: attention, norms and a feed-forward net, with a head that is tied to its embedding. */
+/** A transformer's layers: attention, norms and a feed-forward net, with a head tied to its embedding. */
 class Large extends nn.Module {
   readonly embed: nn.Embedding
   readonly blocks: { readonly norm: nn.LayerNorm; readonly up: nn.Linear; readonly down: nn.Linear }[]
@@ -50,7 +50,7 @@ describe('a model of 100 GB on meta', () => {
     f.crossEntropy(logits.reshape([-1, 50_000]), f.zeros([8192], { device, dtype: 'int32' })).backward()
     for (const [name, { grad, shape }] of model.namedParameters()) expect(grad?.shape, name).toEqual(shape)
     new f.optim.AdamW(model.parameters(), { lr: 1e-3 }).step()
-    // About 10 ms and 5 MB; more is what else the process does meanwhile.
+    // Loading takes about 10 ms and 5 MB; the rest of the allowance is for other work of the process.
     expect(made).toBeLessThan(500)
     expect(process.memoryUsage().rss - before).toBeLessThan(100e6)
   })

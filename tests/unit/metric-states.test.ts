@@ -1,4 +1,4 @@
-/** Metrics as things that last: their states, merging, what they keep, and when they read. */
+/** The lifetime of metrics: their states, merging, what they keep, and when they read. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   crossEntropy,
@@ -39,7 +39,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     const late = metrics.mae()
     late.update(x, target)
     noGrad(() => x.fill_(7))
-    // A state waits for the device itself, before any promise has come true.
+    // A state waits for the device itself, before any promise resolves.
     const copy = metrics.mae()
     copy.loadStateDict(late.stateDict())
     expect([await copy.compute(), await late.compute()]).toEqual([100, 100])

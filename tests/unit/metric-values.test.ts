@@ -1,4 +1,7 @@
-/** Metrics: what they take and refuse, and what the golden cases do not show: empty passes, NaN, ignored labels, dimensions. */
+/**
+ * Metrics: what they accept and refuse, and cases that the golden files lack: empty passes, NaN, ignored labels,
+ * dimensions.
+ */
 import { describe, expect, it } from 'vitest'
 import {
   DTypeError,

@@ -1,4 +1,4 @@
-/** Metrics: what they count, in the shapes that the losses take, over long passes, and what they refuse. */
+/** Metrics: what they count, in the shapes that the losses take and over long passes, and what they refuse. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   crossEntropy,
@@ -138,7 +138,7 @@ it('what is no label, or has another shape, is refused', () => {
   expect(() => metrics.accuracy({ classDim: 1 }).update(zeros([2, 3, 4]), zeros([2, 3], { dtype: 'int32' }))).toThrow(
     'without the dimension of the classes, which is 1',
   )
-  // The largest of one class is always class 0, whatever the logit.
+  // With a single class the largest is always class 0, whatever the logit.
   expect(() => metric.update(zeros([2, 1]), labels([0, 1]))).toThrow(
     '[accuracy] outputs are [2, 1], which is one class',
   )

@@ -1,4 +1,4 @@
-/** Errors of dtypes: who is blamed, what is named, and that one try suffices for who does as the error says. */
+/** Errors of dtypes: the argument at fault, the dtypes they name, and that following the advice once is enough. */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 

@@ -10,7 +10,7 @@ const exact = [0, -0.004049694, -0.1320622, -0.1542688, 0, 0.3457312, 1.117938, 
 const byTanh = [0, -0.003637392, -0.1322858, -0.154286, 0, 0.345714, 1.117714, 2.996363, 7, 12]
 const silu = [-7.37301e-5, -0.1422776, -0.2783752, -0.1887703, 0, 0.3112297, 0.9716248, 2.857722, 6.993623, 11.99993]
 
-/** What transformers' ACT2FN gives there, in float64. */
+/** The values of transformers' ACT2FN there, in float64. */
 const expected: { readonly [name in ActivationName]: readonly number[] } = {
   gelu: exact,
   gelu_python: exact,

@@ -77,7 +77,7 @@ describe('modules that are computed again', () => {
     return { loss: result.item(), found, products: kernels.filter(({ kernel }) => kernel.startsWith('matmul')).length }
   }
 
-  // The last product of what is computed again is left out, because only its inputs are saved.
+  // The last recomputed product is left out, because only its inputs are saved.
   test.each([
     ['each', (layers: nn.Module[]) => layers.map((layer) => [layer]), [2, 0]],
     ['together', (layers: nn.Module[]) => [layers], [2, 1]],

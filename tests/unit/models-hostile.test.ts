@@ -1,4 +1,7 @@
-/** Configurations of strangers: every setting with every kind of value gives a model or an error that says what is wrong. */
+/**
+ * Configurations from strangers. Every setting, with every kind of value, gives a model or an error that names the
+ * fault.
+ */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'

@@ -222,7 +222,7 @@ describe('a Llama', () => {
 })
 
 describe('weights in NF4', () => {
-  /** A folder of a Llama whose first projection is stored as bitsandbytes does without double quantisation. */
+  /** A folder of a Llama whose first projection is stored as bitsandbytes stores it without double quantisation. */
   async function folder(change: (state: { [name: string]: unknown }, tensors: Map<string, Tensor>) => void) {
     const path = join(root, 'nf4')
     mkdirSync(path, { recursive: true })

@@ -1,4 +1,4 @@
-/** Configurations as published folders have them make models of the sizes that are published with them. */
+/** Configurations of published folders make models of the published sizes. */
 import { expect, it } from 'vitest'
 import type { Architecture } from '../../lib/models/architecture.js'
 import type { ConfigJson } from '../../lib/models/config.js'

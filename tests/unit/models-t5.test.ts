@@ -31,7 +31,7 @@ const sources = [
   [30, 2, 2, 14, 8, 8, 1],
 ]
 
-/** The best tokens without any cache, each source alone. */
+/** The best tokens, computed without a cache, each source alone. */
 function bestOf(model: ReturnType<typeof make>, source: readonly number[], count: number): number[] {
   const read = [0]
   for (let i = 0; i < count; i++)
@@ -51,7 +51,8 @@ function bestOf(model: ReturnType<typeof make>, source: readonly number[], count
 
 describe('buckets of distances', () => {
   it('are those of transformers where ranges begin and end', () => {
-    // By `_relative_position_bucket` of transformers 5.24: the first distances of each bucket, of 32 up to 128.
+    // From `_relative_position_bucket` of transformers 5.24: the first distance of each bucket, for 32 buckets up to
+    // 128.
     const begins = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91]
     for (const [bucket, first] of begins.entries()) {
       expect(relativeBucket(-first, true, 32, 128)).toBe(bucket)
@@ -111,7 +112,7 @@ describe('T5 from nothing', () => {
   it('takes adapters on q and v by the names of the checkpoint', () => {
     const model = applyLora(make(), { rank: 2, targetModules: ['q', 'v'], generator: new Generator(1) })
     const trained = model.namedParameters().filter(([, { requiresGrad }]) => requiresGrad)
-    // q and v of 2 + 2 * 3 attentions, a pair of matrices each.
+    // q and v of 2 + 2 * 3 attentions, with a pair of matrices each.
     expect(trained).toHaveLength(2 * 2 * 8)
     const { total } = model.loss(ints([[5, 1]]), { labels: ints([[7, 1]]) })
     total.backward()
@@ -175,7 +176,7 @@ describe('a T5 folder', () => {
     const state = new Map(tied.stateDict())
     change(path, { tie_word_embeddings: undefined, scale_decoder_outputs: undefined })
     expect((await open(path)).tied).toBe(true)
-    // As in the first folders, with all names of the one memory and a bias that nothing reads.
+    // As in the first published folders, with all names of the shared memory, and a bias that nothing reads.
     state.set(
       'decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight',
       fromTypedArray(new Float32Array(64), [32, 2]),
@@ -280,7 +281,7 @@ describe('the loss of labels', () => {
 
 describe('writing from a source', () => {
   const model = make({ dropout: 0.4, tieWordEmbeddings: false })
-  // The outputs of a beginning hardly depend on the source.
+  // The outputs of a new model hardly depend on the source.
   const generator = new Generator(4)
   for (const [name, weight] of model.namedParameters())
     if (/EncDec|SelfAttention\.v/.test(name)) normal_(weight, 0, 1.5, { generator })

@@ -1,4 +1,7 @@
-/** Models of images and what makes their pixels. Numbers of whole models are held to transformers' by tests/models. */
+/**
+ * Models of images, and the processors of their pixels. tests/models compares the numbers of whole models with
+ * transformers'.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +25,7 @@ const root = mkdtempSync(join(tmpdir(), 'firesteel-vision-'))
 afterAll(() => rmSync(root, { recursive: true }))
 const log = () => undefined
 
-/** Bytes of a recurrence that Python computes too. */
+/** Bytes of a recurrence that Python can compute too. */
 function noise(height: number, width: number, channels: number): BytePicture {
   let state = 12345
   const bytes = Uint8Array.from({ length: height * width * channels }, () => {
@@ -39,7 +42,7 @@ const waves = (shape: readonly [number, number, number, number]): Tensor =>
   )
 const numbers = (x: Tensor): number[] => Array.from(x.dataSync() as Float32Array)
 
-/** Sizes before and after, channels, and the CRC-32 of the bytes that Pillow 13.0.0 gives. */
+/** Sizes before and after, channels, and the CRC-32 of Pillow 13.0.0's bytes. */
 const pillow: { readonly [by in Resampling]: readonly (readonly number[])[] } = {
   nearest: [
     [23, 31, 11, 17, 3, 3113584908],
@@ -349,7 +352,7 @@ describe('ResNet', () => {
     const body = (of: ImageClassifier) => numbers(of.body.embed(waves([1, 3, 32, 32])))
     expect(body(other.eval())).toEqual(body(again.eval()))
     expect(Math.max(...numbers([...other.parameters()].at(-2) as Tensor).map(Math.abs))).toBeGreaterThan(0)
-    // As many labels as before keep the head, and are a change of names alone.
+    // With the same number of labels the head stays, and only names change.
     lines.length = 0
     await AutoModel.forImageClassification(folder, { labels: ['a', 'b', 'c'], log: (line) => lines.push(line) })
     expect(lines).toEqual([])
@@ -374,7 +377,7 @@ describe('ResNet', () => {
     expect(found.scores[found.label]).toBe(found.score)
     const several = await model.classify(picture, { activation: 'sigmoid', threshold: 0 })
     expect(several.labels?.length).toBe(3)
-    // Asking in the middle of training neither moves statistics nor ends it.
+    // Predicting in the middle of training neither changes statistics nor ends the training mode.
     expect(model.train().training).toBe(true)
     expect(await model.classify(picture)).toEqual(found)
     expect(model.training).toBe(true)
@@ -434,7 +437,7 @@ describe('ViT', () => {
     expect(numbers(again.eval().forward(waves([1, 3, 16, 16])))).toEqual(
       numbers(model.eval().forward(waves([1, 3, 16, 16]))),
     )
-    // A body of the same folder lacks only the pooler, which begins anew.
+    // A body from the same folder lacks only the pooler, which starts with new weights.
     const body = await AutoModel.forImageEmbedding(folder)
     expect(numbers(body.eval().embed(waves([1, 3, 16, 16])))).toEqual(numbers(model.body.embed(waves([1, 3, 16, 16]))))
   })

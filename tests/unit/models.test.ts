@@ -30,7 +30,7 @@ async function saved(name: string, model = make()): Promise<string> {
   await model.save(path, { log })
   return path
 }
-/** A copy of a saved folder whose configuration has these changes. */
+/** A copy of a saved folder with these changes in its configuration. */
 async function changed(name: string, changes: object): Promise<string> {
   const path = await saved(name)
   const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as object

@@ -1,4 +1,4 @@
-/** Modules that learn whole with an adapter (`modulesToSave`): switching them is as in PEFT's ModulesToSaveWrapper. */
+/** Modules that learn whole with an adapter (`modulesToSave`). They are switched as in PEFT's ModulesToSaveWrapper. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,7 +20,9 @@ import { checkpoint, linear, nn, noGrad, optim, sum, type Tensor, tensor, ValueE
 import { loadTensors } from '../../lib/io/tensors.js'
 import { close, put } from './adapters.js'
 
-/** A head of two layers, a list and a table of parameters, and a weight that the model reads past the module that holds it. */
+/**
+ * A head of two layers, a list and a table of parameters, and a weight that the model reads without calling its module.
+ */
 class Net extends nn.Module {
   body: nn.Linear
   head: nn.Sequential
@@ -55,7 +57,7 @@ describe.each(['cpu', 'reference'])('modules that learn whole on %s', (device) =
   const make = () => new Net(device).eval()
   const apply = (model: Net, name: string, modulesToSave = whole) =>
     applyLora(model, { name, rank: 1, targetModules: ['body'], modulesToSave })
-  /** Another value for all that an adapter learns whole. */
+  /** Another value for everything that an adapter learns whole. */
   const teach = (model: Net, name: string, by: number) =>
     noGrad(() => {
       for (const [path, parameter] of model.namedParameters())
@@ -79,7 +81,7 @@ describe.each(['cpu', 'reference'])('modules that learn whole on %s', (device) =
       close(run(), a.forward(x))
       withoutAdapters(model, () => close(run(), base.forward(x)))
       close(run(), a.forward(x))
-      // Who switches for good within a call is heard once it has ended.
+      // A permanent switch within a call takes effect once the call has ended.
       setAdapter(model, [])
       close(run(), a.forward(x))
     })
@@ -208,7 +210,7 @@ describe.each(['cpu', 'reference'])('modules that learn whole on %s', (device) =
     expect(() => setAdapter(model, 'b')).toThrow("[setAdapter] the adapter 'a' is merged into the weight of body")
     removeLora(model, { name: 'a' })
     close(model.forward(x), a.forward(x))
-    // The other one's copies still stand in, and what they stand in for is what the merged one left.
+    // The other adapter's copies are still in place, and stand for the originals that the merged one left.
     setAdapter(model, 'b')
     close(model.forward(x), base.forward(x))
     removeLora(model)
@@ -232,7 +234,7 @@ describe.each(['cpu', 'reference'])('modules that learn whole on %s', (device) =
       )
     const inner = taught(make(), 'a', 1, ['head.0'])
     expect(() => apply(inner, 'b', ['head'])).toThrow("modulesToSave names 'head', but the adapter 'a' learns")
-    // Both of one adapter are one.
+    // Both copies of one adapter count as one.
     expect(learning(apply(make(), 'a', ['head', 'head.0'])).filter((name) => !name.includes('lora'))).toHaveLength(4)
   })
 

@@ -31,7 +31,7 @@ describe('modes', () => {
       if (first === 'model') norm.eval()
       trainModes(model)
       expect(modes()).toEqual([true, true, false, true, true])
-      // Whoever says train() means all.
+      // train() means all modules.
       model.train()
       model.eval()
       trainModes(model)
@@ -125,7 +125,7 @@ describe('what a module holds', () => {
   it('is found in arrays with holes, however many: by what is there', () => {
     const sparse = (at: number, length = at + 1) =>
       Object.assign(Array.from<unknown>({ length: 0 }), { [at]: linear(), 3: parameter(), length, other: linear() })
-    // A few holes are passed, some are too many; small arrays have a way of their own.
+    // A few holes are accepted, but some arrays have too many. Small arrays take another path.
     for (const at of [63, 64, 1027, 1028, 1029, 5000, 2 ** 32 - 2])
       expect(names(sparse(at))).toEqual(['held.3', `held.${at}.weight`])
     expect(names(sparse(9, 2 ** 32 - 1))).toEqual(['held.3', 'held.9.weight'])
@@ -212,7 +212,7 @@ describe('what a module holds', () => {
     Object.assign(empty, { other: linear() })
     numbers.push(parameter() as never)
     expect(found()).toEqual(['held.numbers.300', 'held.layer.weight', 'held.empty.other.weight'])
-    // What a cycle cut off from one side is found from the other.
+    // A module that a cycle hides on one side is found from the other.
     const [one, two] = [[linear()] as unknown[], new Array(100).fill(0) as unknown[]]
     one.push(two)
     two.push(one)
@@ -318,7 +318,7 @@ describe('what a module holds', () => {
     expect(first[0]).toContain('FiresteelWarning: Outer runs a Sequential that is not found in its properties')
     expect(await told(new Hiding(new nn.Dropout(0.5)))).toHaveLength(1)
     expect(await told(new Hiding(new nn.BatchNorm1d(2, { affine: false })))).toHaveLength(1)
-    // What has no state, what is meant to stay outside, and what can be found.
+    // Modules without a state, modules that are meant to stay outside, and modules that can be found.
     expect(await told(new Hiding(new nn.ReLU()))).toEqual([])
     const teacher = new nn.Sequential(new nn.Linear(2, 2), new nn.BatchNorm1d(2), new nn.Dropout())
     teacher.requiresGrad_(false).eval()
@@ -356,7 +356,7 @@ describe('what a module holds', () => {
     expect(inner[0]).toContain('Deep.ownWeight.deep.1.k is a tensor')
     class Many extends Plain {}
     expect(await told(new Many(Array.from({ length: 100 }, leaf)))).toHaveLength(1)
-    // Constants, results of operators, and what has a place.
+    // Constants, results of operators, and tensors that have a place.
     class Fine extends Plain {}
     for (const held of [zeros([3]), mul(leaf(), 2), new nn.Buffer(zeros([3]))])
       for (const value of [held, [held]]) expect(await told(new Fine(value))).toEqual([])

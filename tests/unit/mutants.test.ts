@@ -1,4 +1,4 @@
-/** Faults that are put into kernels: where, and how many. */
+/** Faults to be put into kernels: their places and number. */
 import { expect, test } from 'vitest'
 import { mutantsOf, spread } from '../../scripts/mutants-cuda.js'
 

@@ -1,4 +1,4 @@
-/** Names when a state is loaded: which of another model's are taken for which, and which are left out. */
+/** Names when a state is loaded: how they map to another model's names, and which are left out. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,7 +38,7 @@ const other = {
   'module.fc.bias': [5],
 }
 
-/** From a file, and from a map in memory. */
+/** The names come from a file, and from a map in memory. */
 const ways: readonly (readonly [
   string,
   (model: nn.Module, from: ReadonlyMap<string, Tensor>, options: nn.LoadOptions) => Promise<nn.LoadResult>,
@@ -170,7 +170,7 @@ describe('files of tensors', () => {
     expect(source.metadata?.get('made')).toBe('here')
     const part = await loadTensors(source, { names: ['y'], device: 'reference' })
     expect([[...part.keys()], part.get('y')?.device.name]).toEqual([['y'], 'reference'])
-    // It stays open with whoever opened it.
+    // The file stays open for the program that opened it.
     expect((await source.read('x')).shape).toEqual([2])
     await source.close()
   })

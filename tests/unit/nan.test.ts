@@ -4,11 +4,11 @@ import { deviceNames } from '../suites/support.js'
 
 const { functional: F } = nn
 
-// Kernels that scale by adding to the exponent's bits can turn a NaN into a number, if its other bits are set.
+// Kernels that scale by adding to the exponent's bits can turn a NaN into a number, depending on its other bits.
 const words = [0x7fc00000, 0x7fc00001, 0x7fc001ff, 0xffc00123, 0x7fffffff]
 
 describe.each(deviceNames)('a NaN of whatever bits on %s', (device) => {
-  /** Halves, with the NaN at 3; of two lengths, one of them whole vectors and an end. */
+  /** Halves, with the NaN at 3, in two lengths, one of which is whole vectors and a rest. */
   const each = (check: (x: Tensor<[number]>) => void) => {
     for (const word of words)
       for (const n of [5, 40]) {

@@ -1,6 +1,6 @@
-// Every constant by which a kernel of native/cpu cuts its work has cases one below, at and above it, made of the constant
-// itself: so it stands in a header, and a native test that reads this header names it. What decides no shape is listed
-// here, with the reason.
+// Every constant by which a kernel of native/cpu cuts its work has test cases one below, at and above it, made from the
+// constant itself. So the constant is in a header, and a native test that reads this header names it. Constants that
+// decide no shape are listed here, with the reason.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -168,7 +168,7 @@ function constantsOf(text: string): string[] {
   })
 }
 
-// A test and the headers that it reads, directly or by way of others.
+// A test and the headers that it reads, directly or through others.
 function closureOf(file: string, seen = new Set<string>()): Set<string> {
   if (seen.has(file)) return seen
   seen.add(file)

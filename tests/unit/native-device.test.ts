@@ -162,7 +162,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     expect(() => device.readSync(many[0] as StridedView)).toThrow(/freed/)
     device.synchronize()
     expect([device.memory().tensors, device.memory().bytes]).toEqual([before.tensors + 1, before.bytes + 8])
-    // Handles and memory go to others, which have them alone.
+    // Handles and memory go to others, which alone have them.
     const next = Array.from({ length: 2000 }, (_, i) => upload(device, Float32Array.of(i, i)))
     expect(next.every((x, i) => device.readSync(x)[1] === i)).toBe(true)
     expect([...device.readSync(kept)]).toEqual([7, 8])
@@ -178,7 +178,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
       if (i % 5000 === 0) kept.push(out)
       else if (i % 7 === 0) device.free(out.storage)
     }
-    // At most 50,000 before they are looked for, and 15 that each of the kept ones holds.
+    // At most 50,000 are made before a search for freed ones, and 15 that each of the kept ones holds.
     expect(device.memory().tensors - before).toBeLessThan(51_000 + 16 * kept.length)
     for (const [k, { storage }] of kept.entries()) {
       const [first] = device.readSync(view(storage, [3]))
@@ -384,7 +384,7 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
       2 ** 53,
       2 ** 40,
     ]
-    // Mostly sound words, so that calls get far.
+    // The words are mostly sound, so that calls get far.
     const number = () => (random(8) === 0 ? pick(numbers) : pick([0, 1, 2, 4]))
     let thrown = 0
     let calls = 0
@@ -448,7 +448,7 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     expect(() => addon.upload(0, 0, new DataView(new ArrayBuffer(256)) as never, true)).toThrow(/not a typed array/)
     expect(() => addon.track(4, {})).toThrow(/live/)
     expect(() => addon.call(1 as never, 'x' as never)).toThrow()
-    // Arguments of another type than the function's, and none.
+    // Arguments of other types than the function's, and no arguments.
     const misused: readonly (() => unknown)[] = [
       () => addon.release('1' as never),
       () => (addon.release as () => void)(),

@@ -1,4 +1,7 @@
-/** Where no AVX-512 is, its kernels are tested by SIMDe (scripts/emulate-isa.sh), which has to know every intrinsic that they use. */
+/**
+ * On machines without AVX-512 its kernels are tested by SIMDe (scripts/emulate-isa.sh), which must know every intrinsic
+ * that they use.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 

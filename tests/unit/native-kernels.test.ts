@@ -1,4 +1,4 @@
-/** That native/tests leave no kernel out. What each is held to stands in the test itself. */
+/** native/tests must cover every kernel. Each test states its own oracle. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'

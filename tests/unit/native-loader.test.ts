@@ -1,4 +1,4 @@
-/** The report where native kernels do not serve: each case by the files of an installation, or by the system's words. */
+/** The report if native kernels are not used: each case by the files of an installation, or by the system's message. */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ function write(name: string, text: string | Buffer): string {
   return path
 }
 
-/** An installation in `folder`; `installed` are names of platforms. */
+/** An installation in `folder`. `installed` names platforms. */
 function around(platform: string, installed: readonly string[] = []): Surroundings {
   const root = join(folder, 'node_modules/firesteel')
   return surroundings(platform, root, (name) => {
@@ -40,7 +40,7 @@ describe('a package that is not installed', () => {
     JSON.stringify(
       {
         packages: {
-          // Named by firesteel whatever is installed.
+          // firesteel names these packages, whatever is installed.
           'node_modules/firesteel': { optionalDependencies: { '@firesteel/linux-x64': '0.1.0' } },
           ...Object.fromEntries(platforms.map((name) => [`node_modules/@firesteel/${name}`, { version: '0.1.0' }])),
         },
@@ -151,7 +151,7 @@ describe('a binary that does not load', () => {
 })
 
 describe('the name of a platform', () => {
-  /** The headers of a program of 64 bits whose interpreter is its third. */
+  /** The headers of a 64-bit program whose interpreter is its third one. */
   function program(interpreter: string, at = 600): Buffer {
     const file = Buffer.alloc(at + 424)
     file.write('\x7fELF\x02\x01', 0, 'latin1')
@@ -170,7 +170,7 @@ describe('the name of a platform', () => {
   it('comes from the loader that a program asks for', () => {
     expect(interpreter(program('/lib64/ld-linux-x86-64.so.2'))).toBe('/lib64/ld-linux-x86-64.so.2')
     expect(interpreter(program('/lib/ld-musl-x86_64.so.1'))).toBe('/lib/ld-musl-x86_64.so.1')
-    // Cut off within the entries, and just before the one that tells.
+    // The file ends within the entries, or just before the one that tells.
     expect(interpreter(program('/lib/ld-musl-x86_64.so.1').subarray(0, 64 + 3 * 56 - 1))).toBeNull()
     expect(interpreter(program('/lib/ld-musl-x86_64.so.1').subarray(0, 63))).toBeNull()
     expect(interpreter(Buffer.from('#!/bin/sh'))).toBeNull()
@@ -223,7 +223,7 @@ describe('the folder of this package', () => {
     expect(packageRoot(pathToFileURL(inside).href)).toBeNull()
     write('app/package.json', JSON.stringify({ name: 'firesteel' }))
     expect(packageRoot(pathToFileURL(inside).href)).toBe(join(folder, 'app'))
-    // A file of another package's within it, such as one that says { "type": "commonjs" } only.
+    // A file of another package's inside it, such as one with only { "type": "commonjs" }.
     write('app/dist/package.json', '{}')
     expect(packageRoot(pathToFileURL(inside).href)).toBeNull()
   })

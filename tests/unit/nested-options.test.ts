@@ -1,4 +1,4 @@
-/** Options within options: the error for a wrong one says the path to it. */
+/** Options within options. The error for a wrong one gives its path. */
 import { expect, it } from 'vitest'
 import { applyLora, applyPrompt, layerwiseGroups, saveAdapter } from '../../lib/finetune/index.js'
 import { choice, mseLoss, nn, optim, search, Trainer, ValueError } from '../../lib/index.js'

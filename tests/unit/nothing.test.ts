@@ -1,4 +1,6 @@
-/** Shapes of any size without elements: nothing to compute takes no time, and gradients of what has elements are 0. */
+/**
+ * Shapes of any size without elements. Computing nothing takes no time, and gradients of tensors with elements are 0.
+ */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 

@@ -1,4 +1,6 @@
-/** The contract of training: sums over counts, whatever the form of a batch and however a step is cut into parts. */
+/**
+ * The contract of training: sums divided by counts, whatever the form of a batch and however a step is cut into parts.
+ */
 import { describe, expect, it, vi } from 'vitest'
 import {
   add,
@@ -28,7 +30,7 @@ import { devices } from '../suites/support.js'
 
 const quiet = { progress: false } as const
 
-/** So many trainings warned that their loss counted nothing. */
+/** The number of trainings that warned of a loss that counted nothing. */
 async function toldOfNothing(trainings: number): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve))
   const output = takeOutput()
@@ -42,7 +44,7 @@ function expectClose(got: readonly number[], wanted: readonly number[], digits =
   for (const [i, value] of got.entries()) expect(value).toBeCloseTo(wanted[i] as number, digits)
 }
 
-/** Tokens of two sentences of unequal length, of which -100 count for nothing. */
+/** Tokens of two sentences of unequal length. Labels of -100 count for nothing. */
 interface Tokens {
   readonly inputs: Tensor
   readonly labels: Tensor
@@ -50,7 +52,7 @@ interface Tokens {
 
 const ignore = -100
 
-/** The classes' loss over the tokens that count, whose number only the device knows. */
+/** The classes' loss over the counting tokens, whose number only the device knows. */
 const tagging: Objective<nn.Linear, Tokens, 'accuracy'> = {
   loss(model, { inputs, labels }) {
     const output = model.forward(inputs)
@@ -266,7 +268,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       break
     }
     expect(model.training).toBe(true)
-    // The loop that was left lets the next step go on.
+    // The abandoned loop does not block the next step.
     await trainer.fit([[ones([2, 2], { device }), ones([2, 2], { device })]], quiet)
     const tags = tagger(4, device)
     const parts = tokens(device, [2, 3])

@@ -1,4 +1,4 @@
-/** The fused kernels of optimisers against the updates that they stand for: every option, alone and with others. */
+/** The fused kernels of optimisers against the updates that they replace: every option, alone and with others. */
 import { describe, expect, it, vi } from 'vitest'
 import {
   autocast,
@@ -57,7 +57,7 @@ const nadam = combinations({
   decoupledWeightDecay: [false, true],
   ...decays,
 })
-// With a beta2 of 0.5 the average of squares never rests on enough of them; with 0.9 from the sixth step on.
+// With a beta2 of 0.5 the average of squares never covers enough steps; with 0.9 it does from the sixth step on.
 const radam = combinations({
   lr: [0.01],
   betas: [
@@ -96,7 +96,7 @@ const all = optimizers.flatMap(([title, kernel, make, choices]) =>
   choices.map((options) => [`${title} ${JSON.stringify(options)}`, kernel, make, options] as const),
 )
 
-/** Around the width of a vector, and around the pieces that a kernel cuts its work into. */
+/** Sizes around the width of a vector, and around the pieces into which a kernel cuts its work. */
 const small = [0, 1, 7, 33, 130]
 const large = [16_383, 16_384, 16_385, 32_773]
 const steps = 7
@@ -106,7 +106,7 @@ const bytesOf = (x: Tensor): Buffer => {
   return Buffer.from(buffer, byteOffset, byteLength)
 }
 
-/** The parameters after each step, and at the end their states, with the kernels that ran. */
+/** The parameters after each step, the final states, and the kernels that ran. */
 function train(device: Device, make: Make, options: Options, sizes: readonly number[]) {
   const random = (size: number, seed: number): Tensor => randn([size], { generator: new Generator(seed), device })
   const params = sizes.map((size, i): nn.Parameter => new nn.Parameter(random(size, i)))
@@ -114,7 +114,7 @@ function train(device: Device, make: Make, options: Options, sizes: readonly num
   const numbers: TypedArray[] = []
   const kernels = new Set<string>()
   for (let step = 0; step < steps; step++) {
-    // Half of them are read under autocast, so that they have a copy in bfloat16.
+    // Half of them are read under autocast, so that they have a bfloat16 copy.
     const read = params.filter((p, i) => i % 2 === 1 && p.numel > 0)
     for (const p of read) autocast('bfloat16', () => matmul(p, p))
     for (const [i, p] of params.entries()) p.grad = mul(random(p.numel, 100 + i), 1 + step) as Tensor
@@ -157,7 +157,7 @@ describe.each(fused.map((device) => [device.name, device] as const))('on %s', (_
     const update = train(device, make, options, sizes)
     hasKernel.mockRestore()
     expect([row.kernels.has(kernel), update.kernels.has(kernel)]).toEqual([true, false])
-    // Sixteen roundings a step.
+    // There are sixteen roundings in a step.
     expect(distance(update.numbers, row.numbers)).toBeLessThan(16 * steps * 2 ** -23)
   }
   it.each(all)('%s', (_title, kernel, make, options) => compare(kernel, make, options, small))

@@ -1,4 +1,4 @@
-/** Optimisers: whose state is whose, what a step refuses, and states that are saved and loaded. */
+/** Optimisers: the owners of states, the refusals of a step, and states that are saved and loaded. */
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import {
@@ -252,7 +252,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       expect(adam.stateDict().state.size).toBe(0)
       return error as Error
     }
-    // As a program that no compiler checked sets it, on a tensor that does not look.
+    // A program without a compiler may set this, on a tensor that does not check.
     const set = (p: Tensor, gradient: Tensor) => p.ownGrad(gradient)
 
     it('a gradient of another shape', () => {

@@ -14,14 +14,16 @@ const isPlain = (value: unknown) =>
 /** `[op] `, where op is one of the names. */
 const fromOp = (names: string, message: string) => new RegExp(`^\\[(${names.replaceAll('.', '\\.')})\\] ${message}`)
 
-// As JavaScript calls them, where no compiler complains.
+// JavaScript calls them like this, without a compiler to complain.
 const call = (fn: (options: never) => unknown, options: unknown) => () => fn(options as never)
 
 describe('an option that there is not', () => {
   const layer = new nn.Linear(4, 3)
   const heads = new nn.MultiheadAttention(4, 2)
   const sgd = () => new optim.SGD(layer.parameters(), { lr: 1 })
-  /** What fuzzers have no sound call of, or in another form: groups of parameters, forward passes, adapters, schedules. */
+  /**
+   * Calls that the fuzzers lack, or have in another form: groups of parameters, forward passes, adapters, schedules.
+   */
   const others: readonly (readonly [string, (options: never) => unknown, object])[] = [
     ['MultiheadAttention.forward', (o) => heads.forward(randn([1, 2, 4]), undefined, undefined, o), { isCausal: true }],
     ['TransformerEncoderLayer', (o) => new nn.TransformerEncoderLayer(4, 2, o), { normFirst: true, bias: false }],
@@ -71,10 +73,10 @@ describe('an option that there is not', () => {
     await expect(trainer.fit(null as never)).rejects.toThrow('[Trainer.fit] the batches are null')
   })
   it.each(cases)('%s refuses what is no object of options', (op, fn) => {
-    // The optimisers' cases are about groups, whose options come with the parameters.
+    // The optimisers' cases are about groups, whose options are given with the parameters.
     if (others.some((each) => each[1] === fn) && (op === 'SGD' || op === 'AdamW')) return
-    // A number is the value to pad with.
-    // A number is a value to pad with, a list a shape of normal numbers.
+    // The number is the padding value.
+    // The number is a padding value, and the list a shape of normal numbers.
     for (const [given, named] of [
       [null, 'null'],
       [0.5, 'the number 0.5'],

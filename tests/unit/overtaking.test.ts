@@ -1,4 +1,4 @@
-/** Small work under noGrad beside work that waits in the queue: native/core/overtaking.h. */
+/** Small work under noGrad beside work that waits in the queue: see native/core/overtaking.h. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { nn, noGrad, optim, scope, type Tensor, tensor, zeros } from '../../lib/index.js'
 import { devices } from '../suites/support.js'
@@ -52,7 +52,7 @@ for (const device of devices.filter((it) => it.kind === 'cpu' && it.name === 'cp
       const seen: number[] = []
       for (let step = 0; step < 3; step++) {
         const before = predict()
-        // Gradients of 1, which wait for the busy work.
+        // These are gradients of 1, which wait for the busy work.
         scope(() => {
           for (const parameter of learned.parameters()) parameter.add(result.sum()).sum().backward()
           optimizer.step()

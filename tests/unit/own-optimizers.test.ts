@@ -1,4 +1,4 @@
-/** Optimisers that a program writes itself, from the public names alone: Lion, Adafactor, and moments of 8 bits. */
+/** Optimisers that a program writes with only the public names: Lion, Adafactor, and 8-bit moments. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   abs,
@@ -65,7 +65,7 @@ const adafactorDefaults = {
 }
 type Factors = { rowVar?: Tensor; colVar?: Tensor; variance?: Tensor }
 
-/** Shazeer and Stern, 2018, arXiv 1804.04235, in PyTorch's form: of a matrix, the means of rows and columns. */
+/** Shazeer and Stern, 2018, arXiv 1804.04235, in PyTorch's form: for a matrix, the means of rows and columns. */
 class Adafactor extends optim.Optimizer<typeof adafactorDefaults, Factors> {
   protected defaults() {
     return adafactorDefaults
@@ -103,7 +103,10 @@ class Adafactor extends optim.Optimizer<typeof adafactorDefaults, Factors> {
 const byteDefaults = { lr: 0.1, momentum: 0.9 }
 type Bytes = { codes: Tensor; scale: Tensor }
 
-/** Momentum in one byte an element, 128 for 0, with one scale a tensor: a sketch of Dettmers et al., 2022, arXiv 2110.02861. */
+/**
+ * Momentum in one byte for each element, with 128 for 0 and one scale for each tensor: a sketch of Dettmers et al.,
+ * 2022, arXiv 2110.02861.
+ */
 class ByteMomentum extends optim.Optimizer<typeof byteDefaults, Bytes> {
   protected defaults() {
     return byteDefaults
@@ -121,7 +124,7 @@ class ByteMomentum extends optim.Optimizer<typeof byteDefaults, Bytes> {
 }
 
 type Own = optim.Optimizer & { loadStateDict(state: optim.OptimizerState): void }
-/** Those of this file, and the library's own that have no kernel. */
+/** The optimisers of this file, and those of the library that have no kernel. */
 const own: readonly (readonly [string, (params: optim.Parameters) => Own])[] = [
   ['Lion', (params) => new Lion(params, { lr: 0.01, weightDecay: 0.1 })],
   ['Adafactor', (params) => new Adafactor(params, { lr: 0.05, weightDecay: 0.1 })],
@@ -144,7 +147,7 @@ const own: readonly (readonly [string, (params: optim.Parameters) => Own])[] = [
   ],
 ]
 
-/** A small model, whose loss is computed in mixed precision, and its step. */
+/** A small model whose loss is computed in mixed precision, and its step. */
 function training(make: (params: optim.Parameters) => Own, device: Device) {
   const model = new nn.Sequential(new nn.Linear(9, 17), new nn.Tanh(), new nn.Linear(17, 5))
   noGrad(() => {
@@ -223,7 +226,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       for (const [i, value] of values(x as Tensor).entries())
         expect(Math.abs(value / (expected[i] as number) - 1)).toBeLessThan(2e-6)
     }
-    // torch.optim.Adafactor of PyTorch 2.13, in float64.
+    // From torch.optim.Adafactor of PyTorch 2.13, in float64.
     close(
       w,
       [
@@ -281,7 +284,8 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       const first = step()
       for (let i = 0; i < 20; i++) {
         step()
-        // What the products of autocast read, and what they would read of weights that were never converted before.
+        // The weights that products read under autocast, and those they would read if they had never been converted
+        // before.
         const read = loss().item()
         const anew = new nn.Sequential(new nn.Linear(9, 17), new nn.Tanh(), new nn.Linear(17, 5))
         anew.loadStateDict(model.stateDict())

@@ -1,4 +1,4 @@
-/** What a layer keeps of its options is its own: a program may change its object, or hand over one of a class. */
+/** A layer keeps its own copy of its options. A program may change its object later, or pass one of a class. */
 import { expect, it } from 'vitest'
 import { nn, tensor } from '../../lib/index.js'
 

@@ -1,4 +1,4 @@
-/** Who frees a storage: the collector, a frame, a backward pass; and what the program has seen. */
+/** The owner that frees a storage (the collector, a frame, a backward pass), and storages that the program has seen. */
 import { describe, expect, it } from 'vitest'
 import type { Owner } from '../../lib/core/storage.js'
 import * as f from '../../lib/index.js'
@@ -72,7 +72,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('owners o
     for (const tensor of [...shown, ...given()])
       expect([ownerOf(tensor), tensor.storage.seen]).toEqual(['collector', true])
     expect(shown.map((tensor) => tensor.toArray())).toEqual([[3, 3]])
-    // The gradient that the leaf has now is its own memory: what the hook was shown stays as it was.
+    // The leaf's new gradient has its own memory, and the gradient that the hook saw is unchanged.
     w.mul(3).sum().backward()
     expect(shown[0]?.toArray()).toEqual([3, 3])
     expect(w.grad?.toArray()).toEqual([6, 6])

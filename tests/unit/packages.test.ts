@@ -1,4 +1,4 @@
-/** The packages that are published: their manifests, and what is refused of a binary. */
+/** The published packages: their manifests, and the reasons to refuse a binary. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { packagedPlatforms } from '../../lib/backend/native/platforms.js'

@@ -5,7 +5,7 @@ import { ValueError } from '../../lib/index.js'
 const matches = (pattern: string, text: string) => new Pattern(pattern, 'loadAdapter', 'target_modules').matches(text)
 
 describe('regular expressions of files', () => {
-  // What Python's re.fullmatch says; compared with JavaScript's engine where the syntax is common.
+  // The results of Python's re.fullmatch, compared with JavaScript's engine if it has the same syntax.
   const patterns: readonly (readonly [string, readonly string[], readonly string[]])[] = [
     ['q_proj', ['q_proj'], ['a.q_proj', 'q_proj2', '']],
     ['.*\\.(q|v)_proj', ['a.q_proj', '.v_proj'], ['q_proj', 'a.k_proj', 'aq_proj']],

@@ -1,6 +1,6 @@
 /**
- * PEFT's files of adapters: what is written, read, proved and refused. Over 600 lines, because all kinds of adapters and faults go
- * through the same folders.
+ * PEFT's files of adapters: writing, reading, proofs and refusals. The file is over 600 lines because all kinds of
+ * adapters and faults go through the same folders.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
@@ -54,7 +54,7 @@ const saved = async (model: nn.Module) => {
   return path
 }
 const close = (a: Tensor, b: Tensor) => expect(Math.max(...a.sub(b).abs().dataSync())).toBeLessThan(1e-5)
-/** Same base, and adapters of a's. */
+/** The same base, with adapters of a's. */
 const twin = (model: nn.Sequential, device: string) => {
   const copy = net(device)
   const base = new Map([...model.stateDict()].filter(([name]) => !/lora_|modules_to_save/.test(name)))
@@ -80,7 +80,7 @@ describe.each(['cpu', 'reference'])('an adapter from files on %s', (device) => {
     await loadAdapter(other, path)
     close(other.forward(x), model.forward(x))
     expect(other.modules().length).toBe(model.modules().length)
-    // Again, into the model that has it now, and into one that has another.
+    // The adapter is loaded again, into the model that has it and into one that has another.
     await loadAdapter(other, path)
     close(other.forward(x), model.forward(x))
     const third = filled(apply(twin(model, device).eval(), { rank: 3, alpha: 9, targetModules: ['1'] }), 8, 8)
@@ -100,7 +100,7 @@ describe.each(['cpu', 'reference'])('an adapter from files on %s', (device) => {
     const [before, { loraA }] = [adapterOf(model), adapterOf(model)]
     await loadAdapter(model, paths[0])
     expect([adapterOf(model).scale, adapterOf(model).dropout.p]).toEqual([100, 0.5])
-    // The same parameters where their shapes are, so that optimisers of lists know them.
+    // The parameters are the same objects if their shapes are, so that optimisers still know them.
     expect([adapterOf(model), adapterOf(model).loraA.weight]).toEqual([before, loraA.weight])
     expect(loraA.weight.dataSync()[0]).toBe(1)
     await loadAdapter(model, paths[1])
@@ -247,7 +247,7 @@ describe('a name in modules_to_save', () => {
     await saveTensors(weights, await loadTensors(weights))
     await writeFile(config, JSON.stringify({ ...(await configOf(path)), modules_to_save: ['norm'] }))
     const other = make()
-    // Twice: the second time the modules have copies already.
+    // This happens twice, because the second time the modules have copies already.
     for (let time = 0; time < 2; time++) {
       await loadAdapter(other, path)
       const row = tensor([[1, 2]])
@@ -466,7 +466,7 @@ describe('the files of an adapter', () => {
 describe('files that PEFT writes', () => {
   it('name layers of a head that learns whole among the targets, which are no targets then', async () => {
     const path = await saved(apply(net(), { modulesToSave: ['1'] }))
-    // Without the hash of the settings, because they change.
+    // The hash of the settings is left out, because it changes.
     const weights = join(path, 'adapter_model.safetensors')
     await saveTensors(weights, await loadTensors(weights))
     const settings = await configOf(path)
@@ -502,7 +502,7 @@ describe('a config', () => {
   async function load(config: unknown, text: string | Buffer = JSON.stringify(config)) {
     const path = await saved(apply(net()))
     await writeFile(join(path, 'adapter_config.json'), text)
-    // As PEFT writes them, without a hash of the config.
+    // PEFT writes them like this, without a hash of the config.
     const weights = join(path, 'adapter_model.safetensors')
     await saveTensors(weights, await loadTensors(weights), { metadata: { format: 'pt' } })
     const model = net()
@@ -605,7 +605,7 @@ describe('a config', () => {
     await expect(load(null, padded(2 ** 20 + 1))).rejects.toThrow(
       /adapter_config.json has 1048577 bytes, but .* at most 1048576/,
     )
-    // Within a text, brackets nest nothing, and neither does one behind an escaped quote.
+    // Brackets within a text nest nothing, nor do brackets behind an escaped quote.
     const nested = (levels: number) => JSON.parse(`${'['.repeat(levels)}"\\"[[["${']'.repeat(levels)}`)
     expect(adapterOf(await load({ ...right, auto_mapping: nested(63) })).scale).toBe(2)
     await expect(load({ ...right, auto_mapping: nested(64) })).rejects.toThrow(ValueError)
@@ -613,7 +613,7 @@ describe('a config', () => {
       'adapter_config.json nests lists and objects 65 deep, but at most 64 deep is read',
     )
     await expect(load(null, '['.repeat(2 ** 20))).rejects.toThrow('nests lists and objects 1048576 deep')
-    // A long value is told by its beginning.
+    // A long value is shown by its beginning.
     await expect(load({ ...right, r: 'x'.repeat(1000) })).rejects.toThrow(/r is "x{99}\.\.\., but/)
   })
 

@@ -1,4 +1,4 @@
-/** Contrastive objectives against their losses, and the two views that they learn from. */
+/** Contrastive objectives against their losses, and the two views from which they learn. */
 import { describe, expect, it } from 'vitest'
 import { recipeOf } from '../../lib/data/recipe.js'
 import { augment, normalize, Picture, type PictureRow, randomCrop, twoViews } from '../../lib/images/index.js'
@@ -49,7 +49,7 @@ describe('contrastive', () => {
       [
         contrastive({ loss: 'supervised' }).loss(model, [a, labels]),
         supervisedContrastive(vectors.a, labels),
-        // Of labels 2, 0, 2 and 1 two have a partner.
+        // Two of the labels 2, 0, 2 and 1 have a partner.
         2,
       ],
       [
@@ -144,7 +144,7 @@ describe('two views', () => {
   })
 
   it('teach a ResNet with a projector', async () => {
-    // Each has a colour of its own, beside noise.
+    // Each image has its own colour, and noise.
     const images = Array.from({ length: 8 }, (_, i) => {
       const generator = new Generator(i)
       const colour = [i & 1, (i >> 1) & 1, i >> 2]

@@ -1,4 +1,4 @@
-/** From a corpus to shards: what is kept, where it goes, what a cut leaves behind, and batches of it. */
+/** From a corpus to shards: the documents kept, their places, the state after an interruption, and batches. */
 import { createHash } from 'node:crypto'
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -193,7 +193,7 @@ describe('a prepared corpus', () => {
 describe('a folder', () => {
   const corpus = [...sentences(120, 5), ...sentences(20, 5), ...sentences(30, 6)]
   const options = { validation: 0.2, deduplicate: true, shardTokens: 500 } as const
-  /** The corpus, cut by the signal after so many rows. */
+  /** The corpus, interrupted by the signal after this many rows. */
   const cutAt = (rows: number, cut: AbortController) =>
     new IterableDataset(function* () {
       for (const [i, text] of corpus.entries()) {
@@ -213,7 +213,7 @@ describe('a folder', () => {
         'cut',
       )
       await expect(openShards(cutFolder)).rejects.toThrow(new RegExp(`is not whole: ${rows + 1} rows were read`))
-      // A kill leaves bytes behind that no commit knows of: in the files that were open, and in one that was begun.
+      // A kill leaves bytes that no commit covers, in open files and in a file just begun.
       const last = ['train', 'validation'].flatMap((part) => {
         const names = readdirSync(cutFolder).filter((name) => name.startsWith(part) && name.endsWith('.bin'))
         return names.sort().slice(-1)
@@ -360,7 +360,7 @@ describe('batches of shards', () => {
       expect(() => train.batches({ length: 1 })).toThrow(/length is 1/)
       expect(() => train.batches({ length: stream.length + 1 })).toThrow(/give a smaller length/)
       expect(train.windows({ length: stream.length }).length).toBe(1)
-      // More windows at once than files may be open.
+      // There are more windows at once than files may be open.
       const windows = train.windows({ length: 4 })
       const all = await windows.rows(Array.from({ length: windows.length }, (_, i) => i))
       expect(all.flatMap(({ ids }) => [...ids.subarray(1)])).toEqual(stream.slice(1, 1 + 3 * windows.length))
@@ -429,7 +429,8 @@ describe('parts', () => {
       const places = Array.from({ length: count }, (_, i) => order(i))
       expect([...places].sort((a, b) => a - b)).toEqual(places.map((_, i) => i))
     }
-    // Over the places of 1,000 rows the first row is anywhere: chi-square over ten bins of 200 seeds, 9 degrees of freedom.
+    // Over 200 seeds the first row is equally likely at any of 1,000 places: chi-square over ten bins, 9 degrees of
+    // freedom.
     const bins = new Array(10).fill(0)
     for (let seed = 0; seed < 200; seed++)
       bins[Math.floor(randomOrder(1000, { seed, stream: 0, offset: 0 })(0) / 100)]++

@@ -1,4 +1,7 @@
-/** Objectives of pre-training and what is measured of them: masks and pairs by their statistics, losses by hand, probes by PyTorch. */
+/**
+ * Objectives of pre-training and their measures: masks and pairs by their statistics, losses by hand, probes by
+ * PyTorch.
+ */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Generator, manualSeed, nn, noGrad, optim, randn, type Tensor, Trainer, tensor } from '../../lib/index.js'
 import { AutoModel, type BertPreTraining, gpt2, type MaskedLM } from '../../lib/models/index.js'
@@ -72,7 +75,8 @@ describe('masking', () => {
         }
       }
     }
-    // Within four deviations of what is expected; of random tokens one in 80 is the mask, and one the token itself.
+    // The counts are within four deviations of their expectation. One random token in 80 is the mask, and one is the
+    // token itself.
     const near = (count: number, of: number, share: number) =>
       expect(Math.abs(count / of - share)).toBeLessThan(4 * Math.sqrt((share * (1 - share)) / of))
     expect(counts.wrong).toBe(0)
@@ -98,7 +102,7 @@ describe('masking', () => {
       if (chosen.size > 0 && chosen.size < 4) parts++
     }
     expect(parts).toBeGreaterThan(100)
-    // Three tokens each, of one run without spaces: two words all the same.
+    // Three tokens each form one run without spaces, but still two words.
     const bytes = await trainTokenizer('bpe', ['a'], { vocabSize: 260, special: ['<mask>'], roles: { mask: '<mask>' } })
     expect([...maskableRow('春眠', bytes).words]).toEqual([0, 0, 0, 1, 1, 1])
   })
@@ -205,7 +209,7 @@ describe('masked language models', () => {
         : texts.slice(0, 48).map((text) => maskableRow(text, tokenizer))
       const batches = maskedBatches(rows, tokenizer, { batchSize: 16, shuffle: true, seed: 1 })
       const held = maskedBatches(rows, tokenizer, { batchSize: 16, seed: 2 })
-      // The numbers by hand.
+      // These numbers were computed by hand.
       const [found] = [{ right: 0, tokens: 0, loss: 0, pairs: 0, judged: 0 }]
       model.eval()
       const kept: MaskedBatch[] = []
@@ -325,7 +329,7 @@ describe('denoising auto-encoders', () => {
   })
 })
 
-/** Rows around a middle for each class, as tests of PyTorch's numbers had them. */
+/** Rows around a centre for each class, like those of the tests of PyTorch's numbers. */
 function features(classes: number) {
   const draws = { k: 0 }
   const uniform = () => {
@@ -395,7 +399,8 @@ describe('probes', () => {
     const near = await nearestNeighbours(train, test, { k: 1 })
     expect([...near.predictions]).toEqual([0, 1, 2, 1])
     expect(near.accuracy).toBe(0.75)
-    // With as many votes as rows, the class of most rows is not taken, because votes are weighted; without weights it is.
+    // With as many votes as rows, the class of most rows does not win, because votes are weighted. Without weights it
+    // would.
     expect([...(await nearestNeighbours(train, test)).predictions]).toEqual([0, 1, 2, 1])
     expect((await nearestNeighbours(train, test, { temperature: Number.POSITIVE_INFINITY })).predictions[2]).toBe(0)
   })

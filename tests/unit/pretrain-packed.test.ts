@@ -29,7 +29,7 @@ import { deviceNames } from '../suites/support.js'
 const generator = new Generator(3)
 const rows = Array.from({ length: 60 }, (_, i) => {
   const ids = Array.from({ length: 1 + generator.randint(0, 16) }, () => generator.randint(0, 50))
-  // Of every third document, only what is behind the first half is learned.
+  // Every third document is learned only from its second half.
   const labels = ids.map((id, t) => (i % 3 === 0 && t < ids.length / 2 ? -100 : id))
   return { ids: Int32Array.from(ids), labels: Int32Array.from(labels) }
 })
@@ -170,7 +170,7 @@ describe('documents of a call', () => {
     expect(() => model.forward(ids, { documents: short, positions: ids })).toThrow(
       /documents are \[1, 2\], but must be \[1, 3\]/,
     )
-    // A mask of padding holds besides: the second token then sees nothing that the first says.
+    // A mask of padding also applies: the second token then sees nothing of the first.
     const positions = tensor([[0, 1, 0]], { dtype: 'int32' })
     const attentionMask = tensor([[0, 1, 1]], { dtype: 'int32' })
     const first = (mask?: Tensor) =>

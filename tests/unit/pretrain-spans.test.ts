@@ -1,4 +1,7 @@
-/** Texts with gaps: what is left and what is missing are the text, in the shares that were asked for, and a T5 learns to fill them. */
+/**
+ * Texts with gaps. The remaining and the missing parts make up the text, in the requested shares, and a T5 learns to
+ * fill the gaps.
+ */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Generator, manualSeed, optim, Trainer } from '../../lib/index.js'
 import { t5 } from '../../lib/models/index.js'
@@ -51,7 +54,7 @@ describe('gaps', () => {
         }
     }
     expect(gone).toBe(300 * 15)
-    // The first place always stays; the others are taken out about equally often.
+    // The first place always stays, and the others are removed about equally often.
     expect(places[0]).toBe(0)
     expect(Math.min(...places.slice(10, 90))).toBeGreaterThan(20)
     expect(Math.max(...places.slice(10, 90))).toBeLessThan(85)

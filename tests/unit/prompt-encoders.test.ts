@@ -1,4 +1,4 @@
-/** Networks that prompts learn through. Numbers are PEFT 0.21's over transformers 5.24, of weights that are waves. */
+/** Networks through which prompts learn. Numbers are PEFT 0.21's over transformers 5.24, with waves as weights. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -121,7 +121,7 @@ describe.each(cases)('a $options.kind through $options.encoder', (each) => {
       await loadAdapter(other, path)
       near(last(other), logits, 'logits of the file')
       expect(other.adapters.prompt?.encoder).toBe(null)
-      // In the place of the one that learned.
+      // It takes the place of the learned one.
       await loadAdapter(model, path)
       near(last(model), logits, 'logits in its place')
       expect(model.adapters.prompt?.encoder).toBe(null)

@@ -1,4 +1,6 @@
-/** Prompts before texts that an encoder reads. Numbers are PEFT 0.21's over transformers 5.24, of weights that are waves. */
+/**
+ * Prompts before texts that an encoder reads. Numbers are PEFT 0.21's over transformers 5.24, with waves as weights.
+ */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +10,7 @@ import { loadTensors, type nn, noGrad, saveTensors, type Tensor, tensor } from '
 import { AutoModel, t5 } from '../../lib/models/index.js'
 import { fillWithWaves, putWave } from '../waves.js'
 
-/** Gives what learns the numbers that PEFT's had. */
+/** Sets what learns to the numbers that PEFT used. */
 const learned = (model: nn.Module) =>
   noGrad(() => {
     for (const [name, weight] of model.namedParameters())
@@ -117,10 +119,10 @@ describe.each([
       const names = [...(await loadTensors(join(path, 'adapter_model.safetensors'))).keys()]
       expect(names).toContain('prompt_embeddings')
       expect(names.filter((name) => /^base_model\.(pre_)?classifier\./.test(name))).toHaveLength(names.length - 1)
-      // PEFT names heads twice, and one that is not there.
+      // PEFT names heads twice, and names one that does not exist.
       await write(path, { ...(await configOf(path)), modules_to_save: ['classifier', 'score', 'classifier', 'score'] })
       const other = await make(kind)
-      // Without the hash of the settings that were written.
+      // The hash of the written settings is left out.
       await saveTensors(
         join(path, 'adapter_model.safetensors'),
         await loadTensors(join(path, 'adapter_model.safetensors')),
@@ -209,7 +211,7 @@ describe('T5', () => {
         const other = makeT5()
         await loadAdapter(other, path)
         near(second(other), logits)
-        // Each token that a cache gives is the one without it.
+        // Each token generated with a cache equals the one without it.
         const [written] = await other.generate([[3, 5, 7]], { maxNewTokens: 3, stopTokens: [] })
         const tokens = [0]
         for (let i = 0; i < 3; i++) {
@@ -223,7 +225,7 @@ describe('T5', () => {
           await expect(loadAdapter(makeT5(), path)).rejects.toThrow(/different saves/)
           return
         }
-        // PEFT's own table has as many rows again, for a decoder that does not read them.
+        // PEFT's own table has twice as many rows, the rest for a decoder that does not read them.
         const weights = join(path, 'adapter_model.safetensors')
         const [name, table] = [...(await loadTensors(weights))][0] as [string, Tensor]
         await saveTensors(

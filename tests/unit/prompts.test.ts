@@ -56,7 +56,7 @@ describe.each([
     const prompt = model.adapters.prompt?.table.weight as Tensor
     const logits = noGrad(() => model.forward(ids))
     expect(logits.shape).toEqual([1, 7, 20])
-    // The same columns as tokens of their own, at the end of a larger vocabulary.
+    // The same columns as separate tokens, at the end of a larger vocabulary.
     const other = make()
     other.resizeTokenEmbeddings(23)
     const own = other.inputEmbedding().weight
@@ -93,7 +93,7 @@ describe.each([
       noGrad(() => {
         const logProbs = model.tokenLogProbs(ids)
         expect(logProbs.shape).toEqual([1, 4])
-        // With a prompt the first token is predicted too, which a loss counts.
+        // With a prompt the first token is predicted too, and a loss counts it.
         const all = model.loss(ids)
         const first = -(all.total.item() as number) - values(logProbs).reduce((sum, each) => sum + each, 0)
         if (kind === 'prefix') expect(Math.abs(first)).toBeLessThan(1e-4)
@@ -148,7 +148,7 @@ describe.each([
       const other = make()
       await loadAdapter(other, path)
       expect(values(noGrad(() => other.forward(ids)))).toEqual(results)
-      // While another is active, too.
+      // This also holds while another one is active.
       setAdapter(model, 'a')
       await loadAdapter(model, path, { name: 'c' })
       expect(values(noGrad(() => model.forward(ids)))).toEqual(results)

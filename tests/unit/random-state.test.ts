@@ -1,4 +1,4 @@
-/** Resuming a run with the random numbers that would have followed. */
+/** Resuming a run with the random numbers that would have come next. */
 import { describe, expect, it } from 'vitest'
 import { applyLora } from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
@@ -47,7 +47,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('randomSt
   it('lets a run go on with equal bits', () => {
     const run = make()
     for (let i = 0; i < 3; i++) step(run)
-    // As a file of JSON holds it.
+    // The state passes through a JSON file.
     const state = JSON.parse(JSON.stringify(nn.randomState(run.model))) as nn.RandomState
     const weights = new Map([...run.model.stateDict()].map(([name, tensor]) => [name, tensor.clone()]))
     const expected = [step(run), step(run)]

@@ -19,7 +19,7 @@ function digest(data: TypedArray): string {
 const position = { seed: 1234567890123456, stream: 0xdeadbeef, offset: 4294967290 }
 const count = 10007
 
-/** native/tests/random.cpp holds the same digests: bits are equal in C++ and TypeScript. */
+/** native/tests/random.cpp has the same digests, because bits are equal in C++ and TypeScript. */
 describe('random numbers have the bits of the native kernels', () => {
   const normal = vector(new Float32Array(count), 'float32')
   random.random_normal({ out: normal, random: position, mean: 0.5, std: 2 })

@@ -1,4 +1,4 @@
-/** Readers of files: the rows they give, where they go on, and how they name what is wrong. */
+/** Readers of files: their rows, how they continue, and the names of faults. */
 import { execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -20,7 +20,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-/** The rows, which must be the same from each place on. */
+/** The rows, which must be the same when continued from each place. */
 async function rowsOf<R>(rows: IterableDataset<R>): Promise<readonly R[]> {
   const whole = await rows.toArray()
   for (let cut = 0; cut <= whole.length; cut++) {
@@ -57,7 +57,7 @@ describe('text', () => {
   })
 
   it.each([65535, 65536, 65537, 131072, 200_001])('has lines of %i bytes, over pieces', async (length) => {
-    // Letters of three bytes, so that pieces end within some.
+    // The letters have three bytes, so that pieces end within some.
     const long = `${'x'.repeat(length % 3)}${'\u4e2d'.repeat(Math.floor(length / 3))}`
     const rows = textFiles(await file('long', `a\n${long}\n\r\n${long}\nb`))
     expect(await rowsOf(rows)).toEqual(['a', long, long, 'b'])
@@ -397,7 +397,7 @@ describe('line ends of \\r alone', () => {
 describe('runs of a Parquet page', () => {
   const element = { name: 'x', repetition_type: 'OPTIONAL' as const }
   const schemaPath = [{ element: { name: 'root' } }, { element }] as never
-  /** A page of levels alone: their length, and runs. */
+  /** A page of levels only: their length, and runs. */
   const check = async (count: number, ...runs: readonly number[]) => {
     const [encoding, schema, thrift] = await Promise.all([
       import('hyparquet/src/encoding.js'),
@@ -422,7 +422,7 @@ describe('runs of a Parquet page', () => {
       `a run has ${2 ** 30 - 1} values, but 3 are left`,
     )
     await expect(check(3, 0xff, 0xff, 0xff, 0xff, 0x0f, 1)).rejects.toThrow('a run has')
-    // A packed run of 63 groups may be filled up, a longer one is broken: 507 values are left, and 508 too many.
+    // A packed run of 63 groups may be padded, but a longer one is broken: 507 values are left, and 508 are too many.
     await check(3, 0xf6, 7, 1)
     await expect(check(3, 0xf8, 7, 1)).rejects.toThrow('a run has 508 values, but 3 are left')
   })

@@ -1,4 +1,4 @@
-/** What operators read from the rows of their kernels: dtypes of inputs, results that nobody wants, what cannot be. */
+/** Facts that operators read from the rows of their kernels: dtypes of inputs, unwanted results, impossible calls. */
 import { describe, expect, it } from 'vitest'
 import { apply } from '../../lib/autograd/operator.js'
 import * as f from '../../lib/index.js'
@@ -61,7 +61,7 @@ describe.each(['cpu', 'reference'])('records on %s', (device) => {
     const [without] = written()
     x.requiresGrad = true
     const [withGradient] = written()
-    // Four gates and a cell for each state.
+    // There are four gates and a cell for each state.
     expect((withGradient as number) - (without as number)).toBe(5 * 5 * 4 * 3 * 4)
   })
 })

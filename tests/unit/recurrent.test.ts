@@ -1,7 +1,7 @@
 /**
- * Recurrent layers and walks where data, not sizes, decide: lengths, padding, truncation. Numbers are those of PyTorch 2.13 in
- * float64, of packed sequences: parameter k of a layer holds sin(0.7 i + k) / 2, x holds sin(1.3 i), and the loss is the sum of
- * output * cos(0.3 i) and of the squares of the last state.
+ * Recurrent layers and scans whose behaviour depends on data, not sizes: lengths, padding, truncation. Numbers are
+ * those of PyTorch 2.13 in float64, for packed sequences: parameter k of a layer holds sin(0.7 i + k) / 2, x holds
+ * sin(1.3 i), and the loss is the sum of output * cos(0.3 i) and of the squares of the last state.
  */
 import { describe, expect, it } from 'vitest'
 import {
@@ -171,7 +171,7 @@ describe.each(['cpu', 'reference'])('recurrent layers on %s', (device) => {
         expect(call).toThrow(ValueError)
         expect(call).toThrow(`[${name}] the length of sequence 1 is ${bad}, but must be from 1 to 4 (in ${layer}`)
       }
-      // The device is sound afterwards.
+      // The device still works afterwards.
       close(run(fill(layers[name]()), sequence()).output, torch[name].output, 'output')
     })
   })

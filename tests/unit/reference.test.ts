@@ -1,4 +1,4 @@
-/** The reference kernels by hand-checked values; whole operators are held to PyTorch's by the goldens. */
+/** The reference kernels against values computed by hand. The goldens compare whole operators with PyTorch's. */
 import { describe, expect, it } from 'vitest'
 import { erf } from '../../lib/backend/reference/erf.js'
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../../lib/backend/reference/half.js'
@@ -39,7 +39,7 @@ function close(actual: number[], expected: number[], digits = 6): void {
   for (const [i, value] of actual.entries()) expect(value).toBeCloseTo(expected[i] as number, digits)
 }
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number
-/** [[1, 2, 3], [4, 5, 6]] as the transpose of what lies in memory, after one element of something else. */
+/** [[1, 2, 3], [4, 5, 6]] as a transposed view of memory, after one unrelated element. */
 const transposed = () => f32([2, 3], [99, 1, 4, 2, 5, 3, 6], { offset: 1, strides: [1, 2] })
 const range = (n: number, f = (i: number) => i) => Array.from({ length: n }, (_, i) => f(i))
 
@@ -159,7 +159,7 @@ describe('elementwise', () => {
     )
   })
 
-  /** Kernels of one tensor with a kernel for the gradient, which reads x or y: those of the table. */
+  /** Kernels of one tensor with a gradient kernel that reads x or y, from the table. */
   const differentiable = kernelNames.flatMap((name) => {
     const tensors = (kernel: string) =>
       parseArguments(kernels[kernel as KernelName])

@@ -1,4 +1,4 @@
-/** What changes many tensors looks at all of them first: one that is gone is named, and the others stay as they are. */
+/** Functions that change many tensors check all of them first. A freed one is named, and the others stay unchanged. */
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -64,7 +64,7 @@ const parameter = ({ model }: Made, name: string): Tensor => new Map(model.named
 const gradient = (all: Made, name: string): Tensor => parameter(all, name).grad as Tensor
 const averaged = ({ average }: Made, name: string): Tensor => average.stateDict().tensors.get(name) as Tensor
 
-/** The state of another model, one of whose tensors is gone if `name` says which. */
+/** The state of another model. If `name` is given, that tensor is freed. */
 function otherState(name?: string): Map<string, Tensor> {
   const state = new Map([...made().model.stateDict()].map(([key, tensor]) => [key, tensor.clone()]))
   if (name !== undefined) state.get(name)?.dispose()
@@ -80,7 +80,7 @@ interface Entry {
   readonly adapted?: boolean
   readonly begin?: (all: Made) => void
   readonly change: (all: Made) => unknown
-  /** What the error calls the tensor. */
+  /** The error's name for the tensor. */
   readonly called: string
 }
 

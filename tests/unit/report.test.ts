@@ -7,7 +7,7 @@ import * as f from '../../lib/index.js'
 
 const { nn, optim } = f
 
-/** Gives its input: the batches hold the scores. */
+/** Returns its input, because the batches hold the scores. */
 class Passing extends nn.Module {
   readonly scale = new nn.Parameter(f.ones([1]))
 
@@ -61,7 +61,7 @@ describe('a report', () => {
     expect(ignored).toBe(0)
     expect(calibration.reduce((sum, { count }) => sum + count, 0)).toBe(6)
     const [bin] = calibration.slice(8, 9)
-    // 0.85 alone, because 0.8 as a float32's exponential may fall on either side of the border.
+    // Only 0.85 is used, because 0.8 as the exponential of a float32 may fall on either side of the border.
     expect([bin?.from, bin?.to]).toEqual([0.8, 0.9])
     expect(calibration[9]).toMatchObject({ count: 1, accuracy: 1 })
     expect(calibration[9]?.confidence).toBeCloseTo(0.95, 5)
@@ -70,7 +70,7 @@ describe('a report', () => {
   })
 
   it('has intervals that are the quantiles of resamples, the same for the same seed', async () => {
-    // Of 40 rows half are right, so that a resample's accuracy is binomial: 0.5, deviation 0.079.
+    // Half of 40 rows are right, so a resample's accuracy is binomial: mean 0.5, deviation 0.079.
     const rows = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? [0.9, 0.1] : [0.1, 0.9]))
     const set = [[logs(...rows), f.zeros([40], { dtype: 'int32' })]] as [f.Tensor, f.Tensor][]
     const accuracy = async (options: object) =>

@@ -1,4 +1,4 @@
-/** Runs that are cut at every step and gone on with: they end with the same bits as one that never was. */
+/** Runs that are cut at every step and resumed end with the same bits as one that never was. */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -48,7 +48,10 @@ interface Made {
   readonly restoreBest?: boolean
 }
 
-/** A run with all that has a state: dropout, batch norm, momentum, a schedule, averages, a shuffled loader, metrics, early stopping. */
+/**
+ * A run with everything that has a state: dropout, batch norm, momentum, a schedule, averages, a shuffled loader,
+ * metrics, early stopping.
+ */
 function run(device: Tensor['device'], where: string | null, made: Made = {}) {
   const { accumulate = 2, every = 1, keep = 2, lr = 0.1, restoreBest = true } = made
   manualSeed(5)
@@ -104,10 +107,10 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     const wanted = { ...whole.state(), ...numbers(history) }
     for (let cut = 1; cut <= steps; cut++) {
       const where = folder()
-      // With few checkpoints the only one is that of the abort.
+      // With few checkpoints the only one is the abort's.
       const first = run(device, where, { every: cut % 2 === 0 ? 1 : 1000 })
       const abort = new AbortController()
-      // Two batches a step: it aborts within the step, which still is taken.
+      // There are two batches in a step, and the abort comes within a step, which is still taken.
       let batches = 0
       first.model.registerForwardHook(() => {
         if (first.model.training && ++batches === 2 * cut) abort.abort()
@@ -148,7 +151,7 @@ it.each([
       const where = folder()
       const first = run(cpu, where, { every: 1000 })
       const before = await first.trainer.fit(first.loader, { ...plan, steps: end, validation: first.validation })
-      // Once more as it is, which must end as it did.
+      // It runs once more unchanged, and must end the same.
       const again = run(cpu, where, { every: 1000 })
       const same = await again.trainer.fit(again.loader, {
         ...plan,
@@ -166,7 +169,7 @@ it.each([
       })
       expect({ ...second.state(), ...numbers(rest) }, `ended after ${end}`).toEqual(wanted)
     }
-    // Warnings are emitted in a turn of their own.
+    // Warnings are emitted in a later turn.
     await new Promise((resolve) => setImmediate(resolve))
     const late = 'validateEvery' in more ? ends.filter((end) => end < more.validateEvery) : []
     expect([...new Set(takeOutput())]).toEqual(
@@ -219,7 +222,7 @@ describe('checkpoints', () => {
         if (event === 'onEpochEnd' && first.trainer.history.epochs.length === 1) abort.abort()
       }
       first.model.registerForwardHook(watch)
-      // Twice the batch, so that there is one behind the abort.
+      // The number of batches is doubled, so that one follows the abort.
       const twice = [...whole.validation, ...whole.validation]
       const aborted = await first.trainer.fit(first.loader, {
         ...plan,
@@ -259,7 +262,7 @@ describe('checkpoints', () => {
     const history = await whole.trainer.fit(whole.loader, { ...plan, validation: heldOut() })
     const wanted = { ...whole.state(), ...numbers(history) }
     expect(new Set(history.validations.map(({ loss }) => loss)).size).toBe(3)
-    // Behind a step, and within the second validation.
+    // The abort comes after a step, and within the second validation.
     for (const [training, count] of [
       [true, 6],
       [false, 5],
@@ -366,7 +369,7 @@ describe('checkpoints', () => {
     await expect(second.trainer.fit(second.loader, { ...fitting, validation: second.validation })).rejects.toThrow(
       "has checkpoints up to step 6 already; go on with them (resume: 'auto'), or name another folder",
     )
-    // A second fit of the same Trainer goes on with its own run.
+    // A second fit of the same Trainer continues its own run.
     const more = await first.trainer.fit(first.loader, { ...fitting, epochs: 1, validation: first.validation })
     expect(more.epochs.map(({ epoch }) => epoch)).toEqual([2])
     const other = run(cpu, where, { accumulate: 3 })
@@ -377,7 +380,7 @@ describe('checkpoints', () => {
     await expect(
       faster.trainer.fit(faster.loader, { ...fitting, validation: faster.validation, resume: 'auto' }),
     ).rejects.toThrow("lr of the optimizer's group 0 is '0.2', but was '0.1' when")
-    // In the same process the schedule has changed the rate since.
+    // The schedule has changed the rate meanwhile, because this is the same process.
     const again = { ...fitting, epochs: 4, validation: first.validation, resume: 'auto' } as const
     expect((await first.trainer.fit(first.loader, again)).epochs.map(({ epoch }) => epoch)).toContain(3)
     const larger = run(cpu, where)

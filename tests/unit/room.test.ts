@@ -1,4 +1,4 @@
-/** Sizes that no memory, list or loop has room for: a typed error at once, and a device that goes on. */
+/** Sizes for which no memory, list or loop has room: a typed error at once, and a device that still works. */
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * Frequencies of scaled rotary positions, of 16 rotated features, held to those of Hugging Face's transformers 5.24
- * (`ROPE_INIT_FUNCTIONS`, float32), where `length` is the sequence's.
+ * Frequencies of scaled rotary positions, for 16 rotated features, compared with those of Hugging Face's transformers
+ * 5.24 (`ROPE_INIT_FUNCTIONS`, float32), where `length` is the sequence's length.
  */
 import { expect, it } from 'vitest'
 import { type RotaryScaling, rotaryEmbedding, tensor } from '../../lib/index.js'
@@ -113,7 +113,7 @@ it.each(transformers)(
     expect(found.radians).toHaveLength(radians.length)
     found.radians.forEach((value, i) => void expect(value / (radians[i] as number), `pair ${i}`).toBeCloseTo(1, 6))
     expect(found.factor).toBeCloseTo(factor, 6)
-    // And so does the operator: a pair (1, 0) at position 1 becomes the cosine and the sine, times the factor.
+    // So does the operator: a pair (1, 0) at position 1 becomes the cosine and the sine, times the factor.
     const x = tensor([Array.from({ length: 16 }, (_, i) => (i < 8 ? 1 : 0))])
     const positions = tensor([1], { dtype: 'int32' })
     const turned = rotaryEmbedding(x, { base, scaling, positions, length }).dataSync()

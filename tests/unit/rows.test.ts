@@ -1,4 +1,4 @@
-/** Rows as they come, the steps from rows to rows, and how a pass goes on where it was cut. */
+/** Streams of rows, the steps from rows to rows, and passes that continue after an interruption. */
 import { describe, expect, it } from 'vitest'
 import { FunctionDataset, Generator, IterableDataset, type PassState, TensorDataset, tensor } from '../../lib/index.js'
 
@@ -6,7 +6,7 @@ const numbers = (n: number, from = 0) =>
   new IterableDataset(function* () {
     for (let i = from; i < from + n; i++) yield i
   })
-/** Knows its place, and says from which it was begun. */
+/** An iterable that tells its place, and the place from which it began. */
 const seeking = (n: number, begun: number[] = []) =>
   new IterableDataset<number>((state) => {
     let next = (state as number | undefined) ?? 0

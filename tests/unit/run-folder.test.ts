@@ -1,4 +1,4 @@
-/** A run as a folder: what it says, who may have it, and events that go on behind a checkpoint. */
+/** A run as a folder: its records, its single owner, and events that continue after a checkpoint. */
 import { spawnSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
@@ -39,11 +39,11 @@ interface Made {
   readonly tMax?: number
   readonly seed?: number
   readonly loggers?: readonly Logger[]
-  /** Steps after which a callback throws. */
+  /** The steps after which a callback throws. */
   readonly failsAfter?: number
 }
 
-/** Three steps an epoch, all of them told. */
+/** Three steps in an epoch, all of them recorded. */
 function made({ run, every, tMax = 30, seed = 1, loggers, failsAfter = Number.POSITIVE_INFINITY }: Made) {
   manualSeed(5)
   const generator = new Generator(seed)
@@ -87,7 +87,7 @@ const eventsOf = (run: string) =>
     .split('\n')
     .map((line) => JSON.parse(line) as TrainingEvent)
 
-/** What two runs of the same must agree in: all but times and what is measured. */
+/** The parts in which two equal runs must agree: everything except times and measurements. */
 const told = (events: readonly TrainingEvent[]) =>
   events
     .filter(({ type }) => type === 'step' || type === 'validation' || type === 'epoch')
@@ -141,7 +141,7 @@ describe('a run', () => {
       expect(waiting).toBeGreaterThanOrEqual(0)
       expect(waiting).toBeLessThanOrEqual(1)
     }
-    // Rows are what the loss counts, so that they are not told twice.
+    // The loss counts rows, so they are not recorded twice.
     expect(JSON.stringify(events)).not.toContain('countedPerSecond')
   })
 
@@ -156,7 +156,7 @@ describe('a run', () => {
     const [bare, wanted] = [await wholeOf(false), await wholeOf(true)]
     expect([bare.length, wanted.length]).toEqual([12, 15])
     for (const [every, cut, validated] of [
-      // The checkpoint behind the last step of an epoch is older than what is told at its end.
+      // The checkpoint after the last step of an epoch is older than the events at its end.
       [1, 3, false],
       [1, 3, true],
       [2, 5, true],
@@ -164,14 +164,14 @@ describe('a run', () => {
     ] as const) {
       const run = folder()
       await expect(train(made({ run, every, failsAfter: cut }), validated)).rejects.toThrow('a power cut')
-      // A kill leaves a line half written.
+      // A kill leaves half a line.
       appendFileSync(join(run, 'events.jsonl'), '{"type":"step","time":1,"st')
       await train(made({ run, every }), validated, 'auto')
       const events = eventsOf(run)
       expect(told(events), `every ${every}, cut behind ${cut}`).toEqual(validated ? wanted : bare)
       const resumed = cut >= every
       expect(events.filter(({ type }) => type === 'start')).toHaveLength(resumed ? 2 : 1)
-      // Warnings come in a turn of their own.
+      // Warnings are emitted in a later turn.
       await new Promise((resolve) => setImmediate(resolve))
       expect(takeOutput()).toEqual(
         resumed
@@ -232,7 +232,7 @@ describe('a folder', () => {
     open()
     await running
     expect(existsSync(join(run, 'run.lock'))).toBe(false)
-    // The parent of this process lives, and is not this one.
+    // The parent of this process is alive, and is not this one.
     const holder = { pid: process.ppid, host: hostname(), began: null, taken: Date.now(), id: '' }
     const lock = (over: object) => writeFileSync(join(run, 'run.lock'), JSON.stringify({ ...holder, ...over }))
     lock({})
@@ -248,12 +248,12 @@ describe('a folder', () => {
     const holder = { pid, host: hostname(), began: null, taken: Date.now(), id: '' }
     for (const text of [
       JSON.stringify(holder),
-      // The number of a process is given anew: to another one, and to this one.
+      // The number of a process is used again, for another process and for this one.
       JSON.stringify({ ...holder, pid: process.ppid, began: 'another start' }),
       JSON.stringify({ ...holder, pid: process.pid, taken: Date.now() - 1000 * process.uptime() - 1000 }),
       '',
     ]) {
-      // What only Linux tells.
+      // Only Linux tells this.
       if (text.includes('another start') && !existsSync('/proc/self/stat')) continue
       writeFileSync(join(run, 'run.lock'), text)
       const { trainer, loader } = made({ run: join(run) })

@@ -1,4 +1,4 @@
-/** The format itself: what a file may hold, what it may not, and what other files are called. */
+/** The format itself: what a file may hold, what it may not, and the names of other kinds of files. */
 import { type FileHandle, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { ValueError } from '../../lib/index.js'
 import { writeAtomically } from '../../lib/io/atomic.js'
 import { type ComingTensor, readSafetensors, SafetensorsFile, safetensorsChunks } from '../../lib/io/safetensors.js'
 
-/** How many bytes the system gives at once, and where it says that the file ends. */
+/** The number of bytes that the system returns at once, and the place where it reports the end of the file. */
 const limits = { once: Number.POSITIVE_INFINITY, end: Number.POSITIVE_INFINITY }
 
 vi.mock('../../lib/io/system.js', async (original) => {
@@ -44,7 +44,7 @@ function fileOf(header: string | Uint8Array, data: number | Uint8Array = 0): Uin
   return Buffer.concat([length, bytes, typeof data === 'number' ? new Uint8Array(data) : data])
 }
 
-/** The header of a file, or the words of the refusal after the path. */
+/** The header of a file, or the text of the refusal after the path. */
 async function opened(bytes: Uint8Array): Promise<SafetensorsFile | string> {
   await writeFile(at('x'), bytes)
   try {
@@ -259,7 +259,7 @@ describe('a tensor of a safetensors file', () => {
       expect(bytes(found?.data as ArrayBufferView), name).toEqual(bytes((await data) as ArrayBufferView))
     }
     const file = await SafetensorsFile.open(at('all'))
-    // Whoever maps the file can use the elements where they lie.
+    // A program that maps the file can use the elements in place.
     for (const [name, { from }] of file.tensors) if (name.startsWith('F64')) expect(from % 8).toBe(0)
     expect(file.metadata.get('y')).toBe('é')
     await file.close()
@@ -285,7 +285,7 @@ describe('a tensor of a safetensors file', () => {
   }
 
   it('of a dtype that cannot be loaded is refused where it is read', async () => {
-    // The last ones are no dtypes of the format, or not yet.
+    // The last ones are not dtypes of the format, or not yet.
     const others = ['I8', 'I16', 'U16', 'U32', 'U64', 'C64', 'F8_E4M3', 'F8_E5M2', 'F99', 'toString']
     for (const dtype of others) {
       await writeFile(at('x'), fileOf(`{"a":{"dtype":"${dtype}","shape":[0],"data_offsets":[0,0]},"b":${weight}}`, 4))

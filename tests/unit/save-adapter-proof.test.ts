@@ -31,11 +31,11 @@ describe('a saved adapter', () => {
       const model = applyLora(make(), { rank: 2, targetModules: 'all-linear', bias: 'lora_only', dropout: 0.5 })
       const names = model.namedParameters().map(([name]) => name)
       const line = await lineOf(model, path)
-      // Two rows of eight tokens, whose scores are 20 numbers.
+      // Two rows have eight tokens each, and their scores are 20 numbers.
       expect(line).toMatch(
         /^saved .*: \d+ tensors, read again and proved: they are equal bit for bit, and so are 320 outputs$/,
       )
-      // Nothing of the proof stays.
+      // Nothing of the proof remains.
       expect(model.namedParameters().map(([name]) => name)).toEqual(names)
       expect(model.training).toBe(true)
     }))
@@ -64,7 +64,7 @@ describe('a saved adapter', () => {
         .filter((module) => module instanceof nn.Adaptable && module.adapters.names.length > 0)
       const adapter = (layer as nn.Adaptable).adapters.get('default') as LoraAdapter
       noGrad(() => adapter.factors[1].fill_(1))
-      // The config says alpha 1, which a program changed behind its back.
+      // The config says alpha 1, which a program has changed silently.
       adapter.configure(7, 0)
       await expect(saveAdapter(model, path, { log: () => undefined })).rejects.toThrow(ValueError)
       await expect(saveAdapter(model, path, { log: () => undefined })).rejects.toThrow(

@@ -1,4 +1,6 @@
-/** Searches: what is drawn, which trials go on, and that a search which was cut finds what one that was not finds. */
+/**
+ * Searches: the draws, the trials that continue, and that an interrupted search finds the same as an uninterrupted one.
+ */
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -44,7 +46,8 @@ describe('a space', () => {
       expect(lr >= 1e-5 && lr <= 1e-2).toBe(true)
       expect(p >= 0 && p < 0.5).toBe(true)
     }
-    // Half of the learning rates lie below the middle of the logarithms, where a uniform draw would put 3 of 100.
+    // Half of the learning rates lie below the middle of the logarithms, whereas a uniform draw would put 3 of 100
+    // there.
     const low = seen.filter(({ lr }) => lr < Math.sqrt(1e-5 * 1e-2)).length
     expect(low).toBeGreaterThan(75)
     expect(low).toBeLessThan(125)
@@ -107,7 +110,7 @@ describe('a search', () => {
         fails++
         throw new Error('out of luck')
       }
-      // What the default generator gives belongs to the trial, wherever the search began.
+      // Draws of the default generator belong to the trial, wherever the search began.
       return Math.log(lr) + width / 256 + f.rand([1]).item()
     }
     const options = { space, trials: 6, minimise: 'validation.loss', halving, seed: 7 } as const
@@ -248,7 +251,7 @@ describe('a search', () => {
     ])
     expect(study.trials[2]?.reason).toMatch(/^validation.loss was (NaN|Infinity) after epoch/)
     expect(study.best?.values).toEqual({ lr: 0.1 })
-    // The second rung did not begin anew.
+    // The second rung did not start from the beginning.
     expect(study.trials[1]?.curve.map(([epoch]) => epoch)).toEqual([1, 2, 3, 4])
     expect(steps.slice(-4)).toEqual([2, 3, 2, 3])
     expect(await warnings()).not.toContain('begins anew')

@@ -1,4 +1,4 @@
-/** That one `manualSeed` covers a whole program: weights, order of data, dropout, and numbers drawn in JavaScript. */
+/** One `manualSeed` covers a whole program: weights, order of data, dropout, and numbers drawn in JavaScript. */
 import { expect, it, vi } from 'vitest'
 import {
   bernoulli,
@@ -53,11 +53,11 @@ it('one seed gives the same program, another one another, and nothing draws from
   const first = await program()
   manualSeed(0)
   expect(await program()).toEqual(first)
-  // Nor does a run that goes on repeat itself.
+  // Nor does a continuing run repeat itself.
   expect(await program()).not.toEqual(first)
   manualSeed(1)
   const other = await program()
-  // Every part differs but what has few outcomes.
+  // Every part differs except those with few outcomes.
   expect(other[0]).not.toEqual(first[0])
   expect(other.filter((part, i) => JSON.stringify(part) === JSON.stringify(first[i])).length).toBeLessThan(4)
   expect(elsewhere).not.toHaveBeenCalled()

@@ -1,4 +1,4 @@
-/** Errors of Sequential at run time for sizes that the types do not know. */
+/** Run-time errors of Sequential for sizes that the types do not know. */
 import { describe, expect, it } from 'vitest'
 import { nn, randn, ShapeError, ValueError } from '../../lib/index.js'
 

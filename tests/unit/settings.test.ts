@@ -1,4 +1,4 @@
-/** Names of devices, and the environment variables that choose among them: none is ignored, whatever it says. */
+/** Names of devices, and the environment variables that choose among them. None is ignored, whatever its value. */
 import { spawnSync } from 'node:child_process'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readSettings, settingNames } from '../../lib/backend/settings.js'

@@ -1,4 +1,4 @@
-/** Shapes that come in and go out are copies: nothing that a program does to a list touches a tensor. */
+/** Shapes that enter or leave the library are copies. No change of a program's list affects a tensor. */
 import vm from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'

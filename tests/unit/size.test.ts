@@ -1,4 +1,4 @@
-/** `x.size(dim)`: a size by its place, from either end, and no size where there is none. */
+/** `x.size(dim)`: a size by its place, counted from either end, and no size if there is none. */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { deviceNames } from '../suites/support.js'

@@ -1,7 +1,8 @@
 /**
- * Functions, their gradients and second derivatives at zeros, infinities, NaN, ties and the ends of the range, held to
- * special-values.json: what PyTorch 2.13 gives in float64, and in float32 where that is something else. Keys there: y the
- * result, g[i] the gradient of its sum for input i, h[i][j] the gradient of g[i]'s sum for input j; null where PyTorch throws.
+ * Functions, their gradients and second derivatives at zeros, infinities, NaN, ties and the ends of the range, compared
+ * with special-values.json. It has the results of PyTorch 2.13 in float64, and in float32 if these differ. Keys there:
+ * y the result, g[i] the gradient of its sum for input i, h[i][j] the gradient of g[i]'s sum for input j; null where
+ * PyTorch throws.
  */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
@@ -33,7 +34,7 @@ const goldens = JSON.parse(
 
 type Fn = (...inputs: f.Tensor[]) => f.Tensor
 
-/** The functions of the file that are called by their names there. */
+/** The functions of the file that have the same names here. */
 const named = (stored: object): { readonly [name: string]: Fn } =>
   Object.fromEntries(
     Object.entries(ops as unknown as { readonly [name: string]: Fn }).filter(([name]) => name in stored),
@@ -92,7 +93,9 @@ const reductions: { readonly [name: string]: (x: f.Tensor) => f.Tensor } = {
   'mean of abs': (x) => f.mean(f.abs(x)),
 }
 
-/** Where other values than PyTorch's are right too: function, which of its values, at which inputs, and which they are. */
+/**
+ * Values other than PyTorch's that are also right: the function, which of its values, at which inputs, and the values.
+ */
 interface Exception {
   readonly of: RegExp
   readonly values: RegExp
@@ -216,7 +219,7 @@ const near = (a: number, b: number, float: 'float32' | 'float64') =>
   (Number.isNaN(a) && Number.isNaN(b)) ||
   Math.abs(a - b) <= (float === 'float64' ? 1e-7 : 1e-4) * Math.max(Math.abs(b), 0.1)
 
-/** All values of a function that differ, as text. */
+/** All differing values of a function, as text. */
 function differences(name: string, fn: Fn, at: readonly (readonly Stored[])[], stored: Values, on: Place): string[] {
   const inputs = at.map((values) => {
     const x = f.tensor(values.map(Number), { device: on.device, dtype: on.dtype })
@@ -246,7 +249,7 @@ function differences(name: string, fn: Fn, at: readonly (readonly Stored[])[], s
   compare('y', read(y, stored.y), stored.y)
   stored.g.forEach((wanted, i) => {
     compare(`g${i}`, read(plain[i] ?? null, wanted), wanted)
-    // The gradient with a graph of its own takes another way.
+    // A gradient with its own graph takes another path.
     compare(`graph of g${i}`, read(first[i] ?? null, wanted), wanted)
     const g = first[i]
     const second = g?.requiresGrad ? f.grad([f.sum(g)], inputs, { allowUnused: true, retainGraph: true }) : []
@@ -267,7 +270,7 @@ const places: readonly Place[] = [
   { device: 'cpu', dtype: 'float32' },
 ]
 
-/** Functions of single elements that the file does not know, by the call of one of their cases. */
+/** Functions of single elements that the file lacks, by the call of one of their cases. */
 const unknown = new Map(
   (families['elementwise']?.cases ?? []).flatMap(({ op, name, inputs: [x, ...others], call }): [string, Fn][] => {
     const isOne = others.length === 0 && x?.kind === 'float' && x.differentiable && name === '[31]'

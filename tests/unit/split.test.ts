@@ -1,4 +1,4 @@
-/** Parts of rows: that they share none, have their sizes, and keep classes and groups. */
+/** Parts of rows share none, have their sizes, and keep classes and groups. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Dataset, FunctionDataset, Generator, IterableDataset, kFold, randomSplit, splitRows } from '../../lib/index.js'

@@ -60,7 +60,7 @@ describe.each(devices)('states of tied weights on %s', (device) => {
     model.loadStateDict(state([5, 6, 7, 8], [5, 6], [7, 8]))
     expect(values(model.all)).toEqual([5, 6, 7, 8])
     expect(() => model.loadStateDict(state([5, 6, 7, 8], [5, 6], [7, 9]))).toThrow('all and last share memory')
-    // A part does not make up for the whole.
+    // A part does not replace the whole.
     const { first, last } = state([], [1, 2], [3, 4])
     expect(() => model.loadStateDict({ first, last })).toThrow('missing: all')
   })

@@ -1,4 +1,6 @@
-/** What frozen weights cost: no kernel of a gradient, and no activation that is kept. Traced over each architecture. */
+/**
+ * The cost of frozen weights: no kernel for a gradient, and no activation that is kept. Traced for each architecture.
+ */
 import { describe, expect, it } from 'vitest'
 import { applyLora, bitfit, freeze, freezeNorms, unfreeze } from '../../lib/finetune/index.js'
 import { memory, nn, noGrad, randn, resetPeakMemory, scope, type Tensor, trace } from '../../lib/index.js'
@@ -8,7 +10,10 @@ const sizes = { layers: 3, width: 16, rows: 2, columns: 8 }
 const work = (kernels: readonly { readonly multiplyAdds: number }[]) =>
   kernels.reduce((total, { multiplyAdds }) => total + multiplyAdds, 0)
 
-/** Multiply-adds of the layers whose weight is frozen, in one forward pass. The head of a language model is no call of its layer. */
+/**
+ * Multiply-adds of the layers with frozen weights, in one forward pass. A language model does not call its head as a
+ * layer.
+ */
 function frozenProducts({ model, loss }: Shape): number {
   let total = 0
   const handles = model.namedModules().flatMap(([path, layer]) => {
@@ -26,12 +31,12 @@ function frozenProducts({ model, loss }: Shape): number {
   return total
 }
 
-/** A step of a model after `prepare`: multiply-adds there and back, and bytes that the graph keeps between. */
+/** A step of a model after `prepare`: multiply-adds forward and backward, and bytes that the graph keeps between. */
 function step(make: (typeof shapes)[string], prepare: (shape: Shape) => void) {
   const shape = make(sizes)
   prepare(shape)
   const { model } = shape
-  // Masks and the like, which a model makes once.
+  // Masks and similar tensors, which a model makes once.
   scope(() => noGrad(() => shape.loss()))
   const before = memory().bytes
   const { result: loss } = trace(() => scope(() => shape.loss()))
@@ -66,7 +71,7 @@ describe.each(Object.entries(shapes))('%s', (_, make) => {
       freeze(model)
       unfreeze(model, { last: 1 })
     })
-    // A third of the blocks, and what stands behind them.
+    // A third of the blocks, and everything after them.
     expect(last.back).toBeLessThan(0.42 * full.back)
     expect(last.kept).toBeLessThan(0.5 * full.kept)
   })
@@ -78,7 +83,7 @@ describe.each(Object.entries(shapes))('%s', (_, make) => {
       bitfit(model, { norms: true, ...(head === 'classifier' && { head }) })
       products = frozenProducts(shape)
     })
-    // A gradient of a weight is a product as large as the one forward.
+    // The gradient of a weight is a product as large as the forward one.
     expect(products).toBeGreaterThan(0)
     expect(bias.back).toBe(full.back - products)
     expect(bias.kept).toBeLessThan(full.kept)

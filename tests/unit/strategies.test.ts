@@ -1,4 +1,4 @@
-/** Strategies of fine-tuning: what learns, at which rate, from when on. */
+/** Strategies of fine-tuning: what learns, at which rate, and from when on. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -70,7 +70,7 @@ class Net extends nn.Module {
   }
 }
 
-/** Three steps a pass, in a new order each time. */
+/** Three steps in a pass, in a new order each time. */
 function data(seed = 1) {
   const generator = new Generator(seed)
   const set = new TensorDataset(randn([12, 4], { generator }), randint(0, 3, [12], { generator }))
@@ -474,7 +474,10 @@ describe('replay', () => {
   })
 
   it('keeps what was learned before', async () => {
-    /** The same inputs with other labels: what is learned of one task is wrong for the other but where inputs tell them apart. */
+    /**
+     * The same inputs with other labels. What is learned from one task is wrong for the other, unless inputs tell them
+     * apart.
+     */
     const task = (sign: number, seed: number) => {
       const generator = new Generator(seed)
       const x = randn([32, 4], { generator })

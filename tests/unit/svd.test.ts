@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { largestSingular } from '../../lib/finetune/svd.js'
 
-/** U diag(s) V^T of sines, whose rows are orthogonal: the matrix whose singular values are known. */
+/** U diag(s) V^T with sines, whose rows are orthogonal, so that the singular values of the matrix are known. */
 function matrix(m: number, n: number, s: readonly number[]): Float64Array {
   const basis = (size: number, k: number) =>
     Float64Array.from(
@@ -21,7 +21,7 @@ function check(m: number, n: number, s: readonly number[], count: number): void 
   const found = largestSingular(matrix(m, n, s), m, n, count)
   const wanted = Array.from({ length: count }, (_, i) => [...s].sort((a, b) => b - a)[i] ?? 0)
   found.s.forEach((value, i) => void expect(Math.abs(value - (wanted[i] as number))).toBeLessThan(1e-8))
-  // What the vectors make of these values is the matrix of these values alone, where the next is smaller.
+  // If the next value is smaller, the vectors of these values make the matrix of these values alone.
   const product = new Float64Array(m * n)
   found.s.forEach((value, k) => {
     for (let i = 0; i < m; i++)

@@ -1,4 +1,4 @@
-/** The table of kernels: what its grammar refuses, and the cost of calls that its rows tell. */
+/** The table of kernels: the refusals of its grammar, and the cost of calls by its rows. */
 import { describe, expect, it } from 'vitest'
 import { kernelOf } from '../../lib/backend/call.js'
 import { callCost } from '../../lib/backend/cost.js'

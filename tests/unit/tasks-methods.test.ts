@@ -1,4 +1,6 @@
-/** Tasks as methods give what transformers' pipelines give: data/pipelines.json, which tests/models/pipelines.py wrote. */
+/**
+ * Methods for tasks give what transformers' pipelines give: data/pipelines.json, which tests/models/pipelines.py wrote.
+ */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { noGrad } from '../../lib/autograd/mode.js'
@@ -60,7 +62,7 @@ function filled<M extends PretrainedModel>(model: M): M {
   return model
 }
 
-/** Numbers of the file have seven digits. */
+/** Numbers in the file have seven digits. */
 const near = (value: number | undefined, wanted: number | undefined) =>
   expect(Math.abs((value ?? Number.NaN) - (wanted ?? 0))).toBeLessThan(2e-5 * Math.max(1, Math.abs(wanted ?? 0)))
 

@@ -193,7 +193,7 @@ describe('pairRows and sentenceEmbeddings', () => {
   })
 })
 
-/** Gives its input as scores. */
+/** Returns its input as scores. */
 class Same extends Module {
   forward(x: Tensor): Tensor {
     return x
@@ -326,7 +326,7 @@ describe('entityF1', () => {
   }
 
   it("is seqeval's: first, last and kind must be right; rows and B- part entities, ignored tokens do not", async () => {
-    // By seqeval 1.2.2: f1_score of the tags that count.
+    // From seqeval 1.2.2: f1_score of the counting tags.
     expect(await measured([['B-PER', 'I-PER', 'O', 'B-LOC']], [['B-PER', 'I-PER', 'O', 'B-LOC']])).toBe(1)
     expect(await measured([['B-PER', 'O', 'O', 'B-LOC']], [['B-PER', 'I-PER', 'O', 'B-LOC']])).toBe(0.5)
     expect(await measured([['I-PER', 'I-PER', 'I-LOC', 'O']], [['B-PER', 'I-PER', 'B-LOC', 'I-LOC']])).toBe(0.5)

@@ -51,7 +51,7 @@ describe('tokenRows', () => {
         let from = 0
         for (const [k, word] of words.entries()) {
           const [start, end] = offsets[learned[k]?.[1] ?? 0] as readonly [number, number]
-          // A token of bytes may have the blank before the word.
+          // A token of bytes may include the blank before the word.
           expect(start === from || start === from - 1).toBe(true)
           expect(end).toBeGreaterThan(from)
           from += word.length + 1
@@ -110,7 +110,7 @@ describe('tokenRows', () => {
     )
     const [whole, ...single] = sums
     expect(single.reduce((sum, [total]) => sum + total, 0)).toBeCloseTo(whole?.[0] ?? 0, 4)
-    // Eleven words, of which two count twice.
+    // There are eleven words, two of which count twice.
     expect([whole?.[1], single.reduce((sum, [, count]) => sum + count, 0)]).toEqual([13, 13])
     const trainer = new Trainer(model, {
       optimizer: new AdamW(model.parameters(), { lr: 3e-2 }),

@@ -1,4 +1,4 @@
-/** Small models and the tokenizers that the tests of tasks share. */
+/** Small models and tokenizers that the tests of tasks share. */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Generator } from '../../lib/core/generator.js'
@@ -10,7 +10,7 @@ const data = fileURLToPath(new URL('../models/data/tokenizers/', import.meta.url
 
 export const special = { pad: '[PAD]', unk: '[UNK]', cls: '[CLS]', sep: '[SEP]', mask: '[MASK]' } as const
 
-/** The small WordPiece tokenizer, of 1,200 tokens, as a folder of BERT would have it. */
+/** The small WordPiece tokenizer with 1,200 tokens, as a BERT folder would have it. */
 export function wordpiece(maxLength: number | null = null): Tokenizer {
   return new Tokenizer(JSON.parse(readFileSync(`${data}wordpiece/tokenizer.json`, 'utf8')), { special, maxLength })
 }
@@ -41,13 +41,13 @@ export const distilbertSizes = {
   initializer_range: 0.2,
 } as const
 
-/** A model of the architecture with weights that differ enough to tell outputs apart. */
+/** A model of the architecture, with weights that differ enough to tell outputs apart. */
 export function small<C extends object, M extends PretrainedModel<C>>(of: Architecture<C, M>, more: object = {}): M {
   const sizes = of.modelTypes[0] === 'distilbert' ? distilbertSizes : bertSizes
   return fromConfig('test', of, { ...sizes, ...more }, { generator: new Generator(3) })
 }
 
-/** Names of classes as `config.json` has them. */
+/** Names of classes as in `config.json`. */
 export const labelled = (...labels: string[]) => ({
   id2label: Object.fromEntries(labels.map((label, i) => [i, label])),
 })

@@ -56,7 +56,7 @@ describe('tokenizers', () => {
       expect(tokenizer.encode('a'.repeat(count)).tokens.includes('[UNK]')).toBe(unknown)
   })
 
-  // The pieces that pre_tokenizers.UnicodeScripts of tokenizers 0.23 gives.
+  // The pieces that pre_tokenizers.UnicodeScripts of tokenizers 0.23 returns.
   it.each([
     ['どこで生れ。Yes', ['どこで生れ', '。', 'Yes']],
     [' hello', ['hello']],
@@ -78,7 +78,7 @@ describe('tokenizers', () => {
     expect(tokenizer.encode(text).tokens).toEqual(pieces)
   })
 
-  // As Oniguruma splits: ① is no character of a word, and ² is one outside of a class alone.
+  // Oniguruma splits like this: ① is not a word character, and ² is one only outside a class.
   it.each([
     ['\\w+', ['Cat', '①', 'a²b', '౸', 'Ⅷe\u0301x']],
     ['[\\w]+', ['Cat', '①', 'a', '²', 'b', '౸', 'Ⅷe\u0301x']],

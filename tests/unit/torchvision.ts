@@ -1,6 +1,7 @@
 /**
- * Pictures by torchvision 0.29 on tensors: `input` is [(37 i + 61 j + 97 c + 13 i j) mod 256] of 5 rows, 6 columns and 3 channels,
- * `equalize` every 97th value of [floor(floor(7 k / 11) mod 200 / 3)] of 3 channels, 40 rows and 40 columns. Bytes as base64, HWC.
+ * Results of torchvision 0.29 on tensors: `input` is [(37 i + 61 j + 97 c + 13 i j) mod 256] of 5 rows, 6 columns and 3
+ * channels, `equalize` every 97th value of [floor(floor(7 k / 11) mod 200 / 3)] of 3 channels, 40 rows and 40 columns.
+ * Bytes as base64, HWC.
  */
 export const torchvision = {
   resizeDown: 'KYrCeo55hViEe6WYa4FQqVmReIFguXZ7dq1uaJSXrpl8nntg',

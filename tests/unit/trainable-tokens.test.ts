@@ -1,4 +1,6 @@
-/** Tokens whose embeddings learn beside LoRA. Numbers are PEFT 0.21's over transformers 5.24, of weights that are waves. */
+/**
+ * Tokens whose embeddings learn along with LoRA. Numbers are PEFT 0.21's over transformers 5.24, with waves as weights.
+ */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -141,7 +143,7 @@ describe.each(cases)('rows $name', ({ make, options, logits, loss, gradients }) 
       const other = make()
       await loadAdapter(other, path)
       near(last(other), logits)
-      // In its place again, with the rows that optimisers know.
+      // It is back in its place, with the rows that optimisers know.
       const rows = other.namedParameters().filter(([name]) => name.includes('token_adapter'))
       await loadAdapter(other, path)
       for (const [name, row] of rows) expect(new Map(other.namedParameters()).get(name)).toBe(row)

@@ -1,4 +1,4 @@
-/** Results of a Trainer's model: anything that the loss and the metrics take. */
+/** Results of a Trainer's model: anything that the loss and the metrics accept. */
 import { describe, expect, it } from 'vitest'
 import {
   type Batch,
@@ -40,7 +40,7 @@ describe('a Trainer', () => {
     const [first, last] = [epochs[0], epochs[7]]
     expect(last?.loss).toBeLessThan(first?.loss as number)
     expect(last?.memory).toBeGreaterThan(0)
-    // Weights did not change since the last validation.
+    // Weights have not changed since the last validation.
     expect(await trainer.evaluate(data)).toEqual(last?.validation)
   })
 

@@ -1,6 +1,6 @@
 /**
- * The Trainer: what it refuses, what it keeps, and that evaluation and training do not disturb each other. Over 600 lines,
- * because all its parts need the same small model, batches and record of warnings.
+ * The Trainer: its refusals, what it keeps, and that evaluation and training do not disturb each other. The file is
+ * over 600 lines because all its parts need the same small model, batches and record of warnings.
  */
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -42,7 +42,7 @@ import { devices } from '../suites/support.js'
 const values = (x: Tensor) => [...x.dataSync()].map((value) => Math.round(value * 1e5) / 1e5)
 const quiet = { progress: false } as const
 
-/** y = w x from w = 0, to 1: gradient 2 (w - 1) for inputs of ones. */
+/** y = w x from w = 0 to 1, with the gradient 2 (w - 1) for inputs of ones. */
 type Given = Partial<Omit<TrainerOptions, 'loss' | 'step' | 'objective'>>
 
 function line(options: Given & { readonly lr?: number; readonly loss?: typeof mseLoss } = {}) {
@@ -58,7 +58,7 @@ const batch = (rows = 2): Batch => [ones([rows, 1]), ones([rows, 1])]
 const batches = (count: number): Batch[] => Array.from({ length: count }, () => batch())
 const losses = ({ epochs }: History) => epochs.map(({ loss }) => loss)
 
-/** Output of this test so far; warnings come in a turn of their own. */
+/** The output of this test so far. Warnings are emitted in a later turn. */
 async function warnings(): Promise<readonly string[]> {
   await new Promise((resolve) => setImmediate(resolve))
   return takeOutput()
@@ -79,7 +79,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     expect(second.loss).toBeCloseTo((2 * 0.0625 + 0.015625) / 3, 6)
     expect(first.validation?.loss).toBeCloseTo(0.0625, 6)
     expect(history).toMatchObject({ stopped: null, nonFinite: null })
-    // 3 rows an epoch, whose time holds the wait for them.
+    // There are 3 rows in an epoch, whose time includes the wait for them.
     expect(history.telemetry.map(({ epoch }) => epoch)).toEqual([0, 1])
     for (const [i, { itemsPerSecond, waiting, peakBytes }] of history.telemetry.entries()) {
       expect(itemsPerSecond).toBeGreaterThanOrEqual(3 / (history.epochs[i] as EpochRecord).seconds)
@@ -237,7 +237,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     await trainer.fit(batches(2), quiet)
     expect(values(first)).toEqual([0])
     expect(second.grad).toBeNull()
-    // Nor do they learn, which is told once.
+    // Nor do they learn, which is reported once.
     const [text] = await warnings()
     expect(text).toContain('1 parameters of the model want gradients, but are not in the optimizer')
     expect(text).toContain('1.weight')
@@ -350,7 +350,7 @@ describe('a loss that is not finite', () => {
 })
 
 describe('earlyStopping', () => {
-  /** Lets the callback see these numbers as validation losses, with the weight set to the number of the epoch. */
+  /** Shows the callback these numbers as validation losses, with the weight set to the number of the epoch. */
   async function run(numbers: readonly number[], callback: Callback) {
     const { model } = line()
     let stopped: string | null = null

@@ -1,4 +1,7 @@
-/** Tensors of what JavaScript holds numbers in: arrays of every kind, realm and buffer, and numbers that a dtype holds or not. */
+/**
+ * Tensors from JavaScript's containers of numbers: arrays of every kind, realm and buffer, and numbers that a dtype may
+ * not hold.
+ */
 import vm from 'node:vm'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -115,7 +118,7 @@ describe.each(deviceNames)('typed arrays on %s', (device) => {
         (value) => f.full([1], value, { dtype }),
         (value) => f.arange(value, value + 1, 1, { dtype }),
       ]
-      // Where a tensor is there already, its dtype is at fault as much as the number.
+      // If there is a tensor already, its dtype is at fault as much as the number.
       const writes: readonly ((value: number) => f.Tensor)[] = [
         (value) => f.zeros([1], { dtype }).fill_(value),
         (value) => f.pad(f.zeros([0], { dtype }), [1, 0], value),
@@ -125,7 +128,7 @@ describe.each(deviceNames)('typed arrays on %s', (device) => {
       for (const value of [low - 1, high + 1, 0.5, Number.NaN]) {
         for (const way of value % 1 === 0 ? [...creations, big] : creations) {
           expect(() => way(value), `${way}`).toThrow(f.ValueError)
-          // Of NaN there is no sequence at all.
+          // NaN makes no sequence at all.
           if (!Number.isNaN(value))
             expect(() => way(value)).toThrow(
               new RegExp(`^\\[\\w+\\] ${value} does not fit ${dtype}, .* ${low} to ${high}`),
@@ -180,7 +183,7 @@ describe.each(deviceNames)('typed arrays on %s', (device) => {
     expect([...x.to('uint8').dataSync()]).toEqual(wrapped.map((v) => v & 255))
     expect(x.to('bool').toArray()).toEqual(values.map((v) => v !== 0))
     expect(f.tensor([-1, 256, 300], { dtype: 'int32' }).to('uint8').toArray()).toEqual([255, 0, 44])
-    // Longer than a vector, so that the kernel's fast path says the same as its rest.
+    // The array is longer than a vector, so that the kernel's fast path is compared with its rest.
     const many = Array.from({ length: 1003 }, (_, i) => (values[i % values.length] as number) * (1 + (i >> 6)))
     const rounded = many.map(Math.fround)
     expect([...f.tensor(many).to('int32').dataSync()]).toEqual(rounded.map((v) => v | 0))

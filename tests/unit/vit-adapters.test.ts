@@ -1,4 +1,7 @@
-/** Adapters of ViT under the names of transformers 5 and under those before; logits are PEFT 0.21's over transformers 5.24. */
+/**
+ * Adapters of ViT under the names of transformers 5 and under earlier ones. Logits are PEFT 0.21's over transformers
+ * 5.24.
+ */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -48,7 +51,7 @@ const forms = {
   },
 } as const
 
-/** The adapter as PEFT writes it, under the names of either form. */
+/** The adapter as PEFT writes it, under either set of names. */
 async function written(form: keyof typeof forms, more: object = {}): Promise<string> {
   const folder = join(root, `written-${form}`)
   mkdirSync(folder, { recursive: true })

@@ -1,4 +1,4 @@
-/** Averages of weights beside a model: their numbers, their place, and what they leave behind. */
+/** Averages of weights beside a model: their numbers, their place, and what they leave. */
 import { describe, expect, it } from 'vitest'
 import {
   type Device,
