@@ -1,4 +1,4 @@
-/** The same work on several devices: the same losses, then the time. */
+/** The same work on several devices: the losses are compared, then the time. */
 import { describeDevice } from '../backend/describe.js'
 import { device as findDevice, unavailable, withDefaultDevice } from '../backend/devices.js'
 import type { Device } from '../core/device.js'
@@ -12,18 +12,21 @@ import { Tensor } from '../core/tensor.js'
 import { Comparison, type DeviceRow } from './comparison.js'
 
 export interface CompareOptions {
-  /** First steps whose losses are compared; default 20. With 0 no loss is read, and a step may return anything. */
+  /**
+   * The number of first steps whose losses are compared; default 20. With 0 no loss is read, and a step may return
+   * anything.
+   */
   readonly losses?: number
-  /** Seconds of timing on each device; default 5. A device that is slow makes one step at least. */
+  /** Seconds of timing on each device; default 5. A slow device makes at least one step. */
   readonly seconds?: number
 }
 
-/** More is taken for a slip, because the call would not end. */
+/** More is treated as a mistake, because the call would not end. */
 const mostLosses = 100_000
 const mostSeconds = 86_400
-/** A sample holds so many seconds of steps, so that the wait for the device at its end is a small part. */
+/** The seconds of steps in a sample, so many that the wait for the device at its end is a small part. */
 const sampleSeconds = 0.02
-/** The rounds in which devices take turns, so that what else the machine does meets all of them. */
+/** The rounds in which devices take turns, so that other work of the machine affects all of them. */
 const rounds = 5
 
 /** A device at work. */
@@ -39,7 +42,7 @@ interface Player {
 
 const op = 'compare'
 
-/** Makes a step, and returns its loss where it is wanted. */
+/** Makes a step, and returns its loss if it is wanted. */
 function run(player: Player, wanted: boolean): void {
   withDefaultDevice(player.device, () =>
     scope(() => {
@@ -57,7 +60,9 @@ function run(player: Player, wanted: boolean): void {
   )
 }
 
-/** Takes samples for so many seconds, one at least. Each is of as many steps as fill a sample, by what the last one took. */
+/**
+ * Takes samples for this many seconds, at least one. The time of the last step decides how many steps fill a sample.
+ */
 function time(player: Player, seconds: number): void {
   const { device, samples } = player
   const until = performance.now() + seconds * 1000
@@ -79,7 +84,7 @@ const median = (values: readonly number[]): number => {
   return ((sorted[Math.floor(middle)] as number) + (sorted[Math.ceil(middle)] as number)) / 2
 }
 
-/** Whether it may be the device's fault: a kernel or a dtype that it lacks. */
+/** Whether the device may be at fault: it lacks a kernel or a dtype. */
 const isLack = (error: unknown): error is Error => error instanceof DeviceError || error instanceof DTypeError
 
 function prepare(device: Device, make: (device: Device) => () => unknown, losses: number): Player {
@@ -109,10 +114,11 @@ function largestDifference(a: readonly number[], b: readonly number[]): number |
 }
 
 /**
- * Does the same work on each device: makes it there, compares the losses of its first steps, then times steps, by turns.
- * `make` gets a device, which is the default one meanwhile, and returns a function that makes one step and returns its loss.
- * The default generator begins at the same place on each device. A device that is missing, or lacks a kernel, says why in its row.
- * Throws ValueError where no device is named, or a step returns no loss, and what the work throws where no device can do it.
+ * Does the same work on each device: makes it there, compares the losses of its first steps, then times steps, in
+ * turns. `make` gets a device, which is the default one meanwhile, and returns a function that makes one step and
+ * returns its loss. The default generator begins at the same place on each device. The row of a device that is missing,
+ * or lacks a kernel, tells why. Throws ValueError if no device is named or a step returns no loss, and the work's own
+ * error if no device can do it.
  */
 export async function compare(
   devices: Iterable<string | Device>,
@@ -141,12 +147,12 @@ export async function compare(
       return { name: device.name, reason: error.message.replaceAll('\n', ' '), error }
     }
   })
-  // An error on every device is the program's.
+  // An error on every device is the program's own.
   const [only] = found
   if (only?.error !== undefined && found.every(({ player }) => player === undefined)) throw only.error
   for (let round = 0; round < rounds; round++)
     for (const { player } of found) {
-      // A device whose step takes longer than its share of the time makes no further one.
+      // A device whose step takes longer than its share of the time makes no further step.
       if (player === undefined || (player.samples[0] ?? 0) * player.samples.length > seconds) continue
       time(player, seconds / rounds)
       player.peakBytes = player.device.memory().peakBytes

@@ -15,16 +15,16 @@ export interface MeasuredRow {
   readonly milliseconds: number
   /** The time of the first device that did the work, divided by this one's. */
   readonly speedUp: number
-  /** Steps that were timed. */
+  /** The number of timed steps. */
   readonly steps: number
-  /** Most bytes of tensors that lived at once. */
+  /** The most bytes of tensors that were alive at once. */
   readonly peakBytes: number
   readonly losses: readonly number[]
-  /** The largest difference from the losses of the first device; null where none were compared. */
+  /** The largest difference from the losses of the first device, or null if none were compared. */
   readonly difference: number | null
 }
 
-/** A device that did not do the work, and why, on one line. */
+/** A device that did not do the work, with the reason on one line. */
 export interface MissingRow {
   readonly device: string
   readonly missing: string

@@ -1,13 +1,16 @@
-/** Steps that change values: brightness, contrast, saturation, hue, and those of RandAugment. Meaning is torchvision's on tensors. */
+/**
+ * Steps that change values: brightness, contrast, saturation, hue, and those of RandAugment. They mean the same as
+ * torchvision's on tensors.
+ */
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { Picture } from '../data/picture.js'
 import { type ImageStep, like, step, uniform } from './step.js'
 
-/** The largest value: pictures of floats go from 0 to 1. */
+/** The largest value. Pictures of floats go from 0 to 1. */
 const bound = ({ data }: Picture) => (data instanceof Uint8Array ? 255 : 1)
 
-/** The same picture with other values, within its bounds. Bytes are cut off, not rounded, as torchvision's are. */
+/** The same picture with other values, within its bounds. Bytes are truncated, not rounded, as in torchvision. */
 function withValues(picture: Picture, values: Float32Array): Picture {
   const most = bound(picture)
   const result = like(picture, values.length)
@@ -18,7 +21,7 @@ function withValues(picture: Picture, values: Float32Array): Picture {
   return new Picture(result, picture.height, picture.width, picture.channels)
 }
 
-/** The brightness of each pixel (ITU-R 601-2), cut off to bytes where the picture has bytes. */
+/** The brightness of each pixel (ITU-R 601-2), truncated to bytes if the picture has bytes. */
 function grey(picture: Picture): Uint8Array | Float32Array {
   const { data, channels } = picture
   const result = like(picture, picture.height * picture.width)
@@ -58,12 +61,12 @@ export function saturation(picture: Picture, factor: number): Picture {
   return withValues(picture, values)
 }
 
-/** Colours turned by a share of the circle, in [-0.5, 0.5]. */
+/** Rotates colours by a share of the circle, in [-0.5, 0.5]. */
 export function hue(picture: Picture, shift: number): Picture {
   const { data, channels, height, width } = picture
   if (channels < 3) return picture
   const most = bound(picture)
-  // As torchvision turns floats into bytes, which cut the fraction off.
+  // As torchvision turns floats into bytes, by truncation.
   const full = most === 1 ? 1 : 256 - 1e-3
   const result = data.slice()
   for (let at = 0; at < data.length; at += channels) {
@@ -77,7 +80,7 @@ export function hue(picture: Picture, shift: number): Picture {
     const sixth = high === r ? (g - b) / range : high === g ? 2 + (b - r) / range : 4 + (r - g) / range
     const turned = (((sixth + 6 * shift) % 6) + 6) % 6
     for (let c = 0; c < 3; c++) {
-      // Each channel is highest for two sixths, and lowest opposite to them.
+      // Each channel is highest for two sixths, and lowest on the opposite side.
       // Red is highest around 0, green around 2, blue around 4, each for two sixths.
       const away = (turned + 5 - 2 * c) % 6
       result[at + c] = (high - range * Math.max(0, Math.min(away, 4 - away, 1))) * full
@@ -86,7 +89,7 @@ export function hue(picture: Picture, shift: number): Picture {
   return new Picture(result, height, width, channels)
 }
 
-/** A blend with the picture that a 3 x 3 filter smooths, whose edge stays. */
+/** A blend with the picture smoothed by a 3 x 3 filter, whose edge stays unchanged. */
 export function sharpness(picture: Picture, factor: number): Picture {
   const { data, height, width, channels } = picture
   if (height <= 2 || width <= 2) return picture
@@ -104,7 +107,7 @@ export function sharpness(picture: Picture, factor: number): Picture {
   return withValues(picture, values)
 }
 
-/** Bytes by a table of their own for each channel. */
+/** Bytes by a separate table for each channel. */
 function byTables(picture: Picture, tableOf: (counts: Uint32Array) => ArrayLike<number>): Picture {
   const { data, height, width, channels } = picture
   const result = new Uint8Array(data.length)
@@ -130,7 +133,7 @@ export function autoContrast(picture: Picture): Picture {
   return byTables(picture, (counts) => {
     const low = counts.findIndex((count) => count > 0)
     const high = counts.findLastIndex((count) => count > 0)
-    // In float32, as torchvision's, which cuts the fraction off.
+    // Computed in float32 and truncated, as in torchvision.
     const scale = Math.fround(255 / (high - low))
     return table((v) => (low === high ? v : Math.min(255, Math.max(0, Math.fround((v - low) * scale)))))
   })
@@ -144,7 +147,7 @@ export function equalize(picture: Picture): Picture {
     return table((v) => {
       const value = spread === 0 ? v : Math.min(255, Math.floor((before + Math.floor(spread / 2)) / spread))
       before += counts[v] as number
-      // Nothing is below the first value.
+      // There is nothing below the first value.
       return spread !== 0 && v === 0 ? 0 : value
     })
   })
@@ -159,7 +162,7 @@ export interface ColorJitterOptions {
   readonly hue?: number | readonly [number, number]
 }
 
-/** Brightness, contrast, saturation and hue changed by random factors, in a random order. As ColorJitter. */
+/** Changes brightness, contrast, saturation and hue by random factors, in a random order. Like ColorJitter. */
 export function colorJitter(options: ColorJitterOptions): ImageStep {
   const op = 'colorJitter'
   const own = checkOptions(op, options, { brightness: true, contrast: true, saturation: true, hue: true })
@@ -177,7 +180,7 @@ export function colorJitter(options: ColorJitterOptions): ImageStep {
   })
 }
 
-/** Null where nothing changes. */
+/** Null if nothing changes. */
 function rangeOf(
   op: string,
   name: string,

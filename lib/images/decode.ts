@@ -8,8 +8,8 @@ export interface DecodeOptions {
   /** Colours: 3 (red, green, blue; default), or 1 (grey). */
   readonly channels?: 1 | 3
   /**
-   * The size to decode to: the shorter side, or [height, width]. The decoder resizes, which is much faster than resizing later,
-   * because it need not decode large pictures in full. Default: as they are.
+   * The size to decode to: the shorter side, or [height, width]. The decoder resizes, which is much faster than
+   * resizing later, because it need not decode large pictures in full. Default: the file's size.
    */
   readonly resize?: Size
 }
@@ -18,10 +18,10 @@ type Sharp = typeof import('sharp').default
 
 let loaded: Promise<Sharp> | null = null
 
-/** The package; in a loader's thread with one thread of its own for each picture, because rows are many at a time. */
+/** The package. In a loader's thread it uses one thread for each picture, because many rows are read at a time. */
 export function decoder(op: string): Promise<Sharp> {
   loaded ??= load(op)
-  // Who installs it meanwhile is to get it.
+  // A failure is not kept, so that a later installation is found.
   loaded.catch(() => {
     loaded = null
   })
@@ -50,7 +50,7 @@ export function checkDecoding(op: string, { channels, resize }: DecodeOptions): 
   if (resize !== undefined) checkSize(op, 'resize', resize)
 }
 
-/** The picture in a file. Throws ValueError, with the file, where there is none that can be decoded in full. */
+/** The picture in a file. Throws ValueError, with the path, if there is none that can be decoded in full. */
 export async function decode(op: string, path: string, { channels = 3, resize }: DecodeOptions): Promise<Picture> {
   const sharp = await decoder(op)
   try {

@@ -1,4 +1,4 @@
-/** Folders of pictures, a folder for each class. */
+/** Folders of pictures, with a folder for each class. */
 import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,14 +11,17 @@ import { checkPath, refusal } from '../io/refusal.js'
 import { checkDecoding, type DecodeOptions, decode, decoder } from './decode.js'
 import { recipe } from './step.js'
 
-/** Labelled files of pictures, each read when its row is asked for: [picture, label], the label an int32 in batches. */
+/**
+ * Labelled files of pictures. Each is read when its row is requested: [picture, label], where the label is an int32 in
+ * batches.
+ */
 export class ImageFolder extends Dataset<readonly [image: Picture, label: number]> {
-  /** Names of the classes, whose places are the labels. */
+  /** Names of the classes. Their indices are the labels. */
   readonly classes: readonly string[]
   readonly paths: readonly string[]
-  /** One for each path: `splitRows(folder, { validation: 0.1, stratify: folder.labels })`. */
+  /** A label for each path: `splitRows(folder, { validation: 0.1, stratify: folder.labels })`. */
   readonly labels: Int32Array
-  /** Files that are not read, because their names end like no picture's. */
+  /** Files that are not read, because their names do not end like a picture's. */
   readonly skipped: readonly string[]
   readonly #options: DecodeOptions
 
@@ -52,15 +55,15 @@ export class ImageFolder extends Dataset<readonly [image: Picture, label: number
   }
 }
 
-/** Endings of files that sharp decodes as npm has it. */
+/** Endings of files that the npm package sharp decodes. */
 const pictures = /\.(jpe?g|png|webp|gif|avif|tiff?)$/i
 
 /**
- * The pictures of a folder: each folder in it is a class, and files lie there or deeper. Classes are sorted by name, files by
- * path, as torchvision's ImageFolder does; hidden ones are left out, and `skipped` lists files of other kinds. Pictures are
- * decoded to bytes when they are asked for, transparent parts on black, so that batches are uint8 [N, C, H, W] where all have one size; make them one
- * size by `resize` or a step, and floats by `normalize`. Needs the package sharp (`npm install sharp`). Throws ValueError for a
- * folder without classes, or a class without pictures.
+ * The pictures of a folder. Each folder in it is a class, and files lie there or deeper. Classes are sorted by name and
+ * files by path, as in torchvision's ImageFolder. Hidden entries are left out, and `skipped` lists files of other
+ * kinds. Pictures are decoded to bytes on demand, with transparent parts on black. Batches are uint8 [N, C, H, W] if
+ * all pictures have one size. `resize` or a step gives them one size, and `normalize` makes floats. Needs the package
+ * sharp (`npm install sharp`). Throws ValueError for a folder without classes, or a class without pictures.
  */
 export async function imageFolder(path: string, options: DecodeOptions = {}): Promise<ImageFolder> {
   const op = 'imageFolder'
@@ -93,12 +96,12 @@ export async function imageFolder(path: string, options: DecodeOptions = {}): Pr
   return folderOf({ classes, paths, labels: Int32Array.from(labels) }, skipped, given)
 }
 
-/** The folder whose files are known: what threads make, so that all have the same rows, whatever happens to the folder. */
+/** A folder with known files, which threads use, so that all have the same rows, whatever happens to the folder. */
 export function folderOf(...made: ConstructorParameters<typeof ImageFolder>): ImageFolder {
   return withRecipe(new ImageFolder(...made), recipe('folderOf', made))
 }
 
-/** Entries but hidden ones, sorted by name as text is, whatever the machine's language. */
+/** All entries but hidden ones, sorted by name independently of the machine's language. */
 async function entriesOf(op: string, folder: string): Promise<Dirent[]> {
   try {
     const entries = await readdir(folder, { withFileTypes: true })
@@ -118,7 +121,7 @@ async function isFolder(op: string, path: string, entry: Dirent): Promise<boolea
   }
 }
 
-/** A folder of links can hold itself. */
+/** The greatest depth, because a folder with links can contain itself. */
 const mostDepth = 32
 
 async function* filesBelow(op: string, folder: string, depth = 0): AsyncGenerator<string> {

@@ -1,11 +1,15 @@
-/** Steps that move pixels: crops, flips, rotation, erasing. Meaning and defaults are torchvision.transforms'. */
+/**
+ * Steps that move pixels: crops, flips, rotation, erasing. Meaning and defaults are those of torchvision.transforms.
+ */
 import { shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
 import { Picture } from '../data/picture.js'
 import { crop, inverseAffine, resizeBox, roundedToEven, warp } from './sample.js'
 import { checkNumber, checkRange, checkSize, type ImageStep, like, mostSide, type Size, step, uniform } from './step.js'
 
-/** The picture in one size, bilinear with antialias; a number is the shorter side, and the longer one follows. As Resize. */
+/**
+ * Resizes the picture, bilinear with antialias. A number is the shorter side, and the longer one follows. Like Resize.
+ */
 export function resize(size: Size): ImageStep {
   const [height, width] = checkSize('resize', 'size', size)
   const shorter = typeof size === 'number'
@@ -19,11 +23,11 @@ export function resize(size: Size): ImageStep {
   })
 }
 
-/** The middle of the picture; black where it is smaller. As CenterCrop. */
+/** The middle of the picture, with black where the picture is smaller. Like CenterCrop. */
 export function centerCrop(size: Size): ImageStep {
   const [height, width] = checkSize('centerCrop', 'size', size)
   return step('centerCrop', [size], (picture) => {
-    // As torchvision, which rounds what is cut, but adds more behind than before.
+    // As in torchvision, which rounds what it cuts, but pads more after the picture than before.
     const start = (left: number) => (left < 0 ? -Math.floor(-left / 2) : roundedToEven(left / 2))
     return crop(picture, {
       top: start(picture.height - height),
@@ -37,13 +41,13 @@ export function centerCrop(size: Size): ImageStep {
 export interface RandomCropOptions {
   /** Pixels added on each side before the cut. Default 0. */
   readonly padding?: number
-  /** The value of what is added. Default 0. */
+  /** The value of the padding. Default 0. */
   readonly fill?: number
   /** Whether smaller pictures are padded to the size. Default false: they are an error. */
   readonly padIfNeeded?: boolean
 }
 
-/** A part of this size at a random place. As RandomCrop. Throws ValueError where the picture is smaller. */
+/** A part of this size at a random place. Like RandomCrop. Throws ValueError if the picture is smaller. */
 export function randomCrop(size: Size, options: RandomCropOptions = {}): ImageStep {
   const op = 'randomCrop'
   const [height, width] = checkSize(op, 'size', size)
@@ -68,7 +72,7 @@ export function randomCrop(size: Size, options: RandomCropOptions = {}): ImageSt
         `a part of ${height} x ${width} does not fit into the picture of ${picture.height} x ${picture.width} with ${padding} ` +
           'pixels around it; resize before, or pass padIfNeeded: true',
       )
-    // Padding to the size is added on both sides, and the part lies anywhere within.
+    // Padding up to the size is added on both sides, and the part lies anywhere within.
     const [extraY, extraX] = most.map((left) => Math.max(0, -left)) as [number, number]
     const top = generator.randint(0, (most[0] as number) + 2 * extraY + 1) - padding - extraY
     const left = generator.randint(0, (most[1] as number) + 2 * extraX + 1) - padding - extraX
@@ -77,13 +81,16 @@ export function randomCrop(size: Size, options: RandomCropOptions = {}): ImageSt
 }
 
 export interface RandomResizedCropOptions {
-  /** Shares of the picture's area. Default [0.08, 1]. */
+  /** The part's share of the picture's area. Default [0.08, 1]. */
   readonly scale?: readonly [number, number]
   /** Width by height. Default [3 / 4, 4 / 3]. */
   readonly ratio?: readonly [number, number]
 }
 
-/** A part of random area and form, made this size. As RandomResizedCrop (Szegedy et al. 2015), bilinear with antialias. */
+/**
+ * A part of random area and shape, resized to this size. Like RandomResizedCrop (Szegedy et al. 2015), bilinear with
+ * antialias.
+ */
 export function randomResizedCrop(size: Size, options: RandomResizedCropOptions = {}): ImageStep {
   const op = 'randomResizedCrop'
   const [height, width] = checkSize(op, 'size', size)
@@ -102,7 +109,7 @@ export function randomResizedCrop(size: Size, options: RandomResizedCropOptions 
       const left = generator.randint(0, picture.width - w + 1)
       return resizeBox(picture, { top, left, height: h, width: w }, height, width)
     }
-    // The middle of the picture, as much as the ratio allows.
+    // The middle of the picture, as large as the ratio allows.
     const form = picture.width / picture.height
     const w = form > ratio[1] ? Math.round(picture.height * ratio[1]) : picture.width
     const h = form < ratio[0] ? Math.round(picture.width / ratio[0]) : picture.height
@@ -125,7 +132,7 @@ function flipped(picture: Picture, vertical: boolean): Picture {
   return new Picture(result, height, width, channels)
 }
 
-/** Left and right change places, with probability p. As RandomHorizontalFlip. */
+/** Swaps left and right, with probability p. Like RandomHorizontalFlip. */
 export function randomHorizontalFlip(p = 0.5): ImageStep {
   checkNumber('randomHorizontalFlip', 'p', p, 0, 1)
   return step('randomHorizontalFlip', [p], (picture, generator) =>
@@ -133,7 +140,7 @@ export function randomHorizontalFlip(p = 0.5): ImageStep {
   )
 }
 
-/** Top and bottom change places, with probability p. As RandomVerticalFlip. */
+/** Swaps top and bottom, with probability p. Like RandomVerticalFlip. */
 export function randomVerticalFlip(p = 0.5): ImageStep {
   checkNumber('randomVerticalFlip', 'p', p, 0, 1)
   return step('randomVerticalFlip', [p], (picture, generator) =>
@@ -143,11 +150,14 @@ export function randomVerticalFlip(p = 0.5): ImageStep {
 
 export interface RotationOptions {
   readonly interpolation?: 'nearest' | 'bilinear'
-  /** The value of what comes from beyond the picture. Default 0. */
+  /** The value of places beyond the picture. Default 0. */
   readonly fill?: number
 }
 
-/** Turned about its middle by a random angle in [-degrees, degrees], or in [low, high], counter-clockwise. As RandomRotation. */
+/**
+ * Rotates about the middle by a random angle in [-degrees, degrees], or in [low, high], counter-clockwise. Like
+ * RandomRotation.
+ */
 export function randomRotation(degrees: number | readonly [number, number], options: RotationOptions = {}): ImageStep {
   const op = 'randomRotation'
   const range =
@@ -163,7 +173,7 @@ export function randomRotation(degrees: number | readonly [number, number], opti
   )
 }
 
-/** Turned counter-clockwise. */
+/** Rotates counter-clockwise. */
 export function rotated(picture: Picture, degrees: number, bilinear: boolean, fill: number): Picture {
   return warp(picture, inverseAffine({ angle: -degrees }), bilinear, fill)
 }
@@ -171,15 +181,15 @@ export function rotated(picture: Picture, degrees: number, bilinear: boolean, fi
 export interface RandomErasingOptions {
   /** Default 0.5. */
   readonly p?: number
-  /** Shares of the picture's area. Default [0.02, 0.33]. */
+  /** The rectangle's share of the picture's area. Default [0.02, 0.33]. */
   readonly scale?: readonly [number, number]
   /** Height by width. Default [0.3, 3.3]. */
   readonly ratio?: readonly [number, number]
-  /** The value that is put there, or 'random': normally distributed numbers, for float pictures. Default 0. */
+  /** The value to write, or 'random': normally distributed numbers, for float pictures. Default 0. */
   readonly value?: number | 'random'
 }
 
-/** A rectangle of random place and form is overwritten, with probability p. As RandomErasing (Zhong et al. 2017). */
+/** Overwrites a rectangle of random place and shape, with probability p. Like RandomErasing (Zhong et al. 2017). */
 export function randomErasing(options: RandomErasingOptions = {}): ImageStep {
   const op = 'randomErasing'
   const own = checkOptions(op, options, { p: true, scale: true, ratio: true, value: true })

@@ -1,4 +1,4 @@
-/** Pictures of IDX files, as rows that augmentations take. */
+/** Pictures of IDX files, as rows for augmentations. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { Dataset } from '../data/dataset.js'
 import { ImageDataset } from '../data/images.js'
@@ -45,8 +45,9 @@ class Pictures extends Dataset<readonly [image: Picture, label: number]> {
 }
 
 /**
- * The images of IDX files or other bytes as rows [picture, label], for augmentations: `pictures((await mnist()).train)
- * .map(augment(randomCrop(28, { padding: 2 }), normalize()))`. The dataset's own mean and std do not count; normalize says them.
+ * The images of IDX files or other bytes as rows [picture, label], for augmentations: `pictures((await
+ * mnist()).train).map(augment(randomCrop(28, { padding: 2 }), normalize()))`. The dataset's own mean and std are
+ * ignored; `normalize` sets them.
  */
 export function pictures(images: ImageDataset): Dataset<readonly [image: Picture, label: number]> {
   if (!(images instanceof ImageDataset))
@@ -56,7 +57,7 @@ export function pictures(images: ImageDataset): Dataset<readonly [image: Picture
   return picturesOf({ bytes, labels: images.labels, shape: images.shape })
 }
 
-/** The rows of `pictures`, from memory that is shared: threads make them so. */
+/** The rows of `pictures` from shared memory, which is how threads make them. */
 export function picturesOf(pixels: Pixels): Dataset<readonly [image: Picture, label: number]> {
   return withRecipe(new Pictures(pixels), recipe('picturesOf', [pixels]))
 }

@@ -1,4 +1,4 @@
-/** Steps from batch to batch that mix each row with the one before it: for the option `mix` of a DataLoader. */
+/** Steps from batch to batch that mix each row with the one before it, for the option `mix` of a DataLoader. */
 import { isFloating } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
@@ -11,14 +11,14 @@ import { cat, narrow, roll } from '../ops/shape/index.js'
 import { checkNumber } from './step.js'
 
 export interface MixOptions {
-  /** Classes that labels are numbers of. Not needed where the batch has probabilities [N, classes]. */
+  /** The number of classes of the labels. Not needed if the batch has probabilities [N, classes]. */
   readonly classes?: number
 }
 
 /** Images [N, C, H, W], and labels: int32 [N], or probabilities [N, classes]. */
 export type ImageBatch = readonly [images: Tensor, labels: Tensor]
 
-/** Gamma distributed with this shape (Marsaglia and Tsang 2000). */
+/** A number of the Gamma distribution with this shape (Marsaglia and Tsang 2000). */
 function gamma(shape: number, generator: Generator): number {
   if (shape < 1) return gamma(shape + 1, generator) * (1 - generator.random()) ** (1 / shape)
   const d = shape - 1 / 3
@@ -33,7 +33,7 @@ function gamma(shape: number, generator: Generator): number {
 /** Beta(alpha, alpha). */
 function beta(alpha: number, generator: Generator): number {
   const [x, y] = [gamma(alpha, generator), gamma(alpha, generator)]
-  // Both are 0 where alpha is so small that no float64 holds them: one of them is as good as all then.
+  // Both are 0 if alpha is so small that float64 cannot hold them. Then either of them will do.
   return x + y === 0 ? Number(generator.bernoulli()) : x / (x + y)
 }
 
@@ -45,7 +45,7 @@ function checkOwn(op: string, alpha: number, options: MixOptions): number | unde
   return classes
 }
 
-/** The batch, its labels as probabilities. */
+/** The batch, with its labels as probabilities. */
 function prepared(
   op: string,
   batch: unknown,
@@ -85,8 +85,9 @@ function prepared(
 const blend = (x: Tensor, share: number) => add(mul(x, share), mul(roll(x, 1, 0), 1 - share))
 
 /**
- * Each row is a mean of itself and the row before it, images and labels alike, with a weight of Beta(alpha, alpha) for the whole
- * batch. As torchvision's v2.MixUp (Zhang et al. 2018). Labels become probabilities, float32 [N, classes], which crossEntropy takes.
+ * Each row becomes a mean of itself and the row before it, images and labels alike, with one weight from Beta(alpha,
+ * alpha) for the whole batch. Like torchvision's v2.MixUp (Zhang et al. 2018). Labels become probabilities, float32 [N,
+ * classes], which crossEntropy accepts.
  */
 export function mixup(alpha = 1, options: MixOptions = {}): (batch: ImageBatch, generator: Generator) => ImageBatch {
   const classes = checkOwn('mixup', alpha, options)
@@ -98,8 +99,8 @@ export function mixup(alpha = 1, options: MixOptions = {}): (batch: ImageBatch, 
 }
 
 /**
- * Each image has a rectangle of the image before it, of 1 - Beta(alpha, alpha) of the area; labels are mixed by area. As
- * torchvision's v2.CutMix (Yun et al. 2019).
+ * Each image gets a rectangle of the image before it, of 1 - Beta(alpha, alpha) of the area. Labels are mixed by area.
+ * Like torchvision's v2.CutMix (Yun et al. 2019).
  */
 export function cutmix(alpha = 1, options: MixOptions = {}): (batch: ImageBatch, generator: Generator) => ImageBatch {
   const classes = checkOwn('cutmix', alpha, options)

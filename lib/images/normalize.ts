@@ -1,4 +1,4 @@
-/** Values as networks want them. */
+/** Values as networks expect them. */
 import { kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { Picture } from '../data/picture.js'
@@ -14,8 +14,8 @@ export interface NormalizeOptions {
 const imagenet: NormalizeOptions = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
 
 /**
- * Pictures of floats: (x / 255 - mean) / std of bytes, (x - mean) / std of floats. As ToTensor and Normalize together; without
- * an argument, ToTensor alone. The last step for what a network sees.
+ * Pictures of floats: (x / 255 - mean) / std for bytes, (x - mean) / std for floats. This is ToTensor and Normalize
+ * together; without an argument, ToTensor alone. It is the last step before the network.
  */
 export function normalize(statistics: 'imagenet' | NormalizeOptions = { mean: 0, std: 1 }): ImageStep {
   const op = 'normalize'

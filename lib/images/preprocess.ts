@@ -1,4 +1,4 @@
-/** From pictures to the pixels that a model was trained on, by what its folder's `preprocessor_config.json` says. */
+/** From pictures to the pixels on which a model was trained, as its folder's `preprocessor_config.json` says. */
 import { join } from 'node:path'
 import { dtypeOfRow } from '../core/arrays.js'
 import type { Device } from '../core/device.js'
@@ -18,10 +18,10 @@ import { isSide, type Sides, sidesFor, type Target, targetForms, targetOf } from
 /** The content of a `preprocessor_config.json`. */
 export type ProcessorJson = { readonly [name: string]: unknown }
 
-/** The settings of a kind of processor where its file does not have them. */
+/** The settings of a kind of processor that its file leaves out. */
 interface Kind {
   readonly size: Target
-  /** Whether one number is a square, or the length of the shorter side. */
+  /** Whether one number means a square, or the length of the shorter side. */
   readonly square: boolean
   readonly crop: Sides | null
   readonly resample: Resampling
@@ -33,7 +33,7 @@ const halves = [
   [0.5, 0.5, 0.5],
   [0.5, 0.5, 0.5],
 ] as const
-/** Statistics of the pictures that CLIP was trained on (Radford et al., 2021). */
+/** Statistics of the pictures on which CLIP was trained (Radford et al., 2021). */
 const clip = [
   [0.48145466, 0.4578275, 0.40821073],
   [0.26862954, 0.26130258, 0.27577711],
@@ -64,7 +64,7 @@ const kinds: { readonly [name: string]: Kind } = {
   CLIP: cropped,
 }
 
-/** Settings about the program; that processors make batches, and how these are laid out. */
+/** Settings about the program, such as that processors make batches, and the batches' layout. */
 const harmless = new Set([
   'image_processor_type',
   'feature_extractor_type',
@@ -76,17 +76,17 @@ const harmless = new Set([
   'default_to_square',
 ])
 
-/** From this shorter side on, ConvNext squeezes the picture into a square instead of cutting a square out of it. */
+/** From this shorter side on, ConvNext squeezes the picture into a square instead of cropping it. */
 const convNextWarps = 384
 
-/** A size that does not fit, with its entries, because the misspelt name is most often the fault. */
+/** A size that does not fit, with its entries, because a misspelt name is the usual fault. */
 function shownTarget(value: unknown): string {
   if (kindOf(value) !== 'an object') return shown(value)
   const entries = Object.entries(value as object).slice(0, 8)
   return `{${entries.map(([name, side]) => `${JSON.stringify(name)}:${shown(side)}`).join(',')}}`
 }
 
-/** Reads settings one by one, and collects all that is wrong for one error. */
+/** Reads settings one by one, and collects all faults into one error. */
 class Reader {
   readonly faults: string[] = []
   readonly #json: ProcessorJson
@@ -146,7 +146,7 @@ class Reader {
     return fallback
   }
 
-  /** Height and width; null where the setting is not there. */
+  /** Height and width, or null if the setting is missing. */
   sides(name: string): Sides | null {
     const value = this.value(name)
     const found = value === undefined ? null : targetOf(value, true)
@@ -167,13 +167,13 @@ class Reader {
   }
 }
 
-/** The middle of a picture; black where it is smaller, of which more is put before than behind. */
+/** The middle of a picture. If the picture is smaller, black is added, more before it than after it. */
 function middle(picture: Picture, [height, width]: Sides): Picture {
   const start = (had: number, wants: number): number => Math.floor((had - wants) / 2)
   return crop(picture, { top: start(picture.height, height), left: start(picture.width, width), height, width })
 }
 
-/** A picture with zeros to the right and below, up to a size. */
+/** A picture padded with zeros to the right and below, up to a size. */
 function padded(op: string, picture: Picture, [height, width]: Sides): Picture {
   if (picture.height > height || picture.width > width)
     throw new ValueError(
@@ -197,9 +197,9 @@ export interface PixelsOptions {
 }
 
 /**
- * The steps by which a model's folder makes pixels of pictures: resize (as Pillow, bit for bit), cut the middle out, rescale,
- * normalise, pad. The processors of ViT, DeiT, ConvNext (which ResNets have), BiT and CLIP are known, by their old names too. Numbers
- * are those of transformers' processors over Pillow.
+ * The steps by which a model's folder turns pictures into pixels: resize (like Pillow, bit for bit), crop the middle,
+ * rescale, normalise, pad. It knows the processors of ViT, DeiT, ConvNext (which ResNets use), BiT and CLIP, also by
+ * their old names. Numbers are those of transformers' processors over Pillow.
  */
 export class ImageProcessor {
   readonly #json: ProcessorJson
@@ -208,18 +208,20 @@ export class ImageProcessor {
   readonly #resample: Resampling
   readonly #crop: Sides | null
   readonly #cropShare: number
-  /** Sides that pictures are filled up to, to the right and below; null: those of the largest that come together. */
+  /**
+   * The sides up to which pictures are padded, to the right and below. Null: those of the largest picture in the call.
+   */
   readonly #pad: Sides | null
   readonly #pads: boolean
   readonly #convertRgb: boolean
-  /** How many channels the statistics are of; null: any. */
+  /** The number of channels of the statistics. Null: any. */
   readonly #channels: number | null
-  /** The pixel of each byte, for each channel, or one for all. */
+  /** The pixel value of each byte, for each channel, or one table for all. */
   readonly #pixels: readonly Float32Array[]
 
   /**
-   * `json` is the content of a `preprocessor_config.json`, and `path` what errors call it. Throws ValueError for settings that are
-   * wrong or unknown.
+   * `json` is the content of a `preprocessor_config.json`, and `path` its name in errors. Throws ValueError for
+   * settings that are wrong or unknown.
    */
   constructor(json: ProcessorJson, path = 'the configuration') {
     const op = 'ImageProcessor'
@@ -262,7 +264,7 @@ export class ImageProcessor {
     this.#channels = normalises ? (counts[0] ?? null) : null
     const of = (each: number | readonly number[], c: number): number =>
       typeof each === 'number' ? each : (each[c] as number)
-    // In float32 after each step, as the arrays are that processors compute with.
+    // Each step is rounded to float32, like the arrays with which processors compute.
     this.#pixels = Array.from({ length: this.#channels ?? 1 }, (_, c) =>
       Float32Array.from({ length: 256 }, (_, byte) => {
         const scaled = Math.fround(rescales ? byte * factor : byte)
@@ -285,7 +287,10 @@ export class ImageProcessor {
     return { ...this.#json }
   }
 
-  /** One picture of bytes -> a picture of floats. Throws ValueError for pictures of floats, or of channels that do not fit. */
+  /**
+   * Turns one picture of bytes into a picture of floats. Throws ValueError for pictures of floats, or with the wrong
+   * number of channels.
+   */
   process(picture: Picture): Picture {
     const op = 'ImageProcessor.process'
     if (!(picture instanceof Picture))
@@ -334,8 +339,9 @@ export class ImageProcessor {
   }
 
   /**
-   * Pictures, and paths of files, which sharp decodes: float32 [N, C, H, W]. Throws what `process` throws, and ShapeError where
-   * pictures come out in several sizes, which only happens without a resize to one size and without `do_pad`.
+   * Turns pictures, or paths of files, which sharp decodes, into float32 [N, C, H, W]. Throws the errors of `process`,
+   * and ShapeError if pictures come out in several sizes, which happens only without a resize to one size and without
+   * `do_pad`.
    */
   async pixels(images: Picture | string | readonly (Picture | string)[], options: PixelsOptions = {}): Promise<Tensor> {
     const op = 'ImageProcessor.pixels'

@@ -1,4 +1,4 @@
-/** RandAugment (Cubuk et al. 2019): a few changes of one strength, chosen at random. */
+/** RandAugment (Cubuk et al. 2019): a few changes of equal strength, chosen at random. */
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Picture } from '../data/picture.js'
@@ -8,13 +8,13 @@ import { type AffineParts, inverseAffine, warp } from './sample.js'
 import { checkNumber, type ImageStep, step } from './step.js'
 
 export interface RandAugmentOptions {
-  /** Changes of each picture. Default 2. */
+  /** The number of changes of each picture. Default 2. */
   readonly numOps?: number
   /** Their strength, from 0 to numMagnitudeBins - 1. Default 9. */
   readonly magnitude?: number
   /** Default 31. */
   readonly numMagnitudeBins?: number
-  /** The value of what comes from beyond the picture. Default 0. */
+  /** The value of places beyond the picture. Default 0. */
   readonly fill?: number
 }
 
@@ -28,7 +28,7 @@ interface Strength {
 const degrees = (tangent: number) => (Math.atan(tangent) * 180) / Math.PI
 const moved = (picture: Picture, parts: AffineParts, fill: number) => warp(picture, inverseAffine(parts), false, fill)
 const corner = ({ width, height }: Picture) => [-width / 2, -height / 2] as const
-/** A shift is of whole pixels, and at most by this share of a side. */
+/** A shift is in whole pixels, and at most this share of a side. */
 const farthest = 150 / 331
 
 const changes: readonly ((picture: Picture, strength: Strength) => Picture)[] = [
@@ -52,7 +52,10 @@ const changes: readonly ((picture: Picture, strength: Strength) => Picture)[] = 
   equalize,
 ]
 
-/** So many of 14 changes, each chosen at random: shear, shift, rotation, colours, sharpness, tones. As RandAugment. For pictures of bytes. */
+/**
+ * Applies this many of 14 changes, each chosen at random: shear, shift, rotation, colours, sharpness, tones. Like
+ * RandAugment. For pictures of bytes.
+ */
 export function randAugment(options: RandAugmentOptions = {}): ImageStep {
   const op = 'randAugment'
   const {

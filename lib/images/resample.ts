@@ -1,10 +1,11 @@
 /**
- * Bytes resized as Pillow does it, bit for bit, because that is what published models were trained on and what their processors
- * give: weights in 22 bits behind the point, along rows and along columns, rounded to bytes in between.
+ * Resizes bytes as Pillow does, bit for bit, because published models were trained on its results and their processors
+ * give them. Weights have 22 bits after the point. They are applied along rows and along columns, with rounding to
+ * bytes in between.
  */
 import { Picture } from '../data/picture.js'
 
-/** The filters by the numbers that Pillow has for them, which `preprocessor_config.json` holds. */
+/** The filters by Pillow's numbers, which `preprocessor_config.json` uses. */
 export const resamplings = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const
 
 export type Resampling = (typeof resamplings)[number]
@@ -12,7 +13,7 @@ export type Resampling = (typeof resamplings)[number]
 export type BytePicture = Picture & { readonly data: Uint8Array }
 
 interface Filter {
-  /** Beyond this distance, in pixels of the smaller picture, nothing counts. */
+  /** Pixels beyond this distance, in pixels of the smaller picture, do not count. */
   readonly support: number
   at(x: number): number
 }
@@ -43,7 +44,7 @@ const filters: { readonly [name in Exclude<Resampling, 'nearest'>]: Filter } = {
   lanczos: { support: 3, at: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
 }
 
-/** The weights of each place of the result: where in the source they begin, how many there are, and their values. */
+/** The weights of each place of the result: where they begin in the source, their number, and their values. */
 interface Table {
   readonly starts: Int32Array
   readonly counts: Int32Array
@@ -51,12 +52,12 @@ interface Table {
   readonly weights: Int32Array
 }
 
-/** Bits behind the point: 32 without the eight of a pixel and two that results beyond black and white take. */
+/** Bits after the point: 32 less the eight of a pixel and two for results beyond black and white. */
 const precision = 22
 
 function tableOf(source: number, result: number, { support, at }: Filter): Table {
   const scale = source / result
-  // A larger result interpolates between pixels, and a smaller one averages over all that fall together.
+  // A larger result interpolates between pixels, and a smaller one averages over all pixels that fall together.
   const stretch = Math.max(1, scale)
   const reach = support * stretch
   const taps = Math.ceil(reach) * 2 + 1
@@ -87,10 +88,10 @@ function byteOf(sum: number): number {
   return Math.max(0, Math.min(255, sum >> precision))
 }
 
-/** Half of the last place that stays, so that sums are rounded. */
+/** Half of the last remaining place, so that sums are rounded. */
 const half = 1 << (precision - 1)
 
-/** Each of `rows` rows of `width` pixels, made as wide as the table says. */
+/** Resizes each of `rows` rows of `width` pixels to the table's width. */
 function along(data: Uint8Array, rows: number, width: number, channels: number, table: Table): Uint8Array {
   const { starts, counts, taps, weights } = table
   const result = new Uint8Array(rows * starts.length * channels)
@@ -108,7 +109,7 @@ function along(data: Uint8Array, rows: number, width: number, channels: number, 
   return result
 }
 
-/** Columns of a picture with rows of `stride` bytes, made as high as the table says. */
+/** Resizes the columns of a picture with rows of `stride` bytes to the table's height. */
 function down(data: Uint8Array, stride: number, { starts, counts, taps, weights }: Table): Uint8Array {
   const result = new Uint8Array(starts.length * stride)
   const sums = new Int32Array(stride)
@@ -124,7 +125,7 @@ function down(data: Uint8Array, stride: number, { starts, counts, taps, weights 
   return result
 }
 
-/** The nearest pixel of each place. Places are added up as Pillow does, because the sums' rounding can decide. */
+/** The nearest pixel for each place. Places are summed as in Pillow, because the sums' rounding can matter. */
 function nearestOf(source: number, result: number): Int32Array {
   const scale = source / result
   const places = new Int32Array(result)
@@ -142,9 +143,9 @@ function nearest({ data, width, channels }: BytePicture, rows: Int32Array, colum
 }
 
 /**
- * The picture of bytes in another size, as `Image.resize` of Pillow 13 gives it. Which pass comes first changes how bytes are
- * rounded in between: Pillow 13 begins with the columns where these lose more than twice the pixels that rows lose, which
- * earlier ones never do.
+ * The picture of bytes in another size, as from `Image.resize` of Pillow 13. The order of the passes affects the
+ * rounding to bytes in between. Pillow 13 begins with the columns if these lose more than twice as many pixels as the
+ * rows do; earlier versions never do.
  */
 export function resample(picture: BytePicture, height: number, width: number, by: Resampling): Picture {
   const { channels } = picture

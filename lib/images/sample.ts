@@ -1,4 +1,4 @@
-/** Pictures read at other places: parts, resized parts, and affine maps. */
+/** Pictures sampled at other places: parts, resized parts, and affine maps. */
 import { Picture } from '../data/picture.js'
 import { like } from './step.js'
 
@@ -9,7 +9,7 @@ export interface Box {
   readonly width: number
 }
 
-/** A part of the picture, which may reach beyond it: there it is `fill`. */
+/** A part of the picture. It may extend beyond the picture, where it is `fill`. */
 export function crop(picture: Picture, { top, left, height, width }: Box, fill = 0): Picture {
   const { data, channels } = picture
   const cut = like(picture, height * width * channels)
@@ -51,8 +51,9 @@ function weightsOf(
 }
 
 /**
- * A part of the picture, made `height` by `width`: bilinear, and where it shrinks over all pixels that fall together (antialias),
- * as Pillow and torchvision do by default. Bytes are rounded once, so that they may differ by 1 from Pillow's, which rounds twice.
+ * A part of the picture, resized to `height` by `width`: bilinear, and when it shrinks, over all pixels that fall
+ * together (antialias), as Pillow and torchvision do by default. Bytes are rounded once, so they may differ by 1 from
+ * Pillow's, which rounds twice.
  */
 export function resizeBox(picture: Picture, box: Box, height: number, width: number): Picture {
   const { data, channels } = picture
@@ -96,7 +97,7 @@ export interface AffineParts {
   readonly translate?: readonly [x: number, y: number]
   /** In degrees, along x. */
   readonly shear?: readonly [x: number, y: number]
-  /** The point that stays, from the middle. */
+  /** The fixed point, counted from the middle. */
   readonly center?: readonly [x: number, y: number]
 }
 
@@ -117,14 +118,14 @@ export function inverseAffine({
   return [d, -b, d * (-cx - tx) - b * (-cy - ty) + cx, -c, a, -c * (-cx - tx) + a * (-cy - ty) + cy]
 }
 
-/** Halves go to the even number, as Python and IEEE round. */
+/** Rounds halves to even, like Python and IEEE. */
 export const roundedToEven = (x: number): number => {
   const floor = Math.floor(x)
   if (x - floor !== 0.5) return Math.round(x)
   return floor % 2 === 0 ? floor : floor + 1
 }
 
-/** The picture through the map, of the same size; what comes from beyond it is `fill`. */
+/** The picture through the map, in the same size. Places from beyond the picture are `fill`. */
 export function warp(picture: Picture, [a, b, c, d, e, f]: Affine, bilinear: boolean, fill: number): Picture {
   const { data, height, width, channels } = picture
   const result = like(picture, data.length)

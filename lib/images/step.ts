@@ -5,16 +5,16 @@ import { Picture } from '../data/picture.js'
 import { keepingForm, nested, type Recipe, recipeOf, withRecipe } from '../data/recipe.js'
 import type { RowContext } from '../data/row-context.js'
 
-/** A step from picture to picture. It draws from the generator alone, and leaves the picture that it is given as it is. */
+/** A step from picture to picture. It draws only from the generator, and does not change the given picture. */
 export type ImageStep = (picture: Picture, generator: Generator) => Picture
 
-/** A row that has a picture: by itself, as the first of a tuple, or as `image` of a record. */
+/** A row with a picture: alone, as the first of a tuple, or as `image` of a record. */
 export type PictureRow = Picture | readonly [image: Picture, ...rest: unknown[]] | { readonly image: Picture }
 
-/** The recipe of a function that this folder exports: threads import it by the package's name. */
+/** The recipe of a function that this folder exports. Threads import it by the package's name. */
 export const recipe = (name: string, args: readonly unknown[]): Recipe => ({ module: 'firesteel/images', name, args })
 
-/** A step that threads can make anew by the exported function `name`. */
+/** A step that threads can make again from the exported function `name`. */
 export function step(name: string, args: readonly unknown[], fn: ImageStep): ImageStep {
   return withRecipe(fn, recipe(name, args))
 }
@@ -22,7 +22,7 @@ export function step(name: string, args: readonly unknown[], fn: ImageStep): Ima
 /** The row's own random numbers. */
 type Drawing = Pick<RowContext, 'generator'>
 
-/** A function of rows that gives another thing for the picture of each, and leaves all else of the row. */
+/** A function of rows that replaces the picture of each, and leaves the rest of the row. */
 export function ofPictures<T>(
   op: string,
   change: (picture: Picture, generator: Generator) => T,
@@ -49,7 +49,7 @@ export function ofPictures<T>(
   return rows
 }
 
-/** The steps as one. */
+/** The steps as a single one. */
 export function inTurn(op: string, steps: readonly ImageStep[]): ImageStep {
   const wrong = steps.findIndex((each) => typeof each !== 'function')
   if (wrong >= 0)
@@ -60,7 +60,7 @@ export function inTurn(op: string, steps: readonly ImageStep[]): ImageStep {
   return (picture, generator) => steps.reduce((before, each) => each(before, generator), picture)
 }
 
-/** The function, which threads can make anew where they can its steps. */
+/** The function, which threads can make again if they can make its steps. */
 export function withSteps<F extends object>(op: string, steps: readonly ImageStep[], fn: F): F {
   const recipes = steps.map(recipeOf)
   return recipes.includes(undefined)
@@ -75,9 +75,9 @@ export function withSteps<F extends object>(op: string, steps: readonly ImageSte
 }
 
 /**
- * The steps, one after another, as a function of a row: `dataset.map(augment(randomResizedCrop(224), randomHorizontalFlip(),
- * normalize('imagenet')))`. The row's picture is changed, all else of the row stays. The random numbers are the row's own, so
- * that they are the same at any number of workers, and after a resume.
+ * The steps, one after another, as a function of a row: `dataset.map(augment(randomResizedCrop(224),
+ * randomHorizontalFlip(), normalize('imagenet')))`. Only the row's picture is changed. The random numbers belong to the
+ * row, so that they are the same at any number of workers, and after a resume.
  */
 export function augment(...steps: readonly ImageStep[]): <R extends PictureRow>(row: R, context: Drawing) => R {
   const op = 'augment'
@@ -92,7 +92,7 @@ export function checkNumber(op: string, name: string, value: unknown, least: num
   return value
 }
 
-/** Height and width: of one number a square. */
+/** Height and width. One number gives a square. */
 export type Size = number | readonly [height: number, width: number]
 
 /** The most pixels of a side. */
@@ -109,7 +109,7 @@ export function checkSize(op: string, name: string, size: Size, least = 1): read
   return [height as number, width as number]
 }
 
-/** Two numbers, the first of which is not the larger one. */
+/** Two numbers, the first of which is not larger than the second. */
 export function checkRange(
   op: string,
   name: string,
@@ -132,7 +132,7 @@ export function uniform(generator: Generator, low: number, high: number): number
   return low + generator.random() * (high - low)
 }
 
-/** Numbers of the picture's kind: bytes are rounded by `from`, floats stay. */
+/** Numbers in the picture's kind. Bytes are rounded by `from`, and floats stay. */
 export function like({ data }: Picture, length: number): Uint8Array | Float32Array {
   return data instanceof Uint8Array ? new Uint8Array(length) : new Float32Array(length)
 }

@@ -1,10 +1,13 @@
-/** Sizes in which processors let pictures come out, as `size` of a `preprocessor_config.json` says them. */
+/** Sizes to which processors bring pictures, as `size` of a `preprocessor_config.json` gives them. */
 import type { Picture } from '../data/picture.js'
 import { mostSide } from './step.js'
 
 export type Sides = readonly [height: number, width: number]
 
-/** Both sides; the shorter side, with a bound of the longer one; or a box that one side fills and none leaves. */
+/**
+ * Both sides; or the shorter side, with a bound for the longer one; or a box that the picture fills without exceeding
+ * it.
+ */
 export type Target =
   | { readonly sides: Sides }
   | { readonly shorter: number; readonly longest: number | null }
@@ -15,7 +18,10 @@ export const isSide = (side: unknown): side is number =>
 
 export const targetForms = `{ height, width }, { shortest_edge }, { shortest_edge, longest_edge } or { max_height, max_width }, from 1 to ${mostSide}`
 
-/** The target of a setting; null where it is none. Old files have [height, width], or one number, which `square` explains. */
+/**
+ * The target of a setting, or null if it is none. Old files have [height, width], or one number, which `square`
+ * explains.
+ */
 export function targetOf(value: unknown, square: boolean): Target | null {
   if (isSide(value)) return square ? { sides: [value, value] } : { shorter: value, longest: null }
   if (Array.isArray(value))
@@ -37,13 +43,13 @@ export function targetOf(value: unknown, square: boolean): Target | null {
   }
 }
 
-/** To the nearest whole number, and from the middle to the even one, as Python rounds. */
+/** Rounds to the nearest integer, and halves to even, as Python does. */
 function rounded(x: number): number {
   const below = Math.floor(x)
   return x - below === 0.5 ? below + (below % 2) : Math.round(x)
 }
 
-/** The sides that a picture gets, cut off to whole numbers as transformers does it, step by step. */
+/** The sides of the resulting picture, truncated to integers step by step as in transformers. */
 export function sidesFor({ height, width }: Picture, target: Target): Sides {
   if ('sides' in target) return target.sides
   if ('within' in target) {
@@ -56,7 +62,7 @@ export function sidesFor({ height, width }: Picture, target: Target): Sides {
   if (longest !== null && (most / least) * shorter > longest) {
     exact = (longest * least) / most
     side = rounded(exact)
-    // It has that size already, so that its longer side need not be computed.
+    // The shorter side has that size already, so the longer side need not be computed.
     if (least === side) return [height, width]
   }
   const longer = Math.trunc((exact * most) / least)

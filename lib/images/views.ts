@@ -13,9 +13,10 @@ export type TwoViews<R extends PictureRow> = R extends Picture
     : { readonly [K in keyof R]: K extends 'image' ? Views : R[K] }
 
 /**
- * The steps twice over, each time with other random numbers, as a function of a row: `dataset.map(twoViews(randomResizedCrop(32),
- * normalize()))`. The row's picture becomes [first, second], all else of the row stays, so that batches are [first, second], or
- * [[first, second], labels], tensors of views [N, C, H, W]. As for `augment`, the random numbers are the row's own.
+ * The steps applied twice, each time with other random numbers, as a function of a row:
+ * `dataset.map(twoViews(randomResizedCrop(32), normalize()))`. The row's picture becomes [first, second], and the rest
+ * of the row stays. So batches are [first, second], or [[first, second], labels], with tensors of views [N, C, H, W].
+ * As for `augment`, the random numbers belong to the row.
  */
 export function twoViews(
   ...steps: readonly ImageStep[]

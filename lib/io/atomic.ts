@@ -1,8 +1,8 @@
 /**
- * Files that are written whole or not at all. The bytes go to a file of their own beside the place, reach the disk, and take
- * the place by a rename. Hence a reader, a kill or a loss of power meets the old file or the new one, and saves to one path
- * at the same time do not mix: the last rename wins. What a kill leaves behind ends with `.partial`: the next write to that
- * path removes it when it is older than a day, because no write takes that long.
+ * Files that are written whole or not at all. The bytes go to a separate file beside the place, reach the disk, and
+ * take the place by a rename. So a reader, a kill or a loss of power meets the old file or the new one. Saves to one
+ * path at the same time do not mix: the last rename wins. A file that a kill leaves behind ends with `.partial`. The
+ * next write to that path removes it when it is older than a day, because no write takes that long.
  */
 import type { Stats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
@@ -37,10 +37,10 @@ const partBytes = 2 ** 30
 /** As many links as Linux follows. */
 const maxLinks = 40
 
-/** Names may have 255 bytes, of which the ending takes about 40. */
+/** Names may have 255 bytes. The ending takes about 40 of them. */
 const longName = 200
 
-/** In milliseconds: a `.partial` file that nobody has written to for so long is a killed process's. */
+/** In milliseconds. A `.partial` file that nobody has written to for this long belongs to a killed process. */
 const longAgo = 24 * 60 * 60 * 1000
 
 /** A file that is complete and on the disk, but not yet in its place. */
@@ -51,28 +51,29 @@ interface Written {
 }
 
 /**
- * Writes a file whole or not at all. A link at `path` stays, and the file it leads to is replaced; that keeps its mode and,
- * where this process may, its owner. Throws ValueError where there is no such folder, where something else than a file is
- * in the place, or where the system refuses (a full disk); the old file is then as it was. Errors of `chunks` pass through.
- * Files that killed processes left of earlier writes to the path, `.partial` ones older than a day, are removed.
+ * Writes a file whole or not at all. A link at `path` stays, and the file to which it leads is replaced. The new file
+ * keeps the old one's mode and, if this process may set it, its owner. Throws ValueError if the folder does not exist,
+ * if something other than a file is in the place, or if the system refuses (a full disk). The old file is then
+ * unchanged. Errors of `chunks` pass through. Files that killed processes left from earlier writes to the path,
+ * `.partial` ones older than a day, are removed.
  */
 export async function writeAtomically(path: string, chunks: Chunks, op = 'save'): Promise<void> {
   await writeTogether([{ path, chunks }], op)
 }
 
 /**
- * Writes files that belong together. All are complete before the first takes its place, and they take their places in the
- * given order, one right after the other. Hence every path leads at all times to a whole file, old or new; a reader that comes
- * between two of the renames, or after a kill there, finds files of two saves, and must be able to tell by what is in them.
- * Calls of one process do not mix; two processes must not write one group at the same time. Errors are those of
- * `writeAtomically`; all files are then as they were, unless the system refuses a rename after the first.
+ * Writes files that belong together. All are complete before the first takes its place. They take their places in the
+ * given order, one right after the other. So every path leads at all times to a whole file, old or new. A reader that
+ * comes between two renames, or after a kill there, finds files of two saves, and must be able to tell by their
+ * contents. Calls of one process do not mix, but two processes must not write one group at the same time. Errors are
+ * those of `writeAtomically`. All files are then unchanged, unless the system refuses a rename after the first.
  */
 export async function writeTogether(files: readonly NewFile[], op = 'save'): Promise<void> {
   for (const { path } of files) checkFilePath(op, path)
   const written: Written[] = []
   try {
     for (const { path, chunks } of files) written.push(await writeBeside(op, path, chunks))
-    // Without a turn of the event loop between them: the shorter, the fewer readers and kills meet files of two saves.
+    // There is no turn of the event loop between the renames, so that few readers and kills meet files of two saves.
     for (const file of written) put(op, file)
   } catch (error) {
     await Promise.allSettled(written.map(({ partial }) => rm(partial, { force: true })))
@@ -99,7 +100,7 @@ async function writeBeside(op: string, path: string, chunks: Chunks): Promise<Wr
     if (stats) checkRegular(op, 'write', path, stats)
     await removeLeft(target)
     const partial = besides(target)
-    // 'x', because a link or file that somebody else put there must not be written to.
+    // The flag is 'x', because a link or file that somebody else put there must not be written to.
     const file = await open(partial, 'wx', stats ? stats.mode & 0o777 : 0o666)
     try {
       try {
@@ -119,7 +120,7 @@ async function writeBeside(op: string, path: string, chunks: Chunks): Promise<Wr
   }
 }
 
-/** Where a path leads, with what is there now. A link may lead to a file that is not there yet. */
+/** The place to which a path leads, and what is there now. A link may lead to a file that does not exist yet. */
 async function targetOf(op: string, path: string): Promise<{ readonly target: string; readonly stats: Stats | null }> {
   let target = path
   for (let links = 0; links <= maxLinks; links++) {
@@ -147,7 +148,10 @@ function besides(target: string): string {
   return `${dirname(target)}/${beginning(target)}${pid}.${unique}.partial`
 }
 
-/** Removes a target's partial files of killed processes. What the system refuses here stays, because the write can do without. */
+/**
+ * Removes a target's partial files of killed processes. A refusal of the system is ignored, because the write does not
+ * depend on it.
+ */
 async function removeLeft(target: string): Promise<void> {
   const [folder, begins] = [dirname(target), beginning(target)]
   const names = await readdir(folder).catch(() => [])
@@ -170,9 +174,9 @@ async function writeFully(file: FileHandle, { buffer, byteOffset, byteLength }: 
 
 async function keepRights(file: FileHandle, { mode, uid, gid }: Stats): Promise<void> {
   const own = await file.stat()
-  // Only root may give files away; for others the file becomes theirs, as with every editor.
+  // Only root may give files away. For others the file becomes theirs, as with every editor.
   if (own.uid !== uid || own.gid !== gid) await file.chown(uid, gid).catch(() => {})
-  // Node's permission model denies this call, so it is made only where it changes something.
+  // Node's permission model denies this call, so it is made only if it changes something.
   if ((own.mode & 0o777) !== (mode & 0o777)) await file.chmod(mode & 0o777)
 }
 
@@ -184,15 +188,15 @@ function put(op: string, { path, partial, target }: Written): void {
   }
 }
 
-/** A rename is on the disk only when the folder is. */
+/** A rename is on the disk only once the folder is. */
 async function syncFolder(folder: string): Promise<void> {
   let handle: FileHandle | null = null
   try {
     handle = await open(folder, 'r')
     await handle.sync()
   } catch (error) {
-    // Windows and some network file systems know no such thing, and a folder may be writable but not readable, also by
-    // Node's permission model.
+    // Windows and some network file systems lack this operation. A folder may also be writable but not readable, for
+    // example by Node's permission model.
     const code = (error as NodeJS.ErrnoException).code ?? ''
     if (!['EISDIR', 'EPERM', 'EACCES', 'EINVAL', 'ENOTSUP', 'ERR_ACCESS_DENIED'].includes(code)) throw error
   } finally {

@@ -1,6 +1,7 @@
 /**
- * States in one file: a safetensors file whose metadata hold what are no tensors, and whose last four bytes, a tensor of their
- * own, are the CRC-32 of all before them. A file that was cut, or that a bad disk changed, is never taken for whole.
+ * States in one file: a safetensors file whose metadata hold everything but tensors. Its last four bytes, a separate
+ * tensor, are the CRC-32 of all bytes before them. So a file that was cut, or changed by a bad disk, is never mistaken
+ * for a whole one.
  */
 import { namedAs, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
@@ -20,10 +21,10 @@ const treeKey = 'firesteel.checkpoint'
 const sumName = 'firesteel.crc32'
 const sumBytes = 4
 
-/** Levels of JSON: a value is written at most 60 deep, and each of its levels takes up to three in JSON. */
+/** The most levels of JSON. A value is written at most 60 deep, and each of its levels takes up to three in JSON. */
 const deepest = 256
 
-/** Bytes that are summed or read at once, so that the event loop gets its turns. */
+/** Bytes that are summed or read at a time, so that the event loop gets its turns. */
 const pieceBytes = 2 ** 20
 
 /** A value of plain data and tensors, as it is now, in a file to write. The reads of the tensors are queued when this returns. */
@@ -41,7 +42,7 @@ export function checkpointFile(path: string, value: unknown, op: string): NewFil
   }
 }
 
-/** The bytes in pieces, each shown before it is written. */
+/** The bytes in pieces. Each is shown before it is written. */
 async function* inPieces(chunks: Chunks, seen: (piece: Uint8Array) => void): AsyncGenerator<Uint8Array> {
   for await (const { buffer, byteOffset, byteLength } of chunks)
     for (let from = 0; from < byteLength; from += pieceBytes) {
@@ -51,7 +52,7 @@ async function* inPieces(chunks: Chunks, seen: (piece: Uint8Array) => void): Asy
     }
 }
 
-/** Throws ValueError unless all bytes of the file are those that were written. */
+/** Throws ValueError unless all bytes of the file are the written ones. */
 async function checkSum(op: string, path: string): Promise<void> {
   const file = await InputFile.open(op, path)
   try {
@@ -72,7 +73,9 @@ async function checkSum(op: string, path: string): Promise<void> {
   }
 }
 
-/** The value in a checkpoint's file; tensors on the default device. Throws ValueError for a file that is not whole. */
+/**
+ * The value in a checkpoint's file, with tensors on the default device. Throws ValueError for a file that is not whole.
+ */
 export async function readCheckpoint(path: string, op: string): Promise<unknown> {
   const file = await SafetensorsFile.open(path, op)
   try {
@@ -83,7 +86,8 @@ export async function readCheckpoint(path: string, op: string): Promise<unknown>
         `${path} is a safetensors file, but not a checkpoint; read it with loadTensors, or with load() of a module`,
       )
     await checkSum(op, path)
-    // Where the default device lacks a dtype, on the reference device, which has all: each part copies its own from there.
+    // If the default device lacks a dtype, tensors are made on the reference device, which has all. Each part copies
+    // its own from there.
     const { device } = place(op, {}, creationNames)
     const wanted = new Map(
       file.names.map((name) => {
@@ -117,7 +121,10 @@ export async function readCheckpoint(path: string, op: string): Promise<unknown>
   }
 }
 
-/** Parts of a checkpoint by name: things with a state (a module, an optimiser, a schedule, a loader, a generator), and plain data. */
+/**
+ * Parts of a checkpoint by name: objects with a state (a module, an optimiser, a schedule, a loader, a generator), and
+ * plain data.
+ */
 export interface CheckpointParts {
   readonly [name: string]: unknown
 }
@@ -134,10 +141,10 @@ function partsOf(op: string, parts: unknown): Map<string, unknown> {
 }
 
 /**
- * Writes states to one file, as they are now, whole or not at all: `saveCheckpoint('run.ckpt', { model, optimizer, schedule,
- * loader, epoch: 3 })`. Of what has `stateDict()` and `loadStateDict()` the state is written; all else must be numbers, texts,
- * lists, plain objects, Maps, typed arrays or tensors. Training may go on while it is written. Throws ValueError for what no file holds,
- * naming where it stands.
+ * Writes states, as they are now, to one file, whole or not at all: `saveCheckpoint('run.ckpt', { model, optimizer,
+ * schedule, loader, epoch: 3 })`. The state is written of objects with `stateDict()` and `loadStateDict()`. All other
+ * parts must be numbers, texts, lists, plain objects, Maps, typed arrays or tensors. Training may go on while the file
+ * is written. Throws ValueError for a value that no file can hold, and names its place.
  */
 export async function saveCheckpoint(path: string, parts: CheckpointParts): Promise<void> {
   const op = 'saveCheckpoint'
@@ -149,9 +156,9 @@ export async function saveCheckpoint(path: string, parts: CheckpointParts): Prom
 }
 
 /**
- * Reads what `saveCheckpoint` wrote: loads the states into the parts of their names, and gives all that is saved by name. Throws
- * ValueError for a file that is not whole or lacks a part, and StateDictError where a state does not fit. Nothing has changed then,
- * unless the part is of a class of your own: parts before it have their states by then.
+ * Reads a file of `saveCheckpoint`. Loads the states into the parts with their names, and returns everything saved, by
+ * name. Throws ValueError for a file that is not whole or lacks a part, and StateDictError if a state does not fit.
+ * Nothing has changed then, unless the part is of your own class: parts before it may already have their states.
  */
 export async function loadCheckpoint(
   path: string,

@@ -1,11 +1,17 @@
-/** Formats of weights by a file's first four bytes. Their readers are loaded for files of theirs only, because most programs read none. */
+/**
+ * Formats of weights, told by a file's first four bytes. A format's reader is loaded only for such a file, because most
+ * programs read none.
+ */
 
-/** Whether a file begins as GGUF does. */
+/** Whether a file begins like GGUF. */
 export function isGguf(head: Uint8Array): boolean {
   return begins(head, 0x47, 0x47, 0x55, 0x46)
 }
 
-/** Whether a file begins as `torch.save` begins one: a zip archive, or before PyTorch 1.6 a pickle of its magic number. */
+/**
+ * Whether a file begins like one of `torch.save`: as a zip archive, or before PyTorch 1.6 as a pickle of a magic
+ * number.
+ */
 export function isTorch(head: Uint8Array): boolean {
   return begins(head, 0x50, 0x4b, 3, 4) || begins(head, 0x80, 2, 0x8a, 10)
 }

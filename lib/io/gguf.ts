@@ -1,6 +1,7 @@
 /**
- * GGUF, llama.cpp's format: metadata, descriptions of tensors, then their bytes, each at a multiple of the alignment. Read lazily;
- * what has a dtype that is not known here fails only where it is read. Written in float32, float16 and q8_0.
+ * GGUF, llama.cpp's format: metadata, descriptions of tensors, then their bytes, each at a multiple of the alignment.
+ * It is read lazily, and a tensor of an unknown dtype fails only when it is read. It is written in float32, float16 and
+ * q8_0.
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3, little-endian)
  */
 import { type BlockDType, dtypes } from '../core/dtype.js'
@@ -18,10 +19,10 @@ import {
   type TensorSource,
 } from './source.js'
 
-/** Values of the metadata. Lists are of one kind. */
+/** Values of the metadata. A list has entries of one kind. */
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[]
 
-/** Tensors of the format by number. Others have the name of their number. */
+/** Dtypes of the format by number. An unknown one is named by its number. */
 const tensorTypes: { readonly [type: number]: FileDType } = {
   0: 'F32',
   1: 'F16',
@@ -36,7 +37,7 @@ const tensorTypes: { readonly [type: number]: FileDType } = {
 const magic = 0x46554747
 const mostDims = 4
 const mostTensors = 2 ** 20
-/** Metadata hold a vocabulary; the largest have some 20 MB. */
+/** The most bytes of the header. Metadata hold a vocabulary, and the largest have about 20 MB. */
 const mostHeaderBytes = 2 ** 28
 const deepest = 8
 
@@ -52,7 +53,7 @@ function isBlock(dtype: FileDType): dtype is BlockDType {
   return dtype === 'q8_0' || dtype === 'q4_0' || dtype === 'nf4'
 }
 
-/** Bytes of a tensor; null where its last dimension holds no whole blocks. */
+/** Bytes of a tensor, or null if its last dimension does not consist of whole blocks. */
 function bytesOf(dtype: FileDType, shape: readonly number[]): number | null {
   const count = shape.reduce((product, size) => product * size, 1)
   if (!isBlock(dtype)) return count * fileArrays[dtype].BYTES_PER_ELEMENT
@@ -74,14 +75,14 @@ export class GgufFile implements TensorSource {
     this.names = [...tensors.keys()]
   }
 
-  /** Opens a file for `op`, which errors name. Throws ValueError that says what is wrong with it. */
+  /** Opens a file for `op`, which errors name. Throws a ValueError that tells the file's fault. */
   static async open(path: string, op = 'load'): Promise<GgufFile> {
     const file = await InputFile.open(op, path)
     const fail = (why: string): never => {
       throw new ValueError(op, `${path} cannot be read as a GGUF file: ${why}`)
     }
     try {
-      // Nobody says how long the header is: as much is read as it takes.
+      // The length of the header is unknown, so the file is read until it ends.
       for (let most = 2 ** 20; ; most *= 4) {
         const header = new Header(await file.head(Math.min(most, mostHeaderBytes)), file.size, fail).read()
         if (header !== null) return new GgufFile(file, header.values, header.tensors)
@@ -146,7 +147,7 @@ export class GgufFile implements TensorSource {
   }
 }
 
-/** Thrown where the bytes that were read end before the header does. */
+/** Thrown if the bytes read so far end before the header does. */
 class Short extends Error {}
 
 /** Reads everything before the tensors' bytes. */
@@ -165,7 +166,7 @@ class Header {
     this.#fail = fail
   }
 
-  /** Null where more bytes are needed. */
+  /** Null if more bytes are needed. */
   read(): { readonly values: ReadonlyMap<string, GgufValue>; readonly tensors: ReadonlyMap<string, Entry> } | null {
     try {
       return this.#read()
@@ -203,7 +204,7 @@ class Header {
 
   #entry(name: string, type: number, shape: readonly number[], from: number): Entry {
     const dtype = tensorTypes[type]
-    // Where the dtype is not known, nobody can say how many bytes it has.
+    // The number of bytes of an unknown dtype is unknown.
     if (dtype === undefined) return { dtype: `${type}`, shape, from, bytes: 0 }
     const bytes = bytesOf(dtype, shape)
     if (bytes === null)
@@ -219,7 +220,7 @@ class Header {
     const name = this.#text()
     const dims = this.#u32()
     if (dims > mostDims) this.#fail(`${quoted(name)} has ${dims} dimensions, but may have ${mostDims}`)
-    // The fastest dimension comes first there.
+    // The fastest dimension comes first in the file.
     const shape = Array.from({ length: dims }, () => this.#u64()).reverse()
     if (!Number.isSafeInteger(shape.reduce((product, size) => product * size, 1)))
       this.#fail(`${quoted(name)} of shape ${formatShape(shape)} has more elements than can be counted`)
@@ -263,7 +264,7 @@ class Header {
   #list(depth: number): GgufValue[] {
     if (depth >= deepest) return this.#fail(`its metadata nest lists more than ${deepest} deep`)
     const type = this.#u32()
-    // An entry has a byte at least, so that no list is longer than the file.
+    // An entry has at least one byte, so no list can be longer than the file.
     const count = this.#count(1, 'entries of a list')
     const list: GgufValue[] = []
     for (let i = 0; i < count; i++) list.push(this.#value(type, depth + 1))
@@ -285,7 +286,7 @@ class Header {
     return Number(this.#take(8).getBigUint64(0, true))
   }
 
-  /** A number of things that have so many bytes each at least. */
+  /** A number of things with at least this many bytes each. */
   #count(least: number, what: string): number {
     const count = this.#u64()
     if (count * least > this.#bytes.length - this.#at)
@@ -298,7 +299,7 @@ class Header {
   #text(): string {
     const length = this.#count(1, 'bytes of a text')
     const view = this.#take(length)
-    // Pieces of a vocabulary may be no UTF-8; they get the replacement character.
+    // Pieces of a vocabulary may not be UTF-8. They then get the replacement character.
     return this.#decoder.decode(new Uint8Array(view.buffer, view.byteOffset, length))
   }
 }
@@ -307,7 +308,7 @@ function plain(value: bigint): number | bigint {
   return Number.isSafeInteger(Number(value)) ? Number(value) : value
 }
 
-/** A tensor to write. 16-bit floats are their bits, blocks their bytes, as `FileTensor` has them. */
+/** A tensor to write. 16-bit floats are given as their bits, and blocks as their bytes, as in `FileTensor`. */
 export interface GgufTensor {
   readonly dtype: FileDType
   readonly shape: readonly number[]
@@ -345,7 +346,7 @@ class Writer {
     this.add(bytes)
   }
 
-  /** The number of a value's type: whole numbers are of 32 bits where they fit, fractions float32. */
+  /** The number of a value's type. Integers have 32 bits if they fit, and fractions are float32. */
   static typeOf(op: string, key: string, value: unknown): number {
     if (typeof value === 'string') return 8
     if (typeof value === 'boolean') return 7
@@ -373,7 +374,7 @@ class Writer {
 
   #list(op: string, key: string, list: readonly GgufValue[]): void {
     const types = [...new Set(list.map((entry) => Writer.typeOf(op, key, entry)))]
-    // Whole numbers beside fractions are fractions.
+    // Integers beside fractions become fractions.
     const type =
       types.length > 1 && types.every((each) => [4, 5, 6, 10, 11].includes(each))
         ? types.includes(6)
@@ -395,8 +396,8 @@ class Writer {
 const alignment = 32
 
 /**
- * Writes a GGUF file, whole or not at all. Throws ValueError for a tensor of another dtype than F32, F16 and q8_0, for more than four
- * dimensions, and for metadata that the format has no kind for.
+ * Writes a GGUF file, whole or not at all. Throws ValueError for a tensor with a dtype other than F32, F16 and q8_0 or
+ * with more than four dimensions, and for metadata for which the format has no kind.
  */
 export async function writeGguf(
   path: string,

@@ -1,7 +1,7 @@
 /**
- * The header of a safetensors file: a JSON object of a fixed form. It is read by a parser of that form alone, because
- * `JSON.parse` takes what the format forbids (names twice), and because a few megabytes of `[[[[` or `{},{}` make it take all
- * of the heap. Memory here grows with tensors and names only.
+ * The header of a safetensors file, which is a JSON object of a fixed form. A parser for only that form reads it,
+ * because `JSON.parse` accepts what the format forbids (repeated names), and because a few megabytes of `[[[[` or
+ * `{},{}` make it fill the heap. Memory here grows only with tensors and names.
  *
  * Rules: https://huggingface.co/docs/safetensors and, where the text is silent, its reference implementation.
  */
@@ -35,8 +35,8 @@ export const formatBits = {
 export type FormatDType = keyof typeof formatBits
 
 /**
- * A tensor of the file: `from` and `to` are bytes, counted from the end of the header. The dtype may be one that a later version
- * of the format adds: the tensors beside it can be read all the same.
+ * A tensor of the file. `from` and `to` are bytes, counted from the end of the header. The dtype may be from a later
+ * version of the format. The other tensors can then be read all the same.
  */
 export interface Entry {
   readonly dtype: string
@@ -53,10 +53,13 @@ export interface Header {
 /** The reference implementation's limit. */
 export const maxHeaderBytes = 100_000_000
 
-/** Tensors, and entries of the metadata. The largest models have some 100,000 in all of their files. */
+/**
+ * The most tensors, and the most entries of the metadata. The largest models have about 100,000 tensors in all of their
+ * files.
+ */
 const maxEntries = 2 ** 20
 
-/** As many as NumPy has. */
+/** The most dimensions, as in NumPy. */
 const maxRank = 64
 
 const quote = 0x22
@@ -68,7 +71,7 @@ export function quoted(name: string): string {
   return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}...` : name)
 }
 
-/** Reads and checks the header of a file whose tensors have `dataBytes` bytes together. `fail` is told what is wrong. */
+/** Reads and checks the header of a file whose tensors have `dataBytes` bytes together. `fail` receives the fault. */
 export function parseHeader(bytes: Uint8Array, dataBytes: number, fail: (why: string) => never): Header {
   const header = new HeaderParser(bytes, fail).parse()
   checkLayout(header.tensors, dataBytes, fail)
@@ -134,7 +137,7 @@ class HeaderParser {
         offsets = this.#numbers(2, () => `data_offsets of ${quoted(name)}`)
       } else this.#refuse(`has ${quoted(field)} in ${quoted(name)}, but a tensor has dtype, shape and data_offsets`)
     })
-    // Closures assigned them, which TypeScript does not see.
+    // They were assigned in closures, which TypeScript does not see.
     const found = { dtype, shape, offsets } as {
       dtype: string | null
       shape: number[] | null
@@ -204,7 +207,7 @@ class HeaderParser {
       const value = JSON.parse(`"${text}"`) as string
       if (isWellFormed(value)) return value
     } catch {
-      // Said below, where half a surrogate pair comes to as well.
+      // The error below is the same for half a surrogate pair.
     }
     this.#at = start
     return this.#refuse('has a text that is not UTF-8, or an invalid escape')
@@ -236,25 +239,25 @@ function isFormatDType(dtype: string): dtype is FormatDType {
   return Object.hasOwn(formatBits, dtype)
 }
 
-/** Whether no half of a surrogate pair stands alone, which UTF-8 cannot hold. */
+/** Whether no half of a surrogate pair is alone, which UTF-8 cannot encode. */
 export function isWellFormed(text: string): boolean {
   return !/[\ud800-\udfff]/u.test(text)
 }
 
-/** Bytes of a tensor; null where that is no whole number, or one too large to be exact. */
+/** Bytes of a tensor, or null if that is not an integer, or is too large to be exact. */
 export function byteCount(dtype: FormatDType, shape: readonly number[]): number | null {
   let bits: number = shape.includes(0) ? 0 : formatBits[dtype]
   if (bits > 0) for (const size of shape) bits *= size
   return Number.isSafeInteger(bits) && bits % 8 === 0 ? bits / 8 : null
 }
 
-/** Every byte of the data belongs to one tensor. */
+/** Checks that every byte of the data belongs to one tensor. */
 function checkLayout(tensors: ReadonlyMap<string, Entry>, dataBytes: number, fail: (why: string) => never): void {
   const entries = [...tensors].sort(([, a], [, b]) => a.from - b.from || a.to - b.to)
   let end = 0
   let last = ''
   for (const [name, { dtype, shape, from, to }] of entries) {
-    // Where the dtype is not known here, only the bytes' place can be checked.
+    // For an unknown dtype only the place of the bytes can be checked.
     if (isFormatDType(dtype) ? to - from !== byteCount(dtype, shape) : to < from)
       fail(
         `${quoted(name)} of shape [${shape.join(', ')}] and dtype ${dtype.slice(0, 20)} does not fill its bytes [${from}, ${to}]`,

@@ -1,4 +1,4 @@
-/** A file to read from: all of what is asked for, or an error that says what is missing. */
+/** A file to read from. Every read gets all bytes, or an error that tells what is missing. */
 import type { FileHandle } from 'node:fs/promises'
 import { ValueError } from '../core/errors.js'
 import { askRoom } from '../core/room.js'
@@ -8,7 +8,7 @@ import { constants, open, readSync } from './system.js'
 /** Node ends the process at 2^31 bytes a call, and Linux reads fewer than that. */
 const partBytes = 2 ** 30
 
-/** As much of an array, from byte `done` on, as one call may read. */
+/** The largest part of an array, from byte `done` on, that one call may read. */
 function partOf({ buffer, byteOffset, byteLength }: ArrayBufferView, done: number): Uint8Array {
   return new Uint8Array(buffer, byteOffset + done, Math.min(partBytes, byteLength - done))
 }
@@ -29,12 +29,12 @@ export class InputFile {
     this.#handle = handle
   }
 
-  /** Throws ValueError where there is no such file, or something that is none: a directory, pipe or device. */
+  /** Throws ValueError if the file does not exist, or is a directory, pipe or device. */
   static async open(op: string, path: string): Promise<InputFile> {
     checkPath(op, 'read', path)
     let handle: FileHandle | null = null
     try {
-      // O_NONBLOCK, because opening a pipe that nobody writes to would wait for ever.
+      // O_NONBLOCK is set, because opening a pipe without a writer would wait for ever.
       handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
       const stats = await handle.stat()
       checkRegular(op, 'read', path, stats)
@@ -45,7 +45,10 @@ export class InputFile {
     }
   }
 
-  /** Fills the array with the bytes from `position` on. `what` names them where the file ends before: ValueError. */
+  /**
+   * Fills the array with the bytes from `position` on. Throws ValueError if the file ends before; `what` names the
+   * bytes.
+   */
   async fill(what: string, position: number, array: ArrayBufferView): Promise<void> {
     this.#checkOpen()
     try {
@@ -59,7 +62,7 @@ export class InputFile {
     }
   }
 
-  /** As `fill`, without a turn of the event loop. */
+  /** Like `fill`, without a turn of the event loop. */
   fillSync(what: string, position: number, array: ArrayBufferView): void {
     this.#checkOpen()
     try {
@@ -98,7 +101,7 @@ export class InputFile {
     )
   }
 
-  /** An array of so many elements, filled with the bytes from `position` on. Throws OutOfMemoryError. */
+  /** An array of this many elements, filled with the bytes from `position` on. Throws OutOfMemoryError. */
   async read<T extends ArrayBufferView>(
     what: string,
     position: number,
@@ -116,13 +119,14 @@ export class InputFile {
     return array
   }
 
-  /** The first bytes, `most` of them or all. */
+  /** The first bytes: `most` of them, or all. */
   async head(most: number): Promise<Uint8Array> {
     return this.read('its beginning', 0, Uint8Array, Math.min(most, this.size))
   }
 
   async close(): Promise<void> {
-    // From here on nothing is lent, because the system gives the number to the next file that is opened, whose bytes would be read.
+    // Nothing is lent from here on, because the system gives the number to the next opened file, and a load would read
+    // that one.
     this.#closing = true
     await Promise.allSettled(this.#lent)
     await this.#handle.close()

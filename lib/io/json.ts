@@ -1,14 +1,14 @@
-/** JSON from a file that somebody else wrote: read in full within bounds, or refused. */
+/** JSON from a file of unknown origin: read in full within bounds, or refused. */
 import { ValueError } from '../core/errors.js'
 import { InputFile } from './input.js'
 
-/** A page of text; a file of more is something else. */
+/** The bytes of a page of text. A larger file is something else. */
 const mostBytes = 2 ** 20
 
-/** Whoever walks the value may do so by recursion. */
+/** The deepest nesting, so that callers may walk the value by recursion. */
 const deepest = 64
 
-/** How deep lists and objects of a JSON text are nested. */
+/** The depth to which lists and objects of a JSON text are nested. */
 export function nesting(text: string): number {
   let [depth, most, quoted] = [0, 0, false]
   for (let i = 0; i < text.length; i++) {
@@ -24,8 +24,9 @@ export function nesting(text: string): number {
 }
 
 /**
- * The value in a JSON file of at most `most` bytes (UTF-8; default 1 MiB), nested at most 64 deep. Throws ValueError that says what the path leads to
- * instead: no file, a directory, pipe or device, something too large or too deep, or no JSON.
+ * The value in a JSON file of at most `most` bytes (UTF-8; default 1 MiB), nested at most 64 deep. Throws a ValueError
+ * that tells what is at the path instead: no file, a directory, pipe or device, something too large or too deep, or
+ * something that is not JSON.
  */
 export async function readJson(op: string, path: string, most: number = mostBytes): Promise<unknown> {
   const file = await InputFile.open(op, path)

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noControlCharactersInRegex: formats begin with them
-/** Files of other kinds, told by their first bytes, with what can be done about each. */
+/** Files of other kinds, told by their first bytes, with advice for each. */
 
-/** As many first bytes as `kindOf` looks at. */
+/** The number of first bytes that `kindOf` reads. */
 export const kindBytes = 1 << 16
 
 const toSafetensors =
@@ -21,7 +21,7 @@ function shards(text: string): string {
 }
 
 function zip(text: string): string {
-  // The name of the first entry, whose length stands before it.
+  // The name of the first entry. Its length precedes it.
   const name = text.slice(30, 30 + text.charCodeAt(26) + 256 * text.charCodeAt(27))
   if (name.endsWith('.npy'))
     return 'a NumPy archive (.npz); write its arrays with safetensors.numpy.save_file in Python'
@@ -55,7 +55,7 @@ const kinds: readonly Kind[] = [
   { begins: /^\x08[\x01-\x1f][\x12\x3a]/, is: 'perhaps an ONNX model; take the checkpoint it was exported from' },
 ]
 
-/** The kind of a file with these first bytes, and advice; null where no kind that is known here begins so. */
+/** The kind of a file with these first bytes, and advice. Null if no known kind begins like this. */
 export function kindOf(head: Uint8Array): string | null {
   if (head.length === 0) return 'empty'
   const text = Array.from(head, (byte) => String.fromCharCode(byte)).join('')

@@ -1,6 +1,6 @@
 /**
- * A file that is read now and then. It stays open between reads that follow one another soon, because each opening and closing is
- * a task for another thread, and takes longer than the reading of a few rows.
+ * A file that is read now and then. It stays open between reads that follow soon after one another. Opening and closing
+ * it each time would be tasks for another thread, and would take longer than reading a few rows.
  */
 import type { Stats } from 'node:fs'
 import { ValueError } from '../core/errors.js'
@@ -25,8 +25,8 @@ export class LingeringFile {
   }
 
   /**
-   * Reads from the file, which is the same each time: throws ValueError where another has taken its place, or it has another size
-   * by now.
+   * Reads from the file, which must be the same each time. Throws ValueError if another file has taken its place, or if
+   * its size has changed.
    */
   async read<R>(reading: (file: InputFile) => Promise<R>): Promise<R> {
     clearTimeout(this.#timer)
@@ -42,7 +42,7 @@ export class LingeringFile {
       throw error
     } finally {
       this.#readers--
-      // The program may end in this time, because the system closes the files of a process.
+      // The program may end meanwhile, because the system closes the files of a process.
       if (this.#readers === 0) this.#timer = setTimeout(() => void this.#close(), lingeringMilliseconds).unref()
     }
   }

@@ -2,8 +2,8 @@ import { isIterable, isMap } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 
 /**
- * Parts by name that a program gave to be written: entries of a Map, or members of an object, getters of its class included.
- * Throws ValueError for what has no names, because an empty file would be written without a word.
+ * Parts by name that a program gave to be written: entries of a Map, or members of an object, including getters of its
+ * class. Throws ValueError for a value without names, because an empty file would be written silently.
  */
 export function membersOf(op: string, what: string, given: object): Map<string, unknown> {
   const members = new Map<string, unknown>()

@@ -1,6 +1,6 @@
 /**
- * The subset of Python's pickle in which `torch.save` writes tensors. It is interpreted and never run: numbers, texts, lists,
- * tuples, dictionaries, and a handful of functions by name, each of which is a case here. Whatever else a pickle asks for is
+ * The subset of Python's pickle in which `torch.save` writes tensors. It is interpreted and never run: numbers, texts,
+ * lists, tuples, dictionaries, and a handful of functions by name, each of which is a case here. Anything else is
  * refused by its name. Format: https://docs.python.org/3/library/pickletools.html
  */
 import type { FormatDType } from './header.js'
@@ -9,7 +9,7 @@ import type { FormatDType } from './header.js'
 export interface StorageRef {
   readonly kind: 'storage'
   readonly key: string
-  /** Null where the tensor says the dtype, and the storage is of bytes. */
+  /** Null if the tensor tells the dtype, because the storage has only bytes. */
   readonly dtype: FormatDType | null
   readonly count: number
 }
@@ -24,7 +24,7 @@ export interface TensorRef {
   readonly strides: readonly number[]
 }
 
-/** A name of Python's, and its meaning. */
+/** A Python name, and its meaning here. */
 interface Named {
   readonly kind: 'named'
   readonly name: string
@@ -88,7 +88,7 @@ const elementDTypes: { readonly [name: string]: FormatDType } = {
 
 const other: Other = { kind: 'other' }
 
-/** Functions that a pickle may call. What they make of plain values is not looked at. */
+/** Functions that a pickle may call. Their results on plain values are not used. */
 type Call = (args: readonly Value[], fail: (why: string) => never) => Value
 const calls: { readonly [name: string]: Call } = {
   'collections.OrderedDict': () => new Map(),
@@ -148,7 +148,7 @@ function storageOf(id: Value, fail: (why: string) => never): StorageRef {
   return { kind: 'storage', key, dtype: storageDTypes[type.name] ?? null, count: count as number }
 }
 
-/** A pickle as a value, and where it ends. Memory grows with its bytes only. `fail` is told what is wrong. */
+/** A pickle as a value, and the place where it ends. Memory grows only with its bytes. `fail` receives the fault. */
 export function unpickle(
   bytes: Uint8Array,
   from: number,
@@ -183,7 +183,7 @@ class Machine {
     }
   }
 
-  /** Runs an instruction. Returns what it puts on the stack; undefined where that is nothing. */
+  /** Runs an instruction. Returns the value for the stack, or undefined if there is none. */
   #step(letter: string, code: number): Value | undefined {
     switch (letter) {
       case '\x80':
@@ -405,7 +405,7 @@ class Machine {
     return call(args, this.#fail)
   }
 
-  /** Attributes of an object, such as the versions of a state dictionary: they hold no tensor of its own. */
+  /** Attributes of an object, such as the versions of a state dictionary. They hold no tensors. */
   #build(_: Value): void {
     const target = this.#top()
     if (!(target instanceof Map) && !isKind(target, 'tensor')) this.#fail('sets attributes of something that has none')
@@ -421,7 +421,7 @@ class Machine {
   }
 }
 
-/** A whole number in two's complement, the lowest byte first. */
+/** An integer in two's complement, with the lowest byte first. */
 function integerOf(bytes: Uint8Array): number | bigint {
   if (bytes.length > 16) return 0n
   let value = 0n

@@ -1,4 +1,4 @@
-/** Errors where the system or a file refuses. They always have the path that the user gave. */
+/** Errors for refusals by the system or a file. They always name the path that the user gave. */
 import type { Stats } from 'node:fs'
 import { kindOf, OutOfMemoryError, ValueError } from '../core/errors.js'
 import { inNode } from '../core/host.js'
@@ -6,11 +6,11 @@ import { dirname, existsSync } from './system.js'
 
 export type Access = 'read' | 'write'
 
-/** Why no path leads anywhere in a browser. */
+/** The reason why no path works in a browser. */
 export const noFiles =
   'files need Node, and this program runs elsewhere, as in a browser; fetch numbers and make tensors of them, or do this in Node'
 
-/** Throws ValueError for what can be no path, and for any where there are no files. */
+/** Throws ValueError for a value that cannot be a path, and for any path if there are no files. */
 export function checkPath(op: string, access: Access, path: unknown): asserts path is string {
   if (typeof path !== 'string') throw new ValueError(op, `cannot ${access} ${kindOf(path)}: a path must be a string`)
   if (path === '' || path.includes('\0'))
@@ -18,11 +18,11 @@ export function checkPath(op: string, access: Access, path: unknown): asserts pa
   if (!inNode) throw new ValueError(op, `cannot ${access} ${path}: ${noFiles}`)
 }
 
-/** The error of a system call as one of ours; any other error as it is. */
+/** The error of a system call as one of ours. Any other error stays as it is. */
 export function refusal(op: string, access: Access, path: string, error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const { code, errno } = error as NodeJS.ErrnoException
-  // V8's words for an array that the machine has no room for.
+  // These are V8's words for an array for which the machine has no room.
   if (error instanceof RangeError && /allocation failed|invalid (typed )?array (buffer )?length/i.test(error.message))
     return new OutOfMemoryError(op, `cannot ${access} ${path}: ${error.message}`)
   if (code === 'ERR_ACCESS_DENIED') return new ValueError(op, `cannot ${access} ${path}: ${denied(error)}`)
@@ -31,14 +31,14 @@ export function refusal(op: string, access: Access, path: string, error: unknown
   return new ValueError(op, `cannot ${access} ${path}: ${error.message}${advice}`)
 }
 
-/** The words of Node's permission model, with the flag that allows what it denied. */
+/** The words of Node's permission model, with the flag that allows what was denied. */
 function denied(error: Error & { permission?: unknown; resource?: unknown }): string {
   const flag = { FileSystemRead: '--allow-fs-read', FileSystemWrite: '--allow-fs-write' }[String(error.permission)]
   const advice = flag === undefined ? '' : `; start Node with ${flag}=${String(error.resource)}`
   return `Node's permission model is on, and ${error.message}${advice}`
 }
 
-/** A file is written beside its place first, hence the folder is what matters. */
+/** A file is first written beside its place, so the folder matters. */
 function writeAdvice({ code, path }: NodeJS.ErrnoException): string {
   if (code === 'ENOENT')
     return path !== undefined && existsSync(dirname(path))
@@ -50,7 +50,7 @@ function writeAdvice({ code, path }: NodeJS.ErrnoException): string {
   return ''
 }
 
-/** Throws ValueError where the path leads to something that has no bytes to read or replace. */
+/** Throws ValueError if the path leads to something without bytes to read or replace. */
 export function checkRegular(op: string, access: Access, path: string, stats: Stats): void {
   if (stats.isFile()) return
   const kind = stats.isDirectory()

@@ -2,8 +2,8 @@
  * Safetensors files: an 8-byte length, a JSON header, then the tensors' bytes. Reads and writes raw arrays; knows no tensor.
  * Format: https://huggingface.co/docs/safetensors
  *
- * The format has no blocks. A tensor of a block dtype is one of U8 there, whose last dimension counts bytes, and the metadata name
- * its dtype, under `firesteel.blocks`: a JSON list of [name, dtype].
+ * The format has no blocks. In a file a tensor of a block dtype is one of U8 whose last dimension counts bytes. The
+ * metadata name its dtype under `firesteel.blocks`, a JSON list of [name, dtype].
  */
 import type { FilePart } from '../core/device.js'
 import { type BlockDType, blockDTypes, dtypes } from '../core/dtype.js'
@@ -31,8 +31,8 @@ import {
 } from './source.js'
 
 /**
- * A file whose header was read and checked: no name twice, and every byte of the data in one tensor. A tensor's bytes are
- * read only when it is asked for.
+ * A file whose header was read and checked: no name occurs twice, and every byte of the data belongs to one tensor. A
+ * tensor's bytes are read only on demand.
  */
 export class SafetensorsFile implements TensorSource {
   readonly tensors: ReadonlyMap<string, Entry>
@@ -52,7 +52,10 @@ export class SafetensorsFile implements TensorSource {
     this.metadata = metadata
   }
 
-  /** Opens a file for `op`, which errors name. Throws ValueError that says what it is instead, or why it cannot be read. */
+  /**
+   * Opens a file for `op`, which errors name. Throws a ValueError that tells what it is instead, or why it cannot be
+   * read.
+   */
   static async open(path: string, op = 'load'): Promise<SafetensorsFile> {
     const file = await InputFile.open(op, path)
     try {
@@ -100,7 +103,7 @@ export class SafetensorsFile implements TensorSource {
 
   async read(name: string, into?: FileArray, from = 0): Promise<FileTensor> {
     const { what, dtype, shape, position, count } = this.#find(name, into, from)
-    // An array of its own for each: aligned for its elements, and freed one by one.
+    // Each tensor has its own array, which is aligned for its elements and freed by itself.
     const data = into ?? (await this.#file.read(what, position, fileArrays[dtype], count))
     if (into !== undefined) await this.#file.fill(what, position, into)
     if (dtype === 'BOOL') checkBooleans(this.#file, name, data as Uint8Array, from)
@@ -116,13 +119,15 @@ export class SafetensorsFile implements TensorSource {
 
   lend<T>(name: string, from: number, count: number, load: (part: FilePart) => Promise<T>): Promise<T> | null {
     const { dtype, position, count: all } = this.#find(name, undefined, from)
-    // Booleans must be looked at.
+    // Booleans must be checked.
     if (dtype === 'BOOL' || !(from >= 0 && from + count <= all)) return null
     const bytes = count * fileArrays[dtype].BYTES_PER_ELEMENT
     return this.#file.lend((file) => load({ file, position, bytes }))
   }
 
-  /** Where elements lie. Whether there is a way to hold them is asked only here, because nobody may want them. */
+  /**
+   * The place of the elements. Only here is it checked whether any array can hold them, because nobody may want them.
+   */
   #find(name: string, into: FileArray | undefined, from: number) {
     const { op, path } = this.#file
     const entry = this.tensors.get(name)
@@ -155,7 +160,7 @@ function elementBytes(dtype: FileDType): number {
 
 const blocksKey = 'firesteel.blocks'
 
-/** The tensors with those of blocks in elements instead of bytes, as the metadata name them. */
+/** The tensors, with block tensors in elements instead of bytes, as the metadata say. */
 function withBlocks(
   tensors: ReadonlyMap<string, Entry>,
   metadata: ReadonlyMap<string, string>,
@@ -171,7 +176,7 @@ function withBlocks(
     const shape = isBlocks(dtype) ? shapeOfBlocks(dtype, entry.shape) : entry.shape
     if (shape === null)
       return fail(`${quoted(name)} of ${formatShape(entry.shape)} bytes does not consist of whole blocks of ${dtype}`)
-    // A dtype of a later version is an error for whoever reads the tensor.
+    // A dtype of a later version is an error only when the tensor is read.
     all.set(name, { ...entry, dtype, shape })
   }
   return all
@@ -195,14 +200,14 @@ function isBlocks(dtype: string): dtype is BlockDType {
   return blockDTypes.some((block) => block === dtype)
 }
 
-/** The shape in elements of a shape in bytes; null where they are no whole blocks. */
+/** The shape in elements for a shape in bytes, or null if it does not consist of whole blocks. */
 function shapeOfBlocks(dtype: BlockDType, shape: readonly number[]): readonly number[] | null {
   const { bytes, block } = dtypes[dtype]
   const last = shape.at(-1)
   return last === undefined || last % (bytes * block) !== 0 ? null : [...shape.slice(0, -1), last / bytes]
 }
 
-/** As the format has a tensor: dtype and shape. */
+/** The dtype and the shape in the format's terms. */
 function asWritten({ dtype, shape }: ComingTensor): { readonly dtype: FormatDType; readonly shape: readonly number[] } {
   if (!isBlocks(dtype)) return { dtype, shape }
   return { dtype: 'U8', shape: [...shape.slice(0, -1), (shape.at(-1) as number) * dtypes[dtype].bytes] }
@@ -217,7 +222,7 @@ function checkBooleans({ op, path }: InputFile, name: string, data: Uint8Array, 
       )
 }
 
-/** Reads a whole file. Throws ValueError that says what is wrong with it, or why it cannot be read. */
+/** Reads a whole file. Throws a ValueError that tells its fault, or why it cannot be read. */
 export async function readSafetensors(path: string, op = 'load'): Promise<ReadonlyMap<string, FileTensor>> {
   const file = await SafetensorsFile.open(path, op)
   try {
@@ -233,11 +238,11 @@ export async function readSafetensors(path: string, op = 'load'): Promise<Readon
 export interface ComingTensor {
   readonly dtype: FileDType
   readonly shape: readonly number[]
-  /** A function is asked when all that stands before it has been written. */
+  /** A function is called when everything before it has been written. */
   readonly data: FileArray | PromiseLike<FileArray> | (() => FileArray)
 }
 
-/** The bytes of a file, for whoever writes it. Throws ValueError at once for names and metadata that no file can hold. */
+/** The bytes of a file, for a writer. Throws ValueError at once for names and metadata that no file can hold. */
 export function safetensorsChunks(
   tensors: ReadonlyMap<string, ComingTensor>,
   metadata: { readonly [key: string]: string } = {},
@@ -252,9 +257,9 @@ export function safetensorsChunks(
   const blocks = [...tensors].flatMap(([name, { dtype }]) => (isBlocks(dtype) ? [[name, dtype]] : []))
   const texts = Object.entries(blocks.length > 0 ? { ...metadata, [blocksKey]: JSON.stringify(blocks) } : metadata)
   for (const text of texts.flat()) check('the metadata', text)
-  // Wide elements first, as the reference implementation writes, so that all are aligned in the file.
+  // Wide elements come first, as in the reference implementation, so that all are aligned in the file.
   const ordered = [...tensors].sort(([, a], [, b]) => elementBytes(b.dtype) - elementBytes(a.dtype))
-  // Member by member: an object would take `__proto__` for something else.
+  // The text is built member by member, because an object would treat `__proto__` differently.
   const members = texts.length > 0 ? [`"__metadata__":${JSON.stringify(Object.fromEntries(texts))}`] : []
   let offset = 0
   for (const [name, coming] of ordered) {
@@ -269,7 +274,7 @@ export function safetensorsChunks(
   return chunksOf(paddedHeader(`{${members.join(',')}}`, op), ordered)
 }
 
-/** With its length before it. The data begin at a multiple of 8, as readers that map the file expect. */
+/** The header with its length before it. The data begin at a multiple of 8, as readers that map the file expect. */
 function paddedHeader(text: string, op: string): Uint8Array {
   const encoded = new TextEncoder().encode(text)
   const length = Math.ceil(encoded.length / 8) * 8

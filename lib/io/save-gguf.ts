@@ -1,4 +1,4 @@
-/** Tensors into a GGUF file, which is read again before the call returns. */
+/** Writes tensors into a GGUF file, and reads it again before the call returns. */
 import { noGrad } from '../autograd/mode.js'
 import { dtypes } from '../core/dtype.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
@@ -11,28 +11,29 @@ import { sum } from '../ops/reduce/sums.js'
 import type { GgufTensor, GgufValue } from './gguf.js'
 import { comingTensors, namedTensors } from './tensors.js'
 
-/** The dtypes that matrices are stored in. */
+/** The dtypes in which matrices can be stored. */
 const stored = ['float32', 'float16', 'q8_0'] as const
 export type GgufDType = (typeof stored)[number]
 
 export interface SaveGgufOptions {
-  /** That of tensors with two dimensions or more. Others stay float32, as llama.cpp reads them. Default 'float16'. */
+  /** The dtype of tensors with two or more dimensions. Others stay float32, as llama.cpp expects. Default 'float16'. */
   readonly dtype?: GgufDType
   /** `{ 'general.architecture': 'llama', 'llama.block_count': 2 }`: numbers, texts, truth values and lists of one of these. */
   readonly metadata?: { readonly [key: string]: GgufValue }
 }
 
 export interface SavedGguf {
-  /** Tensors in the dtype that was asked for. */
+  /** Tensors in the requested dtype. */
   readonly converted: number
-  /** Names of matrices whose rows hold no whole blocks of 'q8_0', which are float16. */
+  /** Names of matrices that are float16, because their rows are not whole blocks of 'q8_0'. */
   readonly unblocked: readonly string[]
 }
 
 /**
- * Writes tensors by name, as they are at the call, to a GGUF file, whole or not at all, then reads it and compares every byte. Names are
- * the file's own: llama.cpp has others than transformers. Throws ValueError for more than four dimensions, for integers, for numbers
- * that are too large for the dtype, and for a file that does not hold what was written.
+ * Writes tensors by name, as they are at the call, to a GGUF file, whole or not at all. Then reads the file and
+ * compares every byte. Names are those for the file; llama.cpp uses others than transformers. Throws ValueError for
+ * more than four dimensions, for integers, for numbers that are too large for the dtype, and for a file whose content
+ * differs from what was written.
  */
 export async function saveGguf(
   path: string,
@@ -82,7 +83,7 @@ export async function saveGguf(
   return { converted, unblocked }
 }
 
-/** The number of elements that were finite before a conversion, and are not behind it: int32 []. */
+/** The number of elements that were finite before a conversion and are not after it: int32 []. */
 function lost(before: Tensor, after: Tensor): Tensor {
   const finite = (x: Tensor) => isfinite(/^float(32|64)$/.test(x.dtype) ? x : castTo(x, 'float32'))
   return noGrad(() => scope(() => keep(sum(logicalAnd(finite(before), logicalNot(finite(after)))))))

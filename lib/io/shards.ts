@@ -24,10 +24,10 @@ import {
 } from './source.js'
 import { dirname, join, readFile, stat } from './system.js'
 
-/** The largest published models have 100,000 tensors and an index of 10 MB. */
+/** The largest index. The largest published models have 100,000 tensors and an index of 10 MB. */
 const mostIndexBytes = 64e6
 
-/** Files of weights that a folder may hold, the better first. */
+/** Files of weights that a folder may hold, in order of preference. */
 const folderNames = [
   'model.safetensors',
   'model.safetensors.index.json',
@@ -38,7 +38,7 @@ const folderNames = [
 interface Index {
   /** The shard of each tensor. */
   readonly shardOf: ReadonlyMap<string, string>
-  /** Bytes of all tensors, where the index says so. */
+  /** Bytes of all tensors, if the index tells. */
   readonly total: number | null
 }
 
@@ -113,7 +113,7 @@ async function readIndex(op: string, path: string): Promise<Index> {
   for (const [name, shard] of Object.entries(map)) {
     if (typeof shard !== 'string')
       return fail(`the shard of ${quoted(name)} is ${kindOf(shard)}, but must be a file's name`)
-    // Files of other folders are none of a model's, whoever wrote the index.
+    // A model has no files in other folders, whatever the index says.
     if (shard === '' || shard === '.' || shard === '..' || /[/\\\0]/.test(shard))
       return fail(`the shard of ${quoted(name)} is ${quoted(shard)}, but must be the name of a file beside the index`)
     shardOf.set(name, shard)
@@ -128,7 +128,7 @@ function isTable(value: unknown): value is { readonly [key: string]: unknown } {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Throws where index and shards do not hold the same tensors; warns of a wrong total, as published models have. */
+/** Throws if index and shards do not hold the same tensors. Warns of a wrong total, which published models have. */
 function checkShards(op: string, path: string, { shardOf, total }: Index, shards: ReadonlyMap<string, TensorSource>) {
   const fail = (why: string): never => {
     throw new ValueError(
@@ -150,7 +150,8 @@ function checkShards(op: string, path: string, { shardOf, total }: Index, shards
       if (isFileDType(dtype)) bytes += bytesOf(dtype, shape)
       else known = false
     }
-  // Each file is as long as its header says, or it would have been refused. The total is what a program added up beside.
+  // Each file is as long as its header says, because it would have been refused otherwise. The total was computed by
+  // another program.
   if (total !== null && known && total !== bytes)
     warn(
       `[${op}] ${path} says a total_size of ${total}, but its shards have ${bytes} bytes of tensors; they are loaded, because the ` +
@@ -178,7 +179,10 @@ async function openShards(op: string, path: string): Promise<TensorSource> {
   return new ShardedSource(op, path, index, shards)
 }
 
-/** Whether a path leads to something, and whether that is a folder; a typed error for what the system refuses else. */
+/**
+ * Whether a path leads to something, and whether that is a folder. Throws a typed error for other refusals of the
+ * system.
+ */
 async function kindAt(op: string, path: string): Promise<'folder' | 'file' | null> {
   try {
     return (await stat(path)).isDirectory() ? 'folder' : 'file'
@@ -204,9 +208,10 @@ async function openFile(op: string, path: string): Promise<TensorSource> {
 }
 
 /**
- * The tensors of a safetensors or GGUF file, or of a file of `torch.save`; of a folder with model.safetensors, pytorch_model.bin, or an index
- * of shards of either kind; or of such an index. Reads headers only, and runs nothing. Throws ValueError that says what the path leads
- * to instead, what a file asks to run, or what of an index is wrong: a shard that is missing, outside of the folder or of another save.
+ * The tensors of a safetensors or GGUF file, or of a file of `torch.save`; of a folder with model.safetensors,
+ * pytorch_model.bin, or an index of shards of either kind; or of such an index. Reads only headers, and runs nothing.
+ * Throws a ValueError that tells what is at the path instead, what a file asks to run, or the fault of an index: a
+ * shard that is missing, outside the folder or from another save.
  */
 export async function openTensors(path: string, op = 'openTensors'): Promise<TensorSource> {
   checkPath(op, 'read', path)

@@ -1,14 +1,17 @@
-/** Where tensors are read from, one at a time or in pieces: a file, or a folder of several. Knows no tensor. */
+/**
+ * A source of tensors, which are read one at a time or in pieces: a file, or a folder of several. This file knows no
+ * tensor.
+ */
 import type { FilePart } from '../core/device.js'
 import type { BlockDType, TypedArray } from '../core/dtype.js'
 
 /**
- * Element types of the safetensors format that Firesteel reads; I64 is narrowed to int32 by whoever loads it. The format has no
- * blocks: these are the library's own dtypes, in files bytes (see safetensors.ts).
+ * Element types of the safetensors format that Firesteel reads. Loading narrows I64 to int32. The format has no blocks:
+ * these are the library's own dtypes, which files store as bytes (see safetensors.ts).
  */
 export type FileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8' | 'BOOL' | BlockDType
 
-/** The array of a tensor's elements. It has 16-bit floats as their bits, and blocks as their bytes. */
+/** The array of a tensor's elements. It holds 16-bit floats as their bits, and blocks as their bytes. */
 export type FileArray = TypedArray | BigInt64Array
 
 type FileArrayClass = {
@@ -54,26 +57,28 @@ export interface FileTensor {
 }
 
 /**
- * Tensors by name, described without being read. Whoever made it closes it; it has no use afterwards.
+ * Tensors by name, described without being read. The code that opened a source must close it, and it cannot be used
+ * afterwards.
  */
 export interface TensorSource {
   /** The file or folder that errors name. */
   readonly path: string
   readonly names: readonly string[]
-  /** Texts that a file has beside its tensors. */
+  /** Texts that a file has besides its tensors. */
   readonly metadata?: ReadonlyMap<string, string>
-  /** Undefined where there is no tensor of that name. */
+  /** Undefined if there is no tensor of that name. */
   spec(name: string): SourceSpec | undefined
   /**
-   * All elements in row-major order; with `into` those from the entry `from` of its array on, as many as it holds, so that a large tensor is read
-   * piece by piece. Throws ValueError for a dtype that cannot be read, a file that was cut off or what is no value of the dtype.
+   * All elements in row-major order. With `into`, the elements from the entry `from` of the array on, as many as `into`
+   * holds, so that a large tensor can be read piece by piece. Throws ValueError for a dtype that cannot be read, for a
+   * file that was cut off, and for invalid values of the dtype.
    */
   read(name: string, into?: FileArray, from?: number): Promise<FileTensor>
-  /** As `read` with `into`, without a turn of the event loop. */
+  /** Like `read` with `into`, without a turn of the event loop. */
   readSync(name: string, into: FileArray, from: number): FileTensor
   /**
-   * Lends the file in which so many entries from `from` on lie as elements are in memory, until the promise of `load` is
-   * resolved. Returns null where they do not lie so. A source without files leaves it out.
+   * Lends the file in which this many entries, from `from` on, lie as elements lie in memory, until the promise of
+   * `load` resolves. Returns null if they do not lie so. A source without files leaves it out.
    */
   lend?<T>(name: string, from: number, count: number, load: (part: FilePart) => Promise<T>): Promise<T> | null
   close(): Promise<void>

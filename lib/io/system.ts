@@ -1,4 +1,4 @@
-/** The functions of Node's by which the library reads and writes files; in a browser calls of them are refused. */
+/** The functions of Node with which the library reads and writes files. In a browser, calls of them are refused. */
 import { lateFunctions, nodeModule } from '../core/host.js'
 
 export const { constants, existsSync, readSync, renameSync, statSync } = nodeModule('node:fs')

@@ -42,14 +42,14 @@ const fileDTypes = {
 
 const ownDTypes = new Map<FileDType, DType>(Object.entries(fileDTypes).map(([own, file]) => [file, own as DType]))
 
-/** The dtype of tensors that elements of a file become where their device has it; null if there is none. */
+/** The dtype of the tensors made from elements of a file, if their device has it. Null if there is none. */
 export function ownDType(dtype: string | undefined): DType | null {
   return dtype === 'I64' ? 'int32' : (ownDTypes.get(dtype as FileDType) ?? null)
 }
 
-/** int64 exists in files only: narrowed, if every value fits. */
+/** int64 exists only in files. It is narrowed if every value fits. */
 function narrowed(op: string, path: string, name: string, wide: BigInt64Array): Int32Array {
-  // By halves, which are numbers: a BigInt of each element would take ten times as long.
+  // The halves are read as numbers, because a BigInt for each element would take ten times as long.
   const halves = new Int32Array(wide.buffer, wide.byteOffset, 2 * wide.length)
   const narrow = new Int32Array(wide.length)
   for (let i = 0; i < narrow.length; i++) {
@@ -61,7 +61,7 @@ function narrowed(op: string, path: string, name: string, wide: BigInt64Array): 
   return narrow
 }
 
-/** Elements of a source on a device: in the dtype of the source, or where the device does not have it in float32. */
+/** Elements of a source on a device, in the dtype of the source, or in float32 if the device lacks that. */
 function onDevice(
   op: string,
   path: string,
@@ -74,7 +74,7 @@ function onDevice(
   if (data instanceof BigInt64Array) return fromTypedArray(narrowed(op, path, name, data), shape, { device })
   const own = ownDTypes.get(dtype) as DType
   if (device.supports(own)) return fromTypedArray(data, shape, { dtype: own, device })
-  // The reference has every dtype; 16-bit floats are bits in an array, which only a device can read.
+  // The reference has every dtype. 16-bit floats are bits in an array, which only a device can convert.
   const wide = fromTypedArray(data, shape, { dtype: own, device: 'reference' })
   return fromTypedArray(Float32Array.from(dataSync(wide)), shape, { device })
 }
@@ -90,16 +90,16 @@ function checkRank(op: string, path: string, name: string, shape: Shape): void {
 export type Wanted = Pick<Tensor, 'shape' | 'device'>
 
 export interface LoadTensorsOptions {
-  /** Where they go. Default: the default device. */
+  /** The device for the tensors. Default: the default device. */
   readonly device?: string | Device
-  /** Those to read. Default: all. */
+  /** The names to read. Default: all. */
   readonly names?: readonly string[]
 }
 
 /**
- * The tensors of a safetensors file, of a folder (see `openTensors`), or of a source that is open and stays so, by name: in the
- * dtypes that they have there, float64 and 16-bit floats as float32 where the device has not theirs. Throws ValueError for what
- * is no such file, and for names that it has not.
+ * The tensors of a safetensors file, of a folder (see `openTensors`), or of an open source, which stays open, by name.
+ * They have the dtypes of the file; float64 and 16-bit floats become float32 if the device lacks theirs. Throws
+ * ValueError for other files, and for names that do not exist.
  */
 export async function loadTensors(
   from: string | TensorSource,
@@ -132,9 +132,9 @@ async function tensorOf(op: string, source: TensorSource, name: string, device: 
 }
 
 /**
- * The tensors of a source by name. Without `wanted` all of them, on the default device. With it, only those whose name and shape
- * are wanted are read, to the device of the one that wants them; each of the others is there by name and shape alone, so that
- * `loadStateDict` can tell what does not fit.
+ * The tensors of a source by name. Without `wanted`, all of them, on the default device. With it, only tensors whose
+ * name and shape are wanted are read, to the device of the one that wants them. The others are represented by name and
+ * shape alone, so that `loadStateDict` can tell what does not fit.
  */
 export async function tensorsIn(
   source: TensorSource,
@@ -155,30 +155,30 @@ export async function tensorsIn(
   return tensors
 }
 
-/** A shape without elements: one number that stands for all, or, where that is disposed because nobody may read it, no memory. */
+/** A shape without elements: one number stands for all, or no memory if that is disposed because nobody may read it. */
 function unread(shape: readonly number[], { storage }: Tensor): Tensor {
   return new Tensor(storage, shape, storage.freed ? denseStrides(shape) : shape.map(() => 0), 0)
 }
 
-/** Bytes that are read at once: a disk gives them in about the time that a copy takes. */
+/** Bytes that are read at a time. A disk delivers them in about the time of a copy. */
 const pieceBytes = 2 ** 23
 
-/** A part of a tensor that is read at once: a run of entries of one dimension. */
+/** A part of a tensor that is read at a time: a run of entries of one dimension. */
 export interface Piece {
   /** Elements before it, in row-major order. */
   readonly from: number
   readonly count: number
-  /** Where it begins: an index for each dimension up to that of the run. */
+  /** The place where it begins: an index for each dimension up to that of the run. */
   readonly start: readonly number[]
   readonly shape: Shape
 }
 
-/** A tensor of these sizes in pieces of at most so many elements, in row-major order. */
+/** A tensor of these sizes in pieces of at most this many elements, in row-major order. */
 export function* piecesOf(sizes: Shape, most: number): Generator<Piece> {
   let entry = countOf(sizes)
   if (entry === 0) return
   if (sizes.length === 0) return void (yield { from: 0, count: 1, start: [], shape: [] })
-  // The first dimension whose entries are small enough: pieces are runs of these.
+  // This is the first dimension whose entries are small enough. Pieces are runs of these.
   let dim = 0
   for (entry /= sizes[0] as number; entry > most; entry /= sizes[++dim] as number);
   const run = Math.floor(most / entry)
@@ -198,7 +198,7 @@ export function* piecesOf(sizes: Shape, most: number): Generator<Piece> {
   }
 }
 
-/** The part of a tensor where a piece belongs, whatever its strides. */
+/** The part of a tensor to which a piece belongs, whatever its strides. */
 function partOf({ storage, offset, steps }: Tensor, { start, shape }: Piece): Tensor {
   let at = offset
   start.forEach((index, d) => {
@@ -208,14 +208,14 @@ function partOf({ storage, offset, steps }: Tensor, { start, shape }: Piece): Te
 }
 
 /**
- * Reads tensors of a source into memory that is there, piece by piece through two buffers: however large the tensors are, that
- * takes some 30 MB besides them.
+ * Reads tensors of a source into existing memory, piece by piece through two buffers. However large the tensors are,
+ * this takes only about 30 MB more.
  */
 export class PieceReader {
   readonly #op: string
   readonly #source: TensorSource
   readonly #buffers: (ArrayBuffer | undefined)[] = []
-  /** Bytes on their way since a device was waited for. */
+  /** Bytes on their way since the last wait for a device. */
   #coming = 0
 
   constructor(op: string, source: TensorSource) {
@@ -223,12 +223,15 @@ export class PieceReader {
     this.#source = source
   }
 
-  /** Throws for what cannot be loaded by its rank or dtype; `whole` also for what only reading tells, as a bad disk. */
+  /**
+   * Throws for tensors that cannot be loaded by their rank or dtype. With `whole`, also for faults that only reading
+   * reveals, such as a bad disk.
+   */
   async check(name: string, whole: boolean): Promise<void> {
     const { path } = this.#source
     const { dtype, shape } = this.#spec(name)
     checkRank(this.#op, path, name, shape)
-    // The source says best why there is no way to read it.
+    // The source gives the best reason why it cannot be read.
     if (!isFileDType(dtype)) await this.#source.read(name)
     if (!whole) return
     for (const piece of piecesOf(shape, this.#most(name))) {
@@ -252,19 +255,22 @@ export class PieceReader {
     return true
   }
 
-  /** Whether bytes become those of the tensor as they are, wherever it will lie: it is all of its memory, in the source's dtype. */
+  /**
+   * Whether bytes become the tensor's bytes unchanged, wherever it will lie: the tensor is all of its memory, in the
+   * source's dtype.
+   */
   copies(name: string, to: Tensor): boolean {
     const own = ownDTypes.get(this.#spec(name).dtype as FileDType)
     return own === to.dtype && to.isContiguous && to.numel === to.storage.count
   }
 
-  /** Fills a tensor that nobody uses yet. Its memory need not be there before where `copies` holds. */
+  /** Fills a tensor that nobody uses yet. If `copies` holds, its memory need not exist before. */
   async fill(name: string, to: Tensor): Promise<void> {
     for (const piece of piecesOf(to.sizes, this.#most(name))) {
       if (await this.#load(name, piece, to)) continue
       const { data } = await this.#source.read(name, this.#part(name, piece), this.#from(name, piece))
-      // A device may run behind: without a wait, all of a large tensor could be on its way at once. By reading an element
-      // behind the copy, which blocks nobody meanwhile.
+      // A device may fall behind, and without a wait all of a large tensor could be on its way at once. Reading an
+      // element after the copy waits for it, and blocks nobody meanwhile.
       if (this.#put(name, piece, data, to)) await to.device.read(firstOf(to))
     }
   }
@@ -277,7 +283,10 @@ export class PieceReader {
     }
   }
 
-  /** Lets the device read a piece by itself, without a copy. False where that cannot be, or fails: `read` says why. */
+  /**
+   * Lets the device read a piece by itself, without a copy. Returns false if that is impossible or fails; `read` then
+   * tells why.
+   */
   async #load(name: string, piece: Piece, to: Tensor): Promise<boolean> {
     const { device, storage } = to
     if (device.loadPart === undefined || !this.copies(name, to)) return false
@@ -290,7 +299,7 @@ export class PieceReader {
     return true
   }
 
-  /** Copies a piece into a tensor; whether so much is on its way now that the device should be waited for. */
+  /** Copies a piece into a tensor. Returns whether so much is on its way that the device should be waited for. */
   #put(name: string, piece: Piece, data: FileArray, to: Tensor): boolean {
     to.storage.check(this.#op)
     if (this.copies(name, to)) {
@@ -317,7 +326,7 @@ export class PieceReader {
     return fileArrays[this.#spec(name).dtype as FileDType]
   }
 
-  /** Elements of a piece: whole blocks, where there are any. */
+  /** Elements of a piece, which are whole blocks if the dtype has blocks. */
   #most(name: string): number {
     const own = ownDTypes.get(this.#spec(name).dtype as FileDType)
     if (own === undefined) return pieceBytes / this.#array(name).BYTES_PER_ELEMENT
@@ -325,13 +334,13 @@ export class PieceReader {
     return Math.floor(pieceBytes / (bytes * block)) * block
   }
 
-  /** The place for a piece in one of the buffers. */
+  /** The room for a piece in one of the buffers. */
   #part(name: string, { count }: Piece, buffer = 0): FileArray {
     this.#buffers[buffer] ??= new ArrayBuffer(pieceBytes)
     return new (this.#array(name))(this.#buffers[buffer], 0, this.#entries(name, count))
   }
 
-  /** Where the source has a piece, in entries of its array. */
+  /** The source's place for a piece, in entries of its array. */
   #from(name: string, { from }: Piece): number {
     return this.#entries(name, from)
   }
@@ -347,7 +356,7 @@ export class PieceReader {
   }
 }
 
-/** As little of a tensor as can be read. */
+/** The smallest part of a tensor that can be read. */
 function firstOf({ storage, offset, dtype }: Tensor): Tensor {
   const { block } = dtypes[dtype]
   return new Tensor(storage, [block], [1], offset)
@@ -367,10 +376,10 @@ export function comingTensors(tensors: ReadonlyMap<string, Tensor>, op: string):
       throw new DeviceError(op, `${name} is on meta, where tensors have shapes but no elements; load the model before`)
   }
   for (const [name, tensor] of tensors) {
-    // Bits as they are: the 16-bit floats too.
+    // The bits are read unchanged, for 16-bit floats too.
     const dense = noGrad(() => contiguous(tensor))
     const data: Promise<TypedArray> = dense.device.read(dense)
-    // Whoever writes the file meets the first that fails; the rest must not end the process.
+    // The writer of the file meets the first failure. The others must not end the process.
     data.catch(() => {})
     coming.set(name, { dtype: fileDTypes[tensor.dtype], shape: tensor.sizes, data })
   }
@@ -392,13 +401,13 @@ export function tensorFile(
 }
 
 export interface SaveTensorsOptions {
-  /** Texts to keep beside the tensors: `{ format: 'pt' }`. `openTensors(path)` has them in `metadata`. */
+  /** Texts to keep with the tensors: `{ format: 'pt' }`. `openTensors(path)` returns them in `metadata`. */
   readonly metadata?: { readonly [key: string]: string }
 }
 
 /**
- * Writes tensors by name, as they are at the call, to a safetensors file, whole or not at all. Throws ValueError for what no such
- * file can hold, and where it cannot be written.
+ * Writes tensors by name, as they are at the call, to a safetensors file, whole or not at all. Throws ValueError for
+ * values that no such file can hold, and if it cannot be written.
  */
 export async function saveTensors(
   path: string,
@@ -427,7 +436,7 @@ export function namedTensors(
   return named
 }
 
-/** As saveTensors, in the name of another function. */
+/** Like saveTensors, in the name of another function. */
 export async function writeTensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,

@@ -1,7 +1,7 @@
 /**
- * Files of `torch.save`, read lazily and without running anything: zip archives, and those of torch before 1.6. Tensors have the
- * names by which they are reached: `model.weight` for the entry `weight` of the dictionary `model`. Views and shared storages are
- * read as they are; plain values beside the tensors are left out, and counted in `leftOut`.
+ * Files of `torch.save`, read lazily and without running anything: zip archives, and the files of torch before 1.6. A
+ * tensor's name is the path to it: `model.weight` is the entry `weight` of the dictionary `model`. Views and shared
+ * storages are read as they are. Plain values besides the tensors are left out, and counted in `leftOut`.
  */
 import { formatShape, ValueError } from '../core/errors.js'
 import { type FormatDType, formatBits, quoted } from './header.js'
@@ -17,13 +17,13 @@ import {
 } from './source.js'
 import { zipEntries } from './zip.js'
 
-/** A pickle tells names and shapes; the largest published ones have a few MB. */
+/** The largest pickle. It holds names and shapes, and the largest published ones have a few MB. */
 const mostPickleBytes = 2 ** 28
 
 const mostTensors = 2 ** 20
 const deepest = 64
 
-/** Where a storage's bytes lie in the file. */
+/** The place of a storage's bytes in the file. */
 interface Place {
   readonly from: number
   readonly size: number
@@ -31,7 +31,7 @@ interface Place {
 
 export class TorchFile implements TensorSource {
   readonly names: readonly string[]
-  /** Values that are no tensors: numbers, texts, and what else a checkpoint holds. */
+  /** The number of values that are not tensors: numbers, texts, and other contents of a checkpoint. */
   readonly leftOut: number
   readonly #file: InputFile
   readonly #tensors: ReadonlyMap<string, TensorRef>
@@ -50,7 +50,9 @@ export class TorchFile implements TensorSource {
     this.leftOut = leftOut
   }
 
-  /** Opens a file for `op`, which errors name. Throws ValueError that says what is wrong, or what the file asks to run. */
+  /**
+   * Opens a file for `op`, which errors name. Throws a ValueError that tells the fault, or what the file asks to run.
+   */
   static async open(path: string, op = 'load'): Promise<TorchFile> {
     const file = await InputFile.open(op, path)
     const fail = (why: string): never => {
@@ -119,7 +121,10 @@ export class TorchFile implements TensorSource {
     return { tensor, dtype, what }
   }
 
-  /** Runs of bytes to read for elements from `from` on: one where they lie in order, else all that lie between the outermost. */
+  /**
+   * Runs of bytes to read for elements from `from` on: one run if they lie in order, else everything between the
+   * outermost ones.
+   */
   #parts({ storage, offset, shape, strides }: TensorRef, data: FileArray, from: number) {
     if (data.length === 0) return []
     const { from: start } = this.#places.get(storage.key) as Place
@@ -173,7 +178,7 @@ function isDense(shape: readonly number[], strides: readonly number[]): boolean 
   return true
 }
 
-/** Throws unless all elements of a tensor lie in its storage, and that in the file. */
+/** Throws unless all elements of a tensor lie in its storage, and the storage in the file. */
 function check(
   file: InputFile,
   name: string,
@@ -188,7 +193,7 @@ function check(
   const last = count === 0 ? -1 : shape.reduce((index, size, d) => index + (size - 1) * (strides[d] as number), offset)
   if (!((last + 1) * bytes <= place.size))
     fail(`${quoted(name)} of shape ${formatShape(shape)} goes beyond the ${place.size} bytes of its storage`)
-  // A view may repeat elements; what it makes of a small file must stay small.
+  // A view may repeat elements. A small file must not become something huge this way.
   if (count * bytes > file.size)
     fail(
       `${quoted(name)} of shape ${formatShape(shape)} is larger than the file, because it repeats elements; save it with contiguous()`,
@@ -217,7 +222,10 @@ async function readZip(file: InputFile, fail: (why: string) => never): Promise<F
   return { value, places: new Map(places.map(([name, place]) => [name.slice(data.length), place])) }
 }
 
-/** Three pickles before the value (a number, the protocol, the machine), one after it (the storages), then these. */
+/**
+ * Three pickles precede the value (a number, the protocol, the machine), one follows it (the storages), and then come
+ * the storages.
+ */
 async function readLegacy(file: InputFile, fail: (why: string) => never): Promise<Found> {
   const head = await file.head(mostPickleBytes)
   if (head[0] !== 0x80) return fail('it begins with neither a zip archive nor a pickle')
@@ -258,7 +266,7 @@ function tensorsIn(value: Value, fail: (why: string) => never) {
   return { tensors, leftOut }
 }
 
-/** All tensors of a value by name. Values that are reached in many ways are many values, so their number is bounded. */
+/** All tensors of a value by name. A value reached in several ways counts several times, so the number is bounded. */
 function walk(value: Value, fail: (why: string) => never) {
   const tensors = new Map<string, TensorRef>()
   const storages = new Map<string, StorageRef>()

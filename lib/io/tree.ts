@@ -7,7 +7,10 @@ import { Tensor } from '../core/tensor.js'
 /** The deepest nesting, which is bounded because values are read by recursion. An entry of a Map is three levels of JSON. */
 export const mostNested = 60
 
-/** The member that says what JSON has no form of. An object with such a member of its own is written as entries. */
+/**
+ * The member that marks values for which JSON has no form. An object with such a member of its own is written as
+ * entries.
+ */
 const mark = '$'
 
 const arrays = {
@@ -22,7 +25,7 @@ const arrays = {
   Uint32Array,
 } as const
 
-/** Whether an array's memory is gone, which reads as none. */
+/** Whether an array's memory is gone, which would read as an empty array. */
 function isDetached({ buffer }: ArrayBufferView): boolean {
   try {
     new Uint8Array(buffer)
@@ -32,7 +35,7 @@ function isDetached({ buffer }: ArrayBufferView): boolean {
   }
 }
 
-/** The JSON of a value, and its tensors by the paths where they stand: `optimizer.state.0.weight.tensors.exp_avg`. */
+/** The JSON of a value, and its tensors by their paths: `optimizer.state.0.weight.tensors.exp_avg`. */
 export function takeApart(
   op: string,
   value: unknown,
@@ -56,7 +59,7 @@ export function takeApart(
     if (at instanceof Tensor) {
       if (at.storage.freed)
         throw new DisposedError(op, `${path || 'the tensor'} was freed by dispose(), using or the end of its scope`)
-      // Paths are not one to one: { 'a.b': x, a: { b: y } }.
+      // Different values may have the same path: { 'a.b': x, a: { b: y } }.
       let name = path || 'tensor'
       while (tensors.has(name) || reserved.includes(name)) name += '+'
       tensors.set(name, at)
@@ -84,7 +87,7 @@ export function takeApart(
       }
       const prototype: unknown = Object.getPrototypeOf(at)
       if (prototype !== Object.prototype && prototype !== null) return refuse(path, kindOf(at))
-      // As in JSON, what is undefined is not there.
+      // As in JSON, undefined members are left out.
       const entries = Object.entries(at)
         .filter(([, part]) => part !== undefined)
         .map(([key, part]) => [key, inner(key, part)] as const)

@@ -1,20 +1,20 @@
 /** Zip archives of stored entries, read by range: as `torch.save` writes them. Format: APPNOTE.TXT of PKWARE. */
 import type { InputFile } from './input.js'
 
-/** Where an entry's bytes lie in the file. */
+/** The place of an entry's bytes in the file. */
 export interface ZipEntry {
   readonly from: number
   readonly size: number
 }
 
-/** The end record, and a comment of any length before the end. */
+/** The most bytes from the end record to the end of the file, which may have a comment of any length. */
 const tailBytes = 22 + 0xffff
 
 const most = 2 ** 20
 
 /**
- * The entries of an archive by name. Throws by `fail` for one that is cut off, packed, encrypted, or has a name twice. Checksums are
- * not looked at, because entries are read in parts.
+ * The entries of an archive by name. Calls `fail` for an archive that is cut off, compressed or encrypted, or that has
+ * a name twice. Checksums are ignored, because entries are read in parts.
  */
 export async function zipEntries(
   file: InputFile,
@@ -46,7 +46,7 @@ export async function zipEntries(
   return entries
 }
 
-/** Sizes and places of more than 32 bits stand in an extra field, in this order. */
+/** Sizes and places of more than 32 bits are in an extra field, in this order. */
 function zip64(
   view: DataView,
   start: number,
@@ -99,7 +99,7 @@ async function directory(file: InputFile, fail: (why: string) => never) {
     view.getUint32(at + 12, true),
     view.getUint32(at + 16, true),
   ]
-  // A record of 64 bits stands before, and where it is says a locator.
+  // A 64-bit record precedes it, and a locator tells its place.
   if (at >= 20 && view.getUint32(at - 20, true) === 0x07064b50) {
     const place = Number(view.getBigUint64(at - 12, true))
     if (place + 56 > file.size) return fail('its directory lies outside the file')
