@@ -25,7 +25,6 @@ const off: { readonly [field: string]: unknown } = {
   use_qalora: false,
   use_bdlora: null,
   layer_replication: null,
-  target_parameters: null,
   alora_invocation_tokens: null,
   arrow_config: null,
   megatron_config: null,
@@ -99,11 +98,16 @@ export function loraFrom(reader: FieldReader): LoraOptions {
   const dora = reader.take('use_dora', isFlag, 'true or false', false)
   const loraBias = reader.take('lora_bias', isFlag, 'true or false', false)
   const tied = reader.take('ensure_weight_tying', isFlag, 'true or false', false)
+  const weights = reader.take('target_parameters', isNames, 'a list of names, or null', []) ?? []
+  // With weights to adapt there may be no layers.
+  const isOnlyWeights = weights.length > 0 && JSON.stringify(reader.fields['target_modules'] ?? []) === '[]'
   const options: LoraOptions = {
     rank: reader.take('r', isRank, 'a positive integer', 8),
     alpha: reader.take('lora_alpha', isNumber, 'a number', 8),
     dropout: reader.take('lora_dropout', isShare, 'a number from 0 to 1', 0),
-    targetModules: reader.take('target_modules', isTargets, 'a list of names, or a regular expression'),
+    targetModules: isOnlyWeights
+      ? []
+      : reader.take('target_modules', isTargets, 'a list of names, or a regular expression'),
     ...(modulesToSave?.length ? { modulesToSave } : {}),
     ...(tied ? { ensureWeightTying: tied } : {}),
     rankPattern: reader.take('rank_pattern', isTable(isRank), 'an object of positive integers', {}),
@@ -118,8 +122,39 @@ export function loraFrom(reader: FieldReader): LoraOptions {
     ...(dora ? { dora } : {}),
     ...(loraBias ? { loraBias } : {}),
   }
+  if (weights.length > 0) return withWeights(reader, options, weights)
   reader.finish(idle, off)
   return options
+}
+
+/** Settings that PEFT reads otherwise for weights than for the layers that hold them, or refuses. */
+const ofLayersAlone = [
+  'excludeModules',
+  'layersToTransform',
+  'trainableTokenIndices',
+  'init',
+  'dora',
+  'loraBias',
+] as const satisfies readonly (keyof LoraOptions)[]
+
+/**
+ * The options with the layers that hold these weights among the targets: a product beside the weight of a linear layer is one beside
+ * the layer, and its files are the same.
+ */
+function withWeights(reader: FieldReader, options: LoraOptions, weights: readonly string[]): LoraOptions {
+  const { targetModules, rankPattern = {}, alphaPattern = {} } = options
+  const held = weights.map((name) => name.replace(/\.weight$/, ''))
+  const isPlain =
+    Array.isArray(targetModules) &&
+    ofLayersAlone.every((name) => options[name] === undefined) &&
+    Object.keys({ ...rankPattern, ...alphaPattern }).length === 0
+  if (!isPlain || held.some((name, i) => name === weights[i]))
+    reader.faults.push(
+      `target_parameters is ${asJson(weights)}, of which only weights of linear layers can be loaded ('q_proj.weight'), with ` +
+        'target_modules that is a list, and without patterns and other settings of single layers',
+    )
+  reader.finish(idle, off)
+  return { ...options, targetModules: [...(Array.isArray(targetModules) ? targetModules : []), ...held] }
 }
 
 /** The config of an adapter; `targets` as a list of names, or a regular expression where no such list would do. */
@@ -144,5 +179,6 @@ export function loraConfig(options: LoraOptions, targets: readonly string[] | st
     exclude_modules: options.excludeModules ?? null,
     layers_to_transform: options.layersToTransform ?? null,
     layers_pattern: options.layersPattern ?? null,
+    target_parameters: null,
   }
 }

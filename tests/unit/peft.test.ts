@@ -574,13 +574,21 @@ describe('a config', () => {
     ],
     [{ ...right, exclude_modules: ['0'] }, "none of the layers ['0'] is left by excludeModules"],
     [{ ...right, layer_replication: [[0, 1]] }, 'layer_replication is [[0,1]]; only null can be loaded'],
-    [{ ...right, target_parameters: ['w'] }, 'target_parameters is ["w"]; only null can be loaded'],
+    [{ ...right, target_parameters: ['w'] }, 'target_parameters is ["w"], of which only weights of linear layers'],
+    [{ ...right, target_parameters: ['0.weight'], rank_pattern: { '0': 1 } }, 'and without patterns'],
+    [{ ...right, target_parameters: ['0.weight'], use_dora: true }, 'and without patterns'],
+    [{ ...right, target_parameters: ['0.weight'], target_modules: '0' }, 'with target_modules that is a list'],
     [{ ...right, of_tomorrow: 3 }, 'of_tomorrow is 3; only null can be loaded'],
     [{ ...right, init_lora_weights: 'corda' }, 'init_lora_weights is "corda", which changes the weights of the base'],
     [{ ...right, r: 0, of_tomorrow: 3 }, 'of_tomorrow is 3; only null can be loaded; r is 0'],
   ])('is refused by its field: %j', async (config, message) => {
     await expect(load(config)).rejects.toThrow(ValueError)
     await expect(load(config)).rejects.toThrow(message)
+  })
+
+  it('may name the weights of linear layers instead of the layers', async () => {
+    const model = await load({ ...right, target_modules: [], target_parameters: ['0.weight'] })
+    expect(adapterOf(model).scale).toBe(2)
   })
 
   it.each([
