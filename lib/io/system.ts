@@ -1,8 +1,12 @@
 /** The functions of Node with which the library reads and writes files. In a browser, calls of them are refused. */
 import { lateFunctions, nodeModule } from '../core/host.js'
 
-export const { constants, existsSync, readSync, renameSync, statSync } = nodeModule('node:fs')
+export const { closeSync, constants, existsSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } =
+  nodeModule('node:fs')
 export const { lstat, mkdir, open, readdir, readFile, readlink, realpath, rm, stat } = nodeModule('node:fs/promises')
 export const { basename, dirname, isAbsolute, join, sep } = nodeModule('node:path')
 export const { crc32 } = lateFunctions('node:zlib', 'crc32')
+export const { randomUUID } = lateFunctions('node:crypto', 'randomUUID')
+export const { tmpdir } = nodeModule('node:os')
+export const { deserialize, serialize } = lateFunctions('node:v8', 'deserialize', 'serialize')
 export const { pid } = nodeModule('node:process')

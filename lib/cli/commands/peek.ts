@@ -27,7 +27,7 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
   if (path === undefined || others.length > 0 || !(Number.isSafeInteger(count) && count >= 1))
     throw new UsageError(`peek takes a config and a number of rows, but got '${positionals.join(' ')}'\n${usage}`)
   const loaded = await loadFinetune(path, values.set)
-  const [{ listOf, readData }, { figuresText, rowFigures }, { textsOf }] = await Promise.all([
+  const [{ eachOf, readData }, { figuresText, rowFigures }, { textsOf }] = await Promise.all([
     import('../tuning/material.js'),
     import('../tuning/figures.js'),
     import('../tasks/formats.js'),
@@ -35,8 +35,10 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
   const data = await readData(loaded)
   const { tokenizer, places, labelling } = data
   const colours = process.stdout.hasColors?.() === true
-  const shown = listOf(data.all).slice(0, count)
-  for (const [i, row] of shown.entries()) {
+  let next = 0
+  for (const row of eachOf(data.all)) {
+    const i = next++
+    if (i === count) break
     const { source = i, ...own } = row as PeekedRow
     const place = places[source] ?? ''
     if (values.json) {

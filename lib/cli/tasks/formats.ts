@@ -25,7 +25,7 @@ export type TaskBatch = { readonly ids: Tensor } | PairBatch
 /** Rows of all formats. */
 export type TaskRow = TokenList | PairRow
 
-/** Rows in tokens, in memory, of any format. */
+/** Rows in tokens, of any format. */
 export interface TaskRows
   extends Dataset<TaskRow, TaskBatch>,
     Pick<TokenizedRows<TaskRow, TaskBatch>, 'labels' | 'cut' | 'skipped'> {}

@@ -2,7 +2,7 @@
 import { tokensIn } from '../../tasks/rows/rows.js'
 import { type TaskRow, textsOf } from '../tasks/formats.js'
 import { countText } from '../words.js'
-import { type Data, listOf } from './material.js'
+import { type Data, eachOf } from './material.js'
 
 export interface RowFigures {
   readonly format: string
@@ -22,21 +22,26 @@ export interface RowFigures {
 }
 
 export function rowFigures({ format, train, validation, replay, all, labelling }: Data): RowFigures {
-  const rows = [...listOf(train), ...(validation === null ? [] : listOf(validation))]
-  const tokens = rows.flatMap(textsOf).reduce((total, { ids }) => total + ids.length, 0)
-  const counts = rows.map((row) => learnedIn(row))
-  const learned = counts.reduce<number>((total, count) => total + (count ?? 0), 0)
+  let [tokens, longest] = [0, 0]
+  let learned: number | null = format === 'translation' ? null : 0
+  for (const part of validation === null ? [train] : [train, validation])
+    for (const row of eachOf(part)) {
+      for (const { ids } of textsOf(row)) tokens += ids.length
+      longest = Math.max(longest, tokensIn(row))
+      const own = learnedIn(row)
+      learned = learned === null || own === null ? null : learned + own
+    }
   return {
     format,
     rows: train.length,
     validation: validation?.length ?? 0,
     replayed: replay?.length ?? 0,
     tokens,
-    learned: counts.includes(null) || format === 'translation' ? null : learned / tokens,
+    learned: learned === null ? null : learned / tokens,
     cut: all.cut,
     skipped: all.skipped,
     labels: labelling.labels,
-    longest: rows.reduce((most, row) => Math.max(most, tokensIn(row)), 0),
+    longest,
   }
 }
 

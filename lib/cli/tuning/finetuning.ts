@@ -10,7 +10,7 @@ import { type Contrast, contrastOf, taskOf } from '../tasks/tasks.js'
 import { figuresText, rowFigures } from './figures.js'
 import type { Job } from './job.js'
 import { manifestOf } from './manifest.js'
-import { type Data, listOf, makeModel, type Rows, readData, seedOf } from './material.js'
+import { type Data, eachOf, makeModel, type Rows, readData, seedOf } from './material.js'
 import { applyMethod, methodText } from './method.js'
 import { isAdapter } from './output.js'
 import type { PlacedBatches } from './plan.js'
@@ -22,7 +22,7 @@ async function sampleBatches(
   batchSize: number,
 ): Promise<readonly [longest: TaskBatch, middle: TaskBatch]> {
   const sorted = parts.map((rows) => {
-    const lengths = listOf(rows).map(tokensIn)
+    const lengths = Array.from(eachOf(rows), tokensIn)
     const order = lengths.map((_, i) => i).sort((a, b) => (lengths[b] as number) - (lengths[a] as number))
     return { rows, order, most: lengths[order[0] ?? 0] ?? 0 }
   })

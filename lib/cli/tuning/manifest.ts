@@ -8,7 +8,7 @@ import { UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
 import type { Labelling } from '../tasks/tasks.js'
 import { version } from '../version.js'
-import { type Data, listOf, type Rows, tokenizerFolder } from './material.js'
+import { type Data, eachOf, type Rows, tokenizerFolder } from './material.js'
 import { resultFolder } from './output.js'
 
 const fileName = 'finetune.json'
@@ -46,7 +46,7 @@ export function manifestOf(loaded: Loaded, data: Data): Manifest {
 function digestOf(parts: readonly (Rows | null)[]): string {
   const hash = createHash('sha256')
   for (const part of parts)
-    for (const row of part === null ? [] : listOf(part))
+    for (const row of part === null ? [] : eachOf(part))
       for (const [name, value] of Object.entries(row)) {
         const own = ArrayBuffer.isView(value)
           ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)

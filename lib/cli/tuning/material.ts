@@ -43,9 +43,9 @@ export interface Data {
 
 export const seedOf = ({ config }: Loaded): number => config.train?.seed ?? 0
 
-/** The rows of a dataset in memory. */
-export function listOf(rows: Rows): TaskRow[] {
-  return Array.from({ length: rows.length }, (_, i) => rows.get(i) as TaskRow)
+/** The rows of a dataset, one at a time. */
+export function* eachOf(rows: Rows): Generator<TaskRow> {
+  for (let i = 0; i < rows.length; i++) yield rows.get(i) as TaskRow
 }
 
 async function checkFolder(path: string): Promise<void> {
@@ -166,9 +166,9 @@ function promptColumns({ method }: FinetuneConfig): number {
 
 /** Windows of one text must not be in both parts, and both have of each class its share. */
 function togetherness(all: TaskRows, format: FormatName, { kind }: Labelling): object {
-  const rows = listOf(all) as readonly { readonly source?: number; readonly label?: number }[]
-  if (format === 'answers') return { groups: rows.map(({ source }) => source) }
-  return format === 'classification' && kind === 'class' ? { stratify: rows.map(({ label }) => label) } : {}
+  const rows = () => eachOf(all) as Iterable<{ readonly source?: number; readonly label?: number }>
+  if (format === 'answers') return { groups: Array.from(rows(), ({ source }) => source) }
+  return format === 'classification' && kind === 'class' ? { stratify: Array.from(rows(), ({ label }) => label) } : {}
 }
 
 /** The format that the first row tells. Throws UsageError where it tells none. */

@@ -9,6 +9,7 @@ import type { Encoding } from '../../text/tokenizer/encoding.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { checkField, eachRow, type Field, RowReader, type Rows } from './read.js'
 import { inputsOf, mostTokens, padTokenOf, TokenizedRows, type TokenList, tokensOf } from './rows.js'
+import { asRead, RowStore } from './store.js'
 
 /** An answer as it stands in the text: from the UTF-16 unit `start` on. */
 export interface AnswerSpan {
@@ -76,7 +77,7 @@ export async function qaRows<R>(
   const shared = stride ?? Math.min(128, Math.floor(most / 4))
   if (!Number.isSafeInteger(shared) || shared < 0 || shared >= most)
     throw new ValueError(op, `stride is ${shown(stride)}, but must be an integer from 0 to below maxLength, ${most}`)
-  const read: AnswerRow[] = []
+  const read = new RowStore<AnswerRow>(op)
   let [without, whole] = [0, 0]
   await eachRow(op, rows, (row, index) => {
     const reader = new RowReader(op, row, index)
@@ -95,7 +96,7 @@ export async function qaRows<R>(
     if (found === 0) whole++
   })
   const pad = padTokenOf(tokenizer)
-  return new TokenizedRows(read, (some) => together(some, pad), {
+  return new TokenizedRows(read.list(asRead), (some) => together(some, pad), {
     skipped: {
       ...(without > 0 ? { 'windows without their answer': without } : {}),
       ...(whole > 0 ? { 'answers in no window': whole } : {}),

@@ -6,6 +6,7 @@ import { padLists, type TextInputs } from '../../models/inference/inputs.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { checkField, eachRow, type Field, RowReader, type Rows } from './read.js'
 import { inputsOf, mostTokens, padTokenOf, TokenizedRows } from './rows.js'
+import { asRead, RowStore } from './store.js'
 
 /** Tokens, and which of them are learned. */
 export interface CausalRow {
@@ -81,7 +82,7 @@ export async function completionRows<R>(
       op,
       'end is true, but the tokenizer has no token that ends texts; leave it out, or load a tokenizer with one',
     )
-  const read: CausalRow[] = []
+  const read = new RowStore<CausalRow>(op)
   let cut = 0
   await eachRow(op, rows, (row, index) => {
     const reader = new RowReader(op, row, index)
@@ -112,13 +113,13 @@ export async function completionRows<R>(
 }
 
 function causalRows(
-  rows: readonly CausalRow[],
+  rows: RowStore<CausalRow>,
   tokenizer: Tokenizer,
   facts: { readonly cut: number },
 ): TokenizedRows<CausalRow, CausalBatch> {
   const pad = padTokenOf(tokenizer)
   return new TokenizedRows(
-    rows,
+    rows.list(asRead),
     (some) => {
       const labels = some.map(({ labels: own, ids }) => own ?? ids)
       return { ...inputsOf(some, pad), labels: padLists(labels, ignored) }
@@ -138,7 +139,7 @@ export async function paddedRows(
 ): Promise<TokenizedRows<CausalRow, CausalBatch>> {
   const op = 'paddedRows'
   mostTokens(op, tokenizer, undefined)
-  const read: CausalRow[] = []
+  const read = new RowStore<CausalRow>(op)
   let cut = 0
   await eachRow(op, rows, ({ ids, labels, cut: lost = 0 }, index) => {
     const reader = new RowReader(op, null, index)

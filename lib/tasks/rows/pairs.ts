@@ -15,6 +15,7 @@ import {
   type TokenList,
   tokensOf,
 } from './rows.js'
+import { asRead, RowStore } from './store.js'
 
 export interface PairRowsOptions<R> {
   /** Where the text is that others are held against, such as a question. */
@@ -68,7 +69,7 @@ export async function pairRows<R>(
   if (negative !== undefined && score !== undefined)
     throw new ValueError(op, 'negative and score are given, but no loss takes both; leave one of them out')
   const most = mostTokens(op, tokenizer, maxLength)
-  const read: PairRow[] = []
+  const read = new RowStore<PairRow>(op)
   let cut = 0
   await eachRow(op, rows, (row, index) => {
     const reader = new RowReader(op, row, index)
@@ -90,7 +91,7 @@ export async function pairRows<R>(
     read.push(made)
   })
   const pad = padTokenOf(tokenizer)
-  return new TokenizedRows(read, (some) => together(some, pad), { cut })
+  return new TokenizedRows(read.list(asRead), (some) => together(some, pad), { cut })
 }
 
 function scoreIn(reader: RowReader<unknown>, called: string, score: unknown): number {

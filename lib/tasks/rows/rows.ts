@@ -6,6 +6,7 @@ import { textInputs as inputsOf, type TextInputs, type TextTokens } from '../../
 import type { Encoding } from '../../text/tokenizer/encoding.js'
 import type { EncodeOptions, Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { rowError } from './read.js'
+import type { RowList } from './store.js'
 
 /** The facts that were noticed when rows were put into tokens. */
 export interface RowFacts {
@@ -18,7 +19,8 @@ export interface RowFacts {
 }
 
 /**
- * Rows in tokens, in memory, and batches of them, whose lists are padded to the longest of the batch. Takes part in a `DataLoader`,
+ * Rows in tokens, and batches of them, whose lists are padded to the longest of the batch. Rows that a program gives are in memory; of
+ * those that `textRows` and its like read, what takes more than 512 MiB (or FIRESTEEL_ROWS_MEMORY) is in a temporary file. Takes part in a `DataLoader`,
  * in `splitRows` and `kFold` as every dataset does; `byLength` makes batches that need little padding.
  */
 export class TokenizedRows<R, B> extends Dataset<R, B> {
@@ -29,13 +31,14 @@ export class TokenizedRows<R, B> extends Dataset<R, B> {
   readonly cut: number
   /** Rows, or parts of rows, that were left out, by the reason. */
   readonly skipped: { readonly [reason: string]: number }
-  readonly #rows: readonly R[]
+  readonly #rows: RowList<R>
   readonly #together: (rows: readonly R[]) => B
 
-  constructor(rows: readonly R[], together: (rows: readonly R[]) => B, facts: RowFacts = {}) {
+  constructor(rows: RowList<R>, together: (rows: readonly R[]) => B, facts: RowFacts = {}) {
     super()
     const op = 'TokenizedRows'
-    if (!Array.isArray(rows)) throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be a list`)
+    if (typeof rows !== 'object' || typeof rows?.at !== 'function' || !Number.isSafeInteger(rows.length))
+      throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be a list`)
     if (typeof together !== 'function')
       throw new ValueError(op, `together is ${kindOf(together)}, but must be a function that makes a batch of rows`)
     checkOptions(op, facts, { labels: true, cut: true, skipped: true })
@@ -48,7 +51,8 @@ export class TokenizedRows<R, B> extends Dataset<R, B> {
   }
 
   get(index: number): R {
-    const row = this.#rows[index]
+    // An array counts from its end where an index is negative.
+    const row = index >= 0 ? this.#rows.at(index) : undefined
     if (row === undefined)
       throw new ValueError('TokenizedRows', `index ${shown(index)} lies outside of the ${this.length} items`)
     return row

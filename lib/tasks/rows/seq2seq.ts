@@ -5,6 +5,7 @@ import { padLists, type TextInputs } from '../../models/inference/inputs.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { checkField, eachRow, type Field, RowReader, type Rows } from './read.js'
 import { cutTo, inputsOf, mostTokens, padTokenOf, TokenizedRows } from './rows.js'
+import { asRead, RowStore } from './store.js'
 
 export interface Seq2SeqRowsOptions<R> {
   /** Where the text is that is read; a function may put a prefix before it, such as T5's 'translate English to German: '. */
@@ -59,7 +60,7 @@ export async function seq2seqRows<R>(
   const most = mostTokens(op, tokenizer, maxLength)
   const mostWritten = mostTokens(op, targetTokenizer, maxTargetLength ?? maxLength, 'maxTargetLength')
   const end = targetTokenizer.idFor('eos')
-  const read: Seq2SeqRow[] = []
+  const read = new RowStore<Seq2SeqRow>(op)
   let cut = 0
   await eachRow(op, rows, (row, index) => {
     const reader = new RowReader(op, row, index)
@@ -73,7 +74,7 @@ export async function seq2seqRows<R>(
   })
   const pad = padTokenOf(tokenizer)
   return new TokenizedRows(
-    read,
+    read.list(asRead),
     (some) => ({
       ...inputsOf(some, pad),
       labels: padLists(

@@ -15,6 +15,7 @@ import {
   type TokenList,
   tokensOf,
 } from './rows.js'
+import { RowStore } from './store.js'
 
 export interface TextRowsOptions<R> {
   /** Where the text is. */
@@ -67,7 +68,7 @@ export async function textRows<R>(
   if (label !== undefined) checkField(op, 'label', label)
   const most = mostTokens(op, tokenizer, maxLength)
   const reading = new LabelReader(op, kind, labels)
-  const read: { readonly tokens: TokenList; readonly label?: ReadLabel }[] = []
+  const read = new RowStore<{ readonly tokens: TokenList; readonly label?: ReadLabel }>(op)
   let cut = 0
   const count = await eachRow(op, rows, (row, index) => {
     const reader = new RowReader(op, row, index)
@@ -82,7 +83,7 @@ export async function textRows<R>(
     )
   })
   const names = label === undefined ? (labels ?? []) : reading.settle(count)
-  const made = read.map(
+  const made = read.list(
     ({ tokens, label: own }): TextRow =>
       own === undefined ? tokens : { ...tokens, label: reading.labelOf(own, names.length) },
   )

@@ -7,6 +7,7 @@ import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { LabelReader, type ReadLabel } from './labels.js'
 import { checkField, eachRow, type Field, RowReader, type Rows } from './read.js'
 import { cutTo, inputsOf, mostTokens, padTokenOf, TokenizedRows, type TokenList, tokensOf } from './rows.js'
+import { RowStore } from './store.js'
 
 export interface TokenRowsOptions<R> {
   /** Where the words are: a list of texts. */
@@ -81,11 +82,11 @@ export async function tokenRows<R>(
   if (typeof between !== 'string') throw new ValueError(op, `between is ${shown(between)}, but must be a text`)
   const most = mostTokens(op, tokenizer, maxLength)
   const reading = new LabelReader(op, 'class', labels)
-  const read: {
+  const read = new RowStore<{
     readonly tokens: TokenList
     readonly first: readonly (number | null)[]
     readonly tags?: readonly ReadLabel[]
-  }[] = []
+  }>(op)
   let cut = 0
   let lost = 0
   let tagged = 0
@@ -120,7 +121,7 @@ export async function tokenRows<R>(
     read.push({ tokens, first, tags: ownTags.map((tag, i) => reading.read(reader, `tag ${i}`, tag)) })
   })
   const names = tags === undefined ? (labels ?? []) : reading.settle(tagged)
-  const made = read.map(({ tokens, first, tags: own }): TaggedRow => {
+  const made = read.list(({ tokens, first, tags: own }): TaggedRow => {
     if (own === undefined) return tokens
     const numbers = own.map((tag) => reading.labelOf(tag, names.length) as number)
     return {
