@@ -26,6 +26,18 @@ function columnsIn({ storage, sizes, steps, offset }: Tensor, from: number, coun
   return new Tensor(storage, [b, h, count, d], steps, offset + from * (steps[2] as number))
 }
 
+/** The sight of a layer's queries once the new columns, which are views of it, are written. */
+export interface Placed extends Seen {
+  readonly newKeys: Tensor
+  readonly newValues: Tensor
+}
+
+function filled(placed: Placed, k: Tensor, v: Tensor): Seen {
+  copyInto(placed.newKeys, k, 'KvCache')
+  copyInto(placed.newValues, v, 'KvCache')
+  return placed
+}
+
 /** One layer's memory. A layer with a window keeps what its next query sees, and moves that to the front when the end is reached. */
 class LayerCache {
   #keys: Tensor
@@ -47,14 +59,10 @@ class LayerCache {
   }
 
   append(k: Tensor, v: Tensor): Seen {
-    const room = this.#keys.sizes[2] as number
     const [count, added] = [this.#count, k.sizes[2] as number]
-    if (count + added <= room) return this.#write(k, v)
+    const placed = this.place(added)
+    if (placed !== null) return filled(placed, k, v)
     const kept = Math.min(count, (this.#window as number) - 1)
-    if (kept + added <= room) {
-      this.#retain(kept)
-      return this.#write(k, v)
-    }
     // More columns at once than there is room for: they see each other, and the last of them stay.
     const whole = (memory: Tensor, more: Tensor) => cat([narrow(memory, 2, count - kept, kept), more], 2)
     const seen = { keys: whole(this.#keys, k), values: whole(this.#values, v), first: this.#first + count - kept }
@@ -62,17 +70,31 @@ class LayerCache {
     const skipped = kept + added - last
     this.#first = seen.first + skipped
     this.#count = 0
-    if (last > 0) this.#write(narrow(seen.keys, 2, skipped, last), narrow(seen.values, 2, skipped, last))
+    if (last > 0) filled(this.#next(last), narrow(seen.keys, 2, skipped, last), narrow(seen.values, 2, skipped, last))
     return seen
   }
 
-  #write(k: Tensor, v: Tensor): Seen {
-    const [at, added] = [this.#count, k.sizes[2] as number]
-    copyInto(columnsIn(this.#keys, at, added), k, 'KvCache')
-    copyInto(columnsIn(this.#values, at, added), v, 'KvCache')
+  /** Takes room for more columns behind those that are there; null where there is too little, even without what no query sees. */
+  place(added: number): Placed | null {
+    const room = this.#keys.sizes[2] as number
+    if (this.#count + added <= room) return this.#next(added)
+    const kept = Math.min(this.#count, (this.#window as number) - 1)
+    if (!(kept + added <= room)) return null
+    this.#retain(kept)
+    return this.#next(added)
+  }
+
+  #next(added: number): Placed {
+    const at = this.#count
     this.#count += added
-    const all = (memory: Tensor) => columnsIn(memory, 0, this.#count)
-    return { keys: all(this.#keys), values: all(this.#values), first: this.#first }
+    const [keys, values] = [this.#keys, this.#values]
+    return {
+      newKeys: columnsIn(keys, at, added),
+      newValues: columnsIn(values, at, added),
+      keys: columnsIn(keys, 0, this.#count),
+      values: columnsIn(values, 0, this.#count),
+      first: this.#first,
+    }
   }
 
   /** Moves the last columns to the front. */
@@ -152,11 +174,21 @@ export class KvCache {
 
   /** Puts keys and values [B, H, T, D] of a layer behind those that are there; what its queries may see. */
   append(layer: number, k: Tensor, v: Tensor, window?: number): Seen {
-    return noGrad(() => {
-      this.#rows = k.sizes[0] as number
-      this.#layers[layer] ??= new LayerCache(k, v, this.capacity + (this.#prompt?.tokens ?? 0), window)
-      return (this.#layers[layer] as LayerCache).append(k, v)
-    })
+    return noGrad(() => this.#layer(layer, k, v, window).append(k, v))
+  }
+
+  /**
+   * Room for keys and values like these behind those that are there, which the caller writes at once. Null where a window leaves too
+   * little for so many columns: `append` then takes them.
+   */
+  place(layer: number, k: Tensor, v: Tensor, window?: number): Placed | null {
+    return noGrad(() => this.#layer(layer, k, v, window).place(k.sizes[2] as number))
+  }
+
+  #layer(layer: number, k: Tensor, v: Tensor, window: number | undefined): LayerCache {
+    this.#rows = k.sizes[0] as number
+    this.#layers[layer] ??= new LayerCache(k, v, this.capacity + (this.#prompt?.tokens ?? 0), window)
+    return this.#layers[layer] as LayerCache
   }
 
   /**

@@ -7,12 +7,13 @@ import { checkOptions, type OptionNames } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import type { Prompt } from '../nn/prompt.js'
 import { scaledDotProductAttention } from '../ops/attention/index.js'
+import { type Projected, type RotaryTable, turned, turnedInto } from '../ops/attention/turn.js'
 import { castTo } from '../ops/convert.js'
 import { arange, full } from '../ops/creation.js'
 import { add, clamp, eq, logicalAnd, sub } from '../ops/elementwise/index.js'
 import { cumsum } from '../ops/reduce/index.js'
 import { cat, chunk, expand, flatten, narrow, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
-import { KvCache } from './cache.js'
+import { KvCache, type Seen } from './cache.js'
 
 export interface CausalInputs {
   /**
@@ -190,17 +191,37 @@ export interface AttendOptions {
   readonly layer: number
   readonly scale: number
   readonly window?: number | undefined
+  /** How queries and keys are turned by their positions; null, the default: they are not, or were before. */
+  readonly turn?: RotaryTable | null
   readonly dropoutP?: number
   readonly generator?: Generator | undefined
 }
 
 /** The columns that the call's queries see: keys and values [B, H, T, D] of the call itself, or with those in the cache. */
 export function seenBy(own: Tensor, ownValues: Tensor, columns: Columns, layer: number, window?: number) {
-  const { offset, mask, cache, prompt } = columns
+  const { cache, prompt } = columns
   const [k, v] = prompt === null ? [own, ownValues] : prompt.beforeKeys(layer, own, ownValues)
-  const { keys, values, first } = cache === null ? { keys: k, values: v, first: 0 } : cache.append(layer, k, v, window)
+  return sight(cache === null ? { keys: k, values: v, first: 0 } : cache.append(layer, k, v, window), columns)
+}
+
+function sight({ keys, values, first }: Seen, { offset, mask }: Columns) {
   const attnMask = mask === null ? null : narrow(mask, -1, first, keys.sizes[2] as number)
   return { keys, values, attnMask, offset: offset - first }
+}
+
+/** As `seenBy`, with queries and keys that have yet to be turned by their positions. */
+export function turnedAndSeen(
+  { q, k, v }: Projected,
+  table: RotaryTable,
+  columns: Columns,
+  layer: number,
+  window?: number,
+) {
+  const { cache, prompt } = columns
+  const placed = cache !== null && prompt === null ? cache.place(layer, k, v, window) : null
+  if (placed === null) return { q: turned(q, table), ...seenBy(turned(k, table), v, columns, layer, window) }
+  const query = turnedInto({ keys: placed.newKeys, values: placed.newValues }, { q, k, v }, table)
+  return { q: query, ...sight(placed, columns) }
 }
 
 /** A projection [B, T, H * D] by heads: [B, H, T, D], a view. */
@@ -235,10 +256,18 @@ function headsWithin({ storage, sizes, steps, offset }: Tensor, headDim: number,
 }
 
 /** Causal attention of q [B, Hq, T, D] to k and v [B, Hk, T, D] and to what the cache holds: [B, Hq, T, D]. */
-export function attend(q: Tensor, k: Tensor, v: Tensor, columns: Columns, options: AttendOptions): Tensor {
-  const { layer, scale, window, dropoutP = 0, generator } = options
-  const { keys, values, attnMask, offset } = seenBy(k, v, columns, layer, window)
-  return scaledDotProductAttention(q, keys, values, {
+export function attend({ q, k, v }: Projected, columns: Columns, options: AttendOptions): Tensor {
+  const { layer, scale, window, turn = null, dropoutP = 0, generator } = options
+  const {
+    q: query,
+    keys,
+    values,
+    attnMask,
+    offset,
+  } = turn === null
+    ? { q, ...seenBy(k, v, columns, layer, window) }
+    : turnedAndSeen({ q, k, v }, turn, columns, layer, window)
+  return scaledDotProductAttention(query, keys, values, {
     attnMask,
     isCausal: true,
     offset,

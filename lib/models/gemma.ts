@@ -10,6 +10,7 @@ import { Linear } from '../nn/linear.js'
 import { Module, type Parameter, settings as shownSettings } from '../nn/module.js'
 import type { PromptSizes } from '../nn/prompt.js'
 import { runBlock } from '../nn/run-block.js'
+import type { RotaryTable } from '../ops/attention/turn.js'
 import { castTo } from '../ops/convert.js'
 import { full } from '../ops/creation.js'
 import { add, div, mul, tanh } from '../ops/elementwise/index.js'
@@ -20,7 +21,7 @@ import { type CausalConfig, CausalModel } from './causal.js'
 import { type Columns, withPrompt } from './columns.js'
 import type { ConfigJson, Settings } from './config.js'
 import { GatedMlp, GroupedAttention, type GroupedConfig } from './grouped.js'
-import { type Rope, readRope, readRopeByKind, type Turn, turnOf } from './rope.js'
+import { type Rope, readRope, readRopeByKind, turnOf } from './rope.js'
 
 const layerKinds = ['sliding_attention', 'full_attention'] as const
 type LayerKind = (typeof layerKinds)[number]
@@ -87,7 +88,7 @@ class GemmaBlock extends Module {
     this.postFeedforwardLayernorm = norm(width)
   }
 
-  forward(x: Tensor, columns: Columns, turn: Turn): Tensor {
+  forward(x: Tensor, columns: Columns, turn: RotaryTable): Tensor {
     const attended = this.selfAttn.forward(this.inputLayernorm.forward(x), columns, turn)
     const between: Tensor = add(x, this.postAttentionLayernorm.forward(attended))
     const transformed = this.mlp.forward(this.preFeedforwardLayernorm.forward(between))

@@ -65,7 +65,7 @@ class Gpt2Attention extends Module {
   forward(x: Tensor, columns: Columns): Tensor {
     const headDim = (x.sizes[2] as number) / this.#heads
     const [q, k, v] = threeByHeads(this.cAttn.forward(x), headDim)
-    const seen = attend(q, k, v, columns, {
+    const seen = attend({ q, k, v }, columns, {
       layer: this.#layer,
       scale: this.#scale,
       dropoutP: this.training ? this.#dropout : 0,

@@ -3,14 +3,15 @@ import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import type { LayerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
+import { forwardEach } from '../nn/linear-each.js'
 import { Module } from '../nn/module.js'
 import { attention } from '../ops/attention/index.js'
+import type { Projected, RotaryTable } from '../ops/attention/turn.js'
 import { div, mul, swiglu, tanh } from '../ops/elementwise/index.js'
 import { matmul } from '../ops/matmul.js'
 import { transpose, unflatten } from '../ops/shape/index.js'
 import { type ActivationName, activationOf } from './activation.js'
-import { attend, type Columns, headsOf, joinHeads, seenBy } from './columns.js'
-import type { Turn } from './rope.js'
+import { attend, type Columns, headsOf, joinHeads, turnedAndSeen } from './columns.js'
 
 export interface GroupedConfig {
   readonly width: number
@@ -63,23 +64,24 @@ export class GroupedAttention extends Module {
     this.#place = place
   }
 
-  forward(x: Tensor, columns: Columns, turn: Turn): Tensor {
+  forward(x: Tensor, columns: Columns, turn: RotaryTable): Tensor {
     const { headDim, attentionDropout, scale, softcap } = this.#config
     const { layer, window } = this.#place
-    const [q, k, v] = [this.qProj.forward(x), this.kProj.forward(x), this.vProj.forward(x)]
-    const turned = (y: Tensor, norm: typeof this.qNorm) =>
-      turn(norm === null ? headsOf(y, headDim) : transpose(norm.forward(unflatten(y, -1, [-1, headDim])), 1, 2))
-    const options = { layer, scale, window, dropoutP: this.training ? attentionDropout : 0 }
-    const operands = [turned(q, this.qNorm), turned(k, this.kNorm), headsOf(v, headDim)] as const
-    const seen = softcap === null ? attend(...operands, columns, options) : this.#capped(...operands, columns, softcap)
+    const [q, k, v] = forwardEach(x, [this.qProj, this.kProj, this.vProj]) as [Tensor, Tensor, Tensor]
+    const byHeads = (y: Tensor, norm: typeof this.qNorm) =>
+      norm === null ? headsOf(y, headDim) : transpose(norm.forward(unflatten(y, -1, [-1, headDim])), 1, 2)
+    const options = { layer, scale, window, turn, dropoutP: this.training ? attentionDropout : 0 }
+    const projected = { q: byHeads(q, this.qNorm), k: byHeads(k, this.kNorm), v: headsOf(v, headDim) }
+    const seen =
+      softcap === null ? attend(projected, columns, options) : this.#capped(projected, columns, { turn, cap: softcap })
     return this.oProj.forward(joinHeads(seen))
   }
 
   /** With scores that a tanh keeps between -cap and cap, before masks. */
-  #capped(q: Tensor, k: Tensor, v: Tensor, columns: Columns, cap: number): Tensor {
+  #capped(projected: Projected, columns: Columns, { turn, cap }: { turn: RotaryTable; cap: number }): Tensor {
     const { attentionDropout, scale } = this.#config
     const { layer, window } = this.#place
-    const { keys, values, attnMask, offset } = seenBy(k, v, columns, layer, window)
+    const { q, keys, values, attnMask, offset } = turnedAndSeen(projected, turn, columns, layer, window)
     const score = (a: Tensor, b: Tensor): Tensor =>
       mul(tanh(div(mul(matmul(a, transpose(b, -2, -1)), scale), cap)), cap)
     const dropoutP = this.training ? attentionDropout : 0
@@ -108,7 +110,7 @@ export class GatedMlp extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const [gate, up] = [this.gateProj.forward(x), this.upProj.forward(x)]
+    const [gate, up] = forwardEach(x, [this.gateProj, this.upProj]) as [Tensor, Tensor]
     const name = this.#activation
     const gated = name === 'silu' || name === 'swish' ? swiglu(gate, up) : mul(activationOf(name)(gate), up)
     return this.downProj.forward(gated)

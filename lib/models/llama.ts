@@ -12,6 +12,7 @@ import { Module } from '../nn/module.js'
 import { RMSNorm } from '../nn/norm.js'
 import type { PromptSizes } from '../nn/prompt.js'
 import { runBlock } from '../nn/run-block.js'
+import type { RotaryTable } from '../ops/attention/turn.js'
 import { add } from '../ops/elementwise/index.js'
 import { type ActivationName, activationNames } from './activation.js'
 import { type Architecture, fromConfig, layerOf } from './architecture.js'
@@ -19,7 +20,7 @@ import { type CausalConfig, CausalModel } from './causal.js'
 import { type Columns, withPrompt } from './columns.js'
 import type { ConfigJson, Settings } from './config.js'
 import { GatedMlp, GroupedAttention, type GroupedConfig } from './grouped.js'
-import { type Rope, readRope, type Turn, turnOf } from './rope.js'
+import { type Rope, readRope, turnOf } from './rope.js'
 
 export interface LlamaConfig extends CausalConfig, GroupedConfig {
   readonly layers: number
@@ -54,7 +55,7 @@ class LlamaBlock extends Module {
     this.postAttentionLayernorm = norm(width)
   }
 
-  forward(x: Tensor, columns: Columns, turn: Turn): Tensor {
+  forward(x: Tensor, columns: Columns, turn: RotaryTable): Tensor {
     const attended: Tensor = add(x, this.selfAttn.forward(this.inputLayernorm.forward(x), columns, turn))
     return add(attended, this.mlp.forward(this.postAttentionLayernorm.forward(attended)))
   }

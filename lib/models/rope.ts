@@ -3,7 +3,7 @@ import { kindOf, shown } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { countFrom } from '../ops/attention/angles.js'
 import { checkScaling, type RotaryScaling, rotaryFrequencies } from '../ops/attention/rope-scaling.js'
-import { tableOf, turned } from '../ops/attention/turn.js'
+import { type RotaryTable, tableOf } from '../ops/attention/turn.js'
 import { castTo } from '../ops/convert.js'
 import { max } from '../ops/reduce/index.js'
 import { reshape } from '../ops/shape/index.js'
@@ -177,11 +177,8 @@ export function readRopeByKind<K extends string>(
   return Object.fromEntries(found) as { readonly [Kind in K]: Rope }
 }
 
-/** Turns the features of queries or keys [B, H, T, D] by where their columns stand. */
-export type Turn = (x: Tensor) => Tensor
-
 /** How a call's queries and keys are turned, by a table that all layers share; x [B, T, width] is what they work on. */
-export function turnOf(rope: Rope, { offset, positions, cache }: Columns, x: Tensor): Turn {
+export function turnOf(rope: Rope, { offset, positions, cache }: Columns, x: Tensor): RotaryTable {
   const { base, scaling, headDim } = rope
   const [b, t] = x.sizes as readonly [number, number]
   const dtype = x.dtype === 'float64' ? 'float64' : 'float32'
@@ -192,12 +189,11 @@ export function turnOf(rope: Rope, { offset, positions, cache }: Columns, x: Ten
       const table = tableOf(countFrom(from, count, dtype, x.device), frequencies())
       return [table.cosines, table.sines]
     }) as [Tensor, Tensor]
-    return (each) => turned(each, { cosines, sines })
+    return { cosines, sines }
   }
   // Only frequencies that follow the length of the text wait for the positions.
   const length = positions !== null && grows ? (max(positions).item() as number) + 1 : offset + t
   const places: Tensor =
     positions === null ? countFrom(offset, t, dtype, x.device) : reshape(castTo(positions, dtype), [b, 1, t])
-  const table = tableOf(places, rotaryFrequencies(headDim, base, scaling, length))
-  return (each) => turned(each, table)
+  return tableOf(places, rotaryFrequencies(headDim, base, scaling, length))
 }

@@ -7,13 +7,13 @@ import { formatShape, ShapeError } from '../core/errors.js'
 import { defineMethods } from '../core/methods.js'
 import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
-import { Tensor } from '../core/tensor.js'
+import type { Tensor } from '../core/tensor.js'
 import { anyFloating, floating, like, seenAs } from './common.js'
 import { mixedDTypes } from './elementwise/numbers.js'
 import { kernel, operator } from './operator.js'
 import { reshape, squeeze, transpose, unsqueeze } from './shape/index.js'
 import { sumTo } from './totals.js'
-import { expandView } from './views.js'
+import { expandView, transposedView } from './views.js'
 
 /**
  * Throws unless both dtypes agree: the kernel could multiply any two floats, but a program that mixes them has
@@ -190,13 +190,6 @@ function matrixShape({ sizes }: Tensor): Shape {
   let rows = 1
   for (let d = 0; d < last; d++) rows *= sizes[d] as number
   return [rows, sizes[last] ?? 0]
-}
-
-/** A matrix with its dimensions exchanged, without a graph. */
-function transposedView({ storage, sizes, steps, offset }: Tensor): Tensor {
-  const [rows, columns] = sizes as readonly [number, number]
-  const [row, column] = steps as readonly [number, number]
-  return new Tensor(storage, [columns, rows], [column, row], offset)
 }
 
 /** All leading dimensions joined: [.., n] -> [rows, n]. */

@@ -331,18 +331,18 @@ function forwardOf(op: string, { kernel, callArguments }: AnyUse): AnyForward {
     }
   return (inputs: Inputs, attrs: unknown, specs: Any, needs: Needs, device: Device) => {
     const made: Made = {}
-    const all = results.map(({ name, arity, role }, i) => {
+    const all: (Tensor | null)[] = []
+    // A loop is used, because each norm and attention of a token comes here.
+    for (let i = 0; i < results.length; i++) {
+      const { name, arity, role } = results[i] as ParsedArgument
       const { shape, dtype }: TensorSpec = results.length === 1 ? specs : specs[i]
-      const unwanted = arity === 'optional' && needs.length === 0
-      const [x] = inputs
-      const result = unwanted
-        ? null
-        : role === 'place' && x
-          ? emptyInOrderOf(x, shape, op)
-          : empty(device, shape, dtype, op)
+      const x = inputs[0]
+      let result: Tensor | null = null
+      if (arity !== 'optional' || needs.length > 0)
+        result = role === 'place' && x ? emptyInOrderOf(x, shape, op) : empty(device, shape, dtype, op)
       made[name] = result
-      return result
-    })
+      all.push(result)
+    }
     runOn(device, entry, call(inputs, attrs, made))
     return all.length === 1 ? all[0] : (all as Any)
   }

@@ -16,6 +16,13 @@ export function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offse
   return new Tensor(x.storage, shape, strides, offset)
 }
 
+/** A matrix with its dimensions exchanged, without a graph. */
+export function transposedView({ storage, sizes, steps, offset }: Tensor): Tensor {
+  const [rows, columns] = sizes as readonly [number, number]
+  const [row, column] = steps as readonly [number, number]
+  return new Tensor(storage, [columns, rows], [column, row], offset)
+}
+
 /** Makes a view for a function, whose name stands in the error if the view would cut a block of a block dtype. */
 export function viewFor<R>(op: string, { dtype }: Tensor, make: () => R): R {
   return isBlocks(dtype) ? namedAs(op, make) : make()

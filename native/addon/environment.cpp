@@ -18,11 +18,13 @@ constexpr double small_product = 0x1p28;
 // many elements are not.
 bool is_small_product(const Call& call) {
   double largest[3] = {1, 1, 1};
-  for (int64_t i = 0; i < call.view_count; i++) {
-    double count = static_cast<double>(call.views[static_cast<size_t>(i)].count);
+  const auto look = [&](const View& view) {
+    double count = static_cast<double>(view.count);
     for (double& other : largest)
       if (count > other) std::swap(count, other);
-  }
+  };
+  for (int64_t i = 0; i < call.view_count; i++) look(call.views[static_cast<size_t>(i)]);
+  for (int64_t i = 0; i < call.item_count; i++) look(call.items[static_cast<size_t>(i)]);
   return largest[0] * largest[1] * largest[2] <= small_product;
 }
 

@@ -115,6 +115,7 @@ struct KernelTable {
   void (*scatter_into)(Context& context, const View& dst, const View& src, const View& index, int64_t dim);
   void (*scatter_accumulate)(Context& context, const View& value, const View& src, const View& index, int64_t dim, int64_t by);
   void (*matmul)(Context& context, const View& out, const View& a, const View& b, const View* bias);
+  void (*matmul_each)(Context& context, const View& out, const View& a, ViewList b, ViewList biases);
   void (*matmul_accumulate)(Context& context, const View& sum, const View& a, const View& b);
   void (*conv2d_forward)(Context& context, const View& out, const View& x, const View& weight, const View* bias, Integers stride, Integers padding, Integers dilation, int64_t groups, bool relu);
   void (*conv2d_input_gradient)(Context& context, const View& dx, const View& dy, const View& weight, Integers stride, Integers padding, Integers dilation, int64_t groups);
@@ -153,6 +154,7 @@ struct KernelTable {
   void (*rnn_forward)(Context& context, const View& out, const View& hn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* b_ih, const View* b_hh, const View* lengths, bool relu, bool reverse);
   void (*rnn_backward)(Context& context, const View* dx, const View* dh0, const View* dw_ih, const View* dw_hh, const View* db_ih, const View* db_hh, const View* dy, const View* dhn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* lengths, const View& out, bool relu, bool reverse);
   void (*rotary)(Context& context, const View& out, const View& x, const View& cosines, const View& sines, bool neighbours, bool backwards);
+  void (*rotary_append)(Context& context, const View& out, const View& keys, const View& values, const View& q, const View& k, const View& v, const View& cosines, const View& sines);
   void (*attention_forward)(Context& context, const View& out, const View& statistics, const View& q, const View& k, const View& v, const View* mask_bool, const View* mask_add, const View* lengths, double scale, int64_t offset, int64_t window, double dropout, const Philox& random);
   void (*attention_backward)(Context& context, const View* dq, const View* dk, const View* dv, const View* dmask, const View& dy, const View& q, const View& k, const View& v, const View& out, const View& statistics, const View* mask_bool, const View* mask_add, const View* lengths, double scale, int64_t offset, int64_t window, double dropout, const Philox& random);
   void (*random_uniform)(Context& context, const View& out, const Philox& random, double low, double high);
@@ -284,6 +286,7 @@ void scatter_add(Context& context, const View& dx, const View& dy, const View& i
 void scatter_into(Context& context, const View& dst, const View& src, const View& index, int64_t dim);
 void scatter_accumulate(Context& context, const View& value, const View& src, const View& index, int64_t dim, int64_t by);
 void matmul(Context& context, const View& out, const View& a, const View& b, const View* bias);
+void matmul_each(Context& context, const View& out, const View& a, ViewList b, ViewList biases);
 void matmul_accumulate(Context& context, const View& sum, const View& a, const View& b);
 void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias, Integers stride, Integers padding, Integers dilation, int64_t groups, bool relu);
 void conv2d_input_gradient(Context& context, const View& dx, const View& dy, const View& weight, Integers stride, Integers padding, Integers dilation, int64_t groups);
@@ -322,6 +325,7 @@ void gru_backward(Context& context, const View* dx, const View* dh0, const View*
 void rnn_forward(Context& context, const View& out, const View& hn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* b_ih, const View* b_hh, const View* lengths, bool relu, bool reverse);
 void rnn_backward(Context& context, const View* dx, const View* dh0, const View* dw_ih, const View* dw_hh, const View* db_ih, const View* db_hh, const View* dy, const View* dhn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* lengths, const View& out, bool relu, bool reverse);
 void rotary(Context& context, const View& out, const View& x, const View& cosines, const View& sines, bool neighbours, bool backwards);
+void rotary_append(Context& context, const View& out, const View& keys, const View& values, const View& q, const View& k, const View& v, const View& cosines, const View& sines);
 void attention_forward(Context& context, const View& out, const View& statistics, const View& q, const View& k, const View& v, const View* mask_bool, const View* mask_add, const View* lengths, double scale, int64_t offset, int64_t window, double dropout, const Philox& random);
 void attention_backward(Context& context, const View* dq, const View* dk, const View* dv, const View* dmask, const View& dy, const View& q, const View& k, const View& v, const View& out, const View& statistics, const View* mask_bool, const View* mask_add, const View* lengths, double scale, int64_t offset, int64_t window, double dropout, const Philox& random);
 void random_uniform(Context& context, const View& out, const Philox& random, double low, double high);

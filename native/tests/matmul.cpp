@@ -1,9 +1,11 @@
 // The matmul kernel against float64: ranks 2 to 5, all layouts of a, b and their batches, broadcast batches, bias, sums
-// without terms, NaN and infinities, and calls that must be refused. gemm.cpp tests the products of single matrices of
-// all sizes.
+// without terms, NaN and infinities, several products in one call, and calls that must be refused. gemm.cpp tests the
+// products of single matrices of all sizes.
 //
 // A sum of K products may be off by K + 2 roundings of the sum of their sizes, plus one rounding if the result is
 // bfloat16.
+#include <deque>
+
 #include "../cpu/gemm/micro.h"
 #include "../cpu/gemm/tile.h"
 #include "arrays.h"
@@ -103,6 +105,55 @@ void test_blocks() {
   for (int64_t m : about({16 * tile_rows})) product(m, tile_columns + 1, 9), product(m, 1, 33);
 }
 
+// Several products of one matrix: each has the bits of a product alone.
+void test_each(int64_t M, int64_t K, const Sizes& widths, DType weights, bool biased, DType dtype) {
+  const std::string what = std::string(name(dtype)) + " matmul_each of " + text({M, K}) + " and " + text(widths) +
+                           " in " + name(weights) + (biased ? " with biases" : "");
+  Array a({M, K}, dtype);
+  randomise(a, 1);
+  std::deque<Array> b, biases;  // arrays cannot move
+  std::vector<View> b_views, bias_views;
+  int64_t columns = 0;
+  for (int64_t width : widths) {
+    b.emplace_back(Sizes{K, width}, weights, Layout::transposed);
+    biases.emplace_back(Sizes{width}, dtype);
+    randomise(b.back(), uint32_t(columns + 2));
+    randomise(biases.back(), uint32_t(columns + 3));
+    columns += width;
+  }
+  for (size_t i = 0; i < b.size(); i++) b_views.push_back(b[i].view), bias_views.push_back(biases[i].view);
+  const auto count = int64_t(widths.size());
+  Array out({M * columns}, dtype);
+  run(what, out, [&](Context& c) {
+    isa::matmul_each(c, out.view, a.view, {b_views.data(), count}, {bias_views.data(), biased ? count : 0});
+  });
+  int64_t at = 0;
+  for (size_t i = 0; i < b.size(); i++) {
+    Array alone({M, widths[i]}, dtype);
+    run(what, alone,
+        [&](Context& c) { isa::matmul(c, alone.view, a.view, b[i].view, biased ? &biases[i].view : nullptr); });
+    bool same = true;
+    for (int64_t j = 0; j < alone.size(); j++) same = same && alone.get(j) == out.get(at++);
+    check(same, what + ": other bits than alone");
+  }
+}
+
+void test_wrong_each() {
+  Array a({3, 4}, DType::float32), b({4, 5}, DType::float32), tall({5, 5}, DType::float32), bias({5}, DType::float32);
+  Array out({15}, DType::float32), less({14}, DType::float32), vector({4}, DType::float32);
+  const View one[] = {b.view}, misfit[] = {tall.view}, line[] = {vector.view}, biases[] = {bias.view, bias.view};
+  const View narrow[] = {vector.view};
+  const auto call = [&](const Array& to, const Array& from, ViewList each, ViewList more) {
+    return [&, each, more](Context& c) { isa::matmul_each(c, to.view, from.view, each, more); };
+  };
+  check_refused("matmul_each into less", less, call(less, a, {one, 1}, {nullptr, 0}));
+  check_refused("matmul_each of a vector", out, call(out, vector, {one, 1}, {nullptr, 0}));
+  check_refused("matmul_each by a vector", out, call(out, a, {line, 1}, {nullptr, 0}));
+  check_refused("matmul_each of another depth", out, call(out, a, {misfit, 1}, {nullptr, 0}));
+  check_refused("matmul_each with two biases", out, call(out, a, {one, 1}, {biases, 2}));
+  check_refused("matmul_each with a short bias", out, call(out, a, {one, 1}, {narrow, 1}));
+}
+
 void test_wrong_calls() {
   Array a({2, 3, 4}, DType::float32), b({2, 4, 5}, DType::float32), out({2, 3, 5}, DType::float32),
       bias({4}, DType::float32);
@@ -147,6 +198,15 @@ int main() {
     for (Layout right : own_layouts)
       for (int half = 0; half < 2; half++) test_mixed(left, right, 1 + round++ % 15);
   test_blocks();
+  for (bool biased : {false, true})
+    for (int64_t M : {int64_t(0), int64_t(1), int64_t(2), isa::gemm::tile_rows + 1}) {
+      test_each(M, 64, {33, 7, 70}, DType::float32, biased, DType::float32);
+      test_each(M, 64, {33, 7, 70}, DType::bfloat16, biased, DType::bfloat16);
+      test_each(M, 0, {3}, DType::float32, biased, DType::float32);
+    }
+  test_each(2, 3, {}, DType::float32, false, DType::float32);
+  test_each(1, 900, {960, 320, 0, 320}, DType::float32, true, DType::float32);
+  test_wrong_each();
   test_wrong_calls();
   return finish("matmul");
 }

@@ -74,6 +74,9 @@ describe('in lib/ops', () => {
       // A copy for reading, one kept beside a parameter, and memory on another device.
       'read.ts': 1,
       'convert.ts': 3,
+      // Results of one kernel in parts, and one beside memory that is written: neither is a record.
+      'linear-each.ts': 1,
+      'attention/turn.ts': 1,
       // Filled, then written in part.
       'shape/cut.ts': 1,
       'shape/diagonals.ts': 1,

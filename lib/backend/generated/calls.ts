@@ -378,6 +378,16 @@ const matmul: Writer<'matmul'> = {
   },
 }
 
+const matmul_each: Writer<'matmul_each'> = {
+  first: ({ out }) => out,
+  write(to, { out, a, b, biases }) {
+    to.out(out)
+    to.strided(a)
+    to.list(b, false)
+    to.list(biases, true)
+  },
+}
+
 const matmul_accumulate: Writer<'matmul_accumulate'> = {
   first: ({ sum }) => sum,
   write(to, { sum, a, b }) {
@@ -977,6 +987,20 @@ const rotary: Writer<'rotary'> = {
   },
 }
 
+const rotary_append: Writer<'rotary_append'> = {
+  first: ({ out }) => out,
+  write(to, { out, keys, values, q, k, v, cosines, sines }) {
+    to.out(out)
+    to.strided(keys)
+    to.strided(values)
+    to.strided(q)
+    to.strided(k)
+    to.strided(v)
+    to.dense(cosines)
+    to.dense(sines)
+  },
+}
+
 const attention_forward: Writer<'attention_forward'> = {
   first: ({ out }) => out,
   write(to, { out, statistics, q, k, v, maskBool, maskAdd, lengths, scale, offset, window, dropout, random }) {
@@ -1348,6 +1372,7 @@ export const calls: Calls = {
   scatter_into,
   scatter_accumulate,
   matmul,
+  matmul_each,
   matmul_accumulate,
   conv2d_forward,
   conv2d_input_gradient,
@@ -1386,6 +1411,7 @@ export const calls: Calls = {
   rnn_forward,
   rnn_backward,
   rotary,
+  rotary_append,
   attention_forward,
   attention_backward,
   random_uniform,

@@ -249,19 +249,38 @@ export class Encoder implements CallWriter {
     } else this.#strided(view, word, dense)
   }
 
-  #strided({ offset, sizes: shape, steps: strides }: StridedView, word: number, dense: boolean): void {
+  #strided(view: StridedView, word: number, dense: boolean): void {
+    const { offset, sizes: shape, steps: strides } = view
     if (dense && !isDense(shape, strides)) this.#scattered = true
+    // Attention's operands come here, several a layer and token, so that almost all views take one loop.
+    const ints = this.#ints
+    const rank = shape.length
+    const at = this.#nextInt + 3
+    let narrow = offset === (offset | 0) && offset >= 0
+    for (let d = 0; d < rank; d++) {
+      const size = shape[d] as number
+      const stride = strides[d] as number
+      if (size !== (size | 0) || size < 0 || stride !== (stride | 0)) narrow = false
+      ints[at + d] = size
+      ints[at + rank + d] = stride
+    }
+    if (narrow) {
+      ints[at - 2] = word
+      ints[at - 1] = offset
+      this.#nextInt = at + 2 * rank
+    } else this.#wide(view, word)
+  }
+
+  #wide({ offset, sizes: shape, steps: strides }: StridedView, word: number): void {
     if (!(isExact(offset) && shape.every(isExact) && strides.every(Number.isSafeInteger)))
       throw new ValueError(
         this.#kernel,
         `sizes ${formatShape(shape)} have strides ${formatShape(strides)} and the offset ${offset}, but all must be integers below ` +
           '2^53, sizes and offset not negative; use smaller sizes',
       )
-    const wide = !(fits(offset) && shape.every(fits) && strides.every(fits))
-    this.#ints[this.#nextInt + 1] = wide ? word | wideFlag : word
+    this.#ints[this.#nextInt + 1] = word | wideFlag
     this.#nextInt += 2
-    if (wide) this.#nextDouble = written(this.#doubles, this.#nextDouble, offset, shape, strides)
-    else this.#nextInt = written(this.#ints, this.#nextInt, offset, shape, strides)
+    this.#nextDouble = written(this.#doubles, this.#nextDouble, offset, shape, strides)
   }
 
   /** Makes room for a list. The rest of any call fits beside it. */
@@ -278,10 +297,8 @@ export class Encoder implements CallWriter {
 
 const isExact = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
-const fits = (value: number): boolean => value === (value | 0)
-
 /** Writes the layout of a view, and returns the place of the next words. */
-function written(words: Int32Array | Float64Array, at: number, offset: number, shape: Shape, strides: Shape): number {
+function written(words: Float64Array, at: number, offset: number, shape: Shape, strides: Shape): number {
   const rank = shape.length
   words[at] = offset
   for (let d = 0; d < rank; d++) {

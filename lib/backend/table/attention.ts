@@ -44,6 +44,23 @@ export const attention = {
     { calledAs: 'rotaryEmbedding', T: floats, optional: true },
   ),
   /**
+   * What a decoder does with the projections of new columns: out is q [B, Hq, T, D] turned as by rotary without
+   * `neighbours`, keys [B, Hk, T, D] is k turned so, and values are v. Features of keys follow one another.
+   */
+  rotary_append: row(
+    {
+      out: 'out T',
+      keys: 'update T',
+      values: 'update T',
+      q: 'strided T',
+      k: 'strided T',
+      v: 'strided T',
+      cosines: 'in float32',
+      sines: 'in float32',
+    },
+    { calledAs: 'rotaryEmbedding', T: floats, optional: true, overwritten: ['keys', 'values'] },
+  ),
+  /**
    * q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv]; statistics [B, Hq,
    * 2, Tq]: the largest score m of each query, then each query's sum of exp(score - m). mask, broadcast to [B, Hq, Tq,
    * Tk] by stride 0: bool (true: take part) or float32 (added to the scores). Key j takes part in query i if j <=

@@ -15,6 +15,20 @@ export const matmul = {
     },
   ),
 
+  /**
+   * out, flat, holds the products a b (+ bias) of each b, one after the other, each with the bits of matmul: a [M, K], b
+   * [K, N] each, and no bias or one [N] for each b
+   */
+  matmul_each: row(
+    { out: 'out float', a: 'strided float', b: 'strided[] weight', biases: 'in[] float' },
+    {
+      calledAs: 'linear',
+      precision: 'low',
+      optional: true,
+      multiplyAdds: ({ out, a }) => countOf(out.sizes) * size(a.sizes, -1),
+    },
+  ),
+
   /** sum += a b, for gradients; shapes as in matmul */
   matmul_accumulate: row(
     { sum: 'inout float32', a: 'strided float', b: 'strided weight' },

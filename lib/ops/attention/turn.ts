@@ -1,10 +1,13 @@
 /** The rotation of rotary positions, by tables of cosines and sines, which a model makes once for all its layers. */
 import { withAutocast } from '../../autograd/autocast.js'
 import { apply, type Operator } from '../../autograd/operator.js'
+import { kernelOf } from '../../backend/call.js'
+import { empty, runOn } from '../../backend/dispatch.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { castTo } from '../convert.js'
 import { add, cos, mul, neg, sin, sub } from '../elementwise/index.js'
+import { copyInto } from '../inplace.js'
 import { kernel, operator } from '../operator.js'
 import { cat, flatten, narrow, reshape, select, stack } from '../shape/index.js'
 import { anglesOf } from './angles.js'
@@ -79,4 +82,37 @@ export function tableOf(positions: Tensor, { radians, factor }: Frequencies): Ro
 export function turned(x: Tensor, { cosines, sines }: RotaryTable, layout: RotaryLayout = 'halves'): Tensor {
   // Autocast is off, because it would convert x to the dtype of the angles.
   return withAutocast(null, () => apply(rotaryRecord, [x, cosines, sines], { layout, backwards: false }))
+}
+
+/** Queries, keys and values [B, H, T, D] of new columns. */
+export interface Projected {
+  readonly q: Tensor
+  readonly k: Tensor
+  readonly v: Tensor
+}
+
+const append = kernelOf('rotary_append')
+
+/**
+ * The queries turned; the keys, turned too, and the values are written into columns of a memory [B, Hk, T, D], which is in one call
+ * where the device can. No graph. The caller has checked that all fit.
+ */
+export function turnedInto(
+  memory: { readonly keys: Tensor; readonly values: Tensor },
+  { q, k, v }: Projected,
+  table: RotaryTable,
+): Tensor {
+  const { keys, values } = memory
+  const { device, dtype } = q
+  const isOne = [k, v, keys, values].every((each) => each.dtype === dtype && each.device === device)
+  if (!isOne || keys.steps[3] !== 1 || !device.hasKernel('rotary_append')) {
+    copyInto(keys, turned(k, table), op)
+    copyInto(values, v, op)
+    return turned(q, table)
+  }
+  const out = empty(device, q.sizes, dtype, op)
+  runOn(device, append, { out, keys, values, q, k, v, ...table })
+  keys.storage.markWritten(op)
+  values.storage.markWritten(op)
+  return out
 }

@@ -1,6 +1,7 @@
 // Rotates pairs of features by the angles of their positions (Su et al., "RoFormer", 2021). Rotating back gives the
-// gradient. Rows of x are read in place, at any strides; out is overwritten. Memory traffic is 8 bytes per element,
-// plus the cosines and sines, which stay in the caches for all heads.
+// gradient. Rows of x are read in place, at any strides; out is overwritten. A decoder turns queries and keys, and puts
+// keys and values where later calls find them, in one call. Memory traffic is 8 bytes per element, plus the cosines and
+// sines, which stay in the caches for all heads.
 #include "rotary.h"
 
 #include <string.h>
@@ -33,10 +34,19 @@ void turn_neighbours(float* __restrict to, const float* __restrict x, const floa
   }
 }
 
-}  // namespace
+// Where row number `row` of x [.., T, D] begins, in elements.
+int64_t place_of(const View& x, int64_t row) {
+  int64_t offset = 0;
+  for (int d = x.ndim - 2; d >= 0; d--) {
+    offset += row % x.sizes[d] * x.strides[d];
+    row /= x.sizes[d];
+  }
+  return offset;
+}
 
-void rotary(Context& context, const View& out, const View& x, const View& cosines, const View& sines, bool neighbours,
-            bool backwards) {
+// out = x turned. The features of a row of out follow one another; all else may have any strides.
+void turn(Context& context, const View& out, const View& x, const View& cosines, const View& sines, bool neighbours,
+          bool backwards) {
   if (!expect(context, x.ndim >= 2 && same_shape(out, x) && out.dtype == x.dtype, "rotary: x is not [.., T, D]") ||
       !expect(context, x.dtype == DType::float32 || x.dtype == DType::bfloat16, "rotary: expected float32 or bfloat16"))
     return;
@@ -47,7 +57,8 @@ void rotary(Context& context, const View& out, const View& x, const View& cosine
   if (!expect(context,
               cosines.dtype == DType::float32 && sines.dtype == DType::float32 && same_shape(cosines, sines) &&
                   2 * R <= D && (tables == T || tables == batch * T),
-              "rotary: cosines and sines are not [.., T, R]"))
+              "rotary: cosines and sines are not [.., T, R]") ||
+      !expect(context, D == 1 || out.strides[out.ndim - 1] == 1, "rotary: features of the result lie apart"))
     return;
   const int64_t rows = out.count / D, rows_of_batch = rows / batch;
   const bool wide = x.dtype == DType::float32, direct = wide && step == 1;
@@ -57,12 +68,7 @@ void rotary(Context& context, const View& out, const View& x, const View& cosine
   for_chunks(context, chunks, rooms, [&](int64_t first, int64_t end, float* room) {
     float* const turned = room + D;
     for (int64_t row = first; row < end; row++) {
-      const int64_t t = row % T;
-      int64_t offset = t * x.strides[x.ndim - 2], rest = row / T;
-      for (int d = x.ndim - 3; d >= 0; d--) {
-        offset += rest % x.sizes[d] * x.strides[d];
-        rest /= x.sizes[d];
-      }
+      const int64_t t = row % T, offset = place_of(x, row), place = place_of(out, row);
       const float* from = room;
       if (direct)
         from = pointer<const float>(x) + offset;
@@ -73,12 +79,27 @@ void rotary(Context& context, const View& out, const View& x, const View& cosine
           simd::widen_bfloat16(1, room + i, pointer<const uint16_t>(x) + offset + i * step);
       const int64_t table = (tables == T ? t : row / rows_of_batch * T + t) * R;
       const float *const c = pointer<const float>(cosines) + table, *const s = pointer<const float>(sines) + table;
-      float* const to = wide ? pointer<float>(out) + row * D : turned;
+      float* const to = wide ? pointer<float>(out) + place : turned;
       neighbours ? turn_neighbours(to, from, c, s, R, sign) : turn_halves(to, from, c, s, R, sign);
       memcpy(to + 2 * R, from + 2 * R, size_t(D - 2 * R) * sizeof(float));
-      if (!wide) simd::narrow_bfloat16(D, pointer<uint16_t>(out) + row * D, turned);
+      if (!wide) simd::narrow_bfloat16(D, pointer<uint16_t>(out) + place, turned);
     }
   });
+}
+
+}  // namespace
+
+void rotary(Context& context, const View& out, const View& x, const View& cosines, const View& sines, bool neighbours,
+            bool backwards) {
+  turn(context, out, x, cosines, sines, neighbours, backwards);
+}
+
+void rotary_append(Context& context, const View& out, const View& keys, const View& values, const View& q,
+                   const View& k, const View& v, const View& cosines, const View& sines) {
+  if (!expect(context, same_shape(values, v), "rotary_append: v does not fit values")) return;
+  turn(context, out, q, cosines, sines, false, false);
+  turn(context, keys, k, cosines, sines, false, false);
+  copy_into(context, values, v);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

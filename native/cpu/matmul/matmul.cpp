@@ -119,6 +119,32 @@ void matmul(Context& context, const View& out, const View& a, const View& b, con
   product(context, out, a, b, {false, bias ? widened_bias(context, *bias) : nullptr});
 }
 
+void matmul_each(Context& context, const View& out, const View& a, ViewList b, ViewList biases) {
+  if (!expect(context, a.ndim == 2 && (biases.size == 0 || biases.size == b.size),
+              "matmul_each: a is no matrix, or there is not one bias for each b"))
+    return;
+  const int64_t M = a.sizes[0];
+  int64_t columns = 0;
+  for (int64_t i = 0; i < b.size; i++) {
+    if (!expect(context, b.items[i].ndim == 2, "matmul_each: b has one that is no matrix")) return;
+    columns += b.items[i].sizes[1];
+  }
+  if (!expect(context, out.count == M * columns, "matmul_each: out does not hold the products")) return;
+  char* next = static_cast<char*>(out.data);
+  for (int64_t i = 0; i < b.size; i++) {
+    const int64_t N = b.items[i].sizes[1];
+    View part = out;
+    part.data = next;
+    part.ndim = 2;
+    part.count = M * N;
+    part.sizes[0] = M;
+    part.sizes[1] = part.strides[0] = N;
+    part.strides[1] = 1;
+    matmul(context, part, a, b.items[i], biases.size > 0 ? &biases.items[i] : nullptr);
+    next += part.count * static_cast<int64_t>(element_size(out.dtype));
+  }
+}
+
 void matmul_accumulate(Context& context, const View& sum, const View& a, const View& b) {
   if (!consistent(context, sum, a, b, nullptr) || sum.count == 0) return;
   if (!expect(context, sum.dtype == DType::float32, "matmul_accumulate: the sum must be float32")) return;
