@@ -430,7 +430,7 @@ describe('what cannot work is refused:', () => {
     ['none', ValueError, '[Broken] slots() gave null'],
     [3, ValueError, '[Broken] the slot extra is the number 3'],
     [{ size: [2] }, ValueError, '[Broken] the slot extra has no option size; there are shape, dtype, value, used'],
-    [{ dtype: 'uint9' }, ValueError, "[Broken] the slot extra has dtype 'uint9'"],
+    [{ dtype: 'uint9' }, ValueError, "[Broken] the slot extra has the unknown dtype 'uint9'"],
     [{ used: 1 }, ValueError, '[Broken] the slot extra has used the number 1'],
     [{ dtype: 'uint8', value: 300 }, ValueError, '[Broken.step] '],
     [{ shape: [-1] }, ValueError, '[Broken.step] '],
