@@ -1,4 +1,4 @@
-/** A file that grows, of which a kill loses no more than what came after the last commit. */
+/** A growing file. A kill loses at most the bytes after the last commit. */
 
 import { readSync, writeSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
@@ -28,7 +28,10 @@ export class AppendedFile {
     this.#crc = crc
   }
 
-  /** Opens a file, made where it is missing, and cuts off what is behind its first `length` bytes, which have this CRC-32. */
+  /**
+   * Opens a file, or makes it if it is missing. Cuts off everything after its first `length` bytes, which must have
+   * this CRC-32.
+   */
   static async open(op: string, path: string, length = 0, crc = 0): Promise<AppendedFile> {
     let file: FileHandle | null = null
     try {
@@ -69,7 +72,7 @@ export class AppendedFile {
     }
   }
 
-  /** Fills the array with the bytes from `position` on, which must be there. */
+  /** Fills the array with the bytes from `position` on, which must exist. */
   read(position: number, array: Uint32Array): void {
     if (position + array.byteLength > this.#written) this.#flush()
     const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
@@ -106,7 +109,7 @@ export class AppendedFile {
     }
   }
 
-  /** Bytes that were not committed may be lost. */
+  /** Closes the file. Bytes that were not committed may be lost. */
   async close(): Promise<void> {
     await this.#file.close()
   }

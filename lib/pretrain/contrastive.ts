@@ -1,4 +1,7 @@
-/** Contrastive pre-training: an encoder learns to give like vectors to what belongs together, and unlike ones to all else. */
+/**
+ * Contrastive pre-training: an encoder learns to give similar vectors to inputs that belong together, and different
+ * ones to all others.
+ */
 import { checkTensor } from '../autograd/operator.js'
 import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { ownOptions } from '../core/options.js'
@@ -17,22 +20,22 @@ export interface VectorModel extends Module {
   forward(x: Tensor): Tensor
 }
 
-/** Two views of each row, with what else the batch holds: the batches of `twoViews`. */
+/** Two views of each row, and the rest of the batch: the batches of `twoViews`. */
 export type ViewBatch =
   | readonly [first: Tensor, second: Tensor]
   | readonly [views: readonly [first: Tensor, second: Tensor], ...rest: unknown[]]
 
 /** The batches of each loss. */
 export interface ContrastiveBatches {
-  /** Each view is to find the other among all views of the batch (SimCLR; Chen et al., 2020). */
+  /** Each view must find the other among all views of the batch (SimCLR; Chen et al., 2020). */
   readonly ntXent: ViewBatch
-  /** Each anchor is to find its positive among those of the batch, and hard negatives, [M, ...] or [N, K, ...]. */
+  /** Each anchor must find its positive among those of the batch and among hard negatives, [M, ...] or [N, K, ...]. */
   readonly infoNce: readonly [anchors: Tensor, positives: Tensor, negatives?: Tensor]
-  /** Rows, or two views of each, and int32 labels [N], of which equal ones belong together (Khosla et al., 2020). */
+  /** Rows, or two views of each, and int32 labels [N]. Rows with equal labels belong together (Khosla et al., 2020). */
   readonly supervised:
     | readonly [rows: Tensor, labels: Tensor]
     | readonly [views: readonly [first: Tensor, second: Tensor], labels: Tensor]
-  /** Each anchor is to be nearer to its positive than to its negative, by the margin (Schroff et al., 2015). */
+  /** Each anchor must be nearer to its positive than to its negative, by the margin (Schroff et al., 2015). */
   readonly triplet: readonly [anchors: Tensor, positives: Tensor, negatives: Tensor]
 }
 
@@ -40,9 +43,12 @@ export type ContrastiveLoss = keyof ContrastiveBatches
 
 export interface ContrastiveOptions<L extends ContrastiveLoss = ContrastiveLoss> {
   readonly loss: L
-  /** The divisor of cosines: a number, or a tensor of one, which may be learned. Default: 0.5 of 'ntXent', else 0.07. Not of 'triplet'. */
+  /**
+   * The divisor of cosines: a number, or a tensor with one number, which may be learned. Default: 0.5 for 'ntXent',
+   * else 0.07. Not for 'triplet'.
+   */
   readonly temperature?: number | Tensor
-  /** How much nearer, of 'triplet' alone. Default 1. */
+  /** The margin of 'triplet', which no other loss has. Default 1. */
   readonly margin?: number
 }
 
@@ -84,7 +90,7 @@ function vectorsOf(op: string, model: VectorModel, parts: readonly Tensor[]): Te
   })
 }
 
-/** The two views of a batch, and what comes behind them. */
+/** The two views of a batch, and what follows them. */
 function viewsOf(op: string, batch: unknown): readonly [views: Tensor[], rest: readonly unknown[]] {
   const list: readonly unknown[] = Array.isArray(batch) ? batch : []
   const [views, rest] = Array.isArray(list[0]) ? [list[0], list.slice(1)] : [list.slice(0, 2), list.slice(2)]
@@ -110,7 +116,7 @@ const objectives: {
       Tensor,
       Tensor?,
     ]
-    // Several for each anchor are as good as one list, because each anchor is to be told from all.
+    // Several for each anchor serve as one list, because each anchor must be distinguished from all.
     const flat =
       negatives !== undefined && negatives.ndim === anchors.ndim + 1
         ? reshape(negatives, [-1, ...negatives.sizes.slice(2)])
@@ -132,7 +138,7 @@ const objectives: {
     const vectors = vectorsOf(op, model, parts)
     const x = paired ? stack(vectors, 1) : (vectors[0] as Tensor)
     const total = supervisedContrastive(x, labels, { ...options, reduction: 'sum' })
-    // A row alone with its label has nobody to be near to, and its loss is 0.
+    // A row that alone has its label has nothing to be near to, so its loss is 0.
     const count = paired
       ? 2 * (labels.sizes[0] as number)
       : sum(castTo(gt(sum(castTo(eq(unsqueeze(labels, 1), labels), 'float32'), 1), 1), 'float32'))
@@ -148,9 +154,10 @@ const objectives: {
 }
 
 /**
- * The objective of contrastive losses, over batches as `ContrastiveBatches` lists them: `contrastive({ loss: 'ntXent' })` over those of
- * `twoViews` is SimCLR. All parts of a batch go through the model at once. Negatives are the other rows of the batch, so that
- * micro-batches that accumulate learn less than a large batch. `predict` gives the vectors of the first part.
+ * The objective of contrastive losses, over batches as `ContrastiveBatches` lists them: `contrastive({ loss: 'ntXent'
+ * })` over those of `twoViews` is SimCLR. All parts of a batch go through the model at once. Negatives are the other
+ * rows of the batch, so accumulated micro-batches learn less than a large batch. `predict` gives the vectors of the
+ * first part.
  */
 export function contrastive<L extends ContrastiveLoss>(
   options: ContrastiveOptions<L>,
@@ -179,15 +186,17 @@ export function contrastive<L extends ContrastiveLoss>(
   }
 }
 
-/** A model that `Projected` takes: one of `embed`, as bodies of AutoModel, or one whose forward gives vectors. */
+/**
+ * A model that `Projected` accepts: one with `embed`, like the bodies of AutoModel, or one whose forward gives vectors.
+ */
 export interface Encoder extends Module {
   forward(x: Tensor): Tensor
   embed?(x: Tensor): Tensor
 }
 
 /**
- * An encoder with a projector behind its vectors, which contrastive losses work on: what is learned for them alone stays in the
- * projector, and the encoder is what later tasks take (Chen et al., 2020).
+ * An encoder with a projector after its vectors. Contrastive losses work on the projector's output, so anything learned
+ * only for them stays in the projector, and later tasks use the encoder (Chen et al., 2020).
  */
 export class Projected<out E extends Encoder = Encoder> extends Module {
   readonly encoder: E

@@ -1,4 +1,4 @@
-/** Denoising auto-encoders (Vincent et al., 2008): an input is damaged, and the model learns to give the whole one. */
+/** Denoising auto-encoders (Vincent et al., 2008): an input is damaged, and the model learns to restore it. */
 import { isFloating } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -11,23 +11,25 @@ import { rand, randn } from '../ops/random.js'
 import type { Objective } from '../train/objective.js'
 
 export interface DenoisingOptions {
-  /** Normal noise that is added (default), or elements that are set to 0. */
+  /** The damage: added normal noise (default), or elements set to 0. */
   readonly noise?: 'normal' | 'masking'
   /** The standard deviation of normal noise, or the share of elements that are set to 0. Default 0.3. */
   readonly amount?: number
-  /** Squares of the errors (default), or for inputs from 0 to 1 and a model that gives logits, cross entropy. */
+  /**
+   * The loss: squares of the errors (default), or cross entropy for inputs from 0 to 1 and a model that gives logits.
+   */
   readonly loss?: 'squares' | 'crossEntropy'
 }
 
-/** A model that gives what it gets: [B, ...] -> [B, ...]. */
+/** A model that returns its input: [B, ...] -> [B, ...]. */
 export interface AutoEncoder extends Module {
   forward(x: Tensor): Tensor
 }
 
 /**
- * The objective of denoising auto-encoders over batches of inputs, or of lists that begin with them ([input, target]): the loss of the
- * model's output for the damaged input against the whole one, summed over elements. Noise is drawn from the default generator.
- * `predict` damages nothing.
+ * The objective of denoising auto-encoders over batches of inputs, or of lists that begin with them ([input, target]).
+ * It is the loss of the model's output for the damaged input against the whole one, summed over elements. Noise is
+ * drawn from the default generator. `predict` damages nothing.
  */
 export function denoising(
   options: DenoisingOptions = {},

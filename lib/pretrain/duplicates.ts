@@ -1,4 +1,4 @@
-/** The texts that were kept so far, and whether another is one of them again. */
+/** The texts that were kept so far, and the search for repetitions of them. */
 import type { AppendedFile } from './append.js'
 import { KeyTable } from './key-table.js'
 import { bandKey, bands, likenessOf, signatureLength, signatureOf } from './likeness.js'
@@ -6,13 +6,16 @@ import { bandKey, bands, likenessOf, signatureLength, signatureOf } from './like
 /** The duplicates that are left out. */
 export type Deduplication = 'none' | 'exact' | 'near'
 
-/** Texts that a text is compared with at most. More share a band with it only where texts are alike, but not enough. */
+/**
+ * The most texts with which a text is compared. More texts share a band with it only if they are similar, but not
+ * enough.
+ */
 const mostCompared = 100
 
-/** Texts under one band. Others are found by their other bands. */
+/** The most texts under one band. Others are found by their other bands. */
 const mostInBand = 1000
 
-/** Texts read at once when the tables are built anew. */
+/** The number of texts read at a time when the tables are rebuilt. */
 const textsRead = 1024
 
 /** The result of looking for a text. */
@@ -23,8 +26,9 @@ export interface Look {
 }
 
 /**
- * Keeps of each text the key of its digest and, for near duplicates, 20 bands in tables (some 400 bytes) and its signature in a
- * file, which also is where the tables come from after a kill. Exact duplicates are found by 64 bits of SHA-256.
+ * For each text this keeps the key of its digest. For near duplicates it also keeps 20 bands in tables (about 400
+ * bytes), and the text's signature in a file, from which the tables are rebuilt after a kill. Exact duplicates are
+ * found by 64 bits of SHA-256.
  */
 export class KeptTexts {
   readonly #near: boolean
@@ -35,7 +39,7 @@ export class KeptTexts {
   readonly #bands = new KeyTable()
   readonly #other = new Uint32Array(signatureLength)
   #count = 0
-  /** Texts that were not compared with all that share a band with them. */
+  /** The number of texts that were not compared with all texts that share a band with them. */
   notCompared = 0
 
   constructor(mode: Exclude<Deduplication, 'none'>, similarity: number, file: AppendedFile) {
@@ -73,7 +77,9 @@ export class KeptTexts {
     return { digest, signature, duplicate: signature !== null && this.#isNear(signature) ? 'near' : null }
   }
 
-  /** Compares with those first that share the most bands, because texts that are alike enough share five on average. */
+  /**
+   * Texts that share the most bands are compared first, because texts that are similar enough share five on average.
+   */
   #isNear(signature: Uint32Array): boolean {
     const shared = new Map<number, number>()
     let isFull = false
@@ -94,7 +100,7 @@ export class KeptTexts {
     return false
   }
 
-  /** Keeps a text that was looked for. */
+  /** Keeps a text that was searched for. */
   add({ digest, signature }: Look): void {
     const record = new Uint32Array(this.#recordWords)
     record.set(digest.subarray(0, 2))
@@ -104,7 +110,7 @@ export class KeptTexts {
   }
 }
 
-/** A text without words has a signature of zeros in the file; one with words has none by chance. */
+/** A text without words has a signature of zeros in the file, which no text with words has. */
 function hasWords(signature: Uint32Array): boolean {
   return signature.some((value) => value !== 0)
 }

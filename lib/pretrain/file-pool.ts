@@ -1,4 +1,4 @@
-/** Many files to read from, of which few are open at once, because systems allow some thousand a process. */
+/** Many files to read from. Few are open at once, because systems allow about a thousand for each process. */
 import { ValueError } from '../core/errors.js'
 import { InputFile } from '../io/input.js'
 
@@ -12,7 +12,7 @@ interface Entry {
 
 export class FilePool {
   readonly #op: string
-  /** By path, the one that was read last at the end. */
+  /** By path, with the most recently read one last. */
   readonly #open = new Map<string, Entry>()
   #closed = false
 
@@ -20,7 +20,7 @@ export class FilePool {
     this.#op = op
   }
 
-  /** Opens a file unless it is open, and keeps it open until the reading ends. */
+  /** Opens a file unless it is open, and keeps it open until the reading is done. */
   async read<R>(path: string, reading: (file: InputFile) => Promise<R>): Promise<R> {
     if (this.#closed) throw new ValueError(this.#op, `${path} was closed; open the shards again to read from them`)
     const entry = this.#open.get(path) ?? { file: InputFile.open(this.#op, path), readers: 0 }
@@ -39,7 +39,7 @@ export class FilePool {
     }
   }
 
-  /** Closes files that nobody reads, those first that were read longest ago, until so many are open. */
+  /** Closes idle files, the least recently read first, until only this many are open. */
   async #closeIdle(most: number): Promise<void> {
     const idle = [...this.#open].filter(([, { readers }]) => readers === 0)
     const closing = idle.slice(0, Math.max(0, this.#open.size - most))
@@ -47,7 +47,7 @@ export class FilePool {
     await Promise.all(closing.map(async ([, { file }]) => (await file).close()))
   }
 
-  /** Closes all files; one that is being read, as soon as that ends. */
+  /** Closes all files. A file that is being read is closed as soon as that is done. */
   async close(): Promise<void> {
     this.#closed = true
     await this.#closeIdle(0)

@@ -1,4 +1,4 @@
-/** Pre-training: a corpus in shards of tokens, packed rows, objectives and what a model has learned. */
+/** Pre-training: a corpus in shards of tokens, packed rows, objectives, and measures of what a model has learned. */
 
 export { type CausalBatch, causalLM, type LanguageModel } from '../tasks/index.js'
 export {

@@ -1,12 +1,12 @@
-/** Numbers under 64-bit keys, kept outside of JavaScript's heap. */
+/** Numbers under 64-bit keys, kept outside JavaScript's heap. */
 import { askRoom } from '../core/room.js'
 
-/** Entries are 12 bytes, and at least a third of the places is free, so that a search ends soon. */
+/** Entries are 12 bytes, and at least a third of the places are free, so that a search ends soon. */
 const fullest = 2 / 3
 
 /**
- * Numbers under keys of two 32-bit words, several under one key where they were added so. Keys must be hashes, because their
- * first word chooses the place. An entry takes 18 to 36 bytes.
+ * Numbers under keys of two 32-bit words. A key can have several numbers. Keys must be hashes, because their first word
+ * chooses the place. An entry takes 18 to 36 bytes.
  */
 export class KeyTable {
   #first: Uint32Array
@@ -27,7 +27,7 @@ export class KeyTable {
     return this.#count
   }
 
-  /** Adds a number, unless there are `most` under the key: a search walks over all of them. */
+  /** Adds a number, unless the key already has `most`, because a search walks over all of them. */
   add(first: number, second: number, value: number, most = Number.POSITIVE_INFINITY): void {
     if (this.#count + 1 > fullest * (this.#mask + 1)) this.#grow()
     if (this.#put(first, second, value + 1, most)) this.#count++
@@ -56,7 +56,7 @@ export class KeyTable {
     return true
   }
 
-  /** Entries of one key keep their order, because the walk begins behind a free place. */
+  /** Entries of one key keep their order, because the walk begins after a free place. */
   #grow(): void {
     const [firsts, seconds, values, places] = [this.#first, this.#second, this.#values, this.#mask + 1]
     askRoom(12 * 2 * places, 'prepare')

@@ -1,4 +1,4 @@
-/** How well a model writes on: its loss, perplexity and bits a byte. */
+/** Measures of how well a model continues texts: its loss, perplexity and bits per byte. */
 import { noGrad } from '../autograd/mode.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -12,7 +12,7 @@ import { Guard } from '../train/guard.js'
 import type { Batches } from '../train/options.js'
 
 export interface EvaluateCausalOptions {
-  /** A part of a corpus, such as `shards.validation`, whose bytes a token stands for on average. */
+  /** A part of a corpus, such as `shards.validation`, which tells the bytes of an average token. */
   readonly text?: { readonly tokens: number; readonly bytes: number }
 }
 
@@ -21,13 +21,16 @@ export interface CausalScores {
   readonly loss: number
   /** e to the loss. */
   readonly perplexity: number
-  /** The number of tokens that were predicted. */
+  /** The number of predicted tokens. */
   readonly tokens: number
-  /** The loss shared out to bytes of text, in bits, which models of different vocabularies can be compared by. With `text` only. */
+  /**
+   * The loss for each byte of text, in bits, by which models with different vocabularies can be compared. Only with
+   * `text`.
+   */
   readonly bitsPerByte?: number
 }
 
-/** Scores a model over batches of tokens, in evaluation mode. Throws ValueError where no token was to be predicted. */
+/** Scores a model over batches of tokens, in evaluation mode. Throws ValueError if there is no token to predict. */
 export async function evaluateCausal(
   model: CausalModel,
   batches: Batches<CausalBatch>,

@@ -1,14 +1,17 @@
 /**
- * Which texts are the same, or nearly: a digest of the normalised text, and MinHash (Broder, 1997) over its shingles, of which
- * two texts share as large a part as they share shingles.
+ * Tells whether texts are the same, or nearly the same. It uses a digest of the normalised text, and MinHash (Broder,
+ * 1997) over its shingles: two texts share as large a part of their signatures as of their shingles.
  */
 import { createHash } from 'node:crypto'
 import { philox4 } from '../core/philox.js'
 
-/** Words in a shingle. Chinese and Japanese characters are a word each. */
+/** Words in a shingle. Each Chinese or Japanese character counts as a word. */
 export const shingleWords = 5
 
-/** Texts with the same numbers in one band are compared: 20 bands of 6 find 99.8% of the pairs that share 0.8 of their shingles. */
+/**
+ * Texts with the same numbers in one band are compared. 20 bands of 6 find 99.8% of the pairs that share 0.8 of their
+ * shingles.
+ */
 export const bands = 20
 export const bandRows = 6
 export const signatureLength = bands * bandRows
@@ -26,18 +29,21 @@ const salts = Uint32Array.from({ length: signatureLength }, (_, i) => {
   return block[0] as number
 })
 
-/** A text in one form of its characters, in lower case, with single spaces: what differs from it in these alone is the same. */
+/**
+ * A text in one form of its characters, in lower case, with single spaces. Texts that differ only in these become
+ * equal.
+ */
 export function normalised(text: string): string {
   return text.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim()
 }
 
-/** 128 bits of a text, in four words: two for the key of its digest, two for chance. */
+/** 128 bits of a text, in four words: two for the key of its digest, and two for random choices. */
 export function digestOf(text: string, seed: number): Uint32Array {
   const hash = createHash('sha256').update(`${seed}\n`).update(text).digest()
   return Uint32Array.from({ length: 4 }, (_, i) => hash.readUInt32LE(4 * i))
 }
 
-/** The last step of MurmurHash3, which spreads every bit over all. */
+/** The last step of MurmurHash3, which spreads every bit over all others. */
 function spread(word: number): number {
   let h = word
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
@@ -51,7 +57,7 @@ function hashOfWord(word: string): number {
   return h
 }
 
-/** A hash of each run of words in a normalised text; of a shorter text one, and none where there is no word. */
+/** A hash of each run of words in a normalised text. A shorter text has one hash, and a text without words none. */
 export function shinglesOf(text: string): Uint32Array {
   const hashes: number[] = []
   for (const [word] of text.matchAll(words)) hashes.push(hashOfWord(word))
@@ -64,7 +70,7 @@ export function shinglesOf(text: string): Uint32Array {
   })
 }
 
-/** The least hash of the shingles by each function; null where the text has no word. */
+/** The least hash of the shingles by each function, or null if the text has no word. */
 export function signatureOf(text: string): Uint32Array | null {
   const shingles = shinglesOf(text)
   if (shingles.length === 0) return null
@@ -78,7 +84,7 @@ export function signatureOf(text: string): Uint32Array | null {
   })
 }
 
-/** The share of shingles that two texts have in common, estimated: its standard error is at most 0.046. */
+/** An estimate of the share of shingles that two texts have in common. Its standard error is at most 0.046. */
 export function likenessOf(a: Uint32Array, b: Uint32Array): number {
   let same = 0
   for (let i = 0; i < signatureLength; i++) if (a[i] === b[i]) same++

@@ -1,4 +1,4 @@
-/** The file that says what a folder of shards holds, and how far its making is: `corpus.json`. */
+/** The file that describes the content of a folder of shards, and the state of its making: `corpus.json`. */
 import { join } from 'node:path'
 import { shown, ValueError } from '../core/errors.js'
 import { writeAtomically } from '../io/atomic.js'
@@ -7,12 +7,15 @@ import type { Deduplication } from './duplicates.js'
 
 export const manifestName = 'corpus.json'
 
-/** Tokens are whole numbers of two or of four bytes, little-endian, by the size of the vocabulary. */
+/** Tokens are integers of two or four bytes, little-endian, depending on the size of the vocabulary. */
 export type TokenDType = 'uint16' | 'uint32'
 
-/** A file of tokens, with that of its documents' ends beside it. */
+/** A file of tokens, with the file of its documents' ends beside it. */
 export interface ShardFile {
-  /** The name without its ending: `.bin` has the tokens, `.ends` the place behind each document, in tokens, as uint32. */
+  /**
+   * The name without its ending. `.bin` has the tokens, and `.ends` has the place after each document, in tokens, as
+   * uint32.
+   */
   readonly name: string
   readonly documents: number
   readonly tokens: number
@@ -30,20 +33,20 @@ export interface SplitFiles {
 
 /** The fate of the corpus' rows. */
 export interface CorpusCounts {
-  /** Rows that were read: those kept and all others here. */
+  /** The number of rows read, which is the sum of the kept ones and all counts below. */
   readonly read: number
   readonly kept: number
-  /** Texts of nothing but white space, or without a token. */
+  /** Texts with only white space, or without a token. */
   readonly empty: number
-  /** Texts that were kept before, but for case, white space and forms of characters. */
+  /** Texts that were kept before, apart from case, white space and forms of characters. */
   readonly exactDuplicates: number
-  /** Texts that share most of their shingles with one that was kept before. */
+  /** Texts that share most of their shingles with a kept one. */
   readonly nearDuplicates: number
-  /** Texts that were kept, though more had been kept that may be alike than they were compared with. */
+  /** Texts that were kept although they were not compared with all possibly similar kept texts. */
   readonly notCompared: number
 }
 
-/** Options that decide what is in the shards; none may change in a folder. */
+/** Options that decide the content of the shards. None may change in a folder. */
 export interface PreparedOptions {
   readonly validation: number
   readonly deduplicate: Deduplication
@@ -62,7 +65,10 @@ export interface Manifest {
   readonly dtype: TokenDType
   readonly counts: CorpusCounts
   readonly splits: { readonly train: SplitFiles; readonly validation: SplitFiles }
-  /** How to go on. `first` is the digest of the first texts, by which another corpus is told from this one. */
+  /**
+   * The state from which to continue. `first` is the digest of the first texts, which tells another corpus from this
+   * one.
+   */
   readonly progress: {
     readonly first: string
     readonly seen: { readonly bytes: number; readonly crc: number }
@@ -70,7 +76,7 @@ export interface Manifest {
   }
 }
 
-/** A manifest names some 10,000 shards in it. */
+/** The largest manifest, which names about 10,000 shards. */
 const mostBytes = 2 ** 24
 
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
@@ -92,7 +98,7 @@ function isSplit(value: unknown): boolean {
   )
 }
 
-/** The first part that is not as it must be; null where all is well. */
+/** The first part that is wrong, or null. */
 function faultOf(value: unknown): string | null {
   const { format, complete, options, tokenizer, dtype, counts, splits, progress } = (value ?? {}) as Partial<Manifest>
   if (format !== 1) return `format is ${shown(format)}, but must be 1`

@@ -1,4 +1,4 @@
-/** Learning to find masked tokens, and how well a model finds them. */
+/** Learning to find masked tokens, and measures of how well a model finds them. */
 import { noGrad } from '../autograd/mode.js'
 import { kindOf, ValueError } from '../core/errors.js'
 import { scope } from '../core/scope.js'
@@ -16,13 +16,13 @@ import type { Loss, Objective } from '../train/objective.js'
 import type { Batches } from '../train/options.js'
 import type { MaskedBatch } from './masking.js'
 
-/** An encoder that scores every token, such as of `AutoModel.forMaskedLM` and `AutoModel.forPreTraining`. */
+/** An encoder that scores every token, as from `AutoModel.forMaskedLM` and `AutoModel.forPreTraining`. */
 export interface MaskedModel extends Module {
   forward(ids: Tensor, inputs?: EncoderInputs): Tensor | PreTrainingScores
   loss(ids: Tensor, inputs: LabelledInputs): Loss
 }
 
-/** Whether the model judges pairs, too. */
+/** Whether the model also judges pairs. */
 const judgesPairs = (model: MaskedModel): boolean =>
   'seq_relationship' in ((model as { readonly cls?: object }).cls ?? {})
 
@@ -38,8 +38,9 @@ function checkPairs(op: string, model: MaskedModel, { nextSentenceLabels }: Mask
 }
 
 /**
- * The objective of masked language models: summed cross entropy of the chosen tokens over batches of `maskedBatches`. For a model that
- * judges pairs of sentences, too, the mean over chosen tokens and the mean over pairs are added, as BERT's.
+ * The objective of masked language models: summed cross entropy of the chosen tokens over batches of `maskedBatches`.
+ * For a model that also judges pairs of sentences, the mean over chosen tokens and the mean over pairs are added, as in
+ * BERT.
  */
 export function maskedLM(): Objective<MaskedModel, MaskedBatch> {
   const op = 'maskedLM'
@@ -69,21 +70,21 @@ function checkMasked(op: string, batch: MaskedBatch): MaskedBatch {
 const scoresOf = (output: Tensor | PreTrainingScores): { predictions: Tensor; nextSentence?: Tensor } =>
   output instanceof Tensor ? { predictions: output } : output
 
-/** How well masked tokens are found. */
+/** How well a model finds masked tokens. */
 export interface MaskedScores {
   /** Mean cross entropy of the chosen tokens, in nats. */
   readonly loss: number
-  /** e to the loss: among how many tokens the model is torn. */
+  /** e to the loss, which is the effective number of tokens between which the model hesitates. */
   readonly perplexity: number
   /** The share of chosen tokens that the model finds. */
   readonly accuracy: number
   /** The number of chosen tokens. */
   readonly tokens: number
-  /** The share of pairs that the model judges rightly; for a model that judges pairs. */
+  /** The share of pairs that the model judges correctly, for a model that judges pairs. */
   readonly nextSentenceAccuracy?: number
 }
 
-/** Scores a model over batches of `maskedBatches`, in evaluation mode. Throws ValueError where no token was chosen. */
+/** Scores a model over batches of `maskedBatches`, in evaluation mode. Throws ValueError if no token was chosen. */
 export async function evaluateMasked(model: MaskedModel, batches: Batches<MaskedBatch>): Promise<MaskedScores> {
   const op = 'evaluateMasked'
   if (!(model instanceof Module && typeof model.loss === 'function'))

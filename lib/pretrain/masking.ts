@@ -1,4 +1,4 @@
-/** Tokens masked anew in each pass, as BERT (Devlin et al., 2019) learns from them, in batches. */
+/** Tokens that are masked anew in each pass, as BERT (Devlin et al., 2019) learns from them, in batches. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
@@ -13,28 +13,28 @@ import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 /** Marks labels that are not learned. */
 const ignored = -100
 
-/** Tokens to be masked. */
+/** Tokens to mask. */
 export interface MaskableRow {
   readonly ids: Int32Array
   /** 1 for tokens of the second text of a pair. */
   readonly typeIds: Int32Array
-  /** The number of the word that a token is part of; -1 for special tokens, which are never masked. */
+  /** The number of the word to which a token belongs, or -1 for special tokens, which are never masked. */
   readonly words: Int32Array
   /** Whether the second text follows the first (0) or not (1), for pairs. */
   readonly nextSentenceLabel?: number
 }
 
 export interface MaskableOptions {
-  /** The most tokens of a row; a longer text is cut at its end. Default: the tokenizer's `maxLength`, if it has one. */
+  /** The most tokens of a row. A longer text is cut at its end. Default: the tokenizer's `maxLength`, if it has one. */
   readonly maxLength?: number
 }
 
-/** Characters that are words of their own, because their script puts no spaces between words. */
+/** Characters that count as words, because their script puts no spaces between words. */
 const unspaced = /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u
 
 /**
- * A text, or a pair of texts, as a row whose tokens can be masked. Words are the tokenizer's; Chinese and Japanese characters are
- * a word each.
+ * A text, or a pair of texts, as a row whose tokens can be masked. Words are the tokenizer's. Each Chinese or Japanese
+ * character counts as a word.
  */
 export function maskableRow(
   text: string | readonly [first: string, second: string],
@@ -78,21 +78,21 @@ export interface MaskingOptions {
 
 const maskingNames: OptionNames<MaskingOptions> = { probability: true, wholeWords: true }
 
-/** A row as the model sees it, with the tokens that it is to find. */
+/** A row as the model sees it, with the tokens that it must find. */
 export interface MaskedRow {
   readonly ids: Int32Array
-  /** The tokens that were chosen, at their places; -100 for others. */
+  /** The chosen tokens at their places, and -100 for others. */
   readonly labels: Int32Array
   readonly typeIds: Int32Array
   readonly nextSentenceLabel?: number
 }
 
-/** Shares of the chosen tokens: 80% become the mask, 10% any token, and the rest stay. */
+/** Shares of the chosen tokens: 80% become the mask, 10% become any token, and the rest stay. */
 const [shareMasked, shareRandom] = [0.8, 0.1]
 
 /**
- * A function that masks a row: `dataset.map(masking(tokenizer))`. Rows of a loader are masked otherwise in each pass, and in the same
- * way for the same seed. Throws ValueError where the tokenizer has no token for the mask.
+ * A function that masks a row: `dataset.map(masking(tokenizer))`. A loader masks its rows differently in each pass, and
+ * in the same way for the same seed. Throws ValueError if the tokenizer has no token for the mask.
  */
 export function masking(
   tokenizer: Tokenizer,
@@ -132,19 +132,19 @@ export function masking(
   }
 }
 
-/** A batch as `model.loss(ids, inputs)` of encoders takes it. All but the last are [B, T]. */
+/** A batch in the form that `model.loss(ids, inputs)` of encoders takes. All tensors but the last are [B, T]. */
 export interface MaskedBatch {
   readonly ids: Tensor
   readonly labels: Tensor
   readonly attentionMask: Tensor
-  /** Where a row is a pair. */
+  /** Present if a row is a pair. */
   readonly tokenTypeIds?: Tensor
-  /** int32 [B], where rows have it. */
+  /** int32 [B], if rows have it. */
   readonly nextSentenceLabels?: Tensor
 }
 
 export interface MaskedBatchesOptions extends MaskingOptions {
-  /** Rows a batch. Default 1. */
+  /** Rows in a batch. Default 1. */
   readonly batchSize?: number
   /** Whether rows come in another random order in each pass. Default false. */
   readonly shuffle?: boolean
@@ -155,8 +155,8 @@ export interface MaskedBatchesOptions extends MaskingOptions {
 }
 
 /**
- * Batches of rows that are masked anew in each pass and filled up to the longest: `trainer.fit(maskedBatches(rows, tokenizer, {
- * batchSize: 32, shuffle: true, seed: 0 }), ...)`. The place goes into checkpoints.
+ * Batches of rows that are masked anew in each pass and padded to the longest: `trainer.fit(maskedBatches(rows,
+ * tokenizer, { batchSize: 32, shuffle: true, seed: 0 }), ...)`. Checkpoints record the position.
  */
 export function maskedBatches(
   rows: readonly MaskableRow[] | Dataset<MaskableRow, unknown>,

@@ -1,16 +1,16 @@
 /** The least value of a smooth convex function, by L-BFGS (Liu and Nocedal, 1989) with a search that halves steps (Armijo). */
 
-/** Pairs of steps and changes of the gradient that stand for the curvature. */
+/** Pairs of steps and changes of the gradient that represent the curvature. */
 const remembered = 10
 const mostSteps = 1000
-/** The largest part of the gradient at the end, beside the value. */
+/** The largest part of the gradient at the end, relative to the value. */
 const tolerance = 1e-8
 
 const dot = (a: Float64Array, b: Float64Array): number => a.reduce((sum, value, i) => sum + value * (b[i] as number), 0)
 
 /**
- * Moves `x` to the least value, which is returned. `value` gives the function's value at a point and writes its gradient. Ends where
- * the gradient is 1e-8 of the value, where no step leads down any more, or after 1000 steps.
+ * Moves `x` to the minimum, and returns the least value. `value` returns the function's value at a point and writes its
+ * gradient. Ends when the gradient is 1e-8 of the value, when no step leads down any more, or after 1000 steps.
  */
 export function minimise(x: Float64Array, value: (x: Float64Array, gradient: Float64Array) => number): number {
   let gradient = new Float64Array(x.length)

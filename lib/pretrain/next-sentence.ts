@@ -8,7 +8,10 @@ import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 import { type MaskableRow, maskableRow } from './masking.js'
 
 export interface NextSentenceOptions {
-  /** The most tokens of a pair, with [CLS] and both [SEP]; the longer sentence is cut first. Default: the tokenizer's `maxLength`. */
+  /**
+   * The most tokens of a pair, with [CLS] and both [SEP]. The longer sentence is cut first. Default: the tokenizer's
+   * `maxLength`.
+   */
   readonly maxLength?: number
 }
 
@@ -18,9 +21,9 @@ interface Sentence {
 }
 
 /**
- * A row for each sentence that has a next one in its document: with even chances the next one (label 0), or one of another document
- * (label 1; of the same, where there is one only), drawn anew in each pass. Give it to `maskedBatches`. Throws ValueError for a
- * sentence without tokens, and where no document has two sentences.
+ * A row for each sentence that has a next one in its document. With even chances the row has the next sentence (label
+ * 0), or one of another document (label 1; of the same document if there is only one), drawn anew in each pass. Pass it
+ * to `maskedBatches`. Throws ValueError for a sentence without tokens, and if no document has two sentences.
  */
 export function nextSentencePairs(
   documents: readonly (readonly string[])[],
@@ -33,7 +36,7 @@ export function nextSentencePairs(
 class Pairs extends Dataset<MaskableRow> {
   readonly length: number
   readonly #sentences: Sentence[] = []
-  /** The first sentence of each document, and behind the last one. */
+  /** The first sentence of each document, and the number after the last one. */
   readonly #starts: number[] = [0]
   /** The document of each row, and its first sentence. */
   readonly #rows: (readonly [document: number, sentence: number])[] = []
@@ -108,7 +111,7 @@ class Pairs extends Dataset<MaskableRow> {
       const drawn = generator.randint(0, outside)
       return drawn < start ? drawn : drawn + (end - start)
     }
-    // Any but the sentence itself and the next one.
+    // Any sentence but this one and the next.
     const drawn = generator.randint(0, this.#sentences.length - 2)
     return drawn < sentence ? drawn : drawn + 2
   }
@@ -117,7 +120,7 @@ class Pairs extends Dataset<MaskableRow> {
     const room = this.#most - 3
     const [n, m] = [first.ids.length, second.ids.length]
     if (n + m <= room) return [first, second]
-    // The shorter stays whole while it has at most half.
+    // The shorter sentence stays whole if it has at most half.
     const half = Math.floor(room / 2)
     const a = n <= m ? Math.min(n, half) : room - Math.min(m, half)
     const part = ({ ids, words }: Sentence, count: number) => ({

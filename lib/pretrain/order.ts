@@ -1,4 +1,4 @@
-/** A random order of any number of rows, of which nothing is in memory. */
+/** A random order of any number of rows, which takes no memory. */
 import type { Generator, RandomPosition } from '../core/generator.js'
 import { philox4 } from '../core/philox.js'
 import { countBatches, type Sampler, type SamplerPass } from '../data/sampler.js'
@@ -6,8 +6,8 @@ import { countBatches, type Sampler, type SamplerPass } from '../data/sampler.js
 const rounds = 6
 
 /**
- * The place of each row in a random order of `count` of them: a Feistel network (Luby and Rackoff, 1988) whose rounds are Philox,
- * over the least even number of bits that holds them, walked on while it leads outside.
+ * The place of each row in a random order of `count` rows: a Feistel network (Luby and Rackoff, 1988) whose rounds are
+ * Philox, over the least even number of bits that holds them. It is applied again while it leads outside.
  */
 export function randomOrder(count: number, { seed, stream, offset }: RandomPosition): (index: number) => number {
   const half = 2 ** Math.max(1, Math.ceil(Math.log2(Math.max(2, count)) / 2))
@@ -28,14 +28,17 @@ export function randomOrder(count: number, { seed, stream, offset }: RandomPosit
   }
 }
 
-/** Every row once, in an order that is worked out batch by batch, because the list of a large corpus' windows would fill the memory. */
+/**
+ * Every row once, in an order that is computed batch by batch, because a list of a large corpus' windows would fill the
+ * memory.
+ */
 export const shuffledRows: Sampler = {
   count: (pass) => countBatches(pass.length, pass),
   batches: (pass, generator) => cut(pass, generator),
 }
 
 function cut(pass: SamplerPass, generator: Generator): Iterable<readonly number[]> {
-  // One position of its own stream for each pass; blocks behind it are those of the network.
+  // Each pass takes one position in its own stream. The blocks after it belong to the network.
   const order = randomOrder(pass.length, generator.split().take(1))
   return {
     *[Symbol.iterator]() {

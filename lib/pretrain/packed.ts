@@ -1,4 +1,7 @@
-/** Several documents in one row, so that little of a batch is padding, with all that attention needs to keep them apart. */
+/**
+ * Several documents in one row, so that little of a batch is padding, with everything that attention needs to keep them
+ * apart.
+ */
 import { isIterable } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -12,24 +15,30 @@ import { fromTypedArray } from '../ops/creation.js'
 /** Marks labels that are not learned. */
 const ignored = -100
 
-/** The document of padding, which only padding sees. */
+/** The document number of padding, which only padding attends to. */
 const padding = -1
 
 /** A document, as `chatRows` and tokenizers give them. */
 export interface PackableRow {
   readonly ids: ArrayLike<number>
-  /** The id of each token that is learned, and -100 for others. Default: all are learned. */
+  /** The id of each token that is learned, and -100 for others. Default: all tokens are learned. */
   readonly labels?: ArrayLike<number>
 }
 
 export interface PackedOptions {
   /** Tokens of a packed row. */
   readonly length: number
-  /** Packed rows a batch. Default 1. */
+  /** Packed rows in a batch. Default 1. */
   readonly batchSize?: number
-  /** Documents that are packed together, the longest first, each into the fullest row that has room. Default 1000. */
+  /**
+   * The number of documents that are packed together, the longest first, each into the fullest row that has room.
+   * Default 1000.
+   */
   readonly buffer?: number
-  /** The fate of a document that is longer than a row: it is an error (default), or split into documents of that length. */
+  /**
+   * What happens to a document that is longer than a row: it is an error (default), or it is split into documents of
+   * that length.
+   */
   readonly long?: 'refuse' | 'split'
   /** Leave out a last batch with fewer rows. Default false. */
   readonly dropLast?: boolean
@@ -43,7 +52,7 @@ const names: OptionNames<PackedOptions> = {
   dropLast: true,
 }
 
-/** A row of several documents, and how far it is filled. */
+/** A row of several documents, and its used length. */
 export interface PackedRow {
   readonly ids: Int32Array
   readonly labels: Int32Array
@@ -55,9 +64,9 @@ export interface PackedRow {
 export interface PackedBatch {
   /** 0 for padding. */
   readonly ids: Tensor
-  /** -100 at the first token of each document, which nothing before it tells, and for padding. */
+  /** -100 at the first token of each document, because nothing before it predicts it, and for padding. */
   readonly labels: Tensor
-  /** The place of each token in its document. */
+  /** The position of each token in its document. */
   readonly positions: Tensor
   /** The document's number in its row, from 0; -1 for padding. */
   readonly documents: Tensor
@@ -73,16 +82,17 @@ interface Piece {
 }
 
 interface State {
-  /** Where the documents begin that are being given. */
+  /** The place where the current group of documents begins. */
   readonly rows: PassState
-  /** Packed rows of them given so far. */
+  /** The number of the group's packed rows that were returned so far. */
   readonly given: number
 }
 
 /**
- * Batches of packed rows: `trainer.fit(packed(rows, { length: 1024, batchSize: 2 }))`. Each document lies within one row, and its
- * tokens see no other's, so that the summed loss is that of the documents one by one. The place goes into checkpoints. Throws
- * ValueError for a document without tokens, and for one that is longer than a row unless `long` is 'split', with its number.
+ * Batches of packed rows: `trainer.fit(packed(rows, { length: 1024, batchSize: 2 }))`. Each document lies within one
+ * row, and its tokens attend to no other document. So the summed loss is that of the documents one by one. Checkpoints
+ * record the position. Throws ValueError, with the document's number, for a document without tokens, and for one that
+ * is longer than a row unless `long` is 'split'.
  */
 export function packed(
   rows: Dataset<PackableRow, unknown> | RowSource<PackableRow>,
@@ -180,7 +190,10 @@ function piecesOf(row: PackableRow, number: number, { length, splits }: Packing,
 const isList = (value: unknown): value is ArrayLike<number> =>
   typeof value === 'object' && value !== null && Number.isSafeInteger((value as ArrayLike<number>).length)
 
-/** Best fit, the longest first. Rows and their documents then come in the order in which the documents were read. */
+/**
+ * Best fit, with the longest first. Rows, and documents in them, then come in the order in which the documents were
+ * read.
+ */
 function fill(pieces: readonly Piece[], length: number): readonly (readonly Piece[])[] {
   /** Bins by the room they have left. */
   const byRoom = new Map<number, Piece[][]>()

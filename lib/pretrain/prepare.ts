@@ -1,4 +1,4 @@
-/** From a corpus to shards of tokens, in one pass: what is in memory grows with the number of texts, not with their length. */
+/** From a corpus to shards of tokens, in one pass. Memory grows with the number of texts, not with their length. */
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -30,28 +30,32 @@ import { SplitWriter } from './split-writer.js'
 /** A document: its text, or a row that has it in `text`. */
 export type CorpusRow = string | { readonly text: string }
 
-/** The part of a tokenizer that a corpus is prepared with. */
+/** The part of a tokenizer that preparing a corpus needs. */
 export type CorpusTokenizer = Pick<Tokenizer, 'size' | 'encode' | 'toJSON' | 'idFor'>
 
 export interface PrepareOptions {
-  /** The share of documents that is held back, from 0 up to 1, by a hash of each text: the same text goes the same way in every corpus. Default 0. */
+  /**
+   * The share of documents that is held out, from 0 to below 1, by a hash of each text, so that the same text goes the
+   * same way in every corpus. Default 0.
+   */
   readonly validation?: number
   /**
-   * Leaves out texts that were kept before, in either part: 'exact' those that differ in case, white space or forms of
-   * characters alone, and true also those that share most of their runs of five words (of Chinese, characters). Default false.
+   * Leaves out texts that were kept before, in either part. 'exact' leaves out those that differ only in case, white
+   * space or forms of characters. true also leaves out those that share most of their runs of five words (in Chinese,
+   * characters). Default false.
    */
   readonly deduplicate?: boolean | 'exact'
-  /** The share of runs that makes texts near duplicates, as MinHash estimates it. Default 0.8. */
+  /** The share of common runs from which texts are near duplicates, as MinHash estimates it. Default 0.8. */
   readonly similarity?: number
-  /** Chooses other documents for validation. Default 0. */
+  /** Chooses which documents are held out. Default 0. */
   readonly seed?: number
-  /** The id behind each document; null for none. Default: the tokenizer's `eos`, or else `sep`, if it has one. */
+  /** The id after each document, or null for none. Default: the tokenizer's `eos`, or else `sep`, if it has one. */
   readonly endToken?: number | null
-  /** Tokens after which a shard is full. Default 2^26. */
+  /** The number of tokens at which a shard is full. Default 2^26. */
   readonly shardTokens?: number
-  /** Told now and then what became of the rows so far. */
+  /** Called now and then with the counts of the rows so far. */
   readonly onProgress?: (counts: CorpusCounts) => void
-  /** Ends the work, which a later call goes on with. */
+  /** Ends the work, which a later call can continue. */
   readonly signal?: AbortSignal
 }
 
@@ -68,11 +72,11 @@ const names: OptionNames<PrepareOptions> = {
 
 const op = 'prepare'
 
-/** A commit comes after so many rows, or so many characters. */
+/** A commit comes after this many rows, or this many characters. */
 const rowsBetween = 2 ** 14
 const charactersBetween = 2 ** 25
 
-/** Texts whose digest tells one corpus from another. */
+/** The number of texts whose digest tells one corpus from another. */
 const firstTexts = 16
 
 /** Rows after which timers and signals get a turn, because a corpus in memory never waits. */
@@ -81,11 +85,12 @@ const rowsInTurn = 64
 const seenName = 'seen.partial'
 
 /**
- * Writes the tokens of a corpus into a folder, which is made where it is missing: `await prepare(textFiles('corpus/*.txt'),
- * tokenizer, 'shards', { validation: 0.01, deduplicate: true })`. A row is a document. Of duplicates the first is kept. The
- * counts of the result say what was left out. A call that was cut goes on where the last commit was, and a folder that is whole
- * is opened as it is. Throws ValueError for a row without text, by its number, for a folder that was made of another corpus,
- * with another tokenizer or other options, and where a part would be empty.
+ * Writes the tokens of a corpus into a folder, and makes the folder if it is missing: `await
+ * prepare(textFiles('corpus/*.txt'), tokenizer, 'shards', { validation: 0.01, deduplicate: true })`. A row is a
+ * document. Of duplicates the first is kept. The counts of the result tell what was left out. An interrupted call
+ * continues from the last commit, and a finished folder is only opened. Throws ValueError for a row without text, with
+ * its number; for a folder made from another corpus, with another tokenizer or with other options; and if a part would
+ * be empty.
  */
 export async function prepare(
   corpus: RowSource<CorpusRow> | Dataset<CorpusRow>,
@@ -192,12 +197,12 @@ async function firstOf(rows: IterableDataset<CorpusRow>): Promise<string> {
   return hash.digest('hex')
 }
 
-/** A digest of all that the tokenizer does. */
+/** A digest of everything that the tokenizer does. */
 function fingerprintOf(tokenizer: CorpusTokenizer): string {
   return createHash('sha256').update(JSON.stringify(tokenizer.toJSON())).digest('hex')
 }
 
-/** The manifest of the folder, if it is of this very work, or a new one. */
+/** The manifest of the folder if it belongs to exactly this work, or a new one. */
 async function begun(
   folder: string,
   tokenizer: CorpusTokenizer,

@@ -1,4 +1,4 @@
-/** The knowledge in features: a linear probe and nearest neighbours, both without a choice of chance. */
+/** Measures of the knowledge in features: a linear probe and nearest neighbours, both without random choices. */
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
@@ -76,23 +76,23 @@ async function both(op: string, train: FeatureSet, test: FeatureSet): Promise<re
 }
 
 export interface LinearProbeOptions {
-  /** The weight of the losses beside half the squares of the weights. Default 1. */
+  /** The weight of the losses relative to half the squares of the weights. Default 1. */
   readonly c?: number
-  /** Whether features are shifted and scaled to the mean 0 and deviation 1 of the training rows. Default true. */
+  /** Whether features are shifted and scaled to the training rows' mean 0 and deviation 1. Default true. */
   readonly standardise?: boolean
 }
 
 export interface ProbeScores {
   /** The share of test rows whose class is found. */
   readonly accuracy: number
-  /** The class that each test row is taken for. */
+  /** The predicted class of each test row. */
   readonly predictions: Int32Array
 }
 
 /**
- * Logistic regression on features, as scikit-learn's LogisticRegression: the least of c times the summed cross entropy plus half the
- * squares of the weights (not of the biases), found by L-BFGS in float64; two classes have one row of weights. Throws ValueError where
- * training has one class only.
+ * Logistic regression on features, like scikit-learn's LogisticRegression: the minimum of c times the summed cross
+ * entropy plus half the squares of the weights (not of the biases), found by L-BFGS in float64. Two classes have one
+ * row of weights. Throws ValueError if training has only one class.
  */
 export async function linearProbe(
   train: FeatureSet,
@@ -123,7 +123,7 @@ export async function linearProbe(
   return { accuracy: shareOf(predictions, held.labels), predictions, objective }
 }
 
-/** By mean and deviation of the training rows; a feature that is the same in all is shifted only. */
+/** Scales by mean and deviation of the training rows. A feature that is the same in all of them is only shifted. */
 function scale(train: Rows, test: Rows): void {
   for (let d = 0; d < train.width; d++) {
     let [mean, square] = [0, 0]
@@ -190,15 +190,15 @@ const shareOf = (guesses: Int32Array, labels: Int32Array): number =>
   guesses.reduce((sum, guess, i) => sum + (guess === labels[i] ? 1 : 0), 0) / labels.length
 
 export interface NeighboursOptions {
-  /** Neighbours that vote. Default 20, or as many as there are. */
+  /** The number of neighbours that vote. Default 20, or all if there are fewer. */
   readonly k?: number
-  /** Each vote counts e to its cosine over this. Default 0.07; Infinity: all votes count the same. */
+  /** Each vote counts e to its cosine divided by this. Default 0.07. With Infinity all votes count the same. */
   readonly temperature?: number
 }
 
 /**
- * The class of each test row by a vote of the training rows that point most in its direction, weighted by their cosine, as
- * self-supervised features are judged (Wu et al., 2018). Of classes with the same votes the first wins.
+ * The class of each test row by a vote of the training rows nearest in direction, weighted by their cosine, as
+ * self-supervised features are judged (Wu et al., 2018). Of classes with equal votes the first wins.
  */
 export async function nearestNeighbours(
   train: FeatureSet,
@@ -238,10 +238,10 @@ export async function nearestNeighbours(
   return { accuracy: shareOf(predictions, held.labels), predictions }
 }
 
-/** Test rows whose cosines are in memory at once. */
+/** The number of test rows whose cosines are in memory at once. */
 const rowsAtOnce = 256
 
-/** The places of the `count` largest values, the first of equal ones. */
+/** The indices of the `count` largest values. Of equal values the first come first. */
 function largest(values: ArrayLike<number>, count: number): readonly number[] {
   const places: number[] = []
   for (let i = 0; i < values.length; i++) {

@@ -1,4 +1,4 @@
-/** Shards of tokens in a folder: windows of them, read by range, in batches that a run can go on with. */
+/** Shards of tokens in a folder, and windows of them, read by range, in batches from which a run can resume. */
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { shown, ValueError } from '../core/errors.js'
@@ -30,27 +30,30 @@ const op = 'openShards'
 export interface WindowBatch {
   /** int32 [B, T]. */
   readonly ids: Tensor
-  /** int32 [B, T]: the ids, and with `documents` -100 at each document's first token, which nothing before it tells. */
+  /**
+   * int32 [B, T]: the ids. With `documents`, -100 at each document's first token, because nothing before it predicts
+   * it.
+   */
   readonly labels: Tensor
-  /** int32 [B, T]: the place of each token in its document's part of the window. With `documents` only. */
+  /** int32 [B, T]: the position of each token in its document's part of the window. Only with `documents`. */
   readonly positions?: Tensor
-  /** int32 [B, T]: the document's number in its window, from 0. With `documents` only. */
+  /** int32 [B, T]: the document's number in its window, from 0. Only with `documents`. */
   readonly documents?: Tensor
 }
 
 export interface WindowOptions {
-  /** Tokens of a window: as many as the model shall see. */
+  /** Tokens of a window, which are as many as the model sees. */
   readonly length: number
-  /** Whether batches say where documents end, so that attention can stay within them. Default false. */
+  /** Whether batches tell where documents end, so that attention can stay within them. Default false. */
   readonly documents?: boolean
 }
 
 export interface ShardBatchesOptions extends WindowOptions {
-  /** Windows a batch. Default 1. */
+  /** Windows in a batch. Default 1. */
   readonly batchSize?: number
   /** Whether windows come in another random order in each pass. Default false. */
   readonly shuffle?: boolean
-  /** For the order. Default: drawn from the default generator. */
+  /** The seed of the order. Default: drawn from the default generator. */
   readonly seed?: number
   /** Leave out a last batch with fewer windows. Default false. */
   readonly dropLast?: boolean
@@ -58,7 +61,7 @@ export interface ShardBatchesOptions extends WindowOptions {
 
 export interface Shards {
   readonly train: TokenShards
-  /** Has no tokens where nothing was held back. */
+  /** The held-out part, without tokens if nothing was held out. */
   readonly validation: TokenShards
   /** The fate of the corpus' rows. */
   readonly counts: CorpusCounts
@@ -68,7 +71,10 @@ export interface Shards {
   close(): Promise<void>
 }
 
-/** Opens what `prepare` wrote. Throws ValueError for a folder that is not whole, and for files of another length than they had. */
+/**
+ * Opens a folder that `prepare` wrote. Throws ValueError for an unfinished folder, and for files whose length has
+ * changed.
+ */
 export async function openShards(folder: string): Promise<Shards> {
   checkPath(op, 'read', folder)
   const manifest = await readManifest(op, folder)
@@ -92,23 +98,23 @@ export async function openShards(folder: string): Promise<Shards> {
 }
 
 interface PlacedShard extends ShardFile {
-  /** Where it begins in the row of all tokens. */
+  /** The place where it begins in the sequence of all tokens. */
   readonly start: number
   /** The paths of its tokens, and of the ends of its documents. */
   readonly path: string
   readonly ends: string
 }
 
-/** The tokens of one part of a corpus, one document behind another. */
+/** The tokens of one part of a corpus, one document after another. */
 export class TokenShards {
   readonly tokens: number
   readonly documents: number
-  /** Bytes of the documents' texts in UTF-8: what a loss is shared out to in `bitsPerByte`. */
+  /** Bytes of the documents' texts in UTF-8, by which `bitsPerByte` divides. */
   readonly bytes: number
   readonly dtype: TokenDType
   readonly #shards: readonly PlacedShard[]
   readonly #pool: FilePool
-  /** The place behind each document, in tokens from the first; read when it is asked for. */
+  /** The place after each document, in tokens from the first. Read on demand. */
   #ends: Float64Array | null = null
 
   private constructor(files: SplitFiles, dtype: TokenDType, shards: readonly PlacedShard[], pool: FilePool) {
@@ -147,7 +153,7 @@ export class TokenShards {
     }
   }
 
-  /** Tokens from a place on. */
+  /** Reads tokens from a place on. */
   async read(from: number, count: number): Promise<Int32Array> {
     if (
       !Number.isSafeInteger(from) ||
@@ -198,7 +204,7 @@ export class TokenShards {
     let done = 0
     for (const { ends: path, documents, start, endsCrc } of this.#shards) {
       const own = await this.#pool.read(path, (file) => file.read('the ends of documents', 0, Uint32Array, documents))
-      // Checked here, because they are read whole, and attention would cross documents where they are wrong.
+      // Ends are checked here, because they are read whole, and with wrong ones attention would cross documents.
       checkCrc('TokenShards', path, crc32(new Uint8Array(own.buffer, own.byteOffset, own.byteLength)), endsCrc)
       for (const end of own) ends[done++] = start + end
     }
@@ -206,8 +212,8 @@ export class TokenShards {
   }
 
   /**
-   * Windows of `length` tokens in order, each of which begins with the last token of the one before, so that every token but the
-   * first is predicted once in a pass. What is left at the end, fewer tokens than a window has, is left out.
+   * Windows of `length` tokens in order. Each begins with the last token of the one before, so that every token but the
+   * first is predicted once in a pass. The remainder at the end, with fewer tokens than a window, is left out.
    */
   windows(options: WindowOptions): Dataset<WindowRow, WindowBatch> {
     const name = 'TokenShards.windows'
@@ -216,8 +222,8 @@ export class TokenShards {
   }
 
   /**
-   * Batches of windows, for `trainer.fit` and evaluations, whose place goes into checkpoints. With `shuffle` each pass has an order
-   * of its own, by the seed.
+   * Batches of windows, for `trainer.fit` and evaluations. Checkpoints record the position. With `shuffle` each pass
+   * has its own order, by the seed.
    */
   batches(options: ShardBatchesOptions): DataLoader<WindowRow, WindowBatch> {
     const name = 'TokenShards.batches'
@@ -248,7 +254,7 @@ export class TokenShards {
     })
   }
 
-  /** Reads every file, and throws ValueError for one whose bytes are not those that were written. */
+  /** Reads every file. Throws ValueError for a file whose bytes differ from the written ones. */
   async verify(): Promise<void> {
     for (const { path, ends, crc, endsCrc } of this.#shards)
       for (const [each, wanted] of [
@@ -281,7 +287,7 @@ async function crcOf(file: InputFile): Promise<number> {
 
 const pieceBytes = 1 << 20
 
-/** The last of `count` ascending numbers that is at most `value`; -1 where none is. */
+/** The index of the last of `count` ascending numbers that is at most `value`, or -1. */
 function lastAtMost(count: number, at: (index: number) => number, value: number): number {
   let [low, high] = [0, count]
   while (low < high) {
@@ -292,7 +298,7 @@ function lastAtMost(count: number, at: (index: number) => number, value: number)
   return low - 1
 }
 
-/** The tokens of a window, and where its documents end, in tokens from its beginning. */
+/** The tokens of a window, and the ends of documents in it, in tokens from its beginning. */
 export interface WindowRow {
   readonly ids: Int32Array
   readonly ends: readonly number[]

@@ -1,4 +1,7 @@
-/** Texts with gaps, as T5 (Raffel et al., 2020) learns from them: the encoder reads what is left, the decoder writes what is missing. */
+/**
+ * Texts with gaps, as T5 (Raffel et al., 2020) learns from them: the encoder reads the rest, and the decoder writes the
+ * missing parts.
+ */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -19,26 +22,26 @@ export interface SpanRow {
 }
 
 export interface SpanOptions {
-  /** The share of tokens that are taken out. Default 0.15. */
+  /** The share of tokens that are removed. Default 0.15. */
   readonly probability?: number
-  /** Tokens of a gap on average. Default 3. */
+  /** The average number of tokens of a gap. Default 3. */
   readonly meanSpan?: number
 }
 
 const spanNames: OptionNames<SpanOptions> = { probability: true, meanSpan: true }
 
-/** A text with gaps, and what stood there; both end with the tokenizer's `eos`. */
+/** A text with gaps, and the missing parts. Both end with the tokenizer's `eos`. */
 export interface SpannedRow {
   /** The text, with a sentinel token (`<extra_id_0>`, `<extra_id_1>`, ...) for each gap. */
   readonly ids: Int32Array
-  /** Each sentinel with the tokens of its gap behind it. */
+  /** Each sentinel, followed by the tokens of its gap. */
   readonly labels: Int32Array
 }
 
 /**
- * A function that takes spans out of a row: `dataset.map(corruptSpans(tokenizer))`. Rows of a loader get other gaps in each pass, and
- * the same ones for the same seed. Throws ValueError where the tokenizer has no `eos`, or fewer sentinels than a row has gaps, and for a
- * row of fewer than two tokens.
+ * A function that removes spans from a row: `dataset.map(corruptSpans(tokenizer))`. A loader's rows get other gaps in
+ * each pass, and the same ones for the same seed. Throws ValueError if the tokenizer has no `eos`, or fewer sentinels
+ * than a row has gaps, and for a row with fewer than two tokens.
  */
 export function corruptSpans(
   tokenizer: Tokenizer,
@@ -89,7 +92,7 @@ export function corruptSpans(
   }
 }
 
-/** Splits a sum into so many positive integers. All ways to do so are equally likely. */
+/** Splits a sum into this many positive integers. All ways to do so are equally likely. */
 function parts(sum: number, count: number, generator: Generator): readonly number[] {
   const cuts = generator
     .randperm(sum - 1)
@@ -99,7 +102,7 @@ function parts(sum: number, count: number, generator: Generator): readonly numbe
   return [...cuts, sum].map((cut, i) => cut - (cuts[i - 1] ?? 0))
 }
 
-/** For `model.loss(ids, inputs)` of models that write a text given another one. */
+/** For `model.loss(ids, inputs)` of models that write a text for another one. */
 export interface SpanBatch {
   /** int32 [B, S]. */
   readonly ids: Tensor
@@ -110,17 +113,17 @@ export interface SpanBatch {
 }
 
 export interface SpanBatchesOptions extends SpanOptions {
-  /** Rows a batch. Default 1. */
+  /** Rows in a batch. Default 1. */
   readonly batchSize?: number
   /** Whether rows come in another random order in each pass. Default false. */
   readonly shuffle?: boolean
-  /** For the gaps and the order. Default: drawn from the default generator. */
+  /** The seed of the gaps and the order. Default: drawn from the default generator. */
   readonly seed?: number
   /** Leave out a last batch with fewer rows. Default false. */
   readonly dropLast?: boolean
 }
 
-/** Batches of rows with other gaps in each pass, filled up to the longest. The place goes into checkpoints. */
+/** Batches of rows with other gaps in each pass, padded to the longest. Checkpoints record the position. */
 export function spanBatches(
   rows: readonly SpanRow[] | Dataset<SpanRow, unknown>,
   tokenizer: Tokenizer,

@@ -1,4 +1,4 @@
-/** One part of the corpus on its way to the disk: documents into shards. */
+/** One part of the corpus on its way to the disk: it writes documents into shards. */
 import { join } from 'node:path'
 import { AppendedFile } from './append.js'
 import type { ShardFile, SplitFiles, TokenDType } from './manifest.js'
@@ -17,7 +17,7 @@ export class SplitWriter {
   readonly #split: 'train' | 'validation'
   readonly #Tokens: Uint16ArrayConstructor | Uint32ArrayConstructor
   readonly #shardTokens: number
-  /** Shards that are whole and on the disk. */
+  /** Shards that are complete and on the disk. */
   readonly #whole: ShardFile[]
   #open: Open | null = null
   #bytes: number
@@ -38,7 +38,7 @@ export class SplitWriter {
     this.#bytes = bytes
   }
 
-  /** Goes on behind what the manifest names; bytes that a kill left behind are cut off. */
+  /** Continues after the manifest's content. Bytes left by a kill are cut off. */
   static async open(
     op: string,
     folder: string,
@@ -64,7 +64,10 @@ export class SplitWriter {
     return this.#open
   }
 
-  /** A document of so many bytes of text. It lies within one shard; the next one begins a new shard where that is full. */
+  /**
+   * Adds a document whose text has this many bytes. It lies within one shard. If that is full, the next document begins
+   * a new shard.
+   */
   async add(ids: readonly number[], bytes: number): Promise<void> {
     if (this.#open !== null && this.#open.count >= this.#shardTokens) await this.#end()
     const name = `${this.#split}-${String(this.#whole.length).padStart(5, '0')}`
@@ -76,7 +79,7 @@ export class SplitWriter {
     this.#bytes += bytes
   }
 
-  /** All documents on the disk, and their files. */
+  /** Resolves when all documents are on the disk, and returns their files. */
   async commit(): Promise<SplitFiles> {
     await this.#open?.tokens.commit()
     await this.#open?.ends.commit()

@@ -1,4 +1,4 @@
-/** Batches of rows of about one length. */
+/** Batches of rows of similar length. */
 import { namedAs, shown, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
 import { checkFlag, ownOptions } from '../core/options.js'
@@ -8,22 +8,29 @@ import { byLength as sampledByLength } from '../data/sampler.js'
 import { tokensIn } from './rows/rows.js'
 
 export interface LengthBatchesOptions {
-  /** Rows a batch. */
+  /** Rows in a batch. */
   readonly batchSize?: number
-  /** The most tokens a batch, padding counted: rows times the longest list of any of them. Instead of `batchSize`. */
+  /**
+   * The most tokens in a batch, including padding: rows times the longest list of any of them. Used instead of
+   * `batchSize`.
+   */
   readonly tokens?: number
-  /** Whether each pass has another order: of rows of one length, and of batches. Default true; false: from short to long. */
+  /**
+   * Whether each pass has another order, of rows of the same length and of batches. Default true; false: from short to
+   * long.
+   */
   readonly shuffle?: boolean
   /** The same seed gives the same orders. Default: drawn from the default generator. */
   readonly seed?: number
-  /** Batches made ahead while the last one is used. Default 2. */
+  /** The number of batches made ahead while the last one is used. Default 2. */
   readonly prefetch?: number
 }
 
 /**
- * Batches of rows of about one length, so that little is padded, for `trainer.fit` and `trainer.evaluate`. Each pass gives every row once.
- * It is a DataLoader, and so part of checkpoints. For predictions in the order of the rows take `new DataLoader(rows, { batchSize })`.
- * Throws ValueError unless one of `batchSize` and `tokens` is given, and for a row that is longer than `tokens`.
+ * Batches of rows of similar length, so that little is padded, for `trainer.fit` and `trainer.evaluate`. Each pass
+ * gives every row once. It is a DataLoader, and so part of checkpoints. For predictions in the order of the rows use
+ * `new DataLoader(rows, { batchSize })`. Throws ValueError unless exactly one of `batchSize` and `tokens` is given, and
+ * for a row that is longer than `tokens`.
  */
 export function byLength<R, B>(rows: Dataset<R, B>, options: LengthBatchesOptions): DataLoader<R, B> {
   const op = 'byLength'

@@ -1,4 +1,4 @@
-/** Learning to write on. */
+/** Learning to continue texts. */
 import { ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
@@ -13,17 +13,18 @@ interface CausalInputs {
   readonly documents?: Tensor | null
 }
 
-/** A model that predicts the next token, and makes its loss itself, so that it need not keep the scores. */
+/** A model that predicts the next token. It computes its loss itself, so that it need not keep the scores. */
 export interface LanguageModel extends Module {
   forward(ids: Tensor, inputs?: CausalInputs): Tensor
   loss(ids: Tensor, inputs?: CausalInputs & { readonly labels?: Tensor | null }): Loss
 }
 
 /**
- * The objective of models that predict the next token: summed cross entropy of each label given the tokens before it, over the labels
- * that are learned. Works with every model of `AutoModel.forCausalLM`, and with batches { ids, labels?, attentionMask?, positions?, documents? } as
- * `completionRows`, `paddedRows`, `packed` and shards give; without labels all tokens are learned. It has no metrics, because it keeps no scores: the
- * perplexity is e to the loss. `predict` gives scores [B, T, vocabSize].
+ * The objective of models that predict the next token: summed cross entropy of each label given the tokens before it,
+ * over the labels that are learned. Works with every model of `AutoModel.forCausalLM`, and with batches { ids, labels?,
+ * attentionMask?, positions?, documents? } as `completionRows`, `paddedRows`, `packed` and shards give them. Without
+ * labels all tokens are learned. It has no metrics, because it keeps no scores; the perplexity is e to the loss.
+ * `predict` gives scores [B, T, vocabSize].
  */
 export function causalLM(): Objective<LanguageModel, CausalBatch> {
   const op = 'causalLM'
@@ -42,7 +43,7 @@ export function causalLM(): Objective<LanguageModel, CausalBatch> {
     loss(model, batch) {
       checkText(op, batch)
       const { labels, ...rest } = beside(batch)
-      // Padding is nothing to be learned, even where the rows do not say what is.
+      // Padding is never learned, even if the rows do not mark it.
       if (labels === undefined && rest.attentionMask instanceof Tensor)
         return model.loss(batch.ids, { ...rest, labels: where(ne(rest.attentionMask, 0), batch.ids, -100) })
       return model.loss(batch.ids, { ...rest, ...(labels === undefined ? {} : { labels }) })

@@ -1,4 +1,4 @@
-/** Learning to classify: one class a row, or any number of them. And to predict numbers. */
+/** Learning to classify, with one class for each row or any number of them, and learning to predict numbers. */
 import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkFlag, listOf, type OptionNames, ownOptions } from '../core/options.js'
 import { sameShape } from '../core/shape.js'
@@ -18,20 +18,23 @@ import type { Loss, Objective } from '../train/objective.js'
 import { checkText, forwardInputs, labelsIn, type ScoringModel } from './model.js'
 import type { TextBatch } from './rows/text.js'
 
-/** Batches of `textRows`; or [input, labels] for a module of any kind, such as one of images. */
+/** Batches of `textRows`, or [input, labels] for a module of any kind, such as one for images. */
 export type ClassificationBatch = TextBatch | readonly [input: Tensor, labels: Tensor]
 
 export interface ClassificationOptions {
-  /** A row may have any number of classes: labels are float32 [B, classes], 1 for each that is there. Default false: int32 [B]. */
+  /**
+   * Whether a row may have any number of classes. Labels are then float32 [B, classes], with 1 for each class of the
+   * row. Default false: int32 [B].
+   */
   readonly multiLabel?: boolean
-  /** How much of each target is spread over all classes, in [0, 1]. Default 0. */
+  /** The share of each target that is spread over all classes, in [0, 1]. Default 0. */
   readonly labelSmoothing?: number
   /**
-   * A factor for each class. Of one class a row, it is that of the row, and the mean divides by their sum; with `multiLabel`, it is that of
-   * labels that are there, beside 1 for those that are not.
+   * A factor for each class. With one class for each row it weights the row, and the mean divides by the sum of
+   * weights. With `multiLabel` it weights labels that are set, whereas those that are not have weight 1.
    */
   readonly classWeights?: readonly number[]
-  /** With `multiLabel`: the probability above which the metrics take a label as there. Default 0.5. */
+  /** With `multiLabel`: the probability above which the metrics count a label as set. Default 0.5. */
   readonly threshold?: number
 }
 
@@ -45,7 +48,7 @@ const classificationNames: OptionNames<ClassificationOptions> = {
 /** Labels that do not count. */
 const ignored = -100
 
-/** Throws unless they are factors of classes; undefined where they are left out. */
+/** Throws unless they are factors for classes. Undefined if they are left out. */
 export function checkWeights(op: string, weights: readonly number[] | undefined): readonly number[] | undefined {
   if (weights === undefined) return undefined
   const own = listOf(op, 'classWeights', weights, 'a list of numbers')
@@ -59,7 +62,7 @@ export function checkSmoothing(op: string, labelSmoothing: number): void {
     throw new ValueError(op, `labelSmoothing is ${shown(labelSmoothing)}, but must lie in [0, 1]`)
 }
 
-/** The factors as a tensor. Throws where there are not as many as classes. */
+/** The factors as a tensor. Throws unless there is one for each class. */
 export function weightsOf(op: string, weights: readonly number[] | undefined, scores: Tensor): Tensor | null {
   if (weights === undefined) return null
   const classes = scores.sizes.at(-1) as number
@@ -70,7 +73,7 @@ export function weightsOf(op: string, weights: readonly number[] | undefined, sc
   return tensor(weights, { device: scores.device })
 }
 
-/** How labels are learned. */
+/** The way labels are learned. */
 export interface ClassLossOptions {
   readonly smoothing: number
   readonly weights: readonly number[] | undefined
@@ -101,7 +104,9 @@ function runOn(op: string, model: ScoringModel, batch: ClassificationBatch): Ten
   return model.forward(batch.ids, forwardInputs(model, batch))
 }
 
-/** Throws where a model's folder would say another task than it learns, by which `classify` makes scores. */
+/**
+ * Throws if the task in a model's configuration, by which `classify` computes scores, is not the one that it learns.
+ */
 function checkProblem(op: string, model: ScoringModel, problem: ProblemType): void {
   const { config } = model as ScoringModel & { readonly config?: { readonly problemType?: unknown } }
   const own = config?.problemType
@@ -131,11 +136,11 @@ function checkScores(op: string, scores: Tensor, most = 2): void {
 }
 
 /**
- * The objective of classifiers, which give scores [B, classes] before softmax: summed cross entropy over rows; with `multiLabel` that of
- * yes and no over rows times classes. Metrics are the accuracy (with `multiLabel` of whole rows) and F1 (macro; micro with
- * `multiLabel`). Works with every model of the head `AutoModel.forSequenceClassification`, and with batches [input, labels] for any
- * module. Throws ShapeError and DTypeError for labels that are of another form, and ValueError for a
- * model whose `problemType` says another task.
+ * The objective of classifiers, which give scores [B, classes] before softmax. The loss is the summed cross entropy
+ * over rows; with `multiLabel`, that of yes and no over rows times classes. Metrics are the accuracy (with `multiLabel`
+ * of whole rows) and F1 (macro; with `multiLabel` micro). Works with every model of the head
+ * `AutoModel.forSequenceClassification`, and with batches [input, labels] for any module. Throws ShapeError and
+ * DTypeError for labels of another form, and ValueError for a model whose `problemType` names another task.
  */
 export function classification(
   options: ClassificationOptions = {},
@@ -189,7 +194,7 @@ export function classification(
   }
 }
 
-/** Summed cross entropy of yes and no for each class, and how many they are: scores and labels [B, C]. */
+/** The summed cross entropy of yes and no for each class, and their number. Scores and labels are [B, C]. */
 function labelsLoss(op: string, scores: Tensor, labels: Tensor, { smoothing, weights }: ClassLossOptions): Loss {
   if (labels.dtype !== 'float32' || !sameShape(labels.sizes, scores.sizes))
     throw new ShapeError(
@@ -208,9 +213,9 @@ function labelsLoss(op: string, scores: Tensor, labels: Tensor, { smoothing, wei
 }
 
 /**
- * The objective of models that predict numbers: [B, 1] by labels float32 [B], or [B, K] by [B, K]. The loss is the summed square of errors
- * over all numbers; metrics are `mae` and `r2`. Works as `classification` with texts and with batches [input, labels]; a model of a
- * folder must have the `problemType` 'regression'.
+ * The objective of models that predict numbers: [B, 1] for labels float32 [B], or [B, K] for [B, K]. The loss is the
+ * summed squared error over all numbers, and the metrics are `mae` and `r2`. Works like `classification` with texts and
+ * with batches [input, labels]. A model from a folder must have the `problemType` 'regression'.
  */
 export function regression(): Objective<ScoringModel, ClassificationBatch, 'mae' | 'r2'> {
   const op = 'regression'

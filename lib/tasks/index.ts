@@ -1,4 +1,4 @@
-/** Tasks: how they are learned, and rows of theirs in tokens. */
+/** Tasks: the objectives by which they are learned, and their rows in tokens. */
 export { byLength, type LengthBatchesOptions } from './by-length.js'
 export { causalLM, type LanguageModel } from './causal.js'
 export { type ClassificationBatch, type ClassificationOptions, classification, regression } from './classification.js'

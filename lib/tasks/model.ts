@@ -4,18 +4,18 @@ import { Tensor } from '../core/tensor.js'
 import type { TextInputs } from '../models/inference/inputs.js'
 import type { Module } from '../nn/module.js'
 
-/** The inputs of `forward` of a model of texts beside the ids. */
+/** The inputs of `forward` of a model of texts besides the ids. */
 export interface ForwardInputs {
   readonly attentionMask?: Tensor | null
   readonly tokenTypeIds?: Tensor | null
 }
 
-/** A model that gives one tensor: a classifier of texts, of tokens, or any module where batches are [input, labels]. */
+/** A model that gives one tensor: a classifier of texts or of tokens, or any module if batches are [input, labels]. */
 export interface ScoringModel extends Module {
   forward(input: Tensor, inputs?: ForwardInputs): Tensor
 }
 
-/** Whether the model tells the texts of a pair apart; one that does not say so gets what the rows have. */
+/** Whether the model distinguishes the texts of a pair. A model that does not say so gets what the rows have. */
 function takesTypes(model: Module): boolean {
   const { body = model } = model as Module & { readonly body?: object }
   const { hasTypes = true } = body as { readonly hasTypes?: unknown }
@@ -33,13 +33,13 @@ export function checkText(op: string, batch: unknown): asserts batch is TextInpu
     )
 }
 
-/** The inputs of `forward` beside the ids. */
+/** The inputs of `forward` besides the ids. */
 export function forwardInputs(model: Module, { attentionMask, tokenTypeIds }: TextInputs): ForwardInputs {
   const types = tokenTypeIds !== undefined && takesTypes(model) ? { tokenTypeIds } : {}
   return { ...(attentionMask === undefined ? {} : { attentionMask }), ...types }
 }
 
-/** The labels of a batch. Throws ValueError where it has none. */
+/** The labels of a batch. Throws ValueError if it has none. */
 export function labelsIn(op: string, batch: unknown, name = 'labels'): Tensor {
   const { [name]: labels } = (typeof batch === 'object' && batch !== null ? batch : {}) as {
     readonly [name: string]: unknown

@@ -1,4 +1,4 @@
-/** Learning where in a text the answer to a question stands. */
+/** Learning to find the answer to a question in a text. */
 import type { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
 import { ge, maximum, where } from '../ops/elementwise/index.js'
@@ -18,10 +18,10 @@ export interface AnsweringModel extends Module {
 const ignored = -100
 
 /**
- * The objective of models that find answers: summed cross entropy of both ends over the tokens, and the number of ends that are learned. Its
- * metric is the accuracy of the ends: the share of first and last tokens that were found. Works with every model of the head
- * `AutoModel.forQuestionAnswering`, over batches of `qaRows`; a window without the answer learns its first token. `predict` gives scores
- * [B, 2, T].
+ * The objective of models that find answers: summed cross entropy of both ends over the tokens, and the number of ends
+ * that are learned. The metric is the accuracy of the ends, which is the share of first and last tokens that were
+ * found. Works with every model of the head `AutoModel.forQuestionAnswering`, over batches of `qaRows`. A window
+ * without the answer learns its first token. `predict` gives scores [B, 2, T].
  */
 export function questionAnswering(): Objective<AnsweringModel, AnswerBatch, 'accuracy'> {
   const op = 'questionAnswering'
@@ -38,7 +38,7 @@ export function questionAnswering(): Objective<AnsweringModel, AnswerBatch, 'acc
       })
       const columns = batch.ids.sizes[1] as number
       const ends: Tensor = stack([startPositions, endPositions], 1)
-      // As the model's loss takes them.
+      // The form that the model's loss takes.
       const target = where(ge(ends, columns), ignored, maximum(ends, 0))
       return { total, count, output: joined(output as { readonly start: Tensor; readonly end: Tensor }), target }
     },

@@ -1,4 +1,4 @@
-/** Learning vectors of texts, whose cosines tell how near the texts are. After Reimers and Gurevych (2019). */
+/** Learning vectors of texts whose cosines tell how similar the texts are. After Reimers and Gurevych (2019). */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -18,14 +18,15 @@ import type { PairBatch } from './rows/pairs.js'
 import type { TextInputs } from './rows/rows.js'
 
 interface Shared {
-  /** How states of tokens become one vector. Default 'mean'; say the same to `embed`. */
+  /** The way in which the tokens' states become one vector. Default 'mean'. Give the same to `embed`. */
   readonly pooling?: Pooling
 }
 
 export interface NegativesLossOptions extends Shared {
   /**
-   * Default 'multipleNegatives': each anchor is to find its positive among those of the batch, and among the negatives where there are such
-   * (InfoNCE; Henderson et al., 2017). Larger batches are harder, and gradients that are accumulated see no negatives of other batches.
+   * The default, 'multipleNegatives': each anchor must find its positive among those of the batch, and among the
+   * negatives if there are any (InfoNCE; Henderson et al., 2017). Larger batches are harder, and accumulated gradients
+   * see no negatives of other batches.
    */
   readonly loss?: 'multipleNegatives'
   /** The factor of cosines before softmax. Default 20. */
@@ -33,14 +34,14 @@ export interface NegativesLossOptions extends Shared {
 }
 
 export interface TripletLossOptions extends Shared {
-  /** Positives are to be nearer than negatives, by the distance of vectors of length 1. */
+  /** Positives must be nearer than negatives, by the distance of vectors of length 1. */
   readonly loss: 'triplet'
-  /** How much nearer. Default 1. */
+  /** The margin by which they must be nearer. Default 1. */
   readonly margin?: number
 }
 
 export interface CosineLossOptions extends Shared {
-  /** The squared difference of cosines from the scores of the rows. */
+  /** The squared difference between cosines and the rows' scores. */
   readonly loss: 'cosine'
 }
 
@@ -48,7 +49,7 @@ type AnyOptions = Shared & { readonly loss?: string; readonly scale?: number; re
 
 const sentenceNames: OptionNames<AnyOptions> = { pooling: true, loss: true, scale: true, margin: true }
 
-/** Options of one loss that another one has no use for. */
+/** Options of one loss that the others do not use. */
 const owners = { scale: 'multipleNegatives', margin: 'triplet' } as const
 
 /** The vectors of a batch's texts, of length 1. */
@@ -67,7 +68,7 @@ const ofNegatives =
     const [rows, columns] = scores.sizes as readonly [number, number]
     const right = arange(0, rows, 1, { dtype: 'int32', device: scores.device })
     const total = crossEntropy(scores, right, { reduction: 'sum' })
-    // A row alone has nothing to be told from.
+    // A single row has nothing from which to distinguish it.
     const target = columns === 1 ? full([rows], ignored, { dtype: 'int32', device: scores.device }) : right
     return { total, count: columns === 1 ? 0 : rows, output: argmax(scores, 1), target }
   }
@@ -99,9 +100,10 @@ const ofCosines =
   }
 
 /**
- * The objective of encoders whose vectors are compared, over batches of `pairRows`: summed over rows. The metric is the share of anchors whose
- * positive is the nearest (or nearer than the negative), with loss 'cosine' Spearman's correlation of cosines and scores. Works
- * with every model of `AutoModel.forEmbedding`; `predict` gives the vectors of the anchors [B, width].
+ * The objective of encoders whose vectors are compared, over batches of `pairRows`, summed over rows. The metric is the
+ * share of anchors whose positive is the nearest (or nearer than the negative); with loss 'cosine' it is Spearman's
+ * correlation of cosines and scores. Works with every model of `AutoModel.forEmbedding`. `predict` gives the vectors of
+ * the anchors [B, width].
  */
 export function sentenceEmbeddings(
   options?: NegativesLossOptions | TripletLossOptions,

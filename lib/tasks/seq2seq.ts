@@ -1,4 +1,4 @@
-/** Learning to write a text for a text. */
+/** Learning to write a text in response to a text. */
 import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
@@ -7,29 +7,29 @@ import { checkSmoothing } from './classification.js'
 import { checkText, labelsIn } from './model.js'
 import type { Seq2SeqBatch } from './rows/seq2seq.js'
 
-/** The inputs of an encoder-decoder beside the ids that it reads. */
+/** The inputs of an encoder-decoder besides the ids that it reads. */
 interface WritingInputs {
   readonly attentionMask?: Tensor | null
   readonly labels: Tensor
 }
 
-/** A model that writes a text given another one, and makes its loss itself. */
+/** A model that writes a text for another one. It computes its loss itself. */
 export interface WritingModel extends Module {
   forward(ids: Tensor, inputs: WritingInputs): Tensor
   loss(ids: Tensor, inputs: WritingInputs & { readonly labelSmoothing?: number }): Loss
 }
 
 export interface Seq2SeqOptions {
-  /** How much of each label is spread over all tokens, in [0, 1]. Default 0. */
+  /** The share of each label that is spread over all tokens, in [0, 1]. Default 0. */
   readonly labelSmoothing?: number
 }
 
 const seq2seqNames: OptionNames<Seq2SeqOptions> = { labelSmoothing: true }
 
 /**
- * The objective of encoder-decoders: summed cross entropy of each label given the text that is read and the labels before it, over the
- * labels that are not -100. Works with every model of `AutoModel.forSeq2Seq`, over batches of `seq2seqRows`. It has no metrics, because it
- * keeps no scores; `predict` gives scores [B, T, vocabSize] of the labels' places.
+ * The objective of encoder-decoders: summed cross entropy of each label given the source text and the labels before it,
+ * over the labels that are not -100. Works with every model of `AutoModel.forSeq2Seq`, over batches of `seq2seqRows`.
+ * It has no metrics, because it keeps no scores. `predict` gives scores [B, T, vocabSize] at the labels' places.
  */
 export function seq2seq(options: Seq2SeqOptions = {}): Objective<WritingModel, Seq2SeqBatch> {
   const op = 'seq2seq'

@@ -1,4 +1,4 @@
-/** The probability above which a label is taken as there, chosen by rows that were held back. */
+/** The probability above which a label counts as set, chosen by held-out rows. */
 import { noGrad } from '../autograd/mode.js'
 import { isIterable } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
@@ -15,22 +15,28 @@ import type { Objective } from '../train/objective.js'
 import type { Batches } from '../train/options.js'
 
 export interface ThresholdChoiceOptions {
-  /** The number that is made as large as can be: F1, the share of right labels, or sensitivity plus specificity less 1 (Youden, 1950). Default 'f1'. */
+  /**
+   * The measure to maximise: F1, the share of right labels, or sensitivity plus specificity less 1 (Youden, 1950).
+   * Default 'f1'.
+   */
   readonly maximise?: 'f1' | 'accuracy' | 'youden'
-  /** A threshold for each label, where rows have several. Default true; false: one for all, by their counts together. */
+  /**
+   * Whether each label gets its own threshold, if rows have several labels. Default true; false: one for all, by their
+   * joint counts.
+   */
   readonly each?: boolean
 }
 
 const choiceNames: OptionNames<ThresholdChoiceOptions> = { maximise: true, each: true }
 
 export interface ThresholdChoice {
-  /** For `classify` and metrics: one number, or one for each label. Labels that never occur, or always do, have 0.5. */
+  /** For `classify` and metrics: one number, or one for each label. Labels that never occur, or always do, get 0.5. */
   readonly threshold: number | readonly number[]
-  /** The measure at these thresholds; NaN for labels that never occur, or always do. */
+  /** The measure at these thresholds, or NaN for labels that never occur, or always do. */
   readonly value: number | readonly number[]
 }
 
-/** Counts of yes and no, above a threshold and at or below it. */
+/** Counts of yes and no above a threshold, and at or below it. */
 interface Split {
   readonly hits: number
   readonly falseAlarms: number
@@ -45,7 +51,7 @@ const measures = {
   youden: ({ hits, falseAlarms, positives, negatives }: Split) => hits / positives - falseAlarms / negatives,
 } as const
 
-/** The best threshold between two neighbouring probabilities; of equally good ones the nearest to 0.5. */
+/** The best threshold between two neighbouring probabilities. Of equally good ones it is the nearest to 0.5. */
 function best(
   probabilities: ArrayLike<number>,
   there: ArrayLike<boolean>,
@@ -62,7 +68,7 @@ function best(
   for (let i = 0; i <= order.length; i++) {
     const above = i === 0 ? 1 : (probabilities[order[i - 1] as number] as number)
     const below = i === order.length ? 0 : (probabilities[order[i] as number] as number)
-    // Rows of one probability stand on one side.
+    // Rows with the same probability are on the same side.
     if (above > below) {
       const threshold = below < 0.5 && 0.5 < above ? 0.5 : (above + below) / 2
       const value = measure({ hits, falseAlarms, positives, negatives })
@@ -78,9 +84,10 @@ function best(
 }
 
 /**
- * Chooses the threshold by the batches of a validation: of `classification({ multiLabel: true })` one for each label, of two classes that for
- * the second. `const { threshold } = await chooseThreshold(model, classification({ multiLabel: true }), validation)`, then
- * `model.classify(tokenizer, text, { threshold })`. Throws ValueError where the objective gives no such scores and labels.
+ * Chooses the threshold by the batches of a validation: one for each label with `classification({ multiLabel: true })`,
+ * or the second class's if there are two classes. `const { threshold } = await chooseThreshold(model, classification({
+ * multiLabel: true }), validation)`, then `model.classify(tokenizer, text, { threshold })`. Throws ValueError if the
+ * objective does not give such scores and labels.
  */
 export async function chooseThreshold<Mod extends Module, B>(
   model: Mod,
@@ -112,7 +119,7 @@ interface Scored {
   readonly labels: number
 }
 
-/** Probabilities of all rows, and what their labels are. */
+/** The probabilities of all rows, and their labels. */
 async function scored<Mod extends Module, B>(
   op: string,
   model: Mod,
@@ -137,7 +144,7 @@ async function scored<Mod extends Module, B>(
       const [values, wanted] = await Promise.all([scores.data(), target.data()])
       labels = scores.ndim === 1 ? 1 : (scores.sizes[1] as number)
       for (const [i, label] of Array.from(wanted, Number).entries()) {
-        // A row whose label is ignored.
+        // The label of this row is ignored.
         if (label === -100) continue
         probabilities.push(values[i] as number)
         there.push(label === 1)

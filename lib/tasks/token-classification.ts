@@ -12,14 +12,17 @@ import { checkText, forwardInputs, labelsIn, type ScoringModel } from './model.j
 import type { TokenBatch } from './rows/tokens.js'
 
 export interface TokenClassificationOptions {
-  /** How much of each target is spread over all classes, in [0, 1]. Default 0. */
+  /** The share of each target that is spread over all classes, in [0, 1]. Default 0. */
   readonly labelSmoothing?: number
-  /** A factor for each class, by which the mean weighs tokens. */
+  /** A factor for each class, which weights tokens in the mean. */
   readonly classWeights?: readonly number[]
 }
 
 export interface EntityClassificationOptions extends TokenClassificationOptions {
-  /** Names of the tags by index, such as `rows.labels`: then F1 of entities is a metric too, `f1`. See `metrics.entityF1`. */
+  /**
+   * Names of the tags by index, such as `rows.labels`. F1 of entities is then also a metric, `f1`. See
+   * `metrics.entityF1`.
+   */
   readonly labels: readonly string[]
 }
 
@@ -28,9 +31,10 @@ type AnyOptions = TokenClassificationOptions & { readonly labels?: readonly stri
 const tokenNames: OptionNames<AnyOptions> = { labelSmoothing: true, classWeights: true, labels: true }
 
 /**
- * The objective of models that give scores [B, T, classes] before softmax: summed cross entropy over the tokens that have a label, int32
- * [B, T], which is -100 for others. Metrics are the accuracy over these tokens and, where `labels` are given, F1 of entities. Works
- * with every model of the head `AutoModel.forTokenClassification`. Throws ShapeError and DTypeError for labels that are of another form.
+ * The objective of models that give scores [B, T, classes] before softmax: summed cross entropy over the labelled
+ * tokens. Labels are int32 [B, T], and -100 for other tokens. Metrics are the accuracy over the labelled tokens and, if
+ * `labels` are given, F1 of entities. Works with every model of the head `AutoModel.forTokenClassification`. Throws
+ * ShapeError and DTypeError for labels of another form.
  */
 export function tokenClassification(
   options: EntityClassificationOptions,

@@ -1,4 +1,4 @@
-/** Questions with the texts that answer them, in tokens: windows over long texts, and where in them the answer stands. */
+/** Questions, and texts that answer them, in tokens: windows over long texts, and the place of the answer in them. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -11,38 +11,44 @@ import { checkField, eachRow, type Field, RowReader, type Rows } from './read.js
 import { inputsOf, mostTokens, padTokenOf, TokenizedRows, type TokenList, tokensOf } from './rows.js'
 import { asRead, RowStore } from './store.js'
 
-/** An answer as it stands in the text: from the UTF-16 unit `start` on. */
+/** An answer and its place in the text, from the UTF-16 unit `start` on. */
 export interface AnswerSpan {
   readonly text: string
   readonly start: number
 }
 
-/** As SQuAD's files have answers: lists, of which the first counts. An empty one means that the text has no answer. */
+/**
+ * Answers in the form of SQuAD's files: lists, of which the first entry counts. Empty lists mean that the text has no
+ * answer.
+ */
 export interface SquadAnswers {
   readonly text: readonly string[]
-  /** Counted in characters (code points), or in UTF-16 units where only these fit the text. */
+  /** Counted in characters (code points), or in UTF-16 units if only these fit the text. */
   readonly answer_start: readonly number[]
 }
 
 export interface QaRowsOptions<R> {
-  /** Where the question is. Default the column `question`. */
+  /** The field with the question. Default: the column `question`. */
   readonly question?: Field<R, string>
-  /** Where the text is. Default the column `context`. */
+  /** The field with the text. Default: the column `context`. */
   readonly context?: Field<R, string>
-  /** Where the answer is; null or an empty list where the text has none. Default the column `answers`. */
+  /** The field with the answer; null or an empty list if the text has none. Default: the column `answers`. */
   readonly answer?: Field<R, AnswerSpan | SquadAnswers | null>
-  /** The most tokens of a window. Default 384, or the tokenizer's `maxLength` where that is less. */
+  /** The most tokens of a window. Default 384, or the tokenizer's `maxLength` if that is less. */
   readonly maxLength?: number
-  /** Tokens of the text that a window shares with the one before it. Default 128, or a quarter of `maxLength` where that is less. */
+  /**
+   * The number of the text's tokens that a window shares with the one before it. Default 128, or a quarter of
+   * `maxLength` if that is less.
+   */
   readonly stride?: number
 }
 
-/** A window of a text, behind its question. */
+/** A window of a text, after its question. */
 export interface AnswerRow extends TokenList {
-  /** The first and the last token of the answer; both 0 where the window does not hold it whole. */
+  /** The first and the last token of the answer; both 0 if the window does not hold the whole answer. */
   readonly start: number
   readonly end: number
-  /** The row that the window is of. */
+  /** The row of the window. */
   readonly source: number
 }
 
@@ -53,10 +59,11 @@ export interface AnswerBatch extends TextInputs {
 }
 
 /**
- * Reads questions, texts and answers, for `questionAnswering()`. A long text becomes several windows, which share `stride` tokens; one that
- * does not hold the answer whole learns its first token, as do those of a text without an answer. `skipped` counts windows without
- * the answer that their text has, and answers that no window holds whole. Throws ValueError, with the row (counted from 0), for a column
- * that is missing, a text that is empty or none, and an answer that does not stand where the row says.
+ * Reads questions, texts and answers, for `questionAnswering()`. A long text becomes several windows, which share
+ * `stride` tokens. A window without the whole answer learns its first token, as do all windows of a text without an
+ * answer. `skipped` counts windows that lack their text's answer, and answers that no window holds whole. Throws
+ * ValueError, with the row (counted from 0), for a missing column, for an empty text or one that is not a text, and for
+ * an answer that is not at the stated place.
  */
 export async function qaRows<R>(
   rows: Rows<R>,
@@ -115,7 +122,7 @@ function together(rows: readonly AnswerRow[], pad: number): AnswerBatch {
 
 type Span = readonly [from: number, to: number]
 
-/** The characters of the answer, in UTF-16 units; null where there is none. */
+/** The characters of the answer, in UTF-16 units, or null if there is none. */
 function spanIn(reader: RowReader<unknown>, called: string, value: unknown, context: string): Span | null {
   if (value === null) return null
   if (typeof value !== 'object' || value === undefined)
@@ -145,7 +152,7 @@ function spanIn(reader: RowReader<unknown>, called: string, value: unknown, cont
   return [from, from + text.length]
 }
 
-/** The first and the last token of the answer; null where the window does not hold it whole. */
+/** The first and the last token of the answer, or null if the window does not hold the whole answer. */
 function tokensAt({ offsets, sequences }: Encoding, [from, to]: Span): readonly [number, number] | null {
   const own = offsets.flatMap(([begin, end], i) => (sequences[i] === 1 && end > begin ? [{ i, begin, end }] : []))
   const [first, last] = [own[0], own.at(-1)]

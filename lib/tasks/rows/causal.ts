@@ -1,4 +1,4 @@
-/** Texts to write on, in tokens: whole ones, and completions of prompts. */
+/** Texts to continue, in tokens: whole texts, and completions of prompts. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -8,18 +8,18 @@ import { checkField, eachRow, type Field, RowReader, type Rows } from './read.js
 import { inputsOf, mostTokens, padTokenOf, TokenizedRows } from './rows.js'
 import { asRead, RowStore } from './store.js'
 
-/** Tokens, and which of them are learned. */
+/** Tokens, and the ones among them that are learned. */
 export interface CausalRow {
   readonly ids: Int32Array
-  /** The id of each token that is to be learned, at its own place; -100 for others. Left out: all are. */
+  /** At its place, the id of each token that is learned, and -100 for others. If left out, all tokens are learned. */
   readonly labels?: Int32Array
 }
 
-/** int32 [B, T] each; labels are -100 where none is learned. */
+/** int32 [B, T] each. Labels are -100 for tokens that are not learned. */
 export interface CausalBatch extends Pick<TextInputs, 'ids'> {
   readonly attentionMask?: Tensor
   readonly positions?: Tensor
-  /** The document of each token, where rows hold several. */
+  /** The document of each token, if rows hold several. */
   readonly documents?: Tensor
   readonly labels?: Tensor
 }
@@ -27,32 +27,42 @@ export interface CausalBatch extends Pick<TextInputs, 'ids'> {
 const ignored = -100
 
 interface Shared {
-  /** The most tokens of a row; what is behind them is cut off, and rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
+  /**
+   * The most tokens of a row. Further tokens are cut off, and rows that are cut are counted. Default: the tokenizer's
+   * `maxLength`, if any.
+   */
   readonly maxLength?: number
-  /** Whether a text ends with the tokenizer's token for that, which teaches the model to stop. Default: where there is one. */
+  /**
+   * Whether a text ends with the tokenizer's end token, which teaches the model to stop. Default: true if there is such
+   * a token.
+   */
   readonly end?: boolean
 }
 
 export type CompletionRowsOptions<R> =
   | (Shared & {
-      /** Where the prompt is, of which nothing is learned. */
+      /** The field with the prompt, from which nothing is learned. */
       readonly prompt: Field<R, string>
-      /** Where its completion is. It follows the prompt at once, so that a blank between them belongs to one of them. */
+      /**
+       * The field with its completion. It follows the prompt directly, so a blank between them must belong to one of
+       * them.
+       */
       readonly completion: Field<R, string>
       readonly text?: undefined
     })
   | (Shared & {
-      /** Where the text is, all of which is learned. */
+      /** The field with the text, all of which is learned. */
       readonly text: Field<R, string>
       readonly prompt?: undefined
       readonly completion?: undefined
     })
 
 /**
- * Reads prompts with completions, of which only these are learned, or whole texts, for `causalLM()`: `await completionRows(jsonl('tasks.jsonl'),
- * tokenizer, { prompt: 'question', completion: ({ answer }) => ' ' + answer })`. A token is learned if any of its characters is the completion's.
- * Throws ValueError, with the row (counted from 0), for a column that is missing, a text that is empty or none, and where nothing
- * is to be learned before `maxLength`.
+ * Reads prompts with completions, of which only the completions are learned, or whole texts, for `causalLM()`: `await
+ * completionRows(jsonl('tasks.jsonl'), tokenizer, { prompt: 'question', completion: ({ answer }) => ' ' + answer })`. A
+ * token is learned if any of its characters belongs to the completion. Throws ValueError, with the row (counted from
+ * 0), for a missing column, for an empty text or one that is not a text, and if nothing before `maxLength` can be
+ * learned.
  */
 export async function completionRows<R>(
   rows: Rows<R>,
@@ -95,9 +105,9 @@ export async function completionRows<R>(
     const kept = Int32Array.from(all.slice(0, most))
     if (kept.length < all.length) cut++
     const labels = kept.map((id, i) => {
-      // A first token is predicted from nothing.
+      // Nothing precedes the first token, so it cannot be predicted.
       if (i === 0) return ignored
-      // Tokens that the tokenizer put behind the text are learned as its end, those before it are not.
+      // Tokens that the tokenizer added after the text are learned as its end. Tokens added before it are not.
       if (i >= ids.length || sequences[i] === null) return id === endToken && i === all.length - 1 ? id : ignored
       return (offsets[i] as readonly [number, number])[1] > before.length ? id : ignored
     })
@@ -129,9 +139,9 @@ function causalRows(
 }
 
 /**
- * Reads rows that hold tokens already, as `chatRows` gives them, so that `byLength` and DataLoader can make padded batches of them:
- * `await paddedRows(chatRows(jsonl('chats.jsonl'), tokenizer), tokenizer)`. Throws ValueError, with the row, for lists that are no
- * tokens or of unequal lengths.
+ * Reads rows that already hold tokens, as `chatRows` gives them, so that `byLength` and DataLoader can make padded
+ * batches of them: `await paddedRows(chatRows(jsonl('chats.jsonl'), tokenizer), tokenizer)`. Throws ValueError, with
+ * the row, for lists of other values or of unequal lengths.
  */
 export async function paddedRows(
   rows: Rows<CausalRow & { readonly cut?: number }>,

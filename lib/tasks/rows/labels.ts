@@ -11,17 +11,17 @@ export type LabelKind = 'class' | 'classes' | 'number'
 
 export const labelKinds: readonly LabelKind[] = ['class', 'classes', 'number']
 
-/** A label as a row has it: a class by name or index, true or false, a list of names, or one number or several. */
+/** A label in a row: a class by name or index, true or false, a list of names, or one or several numbers. */
 export type Label = string | number | boolean | readonly string[] | readonly number[]
 
-/** Names in an order that does not depend on the order of the rows: numbers by size, others as text. */
+/** Names in an order that does not depend on the order of the rows: numbers by value, others as text. */
 export function ordered(names: Iterable<string>): string[] {
   const own = [...names]
   if (own.every((name) => /^-?\d{1,15}$/.test(name))) return own.sort((a, b) => Number(a) - Number(b))
   return own.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
 }
 
-/** Throws unless they are names, each once; undefined where they are left out. */
+/** Throws unless they are distinct names. Undefined if they are left out. */
 export function checkLabels(op: string, labels: readonly string[] | undefined): readonly string[] | undefined {
   if (labels === undefined) return undefined
   const own = listOf(op, 'labels', labels, 'a list of names')
@@ -30,7 +30,7 @@ export function checkLabels(op: string, labels: readonly string[] | undefined): 
   return own
 }
 
-/** A number for each name, while the names are still to be found or once they are given. */
+/** A number for each name, while the names are still being found or once they are given. */
 export class Names {
   readonly #op: string
   readonly #given: readonly string[] | undefined
@@ -42,7 +42,7 @@ export class Names {
     this.#indices = new Map(given?.map((name, i) => [name, i]))
   }
 
-  /** Notes a name. Throws for one that is not among those given. */
+  /** Notes a name. Throws for a name that is not among the given ones. */
   see(reader: RowReader<unknown>, called: string, name: string): string {
     if (this.#given === undefined) this.#indices.set(name, -1)
     else if (!this.#indices.has(name))
@@ -52,7 +52,7 @@ export class Names {
     return name
   }
 
-  /** All names in order; after that `indexOf` knows them. Throws where there is only one. */
+  /** All names in order, after which `indexOf` knows them. Throws if there is only one. */
   settle(what: string): readonly string[] {
     if (this.#given !== undefined) return this.#given
     const names = ordered(this.#indices.keys())
@@ -71,22 +71,22 @@ export class Names {
   }
 }
 
-/** Names for an error, not all of many. */
+/** Names for an error, which may leave some out. */
 export function listed(names: readonly string[]): string {
   const more = names.length > 12 ? `, and ${names.length - 12} more` : ''
   return names.slice(0, 12).map(kindOf).join(', ') + more
 }
 
-/** A label as it was read, before names have numbers. */
+/** A label as read, before names have numbers. */
 export type ReadLabel = string | number | readonly string[] | Float32Array
 
-/** Reads labels of one kind, which the first of them tells where it is not given. */
+/** Reads labels of one kind. If the kind is not given, the first label decides it. */
 export class LabelReader {
   readonly #op: string
   readonly #given: readonly string[] | undefined
   readonly names: Names
   #kind: LabelKind | undefined
-  /** Whether classes are given by index; undefined before the first. */
+  /** Whether classes are given by index. Undefined before the first label. */
   #byIndex: boolean | undefined
   #most = -1
   #width: number | undefined
@@ -166,7 +166,7 @@ export class LabelReader {
     return width === 0 ? (list[0] as number) : Float32Array.from(list as readonly number[])
   }
 
-  /** The names of the classes; none of numbers. Call it after the last row and before `labelOf`. */
+  /** The names of the classes, or none for numbers. To be called after the last row and before `labelOf`. */
   settle(rows: number): readonly string[] {
     if (this.#kind === 'number' || this.#kind === undefined) return []
     if (this.#byIndex !== true) {
@@ -184,7 +184,7 @@ export class LabelReader {
     return Array.from({ length: this.#most + 1 }, (_, i) => String(i))
   }
 
-  /** A label as a batch takes it: an index, a number, or numbers. */
+  /** A label in the form for a batch: an index, a number, or numbers. */
   labelOf(label: ReadLabel, classes: number): number | Float32Array {
     if (typeof label === 'string') return this.names.indexOf(label)
     if (typeof label === 'number' || label instanceof Float32Array) return label
@@ -193,11 +193,11 @@ export class LabelReader {
     return hot
   }
 
-  /** The dtype of one label a row: of classes integers, of numbers floats. */
+  /** The dtype of one label for each row: integers for classes, floats for numbers. */
   get dtype(): 'int32' | 'float32' {
     return this.#kind === 'number' ? 'float32' : 'int32'
   }
 }
 
-/** More classes than any head has; a larger index is a number that was meant otherwise. */
+/** More classes than any head has. A larger index must be a number with another meaning. */
 const mostClasses = 2 ** 20

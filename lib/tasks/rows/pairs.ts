@@ -18,15 +18,15 @@ import {
 import { asRead, RowStore } from './store.js'
 
 export interface PairRowsOptions<R> {
-  /** Where the text is that others are held against, such as a question. */
+  /** The field with the text to which others are compared, such as a question. */
   readonly anchor: Field<R, string>
-  /** Where the text is that belongs to it, or, with `score`, that is compared with it. */
+  /** The field with the text that belongs to it or, with `score`, is compared with it. */
   readonly positive: Field<R, string>
-  /** Where a text is that looks as if it belonged to it, and does not. */
+  /** The field with a text that seems to belong to it, but does not. */
   readonly negative?: Field<R, string>
-  /** Where the cosine is that the two texts should have, from -1 to 1. */
+  /** The field with the cosine that the two texts should have, from -1 to 1. */
   readonly score?: Field<R, number>
-  /** The most tokens of each text; rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
+  /** The most tokens of each text. Rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
   readonly maxLength?: number
 }
 
@@ -46,8 +46,9 @@ export interface PairBatch {
 }
 
 /**
- * Reads texts that belong together for `sentenceEmbeddings()`, with a negative or a score each where there are such. Throws ValueError, with
- * the row (counted from 0), for a column that is missing, a text that is empty or none, and a score that is no cosine.
+ * Reads texts that belong together for `sentenceEmbeddings()`, each with a negative or a score if there is one. Throws
+ * ValueError, with the row (counted from 0), for a missing column, for an empty text or one that is not a text, and for
+ * a score that is not a cosine.
  */
 export async function pairRows<R>(
   rows: Rows<R>,

@@ -1,22 +1,22 @@
-/** Rows as programs have them, read one after another, and errors that name the row. */
+/** A program's rows, read one after another, and errors that name the row. */
 import { isIterable } from '../../core/engine.js'
 import { isFiresteelError, kindOf, ValueError } from '../../core/errors.js'
 import { nextTurn } from '../../core/host.js'
 import { Dataset } from '../../data/dataset.js'
 import type { RowSource } from '../../data/iterable.js'
 
-/** Rows in memory, by index, or as they come. */
+/** Rows in memory, by index, or as a stream. */
 export type Rows<R> = RowSource<R> | Dataset<R, unknown>
 
-/** Where a row's text, label and the like are: the name of a column, or a function of the row. */
+/** The place of a row's text, label and other fields: the name of a column, or a function of the row. */
 export type Field<R, T> = (keyof R & string) | ((row: R) => T)
 
-/** The error of a row, which has its index, counted from 0, in the property `row` too. */
+/** The error of a row. Its property `row` also has the row's index, counted from 0. */
 export function rowError(op: string, row: number, message: string): ValueError {
   return Object.assign(new ValueError(op, `row ${row}: ${message}`), { row })
 }
 
-/** Between two turns of the event loop. */
+/** Milliseconds between two turns of the event loop. */
 const rowsEachTurn = 64
 
 /** Calls the function with each row. An error that it throws gets the row's index. */
@@ -43,7 +43,7 @@ export async function eachRow<R>(op: string, rows: Rows<R>, use: (row: R, index:
   return index
 }
 
-/** Throws unless it says where something is. */
+/** Throws unless it names a place. */
 export function checkField(op: string, name: string, field: unknown): void {
   if (typeof field !== 'function' && !(typeof field === 'string' && field !== ''))
     throw new ValueError(op, `${name} is ${kindOf(field)}, but must be the name of a column, or a function of a row`)
@@ -81,7 +81,7 @@ export class RowReader<R> {
     )
   }
 
-  /** A text that has more than white space. */
+  /** A text with more than white space. */
   text(name: string, field: Field<R, unknown>): string {
     const value = this.value(name, field)
     const called = this.called(name, field)

@@ -8,26 +8,27 @@ import type { EncodeOptions, Tokenizer } from '../../text/tokenizer/tokenizer.js
 import { rowError } from './read.js'
 import type { RowList } from './store.js'
 
-/** The facts that were noticed when rows were put into tokens. */
+/** Facts that were noticed when rows were turned into tokens. */
 export interface RowFacts {
-  /** Names of the classes by index; none where labels have no names. */
+  /** Names of the classes by index, or none if labels have no names. */
   readonly labels?: readonly string[]
-  /** Rows whose text was longer than `maxLength`, and lost what is behind. */
+  /** The number of rows whose text was longer than `maxLength` and was cut. */
   readonly cut?: number
   /** Rows, or parts of rows, that were left out, by the reason. */
   readonly skipped?: { readonly [reason: string]: number }
 }
 
 /**
- * Rows in tokens, and batches of them, whose lists are padded to the longest of the batch. Rows that a program gives are in memory; of
- * those that `textRows` and its like read, what takes more than 512 MiB (or FIRESTEEL_ROWS_MEMORY) is in a temporary file. Takes part in a `DataLoader`,
- * in `splitRows` and `kFold` as every dataset does; `byLength` makes batches that need little padding.
+ * Rows in tokens, and batches of them, whose lists are padded to the longest of the batch. Rows that a program gives are in
+ * memory. `textRows` and its like keep up to 512 MiB (or FIRESTEEL_ROWS_MEMORY) in memory, and the rest in a temporary file.
+ * Rows work with `DataLoader`, `splitRows` and `kFold` like every dataset, and `byLength` makes batches that need little
+ * padding.
  */
 export class TokenizedRows<R, B> extends Dataset<R, B> {
   readonly length: number
-  /** Names of the classes by index; none where labels have no names. */
+  /** Names of the classes by index, or none if labels have no names. */
   readonly labels: readonly string[]
-  /** Rows whose text was longer than `maxLength`, and lost what is behind. */
+  /** The number of rows whose text was longer than `maxLength` and was cut. */
   readonly cut: number
   /** Rows, or parts of rows, that were left out, by the reason. */
   readonly skipped: { readonly [reason: string]: number }
@@ -63,23 +64,24 @@ export class TokenizedRows<R, B> extends Dataset<R, B> {
   }
 }
 
-/** The longest list of numbers in a row, in itself or one level below: what padding goes by. */
+/** The length of the longest list of numbers in a row, in itself or one level below, which determines the padding. */
 export function tokensIn(row: unknown): number {
   if (row instanceof Int32Array) return row.length
   if (typeof row !== 'object' || row === null || ArrayBuffer.isView(row)) return 0
   return Object.values(row).reduce<number>((most, value) => Math.max(most, tokensIn(value)), 0)
 }
 
-/** A model, as far as rows must fit it. */
+/** The parts of a model that rows must fit. */
 export interface Vocabulary {
   readonly config: { readonly vocabSize: number; readonly context?: number }
-  /** How many positions there are at most. Default: `context`, if any. */
+  /** The most positions. Default: `context`, if any. */
   readonly positionLimit?: number
 }
 
 /**
- * Throws ValueError, with the row, where a token of the rows is none of the model's, because the tokenizer is another model's, and where a
- * row is longer than the model takes. Tokens that the vocabularies share by their number are not told apart.
+ * Throws ValueError, with the row, if the model lacks a token of the rows, because the tokenizer belongs to another
+ * model, or if a row is longer than the model allows. Different tokens that have the same number in both vocabularies
+ * are not noticed.
  */
 export function checkRows(rows: Dataset<unknown, unknown>, model: Vocabulary): void {
   const op = 'checkRows'
@@ -130,7 +132,7 @@ export function checkTokenizer(op: string, tokenizer: Tokenizer): void {
     )
 }
 
-/** The most tokens of a row: as asked for, else as the tokenizer's folder says, else any number. */
+/** The most tokens of a row: the requested number, else that of the tokenizer's folder, else any number. */
 export function mostTokens(
   op: string,
   tokenizer: Tokenizer,
@@ -143,12 +145,12 @@ export function mostTokens(
   return maxLength ?? tokenizer.maxLength ?? Number.POSITIVE_INFINITY
 }
 
-/** Options of `encode` that cut to so many tokens. */
+/** Options of `encode` that cut to this many tokens. */
 export function cutTo(most: number): Pick<EncodeOptions, 'maxLength'> {
   return Number.isFinite(most) ? { maxLength: most } : {}
 }
 
-/** Tokens of a text; of which text they are only where it is a pair. */
+/** Tokens of a text. Only tokens of a pair tell to which text they belong. */
 export function tokensOf({ ids, typeIds }: Encoding, isPair: boolean): TokenList {
   return { ids: Int32Array.from(ids), ...(isPair ? { tokenTypeIds: Int32Array.from(typeIds) } : {}) }
 }
@@ -156,11 +158,11 @@ export function tokensOf({ ids, typeIds }: Encoding, isPair: boolean): TokenList
 /** A text or a pair in tokens. */
 export interface TokenList extends TextTokens {
   readonly ids: Int32Array
-  /** Only of pairs. */
+  /** For pairs only. */
   readonly tokenTypeIds?: Int32Array
 }
 
-/** The token that batches are filled up with; any will do where the tokenizer has none. */
+/** The token that pads batches. Any will do if the tokenizer has none. */
 export function padTokenOf(tokenizer: Tokenizer): number {
   return tokenizer.idFor('pad') ?? 0
 }

@@ -1,4 +1,4 @@
-/** Texts with the texts to be written for them, in tokens. */
+/** Texts to read, and texts to write for them, in tokens. */
 import { checkOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
 import { padLists, type TextInputs } from '../../models/inference/inputs.js'
@@ -8,33 +8,36 @@ import { cutTo, inputsOf, mostTokens, padTokenOf, TokenizedRows } from './rows.j
 import { asRead, RowStore } from './store.js'
 
 export interface Seq2SeqRowsOptions<R> {
-  /** Where the text is that is read; a function may put a prefix before it, such as T5's 'translate English to German: '. */
+  /**
+   * The field with the text to read. A function may put a prefix before it, such as T5's 'translate English to German:
+   * '.
+   */
   readonly source: Field<R, string>
-  /** Where the text is that is to be written. */
+  /** The field with the text to write. */
   readonly target: Field<R, string>
-  /** The most tokens of a source; rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
+  /** The most tokens of a source. Rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
   readonly maxLength?: number
-  /** The most tokens of a target. Default: as `maxLength`. */
+  /** The most tokens of a target. Default: `maxLength`. */
   readonly maxTargetLength?: number
-  /** The tokenizer of targets. Default: that of sources. */
+  /** The tokenizer of targets. Default: that of the sources. */
   readonly targetTokenizer?: Tokenizer
 }
 
 export interface Seq2SeqRow {
   readonly ids: Int32Array
-  /** The tokens to be written, with the one that ends the text where the tokenizer has such. */
+  /** The tokens to write, with the tokenizer's end token if it has one. */
   readonly labels: Int32Array
 }
 
-/** int32 ids and mask [B, S], and labels [B, T], -100 behind their ends. */
+/** int32 ids and mask [B, S], and labels [B, T], which are -100 after the end. */
 export interface Seq2SeqBatch extends TextInputs {
   readonly labels: Tensor
 }
 
 /**
- * Reads pairs of texts for `seq2seq()`, such as sentences with translations: `await seq2seqRows(jsonl('pairs.jsonl'), tokenizer, { source:
- * ({ zh }) => 'translate: ' + zh, target: 'en' })`. Throws ValueError, with the row (counted from 0), for a column that is missing, and a
- * text that is empty or none.
+ * Reads pairs of texts for `seq2seq()`, such as sentences with translations: `await seq2seqRows(jsonl('pairs.jsonl'),
+ * tokenizer, { source: ({ zh }) => 'translate: ' + zh, target: 'en' })`. Throws ValueError, with the row (counted from
+ * 0), for a missing column, and for an empty text or one that is not a text.
  */
 export async function seq2seqRows<R>(
   rows: Rows<R>,
@@ -67,7 +70,7 @@ export async function seq2seqRows<R>(
     const own = tokenizer.encode(reader.text('source', source), cutTo(most))
     const written = targetTokenizer.encode(reader.text('target', target), cutTo(mostWritten))
     const whole = end === null || written.ids.at(-1) === end ? written.ids : [...written.ids, end]
-    // The token that ends a text takes the place of the last one where there is no room.
+    // The end token replaces the last token if there is no room.
     const labels = whole.length > mostWritten ? [...whole.slice(0, mostWritten - 1), end as number] : whole
     if (own.overflowing.length > 0 || written.overflowing.length > 0 || labels !== whole) cut++
     read.push({ ids: Int32Array.from(own.ids), labels: Int32Array.from(labels) })

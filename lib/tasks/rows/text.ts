@@ -18,23 +18,31 @@ import {
 import { RowStore } from './store.js'
 
 export interface TextRowsOptions<R> {
-  /** Where the text is. */
+  /** The field with the text. */
   readonly text: Field<R, string>
-  /** Where the second text is, of pairs. */
+  /** The field with the second text of a pair. */
   readonly pair?: Field<R, string>
-  /** Where the label is. Left out: rows to predict for. */
+  /** The field with the label. Left out: rows to predict for. */
   readonly label?: Field<R, Label>
-  /** Names of the classes, in order; rows with others are refused. Default: those found, sorted. */
+  /** Names of the classes, in order. Rows with other names are refused. Default: the names found, sorted. */
   readonly labels?: readonly string[]
-  /** Default: what the first row's label tells, a class or, of a list, classes. Numbers to be predicted must say 'number'. */
+  /**
+   * The kind of the labels. By default the first row's label decides: a class, or for a list several classes. Numbers
+   * to predict must be given as 'number'.
+   */
   readonly kind?: LabelKind
-  /** The most tokens of a row, the longer text cut first; rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
+  /**
+   * The most tokens of a row. The longer text is cut first, and rows that are cut are counted. Default: the tokenizer's
+   * `maxLength`, if any.
+   */
   readonly maxLength?: number
 }
 
 /** A text, or a pair, to classify. */
 export interface TextRow extends TokenList {
-  /** The index of the class; or of several classes 1 for each that is there; or the number, or numbers, to predict. */
+  /**
+   * The index of the class; or for several classes, 1 for each class of the row; or the number or numbers to predict.
+   */
   readonly label?: number | Float32Array
 }
 
@@ -44,10 +52,10 @@ export interface TextBatch extends TextInputs {
 }
 
 /**
- * Reads texts with their labels, for `classification()` and `regression()`: `await textRows(csv('reviews.csv'), tokenizer, { text:
- * 'review', label: 'mood' })`. All rows are read at once, so that a wrong one is found before the training. Throws ValueError, with the
- * row (counted from 0), for a column that is missing, a text that is empty or none, a label of another type or of none of the classes; and
- * where all labels are one class.
+ * Reads texts with their labels, for `classification()` and `regression()`: `await textRows(csv('reviews.csv'),
+ * tokenizer, { text: 'review', label: 'mood' })`. All rows are read at once, so that a wrong one is found before the
+ * training. Throws ValueError, with the row (counted from 0), for a missing column, for an empty text or one that is
+ * not a text, and for a label of another type or outside the classes. Also throws if all labels are one class.
  */
 export async function textRows<R>(
   rows: Rows<R>,

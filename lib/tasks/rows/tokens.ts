@@ -1,4 +1,4 @@
-/** Words with a tag each, in tokens. */
+/** Words with tags, in tokens. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -10,32 +10,35 @@ import { cutTo, inputsOf, mostTokens, padTokenOf, TokenizedRows, type TokenList,
 import { RowStore } from './store.js'
 
 export interface TokenRowsOptions<R> {
-  /** Where the words are: a list of texts. */
+  /** The field with the words, a list of texts. */
   readonly words: Field<R, readonly string[]>
-  /** Where the tags are: a name or an index for each word. Left out: rows to predict for. */
+  /** The field with the tags: a name or an index for each word. Left out: rows to predict for. */
   readonly tags?: Field<R, readonly (string | number)[]>
-  /** Names of the tags, in order; rows with others are refused. Default: those found, sorted. */
+  /** Names of the tags, in order. Rows with other names are refused. Default: the names found, sorted. */
   readonly labels?: readonly string[]
-  /** The text between two words. Default a blank; '' for languages that are written without. */
+  /** The text between two words. Default: a blank. Use '' for languages written without blanks. */
   readonly between?: string
-  /** The most tokens of a row; rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
+  /** The most tokens of a row. Rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
   readonly maxLength?: number
 }
 
 /** A text of words to tag. */
 export interface TaggedRow extends TokenList {
-  /** The tag of each word at its first token; -100 for all other tokens. */
+  /** The tag of each word at its first token, and -100 for all other tokens. */
   readonly labels?: Int32Array
 }
 
-/** Texts and the tags of their tokens: int32 [B, T], -100 where none is learned. */
+/** Texts and the tags of their tokens: int32 [B, T], -100 for tokens that are not learned. */
 export interface TokenBatch extends TextInputs {
   readonly labels?: Tensor
 }
 
 const ignored = -100
 
-/** For each token of a text the word that it is the first token of; null for others. By characters that token and word share. */
+/**
+ * For each token of a text, the word of which it is the first token, or null. A token belongs to a word if they share
+ * characters.
+ */
 export function firstTokens(
   words: readonly (readonly [from: number, to: number])[],
   offsets: readonly (readonly [from: number, to: number])[],
@@ -44,7 +47,7 @@ export function firstTokens(
   let next = 0
   return offsets.map(([from, to], token) => {
     if (!isOwn(token) || from === to) return null
-    // A word that no token is of is passed over.
+    // A word without tokens is skipped.
     while (next < words.length && (words[next] as readonly [number, number])[1] <= from) next++
     const word = words[next]
     if (word === undefined || word[0] >= to) return null
@@ -53,10 +56,11 @@ export function firstTokens(
 }
 
 /**
- * Reads words with their tags, for `tokenClassification()`: `await tokenRows(jsonl('names.jsonl'), tokenizer, { words: 'tokens', tags:
- * 'tags' })`. The first token of a word learns its tag, the others none. Words of which the tokenizer makes no token are counted in
- * `skipped`. Throws ValueError, with the row (counted from 0), for a column that is missing, lists that are empty or of unequal lengths, words
- * that are no texts, and tags of another type or of none of the labels; and where all tags are one.
+ * Reads words with their tags, for `tokenClassification()`: `await tokenRows(jsonl('names.jsonl'), tokenizer, { words:
+ * 'tokens', tags: 'tags' })`. The first token of a word learns its tag, and its other tokens learn none. `skipped`
+ * counts words without tokens. Throws ValueError, with the row (counted from 0), for a missing column, for lists that
+ * are empty or of unequal lengths, for words that are not texts, and for tags of another type or outside the labels.
+ * Also throws if all tags are the same.
  */
 export async function tokenRows<R>(
   rows: Rows<R>,
