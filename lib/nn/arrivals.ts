@@ -98,7 +98,9 @@ export class Arrivals {
     return target
   }
 
-  /** Puts the arrived memory in place, under all names, and makes buffers anew that are not part of the state. */
+  /**
+   * Puts the arrived memory in place, under all names, and makes new buffers for those that are not part of the state.
+   */
   settle(): void {
     // Shared memory is found before any tensor is replaced, because it shows in the memory that they lose.
     for (const [, tensor] of this.#own) {
@@ -115,7 +117,7 @@ export class Arrivals {
     if (device !== undefined)
       for (const [name, buffer] of this.#derived) this.#targets.set(buffer, this.#again(name, buffer, device))
     for (const [tensor, target] of this.#targets) {
-      // A tensor that something else moved from meta meanwhile no longer takes what arrived.
+      // A tensor that something else moved from meta meanwhile no longer takes the arrived elements.
       if (!isMeta(tensor)) continue
       tensor.grad = null
       replaceMemory(tensor, target)

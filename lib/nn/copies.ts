@@ -71,7 +71,7 @@ export function copyOf(
 /** The copies of one module. */
 export class Copies extends StandingIn {
   readonly #module: Module
-  /** The module and those within it, without what adapters hold. */
+  /** The module and the modules in it, without what adapters hold. */
   readonly #inner: readonly Module[]
   readonly #byName = new Map<string, Copy>()
   #active: Copy | null = null

@@ -10,7 +10,7 @@ import { isPlainFunction } from './sequence.js'
  */
 export type LayerResult = Tensor | { readonly output: Tensor } | readonly [Tensor, ...unknown[]]
 
-/** A function that stands for a layer. */
+/** A function in the place of a layer. */
 export type LayerFunction = (x: Tensor) => LayerResult
 
 /**

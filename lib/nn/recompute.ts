@@ -29,7 +29,7 @@ export function recomputing<R>(modules: readonly (readonly Module[])[], fn: () =
 }
 
 /**
- * Runs the forward of such a module as a checkpoint. Modules inside it are no checkpoints of their own, in either run.
+ * Runs the forward of such a module as a checkpoint. Modules inside it are not checkpoints themselves, in either run.
  */
 export function asCheckpoint(forward: Forward): Forward {
   return function (this: unknown, ...inputs) {

@@ -178,7 +178,7 @@ export class TransformerEncoderLayer extends Block {
  */
 export interface DecoderInputs {
   readonly tgtMask?: Tensor | null
-  /** [T, S], where S is the number of places of the memory. */
+  /** [T, S], where S is the memory's number of positions. */
   readonly memoryMask?: Tensor | null
   readonly tgtKeyPaddingMask?: Tensor | null
   /** [B, S] */

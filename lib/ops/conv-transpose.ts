@@ -1,4 +1,4 @@
-/** Transposed convolutions: convolution's gradient of the input, as a function of its own. */
+/** Transposed convolutions: a convolution's gradient of the input, as a function. */
 import { apply, checkTensor } from '../autograd/operator.js'
 import { Faults, formatShape, namedAs, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'

@@ -10,7 +10,7 @@ import type { Parameter, ParameterView } from '../nn/module.js'
 /** The argument of an optimiser: a module's live view, or tensors. */
 export type Parameters = ParameterView | Iterable<Parameter>
 
-/** Parameters with options of their own. */
+/** Parameters with their own options. */
 export type ParameterGroup<O> = Partial<O> & { readonly params: Parameters }
 
 export function isView(params: Parameters): params is ParameterView {

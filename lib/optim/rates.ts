@@ -192,7 +192,7 @@ export function lambda(op: string, factor: Factor | readonly Factor[]): Rate {
   }
 }
 
-/** A factor of the first rate after so many steps. */
+/** A factor of the first rate after this many steps. */
 export type Factor = (steps: number) => number
 
 /** At each step, the previous rate times a function of the steps. */

@@ -333,7 +333,7 @@ export class NativeDevice extends QueueDevice {
 
   /**
    * Measures multiply-adds from registers, in operations per second, of which a multiply-add counts two; 0 if the CPU
-   * lacks the instruction set. It runs for `seconds`, on threads of its own.
+   * lacks the instruction set. It runs for `seconds`, on separate threads.
    */
   multiplyAddPeak(
     dtype: 'float32' | 'bfloat16',

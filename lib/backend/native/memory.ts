@@ -123,7 +123,7 @@ export class NativeMemory {
     return handle
   }
 
-  // Rare work is in a function of its own, because V8 inlines only small functions.
+  // Rare work is in a separate function, because V8 inlines only small functions.
 
   #prepare(bytes: number, op: string): void {
     if (!(bytes >= 0 && bytes <= this.#headroom && Math.floor(bytes) === bytes)) this.makeRoom(bytes, op)
@@ -314,14 +314,14 @@ export class NativeMemory {
     return true
   }
 
-  /** The text of what is held, such as `4.50 GB are held by 3 tensors (4.50 GB in 3 results of zeros)`. */
+  /** The text about held memory, such as `4.50 GB are held by 3 tensors (4.50 GB in 3 results of zeros)`. */
   describeHeld(): string {
     const largest = this.#holders.describe()
     const own = `${formatBytes(this.bytes)} are held by ${this.count} tensors${largest === '' ? '' : ` (${largest})`}`
     return own + this.#describeOthers()
   }
 
-  /** The text of what others take of a GPU; nothing of a device that has no memory of its own. */
+  /** The text about a GPU's memory that others have taken; empty for a device without its own memory. */
   #describeOthers(): string {
     const total = this.#addon.totalBytes?.() ?? 0
     if (total === 0) return ''
@@ -329,7 +329,7 @@ export class NativeMemory {
     return `, and of the GPU's ${formatBytes(total)} other processes and the driver hold ${formatBytes(others)}`
   }
 
-  /** Asks anew for the remaining memory: what the system gives, and what the allocator keeps beyond the live bytes. */
+  /** Asks again for the remaining memory: what the system gives, and what the allocator keeps beyond the live bytes. */
   #look(bytes: number): { readonly room: number; readonly available: number } {
     // The order matters: bytes reserved in between must be missing from both numbers rather than counted in both.
     const reserved = this.#addon.reservedBytes()

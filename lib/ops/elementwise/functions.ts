@@ -83,7 +83,7 @@ function scaledBy(op: string, x: Tensor, factor: number): Tensor {
 }
 
 export interface LogitOptions {
-  /** Clamps x to [eps, 1 - eps]. Null, the default, does not clamp, and numbers outside of [0, 1] give NaN. */
+  /** Clamps x to [eps, 1 - eps]. Null, the default, does not clamp, and numbers outside [0, 1] give NaN. */
   readonly eps?: number | null
 }
 

@@ -57,7 +57,7 @@ const resampleRecord: Operator<[x: Tensor], Tables> = operator<[x: Tensor], Tabl
 
 /**
  * Resamples the last dimensions of x, each by its table (null leaves it). The two innermost are resampled together. A
- * third takes a pass of its own, on whichever side the tensor is smaller.
+ * third takes a separate pass, on whichever side the tensor is smaller.
  */
 export function resample(x: Tensor, tables: readonly (Table | null)[]): Tensor {
   const lead = x.ndim - tables.length

@@ -1,4 +1,4 @@
-/** Single steps of LSTM, GRU and RNN, for programs with a time loop of their own. */
+/** Single steps of LSTM, GRU and RNN, for programs with their own time loop. */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { Faults, formatShape, shown, ValueError } from '../../core/errors.js'

@@ -14,7 +14,7 @@ import { unsqueeze } from '../shape/index.js'
  */
 export type SequenceLengths = Tensor | ArrayLike<number>
 
-/** lengths [B] int32 -> [T, B] bool. A length outside of 1 to T is a late error, because only the device knows it. */
+/** lengths [B] int32 -> [T, B] bool. A length outside 1 to T is a late error, because only the device knows it. */
 const sequenceMaskRecord = operator<[lengths: Tensor], { readonly steps: number }>({
   name: 'sequenceMask',
   infer: ([lengths], { steps }) => ({ shape: [steps, lengths.sizes[0] ?? 0], dtype: 'bool' }),

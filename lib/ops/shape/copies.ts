@@ -1,4 +1,4 @@
-/** Copies, and views outside of the graph. */
+/** Copies, and views outside the graph. */
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import { checkBlockRows } from '../../core/blocks.js'
@@ -20,7 +20,7 @@ const cloneRecord = operator<[x: Tensor]>({
   gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g] },
 })
 
-/** A dense copy with memory of its own. */
+/** A dense copy with its own memory. */
 export function clone<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
 export function clone(x: Tensor): Tensor {
   checkTensor('clone', 'x', x)
@@ -33,7 +33,7 @@ export function contiguous<S extends Shape, D extends DType>(x: Tensor<S, D>): T
   return x.isContiguous ? x : clone(x)
 }
 
-/** A tensor over the same memory, outside of the graph. */
+/** A tensor over the same memory, outside the graph. */
 export function detach<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
   checkTensor('detach', 'x', x)
   return new Tensor(x.storage, x.sizes, x.steps, x.offset)

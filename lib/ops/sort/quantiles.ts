@@ -109,7 +109,7 @@ function quantileOf(
 /**
  * The q-quantiles along `dim`, or of all elements if `dim` is null: the values below which a share q of a sorted line
  * lies. For a list or vector of q the results come first: [q, ...]. NaN if a line holds one. A q in a tensor is read.
- * Throws ValueError for a q outside of [0, 1].
+ * Throws ValueError for a q outside [0, 1].
  */
 export function quantile<D extends DType>(
   x: Tensor<Shape, D>,
