@@ -1,4 +1,4 @@
-/** Texts: readers of files, none of which is in memory whole, and tokenizers. */
+/** Texts: tokenizers, and readers of files that never hold a whole file in memory. */
 export * from '../data/text/index.js'
 export {
   applyChatTemplate,

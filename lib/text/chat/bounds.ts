@@ -1,18 +1,21 @@
-/** Templates of chats come from strangers: what they may use up. */
+/** Limits on what templates of chats may use up, because they come from strangers. */
 import { ValueError } from '../../core/errors.js'
 import type { Environment, Interpreter, Jinja, Statement, Value } from './jinja.js'
 
-/** Characters of a template, and of a text that one makes. */
+/** The most characters of a template, and of a text that one makes. */
 export const mostTemplate = 2 ** 20
 const mostText = 2 ** 24
 
-/** Expressions and statements that one rendering evaluates: some seconds' work. */
+/** The most expressions and statements that one rendering evaluates, which take some seconds. */
 const mostSteps = 10_000_000
 
-/** The price of an entry that a loop goes over, or that a function makes: the interpreter makes a scope for it, which takes as long. */
+/**
+ * The price of an entry of a loop, or of one that a function makes. The interpreter makes a scope for it, which takes
+ * as long.
+ */
 const stepsOfEntry = 400
 
-/** Entries of a list or table that a template makes. */
+/** The most entries of a list or table that a template makes. */
 const mostEntries = 2 ** 16
 
 function sizeOf({ value }: Value): { readonly size: number; readonly most: number } {
@@ -21,13 +24,13 @@ function sizeOf({ value }: Value): { readonly size: number; readonly most: numbe
   return { size: value instanceof Map ? value.size : 0, most: mostEntries }
 }
 
-/** The expression of a loop's entries: without the condition that `for ... in ... if` adds. */
+/** The expression of a loop's entries, without the condition that `for ... in ... if` adds. */
 function iterableOf(loop: object): object {
   const { iterable } = loop as { readonly iterable: { readonly type: string; readonly lhs?: object } }
   return iterable.type === 'SelectExpression' && iterable.lhs !== undefined ? iterable.lhs : iterable
 }
 
-/** An interpreter that counts what it does, and refuses values that grow too large, so that a template ends, and soon. */
+/** An interpreter that counts its steps, and refuses values that grow too large, so that every template ends soon. */
 export function boundedInterpreter({ Interpreter }: Jinja, op: string, globals: Environment): Interpreter {
   let steps = 0
   /** Lists that loops go over. */

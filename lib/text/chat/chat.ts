@@ -1,4 +1,4 @@
-/** Chats in tokens, with what is to be learned of them. */
+/** Chats in tokens, with the tokens that are learned. */
 import { isIterable } from '../../core/engine.js'
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../../core/options.js'
@@ -9,13 +9,13 @@ import { type ChatMessage, ChatTemplate, type ChatVariables } from './template.j
 
 export interface ChatTemplateOptions {
   readonly tokenizer: Tokenizer
-  /** Ends the text with what makes the assistant answer. Default false. */
+  /** Whether the text ends with the words that make the assistant answer. Default false. */
   readonly addGenerationPrompt?: boolean
   /** Descriptions of tools, as JSON schemas, for templates that know them. */
   readonly tools?: readonly unknown[]
   /** The name of one of the tokenizer's templates, or a template. Default: the tokenizer's. */
   readonly template?: string
-  /** Variables that the template reads besides, such as `enable_thinking`. */
+  /** Further variables that the template reads, such as `enable_thinking`. */
   readonly variables?: ChatVariables
 }
 
@@ -75,8 +75,8 @@ function checkTools(op: string, tools: unknown): void {
 }
 
 /**
- * The text of a chat, by the tokenizer's template. It holds the special tokens, hence encode it with `specialTokens: false`.
- * Throws ValueError where there is no template, and with the template's words where it refuses the messages.
+ * The text of a chat, by the tokenizer's template. It contains the special tokens, so encode it with `specialTokens:
+ * false`. Throws ValueError if there is no template, and with the template's words if it refuses the messages.
  */
 export async function applyChatTemplate(
   messages: readonly ChatMessage[],
@@ -90,7 +90,7 @@ export async function applyChatTemplate(
   return template.render(messages, { ...variablesOf(options), add_generation_prompt: addGenerationPrompt }, op)
 }
 
-/** The part of a chat that is to be learned: all answers of the assistant, its last one, or every token. */
+/** The part of a chat that is learned: all answers of the assistant, its last one, or every token. */
 export type Learn = 'assistant' | 'last' | 'all'
 
 export interface EncodeChatOptions extends Omit<ChatTemplateOptions, 'addGenerationPrompt'> {
@@ -102,9 +102,9 @@ export interface EncodeChatOptions extends Omit<ChatTemplateOptions, 'addGenerat
 export interface EncodedChat {
   readonly text: string
   readonly ids: readonly number[]
-  /** 1 for tokens that are to be learned: those of which any character is the assistant's. */
+  /** 1 for tokens that are learned: those with any character of the assistant's. */
   readonly learned: readonly (0 | 1)[]
-  /** [from, to) of what is to be learned, in UTF-16 units of the text. */
+  /** [from, to) of the learned parts, in UTF-16 units of the text. */
   readonly spans: readonly Span[]
 }
 
@@ -117,8 +117,9 @@ function checkLearn(op: string, learn: Learn): void {
 }
 
 /**
- * The tokens of a chat, and which of them the assistant must produce. Works with every template: with those that mark it by
- * `{% generation %}`, and with all others, whose text is compared with that of other answers. Throws as `applyChatTemplate`.
+ * The tokens of a chat, and the ones among them that the assistant must produce. Works with every template: those that
+ * mark the answers by `{% generation %}`, and all others, whose text is compared with that of other answers. Throws
+ * like `applyChatTemplate`.
  */
 export async function encodeChat(messages: readonly ChatMessage[], options: EncodeChatOptions): Promise<EncodedChat> {
   const op = 'encodeChat'
@@ -160,24 +161,27 @@ export interface ChatRow {
 
 /** A chat to train on. */
 export interface ChatTokens {
-  /** Typed arrays, which batches make int32 tensors of. */
+  /** Typed arrays, from which batches make int32 tensors. */
   readonly ids: Int32Array
-  /** The id of each token that is to be learned, at its own place; -100 for all others, which no loss counts. */
+  /** At its place, the id of each token that is learned, and -100 for all others, which no loss counts. */
   readonly labels: Int32Array
-  /** Tokens that were cut off at the end, because the chat has more than `maxLength`. */
+  /** The number of tokens that were cut off at the end, because the chat has more than `maxLength`. */
   readonly cut: number
 }
 
 export interface ChatRowsOptions extends Omit<EncodeChatOptions, 'tokenizer' | 'tools'> {
-  /** The most tokens of a row; what is behind them is cut off, and counted in `cut`. Default: the tokenizer's `maxLength`, if any. */
+  /**
+   * The most tokens of a row. Further tokens are cut off, and counted in `cut`. Default: the tokenizer's `maxLength`,
+   * if any.
+   */
   readonly maxLength?: number
 }
 
 const rowNames: OptionNames<ChatRowsOptions> = { template: true, variables: true, learn: true, maxLength: true }
 
 /**
- * Chats in tokens, one after another, for training. Throws ValueError that names the row (counted from 0) whose messages the
- * template refuses, or in which nothing is to be learned: no answer of the assistant, or none before `maxLength`.
+ * Chats in tokens, one after another, for training. Throws ValueError, with the row (counted from 0), if the template
+ * refuses its messages, or if nothing in it can be learned: no answer of the assistant, or none before `maxLength`.
  */
 export function chatRows(
   rows: Iterable<ChatRow> | AsyncIterable<ChatRow>,
@@ -210,7 +214,7 @@ async function tokensOf(row: ChatRow, index: number, options: EncodeChatOptions,
     encoded(op, row.messages, { ...options, ...(row.tools && { tools: row.tools }) }),
   )
   const kept = Int32Array.from(ids.slice(0, most))
-  // A first token is predicted from nothing.
+  // Nothing precedes the first token, so it cannot be predicted.
   const labels = kept.map((id, i) => (i > 0 && learned[i] === 1 ? id : -100))
   if (labels.every((label) => label === -100)) {
     const why = learned.includes(1)
@@ -225,7 +229,7 @@ async function tokensOf(row: ChatRow, index: number, options: EncodeChatOptions,
   return { ids: kept, labels, cut: ids.length - kept.length }
 }
 
-/** An error in a row, with the row. */
+/** An error in a row, which names the row. */
 async function named<T>(index: number, run: () => Promise<T>): Promise<T> {
   try {
     return await run()

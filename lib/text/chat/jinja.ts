@@ -1,4 +1,7 @@
-/** The used part of @huggingface/jinja, whose own types import files without endings, which Node's resolution does not find. */
+/**
+ * The used part of @huggingface/jinja. The package's own types import files without endings, which Node's resolution
+ * does not find.
+ */
 
 export interface Statement {
   readonly type: string

@@ -1,7 +1,7 @@
 /**
- * What the assistant must produce of a chat. Templates that say so by `{% generation %}` are taken at their word. For all others it
- * is found by rendering the chat again with a private character in the place of an answer: what stands before and behind that
- * character is the template's, whatever it does to the answer (trimming it, dropping thoughts).
+ * The parts of a chat that the assistant must produce. A template that marks them by `{% generation %}` is believed.
+ * For all other templates the chat is rendered again with a private character in the place of an answer. The text
+ * before and after that character is the template's, whatever it does to the answer (trimming it, dropping thoughts).
  */
 import { ValueError } from '../../core/errors.js'
 import { type ChatMessage, type ChatTemplate, type ChatVariables, closing, opening } from './template.js'
@@ -11,13 +11,16 @@ export type Span = readonly [from: number, to: number]
 
 export interface RenderedChat {
   readonly text: string
-  /** The text that the assistant must produce: its answers as rendered, each with the marker right behind it that ends the turn. */
+  /**
+   * The text that the assistant must produce: its rendered answers, each with the marker right after it that ends the
+   * turn.
+   */
   readonly learn: readonly Span[]
 }
 
 export interface SpanOptions {
   readonly variables: ChatVariables
-  /** Which answers: all of the assistant's, or the last one only. */
+  /** The answers that count: all of the assistant's, or only the last one. */
   readonly answers: 'all' | 'last'
 }
 
@@ -85,7 +88,7 @@ class AnswerFinder {
   readonly #messages: readonly ChatMessage[]
   readonly #variables: ChatVariables
   readonly #text: string
-  /** A character that is in no message. */
+  /** A character that no message contains. */
   readonly #mark: string
 
   constructor(
@@ -105,14 +108,14 @@ class AnswerFinder {
     this.#mark = String.fromCharCode(code)
   }
 
-  /** Where an answer stands; null where the template leaves it out. `after` is where the one before it ends. */
+  /** The place of an answer, or null if the template leaves it out. `after` is the end of the one before. */
   find(place: number, after: number): Span | null {
     const text = this.#text
     const around = this.#around(this.#messages, place)
     if (around === null) return null
     const [before, behind] = around
     let from = commonStart(text, before)
-    // The text of the template for this answer only, such as the beginning of a thought, is the assistant's to produce.
+    // The template's text for this answer only, such as the beginning of a thought, is the assistant's to produce.
     const prompt = this.#prompt(place)
     if (from < before.length && prompt !== '') {
       const begun = text.slice(0, from).lastIndexOf(prompt)
@@ -123,7 +126,7 @@ class AnswerFinder {
     return [from, to + this.#ending(place, behind, text.slice(to)).length]
   }
 
-  /** The text before and behind a mark in the place of an answer. */
+  /** The text before and after a mark in the place of an answer. */
   #around(messages: readonly ChatMessage[], place: number): readonly [before: string, behind: string] | null {
     const { role, content } = messages[place] as ChatMessage
     const marked: ChatMessage = {
@@ -139,7 +142,7 @@ class AnswerFinder {
     return parts.length < 2 ? null : (parts as [string, string])
   }
 
-  /** The text by which the template makes the assistant begin. */
+  /** The text with which the template makes the assistant begin. */
   #prompt(place: number): string {
     const messages = this.#messages.slice(0, place)
     try {
@@ -147,12 +150,14 @@ class AnswerFinder {
       const prompted = this.#render(messages, true)
       return prompted.startsWith(without) ? prompted.slice(without.length) : ''
     } catch {
-      // A template may refuse a chat that ends there; it then tells no prompt.
+      // A template may refuse a chat that ends there. It then reveals no prompt.
       return ''
     }
   }
 
-  /** The marker that ends a turn, as the text has it right behind the answer: without what belongs to the next turn. */
+  /**
+   * The marker that ends a turn, as it stands right after the answer, without anything that belongs to the next turn.
+   */
   #ending(place: number, behind: string, rest: string): string {
     let alone = behind
     if (place < this.#messages.length - 1)
@@ -162,7 +167,7 @@ class AnswerFinder {
         alone = /^<[^<>\s]*>/.exec(behind)?.[0] ?? ''
       }
     const common = rest.slice(0, commonStart(alone, rest))
-    // Markers of this turn's end and of the next one's begin alike.
+    // The marker of this turn's end and that of the next turn begin alike.
     const whole = common.length < alone.length ? common.replace(/<[^>]*$/, '') : common
     return whole.trimEnd()
   }

@@ -1,28 +1,28 @@
-/** Chat templates in Jinja, as tokenizer_config.json and chat_template.jinja have them. */
+/** Chat templates in Jinja, as in tokenizer_config.json and chat_template.jinja. */
 import { isFiresteelError, kindOf, ValueError } from '../../core/errors.js'
 import { boundedInterpreter, boundedRange, mostTemplate } from './bounds.js'
 import { type Jinja, loadJinja, type Statement } from './jinja.js'
 import { strftime } from './time.js'
 
 export interface ChatMessage {
-  /** 'system', 'user', 'assistant', 'tool', or what else the template knows. */
+  /** 'system', 'user', 'assistant', 'tool', or another role that the template knows. */
   readonly role: string
-  /** A text; or parts, of which those of type 'text' have a `text`; null beside tool calls. */
+  /** A text; or parts, of which those of type 'text' have a `text`; or null with tool calls. */
   readonly content?: string | readonly { readonly type: string; readonly text?: string }[] | null
-  /** Whatever else the template knows: `tool_calls`, `name`, `reasoning_content`. */
+  /** Other fields that the template knows: `tool_calls`, `name`, `reasoning_content`. */
   readonly [key: string]: unknown
 }
 
-/** Variables that a template sees beside the messages: `bos_token`, `tools`, ... */
+/** Variables that a template sees besides the messages: `bos_token`, `tools`, ... */
 export type ChatVariables = { readonly [name: string]: unknown }
 
 /** A tag of a block that the assistant generates, with the white space around it. */
 const generationTags = /(\s*)\{%(-?)\s*(end)?generation\s*(-?)%\}(\s*)/g
 
-/** Marks of such blocks in a rendered text, which no text has: private characters. */
+/** Marks of such blocks in a rendered text. They are private characters, which no text contains. */
 export const [opening, closing] = ['\ue0f0', '\ue0f1']
 
-/** Blocks of their own lines leave no space and no line, as transformers renders: `lstrip_blocks` and `trim_blocks`. */
+/** Blocks on separate lines leave no space and no line, as transformers renders: `lstrip_blocks` and `trim_blocks`. */
 function stripped(source: string): string {
   return source
     .replace(/\n$/, '')
@@ -31,7 +31,7 @@ function stripped(source: string): string {
 }
 
 export class ChatTemplate {
-  /** Whether the template itself says what the assistant generates. */
+  /** Whether the template itself marks what the assistant generates. */
   readonly marksGeneration: boolean
   readonly #jinja: Jinja
   readonly #plain: Statement
@@ -45,8 +45,8 @@ export class ChatTemplate {
   }
 
   /**
-   * Reads a template. Throws ValueError where it is none, or has more than 2^20 characters. Rendering it is bounded: 10,000,000
-   * steps, texts of 2^24 characters, lists of 65,536 entries.
+   * Reads a template. Throws ValueError if it is not one, or has more than 2^20 characters. Rendering is bounded:
+   * 10,000,000 steps, texts of 2^24 characters, lists of 65,536 entries.
    */
   static async compile(source: string, op = 'ChatTemplate.compile'): Promise<ChatTemplate> {
     if (typeof source !== 'string') throw new ValueError(op, `a template is ${kindOf(source)}, but must be a text`)
@@ -71,12 +71,12 @@ export class ChatTemplate {
     }
   }
 
-  /** The text of a chat. Throws ValueError with the template's words where it refuses the messages. */
+  /** The text of a chat. Throws ValueError with the template's words if it refuses the messages. */
   render(messages: readonly ChatMessage[], variables: ChatVariables = {}, op = 'ChatTemplate.render'): string {
     return this.#run(op, this.#plain, messages, variables)
   }
 
-  /** The text with `opening` and `closing` around what the template says that the assistant generates. */
+  /** The text with `opening` and `closing` around the parts that the template marks as the assistant's. */
   renderMarked(messages: readonly ChatMessage[], variables: ChatVariables, op: string): string {
     return this.#run(op, this.#marked, messages, variables)
   }

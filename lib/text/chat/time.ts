@@ -1,4 +1,4 @@
-/** Python's `strftime`, as far as templates of chats use it. */
+/** The part of Python's `strftime` that templates of chats use. */
 import { ValueError } from '../../core/errors.js'
 
 const two = (value: number) => String(value).padStart(2, '0')

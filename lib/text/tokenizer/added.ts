@@ -1,16 +1,16 @@
-/** Tokens that are found in a text before anything else is done to it. Semantics: Hugging Face tokenizers. */
+/** Tokens that are searched for in a text before any other step. Semantics: Hugging Face tokenizers. */
 import type { Aligned } from './aligned.js'
 
 export interface AddedToken {
   readonly content: string
   /** Whether `decode` leaves it out by default. */
   readonly special: boolean
-  /** Whether it must not touch letters or digits. */
+  /** Whether it must not be adjacent to letters or digits. */
   readonly singleWord: boolean
-  /** Whether it takes white space before or after it along. */
+  /** Whether it includes white space before or after it. */
   readonly lstrip: boolean
   readonly rstrip: boolean
-  /** Whether it is looked for in the normalized text, rather than in the original. */
+  /** Whether it is searched for in the normalized text, instead of the original. */
   readonly normalized: boolean
 }
 
@@ -24,19 +24,19 @@ const startsWithWord = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u
 const spaceAtEnd = /\p{White_Space}*$/u
 const spaceAtStart = /^\p{White_Space}*/u
 
-/** A part of a text: a token that was found, or what lies between tokens. */
+/** A part of a text: a token that was found, or the text between tokens. */
 export interface Part {
   readonly text: Aligned
   readonly id: number | null
 }
 
-/** Finds tokens, the leftmost first, and of those that begin at one place the longest. */
+/** Finds tokens, the leftmost first, and the longest of those that begin at the same place. */
 export class AddedFinder {
   readonly #root: Node = { next: new Map(), token: null }
-  /** The units that tokens begin with; null where there is no token. */
+  /** The first units of tokens, or null if there is no token. */
   readonly #first: RegExp | null
 
-  /** `form` gives what to look for: the content, or what the normalizer makes of it. */
+  /** `form` returns the text to search for: the content, or the normalizer's result for it. */
   constructor(tokens: Iterable<readonly [id: number, added: AddedToken]>, form: (content: string) => string) {
     for (const [id, added] of tokens) {
       const content = form(added.content)

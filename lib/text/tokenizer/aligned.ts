@@ -1,16 +1,20 @@
 /**
- * Text on its way through a tokenizer, each unit of which knows the part of the original that it stands for. Positions are UTF-16
- * units. What a change does to them follows Hugging Face's `NormalizedString`, so that offsets agree with theirs.
+ * Text on its way through a tokenizer. Each unit knows the part of the original that it represents. Positions are
+ * UTF-16 units. Changes affect them as in Hugging Face's `NormalizedString`, so that offsets agree.
  */
 
-/** A character of a new text: 0 where it replaces one, 1 where it is inserted after one, -n where n more after it go. */
+/**
+ * A character of a new text: 0 if it replaces one, 1 if it is inserted after one, -n if n more after it are removed.
+ */
 export type Change = readonly [character: string, change: number]
 
 export class Aligned {
   readonly text: string
-  /** Where the part begins in the original, whatever was changed in it since it was cut. */
+  /** The part's beginning in the original, whatever was changed in the part since it was cut. */
   readonly origin: number
-  /** Where each unit begins and ends in the original; null while the text stands there as it is, from `#base` on. */
+  /**
+   * The beginning and the end of each unit in the original; null while the text is unchanged there, from `#base` on.
+   */
   readonly #starts: ArrayLike<number> | null
   readonly #ends: ArrayLike<number>
   readonly #base: number
@@ -33,13 +37,13 @@ export class Aligned {
     return new Aligned(text, 0, 0, null, [])
   }
 
-  /** Where a unit's character begins in the original. */
+  /** The beginning of a unit's character in the original. */
   startOf(i: number): number {
     if (this.#starts !== null) return this.#starts[i] as number
     return this.#base + (i > 0 && isLow(this.text, i) ? i - 1 : i)
   }
 
-  /** Where a unit's character ends in the original. */
+  /** The end of a unit's character in the original. */
   endOf(i: number): number {
     if (this.#starts !== null) return this.#ends[i] as number
     return this.#base + (isLow(this.text, i + 1) ? i + 2 : i + 1)
@@ -63,8 +67,8 @@ export class Aligned {
   }
 
   /**
-   * Another text, character by character, after the first `removed` characters were left out. A new character has the place of
-   * the one that it replaces, or of the one before it where it is inserted.
+   * A new text, given character by character, after the first `removed` characters are left out. A new character has
+   * the place of the one that it replaces, or of the one after which it is inserted.
    */
   transform(changes: Iterable<Change>, removed = 0): Aligned {
     const points = [...this.text]
@@ -91,7 +95,7 @@ export class Aligned {
     return new Aligned(text, this.origin, 0, starts, ends)
   }
 
-  /** Without the characters that are not wanted; the others keep their places. */
+  /** The text without unwanted characters. The others keep their places. */
   filter(keep: (character: string) => boolean): Aligned {
     const starts: number[] = []
     const ends: number[] = []
@@ -110,7 +114,7 @@ export class Aligned {
     return text.length === this.text.length ? this : new Aligned(text, this.origin, 0, starts, ends)
   }
 
-  /** With another text for each character. A longer one stands for the character with all that it has. */
+  /** Replaces each character by a text. All of a longer one represents the character. */
   map(change: (character: string) => string): Aligned {
     const changes: Change[] = []
     for (const character of this.text)
@@ -120,7 +124,7 @@ export class Aligned {
     return this.transform(changes)
   }
 
-  /** With a text before it, which stands for the first character. Nothing comes before an empty text. */
+  /** The text with another one before it, which represents the first character. Nothing is put before an empty text. */
   prepend(prefix: string): Aligned {
     if (this.text === '' || prefix === '') return this
     const { starts, ends } = this.#places()
@@ -129,7 +133,7 @@ export class Aligned {
     return new Aligned(prefix + this.text, this.origin, 0, [...same(start), ...starts], [...same(end), ...ends])
   }
 
-  /** With a text after it, which stands for the last character. */
+  /** The text with another one after it, which represents the last character. */
   append(suffix: string): Aligned {
     if (this.text === '' || suffix === '') return this
     const { starts, ends } = this.#places()
@@ -141,7 +145,7 @@ export class Aligned {
     return new Aligned(this.text + suffix, this.origin, 0, starts, ends)
   }
 
-  /** With a text in the place of each match (`[from, to]`, in order). It stands for the last character of the match. */
+  /** Replaces each match (`[from, to]`, in order) by a text, which represents the last character of the match. */
   replace(matches: Iterable<readonly [from: number, to: number]>, content: string): Aligned {
     const starts: number[] = []
     const ends: number[] = []
@@ -180,7 +184,7 @@ export class Aligned {
   }
 }
 
-/** Whether a unit is the second of a character of two. Texts are well formed here. */
+/** Whether a unit is the second of a surrogate pair. Texts are well formed here. */
 function isLow(text: string, i: number): boolean {
   const unit = text.charCodeAt(i)
   return unit >= 0xdc00 && unit <= 0xdfff

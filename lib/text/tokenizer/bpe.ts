@@ -1,16 +1,16 @@
 /**
- * Byte pair encoding: the pair of neighbours that was merged first in training is merged first. Sennrich et al. 2016; what happens
- * at the edges (unknown characters, bytes, prefixes) follows Hugging Face tokenizers.
+ * Byte pair encoding: of all neighbouring pairs, the one that was merged first in training is merged first (Sennrich et
+ * al. 2016). Edge cases (unknown characters, bytes, prefixes) follow Hugging Face tokenizers.
  */
 import type { Fields } from './fields.js'
 import type { Model, WordToken } from './model.js'
 import { byteTokens, vocabularyIn } from './vocabulary.js'
 
-/** Words whose tokens are kept. */
+/** The number of words whose tokens are kept. */
 const mostKept = 20_000
 const longestKept = 64
 
-/** Ids are below 2^24, so that a pair of them is a whole number. */
+/** Ids are below 2^24, so that a pair of them is a safe integer. */
 const pairOf = (left: number, right: number) => left * 2 ** 24 + right
 
 /** The merges by pair: rank and new token in one number, `rank * 2^24 + id`. */
@@ -40,13 +40,13 @@ function mergesIn(fields: Fields, vocabulary: ReadonlyMap<string, number>, prefi
         )
       )
     }) as [number, number, number]
-    // The last of two merges of one pair counts, as in a table that is filled.
+    // The last of two merges of one pair counts, as in a table that is filled in order.
     merges.set(pairOf(a, b), rank * 2 ** 24 + made)
   }
   return merges
 }
 
-/** Merges within a word, by a heap of `[rank, place]` in one number. Ties go to the left. */
+/** Merges within a word, by a heap of `[rank, place]` in one number. Of equal ranks the left one comes first. */
 function merge({ ids, starts, ends }: Parts, merges: Merges): void {
   const count = ids.length
   const next = Int32Array.from(ids, (_, i) => (i + 1 < count ? i + 1 : -1))
@@ -66,7 +66,7 @@ function merge({ ids, starts, ends }: Parts, merges: Merges): void {
     const right = next[left] as number
     if ((ids[left] as number) < 0 || right < 0) continue
     const found = merges.get(pairOf(ids[left] as number, ids[right] as number))
-    // The token that lay there when it was offered may have been merged with something else.
+    // The token that was there when the merge was queued may have been merged with another one.
     if (found === undefined || Math.floor(found / 2 ** 24) !== rank) continue
     ids[left] = found % 2 ** 24
     starts[left] = Math.min(starts[left] as number, starts[right] as number)
@@ -136,7 +136,7 @@ export function bpe(fields: Fields): Model {
       parts.starts.push(from)
       parts.ends.push(to)
     }
-    // Unknown characters wait, because neighbours may become one.
+    // Unknown characters wait, because neighbours may become one token.
     let waiting: { readonly from: number; to: number } | null = null
     const flush = () => {
       if (waiting && unknownId !== undefined) add(unknownId, waiting.from, waiting.to)

@@ -2,7 +2,7 @@
 /** GPT-2's alphabet: a printable character for each byte. */
 import type { Aligned, Change } from './aligned.js'
 
-/** The character of each byte: itself where it prints, else one from U+0100 on. */
+/** The character of each byte: itself if it is printable, else one from U+0100 on. */
 export const byteCharacters: readonly string[] = (() => {
   const prints = (byte: number) =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff)
@@ -33,7 +33,7 @@ export function toByteCharacters(aligned: Aligned): Aligned {
   return aligned.transform(changes)
 }
 
-/** The text that byte characters stand for. A token with others stands for itself. */
+/** The text that byte characters represent. A token with other characters represents itself. */
 export function fromByteCharacters(tokens: readonly string[]): string {
   const bytes: number[] = []
   for (const token of tokens) {

@@ -4,10 +4,10 @@ import type { Fields } from './fields.js'
 import { patternIn } from './pattern.js'
 import { prependScheme } from './pre-tokenizer.js'
 
-/** From tokens to pieces of text, which stand one after another. */
+/** Turns tokens into pieces of text, in order. */
 export type Decoder = (tokens: readonly string[]) => readonly string[]
 
-/** Spaces that English writes nowhere, as in Hugging Face's `cleanup`. */
+/** Spaces that English does not write, as in Hugging Face's `cleanup`. */
 function cleanedUp(text: string): string {
   return text
     .replaceAll(' .', '.')

@@ -1,29 +1,29 @@
-/** The result of a tokenizer for a text, and how it is cut and filled up. Semantics: Hugging Face tokenizers. */
+/** The result of a tokenizer for a text, and its truncation and padding. Semantics: Hugging Face tokenizers. */
 import { ValueError } from '../../core/errors.js'
 
 /** A text in tokens. All lists have an entry for each token. */
 export interface Encoding {
   readonly ids: readonly number[]
   readonly tokens: readonly string[]
-  /** 0 for the first text and 1 for the second, where the tokenizer tells them apart. */
+  /** 0 for the first text and 1 for the second, if the tokenizer distinguishes them. */
   readonly typeIds: readonly number[]
   /** 0 for padding. */
   readonly attentionMask: readonly (0 | 1)[]
-  /** 1 for what the tokenizer added: special tokens and padding. */
+  /** 1 for added tokens: special tokens and padding. */
   readonly specialTokensMask: readonly (0 | 1)[]
-  /** [from, to) in UTF-16 units of the text that the token comes from, as `String.slice` counts; [0, 0] for what was added. */
+  /** [from, to) in UTF-16 units of the token's text, as `String.slice` counts; [0, 0] for added tokens. */
   readonly offsets: readonly (readonly [from: number, to: number])[]
-  /** The word of its text that a token belongs to, counted from 0; null for what was added. */
+  /** The word of the text to which a token belongs, counted from 0; null for added tokens. */
   readonly words: readonly (number | null)[]
-  /** Which text of a pair a token comes from; null for what was added. */
+  /** The text of a pair from which a token comes; null for added tokens. */
   readonly sequences: readonly (0 | 1 | null)[]
   /** Tokens that truncation cut off, in windows that overlap by `stride` tokens. */
   readonly overflowing: readonly Encoding[]
 }
 
-/** An encoding on its way, to whose lists tokens are added. */
+/** An encoding under construction, to whose lists tokens are added. */
 export interface Draft {
-  /** The text that offsets count in, while there is one only. */
+  /** The text in which offsets count, while there is only one. */
   readonly text: string
   ids: number[]
   tokens: string[]
@@ -62,13 +62,13 @@ const lists = [
   'sequences',
 ] as const
 
-/** As programs get it. */
+/** The form for programs. */
 export function encodingOf(draft: Draft): Encoding {
   const { text: _, overflowing, ...own } = draft
   return { ...own, overflowing: overflowing.map(encodingOf) }
 }
 
-/** A change of every list alike. */
+/** The same change of every list. */
 function eachList(draft: Draft, change: <T>(list: T[], name: (typeof lists)[number]) => T[]): Draft {
   const changed = { ...draft }
   for (const name of lists) (changed as { [name: string]: unknown })[name] = change(draft[name] as unknown[], name)
@@ -79,7 +79,7 @@ function sliced(draft: Draft, from: number, to: number): Draft {
   return { ...eachList(draft, (list) => list.slice(from, to)), overflowing: [] }
 }
 
-/** One after the other; of their overflowing parts, each of the first with each of the second. */
+/** Two encodings, one after the other. Each overflowing part of the first is combined with each of the second. */
 export function joined(first: Draft, second: Draft): Draft {
   const own = (a: Draft, b: Draft): Draft => ({
     ...eachList(a, (list, name) => list.concat(b[name] as never)),
@@ -95,7 +95,10 @@ export function joined(first: Draft, second: Draft): Draft {
 export type Truncation = 'longestFirst' | 'first' | 'second'
 export type Side = 'left' | 'right'
 
-/** Cuts to so many tokens, on a side. What goes is kept in windows of that size, which share `stride` tokens with the one before. */
+/**
+ * Cuts to this many tokens, on one side. The rest is kept in windows of that size, which share `stride` tokens with the
+ * one before.
+ */
 function cut(draft: Draft, most: number, stride: number, side: Side): Draft {
   const count = draft.ids.length
   if (most >= count) return draft
@@ -128,7 +131,7 @@ export function truncated(
   if (most === 0) return [cut(first, 0, 0, side), second && cut(second, 0, 0, side)]
   if (truncation === 'longestFirst') {
     if (second === null) return [cut(first, most, stride, side), null]
-    // The shorter stays whole while it has at most half.
+    // The shorter text stays whole while it has at most half.
     let [short, long] = n > m ? [m, n] : [n, m]
     long = short > most ? short : Math.max(short, most - short)
     if (short + long > most) {
@@ -155,7 +158,7 @@ export interface Pad {
   readonly typeId: number
 }
 
-/** Fills up to so many tokens, overflowing parts too. */
+/** Pads to this many tokens, including overflowing parts. */
 export function padded(draft: Draft, length: number, { id, token, typeId }: Pad, side: Side): Draft {
   const overflowing = draft.overflowing.map((part) => padded(part, length, { id, token, typeId }, side))
   const more = length - draft.ids.length

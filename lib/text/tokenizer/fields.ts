@@ -1,7 +1,7 @@
-/** Values of a JSON file that somebody else wrote, each checked where it is taken. */
+/** Values of a JSON file of unknown origin. Each is checked when it is read. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 
-/** A table of a file, with its place there for errors. */
+/** A table of a file, with its place in it for errors. */
 export class Fields {
   readonly #op: string
   readonly #path: string
@@ -27,7 +27,7 @@ export class Fields {
     return this.raw(name) !== undefined && this.raw(name) !== null
   }
 
-  /** The value as it is: own properties only, because a file may name one `constructor`. */
+  /** The value as it is. Only own properties count, because a file may name one `constructor`. */
   raw(name: string): unknown {
     return Object.hasOwn(this.#table, name) ? this.#table[name] : undefined
   }
@@ -46,7 +46,7 @@ export class Fields {
     return typeof value === 'boolean' ? value : this.fail(`is ${kindOf(value)}, but must be true or false`, name)
   }
 
-  /** A whole number from 0 on. */
+  /** An integer of at least 0. */
   count(name: string, otherwise?: number): number {
     const value = this.raw(name) ?? otherwise
     return Number.isSafeInteger(value) && (value as number) >= 0
@@ -63,7 +63,7 @@ export class Fields {
     return new Fields(this.#op, this.#path, this.raw(name), this.#within(name))
   }
 
-  /** Null where the field is null or absent. */
+  /** Null if the field is null or absent. */
   optional(name: string): Fields | null {
     return this.has(name) ? this.table(name) : null
   }

@@ -1,4 +1,4 @@
-/** Tokenizers of Hugging Face folders: tokenizer.json, with tokenizer_config.json and its kin where they are there. */
+/** Tokenizers of Hugging Face folders: tokenizer.json, with tokenizer_config.json and related files if they exist. */
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { kindOf, shown, ValueError } from '../../core/errors.js'
@@ -10,13 +10,13 @@ import { checkPath, refusal } from '../../io/refusal.js'
 import { Fields } from './fields.js'
 import { type Role, roles, Tokenizer, type TokenizerSettings } from './tokenizer.js'
 
-/** The largest published one has 34 MB. */
+/** The largest file. The largest published one has 34 MB. */
 const mostTokenizerBytes = 2 ** 28
 
 const mostTemplateBytes = 2 ** 20
 
 export interface LoadTokenizerOptions {
-  /** The token that `padding` fills up with, where the folder names none or another one is wanted. */
+  /** The token for `padding`, if the folder names none or another one is wanted. */
   readonly padToken?: string
   /** A template for chats instead of the folder's. */
   readonly chatTemplate?: string
@@ -78,7 +78,7 @@ async function settingsIn(op: string, folder: string, options: LoadTokenizerOpti
     ((await isFile(op, template)) ? await textIn(op, template) : config && templatesIn(config)) ??
     null
   const sides = ['left', 'right'] as const
-  // Folders without a limit write 1e30.
+  // Folders without a limit store 1e30.
   const most = config?.has('model_max_length') ? config.raw('model_max_length') : null
   return {
     special,
@@ -91,7 +91,7 @@ async function settingsIn(op: string, folder: string, options: LoadTokenizerOpti
   }
 }
 
-/** Tokens that only tokenizer_config.json has, as folders of the slow tokenizers do. */
+/** Tokens that only tokenizer_config.json has, as in folders of slow tokenizers. */
 async function addListed(op: string, folder: string, tokenizer: Tokenizer): Promise<void> {
   const config = await fieldsIn(op, join(folder, 'tokenizer_config.json'))
   const listed = config?.optional('added_tokens_decoder')
@@ -108,8 +108,8 @@ async function addListed(op: string, folder: string, tokenizer: Tokenizer): Prom
 /** The tokenizer of a Hugging Face folder. */
 export const AutoTokenizer = {
   /**
-   * Loads the tokenizer of a folder, or of a tokenizer.json. Nothing is run but templates of chats, when one is asked for.
-   * Throws ValueError that names the file and what is wrong with it.
+   * Loads the tokenizer of a folder, or of a tokenizer.json. It runs nothing; only templates of chats are run, on
+   * request. Throws a ValueError that names the file and its fault.
    */
   async load(path: string, options: LoadTokenizerOptions = {}): Promise<Tokenizer> {
     const op = 'AutoTokenizer.load'
@@ -141,8 +141,8 @@ export const AutoTokenizer = {
 }
 
 /**
- * Writes tokenizer.json and tokenizer_config.json into a folder, which is made where it is missing, together or not at all. Hugging
- * Face's libraries load them. Throws ValueError where the system refuses.
+ * Writes tokenizer.json and tokenizer_config.json into a folder, which is made if it is missing, both or neither.
+ * Hugging Face's libraries can load them. Throws ValueError if the system refuses.
  */
 export async function saveTokenizer(tokenizer: Tokenizer, folder: string): Promise<void> {
   const op = 'saveTokenizer'

@@ -3,7 +3,9 @@ import type { Aligned, Change } from './aligned.js'
 
 export type Form = 'NFC' | 'NFD' | 'NFKC' | 'NFKD'
 
-/** A character with those that may join or pass it: marks, vowels and final consonants of Hangul, half-width voice marks. */
+/**
+ * A character with those that may join or pass it: marks, Hangul vowels and final consonants, half-width voice marks.
+ */
 const segments = /.[\p{M}\u1160-\u11ff\uff9e\uff9f\uffa0-\uffdc]*/gsu
 
 export function normalizeForm(aligned: Aligned, form: Form): Aligned {
@@ -18,7 +20,7 @@ export function normalizeForm(aligned: Aligned, form: Form): Aligned {
 
 function changesOf(segment: string, form: Form): Change[] {
   const apart = form === 'NFC' || form === 'NFD' ? 'NFD' : 'NFKD'
-  // Character by character in the order of the text, then in Unicode's order.
+  // The result is built character by character, in the order of the text and then in Unicode's order.
   const pieces: Change[] = [...segment].flatMap((character) =>
     [...character.normalize(apart)].map((piece, i): Change => [piece, i > 0 ? 1 : 0]),
   )

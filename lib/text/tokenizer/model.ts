@@ -1,11 +1,11 @@
-/** Models of tokenizer.json: from a word to tokens. */
+/** Models of tokenizer.json, which turn a word into tokens. */
 
 import { bpe } from './bpe.js'
 import type { Fields } from './fields.js'
 import { unigram } from './unigram.js'
 import { wordLevel, wordPiece } from './wordpiece.js'
 
-/** A token, and the units of the word that it stands for. */
+/** A token, and the units of the word that it represents. */
 export interface WordToken {
   readonly id: number
   readonly text: string

@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noControlCharactersInRegex: texts have such characters
-/** Normalizers of tokenizer.json: what is done to a text before it is cut. Semantics: Hugging Face tokenizers. */
+/** Normalizers of tokenizer.json: changes of a text before it is cut. Semantics: Hugging Face tokenizers. */
 import type { Aligned, Change } from './aligned.js'
 import { toByteCharacters } from './bytes.js'
 import type { Fields } from './fields.js'
@@ -9,14 +9,14 @@ import { precompiled } from './precompiled.js'
 
 export type Normalizer = (aligned: Aligned) => Aligned
 
-/** Texts that the rules for other characters leave as they are. */
+/** Texts that the rules for other characters leave unchanged. */
 const printable = /^[ -~]*$/
 const whiteSpace = /^\p{White_Space}$/u
 const control = /^[\p{Cc}\p{Cf}\p{Co}]$/u
 const chinese =
   /^[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]$/u
 
-/** Character by character, because the lower case of a whole text has another sigma at the ends of words. */
+/** This goes character by character, because the lower case of a whole text has another sigma at the ends of words. */
 function lowercase(aligned: Aligned): Aligned {
   return aligned.text.toLowerCase() === aligned.text ? aligned : aligned.map((character) => character.toLowerCase())
 }

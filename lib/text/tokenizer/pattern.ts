@@ -4,17 +4,17 @@
  */
 import type { Fields } from './fields.js'
 
-/** Stretches of a text, in order and without gaps: from, to, and whether it matched. */
+/** Stretches of a text, in order and without gaps: the beginning, the end, and whether it matched. */
 export type Stretch = readonly [from: number, to: number, matched: boolean]
 
 /** Unicode's White_Space; JavaScript's `\s` has U+FEFF and lacks U+0085. */
 const space = '\\p{White_Space}'
-/** Oniguruma's `\w` in a class: of numbers the digits, and letters such as Ⅷ. */
+/** Oniguruma's `\w` in a class. Of numbers it includes only the digits, and letters such as Ⅷ. */
 const word = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}'
-/** Characters that `\w` has more by itself, where Oniguruma looks into a table of Latin 1. */
+/** Further characters that `\w` includes outside a class, where Oniguruma uses a table of Latin 1. */
 const latinNumbers = '²³¹¼½¾'
 
-/** Letters that fold to one another beyond upper and lower case of ASCII. */
+/** Letters with case foldings beyond upper and lower case of ASCII. */
 const folds = new Map([
   ['s', 'ſ'],
   ['k', '\u212a'],
@@ -31,7 +31,7 @@ const posix: { readonly [name: string]: string } = {
   word,
 }
 
-/** Characters that the `u` flag lets one escape. */
+/** Characters that may be escaped under the `u` flag. */
 const syntax = new Set('^$\\.*+?()[]{}|/')
 
 class Translator {
@@ -72,7 +72,7 @@ class Translator {
     }
   }
 
-  /** An atom with the quantifier behind it. A possessive one becomes an atomic group: a look ahead, and what it captured. */
+  /** An atom with the quantifier after it. A possessive one becomes an atomic group: a lookahead, and its capture. */
   #quantified(atom: string): string {
     const found = /^(?:([*+?])|(\{\d*,?\d*\}))([?+]?)/.exec(this.#source.slice(this.#at))
     if (!found) return atom
@@ -80,7 +80,7 @@ class Translator {
     this.#at += all.length
     const quantifier = simple ?? (interval as string).replace(/^\{,/, '{0,')
     if (mode !== '+') return `${atom}${quantifier}${mode}`
-    // Oniguruma reads `{1,3}+` as one more repetition, not as possessive.
+    // Oniguruma reads `{1,3}+` as another repetition, not as possessive.
     return simple === undefined ? `(?:${atom}${quantifier})+` : this.#atomic(`${atom}${quantifier}`)
   }
 
@@ -210,7 +210,7 @@ class Translator {
         new RegExp(translated, 'u')
         return translated
       } catch {
-        // Named otherwise; the last one is refused below.
+        // These have other names. The last one is refused below.
       }
     }
     return this.#fail(`has the property ${name}, which JavaScript does not know`)
@@ -226,7 +226,7 @@ class Translator {
   }
 }
 
-/** An expression of Oniguruma's as JavaScript's, for a search through a text. */
+/** An Oniguruma expression as JavaScript's, for a search through a text. */
 export function translated(source: string, fail: (why: string) => never): RegExp {
   const name = `the pattern ${JSON.stringify(source.slice(0, 100))}`
   const text = new Translator(source, (why) => fail(`${name} ${why}`)).translate()

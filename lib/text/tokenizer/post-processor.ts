@@ -4,16 +4,16 @@ import type { Fields } from './fields.js'
 import { checkId } from './vocabulary.js'
 
 export interface PostProcessor {
-  /** How many tokens it adds to one text, or to two. */
+  /** The number of tokens that it adds to one text, or to two. */
   added(pair: boolean): number
-  /** The texts one by one, each as it shall be, special tokens as texts of their own. */
+  /** The final texts one by one. Special tokens are texts of their own. */
   process(texts: readonly Draft[], special: boolean): readonly Draft[]
 }
 
 const spaces = /^[Ġ\p{White_Space}]*/u
 const spacesAtEnd = /[Ġ\p{White_Space}]*$/u
 
-/** A place so many characters further on, or back, in UTF-16 units. */
+/** A place this many characters forward or back, in UTF-16 units. */
 function moved(text: string, place: number, characters: number): number {
   let at = place
   for (let left = Math.abs(characters); left > 0; left--) {
@@ -23,14 +23,14 @@ function moved(text: string, place: number, characters: number): number {
   return at
 }
 
-/** Offsets without the spaces that byte-level tokens begin and end with. */
+/** Offsets without the spaces at the beginning and end of byte-level tokens. */
 function trimOffsets(draft: Draft, prefix: boolean): Draft {
   const offsets = draft.offsets.map(([from, to], i): readonly [number, number] => {
     const token = draft.tokens[i] as string
     const leading = spaces.exec(token)?.[0].length ?? 0
     const trailing = spacesAtEnd.exec(token)?.[0].length ?? 0
     if (leading === 0 && trailing === 0) return [from, to]
-    // A single space before the text may be one that was put there. Several were not.
+    // A single space before the text may have been added. Several were not.
     const put = prefix && leading === 1 && (i === 0 || from === 0)
     const start = put ? from : Math.min(moved(draft.text, from, leading), to)
     return [start, to >= trailing ? Math.max(moved(draft.text, to, -trailing), start) : to]
@@ -160,7 +160,7 @@ export function postProcessorOf(fields: Fields): PostProcessor {
   }
 }
 
-/** The texts and what stands around them as one. */
+/** The texts and the tokens around them as one. */
 export function together(drafts: readonly Draft[]): Draft {
   return drafts.reduce((whole, draft) => joined(whole, draft))
 }

@@ -1,4 +1,4 @@
-/** Pre-tokenizers of tokenizer.json: how a text is cut into words. Semantics: Hugging Face tokenizers. */
+/** Pre-tokenizers of tokenizer.json, which cut a text into words. Semantics: Hugging Face tokenizers. */
 import type { Aligned } from './aligned.js'
 import { toByteCharacters } from './bytes.js'
 import type { Fields } from './fields.js'
@@ -10,7 +10,7 @@ export type PreTokenizer = (pieces: readonly Aligned[]) => readonly Aligned[]
 const behaviours = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const
 type Behaviour = (typeof behaviours)[number]
 
-/** As GPT-2 cuts texts. */
+/** The way GPT-2 cuts texts. */
 const gpt2 =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu
 
@@ -19,7 +19,7 @@ const punctuation = /[!-/:-@[-`{-~\p{P}]/gu
 const wordCharacters = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}'
 const words = new RegExp(`[${wordCharacters}]+|[^${wordCharacters}\\p{White_Space}]+`, 'gu')
 
-/** The stretches that stay, by what becomes of matches. */
+/** The remaining stretches, by the treatment of matches. */
 function arranged(stretches: readonly Stretch[], behaviour: Behaviour): readonly (readonly [number, number])[] {
   if (behaviour === 'Isolated') return stretches.map(([from, to]) => [from, to])
   if (behaviour === 'Removed') return stretches.filter(([, , matched]) => !matched).map(([from, to]) => [from, to])
@@ -59,7 +59,7 @@ function byteLevel(fields: Fields): PreTokenizer {
       .map(toByteCharacters)
 }
 
-/** When a text gets a mark before it; files from before 0.19 say so by a flag. */
+/** The cases in which a text gets a mark before it. Files from before 0.19 state them by a flag. */
 export function prependScheme(fields: Fields): 'always' | 'first' | 'never' {
   if (fields.has('prepend_scheme') || !fields.has('add_prefix_space'))
     return fields.choice('prepend_scheme', ['always', 'first', 'never'], 'always')

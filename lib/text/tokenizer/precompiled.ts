@@ -1,11 +1,11 @@
 /**
- * SentencePiece's table of replacements, as models trained with it carry it: a double-array trie over UTF-8, whose values are
+ * SentencePiece's table of replacements, as its models contain it: a double-array trie over UTF-8, whose values are
  * places in a block of texts that end with a zero byte.
  */
 import type { Aligned, Change } from './aligned.js'
 import type { Fields } from './fields.js'
 
-/** Longer clusters are looked up character by character only, as the original does. */
+/** Longer clusters are looked up only character by character, as in the original. */
 const longestCluster = 6
 
 export function precompiled(fields: Fields): (aligned: Aligned) => Aligned {
@@ -19,7 +19,7 @@ export function precompiled(fields: Fields): (aligned: Aligned) => Aligned {
   const encoder = new TextEncoder()
   const known = new Map<string, string | null>()
 
-  /** The replacement of the shortest beginning that has one; null where none has. */
+  /** The replacement of the shortest prefix that has one, or null. */
   const search = (chunk: string): string | null => {
     const offset = (unit: number) => (unit >>> 10) << ((unit & 0x200) >>> 6)
     let unit = units[0] ?? 0
@@ -28,7 +28,7 @@ export function precompiled(fields: Fields): (aligned: Aligned) => Aligned {
       if (byte === 0) return null
       node ^= byte
       unit = units[node] ?? 0
-      // The label of a leaf has its highest bit set, so that it equals no byte.
+      // A leaf's label has its highest bit set, so that it equals no byte.
       if ((unit & 0x800000ff) !== byte) return null
       node ^= offset(unit)
       if (((unit >>> 8) & 1) === 0) continue

@@ -1,11 +1,12 @@
 /**
- * The pre-tokenizer UnicodeScripts of Hugging Face's tokenizers: a text is cut where another script begins. Han, Hiragana and Katakana
- * are one, spaces belong to what stands before them, and so do characters that have no script. What stands before the first is dropped,
- * as there. Their table is of Unicode 9: characters that these scripts got later have none there, but have it here.
+ * The pre-tokenizer UnicodeScripts of Hugging Face's tokenizers: a text is cut where another script begins. Han,
+ * Hiragana and Katakana count as one. Spaces, and characters without a script, belong to the text before them. Text
+ * before the first script is dropped, as there. Their table is Unicode 9's; characters that these scripts gained later
+ * have no script there, but have one here.
  */
 import type { Aligned } from './aligned.js'
 
-/** The scripts of Unicode 10, but for Hiragana and Katakana. */
+/** The scripts of Unicode 10, except for Hiragana and Katakana. */
 const names =
   'Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali Bhaiksuki Bopomofo Brahmi Braille ' +
   'Buginese Buhid Canadian_Aboriginal Carian Caucasian_Albanian Chakma Cham Cherokee Common Coptic Cuneiform Cypriot Cyrillic Deseret ' +
@@ -18,7 +19,7 @@ const names =
   'SignWriting Sinhala Sora_Sompeng Sundanese Syloti_Nagri Syriac Tagalog Tagbanwa Tai_Le Tai_Tham Tai_Viet Takri Tamil Tangut Telugu Thaana ' +
   'Thai Tibetan Tifinagh Tirhuta Ugaritic Vai Warang_Citi Yi'
 
-/** Script by name; 0 stands for none. */
+/** Script by name; 0 means none. */
 const none = 0
 const han = names.split(' ').indexOf('Han') + 1
 
@@ -27,7 +28,7 @@ const known = new Map<number, number>()
 
 /** The number of the script of a character. */
 function scriptOf(character: string): number {
-  // Its prolonged sound mark, which Unicode says is common.
+  // This is the prolonged sound mark, which Unicode calls common.
   if (character === '\u30FC') return han
   if (character === ' ') return none
   const code = character.codePointAt(0) as number

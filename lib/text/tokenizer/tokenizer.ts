@@ -1,6 +1,7 @@
 /**
- * Tokenizers of Hugging Face's `tokenizer.json`: normalizer, pre-tokenizer, model, post-processor and decoder, one after another.
- * Results are those of the tokenizers library; offsets count UTF-16 units, as JavaScript's strings do.
+ * Tokenizers of Hugging Face's `tokenizer.json`: normalizer, pre-tokenizer, model, post-processor and decoder, one
+ * after another. Results are those of the tokenizers library, except that offsets count UTF-16 units, as JavaScript's
+ * strings do.
  */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, listOf, type OptionNames } from '../../core/options.js'
@@ -25,21 +26,24 @@ import { type PreTokenizer, preTokenizerOf } from './pre-tokenizer.js'
 import { checkId } from './vocabulary.js'
 
 export interface EncodeOptions {
-  /** A second text, which is encoded behind the first. */
+  /** A second text, which is encoded after the first. */
   readonly pair?: string
-  /** Whether special tokens are put round the texts, as the tokenizer's post-processor says. Default true. */
+  /** Whether special tokens are added, as the tokenizer's post-processor says. Default true. */
   readonly specialTokens?: boolean
-  /** The most tokens of a result, special ones among them. Default: any number. */
+  /** The most tokens of a result, including special ones. Default: any number. */
   readonly maxLength?: number
-  /** The text that is cut where `maxLength` is exceeded: of the longer text first, or of one of them only. Default 'longestFirst'. */
+  /**
+   * The text that is cut if `maxLength` is exceeded: the longer text first, or only one of them. Default
+   * 'longestFirst'.
+   */
   readonly truncation?: Truncation
   /** The end that is cut. Default: the tokenizer's `truncationSide`. */
   readonly truncationSide?: Side
   /** Tokens that each window in `overflowing` shares with the one before it. Default 0. */
   readonly stride?: number
-  /** Fills up with padding tokens: to the longest of the batch, or to so many tokens. Default: no padding. */
+  /** Pads to the longest of the batch, or to this many tokens. Default: no padding. */
   readonly padding?: 'longest' | number
-  /** The end where padding goes. Default: the tokenizer's `paddingSide`. */
+  /** The end that is padded. Default: the tokenizer's `paddingSide`. */
   readonly paddingSide?: Side
   /** Rounds the length of the padding up to a multiple of this. */
   readonly padToMultipleOf?: number
@@ -59,7 +63,7 @@ const encodeNames: OptionNames<EncodeOptions> = {
 
 const { pair: _, ...batchNames } = encodeNames
 
-/** The most tokens that a text is padded to; no model takes as many. */
+/** The most tokens to which a text is padded. No model takes as many. */
 const mostPadding = 2 ** 20
 
 export interface DecodeOptions {
@@ -100,7 +104,7 @@ const settingNames: OptionNames<TokenizerSettings> = {
   chatTemplate: true,
 }
 
-/** The settings, each with a value. Throws ValueError for those that are wrong. */
+/** The settings, each with a value. Throws ValueError for wrong ones. */
 function settingsOf(op: string, settings: TokenizerSettings): Required<TokenizerSettings> {
   const {
     special = {},
@@ -143,7 +147,10 @@ interface FileToken {
 export class Tokenizer {
   readonly paddingSide: Side
   readonly truncationSide: Side
-  /** The most tokens that the model takes, as the folder says; null where it does not. `encode` does not cut by itself. */
+  /**
+   * The most tokens that the model takes according to the folder, or null if it does not say. `encode` does not cut by
+   * itself.
+   */
   readonly maxLength: number | null
   readonly chatTemplate: string | { readonly [name: string]: string } | null
   /** Special tokens by their role. */
@@ -159,14 +166,17 @@ export class Tokenizer {
   readonly #added = new Map<string, { readonly id: number; readonly token: AddedToken }>()
   #raw!: AddedFinder
   #normalized!: AddedFinder
-  /** The texts that decoders get of added tokens that are looked for in normalized text: that text, as in Hugging Face's tokenizers. */
+  /**
+   * The texts that decoders get for added tokens that are searched for in normalized text: the normalized text, as in
+   * Hugging Face's tokenizers.
+   */
   #decoded!: ReadonlyMap<number, string>
   #size = 0
 
   /**
-   * From the value of a tokenizer.json. `path` is what errors name. Padding and truncation that the file has switched on are not
-   * followed, because `encode` is told of them by its options; the padding token is taken from there if no other is given.
-   * Throws ValueError for a part that is malformed or not known.
+   * Makes a tokenizer from the value of a tokenizer.json. Errors name `path`. The file's own padding and truncation are
+   * ignored, because `encode` has options for them; only the padding token is taken from there if no other is given.
+   * Throws ValueError for a part that is malformed or unknown.
    */
   constructor(json: unknown, settings: TokenizerSettings = {}, path = 'tokenizer.json', op = 'Tokenizer') {
     const fields = new Fields(op, path, json)
@@ -219,7 +229,7 @@ export class Tokenizer {
     this.#register(token.content, id)
   }
 
-  /** Makes the finders anew after tokens were added. */
+  /** Rebuilds the finders after tokens were added. */
   #index(): void {
     const all = [...this.#added.values()].map(({ id, token }) => [id, token] as const)
     const normalizer = this.#normalizer
@@ -250,7 +260,7 @@ export class Tokenizer {
     return this.#tokens.get(id)
   }
 
-  /** The id of the token of a role; null where the tokenizer has none. */
+  /** The id of a role's token, or null if the tokenizer has none. */
   idFor(role: Role): number | null {
     if (!roles.includes(role))
       throw new ValueError('idFor', `the role is ${shown(role)}, but must be one of ${roles.join(', ')}`)
@@ -264,8 +274,8 @@ export class Tokenizer {
   }
 
   /**
-   * Adds tokens that are found in every text as they are. Returns how many have a new id, behind all others. One that was added
-   * before stays as it is found, but for `special`.
+   * Adds tokens that are found in every text as they are. Returns the number of those with a new id, after all others.
+   * A token that was added before keeps the way it is found; only `special` may change.
    */
   addTokens(tokens: readonly string[], options: AddTokensOptions = {}): number {
     const op = 'addTokens'
@@ -286,8 +296,8 @@ export class Tokenizer {
   }
 
   /**
-   * A text in tokens. Throws ValueError for options that do not fit together, for a pair of which one text cannot be cut far
-   * enough, and where padding is asked for and no token for it is known.
+   * A text in tokens. Throws ValueError for options that contradict each other, for a pair of which one text cannot be
+   * cut far enough, and if padding is requested without a token for it.
    */
   encode(text: string, options: EncodeOptions = {}): Encoding {
     const op = 'encode'
@@ -296,7 +306,7 @@ export class Tokenizer {
     return this.#encodeAll(op, [pair === undefined ? text : [text, pair]], options)[0] as Encoding
   }
 
-  /** Several texts, or pairs of them, in tokens; padded together. Throws as `encode`. */
+  /** Several texts, or pairs of them, in tokens, padded together. Throws like `encode`. */
   encodeBatch(
     texts: readonly (string | readonly [first: string, second: string])[],
     options: Omit<EncodeOptions, 'pair'> = {},
@@ -397,7 +407,7 @@ export class Tokenizer {
       push(id, part.text, length > 0 ? part.startOf(0) : part.origin, length > 0 ? part.endOf(length - 1) : part.origin)
       word++
     }
-    // Half a surrogate pair has no UTF-8, and hence no tokens.
+    // Half a surrogate pair has no UTF-8, and so no tokens.
     const whole = Aligned.of(text.replace(/\p{Surrogate}/gu, '\ufffd'))
     for (const outer of this.#raw.split(whole)) {
       if (outer.id !== null) {
@@ -422,7 +432,7 @@ export class Tokenizer {
     return draft
   }
 
-  /** The text of tokens. Ids that no token has are left out, as Hugging Face's tokenizers do. */
+  /** The text of tokens. Unknown ids are left out, as in Hugging Face's tokenizers. */
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
     const op = 'decode'
     const { skipSpecialTokens = true } = checkOptions(op, options, { skipSpecialTokens: true })
@@ -437,7 +447,7 @@ export class Tokenizer {
     return this.#decoder === null ? tokens.join(' ') : this.#decoder(tokens).join('')
   }
 
-  /** The value of a tokenizer.json, with the tokens that were added since it was read. */
+  /** The value of a tokenizer.json, including tokens that were added after it was read. */
   toJSON(): { readonly [name: string]: unknown } {
     const added = [...this.#added.values()]
       .map(({ id, token }): FileToken => {

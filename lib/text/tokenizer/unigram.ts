@@ -1,17 +1,17 @@
 /**
- * The unigram model: of all ways to cut a text into tokens, the one whose logarithms of probabilities add up to the most (Kudo
- * 2018). Ties and the cost of unknown characters are those of Hugging Face tokenizers.
+ * The unigram model: of all ways to cut a text into tokens it takes the one with the largest sum of log probabilities
+ * (Kudo 2018). Ties and the cost of unknown characters are those of Hugging Face tokenizers.
  */
 import type { Fields } from './fields.js'
 import type { Model, WordToken } from './model.js'
 import { byteTokens } from './vocabulary.js'
 
-/** How much less probable than the least probable token an unknown character is. */
+/** The amount by which an unknown character is less probable than the least probable token. */
 const unknownPenalty = 10
 
 interface Node {
   readonly next: Map<number, Node>
-  /** The token that ends here; -1 where none does. */
+  /** The token that ends here, or -1. */
   id: number
 }
 
@@ -47,7 +47,10 @@ export function unigram(fields: Fields): Model {
     node.id = id
   }
 
-  /** Where the tokens of the best way end, from left to right, with their ids. Neighbouring unknowns are one. */
+  /**
+   * The ends of the best way's tokens, from left to right, with their ids. Neighbouring unknown characters are one
+   * token.
+   */
   const cuts = (text: string): readonly (readonly [from: number, to: number, id: number])[] => {
     const scores = new Float64Array(text.length + 1)
     const starts = new Int32Array(text.length + 1).fill(-1)
@@ -91,7 +94,7 @@ export function unigram(fields: Fields): Model {
       const tokens: WordToken[] = []
       for (const [from, to] of cuts(word)) {
         const text = word.slice(from, to)
-        // Looked up by its text, as several unknown characters together may be a token.
+        // The text is looked up, because several unknown characters together may be a token.
         const id = vocabulary.get(text)
         const apart = id === undefined && bytes ? byteTokens(text, vocabulary) : null
         if (apart !== null) for (const byte of apart) tokens.push({ ...byte, from, to })

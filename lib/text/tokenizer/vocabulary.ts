@@ -1,7 +1,7 @@
 /** Tokens by number. */
 import type { Fields } from './fields.js'
 
-/** More than the largest vocabulary has; an id is also a row of an embedding. */
+/** More than the largest vocabulary has. An id is also a row of an embedding. */
 const mostTokens = 2 ** 24
 
 export function checkId(fields: Fields, id: unknown, what: string): number {
@@ -18,7 +18,7 @@ export function vocabularyIn(fields: Fields, name = 'vocab'): ReadonlyMap<string
   return new Map(table.entries().map(([token, id]) => [token, checkId(table, id, JSON.stringify(token.slice(0, 50)))]))
 }
 
-/** The tokens of a byte each, `<0x00>` to `<0xFF>`, where a vocabulary has all that a text needs. */
+/** The tokens of single bytes, `<0x00>` to `<0xFF>`, if a vocabulary has all that a text needs. */
 export function byteTokens(text: string, vocabulary: ReadonlyMap<string, number>) {
   const tokens = [...Buffer.from(text)].map((byte) => {
     const token = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`

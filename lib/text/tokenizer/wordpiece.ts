@@ -1,4 +1,6 @@
-/** Words cut greedily into the longest pieces that there are, and words as they are. Semantics: Hugging Face tokenizers. */
+/**
+ * Words cut greedily into the longest pieces of the vocabulary, and whole words. Semantics: Hugging Face tokenizers.
+ */
 import type { Fields } from './fields.js'
 import type { Model, WordToken } from './model.js'
 import { vocabularyIn } from './vocabulary.js'

@@ -1,15 +1,16 @@
 /**
- * Byte pair encoding, trained: of all neighbours, the pair that comes most often becomes a token, again and again (Sennrich et al.
- * 2016). Ties go to the lower ids, as in Hugging Face tokenizers, whose result this equals.
+ * Training of byte pair encoding: the most frequent pair of neighbours becomes a token, again and again (Sennrich et
+ * al. 2016). Of equally frequent pairs the one with lower ids wins, as in Hugging Face tokenizers, whose result is
+ * equal.
  */
 
-/** Ids are below 2^24, so that a pair of them is a whole number, and pairs compare as their numbers do. */
+/** Ids are below 2^24, so that a pair of them is a safe integer, and pairs compare like their numbers. */
 const base = 2 ** 24
 
 interface Candidate {
   readonly pair: number
   count: number
-  /** Words that may hold it. */
+  /** Words that may contain it. */
   readonly words: ReadonlySet<number>
 }
 
@@ -54,9 +55,9 @@ export interface MergeTraining {
   readonly vocabSize: number
   readonly minFrequency: number
   readonly special: readonly string[]
-  /** Characters that are tokens whether or not a word has them. */
+  /** Characters that are tokens even if no word has them. */
   readonly alphabet: readonly string[]
-  /** The beginning of a word's tokens but its first. */
+  /** The prefix of all of a word's tokens but the first. */
   readonly prefix: string
 }
 
@@ -65,7 +66,7 @@ export interface TrainedMerges {
   readonly merges: readonly (readonly [left: string, right: string])[]
 }
 
-/** Special tokens, then characters by their code, then merges. */
+/** Special tokens, then characters by code, then merges. */
 export function trainMerges(training: MergeTraining): TrainedMerges {
   const { counts, vocabSize, minFrequency, special, alphabet, prefix } = training
   const tokens: string[] = []
@@ -134,7 +135,7 @@ function charactersOf(words: Iterable<string>, alphabet: readonly string[]): rea
   return [...characters].sort((a, b) => (a.codePointAt(0) as number) - (b.codePointAt(0) as number))
 }
 
-/** Merges a pair wherever it stands in a word, from the left, and tells which pairs come and go. */
+/** Merges a pair everywhere in a word, from the left, and reports the pairs that appear and disappear. */
 function merge(
   word: number[],
   left: number,

@@ -13,15 +13,15 @@ import { trainMerges } from './merges.js'
 export type TrainableTokenizer = 'bpe' | 'wordpiece'
 
 export interface TrainTokenizerOptions {
-  /** The most tokens: special ones, characters and merges together. Fewer, where the texts have no more pairs. */
+  /** The most tokens: special ones, characters and merges together. There are fewer if the texts have no more pairs. */
   readonly vocabSize: number
   /** Special tokens, which have the first ids. Default: none for 'bpe', BERT's five for 'wordpiece'. */
   readonly special?: readonly string[]
-  /** Pairs that come less often are not merged. Default 0, as in Hugging Face tokenizers. */
+  /** Rarer pairs are not merged. Default 0, as in Hugging Face tokenizers. */
   readonly minFrequency?: number
-  /** Which special tokens are of a role, such as `{ eos: '<|end|>' }`. Default for 'wordpiece': those of BERT's names. */
+  /** The roles of special tokens, such as `{ eos: '<|end|>' }`. Default for 'wordpiece': those of BERT's names. */
   readonly roles?: { readonly [R in Role]?: string }
-  /** Whether 'wordpiece' makes texts lower case, and leaves accents out. Default true. */
+  /** Whether 'wordpiece' makes texts lower case and removes accents. Default true. */
   readonly lowercase?: boolean
 }
 
@@ -41,7 +41,7 @@ interface Plan {
   readonly model: (vocabulary: ReadonlyMap<string, number>, merges: readonly (readonly [string, string])[]) => unknown
 }
 
-/** As GPT-2's: bytes as characters, words with the space before them. */
+/** Like GPT-2's: bytes as characters, and words with the space before them. */
 function bpePlan(special: readonly string[]): Plan {
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
   return {
@@ -69,7 +69,7 @@ function bpePlan(special: readonly string[]): Plan {
   }
 }
 
-/** As BERT's: words and punctuation, whose pieces but the first begin with ##. */
+/** Like BERT's: words and punctuation, whose pieces but the first begin with ##. */
 function wordPiecePlan(special: readonly string[], lowercase: boolean): Plan {
   const piece = (token: string, type_id: number) => ({ SpecialToken: { id: token, type_id } })
   const text = (id: 'A' | 'B', type_id: number) => ({ Sequence: { id, type_id } })
@@ -132,9 +132,10 @@ async function countWords(
 }
 
 /**
- * Trains a tokenizer: byte pair encoding over bytes, as GPT-2's, or WordPiece, as BERT's. The same texts in the same order give the
- * same tokenizer; that of 'bpe' equals what Hugging Face tokenizers trains. Save it by `saveTokenizer`. Throws ValueError for a text
- * that is none, and where `vocabSize` has no room for special tokens and characters.
+ * Trains a tokenizer: byte pair encoding over bytes, like GPT-2's, or WordPiece, like BERT's. The same texts in the
+ * same order give the same tokenizer, and that of 'bpe' equals the one that Hugging Face tokenizers trains. Save it by
+ * `saveTokenizer`. Throws ValueError for a value that is not a text, and if `vocabSize` has no room for special tokens
+ * and characters.
  */
 export async function trainTokenizer(
   kind: TrainableTokenizer,
