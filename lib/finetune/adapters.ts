@@ -1,4 +1,4 @@
-/** Adapters of a model by name, of whatever kind: which there are, and which of them are active. */
+/** A model's adapters by name, of all kinds, and which of them are active. */
 import { currentChoice, withChoice } from '../core/choice.js'
 import { ValueError } from '../core/errors.js'
 import { type Adaptable, Adapter, isAdaptable, isSlotted, type Slot, type Slotted } from '../nn/adapter.js'
@@ -8,7 +8,7 @@ import type { Naming } from './names.js'
 import { checkModel, checkNames, listed, type Named, quoted } from './select.js'
 import { TokenRows } from './token-rows.js'
 
-/** Every layer that can be adapted, by path. */
+/** Every adaptable layer, by path. */
 export function adaptableLayers(model: Module): Named<Adaptable>[] {
   return model.namedModules().filter((named): named is Named<Adaptable> => isAdaptable(named[1]))
 }
@@ -18,7 +18,7 @@ export function slotsIn(model: Module): Named<Slotted>[] {
   return model.namedModules().filter((named): named is Named<Slotted> => isSlotted(named[1]))
 }
 
-/** The model's modules by name, without those of adapters. */
+/** The model's modules by name, without those in adapters. */
 export function ownModules(model: Module, naming: Naming): Named[] {
   const all = model.namedModules()
   const ofAdapters = new Set(all.flatMap(([, module]) => (module instanceof Adapter ? module.modules() : [])))
@@ -30,7 +30,10 @@ export function adapterNames(model: Module): string[] {
   return [...new Set(slotsIn(model).flatMap(([, { adapters }]) => adapters.names))]
 }
 
-/** Throws where an adapter that is not to stay active cannot be switched off, or where two that are learn one module whole. */
+/**
+ * Throws if an adapter that must not stay active cannot be switched off, or if two of the learning ones learn the same
+ * module whole.
+ */
 export function checkSwitch(op: string, model: Module, staying: readonly string[]): void {
   for (const [path, { adapters }] of slotsIn(model))
     for (const name of adapters.active) {
@@ -74,7 +77,7 @@ export function checkSwitch(op: string, model: Module, staying: readonly string[
   }
 }
 
-/** The names asked for, checked: each is that of an adapter in the model. */
+/** The requested names, after a check that each is that of an adapter in the model. */
 function wanted(op: string, model: Module, names: string | readonly string[]): readonly string[] {
   checkModel(op, model)
   const list = typeof names === 'string' ? [names] : names
@@ -87,7 +90,7 @@ function wanted(op: string, model: Module, names: string | readonly string[]): r
   return list
 }
 
-/** The copy that an adapter of these names has; null: none has. */
+/** The copy of the adapter among these names that has one, or null. */
 function copyAmong(copies: Copies, names: readonly string[]): Copy | null {
   const name = names.find((each) => copies.get(each) !== undefined)
   return name === undefined ? null : (copies.get(name) as Copy)
@@ -106,18 +109,19 @@ function run<R>(op: string, model: Module, names: readonly string[], fn: () => R
 }
 
 /**
- * Runs a synchronous function with just these adapters active in the model, in this order: `[]` is the base. Their parameters
- * get gradients if they want them. Modules in the `modulesToSave` of one have its weights, others their original ones. Nothing of the model changes, so that two requests may use different adapters of one model;
- * await outside. Throws ValueError for names that no layer has, where an adapter is merged that would have to go, where two of
- * them learned one module whole, and if `fn` returns a promise or a generator.
+ * Runs a synchronous function with only these adapters active in the model, in this order; `[]` is the base. Their
+ * parameters get gradients if they want them. Modules in an adapter's `modulesToSave` have its weights, and others
+ * their original ones. Nothing in the model changes, so two requests may use different adapters of one model; await
+ * outside. Throws ValueError for names that no layer has, if a merged adapter would have to be inactive, if two of the
+ * adapters learned the same module whole, and if `fn` returns a promise or a generator.
  */
 export function withAdapter<R>(model: Module, names: string | readonly string[], fn: () => R): R {
   return run('withAdapter', model, wanted('withAdapter', model, names), fn)
 }
 
 /**
- * Runs a synchronous function with the base alone, as a reference for what an adapter learns: modules in `modulesToSave` have
- * their original weights. Throws ValueError where an adapter is merged, and if `fn` returns a promise or a generator.
+ * Runs a synchronous function with only the base, as a reference for what an adapter learns. Modules in `modulesToSave`
+ * have their original weights. Throws ValueError if an adapter is merged, and if `fn` returns a promise or a generator.
  */
 export function withoutAdapters<R>(model: Module, fn: () => R): R {
   checkModel('withoutAdapters', model)
@@ -125,9 +129,10 @@ export function withoutAdapters<R>(model: Module, fn: () => R): R {
 }
 
 /**
- * Makes just these adapters active, in this order, until further notice: they learn, the others do not. Adapters add up where
- * they are sums, as LoRA's are; of those that learn a module whole (`modulesToSave`) one at most can be active. Throws ValueError
- * for names that no layer has, for two that learn one module whole or the same token, and where an adapter is merged that would have to go.
+ * Makes only these adapters active, in this order, until changed again. They learn, and the others do not. Adapters
+ * that are sums, as LoRA's are, add up. Of those that learn a module whole (`modulesToSave`) at most one can be active.
+ * Throws ValueError for names that no layer has, for two that learn the same module whole or the same token, and if a
+ * merged adapter would have to be inactive.
  */
 export function setAdapter(model: Module, names: string | readonly string[]): void {
   const op = 'setAdapter'
@@ -136,7 +141,7 @@ export function setAdapter(model: Module, names: string | readonly string[]): vo
   activate(model, list)
 }
 
-/** As setAdapter, of names that are there. */
+/** Like setAdapter, for existing names. */
 export function activate(model: Module, names: readonly string[]): void {
   for (const [, { adapters }] of slotsIn(model)) {
     adapters.activate(names.filter((name) => adapters.get(name) !== undefined))
@@ -146,7 +151,7 @@ export function activate(model: Module, names: readonly string[]): void {
     copies.activate(names.find((name) => copies.get(name) !== undefined) ?? null)
 }
 
-/** Throws where a model has an adapter of that name. */
+/** Throws if a model has an adapter of that name. */
 export function checkFree(op: string, model: Module, name: string): void {
   const there = slotsIn(model).filter(([, { adapters }]) => adapters.get(name) !== undefined)
   if (there.length > 0)

@@ -1,4 +1,4 @@
-/** Which adapters were applied to which module, and how. */
+/** The adapters applied to each module, with their options. */
 import { shown, ValueError } from '../core/errors.js'
 import type { Module } from '../nn/module.js'
 import type { Ia3Options } from './ia3.js'
@@ -7,21 +7,21 @@ import type { Naming } from './names.js'
 import type { PromptSettings } from './prompt.js'
 import { checkModel, quoted } from './select.js'
 
-/** The options that an adapter was applied with, by its kind. */
+/** The options with which an adapter was applied, by its kind. */
 export type Applied =
   | { readonly kind: 'lora'; readonly options: LoraOptions }
   | { readonly kind: 'ia3'; readonly options: Ia3Options }
   | { readonly kind: 'prompt'; readonly options: PromptSettings }
 
-/** By the module that they were applied to, and by the adapter's name. */
+/** By the module to which they were applied, and by the adapter's name. */
 const applied = new WeakMap<Module, Map<string, { readonly how: Applied; readonly naming: Naming }>>()
 
-/** Names of the adapters that were applied to this very module. */
+/** Names of the adapters that were applied to exactly this module. */
 export function appliedNames(model: Module): string[] {
   return [...(applied.get(model)?.keys() ?? [])]
 }
 
-/** The name given, or that of the only adapter there is. Throws ValueError if none was applied, or not by that name. */
+/** The given name, or that of the only adapter. Throws ValueError if none was applied, or none of that name. */
 export function appliedName(op: string, model: Module, given: string | undefined): string {
   checkModel(op, model)
   const names = appliedNames(model)
@@ -35,12 +35,12 @@ export function appliedName(op: string, model: Module, given: string | undefined
   return name
 }
 
-/** How an adapter was applied, by a name that is there. */
+/** The application of an adapter, by an existing name. */
 export function appliedAs(model: Module, name: string): Applied {
   return applied.get(model)?.get(name)?.how as Applied
 }
 
-/** The names that its options have, and that its files get. */
+/** The names that its options have, and that its files will have. */
 export function namingOf(model: Module, name: string): Naming {
   return applied.get(model)?.get(name)?.naming as Naming
 }

@@ -1,4 +1,7 @@
-/** Whether the base of an adapter has changed. Its files leave the base out, so that changes are lost to who loads them. */
+/**
+ * Checks whether the base of an adapter has changed. The adapter's files leave the base out, so whoever loads them
+ * loses such changes.
+ */
 import { warn } from '../core/host.js'
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
@@ -7,7 +10,10 @@ import { copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
 import { listed } from './select.js'
 
-/** A buffer when LoRA was applied. The memory is held, because a model that moves to a device gets another. */
+/**
+ * A buffer at the time when LoRA was applied. The memory is held, because moving a model to a device gives the buffer
+ * other memory.
+ */
 interface Noted {
   readonly buffer: Tensor
   readonly storage: Storage
@@ -21,7 +27,7 @@ interface Base {
 
 const bases = new WeakMap<Module, Base>()
 
-/** Notes the buffers of a model that LoRA is applied to. */
+/** Notes the buffers of a model to which LoRA is applied. */
 export function noteBase(model: Module): void {
   const buffers = model
     .namedBuffers()
@@ -35,14 +41,14 @@ export function forgetBase(model: Module): void {
 
 function hasChanged(buffer: Tensor, noted: Noted | undefined): boolean {
   if (noted === undefined || noted.buffer !== buffer || noted.storage.version !== noted.version) return true
-  // Memory that came by a move was not written since it was made.
+  // Memory that came from a move was not written since it was made.
   return buffer.storage !== noted.storage && buffer.storage.version > 0
 }
 
-/** Warns, once of each, of buffers that changed and parameters that learn outside of what is saved. */
+/** Warns, once for each, of buffers that changed and of parameters that learn but are not saved. */
 export function warnOfLost(op: string, model: Module): void {
   const { buffers, told } = bases.get(model) as Base
-  // Adapters are no part of the base, those of other names neither.
+  // Adapters are not part of the base, nor are those of other names.
   const adapters = model.modules().filter((module) => module instanceof Adapter)
   const kept = new Set<Tensor>(adapters.flatMap(tensorsOf))
   for (const [, copies] of copiesIn(model)) for (const [, tensor] of copies.tensors()) kept.add(tensor)

@@ -7,15 +7,15 @@ import { isBias, normParameters } from './norms.js'
 import { checkModel } from './select.js'
 
 export interface BitfitOptions {
-  /** Parameters that learn whole beside the biases, as a new head does. */
+  /** Parameters that learn whole besides the biases, such as a new head's. */
   readonly head?: Selection
-  /** Whether the weights of norms learn too, as in models without biases they must. Default false. */
+  /** Whether the weights of norms also learn, which is necessary in models without biases. Default false. */
   readonly norms?: boolean
 }
 
 /**
- * Lets biases learn and freezes everything else (Ben Zaken et al., 2022); returns how many parameters learn. Throws ValueError for a
- * model that has no biases, as Llama has none, unless its norms are to learn.
+ * Lets only biases learn, and freezes everything else (Ben Zaken et al., 2022). Returns the number of learning
+ * parameters. Throws ValueError for a model without biases, such as Llama, unless its norms learn.
  */
 export function bitfit(model: Module, options: BitfitOptions = {}): number {
   const op = 'bitfit'

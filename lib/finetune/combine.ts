@@ -1,4 +1,4 @@
-/** A LoRA adapter made of others, as PEFT's add_weighted_adapter makes it. */
+/** A LoRA adapter made from others, like PEFT's add_weighted_adapter. */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import { ownOptions } from '../core/options.js'
@@ -19,15 +19,16 @@ import { checkModel, checkNames, quoted } from './select.js'
 import { bestFactors } from './singular.js'
 
 export interface CombineOptions {
-  /** The LoRA adapters that it is made of. */
+  /** The LoRA adapters from which it is made. */
   readonly adapters: readonly string[]
   /** The weight of each; it may be negative. */
   readonly weights: readonly number[]
   /** The new adapter's name. */
   readonly name: string
   /**
-   * 'cat' joins the ranks: the weighted sum of the updates. 'svd': the best update of rank `svdRank` beside that sum. 'linear' adds
-   * the factors, each times the root of its weight and scale, which is not the sum of the updates, and asks for equal ranks.
+   * 'cat' joins the ranks, and gives the weighted sum of the updates. 'svd' gives the update of rank `svdRank` nearest
+   * to that sum. 'linear' adds the factors, each times the root of its weight and scale, which is not the sum of the
+   * updates, and needs equal ranks.
    */
   readonly combinationType: 'linear' | 'cat' | 'svd'
   /** The rank of 'svd'. Default: the largest of the adapters'. */
@@ -41,14 +42,14 @@ interface Part {
   readonly weight: number
 }
 
-/** Factors of the new adapter of a layer, whose scale is 1. */
+/** Factors of the new adapter for a layer, with scale 1. */
 type Factors = readonly [a: Tensor, b: Tensor]
 
 function summed(parts: readonly Tensor[]): Tensor {
   return parts.reduce((sum, each) => add(sum, each))
 }
 
-/** A and B of each part, with a weight of their own. */
+/** A and B of each part, with the part's weight. */
 function joined(
   parts: readonly Part[],
   weigh: (part: Part) => Factors,
@@ -85,7 +86,7 @@ function catOf(parts: readonly Part[]): Factors {
   return joined(parts, weigh, (tensors, dim) => cat(tensors, dim))
 }
 
-/** The sides of the matrix that an update of a layer is. */
+/** The sizes of the matrix that a layer's update is. */
 function sidesOf({ adaptation: { weight } }: Adaptable): readonly [number, number] {
   const [first = 1] = weight.sizes
   return [first, weight.numel / first]
@@ -98,10 +99,11 @@ function svdOf(parts: readonly Part[], rank: number, isEmbedding: boolean): Fact
 }
 
 /**
- * Adds a LoRA adapter that is made of others of the model, and gives the model. They stay as they are. The new one is the only
- * active one; it can be saved, merged and removed like any other, and its alpha is its rank. Layers that only some of them have are
- * made of those. Throws ValueError for names that are not there or taken, for adapters that are not sums (`dora`), began as
- * singular values (`init`) or have biases or modules of their own, and for ranks that do not go together.
+ * Adds a LoRA adapter made from others of the model, and returns the model. The others stay unchanged, and the new one
+ * becomes the only active one. It can be saved, merged and removed like any other, and its alpha is its rank. A layer
+ * that only some of them have uses only those. Throws ValueError for names that do not exist or are taken, for adapters
+ * that are not sums (`dora`), that began as singular values (`init`) or that have biases or their own modules, and for
+ * ranks that do not fit together.
  */
 export function addWeightedAdapter<M extends Module>(model: M, given: CombineOptions): M {
   const op = 'addWeightedAdapter'

@@ -1,4 +1,4 @@
-/** PEFT's adapter_config.json of LoRA: what it may hold, and what it means here. */
+/** PEFT's adapter_config.json for LoRA: its allowed content, and the meaning here. */
 import { warn } from '../core/host.js'
 import {
   asJson,
@@ -20,7 +20,7 @@ import {
 import type { LoraOptions } from './lora.js'
 import { loraInits } from './lora-adapter.js'
 
-/** Settings of PEFT that change the mathematics and are not there, with the value that means they are off. */
+/** Settings of PEFT that change the mathematics and are not supported, with the value that switches them off. */
 const off: { readonly [field: string]: unknown } = {
   use_qalora: false,
   use_bdlora: null,

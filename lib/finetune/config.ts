@@ -1,4 +1,4 @@
-/** PEFT's adapter_config.json: what it may hold, checked field by field, and what it means here. */
+/** PEFT's adapter_config.json: its allowed content, checked field by field, and the meaning here. */
 import { ValueError } from '../core/errors.js'
 import { nodeModule } from '../core/host.js'
 import type { PromptReader } from '../nn/prompt.js'
@@ -10,8 +10,8 @@ import type { LoraOptions } from './lora.js'
 import type { PromptSettings } from './prompt.js'
 
 /**
- * Heads that PEFT adds to the modules that learn whole, by the kind of task. A model has one of those for its kind, and the
- * others are left out without a word, in PEFT too.
+ * Heads that PEFT adds to the modules that learn whole, by the kind of task. A model has one of those for its kind, and
+ * the others are silently left out, in PEFT too.
  */
 const headsOf: { readonly [task: string]: readonly string[] } = {
   SEQ_CLS: ['classifier', 'score'],
@@ -19,12 +19,12 @@ const headsOf: { readonly [task: string]: readonly string[] } = {
   QUESTION_ANS: ['qa_outputs'],
 }
 
-/** The names of heads that a config has without anybody's having asked for them. */
+/** The names of heads that a config has although nobody asked for them. */
 export function optionalHeads(config: unknown): readonly string[] {
   return headsOf[String((config as Fields)['task_type'])] ?? []
 }
 
-/** Fields of every kind that say nothing about what a loaded adapter gives. */
+/** Fields of every kind that do not affect a loaded adapter's results. */
 const common = ['auto_mapping', 'base_model_name_or_path', 'inference_mode', 'peft_type', 'peft_version', 'revision']
 
 const idleOfIa3 = new Set([...common, 'task_type', 'fan_in_fan_out', 'init_ia3_weights'])
@@ -50,7 +50,7 @@ function ia3Config(options: Ia3Options, targets: readonly string[] | string): Fi
     peft_type: 'IA3',
     target_modules: targets,
     exclude_modules: excludeModules,
-    // PEFT asks for those that are named there.
+    // PEFT requires the ones that are named there.
     feedforward_modules: feedforwardModules,
     fan_in_fan_out: false,
     init_ia3_weights: true,
@@ -58,7 +58,7 @@ function ia3Config(options: Ia3Options, targets: readonly string[] | string): Fi
   }
 }
 
-/** Fields of prompts that say how the numbers came to be, or what the sizes of the file and of the model say too. */
+/** Fields of prompts that describe how the numbers came about, or that repeat sizes of the file and the model. */
 const idleOfPrompts = new Set([
   ...common,
   'encoder_dropout',
@@ -76,7 +76,7 @@ const idleOfPrompts = new Set([
   'tokenizer_name_or_path',
 ])
 
-/** The kinds of task whose models read prompts, and what reads them there. */
+/** The kinds of task whose models read prompts, and the part that reads them. */
 const tasks: readonly (readonly [task: string, reader: PromptReader])[] = [
   ['CAUSAL_LM', 'decoder'],
   ['SEQ_CLS', 'encoder'],
@@ -99,11 +99,11 @@ function promptFrom(reader: FieldReader, kind: PromptSettings['kind']): PromptSe
   return { kind, tokens, stacks, ...(of ? { reader: of } : {}), ...(saved.length > 0 ? { modulesToSave: saved } : {}) }
 }
 
-/** Facts about the model that a prompt is for, as PEFT's config has them. */
+/** Facts about a prompt's model, in the form of PEFT's config. */
 export interface PromptModel {
   readonly layers: number
   readonly width: number
-  /** Heads of keys, and the features of all of them. */
+  /** The number of heads of keys, and the features of all of them. */
   readonly keyHeads: number
   readonly keyWidth: number
   readonly reader: PromptReader
@@ -139,12 +139,14 @@ const readers: { readonly [type: string]: (reader: FieldReader) => Applied } = {
   LORA: (reader) => ({ kind: 'lora', options: loraFrom(reader) }),
   IA3: (reader) => ({ kind: 'ia3', options: ia3From(reader) }),
   PROMPT_TUNING: (reader) => ({ kind: 'prompt', options: promptFrom(reader, 'prompt') }),
-  // A file of it has the encoder's results, which are embeddings like those of prompt tuning.
+  // Its file has the encoder's results, which are embeddings like those of prompt tuning.
   P_TUNING: (reader) => ({ kind: 'prompt', options: promptFrom(reader, 'prompt') }),
   PREFIX_TUNING: (reader) => ({ kind: 'prompt', options: promptFrom(reader, 'prefix') }),
 }
 
-/** The kind and the options that a config says. Throws ValueError naming every field that is wrong or not supported. */
+/**
+ * The kind and the options that a config states. Throws ValueError naming every field that is wrong or not supported.
+ */
 export function appliedFrom(op: string, path: string, config: unknown): Applied {
   const reader = new FieldReader(op, path, config)
   const { peft_type: type } = reader.fields
@@ -160,7 +162,7 @@ export function appliedFrom(op: string, path: string, config: unknown): Applied 
 function settingsOf({ kind, options }: Applied): unknown[] {
   if (kind === 'prompt') {
     const { stacks = 1, modulesToSave: saved = [] } = options
-    // Only what is not as in the first files, whose hash has to stay.
+    // Only differences from the first files are added, because their hash must stay the same.
     const further = [...(stacks === 1 ? [] : [stacks]), ...(saved.length === 0 ? [] : [saved])]
     return [kind, options.kind, options.tokens, ...further]
   }
@@ -187,8 +189,8 @@ function loraSettings(options: LoraOptions): unknown[] {
 }
 
 /**
- * A hash of what a config's weights depend on, by which the two files of one save are known. What else stands in the config
- * may be edited, as the name of the base often is.
+ * A hash of the parts of a config on which the weights depend, by which the two files of one save are recognised. Other
+ * parts of the config may be edited, as the name of the base often is.
  */
 export function settingsHash(applied: Applied): string {
   return nodeModule('node:crypto')
@@ -198,8 +200,8 @@ export function settingsHash(applied: Applied): string {
 }
 
 /**
- * The config of an adapter. `targets`: a list of names, or a regular expression where no such list would do. `model`: what a prompt
- * is for.
+ * The config of an adapter. `targets` is a list of names, or a regular expression if no list will do. `model` has the
+ * facts about a prompt's model.
  */
 export function configFrom(
   { kind, options }: Applied,

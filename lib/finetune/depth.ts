@@ -1,4 +1,4 @@
-/** Depth: how far from a model's input a parameter stands. */
+/** Depth: the distance of a parameter from a model's input. */
 import { blocksOf } from '../nn/blocks.js'
 import type { Module, Parameter } from '../nn/module.js'
 import type { Named } from './select.js'
@@ -7,15 +7,16 @@ export interface Depth {
   /** Blocks with parameters, from the input to the output. */
   readonly blocks: readonly Named[]
   /**
-   * Where each parameter stands: the number of its block; -1 in front of the first one, as an embedding; the number of blocks
-   * behind the last one, as a head. A tied weight stands where its first name is.
+   * The depth of each parameter: the number of its block; -1 before the first block, as for an embedding; the number of
+   * blocks after the last one, as for a head. A tied weight has the depth of its first name.
    */
   readonly places: ReadonlyMap<Parameter, number>
 }
 
 /**
- * The depth of each parameter by the blocks that the model declares (see `nn.WithBlocks`), else by its children. What is in no block
- * counts by the order in which the model defines it: what is defined between two blocks belongs to the one before.
+ * The depth of each parameter by the blocks that the model declares (see `nn.WithBlocks`), else by its children.
+ * Parameters outside the blocks count by the order in which the model defines them: those defined between two blocks
+ * belong to the first one.
  */
 export function depthOf(model: Module): Depth {
   const learns = (module: Module) => !module.parameters()[Symbol.iterator]().next().done

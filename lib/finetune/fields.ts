@@ -1,4 +1,4 @@
-/** A JSON file that somebody else wrote, field by field. All that is wrong is told in one error. */
+/** A JSON file of unknown origin, read field by field. All faults are reported in one error. */
 import { ValueError } from '../core/errors.js'
 
 /** A value of the file as it stands there, or the beginning of a long one. */
@@ -7,7 +7,7 @@ export function asJson(value: unknown): string {
   return text.length > 100 ? `${text.slice(0, 100)}...` : text
 }
 
-/** A file that somebody else wrote: nothing is known of any field. */
+/** A file of unknown origin. Nothing is known of any field. */
 export type Fields = { readonly [field: string]: unknown }
 
 export const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
@@ -64,7 +64,7 @@ export class FieldReader {
     this.fields = json as Fields
   }
 
-  /** The field if it is there and right; the fault otherwise. */
+  /** The field if it exists and is right, or the fault. */
   take<T>(field: string, is: (value: unknown) => value is T, what: string, absent?: T): T {
     this.#known.add(field)
     const given = Object.hasOwn(this.fields, field) ? this.fields[field] : undefined
@@ -73,13 +73,13 @@ export class FieldReader {
     return value as T
   }
 
-  /** Throws, naming every fault, and every field that nobody took whose value is not the one that means it is off. */
+  /** Throws, naming every fault, and every unread field whose value is not the one that switches it off. */
   finish(idle: ReadonlySet<string>, off: Fields): void {
     const unknown: string[] = []
     for (const [field, value] of Object.entries(this.fields)) {
       if (this.#known.has(field) || idle.has(field)) continue
       const right = Object.hasOwn(off, field) ? off[field] : null
-      // PEFT leaves null where a setting was never made, and adds settings of which nothing is known here.
+      // PEFT leaves null for settings that were never made, and adds settings that are unknown here.
       if (value !== right && !isNothing(value))
         unknown.push(`${field} is ${asJson(value)}; only ${asJson(right)} can be loaded`)
     }

@@ -1,4 +1,4 @@
-/** Freezing: which parameters learn. A frozen weight costs no weight gradient and keeps no activation. */
+/** Freezing: the choice of parameters that learn. A frozen weight costs no weight gradient and keeps no activation. */
 import { isFloating } from '../core/dtype.js'
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -76,9 +76,9 @@ function matcher(op: string, model: Module, part: Part): Matcher {
   return byAdapter(op, model, checkOptions(op, part, { adapter: true }).adapter)
 }
 
-/** The parameters selected. Throws ValueError for a part that selects none. */
+/** The selected parameters. Throws ValueError for a part that selects none. */
 export function select(op: string, model: Module, selection: Selection): Set<Parameter> {
-  // Under all their names, because tied weights and shared modules have several.
+  // Parameters are considered under all their names, because tied weights and shared modules have several.
   const named = model.namedState().filter((each): each is [string, Parameter] => each[1] instanceof Parameter)
   const found = new Set<Parameter>()
   const parts: readonly Part[] = Array.isArray(selection) ? selection : [selection as Part]
@@ -96,7 +96,7 @@ export function select(op: string, model: Module, selection: Selection): Set<Par
   return found
 }
 
-/** Throws where parameters that are to learn cannot, before any of them does. */
+/** Throws if some of the parameters to learn cannot, before any of them does. */
 export function checkLearnable(op: string, model: Module, parameters: ReadonlySet<Parameter>): void {
   for (const [path, parameter] of model.namedParameters())
     if (parameters.has(parameter) && !isFloating(parameter.dtype))
@@ -106,7 +106,7 @@ export function checkLearnable(op: string, model: Module, parameters: ReadonlySe
       )
 }
 
-/** Sets what learns. A parameter that does not has no gradient. */
+/** Sets whether parameters learn. One that does not has no gradient. */
 export function setLearning(parameters: Iterable<Parameter>, learns: boolean): void {
   for (const parameter of parameters) {
     parameter.requiresGrad = learns
@@ -124,20 +124,23 @@ function set(op: string, model: Module, selection: Selection | undefined, learns
 }
 
 /**
- * Freezes all parameters, or those selected; returns how many. Throws ValueError if nothing matches. Modes are left as they
- * are, as in PyTorch: in a frozen part dropout drops and batch norm learns its statistics, until `eval()` is called on that
- * part, or `freezeNorms`; the Trainer then leaves it so.
+ * Freezes all parameters, or the selected ones, and returns their number. Throws ValueError if nothing matches. Modes
+ * stay unchanged, as in PyTorch: in a frozen part dropout drops and batch norm learns its statistics, until `eval()` is
+ * called on that part, or `freezeNorms`. The Trainer then leaves it so.
  */
 export function freeze(model: Module, selection?: Selection): number {
   return set('freeze', model, selection, false)
 }
 
-/** Lets all parameters learn, or those selected; returns how many. Throws ValueError for weights in blocks, which cannot learn. */
+/**
+ * Lets all parameters learn, or the selected ones, and returns their number. Throws ValueError for weights in blocks,
+ * which cannot learn.
+ */
 export function unfreeze(model: Module, selection?: Selection): number {
   return set('unfreeze', model, selection, true)
 }
 
-/** Parameters that learn, and all. */
+/** The numbers of learning parameters, and of all. */
 export function countParameters(model: Module): { readonly trainable: number; readonly total: number } {
   checkModel('countParameters', model)
   let trainable = 0

@@ -1,4 +1,4 @@
-/** Gradual unfreezing: the model learns from its output to its input, one part after the other. */
+/** Gradual unfreezing: the model learns from its output to its input, one part after another. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
@@ -15,17 +15,17 @@ export interface GradualOptions {
   /** Steps of the optimizer from one group to the next, instead of epochs. */
   readonly everySteps?: number
   /**
-   * From the first to learn to the last. Default: what stands behind the model's last block (see `nn.WithBlocks`), then its blocks from
-   * the output to the input, the first one with what stands in front of it.
+   * The groups, from the first to learn to the last. Default: everything after the model's last block (see
+   * `nn.WithBlocks`), then its blocks from the output to the input, the first block together with everything before it.
    */
   readonly groups?: readonly Selection[]
 }
 
-/** How far gradual unfreezing is. */
+/** The state of gradual unfreezing. */
 export interface GradualState {
-  /** Groups that learn. */
+  /** The number of learning groups. */
   readonly open: number
-  /** Epochs or steps since training began. */
+  /** The number of epochs or steps since training began. */
   readonly passed: number
 }
 
@@ -44,11 +44,11 @@ function checkEvery(op: string, option: string, value: number): number {
 }
 
 /**
- * Gradual unfreezing (Howard and Ruder, 2018): at first only the last group learns, and one more after every `everyEpochs` epochs or
- * `everySteps` steps. A callback of the Trainer, and part of its checkpoints. The optimizer has all parameters from the beginning, in
- * groups with rates of their own where that is wanted (`layerwiseGroups`), and skips those that are still frozen: they get no
- * gradient, no state and no decay. A fit that ends early leaves the other groups frozen. Throws ValueError for a model with adapters
- * where no groups are given.
+ * Gradual unfreezing (Howard and Ruder, 2018): at first only the last group learns, and one more after every
+ * `everyEpochs` epochs or `everySteps` steps. It is a callback of the Trainer, and part of its checkpoints. The
+ * optimizer has all parameters from the beginning, in groups with their own rates if wanted (`layerwiseGroups`). It
+ * skips those that are still frozen: they get no gradient, no state and no decay. A fit that ends early leaves the
+ * other groups frozen. Throws ValueError for a model with adapters if no groups are given.
  */
 export function unfreezeGradually(model: Module, options: GradualOptions = {}): Callback & Resumable<GradualState> {
   const op = 'unfreezeGradually'
@@ -65,7 +65,7 @@ export function unfreezeGradually(model: Module, options: GradualOptions = {}): 
     throw new ValueError(op, `groups are ${kindOf(groups)}, but must be a list of selections`)
   const count = groups?.length ?? groupsByDepth(model).length
   if (count === 0) throw new ValueError(op, 'the model has no groups of parameters')
-  // Now, so that what cannot work is an error before the training.
+  // This is checked now, so that a fault is an error before the training.
   const adapters = adapterNames(model)
   if (groups === undefined && adapters.length > 0)
     throw new ValueError(
@@ -78,7 +78,7 @@ export function unfreezeGradually(model: Module, options: GradualOptions = {}): 
   let passed = 0
   const openTo = (wanted: number) => {
     if (wanted === open) return
-    // Found when they are opened, because adapters may have come since.
+    // Groups are found when they are opened, because adapters may have been added meanwhile.
     const next: Iterable<Parameter>[] =
       groups?.slice(open, wanted).map((group) => select(op, model, group)) ?? groupsByDepth(model).slice(open, wanted)
     for (const group of next) setLearning(group, true)

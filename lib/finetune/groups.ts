@@ -1,4 +1,4 @@
-/** Groups of parameters for an optimizer: decay for weights alone, and rates that fall from the output to the input. */
+/** Groups of parameters for an optimizer: decay only for weights, and rates that fall from the output to the input. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions, ownOptions } from '../core/options.js'
 import type { Module, Parameter, ParameterView } from '../nn/module.js'
@@ -7,25 +7,28 @@ import { type Selection, select } from './freeze.js'
 import { isBias, normParameters, normsIn } from './norms.js'
 import { checkModel } from './select.js'
 
-/** A group as optimizers take it. Its parameters are a live view: an adapter that is applied later is in one of the groups. */
+/**
+ * A group in the form for optimizers. Its parameters are a live view: an adapter that is applied later is in one of the
+ * groups.
+ */
 export interface DecayGroup {
   readonly params: ParameterView
   readonly weightDecay: number
 }
 
-/** A group with a rate of its own. */
+/** A group with its own rate. */
 export interface LayerGroup {
   readonly params: ParameterView
   readonly lr: number
   readonly weightDecay?: number
 }
 
-/** A function that tells the group of each parameter there is. */
+/** A function that returns the group of each current parameter. */
 type Classify<G> = () => ReadonlyMap<Parameter, G>
 
 type NamedParameter = readonly [path: string, parameter: Parameter]
 
-/** The parameters of a model by group, walked anew where they could have changed. */
+/** The parameters of a model by group, walked again whenever they could have changed. */
 class Grouped<G> {
   readonly #model: Module
   readonly #order: readonly G[]
@@ -41,8 +44,9 @@ class Grouped<G> {
   }
 
   /**
-   * A group's parameters with their paths. An optimizer asks for all groups in turn, from the first on, several times a step, which one
-   * walk answers: the first group always walks, as does one that asks again, and nothing outlives the turn of the event loop.
+   * A group's parameters with their paths. An optimizer asks for all groups in turn, from the first on, several times a
+   * step, and one walk answers a round. The first group always walks, as does one that asks again, and nothing outlives
+   * the turn of the event loop.
    */
   named(group: G): NamedParameter[] {
     const known = group === this.#order[0] ? undefined : this.#walked.get(group)
@@ -60,7 +64,7 @@ class Grouped<G> {
   }
 
   #groupOf(parameter: Parameter): G | undefined {
-    // A parameter stays in its group, and one that came since is classified with all others.
+    // A parameter stays in its group, and a new one is classified together with all others.
     if (!this.#groups.has(parameter)) {
       const before = this.#groups
       this.#groups = new WeakMap(
@@ -71,7 +75,7 @@ class Grouped<G> {
   }
 }
 
-/** Live views of the parameters of each group, in the order of `order`; groups without parameters are left out. */
+/** Live views of the parameters of each group, in the order of `order`. Groups without parameters are left out. */
 function views<G>(model: Module, order: readonly G[], classify: Classify<G>): (readonly [G, ParameterView])[] {
   const all = new Grouped(model, order, classify)
   const there = order.filter((group) => all.named(group).length > 0)
@@ -83,7 +87,7 @@ function views<G>(model: Module, order: readonly G[], classify: Classify<G>): (r
   })
 }
 
-/** Whether weight decay shrinks each parameter: matrices and filters, but no biases and nothing of norms. */
+/** Whether weight decay applies to each parameter: to matrices and filters, but not to biases or norms. */
 function decays(model: Module): Map<Parameter, boolean> {
   const ofNorms = normParameters(model)
   return new Map(
@@ -105,8 +109,8 @@ export interface ParameterGroupsOptions {
 }
 
 /**
- * The model's parameters in two groups, because weight decay is meant for the weights of products: biases, norms and other
- * vectors have none.
+ * The model's parameters in two groups, because weight decay is meant for the weights of products. Biases, norms and
+ * other vectors have none.
  *
  *     new optim.AdamW(parameterGroups(model, { weightDecay: 0.1 }), { lr: 6e-4 })
  */
@@ -120,27 +124,27 @@ export function parameterGroups(model: Module, options: ParameterGroupsOptions):
   }))
 }
 
-/** The rate of a head, and which parameters are it. */
+/** The rate of a head, and the parameters of the head. */
 export interface HeadRate {
   readonly lr: number
   readonly modules: Selection
 }
 
 export interface LayerwiseOptions {
-  /** The rate of the last block, and of what stands behind it in the body, as a final norm. */
+  /** The rate of the last block, and of everything after it in the body, such as a final norm. */
   readonly lr: number
   /** The factor from each block to the one before. Default 0.95; ULMFiT has 1 / 2.6. */
   readonly decay?: number
   /**
-   * The rate of the head: what the model defines behind the child that its blocks are in, but for a final norm. Where it defines
-   * none there, the rate and which parameters are meant: `{ lr: 1e-3, modules: '9' }`. Default: `lr`.
+   * The rate of the head, which is everything that the model defines after the child with its blocks, except for a
+   * final norm. If it defines nothing there, the rate and the parameters: `{ lr: 1e-3, modules: '9' }`. Default: `lr`.
    */
   readonly head?: number | HeadRate
-  /** Weight decay as that of `parameterGroups`. Default: the optimizer's own, for all parameters. */
+  /** Weight decay as in `parameterGroups`. Default: the optimizer's own, for all parameters. */
   readonly weightDecay?: number
 }
 
-/** Parameters that the model defines behind the child that its blocks are in, but for a final norm. */
+/** Parameters that the model defines after the child with its blocks, except for a final norm. */
 function headOf(op: string, model: Module, head: LayerwiseOptions['head']): ReadonlySet<Parameter> {
   if (typeof head === 'object') return select(op, model, head.modules)
   const { blocks, places } = depthOf(model)
@@ -158,13 +162,13 @@ function headOf(op: string, model: Module, head: LayerwiseOptions['head']): Read
   return found
 }
 
-/** A group by depth: the number of blocks is the head's place, -1 that of the embeddings. */
+/** A group by depth: the number of blocks is the head's depth, and -1 that of the embeddings. */
 interface LayerPlace {
   readonly place: number
   readonly isDecayed: boolean
 }
 
-/** The rate of a head, checked; that of the body where none is given. */
+/** The checked rate of a head, or the body's if none is given. */
 function headRate(op: string, head: LayerwiseOptions['head'], lr: number): number {
   if (head === undefined) return lr
   if (typeof head === 'number') return checkRate(op, 'head', head)
@@ -174,8 +178,8 @@ function headRate(op: string, head: LayerwiseOptions['head'], lr: number): numbe
 }
 
 /**
- * Groups with rates by layer (Howard and Ruder, 2018; Clark et al., 2020): the head's, then the last block's, then `decay` times as
- * much from each block (see `nn.WithBlocks`) to the one before, and for the embeddings once more.
+ * Groups with rates by layer (Howard and Ruder, 2018; Clark et al., 2020): the head's, then the last block's. From each
+ * block (see `nn.WithBlocks`) to the one before, and finally to the embeddings, the rate is multiplied by `decay`.
  *
  *     new optim.AdamW(layerwiseGroups(model, { lr: 5e-5, decay: 0.95, head: 1e-3 }))
  */
@@ -190,7 +194,7 @@ export function layerwiseGroups(model: Module, options: LayerwiseOptions): Layer
   if (weightDecay !== undefined) checkRate(op, 'weightDecay', weightDecay)
   const ofHead = headRate(op, head, lr)
   const count = depthOf(model).blocks.length
-  // From the head, which stands behind everything, to the embeddings.
+  // From the head, which comes after everything, to the embeddings.
   const order = Array.from({ length: count + 2 }, (_, i) => count - i).flatMap((place) =>
     [true, false].map((isDecayed): LayerPlace => ({ place, isDecayed })),
   )

@@ -1,4 +1,7 @@
-/** IA3 (Liu et al., 2022) beside one layer: a factor for each of its outputs, or in feed-forward layers for each of its inputs. */
+/**
+ * IA3 (Liu et al., 2022) for one layer: a factor for each of its outputs, or in feed-forward layers for each of its
+ * inputs.
+ */
 import { kindOf, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -16,10 +19,13 @@ export interface Ia3AdapterOptions {
   readonly feedforward?: boolean
 }
 
-/** The factors begin as ones, so that nothing changes before training. They are float32 beside 16-bit weights. */
+/**
+ * The factors begin as ones, so that nothing changes before training. They are float32 even if the weights have 16
+ * bits.
+ */
 export class Ia3Adapter extends MergeableAdapter {
   static override readonly stateNames: { readonly [property: string]: string } = { ia3L: 'ia3_l' }
-  /** [out, 1], or for inputs [1, in]; of a convolution [1, channels, 1, 1]. */
+  /** [out, 1], or for inputs [1, in]; for a convolution [1, channels, 1, 1]. */
   readonly ia3L: Parameter
   readonly feedforward: boolean
   readonly #groups: number
@@ -66,7 +72,7 @@ export class Ia3Adapter extends MergeableAdapter {
     return settings({ feedforward: this.feedforward, merged: this.merged })
   }
 
-  /** x times the factors, which have these sizes beside it, in x's dtype. */
+  /** x times the factors in these sizes, in x's dtype. */
   #times(x: Tensor, sizes: readonly number[]): Tensor {
     const { ia3L } = this
     return castTo(mul(castTo(x, ia3L.dtype), reshape(ia3L, sizes)), x.dtype)

@@ -15,8 +15,8 @@ export interface Ia3Options extends Pick<TargetOptions, 'targetModules' | 'exclu
   /** The adapter's name, by which it is switched, saved and removed. Default 'default'. */
   readonly name?: string
   /**
-   * Those of the layers whose inputs are multiplied instead of their outputs: ends of paths, or a regular expression of Python for
-   * whole paths, as in PEFT. Default: none.
+   * The layers among them whose inputs are multiplied instead of their outputs: ends of paths, or a Python regular
+   * expression for whole paths, as in PEFT. Default: none.
    */
   readonly feedforwardModules?: readonly string[] | string
   /** Modules that learn whole and are saved with the adapter, as with `applyLora`. */
@@ -34,7 +34,10 @@ function feedforwardOf(op: string, modules: Ia3Options['feedforwardModules']): (
   return (path) => modules.some((name) => path.endsWith(name))
 }
 
-/** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
+/**
+ * Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for options that do
+ * not fit.
+ */
 export function planIa3(op: string, model: Module, given: Ia3Options): Plan {
   checkModel(op, model)
   return planned(model, (naming) => planBy(op, model, given, naming))
@@ -81,10 +84,10 @@ function planBy(op: string, model: Module, given: Ia3Options, naming: Naming): P
 }
 
 /**
- * Freezes the model and gives every target layer a factor for each output, or each input, that learns; gives the model. Targets
- * are chosen as with `applyLora`, among Linear and Conv2d. The new adapter is the only active one, until `setAdapter` or
- * `withAdapter` say otherwise. It is merged, removed and saved as LoRA's. Throws ValueError for unknown targets, and has then
- * changed nothing.
+ * Freezes the model, gives every target layer a learned factor for each output or each input, and returns the model.
+ * Targets are chosen as with `applyLora`, among Linear and Conv2d. The new adapter is the only active one, until
+ * `setAdapter` or `withAdapter` say otherwise. It is merged, removed and saved like LoRA's. Throws ValueError for
+ * unknown targets, and has then changed nothing.
  */
 export function applyIa3<M extends Module>(model: M, options: Ia3Options): M {
   const op = 'applyIa3'

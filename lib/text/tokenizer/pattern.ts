@@ -1,6 +1,7 @@
 /**
- * Patterns of tokenizer.json: texts, and expressions in the language of Oniguruma, which are turned into JavaScript's. What has no
- * like there is refused by name, because a pattern that matches something else would give other tokens silently.
+ * Patterns of tokenizer.json: texts, and regular expressions in Oniguruma's language, which are translated into
+ * JavaScript's. Expressions without an equivalent are refused by name, because a pattern with other matches would
+ * silently give other tokens.
  */
 import type { Fields } from './fields.js'
 
