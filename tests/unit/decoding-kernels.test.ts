@@ -79,8 +79,8 @@ describe('queries, keys and values of new columns', () => {
     const make = (shape: readonly number[]) => randn([...shape], { device: on, generator }).to(dtype)
     const [q, k, v] = [make([2, 3, 4, 6]).transpose(1, 2), make([2, 3, 2, 6]).transpose(1, 2), make([2, 2, 3, 6])]
     const table = { cosines: randn([3, 3], { device: on, generator }), sines: randn([3, 3], { device: on, generator }) }
-    const memories = [zeros([2, 2, 8, 6], { device: on }).to(dtype), zeros([2, 2, 8, 6], { device: on }).to(dtype)]
-    const [keys, values] = memories as [Tensor, Tensor]
+    const memory = (): Tensor => zeros([2, 2, 8, 6], { device: on }).to(dtype)
+    const [keys, values] = [memory(), memory()]
     noGrad(() => {
       const into = { keys: keys.narrow(2, 4, 3), values: values.narrow(2, 4, 3) }
       const run = () => turnedInto(into, { q, k, v }, table)
@@ -88,10 +88,10 @@ describe('queries, keys and values of new columns', () => {
       expect(numbers(run())).toEqual(numbers(turned(q, table)))
       expect(numbers(into.keys)).toEqual(numbers(turned(k, table)))
       expect(numbers(into.values)).toEqual(numbers(v))
-      for (const memory of memories)
+      for (const whole of [keys, values])
         expect(
-          numbers(memory.narrow(2, 0, 4))
-            .concat(numbers(memory.narrow(2, 7, 1)))
+          numbers(whole.narrow(2, 0, 4))
+            .concat(numbers(whole.narrow(2, 7, 1)))
             .every((x) => x === 0),
         ).toBe(true)
     })

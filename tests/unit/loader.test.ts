@@ -277,7 +277,11 @@ describe('samplers', () => {
     ['an order twice', () => new DataLoader([1], { sampler: weighted([1]), shuffle: true }), 'leave shuffle out'],
     ['weights below 0', () => weighted([1, -1]), '[weighted] the weight at 1 is -1'],
     ['weights of text', () => weighted(['a'] as never), "[weighted] weights hold 'a' at 0"],
-    ['more rows than weigh', () => weighted([1, 0], { count: 2, replacement: false }), 'cannot choose 2 of the 1 weights above 0'],
+    [
+      'more rows than weigh',
+      () => weighted([1, 0], { count: 2, replacement: false }),
+      'cannot choose 2 of the 1 weights above 0',
+    ],
     [
       'other numbers of lengths',
       () => new DataLoader([1, 2], { sampler: byLength([1]) }),
