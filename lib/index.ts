@@ -11,6 +11,7 @@ export {
   getFloat32MatmulPrecision,
   setFloat32MatmulPrecision,
 } from './backend/cuda/device.js'
+export { CudaGraph, captureGraph } from './backend/cuda/graph.js'
 export { describeDevice } from './backend/describe.js'
 export { defaultDevice, device, setDefaultDevice, unavailable } from './backend/devices.js'
 export { type Memory, memory, resetPeakMemory } from './backend/memory.js'

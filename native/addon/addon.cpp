@@ -126,6 +126,24 @@ double bandwidth(Environment& environment, std::string isa, bool copy, double by
   return bandwidth(*loops, copy ? Traffic::copy : Traffic::read, static_cast<int64_t>(bytes), threads, seconds);
 }
 
+// The GPU's, with nothing queued before them. The text of a failure is empty where there is none.
+CudaExecutor& gpu_of(Environment& environment) { return static_cast<CudaExecutor&>(environment.drained()); }
+
+std::string text_of(const char* error) { return error ? error : ""; }
+
+std::string begin_capture(Environment& environment) { return text_of(gpu_of(environment).begin_capture()); }
+// The graph's number, or the text of a failure.
+Napi::Value end_capture(const Napi::CallbackInfo& info) {
+  return coded(info.Env(), [&]() -> Napi::Value {
+    int graph = -1;
+    const char* error = gpu_of(*static_cast<Environment*>(info.Data())).end_capture(&graph);
+    return error ? Napi::Value::From(info.Env(), error) : Napi::Value::From(info.Env(), graph);
+  });
+}
+std::string replay(Environment& environment, int32_t graph) { return text_of(gpu_of(environment).replay(graph)); }
+void drop_graph(Environment& environment, int32_t graph) { gpu_of(environment).drop_graph(graph); }
+double launches(Environment& environment) { return static_cast<double>(gpu_of(environment).launches()); }
+
 // A started device as JavaScript sees it.
 class Device {
  public:
@@ -167,6 +185,11 @@ class Device {
   template <auto function>
   void add(const char* name) {
     set(name, Napi::Function::New<wrapped<function>>(env_, name, environment_));
+  }
+  // A function that takes the environment as its data.
+  template <Napi::Value (*function)(const Napi::CallbackInfo&)>
+  void add_plain(const char* name) {
+    set(name, Napi::Function::New<function>(env_, name, environment_));
   }
   template <class Value>
   void set(const char* name, const Value& value) {
@@ -213,6 +236,11 @@ Napi::Value open_cuda(const Napi::CallbackInfo& info) {
                 [&](size_t kernel) { return gpu.has_kernel(kernel); });
   device.add<&Environment::allow_tf32>("allowTf32");
   device.add<&Environment::total_bytes>("totalBytes");
+  device.add<&begin_capture>("beginCapture");
+  device.add_plain<end_capture>("endCapture");
+  device.add<&replay>("replay");
+  device.add<&drop_graph>("dropGraph");
+  device.add<&launches>("launches");
   device.set("model", gpu.name());
   return device.object();
 }

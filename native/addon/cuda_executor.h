@@ -34,6 +34,12 @@ class CudaExecutor final : public Executor {
   bool begin_read(void* to, const void* from, size_t bytes, ReadDone done, void* owner) override {
     return library_.begin_read(device_, to, from, bytes, done, owner);
   }
+  // Of these the first three return a failure, or null.
+  const char* begin_capture() { return library_.begin_capture(device_); }
+  const char* end_capture(int* graph) { return library_.end_capture(device_, graph); }
+  const char* replay(int graph) { return library_.replay(device_, graph); }
+  void drop_graph(int graph) { library_.drop_graph(device_, graph); }
+  uint64_t launches() const { return library_.launches(device_); }
   void allow_tf32(bool allowed) override { library_.allow_tf32(device_, allowed); }
   void finish_reads() override { library_.finish_reads(device_); }
   bool asynchronous() const override { return true; }

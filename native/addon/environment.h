@@ -92,6 +92,11 @@ class Environment {
   void flush();
   int thread_count() { return queue_.context().pool.threads(); }
   void set_thread_count(int32_t threads);
+  // The executor, with nothing queued before it. What it has started may still run.
+  Executor& drained() {
+    queue_.drain();
+    return queue_.executor();
+  }
   // For what is called from now on.
   void allow_tf32(bool allowed) {
     queue_.finish();

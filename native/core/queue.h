@@ -118,13 +118,16 @@ class Queue {
   // Returns unused memory to the system, after finish().
   void flush();
 
+  // Runs what is queued, on this thread or after waiting for the other. What the executor has only started may still
+  // run. False if the queue is stopping.
+  bool drain();
+
   Context& context() { return context_; }
   Executor& executor() { return *executor_; }
   uint64_t submitted() const { return head_.load(std::memory_order_relaxed); }
 
  private:
   void work();
-  bool drain();
   std::unique_ptr<char[]> stage(const void* source, size_t bytes);
   void run(Entry& entry) noexcept;
   template <class F>

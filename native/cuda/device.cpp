@@ -20,7 +20,7 @@ bool built_with_kernels() { return firesteel_cuda_modules[0] != nullptr; }
 }  // namespace
 
 Device::Device(const Driver& driver, int index)
-    : driver(driver), memory(driver), reads(*this), late(driver), index_(index) {}
+    : driver(driver), memory(driver), reads(*this), late(driver), graphs(*this), index_(index) {}
 
 std::unique_ptr<Device> Device::open(const Driver& driver, int index, std::string* error) {
   std::unique_ptr<Device> device(new Device(driver, index));
@@ -77,6 +77,9 @@ int Device::find_kernel(const KernelInfo& info) {
   const auto add = [&](const Launchable& kernel, bool there) {
     if (!there) return -1;
     kernels.push_back(kernel);
+    const std::string_view family = info.family, name = info.name;
+    const bool clips = name == "total_norm" || name == "clip_scale";
+    kernels.back().varies = family == "random" || (family == "optimizer" && !clips);
     return static_cast<int>(kernels.size()) - 1;
   };
   for (const Launchable* table :
@@ -99,6 +102,7 @@ Device::~Device() {
   reads.stop();
   if (stream) {
     driver.cuStreamSynchronize(stream);
+    graphs.drop_all();
     late.stop();
     memory.release_all();
     driver.cuStreamDestroy_v2(stream);
@@ -144,6 +148,7 @@ bool Device::launch(const std::string& name, Grid grid, const void* parameter) {
   void* function = entry(name);
   if (!function) return fail("there is no kernel " + name + " for GPUs yet; move the tensors with .to('cpu')");
   void* parameters[] = {const_cast<void*>(parameter)};
+  launches++;
   return check(name.c_str(), driver.cuLaunchKernel(function, grid.x, grid.y, 1, threads_per_block, 1, 1, 0, stream,
                                                    parameters, nullptr));
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "driver.h"
+#include "graphs.h"
 #include "late_errors.h"
 #include "library.h"
 #include "memory.h"
@@ -29,6 +30,8 @@ struct Launchable {
   const char* entry;  // of the binary; null if none is needed. Where it is
                       // missing, so is the kernel.
   int options = 0;    // the kernel's numbers; launch_map reads them
+  // Whether its numbers are others at each call of a program, so that no graph may hold one.
+  bool varies = false;
 };
 
 // Kernels whose launcher is written by hand, by family, ended by a null name.
@@ -108,6 +111,8 @@ struct Device {
   Memory memory;
   Reads reads;
   LateErrors late;
+  Graphs graphs;
+  uint64_t launches = 0;  // of kernels, so far; a graph counts as one
 
  private:
   Device(const Driver& driver, int index);

@@ -40,6 +40,12 @@
   X(cuEventDestroy_v2, void*)                                   \
   X(cuEventRecord, void*, void*)                                \
   X(cuEventSynchronize, void*)                                  \
+  X(cuStreamBeginCapture_v2, void*, int)                        \
+  X(cuStreamEndCapture, void*, void**)                          \
+  X(cuGraphInstantiateWithFlags, void**, void*, uint64_t)       \
+  X(cuGraphLaunch, void*, void*)                                \
+  X(cuGraphExecDestroy, void*)                                  \
+  X(cuGraphDestroy, void*)                                      \
   X(cuLaunchKernel, void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**)
 
 namespace firesteel::cuda {

@@ -19,6 +19,7 @@ enum class Status : int {
   illegal_address = 700,
   launch_out_of_resources = 701,
   launch_failed = 719,
+  stream_capture_unsupported = 900,
 };
 
 enum class DeviceAttribute : int {

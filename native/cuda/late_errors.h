@@ -4,6 +4,7 @@
 #pragma once
 #include <stdint.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,14 +29,20 @@ class LateErrors {
   // Reserves a slot, with the text for a wrong element. `%value` and `%position` stand for what the kernel finds.
   LateSlot* expect(const KernelCall& call, ErrorCode code, std::string text);
   // Whether a call has a slot whose kernel may not have run.
-  bool expected() const { return used_ > 0; }
+  bool expected() const { return used_ > 0 || again_; }
   // Called once everything has run: keeps the first fault for take(), and frees the slots.
   void collect();
   bool take(LateError* error);
 
+  // Slots of calls from now on are those of a graph, which has them until let_go(). expect_again() says that it runs.
+  void begin_capture() { capturing_ = true; }
+  std::vector<size_t> end_capture();
+  void expect_again() { again_ = true; }
+  void let_go(const std::vector<size_t>& slots);
+
  private:
-  // The last slot serves all further calls, whose errors are then named after the first of them.
-  static constexpr size_t count = 4096;
+  // The last slot of either kind serves all further calls, whose errors are then named after the first of them.
+  static constexpr size_t count = 4096, count_of_graphs = 4096;
 
   struct Expected {
     ErrorCode code;
@@ -47,6 +54,10 @@ class LateErrors {
   LateSlot* slots_ = nullptr;
   size_t used_ = 0;
   std::vector<Expected> expected_;
+  // Graphs' slots, which lie behind the others, by their index.
+  std::map<size_t, Expected> of_graphs_;
+  std::vector<size_t> captured_;
+  bool capturing_ = false, again_ = false;
   Expected found_ = {};
   std::string text_;
 };

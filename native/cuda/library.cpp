@@ -67,6 +67,8 @@ size_t total_bytes(Device* device) {
 }
 
 const char* synchronize(Device* device) {
+  // Nothing runs of what is captured.
+  if (device->graphs.capturing()) return nullptr;
   device->make_current();
   const bool success = device->check("the GPU failed", device->driver.cuStreamSynchronize(device->stream));
   if (success) device->late.collect();
@@ -79,6 +81,7 @@ bool take_late_error(Device* device, LateError* error) { return device->late.tak
 const char* write(Device* device, void* to, const void* from, size_t bytes) {
   device->make_current();
   if (bytes == 0) return nullptr;
+  if (!device->graphs.refuse("numbers of the program would be the same at each replay")) return result(device, false);
   // The driver has taken the bytes of pageable memory when it returns.
   const Status status = device->driver.cuMemcpyHtoDAsync_v2(address(to), from, bytes, device->stream);
   return result(device, device->check("upload", status));
@@ -87,12 +90,13 @@ const char* write(Device* device, void* to, const void* from, size_t bytes) {
 const char* read(Device* device, void* to, const void* from, size_t bytes) {
   device->make_current();
   if (bytes == 0) return nullptr;
+  if (!device->graphs.refuse("a read waits for calls that are only captured")) return result(device, false);
   const Status status = device->driver.cuMemcpyDtoHAsync_v2(to, address(from), bytes, device->stream);
   return device->check("the GPU failed", status) ? synchronize(device) : result(device, false);
 }
 
 bool begin_read(Device* device, void* to, const void* from, size_t bytes, ReadDone done, void* owner) {
-  if (device->late.expected()) return false;
+  if (device->late.expected() || device->graphs.capturing()) return false;
   device->make_current();
   return device->reads.begin(to, from, bytes, done, owner);
 }
@@ -101,8 +105,32 @@ void finish_reads(Device* device) { device->reads.finish(); }
 const char* launch(Device* device, int kernel, const KernelCall* call) {
   device->make_current();
   const Launchable& launchable = device->kernels[static_cast<size_t>(kernel)];
+  if (device->graphs.capturing()) {
+    if (launchable.varies && !device->graphs.refuse("its numbers would be the same at each replay"))
+      return result(device, false);
+    device->graphs.touch(*call);
+  }
   return result(device, launchable.launch(*device, launchable, *call));
 }
+
+const char* begin_capture(Device* device) {
+  device->make_current();
+  return result(device, device->graphs.begin());
+}
+const char* end_capture(Device* device, int* graph) {
+  device->make_current();
+  *graph = device->graphs.end();
+  return result(device, *graph >= 0);
+}
+const char* replay(Device* device, int graph) {
+  device->make_current();
+  return result(device, device->graphs.replay(graph));
+}
+void drop_graph(Device* device, int graph) {
+  device->make_current();
+  device->graphs.drop(graph);
+}
+uint64_t launches(const Device* device) { return device->launches; }
 
 void allow_tf32(Device* device, bool allowed) { device->allows_tf32 = allowed; }
 
@@ -127,6 +155,11 @@ constexpr Library library = {
     .begin_read = begin_read,
     .finish_reads = finish_reads,
     .launch = launch,
+    .begin_capture = begin_capture,
+    .end_capture = end_capture,
+    .replay = replay,
+    .drop_graph = drop_graph,
+    .launches = launches,
     .allow_tf32 = allow_tf32,
     .code = code,
     .synchronize = synchronize,

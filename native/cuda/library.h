@@ -24,6 +24,7 @@ struct KernelCall {
   const View* views;
   int view_count;
   const ViewList* lists;
+  int list_count;
   const double* numbers;
   const Integers* integers;
   const Philox* philox;
@@ -80,6 +81,14 @@ struct Library {
   // Waits until all reads that have begun are done.
   void (*finish_reads)(Device* device);
   const char* (*launch)(Device* device, int kernel, const KernelCall* call);
+  // Captures the calls that follow instead of running them, until end_capture, which gives the number of the graph that
+  // replay runs. Reads, writes and calls whose numbers vary fail meanwhile, with ErrorCode::value.
+  const char* (*begin_capture)(Device* device);
+  const char* (*end_capture)(Device* device, int* graph);
+  const char* (*replay)(Device* device, int graph);
+  void (*drop_graph)(Device* device, int graph);
+  // The number of launches so far.
+  uint64_t (*launches)(const Device* device);
   // Whether products of float32 may round their factors to tf32, from the next launch on. At first they may not.
   void (*allow_tf32)(Device* device, bool allowed);
   // The error code of the last failed call.

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "driver.h"
@@ -31,16 +32,34 @@ class Memory {
   // Frees all blocks, live ones too. The device must be idle.
   void release_all();
 
+  // From now on notes each block that is allocated, or that hold() names by an address within. Nothing is returned to
+  // the driver meanwhile.
+  void begin_holding();
+  void hold(const void* data);
+  // Ends it. Nobody else gets the blocks that were noted, until let_go() has been called for each list of them.
+  std::vector<uint64_t> end_holding();
+  void let_go(const std::vector<uint64_t>& blocks);
+
   size_t live_bytes() const { return live_.load(std::memory_order_relaxed); }
   size_t reserved_bytes() const { return reserved_.load(std::memory_order_relaxed); }
 
  private:
   void give_back(uint64_t data, size_t block);
+  void make_unused(uint64_t data, size_t block);
+
+  // A block that lists hold, and whether it would be unused otherwise.
+  struct Held {
+    int lists = 0;
+    bool released = false;
+  };
 
   const Driver& driver_;
   std::map<size_t, std::vector<uint64_t>> unused_;  // by size of block
   std::map<uint64_t, size_t> blocks_;               // all that came from the driver
   size_t unused_bytes_ = 0;
+  bool holding_ = false;
+  std::set<uint64_t> noted_;
+  std::map<uint64_t, Held> held_;
   Status failure_ = Status::success;
   std::atomic<size_t> live_{0}, reserved_{0};
 };

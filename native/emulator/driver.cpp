@@ -88,6 +88,8 @@ thread_local void* current = nullptr;
 struct Stream {
   void* const context = current;
   std::deque<std::function<void()>> work;
+  // What is submitted while the stream is captured, which does not run.
+  std::unique_ptr<std::vector<std::function<void()>>> captured;
   // Runs what was submitted first; false if there is nothing, or it may not run.
   bool step() {
     if (work.empty() || gate() != Gate::open) return false;
@@ -123,7 +125,11 @@ size_t bytes_in(const char* variable, size_t otherwise) {
 Status submit(void* stream, std::function<void()> work) {
   if (lost) return Status::illegal_address;
   if (static_cast<Stream*>(stream)->context != current) return Status::invalid_handle;
-  static_cast<Stream*>(stream)->work.push_back(std::move(work));
+  auto* to = static_cast<Stream*>(stream);
+  if (to->captured)
+    to->captured->push_back(std::move(work));
+  else
+    to->work.push_back(std::move(work));
   return Status::success;
 }
 
@@ -134,6 +140,7 @@ Status wait(Stream& stream, const Done& done) {
     if (!stepped) usleep(1000);
     Lock lock(mutex());
     if (lost) return Status::illegal_address;
+    if (stream.captured) return Status::stream_capture_unsupported;
     if (done()) return Status::success;
     stepped = stream.step();
     if (!stepped && gate() == Gate::failed) return Status::launch_failed;
@@ -255,6 +262,8 @@ EXPORT Status cuMemFree_v2(uint64_t data) {
 EXPORT Status cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* stream) {
   Lock lock(mutex());
   if (!valid(to, bytes)) return Status::invalid_value;
+  // The driver would read the memory at each replay, when it holds something else.
+  if (static_cast<Stream*>(stream)->captured) return Status::stream_capture_unsupported;
   const auto* start = static_cast<const char*>(from);
   auto staged = std::make_shared<std::vector<char>>(start, start + bytes);
   return submit(stream, [=] { memcpy(reinterpret_cast<void*>(to), staged->data(), bytes); });
@@ -306,6 +315,42 @@ EXPORT Status cuStreamDestroy_v2(void* stream) {
   return Status::success;
 }
 EXPORT Status cuStreamSynchronize(void* stream) { return wait(*static_cast<Stream*>(stream)); }
+
+// A captured sequence and an executable one are the same here.
+using Sequence = std::vector<std::function<void()>>;
+
+EXPORT Status cuStreamBeginCapture_v2(void* stream, int) {
+  Lock lock(mutex());
+  auto* from = static_cast<Stream*>(stream);
+  if (from->captured) return Status::invalid_value;
+  from->captured = std::make_unique<Sequence>();
+  return Status::success;
+}
+EXPORT Status cuStreamEndCapture(void* stream, void** graph) {
+  Lock lock(mutex());
+  auto* from = static_cast<Stream*>(stream);
+  if (!from->captured) return Status::invalid_value;
+  *graph = from->captured.release();
+  return Status::success;
+}
+EXPORT Status cuGraphInstantiateWithFlags(void** executable, void* graph, uint64_t) {
+  *executable = new Sequence(*static_cast<Sequence*>(graph));
+  return Status::success;
+}
+EXPORT Status cuGraphLaunch(void* executable, void* stream) {
+  Lock lock(mutex());
+  for (const std::function<void()>& work : *static_cast<Sequence*>(executable))
+    if (const Status status = submit(stream, work); status != Status::success) return status;
+  return Status::success;
+}
+EXPORT Status cuGraphExecDestroy(void* executable) {
+  delete static_cast<Sequence*>(executable);
+  return Status::success;
+}
+EXPORT Status cuGraphDestroy(void* graph) {
+  delete static_cast<Sequence*>(graph);
+  return Status::success;
+}
 
 EXPORT Status cuMemHostAlloc(void** data, size_t bytes, unsigned) {
   Lock lock(mutex());

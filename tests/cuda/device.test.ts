@@ -73,6 +73,11 @@ describe('over the fake driver', () => {
     })
   }, 60_000)
 
+  it('replays passes to the bits of those that are called, on memory that is theirs, and refuses what varies', () => {
+    expectClean('graph.js')
+    expectClean('graph.js', { FIRESTEEL_EMULATOR_CHECK: '1', FIRESTEEL_EMULATOR_ORDER: 'reverse' })
+  }, 60_000)
+
   it.each(['open', 'fail'])(
     'reads without holding up the event loop, behind a kernel of hours that comes to: %s',
     (end) => {

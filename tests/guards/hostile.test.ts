@@ -22,6 +22,8 @@ const excused: { readonly [name: string]: string } = {
   defaultDevice: 'takes nothing',
   defaultGenerator: 'takes nothing',
   getFloat32MatmulPrecision: 'takes nothing',
+  captureGraph: 'needs a GPU; tests/cuda/graph.ts calls it',
+  CudaGraph: 'captureGraph makes it',
   isGradEnabled: 'takes nothing',
   isRecomputing: 'takes nothing',
   memory: 'covered by device',

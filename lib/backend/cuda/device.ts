@@ -3,7 +3,7 @@
  * toolkit nor driver is needed to install the package or to ask for the device; if they are missing, the error says so.
  */
 import type { Device } from '../../core/device.js'
-import { DeviceError, shown, ValueError } from '../../core/errors.js'
+import { DeviceError, InternalError, shown, ValueError } from '../../core/errors.js'
 import { nodeModule } from '../../core/host.js'
 import { packageRoot } from '../../core/package-root.js'
 import type { CudaAddon } from '../native/addon.js'
@@ -33,6 +33,45 @@ export class CudaDevice extends QueueDevice {
   /** Multiplies float32 as `setFloat32MatmulPrecision` says, from the next call on. */
   takePrecision(): void {
     this.#addon.allowTf32(precision === 'high')
+  }
+
+  /** The launches of kernels and of graphs so far. */
+  get launches(): number {
+    return this.#addon.launches()
+  }
+
+  /**
+   * Captures what the function calls, and gives the graph's number. Throws what the function throws, and the errors of
+   * its calls; then there is no graph.
+   */
+  capture(fn: () => void): number {
+    this.throwPending()
+    const failed = this.#addon.beginCapture()
+    if (failed !== '') throw new InternalError('captureGraph', failed)
+    let graph: number | string = ''
+    try {
+      fn()
+    } finally {
+      graph = this.#addon.endCapture()
+    }
+    try {
+      this.throwPending()
+      if (typeof graph === 'string') throw new InternalError('captureGraph', graph)
+    } catch (error) {
+      if (typeof graph === 'number') this.#addon.dropGraph(graph)
+      throw error
+    }
+    return graph
+  }
+
+  /** Runs the calls of a graph anew, in order with all others. */
+  replay(graph: number): void {
+    const failed = this.#addon.replay(graph)
+    if (failed !== '') throw new InternalError('replay', failed)
+  }
+
+  dropGraph(graph: number): void {
+    this.#addon.dropGraph(graph)
   }
 
   protected override missingKernel(kernel: string): Error {

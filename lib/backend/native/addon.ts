@@ -70,6 +70,15 @@ export interface CpuAddon extends Addon {
 export interface CudaAddon extends Addon {
   /** The GPU's name, such as 'NVIDIA H100 80GB HBM3 (sm_90)'. */
   readonly model: string
+  /** Captures calls instead of running them, until `endCapture`. Gives the text of a failure, or ''. */
+  beginCapture(): string
+  /** The number of the graph that was captured, or the text of a failure. */
+  endCapture(): number | string
+  /** Runs the calls of a graph, after those before and without waiting. Gives the text of a failure, or ''. */
+  replay(graph: number): string
+  dropGraph(graph: number): void
+  /** The launches so far, of kernels and of graphs. */
+  launches(): number
   /** Whether later products of float32 may round their factors to tf32. Waits for those before. */
   allowTf32(allowed: boolean): void
 }
