@@ -5,7 +5,8 @@
  * Usage: node cuda-process.js FILE SIZE SECONDS [NAME]. NAME stands for the driver's name of the GPU in the list of data sheets.
  */
 import { writeFileSync } from 'node:fs'
-import { compare, describeDevice, device as findDevice, trace } from 'firesteel'
+import { compare, describeDevice, device as findDevice, scope, trace } from 'firesteel'
+import { CudaDevice } from '../lib/backend/cuda/device.js'
 import { withDefaultDevice } from '../lib/backend/devices.js'
 import { createMetaDevice } from '../lib/backend/meta/device.js'
 import { type Size, sizes, type Workload, workloads } from '../lib/cli/workloads.js'
@@ -16,6 +17,8 @@ interface Entry extends Pick<Workload, 'name' | 'kind' | 'sizes'> {
   /** Milliseconds a step, the median of samples that each wait for the device once; null before, and where `why` says more. */
   measured: number | null
   steps: number
+  /** Launches of kernels in a step. */
+  launches: number | null
   peakBytes: number
   why: string | null
 }
@@ -38,11 +41,20 @@ function predicted({ make }: Workload): Prediction | null {
   })
 }
 
+/** The launches of a step that is not the first. */
+function launchesOf(step: () => unknown): number | null {
+  if (!(device instanceof CudaDevice)) return null
+  scope(() => void step())
+  const before = device.launches
+  scope(() => void step())
+  return device.launches - before
+}
+
 const chosen = workloads(size as Size)
 const entries = chosen.map(
   (workload): Entry => ({
     ...{ name: workload.name, kind: workload.kind, sizes: workload.sizes, predicted: predicted(workload) },
-    ...{ measured: null, steps: 0, peakBytes: 0, why: null },
+    ...{ measured: null, steps: 0, launches: null, peakBytes: 0, why: null },
   }),
 )
 /** Losses of training steps on the CPU and the GPU. */
@@ -70,6 +82,7 @@ for (const [i, { make }] of chosen.entries()) {
     if (row?.missing === null) {
       entry.measured = row.milliseconds
       entry.steps = row.steps
+      entry.launches = launchesOf(make(device))
       entry.peakBytes = row.peakBytes
     }
   } catch (error) {

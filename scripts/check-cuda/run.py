@@ -103,12 +103,12 @@ def ratio(a, b):
 
 def page(content):
     rows = [
-        "| workload | predicted ms | limit | measured ms | share of the prediction | torch eager ms | torch compiled ms | eager / ours |",
-        "|---|---|---|---|---|---|---|---|",
+        "| workload | predicted ms | limit | measured ms | launches | share of the prediction | torch eager ms | torch compiled ms | eager / ours |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for entry in content["workloads"]:
         predicted = entry["predicted"] or {}
-        cells = [entry["name"], predicted.get("milliseconds"), predicted.get("limit"), entry["measured"]]
+        cells = [entry["name"], predicted.get("milliseconds"), predicted.get("limit"), entry["measured"], entry.get("launches")]
         cells += [ratio(predicted.get("milliseconds"), entry["measured"]), entry.get("eager"), entry.get("compiled")]
         cells.append(ratio(entry.get("eager"), entry["measured"]))
         rows.append(f"| {' | '.join(cell(value) for value in cells)} |")

@@ -1,9 +1,26 @@
-/** The bench's small workloads on the CPU and the GPU, side by side: the same losses, or an error. Prints how many there are. */
+/**
+ * The bench's small workloads on the CPU and the GPU, side by side: the same losses, and no more launches a step than there
+ * were, or an error. Prints how many there are.
+ */
 import assert from 'node:assert/strict'
+import { CudaDevice } from '../../lib/backend/cuda/device.js'
 import { workloads } from '../../lib/cli/workloads.js'
-import { compare } from '../../lib/index.js'
+import { compare, device as findDevice, scope } from '../../lib/index.js'
 
+const gpu = findDevice('cuda') as CudaDevice
+assert.ok(gpu instanceof CudaDevice)
 const all = workloads('small')
+/** Launches a step, in the order of the workloads. Each waits 4 us for the one before, so that more are slower. */
+const mostLaunches = [1, 9, 23, 8, 14, 18, 68]
+assert.equal(all.length, mostLaunches.length)
+for (const [i, { name, make }] of all.entries()) {
+  const step = make(gpu)
+  scope(() => void step())
+  const before = gpu.launches
+  scope(() => void step())
+  const launches = gpu.launches - before
+  assert.ok(launches <= (mostLaunches[i] as number), `${name} takes ${launches} launches, and took ${mostLaunches[i]}`)
+}
 for (const { name, make, trains } of all) {
   const { rows } = await compare(['cpu', 'cuda'], make, { losses: trains ? 3 : 0, seconds: 0 })
   for (const row of rows) {
