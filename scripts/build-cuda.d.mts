@@ -3,6 +3,7 @@ export interface BuiltCuda {
   readonly withKernels: boolean
   readonly fakeDriver: string | null
 }
+export function hasNvcc(): boolean
 /** The CUDA library's sources, its kernels for all targets as assembly, and the compiler's flags. Throws without nvcc. */
 export function cudaSources(): Promise<{
   readonly sources: readonly string[]

@@ -209,6 +209,9 @@ const kernelHeaders = ['algorithm', 'functional', 'map', 'math.h', 'stdint.h', '
 // the sanitizer's calls (check.cpp). They cost little if nothing is checked, so one build serves both.
 const emulatedFlags = [...hostFlags, '-O1', '-fsanitize=thread', '-Wno-unknown-pragmas']
 
+/** Whether the kernels of GPUs can be compiled here. */
+export const hasNvcc = () => works('nvcc')
+
 /** What the library is made of, for whoever compiles it for other machines: sources with kernels for all targets in one of them. */
 export async function cudaSources() {
   mkdirSync(objects, { recursive: true })

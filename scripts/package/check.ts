@@ -71,7 +71,7 @@ async function check(pattern: RegExp, onlyBuilt: boolean): Promise<boolean> {
   const platform = platformName()
   const folderOf = (name: string) => join(packagesFolder, packageOf(name))
   const built = builtPlatforms(onlyBuilt)
-  const withCuda = isCudaBuilt(onlyBuilt)
+  const withCuda = isCudaBuilt()
   writeMainPackage(built, withCuda)
   const work = mkdtempSync(join(tmpdir(), 'firesteel-packages-'))
   const tarballs = join(work, 'tarballs')

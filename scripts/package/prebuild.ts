@@ -1,7 +1,7 @@
 /**
  * Builds the binaries of platform packages, each with the symbols of the oldest C library on which it must run, and the
  * packages around them, into build/packages. Usage: npm run prebuild [-- PLATFORM...], by default all of
- * scripts/package/platforms.ts, and `cuda`, the CUDA library, which needs nvcc.
+ * scripts/package/platforms.ts, and `cuda`, the CUDA library, if nvcc is installed.
  *
  * The C++ run time is linked statically and hidden. The stripped symbols stay in
  * build/prebuild/PLATFORM/firesteel.debug.node, whose addresses are those of the package's binary.
@@ -15,7 +15,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { type PackagedPlatform, packagedPlatforms } from '../../lib/backend/native/platforms.js'
-import { cudaSources } from '../build-cuda.mjs'
+import { cudaSources, hasNvcc } from '../build-cuda.mjs'
 import { checkBinary } from './check-binary.js'
 import { crossCompiler } from './cross-compiler.js'
 import { cudaExported, cudaPlatform, exported, writeCudaPackage, writePlatformPackage } from './manifests.js'
@@ -153,7 +153,10 @@ function wanted(names: readonly string[]): readonly Wanted[] {
   const known: readonly Wanted[] = [...packagedPlatforms, cuda]
   const unknown = names.filter((name) => !known.some((each) => each === name))
   if (unknown.length > 0) throw new Error(`there is no platform ${unknown.join(', ')}; known are ${known.join(', ')}`)
-  return names.length === 0 ? known : known.filter((each) => names.includes(each))
+  if (names.length > 0) return known.filter((each) => names.includes(each))
+  if (hasNvcc()) return known
+  console.log(`${cuda}: left out, because there is no nvcc`)
+  return packagedPlatforms
 }
 
 try {
