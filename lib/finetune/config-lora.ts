@@ -30,7 +30,7 @@ const off: { readonly [field: string]: unknown } = {
   megatron_config: null,
 }
 
-/** Fields that say nothing about what a loaded adapter gives. */
+/** Fields that do not affect a loaded adapter's results. */
 const idle = new Set([
   'peft_type',
   'init_lora_weights',
@@ -38,7 +38,7 @@ const idle = new Set([
   'base_model_name_or_path',
   'corda_config',
   'eva_config',
-  // How the base stores its weights, which its layers know; the factors are the same.
+  // The way in which the base stores its weights, which its layers know. The factors are the same.
   'fan_in_fan_out',
   'inference_mode',
   'loftq_config',
@@ -52,13 +52,15 @@ const idle = new Set([
 ])
 
 /**
- * Ways to begin that leave the base's weights alone. The others of PEFT take something out of them: loraInits what can be computed
- * again from the weights, and the rest (corda, loftq, pissa_niter) what depends on data or on chance. What lora_ga took, PEFT's loader leaves
- * where it was too, so that a file of it is told of.
+ * Initialisations that leave the base's weights unchanged. The others of PEFT subtract something from them. loraInits
+ * can be computed again from the weights, and the rest (corda, loftq, pissa_niter) depend on data or on chance. PEFT's
+ * loader does not subtract lora_ga's part either, so a file of it is reported.
  */
 const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal', 'mica', 'lora_ga']
 
-/** The options of applyLora that a config says. Throws ValueError naming every field that is wrong or not supported. */
+/**
+ * The options of applyLora that a config states. Throws ValueError naming every field that is wrong or not supported.
+ */
 export function loraFrom(reader: FieldReader): LoraOptions {
   const begins = reader.fields['init_lora_weights'] ?? true
   const name = typeof begins === 'string' ? begins.toLowerCase() : begins
@@ -99,7 +101,7 @@ export function loraFrom(reader: FieldReader): LoraOptions {
   const loraBias = reader.take('lora_bias', isFlag, 'true or false', false)
   const tied = reader.take('ensure_weight_tying', isFlag, 'true or false', false)
   const weights = reader.take('target_parameters', isNames, 'a list of names, or null', []) ?? []
-  // With weights to adapt there may be no layers.
+  // If weights are adapted, there may be no layers.
   const isOnlyWeights = weights.length > 0 && JSON.stringify(reader.fields['target_modules'] ?? []) === '[]'
   const options: LoraOptions = {
     rank: reader.take('r', isRank, 'a positive integer', 8),
@@ -127,7 +129,7 @@ export function loraFrom(reader: FieldReader): LoraOptions {
   return options
 }
 
-/** Settings that PEFT reads otherwise for weights than for the layers that hold them, or refuses. */
+/** Settings that PEFT reads differently for weights than for the layers that hold them, or refuses. */
 const ofLayersAlone = [
   'excludeModules',
   'layersToTransform',
@@ -138,8 +140,8 @@ const ofLayersAlone = [
 ] as const satisfies readonly (keyof LoraOptions)[]
 
 /**
- * The options with the layers that hold these weights among the targets: a product beside the weight of a linear layer is one beside
- * the layer, and its files are the same.
+ * The options with the layers that hold these weights among the targets. A product beside the weight of a linear layer
+ * is one beside the layer, and its files are the same.
  */
 function withWeights(reader: FieldReader, options: LoraOptions, weights: readonly string[]): LoraOptions {
   const { targetModules, rankPattern = {}, alphaPattern = {} } = options
@@ -157,7 +159,7 @@ function withWeights(reader: FieldReader, options: LoraOptions, weights: readonl
   return { ...options, targetModules: [...(Array.isArray(targetModules) ? targetModules : []), ...held] }
 }
 
-/** The config of an adapter; `targets` as a list of names, or a regular expression where no such list would do. */
+/** The config of an adapter, with `targets` as a list of names, or as a regular expression if no list will do. */
 export function loraConfig(options: LoraOptions, targets: readonly string[] | string): Fields {
   return {
     ...off,

@@ -1,12 +1,15 @@
-/** Two factors of a matrix from the QR decomposition: orthonormal directions of its first columns, and how all columns lie in them. */
+/**
+ * Two factors of a matrix by QR decomposition: orthonormal directions of its first columns, and the coordinates of all
+ * columns in them.
+ */
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { addTo, dot, orthogonalise } from './svd.js'
 
 /**
- * a [rank, n], the first rows of R, and b [m, rank], the first columns of Q, of a matrix [m, n]. A column of which the ones before it
- * leave nothing gives zeros. They are on the matrix's device, and in float32, or float64 beside float64.
+ * a [rank, n], the first rows of R, and b [m, rank], the first columns of Q, of a matrix [m, n]. A column that depends
+ * on the ones before it gives zeros. They are on the matrix's device, in float32, or in float64 if the matrix is.
  */
 export function leadingFactors(matrix: Tensor, rank: number): readonly [a: Tensor, b: Tensor] {
   const [m, n] = matrix.sizes as readonly [number, number]

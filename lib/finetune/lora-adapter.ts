@@ -1,6 +1,6 @@
 /**
- * LoRA (Hu et al., 2021) beside one layer: a product of two small factors that is added to the layer's weight. DoRA (Liu et al.,
- * 2024) also learns the norms of what each output is computed with.
+ * LoRA (Hu et al., 2021) for one layer: a product of two small factors that is added to the layer's weight. DoRA (Liu
+ * et al., 2024) also learns the norms of the weights behind each output.
  */
 import { autocastDType, withAutocast } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
@@ -26,33 +26,36 @@ export interface LoraAdapterOptions {
   readonly rank: number
   /** Factor of the product. Default 1. */
   readonly scale?: number
-  /** Dropout of the product's input in training. Default 0. The indices of an embedding have none. */
+  /** Dropout of the product's input in training. Default 0. An embedding's indices are never dropped. */
   readonly dropout?: number
-  /** Whether the second factor has a bias, which learns beside the layer's. Default false. An embedding can have none. */
+  /** Whether the second factor has a bias, which learns beside the layer's. Default false. Not for an embedding. */
   readonly bias?: boolean
-  /** Whether norms learn too (DoRA). Default false. */
+  /** Whether norms also learn (DoRA). Default false. */
   readonly dora?: boolean
   /**
-   * 'pissa': the factors begin as the layer's largest singular values with their vectors (Meng et al., 2024), of a linear layer;
-   * 'olora': as orthonormal directions of its weight's first columns, and how all columns lie in these (Büyükakyüz, 2024). The layer's
-   * result loses what they begin with, so that nothing changes before training.
+   * The initial factors of a linear layer. 'pissa': the layer's largest singular values with their vectors (Meng et
+   * al., 2024). 'olora': orthonormal directions of its weight's first columns, and the coordinates of all columns in
+   * these (Büyükakyüz, 2024). The initial product is subtracted from the layer's result, so that nothing changes before
+   * training.
    */
   readonly init?: LoraInit
-  /** For the initial weights. */
+  /** The generator of the initial weights. */
   readonly generator?: Generator
 }
 
-/** Beginnings that take a part of the layer's weight into the factors. */
+/** Initialisations that move a part of the layer's weight into the factors. */
 export const loraInits = ['pissa', 'olora'] as const
 export type LoraInit = (typeof loraInits)[number]
 
-/** Throws for what is no beginning. */
+/** Throws for any other initialisation. */
 export function checkInit(op: string, init: unknown): void {
   if (init !== undefined && !loraInits.some((each) => each === init))
     throw new ValueError(op, `init is ${shown(init)}, but must be one of ${loraInits.join(', ')}, or left out`)
 }
 
-/** The norms that DoRA learns. It is a module because the names in PEFT's models have a `weight` behind the adapter's name. */
+/**
+ * The norms that DoRA learns. It is a module because the names in PEFT's models have `weight` after the adapter's name.
+ */
 export class DoraMagnitude extends Module {
   weight: Parameter
 
@@ -66,7 +69,10 @@ export class DoraMagnitude extends Module {
   }
 }
 
-/** How norms lie: the dimensions of the weight that they are over, and their sizes in files and beside results, by their number. */
+/**
+ * The layout of norms, by their number: the dimensions of the weight over which they are taken, and their sizes in
+ * files and beside results.
+ */
 export interface NormLayout {
   readonly over: readonly number[]
   norms(count: number): readonly number[]
@@ -79,9 +85,9 @@ function plus(a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * The LoRA adapter of one layer: its result plus the product of two factors and the input. One factor begins as zeros, so that
- * nothing changes before training. Beside 16-bit weights the factors are float32, because small steps vanish in 16 bits; the
- * result has the dtype of the layer's.
+ * The LoRA adapter of one layer: its result plus the product of two factors and the input. One factor begins as zeros,
+ * so that nothing changes before training. The factors are float32 even if the weights have 16 bits, because small
+ * steps vanish in 16 bits. The result has the dtype of the layer's result.
  */
 export abstract class LoraAdapter extends MergeableAdapter {
   static override readonly stateNames: { readonly [property: string]: string } = {
@@ -93,12 +99,15 @@ export abstract class LoraAdapter extends MergeableAdapter {
     dropout: 'lora_dropout',
   }
   readonly rank: number
-  /** The beginning that took a part of the layer's weight; null: none did. */
+  /** The initialisation that took a part of the layer's weight, or null. */
   readonly init: LoraInit | null
   dropout: Dropout
-  /** The norms of DoRA; null: plain LoRA. */
+  /** The norms of DoRA, or null for plain LoRA. */
   loraMagnitudeVector: DoraMagnitude | null = null
-  /** The factors of what the beginning took from the layer, not scaled: A0 [rank, in] and B0 [out, rank]; null: nothing. */
+  /**
+   * The factors of the part that the initialisation took from the layer, not scaled: A0 [rank, in] and B0 [out, rank].
+   * Null if it took nothing.
+   */
   protected taken: { readonly a: Buffer; readonly b: Buffer } | null = null
   #scale: number
 
@@ -137,10 +146,10 @@ export abstract class LoraAdapter extends MergeableAdapter {
     return this.loraMagnitudeVector === null
   }
 
-  /** A, which the input meets first, and B. */
+  /** A, by which the input is multiplied first, and B. */
   abstract get factors(): readonly [Parameter, Parameter]
 
-  /** The bias of B; null: it has none. */
+  /** The bias of B, or null. */
   get factorBias(): Parameter | null {
     return null
   }
@@ -151,10 +160,13 @@ export abstract class LoraAdapter extends MergeableAdapter {
   /** The factors' part of the result for an input in their dtype, scaled. */
   protected abstract own(x: Tensor): Tensor
 
-  /** How DoRA's norms lie beside the weight and beside results. */
+  /** The layout of DoRA's norms beside the weight and beside results. */
   protected abstract get layout(): NormLayout
 
-  /** Makes the norms, for constructors. They begin as those of the layer's weight, so that nothing changes before training. */
+  /**
+   * Makes the norms, for constructors. They begin as the norms of the layer's weight, so that nothing changes before
+   * training.
+   */
   protected beginNorms(layer: Stored): void {
     const norms = noGrad(() => {
       const found = this.#norms(castTo(layer.dense(), this.factors[0].dtype))
@@ -168,7 +180,9 @@ export abstract class LoraAdapter extends MergeableAdapter {
     return sqrt(sum(mul(weight, weight), this.layout.over, { keepdim: true }))
   }
 
-  /** The factor by which DoRA multiplies each output. The norms are constants to the gradient, as the paper has it (4.3). */
+  /**
+   * The factor by which DoRA multiplies each output. The norms are constants to the gradient, as in the paper (4.3).
+   */
   #share(layer: Stored, { weight }: DoraMagnitude): Tensor {
     const norms = scope(() =>
       noGrad(() => withAutocast(null, () => this.#norms(add(castTo(layer.dense(), weight.dtype), this.delta())))),
@@ -177,7 +191,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
     return div(reshape(weight, sizes), reshape(norms, sizes))
   }
 
-  /** Makes the factors begin as `init` says, of a weight [out, in], for constructors. */
+  /** Initialises the factors as `init` says, from a weight [out, in], for constructors. */
   protected beginWithin(layer: Stored): void {
     noGrad(() => {
       const [a, b] = this.factors
@@ -185,7 +199,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
       const found = isSingular ? bestFactors(layer.dense(), this.rank, 0.5) : leadingFactors(layer.dense(), this.rank)
       let [a0, b0] = [castTo(found[0], a.dtype), castTo(found[1], b.dtype)]
       if (isSingular) {
-        // Only the factors are scaled, half in each, because the part that is taken out stands by itself.
+        // Only the factors are scaled, half in each, because the subtracted part is kept separately.
         const half = Math.sqrt(Math.abs(this.#scale))
         copyInto(a, div(a0, half), 'LoraLinear')
         copyInto(b, div(b0, half * Math.sign(this.#scale)), 'LoraLinear')
@@ -198,7 +212,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
     })
   }
 
-  /** The part that the beginning took from the layer's weight, in its layout; null: nothing. */
+  /** The part that the initialisation took from the layer's weight, in its layout, or null. */
   residue(): Tensor | null {
     return this.taken === null ? null : this.product(this.taken.a, this.taken.b)
   }
@@ -264,20 +278,20 @@ export abstract class LoraAdapter extends MergeableAdapter {
     const share = this.#share(layer, magnitude)
     const base = layer.product(this.isDropping ? castTo(dropped, x.dtype) : x)
     const whole: Tensor = mul(add(castTo(base, own.dtype), own), share)
-    // With dropout the layer's own result is of the whole input, and what DoRA adds to it is of the dropped one.
+    // With dropout the layer's own result uses the whole input, and DoRA's addition uses the dropped one.
     if (this.isDropping) return plus(layer.forward(x), sub(whole, base))
     const { bias } = layer
     const summed = bias === null ? whole : add(whole, reshape(bias, this.layout.results(bias.numel)))
     return castTo(summed, base.dtype)
   }
 
-  /** An input in the factors' dtype; autocast has its own mind. */
+  /** An input in the factors' dtype. Under autocast that decides the dtype. */
   protected input(x: Tensor): Tensor {
     const { dtype } = this.factors[0]
     return x.dtype === dtype || autocastDType() !== null ? x : castTo(x, dtype)
   }
 
-  /** Whether inputs lose some of their numbers now. */
+  /** Whether inputs are dropped now. */
   protected get isDropping(): boolean {
     return this.training && this.dropout.p > 0
   }

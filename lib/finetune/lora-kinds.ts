@@ -24,7 +24,7 @@ const channels: NormLayout = {
   results: (count) => [count, 1, 1],
 }
 
-/** Where and in which dtype the factors are made. */
+/** The device and the dtype of new factors. */
 function placed({ weight }: Adaptation, generator: Generator | undefined): LayerOptions & { readonly bias: false } {
   const dtype = weight.dtype === 'float64' ? 'float64' : 'float32'
   return { device: weight.device, dtype, bias: false, ...(generator ? { generator } : {}) }
@@ -42,7 +42,7 @@ function adaptationOf<B extends Adaptation['by']>(op: string, layer: unknown, by
   return adaptation as Adaptation & { readonly by: B }
 }
 
-/** Beside a linear layer: result + B A x * scale. */
+/** For a linear layer: result + B A x * scale. */
 export class LoraLinear extends LoraAdapter {
   readonly loraA: Linear
   readonly loraB: Linear
@@ -86,7 +86,7 @@ export class LoraLinear extends LoraAdapter {
 
   protected override own(x: Tensor): Tensor {
     const inner: Tensor = this.loraA.forward(x)
-    // Scaled where it is small, unless the bias is to be scaled too.
+    // The smaller tensor is scaled, unless the bias must be scaled too.
     const own: Tensor =
       this.loraB.bias === null ? this.loraB.forward(mul(inner, this.scale)) : mul(this.loraB.forward(inner), this.scale)
     const { taken } = this
@@ -99,9 +99,9 @@ export class LoraLinear extends LoraAdapter {
 }
 
 /**
- * Beside a convolution: one with the layer's kernel to `rank` channels, and one of a single pixel to the layer's. With groups
- * the first sees all channels and the second only those of its group, as in PEFT, so that the product is none of a grouped
- * weight and cannot be merged.
+ * For a convolution: one with the layer's kernel to `rank` channels, and one of a single pixel to the layer's channels.
+ * With groups the first sees all channels and the second only those of its group, as in PEFT. Such a product is not a
+ * grouped weight, and cannot be merged.
  */
 export class LoraConv2d extends LoraAdapter {
   readonly loraA: Conv2d
@@ -166,7 +166,7 @@ export class LoraConv2d extends LoraAdapter {
   }
 }
 
-/** Beside an embedding: rows of A transposed, times B. A begins as zeros. */
+/** For an embedding: rows of A transposed, times B. A begins as zeros. */
 export class LoraEmbedding extends LoraAdapter {
   /** [rank, count] */
   readonly loraEmbeddingA: Parameter
@@ -223,7 +223,7 @@ export class LoraEmbedding extends LoraAdapter {
 
 const kinds = { linear: LoraLinear, conv2d: LoraConv2d, embedding: LoraEmbedding }
 
-/** The LoRA adapter for a layer, by how it is adapted. */
+/** The LoRA adapter for a layer, by the way it is adapted. */
 export function loraFor(layer: Adaptable, options: LoraAdapterOptions): LoraAdapter {
   return new kinds[layer.adaptation.by](layer, options)
 }

@@ -11,25 +11,25 @@ import { clone } from '../ops/shape/index.js'
 /** A layer's own numbers: the weight in the layout of `BaseLayer.dense`, and the bias. */
 export interface LayerValues {
   readonly weight: Tensor
-  /** Null: it stays as it is. */
+  /** Null: it stays unchanged. */
   readonly bias: Tensor | null
 }
 
-/** A layer that is merged into, or its adapters' view of it. */
+/** A layer into which adapters are merged, or the adapters' view of it. */
 export type Stored = Pick<BaseLayer, 'dense' | 'bias'>
 
-/** The values that merging writes, and the way to take them out again. */
+/** The values that merging writes, and the way to subtract them again. */
 export interface Merging {
   readonly values: LayerValues
   undo(layer: Stored): LayerValues
 }
 
-/** A copy that nobody frees but the collector. */
+/** A copy that only the collector frees. */
 export function noted(tensor: Tensor): Tensor {
   return outsideFrames(() => keep(clone(tensor.detach())))
 }
 
-/** The undoing that is exact, at the price of the memory of the layer's numbers. */
+/** Exact undoing, for the price of a copy of the layer's numbers. */
 export function restoring(layer: Stored, writesBias: boolean): Merging['undo'] {
   const { bias } = layer
   const kept = { weight: noted(layer.dense()), bias: writesBias && bias !== null ? noted(bias) : null }
@@ -54,15 +54,20 @@ export abstract class MergeableAdapter extends Adapter {
   /** Whether the part is added to the weight, so that several adapters can be merged in any order. */
   abstract get isSum(): boolean
 
-  /** Why this layer cannot hold the part; null: it can. */
+  /** The reason why this layer cannot hold the part, or null. */
   unmergeable(_layer: Stored): string | null {
     return null
   }
 
-  /** The layer's numbers with the adapter's part. What is needed to undo it is noted, whatever happens to the adapter. */
+  /**
+   * The layer's numbers with the adapter's part. What undoing needs is noted, whatever happens to the adapter later.
+   */
   protected abstract merging(layer: Stored): Merging
 
-  /** The numbers that merging writes. The parameters stop learning, because a merged part must leave the weight as it came. */
+  /**
+   * Prepares the numbers that merging writes. The parameters stop learning, because unmerging must subtract exactly the
+   * merged part.
+   */
   fold(layer: Stored): LayerValues {
     const { values, undo } = this.merging(layer)
     const learned = [...this.parameters()].filter(({ requiresGrad }) => requiresGrad)
@@ -79,7 +84,7 @@ export abstract class MergeableAdapter extends Adapter {
     return undo(layer)
   }
 
-  /** A state that holds the part in the weight and beside it would have it twice where it is loaded. */
+  /** Throws, because a state with the part both in the weight and beside it would count it twice when loaded. */
   [guardState](op: string): void {
     if (this.merged)
       throw new ValueError(

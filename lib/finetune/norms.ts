@@ -1,4 +1,4 @@
-/** Norms and biases of a model: what weight decay leaves out, and what is frozen or learned by itself. */
+/** Norms and biases of a model, which weight decay leaves out, and which can be frozen or learned separately. */
 import type { Tensor } from '../core/tensor.js'
 import {
   BatchNorm1d,
@@ -18,7 +18,7 @@ const kinds = [
   ...[BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d],
 ] as const
 
-/** Whether it is a norm of the library, or a layer of a program's own that calls itself one and has nothing but vectors. */
+/** Whether it is a norm of the library, or a program's own layer that calls itself one and has only vectors. */
 function isNorm(path: string, module: Module): boolean {
   if (kinds.some((kind) => module instanceof kind)) return true
   const names = [module.constructor.name, path.slice(path.lastIndexOf('.') + 1)]
@@ -36,15 +36,15 @@ export function normParameters(model: Module): Set<Tensor> {
   return new Set(normsIn(model).flatMap((norm) => norm.ownParameters()))
 }
 
-/** Whether a parameter's path is that of a bias: `bias`, `in_proj_bias`, `bias_hh_l0`. */
+/** Whether a parameter's path names a bias: `bias`, `in_proj_bias`, `bias_hh_l0`. */
 export function isBias(path: string): boolean {
   return /(^|_)bias(_|$)/.test(path.slice(path.lastIndexOf('.') + 1))
 }
 
 /**
- * Freezes norms: their weights and biases, and the running statistics of batch norms, by which these then normalise in training
- * too. Returns how many norms there are, 0 where a model has none. `unfreeze` lets weights and biases learn again,
- * `model.train()` the statistics; the Trainer leaves both as they are.
+ * Freezes norms: their weights and biases, and the running statistics of batch norms, with which these then normalise
+ * in training too. Returns the number of norms, 0 if a model has none. `unfreeze` lets weights and biases learn again,
+ * and `model.train()` the statistics; the Trainer leaves both as they are.
  */
 export function freezeNorms(model: Module): number {
   checkModel('freezeNorms', model)

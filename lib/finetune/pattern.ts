@@ -1,12 +1,12 @@
 /**
- * Regular expressions of Python, as PEFT's files hold them, matched in time that is bounded by the pattern and the text:
- * every place in the pattern is tried once at every place in the text, and nothing is tried again. The engine of the
- * language backtracks: `(a+)+b` from a stranger's file would hold the program for years.
+ * Regular expressions of Python, as in PEFT's files, matched in time that is bounded by the pattern and the text: every
+ * place in the pattern is tried once at every place in the text, and nothing is tried again. JavaScript's engine
+ * backtracks: `(a+)+b` from a stranger's file would occupy the program for years.
  *
- * There are literals, `.`, classes, `\d \w \s` and their opposites, `\b \B \A \Z ^ $`, groups (plain, `(?:...)` and named),
- * `|`, the quantifiers `* + ? {m} {m,} {,n} {m,n}` (lazy ones match the same texts), lookahead `(?=...) (?!...)` and
- * lookbehind `(?<=...) (?<!...)`. What else Python has (back references, flags, possessive quantifiers) is refused, because a text
- * of other meaning must not match in its place.
+ * It supports literals, `.`, classes, `\d \w \s` and their opposites, `\b \B \A \Z ^ $`, groups (plain, `(?:...)` and
+ * named), `|`, the quantifiers `* + ? {m} {m,} {,n} {m,n}` (lazy ones match the same texts), lookahead `(?=...)
+ * (?!...)` and lookbehind `(?<=...) (?<!...)`. Other features of Python (back references, flags, possessive
+ * quantifiers) are refused, because a pattern with another meaning must not match instead.
  */
 import { ValueError } from '../core/errors.js'
 
@@ -19,7 +19,7 @@ type Node =
   | { readonly kind: 'sequence' | 'choice'; readonly parts: readonly Node[] }
   | { readonly kind: 'repeat'; readonly inner: Node; readonly least: number; readonly most: number }
 
-/** A place in the pattern. `accept` has no way on; `split` has two, that a loop sets when it knows them. */
+/** A place in the pattern. `accept` has no successor, and `split` has two, which a loop sets once it knows them. */
 type State = { readonly id: number } & (
   | { readonly kind: 'accept' }
   | { readonly kind: 'split'; ways: State[] }
@@ -29,7 +29,7 @@ type State = { readonly id: number } & (
       readonly kind: 'look'
       readonly inner: State
       readonly wanted: boolean
-      /** How far before the place the inner pattern begins. */
+      /** The distance before the place at which the inner pattern begins. */
       readonly behind: number
       readonly next: State
     }
@@ -38,10 +38,10 @@ type State = { readonly id: number } & (
 const longest = 2 ** 16
 const deepest = 100
 const mostStates = 200_000
-/** Places tried for one text: less than a second. */
+/** The most places tried for one text, which take less than a second. */
 const mostSteps = 1e6
 
-/** Places that patterns may try together: some seconds. */
+/** The most places that patterns may try together, which take some seconds. */
 export interface Budget {
   steps: number
 }
@@ -76,7 +76,7 @@ function atBoundary(text: string, at: number): boolean {
   return word(at - 1) !== word(at)
 }
 
-/** The length of all texts that a part matches; null: they have several. */
+/** The length of all texts that a part matches, or null if they have several lengths. */
 function widthOf(node: Node): number | null {
   switch (node.kind) {
     case 'char':
@@ -153,7 +153,7 @@ class Parser {
     if (this.#take('*')) return [0, Number.POSITIVE_INFINITY]
     if (this.#take('+')) return [1, Number.POSITIVE_INFINITY]
     if (this.#take('?')) return [0, 1]
-    // Braces that hold no numbers stand for themselves.
+    // Braces without numbers are literals.
     const found = /^\{(\d*)(,?)(\d*)\}/.exec(this.#text.slice(this.#at, this.#at + 32))
     if (found === null) return null
     const [all, least = '', comma, most = ''] = found
@@ -229,7 +229,7 @@ class Parser {
     }
   }
 
-  /** The part that follows a backslash, inside of a class or not. */
+  /** The part that follows a backslash, inside a class or outside. */
   #escape(): string | Test {
     const char = this.#text[this.#at++]
     if (char === undefined) return this.#fail('it ends with a backslash')
@@ -246,7 +246,7 @@ class Parser {
     for (;;) {
       const char = this.#text[this.#at++]
       if (char === undefined) return this.#fail("a ']' is missing")
-      // A bracket that comes first stands for itself.
+      // A bracket that comes first is a literal.
       if (char === ']' && this.#at - 1 > start) break
       const low = char === '\\' ? this.#escape() : char
       const ranged = this.#text[this.#at] === '-' && this.#text[this.#at + 1] !== ']'
@@ -264,7 +264,7 @@ class Parser {
   }
 }
 
-/** A pattern as PEFT uses it. Throws ValueError for what is none, and for what is not supported. */
+/** A pattern as PEFT uses it. Throws ValueError for an invalid pattern, and for unsupported features. */
 export class Pattern {
   readonly source: string
   readonly #op: string
@@ -314,7 +314,7 @@ export class Pattern {
     this.#start = compile(new Parser(source, fail).parse(), end)
   }
 
-  /** Whether all of the text matches, as Python's `re.fullmatch`. */
+  /** Whether all of the text matches, like Python's `re.fullmatch`. */
   matches(text: string): boolean {
     this.#steps = Math.min(mostSteps, this.#budget.steps)
     const before = this.#steps

@@ -13,20 +13,20 @@ import type { Batches } from '../train/options.js'
 import { checkModel, listed } from './select.js'
 
 export interface ProbeOptions<B> {
-  /** The path of the module that is to learn: `classifier`. What it takes are the features. */
+  /** The path of the module that will learn: `classifier`. Its inputs are the features. */
   readonly head: string
-  /** Runs the model on a batch, its head included. Default: `model.forward(input)`, for batches [input, target]. */
+  /** Runs the model on a batch, including its head. Default: `model.forward(input)`, for batches [input, target]. */
   readonly forward?: (batch: B) => unknown
   /** The target of a batch. Default: the second of [input, target]. */
   readonly target?: (batch: B) => Tensor
 }
 
 export interface Probe {
-  /** The module at the path. Trained, it is the model's own head. */
+  /** The module at the path, which is the model's own head. */
   readonly head: Module
-  /** Inputs of the head, [rows, ...]. The caller's to free. */
+  /** Inputs of the head, [rows, ...]. The caller must free them. */
   readonly features: Tensor
-  /** Targets of the same rows, [rows, ...]. The caller's to free. */
+  /** Targets of the same rows, [rows, ...]. The caller must free them. */
   readonly targets: Tensor
 }
 
@@ -36,16 +36,16 @@ interface Calls {
 }
 
 /**
- * Runs the model once over the batches, without a graph and in evaluation mode, and keeps what its head takes. The head is
- * then trained alone, as often as it takes, at the price of one layer:
+ * Runs the model once over the batches, without a graph and in evaluation mode, and keeps the inputs of its head. The
+ * head can then be trained alone for any number of epochs, at the price of one layer:
  *
  *     const { head, features, targets } = await probe(model, batches, { head: 'classifier' })
  *     const loader = new DataLoader(new TensorDataset(features, targets), { batchSize: 32, shuffle: true })
  *     await new Trainer(head, { optimizer: new optim.AdamW(head.parameters(), { lr: 1e-3 }), loss }).fit(loader, { epochs: 20 })
  *
- * Fine-tuning that goes on from there (Kumar et al., 2022) does not begin with the gradients of a random head. Throws ValueError where
- * there is no such module, where the model does not call it once for each batch, where there are no batches, and where the weights
- * change in between; ShapeError where features of batches do not fit together.
+ * Fine-tuning that continues from there (Kumar et al., 2022) does not begin with the gradients of a random head. Throws
+ * ValueError if there is no such module, if the model does not call it exactly once for each batch, if there are no
+ * batches, and if the weights change meanwhile. Throws ShapeError if features of batches do not fit together.
  */
 export async function probe<B = Batch>(model: Module, batches: Batches<B>, options: ProbeOptions<B>): Promise<Probe> {
   const op = 'probe'

@@ -1,4 +1,7 @@
-/** Networks that a prompt's numbers go through while they learn, which makes learning steadier. Files hold what comes out. */
+/**
+ * Networks through which a prompt's numbers pass while they learn, which makes learning steadier. Files hold their
+ * results.
+ */
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -14,8 +17,8 @@ import { narrow, squeeze, unsqueeze } from '../ops/shape/index.js'
 
 export interface PromptEncoderOptions {
   /**
-   * 'mlp': linear layers, as in P-tuning (Liu et al., 2021) for a 'prompt', and as in the paper of prefixes for a 'prefix'. 'lstm':
-   * one that reads the columns in both directions before them, for a 'prompt' alone.
+   * 'mlp': linear layers, as in P-tuning (Liu et al., 2021) for a 'prompt', and as in the paper on prefixes for a
+   * 'prefix'. 'lstm': an LSTM that first reads the columns in both directions, only for a 'prompt'.
    */
   readonly kind: 'mlp' | 'lstm'
   /** Features inside. Default: those of the table. */
@@ -26,7 +29,7 @@ export interface PromptEncoderOptions {
   readonly dropout?: number
 }
 
-/** A prefix's projection: two linear layers, of the second of which each layer of the model needs a part alone. */
+/** A prefix's projection: two linear layers. Each layer of the model needs only a part of the second one. */
 class PrefixProjection extends PromptEncoder {
   readonly inputs: number
   readonly transform: Sequential<[Linear, Tanh, Linear]>
@@ -72,7 +75,7 @@ class EmbeddingEncoder extends PromptEncoder {
   }
 }
 
-/** The encoder that options ask for. Throws ValueError for what does not fit the kind of prompt. */
+/** The encoder that options request. Throws ValueError for options that do not fit the kind of prompt. */
 export function promptEncoder(
   op: string,
   given: PromptEncoderOptions,

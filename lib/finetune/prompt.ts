@@ -1,4 +1,7 @@
-/** Prompts that learn (prompt tuning and prefix tuning), applied to a model of texts: columns before the tokens, beside frozen weights. */
+/**
+ * Learned prompts (prompt tuning and prefix tuning), applied to a model of texts: columns before the tokens, with
+ * frozen weights.
+ */
 import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { type OptionNames, ownOptions } from '../core/options.js'
@@ -19,17 +22,20 @@ export interface PromptOptions {
    * of the tokens (Li and Liang, 2021).
    */
   readonly kind: PromptKind
-  /** How many columns there are. */
+  /** The number of columns. */
   readonly tokens: number
   /** Modules that learn whole and are saved with the prompt, as with `applyLora`: a new head ('classifier'). */
   readonly modulesToSave?: readonly string[]
-  /** A network that the numbers go through while they learn. It is not saved, as in PEFT: files hold its results. Default: none. */
+  /**
+   * A network through which the numbers pass while they learn. It is not saved, as in PEFT, because files hold its
+   * results. Default: none.
+   */
   readonly encoder?: PromptEncoderOptions
   /** The generator of the initial numbers, which are normal. */
   readonly generator?: Generator
 }
 
-/** The settings of a prompt with what a file says besides. */
+/** The settings of a prompt, and further facts for its file. */
 export interface PromptSettings extends PromptOptions {
   /** The part of a model that the file is for. */
   readonly reader?: PromptReader
@@ -46,7 +52,7 @@ const optionNames: OptionNames<PromptOptions> = {
   generator: true,
 }
 
-/** A model that takes prompts. */
+/** A model that accepts prompts. */
 interface Promptable extends Module {
   readonly adapters: Prompts
   readonly promptSizes: PromptSizes
@@ -59,7 +65,10 @@ function isPromptable(model: Module): model is Promptable {
   )
 }
 
-/** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
+/**
+ * Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for options that do
+ * not fit.
+ */
 export function planPrompt(op: string, model: Module, given: PromptSettings): Plan {
   checkModel(op, model)
   const own = ownOptions(op, given, { ...optionNames, reader: true, stacks: true })
@@ -99,7 +108,7 @@ export function planPrompt(op: string, model: Module, given: PromptSettings): Pl
   return { name, applied, naming: byPath, layers: [place], saved, biases: [] }
 }
 
-/** Checks that the model reads such a prompt; the stacks that its table is for. */
+/** Checks that the model reads such a prompt. Returns the stacks for its table. */
 function stacksOf(op: string, { promptSizes }: Promptable, { kind, reader: wanted, stacks }: PromptSettings): 1 | 2 {
   const { reader = 'decoder' } = promptSizes
   if (wanted !== undefined && wanted !== reader)
@@ -122,11 +131,12 @@ const called: { readonly [reader in PromptReader]: string } = {
 }
 
 /**
- * Freezes a model of texts and puts columns before every text, which learn; gives the model. Tokens then stand at positions after
- * them. With a 'prompt' a decoder's hidden states and logits have these columns too, as in PEFT. An encoder-decoder reads a 'prompt'
- * before its source and has a 'prefix' in its decoder; an encoder that classifies texts takes a 'prompt' alone. The prompt is the only active
- * adapter, until `setAdapter` or `withAdapter` say otherwise; one of several can be active. Throws ValueError for models that
- * take none, and has then changed nothing.
+ * Freezes a model of texts, puts learned columns before every text, and returns the model. Tokens then have positions
+ * after them. With a 'prompt' a decoder's hidden states and logits have these columns too, as in PEFT. An
+ * encoder-decoder reads a 'prompt' before its source, and has a 'prefix' in its decoder. An encoder that classifies
+ * texts accepts only a 'prompt'. The prompt is the only active adapter, until `setAdapter` or `withAdapter` say
+ * otherwise; only one prompt can be active at a time. Throws ValueError for models that accept none, and has then
+ * changed nothing.
  */
 export function applyPrompt<M extends Module>(model: M, options: PromptOptions): M {
   const op = 'applyPrompt'

@@ -1,4 +1,4 @@
-/** The proof of a saved adapter: what was written is what was there, and gives the model the same outputs bit for bit. */
+/** The proof of a saved adapter: the files hold what the model held, and give it the same outputs bit for bit. */
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import { scope } from '../core/scope.js'
@@ -10,7 +10,7 @@ import { slotsIn, withAdapter } from './adapters.js'
 import { noted } from './mergeable.js'
 import type { Plan } from './plan.js'
 
-/** A model that has inputs of its own to be tried with. */
+/** A model with its own inputs for trying it. */
 interface Probed extends Module {
   probe(): readonly Tensor[]
 }
@@ -28,7 +28,7 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i])
 }
 
-/** Copies of tensors, which stay as they are. */
+/** Copies of tensors, which stay unchanged. */
 export function snapshot(state: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
   return noGrad(() => new Map([...state].map(([name, tensor]) => [name, noted(tensor)])))
 }
@@ -44,7 +44,7 @@ export function areSame(state: ReadonlyMap<string, Tensor>, other: ReadonlyMap<s
   )
 }
 
-/** Whether adapters can be switched in the model: one that is merged could not. */
+/** Whether adapters can be switched in the model. A merged one prevents it. */
 export function canSwitch(model: Module): boolean {
   return slotsIn(model).every(([, { adapters }]) => [...adapters].every(([, adapter]) => !adapter.merged))
 }
@@ -72,8 +72,8 @@ function beside<R>(
 }
 
 /**
- * How many outputs of the model are equal bit for bit with an adapter and with the one of a plan, which is put in for as long as
- * that takes. Throws ValueError where any differs.
+ * The number of the model's outputs that are equal bit for bit with an adapter and with the one of a plan, which is put
+ * in meanwhile. Throws ValueError if any differs.
  */
 export function equalOutputs(
   op: string,

@@ -1,4 +1,7 @@
-/** Storing weights in blocks: a fourth of their memory or less, frozen, as QLoRA does (https://arxiv.org/abs/2305.14314). */
+/**
+ * Storing weights in blocks, in a fourth of their memory or less and frozen, as QLoRA does
+ * (https://arxiv.org/abs/2305.14314).
+ */
 import { noGrad } from '../autograd/mode.js'
 import { checkBlockShape } from '../core/blocks.js'
 import { type BlockDType, blockDTypes, isBlocks, isFloating } from '../core/dtype.js'
@@ -15,8 +18,8 @@ import { byNames, checkModel, checkNames, type Named, quoted } from './select.js
 
 export interface QuantizeOptions {
   /**
-   * Which layers, of Linear, Conv1D and Embedding: names, each a path or the last parts of one, or a regular expression for paths.
-   * By default every Linear and Conv1D.
+   * The layers among Linear, Conv1D and Embedding: names, each a path or the last parts of one, or a regular expression
+   * for paths. The default is every Linear and Conv1D.
    */
   readonly modules?: readonly string[] | RegExp
 }
@@ -51,12 +54,13 @@ function chosen(model: Module, modules: QuantizeOptions['modules']): readonly Na
 }
 
 /**
- * Stores the weights of linear layers (or of those that `modules` names) in a block dtype, in place, and freezes them: they want no
- * gradient any more, while gradients still flow through them. Adapters and biases stay as they are and learn. All is checked before
- * anything changes. Quantising a model on `meta` says what memory it will take, and what `load` puts there is stored so. The weight of a
- * Conv1D turns to [out, in], which no file of its floats fits any more: quantise GPT-2 after loading it.
- * Throws ShapeError where the last dimension of a weight holds no whole blocks, DTypeError for a dtype that has none or weights that
- * are no floats, ValueError for names of no layer and for weights that share memory.
+ * Stores the weights of linear layers (or of those that `modules` names) in a block dtype, in place, and freezes them:
+ * they no longer want a gradient, but gradients still flow through them. Adapters and biases stay unchanged and learn.
+ * Everything is checked before anything changes. Quantising a model on `meta` predicts its memory, and `load` then
+ * stores weights this way. The weight of a Conv1D is turned to [out, in], which files of its floats no longer fit, so
+ * quantise GPT-2 after loading it. Throws ShapeError if the last dimension of a weight does not consist of whole
+ * blocks, DTypeError for a dtype without blocks or weights that are not floats, and ValueError for names of no layer
+ * and for weights that share memory.
  */
 export function quantize<M extends Module>(model: M, dtype: BlockDType, options: QuantizeOptions = {}): M {
   checkModel('quantize', model)
@@ -74,7 +78,8 @@ export function quantize<M extends Module>(model: M, dtype: BlockDType, options:
       throw new DTypeError('quantize', `${place} is ${weight.dtype}, but must be floating`)
     if (isBlocks(weight.dtype) && weight.dtype !== dtype)
       throw new DTypeError('quantize', `${place} is ${weight.dtype} already; quantise the model that has its floats`)
-    // The sizes of `dense`, because blocks lie along what a product sums over, however the layer stores its floats.
+    // The sizes of `dense` are used, because blocks lie along the dimension over which a product sums, however the
+    // layer stores its floats.
     const sizes = isBlocks(weight.dtype) ? weight.sizes : layer.dense().sizes
     checkBlockShape(`quantize: ${place}`, dtype, sizes)
     const other = parameters.find(([, each]) => each !== weight && each.storage === weight.storage)

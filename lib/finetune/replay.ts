@@ -7,28 +7,28 @@ import type { Batches } from '../train/options.js'
 import { hasState, isResumable } from '../train/resume.js'
 
 export interface ReplayOptions {
-  /** The part of all batches that are of the general data, between 0 and 1. */
+  /** The share of general batches among all, between 0 and 1. */
   readonly share: number
 }
 
-/** The place in one of the two. */
+/** The position in one of the two sources. */
 interface SourceState {
-  /** Batches of its pass that were given. */
+  /** The number of batches of its pass that were given. */
   readonly given: number
   /** The source's own state; null for a source without one. */
   readonly place: unknown
 }
 
-/** The place of a replay. */
+/** The position of a replay. */
 export interface ReplayState {
   readonly share: number
   readonly task: SourceState
   readonly general: SourceState
-  /** General batches that were given in the pass. */
+  /** The number of general batches given in the pass. */
   readonly replayed: number
 }
 
-/** Batches of one source, pass after pass, and the place in it. */
+/** Batches of one source, pass after pass, and the position in it. */
 class Place<B> {
   readonly #op: string
   readonly #batches: Batches<B>
@@ -44,7 +44,7 @@ class Place<B> {
     return this.#given
   }
 
-  /** The next batch of the pass, which begins where none is under way; undefined at its end. */
+  /** The next batch of the pass. A new pass begins if none is under way. Undefined at its end. */
   async next(): Promise<{ readonly batch: B } | undefined> {
     this.#pass ??= await this.#begin()
     const { done, value } = await this.#pass.next()
@@ -60,7 +60,7 @@ class Place<B> {
   async #begin(): Promise<AsyncIterator<B> | Iterator<B>> {
     const source = onePass(this.#op, this.#batches)
     const pass = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
-    // A source with a state goes on by itself.
+    // A source with a state continues by itself.
     for (let i = 0; !isResumable(this.#batches) && i < this.#given; i++)
       if ((await pass.next()).done)
         throw new ValueError(
@@ -82,12 +82,12 @@ class Place<B> {
     this.#given = given
   }
 
-  /** Ends the pass, whose place `state` still tells. */
+  /** Ends the pass, whose position `state` still tells. */
   async leave(): Promise<void> {
     await this.#pass?.return?.()
   }
 
-  /** Lets the next pass begin anew. */
+  /** Lets the next pass begin from the start. */
   restart(): void {
     this.#pass = null
     this.#given = 0
@@ -100,9 +100,9 @@ export class Replay<B> implements AsyncIterable<B>, Resumable<ReplayState> {
   readonly #batches: Batches<B>
   readonly #task: Place<B>
   readonly #general: Place<B>
-  /** General batches that were given in the pass. */
+  /** The number of general batches given in the pass. */
   #replayed = 0
-  /** Whether the last pass was left before its end, and no state was loaded since. */
+  /** Whether the last pass was left before its end, with no state loaded since. */
   #left = false
 
   constructor(batches: Batches<B>, general: Batches<B>, options: ReplayOptions) {
@@ -120,15 +120,15 @@ export class Replay<B> implements AsyncIterable<B>, Resumable<ReplayState> {
     this.#general = new Place(op, general)
   }
 
-  /** Batches in one pass; NaN where those of the task do not know. */
+  /** The number of batches in one pass, or NaN if the task's source does not know it. */
   get length(): number {
     const own = lengthOf(this.#batches)
     return own === null ? Number.NaN : own + this.#before(own)
   }
 
-  /** General batches that come with the first `count` of the task. */
+  /** The number of general batches that come with the first `count` of the task. */
   #before(count: number): number {
-    // A share such as 0.1 is no number of this form, and must not lose a batch for it.
+    // A share such as 0.1 is not exact in binary, and must not lose a batch for that reason.
     return Math.floor((count * this.share) / (1 - this.share) + 1e-9)
   }
 
@@ -136,7 +136,7 @@ export class Replay<B> implements AsyncIterable<B>, Resumable<ReplayState> {
     return { share: this.share, task: this.#task.state(), general: this.#general.state(), replayed: this.#replayed }
   }
 
-  /** Lets the next pass go on where the state was taken. Throws ValueError for a state of another share. */
+  /** Lets the next pass continue where the state was taken. Throws ValueError for a state of another share. */
   loadStateDict(state: ReplayState): void {
     const op = 'Replay.loadStateDict'
     const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0
@@ -158,7 +158,7 @@ export class Replay<B> implements AsyncIterable<B>, Resumable<ReplayState> {
     this.#left = true
     try {
       for (;;) {
-        // Counted before it is given, because a state is taken while the batch is used.
+        // The batch is counted before it is given, because a state is taken while the batch is used.
         for (const due = this.#before(this.#task.given); this.#replayed < due; ) {
           const batch = await this.#nextGeneral()
           this.#replayed++
@@ -183,14 +183,14 @@ export class Replay<B> implements AsyncIterable<B>, Resumable<ReplayState> {
 }
 
 /**
- * Batches of a task with batches of general data spread evenly among them, so that `share` of all are general: against forgetting.
- * A pass is one over the task's batches; general ones go on from pass to pass, and begin again when they are used up. Both
- * are batches of one kind, for one objective.
+ * Batches of a task with batches of general data spread evenly among them, so that `share` of all are general, against
+ * forgetting. A pass is one over the task's batches. General batches continue from pass to pass, and start again when
+ * they are used up. Both must be batches of one kind, for one objective.
  *
  *     await trainer.fit(replay(taskLoader, generalLoader, { share: 0.2 }), { epochs: 3 })
  *
- * It is part of checkpoints, as its loaders are. Throws ValueError for a share that does not lie between 0 and 1, and while training
- * where there is no general batch.
+ * It is part of checkpoints, like its loaders. Throws ValueError for a share that is not between 0 and 1, and while
+ * training if there is no general batch.
  */
 export function replay<B>(batches: Batches<B>, general: Batches<B>, options: ReplayOptions): Replay<B> {
   return new Replay(batches, general, options)

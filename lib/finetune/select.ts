@@ -1,4 +1,7 @@
-/** Selecting layers by name, as PEFT does: whatever selects nothing is an error that lists what there is, or a warning where PEFT passes over it. */
+/**
+ * Selecting layers by name, as PEFT does. A name that selects nothing is an error that lists the layers, or a warning
+ * if PEFT ignores it.
+ */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { warn } from '../core/host.js'
 import { Module } from '../nn/module.js'
@@ -11,7 +14,7 @@ export function endsWith(path: string, name: string): boolean {
   return path === name || path.endsWith(`.${name}`)
 }
 
-/** Names in an error, not all of a large model's. */
+/** Names in an error, which may leave some of a large model out. */
 export function listed(names: readonly string[], most = 40, separator = ', '): string {
   if (names.length === 0) return 'none'
   const more = names.length > most ? `${separator}and ${names.length - most} more` : ''
@@ -35,8 +38,8 @@ export function checkModel(op: string, model: unknown): void {
 }
 
 /**
- * The modules that a list names, by path or last part. Throws naming every entry that names none, and says what `why` knows of
- * them: that they are there, but cannot be chosen.
+ * The modules that a list names, by path or last part. Throws naming every entry that names none, together with `why`'s
+ * reason if modules exist but cannot be chosen.
  */
 export function byNames<M>(
   op: string,
@@ -69,7 +72,7 @@ export function byPatterns(
     throw new ValueError(op, `${option} is ${shown(values)}, but must be an object of numbers by name`)
   const budget = newBudget()
   const keys = Object.entries(values).map(([key, value]) => {
-    // The key alone first: a bracket of its own must not close the group around it.
+    // The key alone comes first, because a bracket of its own must not close the group around it.
     new Pattern(key, op, `a key of ${option}`)
     return { key, value, pattern: new Pattern(`(.*\\.)?(${key})$`, op, `a key of ${option}`, budget), used: false }
   })
@@ -83,7 +86,7 @@ export function byPatterns(
     return chosen
   })
   const lost = keys.filter(({ used }) => !used).map(({ key }) => key)
-  // PEFT passes over them, so a file may have some, as of layers that its author has left out since.
+  // PEFT ignores them, so a file may have some, for example for layers that its author has removed.
   if (lost.length > 0)
     warn(
       `[${op}] ${option} has ${quoted(lost)}, which match${lost.length === 1 ? 'es' : ''} no adapted layer; these are ${quoted(paths)}`,

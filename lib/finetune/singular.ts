@@ -5,8 +5,9 @@ import { fromTypedArray } from '../ops/creation.js'
 import { largestSingular } from './svd.js'
 
 /**
- * a [rank, n] and b [m, rank] whose product b a is the best one beside a matrix [m, n]. `share` says which power of each singular
- * value is in a; the rest is in b. They are on the matrix's device, and in float32, or float64 beside float64.
+ * a [rank, n] and b [m, rank], whose product b a is the best approximation of a matrix [m, n]. `share` is the power of
+ * each singular value that goes into a; the rest goes into b. They are on the matrix's device, in float32, or in
+ * float64 if the matrix is.
  */
 export function bestFactors(matrix: Tensor, rank: number, share: number): readonly [a: Tensor, b: Tensor] {
   const [m, n] = matrix.sizes as readonly [number, number]

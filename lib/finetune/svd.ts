@@ -1,9 +1,13 @@
 /**
- * The largest singular values of a matrix with their vectors: bidiagonalisation by Lanczos' method with full reorthogonalisation
- * (Golub and Kahan, 1965), in doubles. A matrix of a model has few of them to be found, and none of its own size is ever made.
+ * The largest singular values of a matrix with their vectors: bidiagonalisation by Lanczos' method with full
+ * reorthogonalisation (Golub and Kahan, 1965), in doubles. Only few of a model's matrix are needed, and no further
+ * matrix of its size is ever made.
  */
 
-/** u[i] and v[i] belong to the value s[i]; values fall. Where the matrix has fewer that are not 0, s and the vectors end with zeros. */
+/**
+ * u[i] and v[i] belong to the value s[i], and values fall. If the matrix has fewer that are not 0, s and the vectors
+ * end with zeros.
+ */
 export interface Singular {
   readonly u: readonly Float64Array[]
   readonly s: readonly number[]
@@ -14,7 +18,9 @@ type Rows = readonly Float64Array[]
 
 /** Singular values below this, relative to the largest one, count as 0. */
 const tolerance = 1e-10
-/** How far A v may be from s u, relative to the largest value: far below the rounding of weights in float32. */
+/**
+ * The largest distance of A v from s u, relative to the largest value, far below the rounding of weights in float32.
+ */
 const residual = 1e-8
 
 export function dot(a: Float64Array, b: Float64Array): number {
@@ -32,7 +38,7 @@ function scaled(a: Float64Array, factor: number): Float64Array {
   return a.map((value) => value * factor)
 }
 
-/** Takes out of a vector what lies along others, twice, because once leaves rounding errors that grow. */
+/** Subtracts from a vector its parts along others, twice, because after one pass rounding errors would grow. */
 export function orthogonalise(a: Float64Array, others: Rows): Float64Array {
   for (let times = 0; times < 2; times++) for (const other of others) addTo(a, other, -dot(a, other))
   return a
@@ -72,7 +78,7 @@ class Matrix {
   }
 }
 
-/** A vector with a part along every direction, the same at every run. */
+/** A vector with a part along every direction, the same in every run. */
 function anyVector(size: number, seed: number): Float64Array {
   return Float64Array.from({ length: size }, (_, i) => {
     const noise = Math.sin((i + 1) * 12.9898 + (seed + 1) * 78.233) * 43_758.5453
@@ -80,7 +86,10 @@ function anyVector(size: number, seed: number): Float64Array {
   })
 }
 
-/** Singular values of a small matrix, given by columns: its columns are rotated in pairs until none leans on another (Jacobi). */
+/**
+ * Singular values of a small matrix, given by columns. Its columns are rotated in pairs until all are orthogonal
+ * (Jacobi).
+ */
 function small(columns: Float64Array[]): {
   readonly order: number[]
   readonly s: number[]
@@ -97,7 +106,7 @@ function small(columns: Float64Array[]): {
       b[row] = s * x + c * y
     }
   }
-  // Convergence is quadratic; more sweeps than these were never seen.
+  // Convergence is quadratic, and more sweeps than these were never seen.
   for (let sweep = 0, turned = true; turned && sweep < 60; sweep++) {
     turned = false
     for (let i = 0; i < k; i++)
@@ -129,7 +138,7 @@ function combined(vectors: Rows, weights: Float64Array, size: number): Float64Ar
 export function largestSingular(values: ArrayLike<number>, m: number, n: number, count: number): Singular {
   const matrix = new Matrix(values, m, n)
   if (m >= n) return bidiagonalised(matrix, count)
-  // As many steps as there are columns span all of these, so that the method is for matrices that are not wide.
+  // As many steps as there are columns span all of these, so the method is for matrices that are not wide.
   const turned: Operator = {
     m: n,
     n: m,
@@ -140,13 +149,13 @@ export function largestSingular(values: ArrayLike<number>, m: number, n: number,
   return { u: v, s, v: u }
 }
 
-/** As largestSingular, of m >= n. */
+/** Like largestSingular, for m >= n. */
 function bidiagonalised(a: Operator, count: number): Singular {
   const { m, n } = a
   const [us, vs]: [Float64Array[], Float64Array[]] = [[], []]
   const [alphas, betas]: [number[], number[]] = [[], []]
   let scale = 0
-  /** A direction that is new, of length 1; null: there is none. */
+  /** A new direction of length 1, or null if there is none. */
   const fresh = (vector: Float64Array): { readonly vector: Float64Array; readonly length: number } | null => {
     const left = orthogonalise(vector, vs)
     const length = Math.sqrt(dot(left, left))

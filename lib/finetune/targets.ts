@@ -1,4 +1,6 @@
-/** The layers that an adapter is for, chosen as PEFT chooses them: by names or expressions, without some, in some blocks alone. */
+/**
+ * The layers for an adapter, chosen as in PEFT: by names or expressions, without exceptions, and in some blocks only.
+ */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { OptionNames } from '../core/options.js'
 import { type Adaptable, isAdaptable } from '../nn/adapter.js'
@@ -11,18 +13,26 @@ import { byNames, checkNames, listed, type Named, quoted } from './select.js'
 
 export interface TargetOptions {
   /**
-   * The layers: a list of names, each a path or its last parts ('q_proj'); a string, which is a regular expression of Python
-   * that must match whole paths, as in PEFT (`pattern.ts` says what there is); a RegExp tried on paths; or 'all-linear', every
-   * Linear but the head of a language model (its `outputHead()`), as in PEFT. With a MultiheadAttention its `out_proj` is adapted too, as in PEFT. Those in `modulesToSave` are left out. What selects nothing is an error.
+   * The layers: a list of names, each a path or its last parts ('q_proj'); a string, which is a Python regular
+   * expression that must match whole paths, as in PEFT (`pattern.ts` lists the features); a RegExp tried on paths; or
+   * 'all-linear', every Linear but the head of a language model (its `outputHead()`), as in PEFT. With a
+   * MultiheadAttention its `out_proj` is adapted too, as in PEFT. Layers in `modulesToSave` are left out. It is an
+   * error if nothing is selected.
    */
   readonly targetModules: readonly string[] | RegExp | string
-  /** Layers that are left out though `targetModules` names them: names as there, or a regular expression of Python for whole paths. */
+  /**
+   * Layers that are left out although `targetModules` names them: names as there, or a Python regular expression for
+   * whole paths.
+   */
   readonly excludeModules?: readonly string[] | string
-  /** Numbers of the blocks whose layers are taken. Only with `targetModules` that is a list; paths in it are taken whatever their block. */
+  /**
+   * Numbers of the blocks whose layers are taken. Only if `targetModules` is a list. Its full paths are taken whatever
+   * their block.
+   */
   readonly layersToTransform?: number | readonly number[]
   /**
-   * The name of the list that blocks are in ('layers', 'h'), or several; each is a regular expression of Python. Default: whichever
-   * list the path names first.
+   * The name of the list that holds the blocks ('layers', 'h'), or several names. Each is a Python regular expression.
+   * Default: the list that the path names first.
    */
   readonly layersPattern?: string | readonly string[]
 }
@@ -34,12 +44,12 @@ export const targetNames: OptionNames<TargetOptions> = {
   layersPattern: true,
 }
 
-/** Whether a layer is linear and nothing else: what 'all-linear' means, in PEFT too. */
+/** Whether a layer is linear and nothing else, which is the meaning of 'all-linear', in PEFT too. */
 export function isPlainLinear({ adaptation }: Adaptable): boolean {
   return adaptation.by === 'linear' && adaptation.along === undefined
 }
 
-/** The layer that gives a language model's scores; null where the model names none. */
+/** The layer that gives a language model's scores, or null if the model names none. */
 function headOf(model: Module): unknown {
   const { outputHead } = model as Module & { readonly outputHead?: unknown }
   return typeof outputHead === 'function' ? outputHead.call(model) : null
@@ -49,10 +59,10 @@ function isName(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 
-/** The number of the block that a path is in: that of the first list that `patterns` allow; null: it is in none. */
+/** The number of the block in a path, by the first list that `patterns` allow, or null if it is in none. */
 function blockOf(path: string, patterns: readonly Pattern[] | null): number | null {
   const parts = path.split('.')
-  // Without a pattern PEFT asks for a name before the list's.
+  // Without a pattern PEFT needs a name before the list's.
   for (let i = patterns === null ? 2 : 1; i < parts.length - 1; i++) {
     if (!/^\d+$/.test(parts[i] as string)) continue
     const list = parts.slice(0, i).join('.')
@@ -61,7 +71,7 @@ function blockOf(path: string, patterns: readonly Pattern[] | null): number | nu
   return null
 }
 
-/** A filter that keeps just the layers of some blocks; null: all stay. */
+/** A filter that keeps only the layers of some blocks, or null if all stay. */
 function blockFilter(op: string, options: TargetOptions): ((path: string) => boolean) | null {
   const { targetModules, layersToTransform, layersPattern } = options
   const lists = typeof layersPattern === 'string' ? [layersPattern] : (layersPattern ?? [])
@@ -107,7 +117,10 @@ function exclusion(op: string, excluded: TargetOptions['excludeModules']): (path
   return (path) => excluded.some((name) => path === name || path.endsWith(`.${name}`))
 }
 
-/** The layers that options choose, without those that learn whole. Throws ValueError for what chooses nothing, with what there is. */
+/**
+ * The layers that options choose, without those that learn whole. Throws ValueError if none is chosen, and lists the
+ * existing ones.
+ */
 export function targetLayers(
   op: string,
   model: Module,
@@ -119,7 +132,7 @@ export function targetLayers(
   const whole = new Set(saved.flatMap(([, module]) => module.modules()))
   const own = ownModules(model, naming)
   const adaptable = own.filter((named): named is Named<Adaptable> => isAdaptable(named[1]) && !whole.has(named[1]))
-  /** Says of modules that are there why they are not among the layers to choose from. */
+  /** The reason why existing modules are not among the layers to choose from. */
   const why = (isNamed: (path: string, module: unknown) => boolean) => {
     const there = own.filter(([path, module]) => isNamed(path, module) && !(isAdaptable(module) && !whole.has(module)))
     const said = there.map(([path, module]) =>

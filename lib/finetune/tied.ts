@@ -1,4 +1,4 @@
-/** An embedding and a head that share a weight, where an adapter is to keep them so (PEFT's `ensure_weight_tying`). */
+/** An embedding and a head that share a weight, and stay tied with an adapter (PEFT's `ensure_weight_tying`). */
 import { ValueError } from '../core/errors.js'
 import { warn } from '../core/host.js'
 import { isAdaptable } from '../nn/adapter.js'
@@ -9,7 +9,7 @@ import type { Naming } from './names.js'
 import { Pattern } from './pattern.js'
 import type { Named } from './select.js'
 
-/** The names that PEFT knows embeddings and heads by. */
+/** The names by which PEFT knows embeddings and heads. */
 const ends = ['embed_tokens', 'lm_head'] as const
 
 const namesEnd = (names: readonly string[]): boolean =>
@@ -24,13 +24,13 @@ interface Options {
 type Ended = Module & { inputEmbedding?(): unknown; outputHead?(): unknown }
 
 /**
- * The model's embedding and head where these share a weight and are to share what the adapter learns of it; none where there is
- * nothing to share, of which a warning tells. Throws ValueError where the products are to be shared.
+ * The model's embedding and head, if these share a weight and must share what the adapter learns of it. None if there
+ * is nothing to share, which is warned of. Throws ValueError if the products would have to be shared.
  */
 export function tiedEnds(op: string, model: Ended, options: Options, naming: Naming): readonly Named[] {
   const { modulesToSave = [], targetModules } = options
   const [embedding, head] = [model.inputEmbedding?.(), model.outputHead?.()]
-  // Copies of an adapter that is there already may stand in for the weight.
+  // Copies of an existing adapter may stand in for the weight.
   const isTied =
     isAdaptable(embedding) &&
     isAdaptable(head) &&

@@ -1,4 +1,4 @@
-/** Rows of an embedding that learn alone, as those of new tokens: what PEFT calls trainable tokens. */
+/** Rows of an embedding that learn alone, like those of new tokens. PEFT calls them trainable tokens. */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
@@ -12,13 +12,13 @@ import { linear } from '../ops/matmul.js'
 import { unsqueeze } from '../ops/shape/index.js'
 import { type LayerValues, MergeableAdapter, type Merging, noted, type Stored } from './mergeable.js'
 
-/** The count of rows of a weight that rows of tokens stand in for; null: this layer has none. */
+/** The number of rows in a weight that can be replaced by rows of tokens, or null if this layer has none. */
 export function rowsOf({ adaptation }: Adaptable): number | null {
   if (adaptation.by === 'embedding') return adaptation.numEmbeddings
   return adaptation.by === 'linear' && adaptation.along === undefined ? adaptation.outFeatures : null
 }
 
-/** Throws unless these are numbers of rows, each once. */
+/** Throws unless these are distinct numbers of rows. */
 export function checkRows(op: string, path: string, indices: readonly number[], count: number): void {
   if (indices.length === 0 || indices.some((each) => !Number.isSafeInteger(each) || each < 0 || each >= count))
     throw new ValueError(
@@ -30,14 +30,15 @@ export function checkRows(op: string, path: string, indices: readonly number[], 
 }
 
 /**
- * Rows that stand in for those of an embedding or of a linear layer without a bias. They begin as the weight's, and are float32
- * beside 16-bit weights. A head that shares the embedding's weight has an adapter too, which reads the rows of the embedding's.
+ * Rows that replace those of an embedding or of a linear layer without a bias. They begin as the weight's rows, and are
+ * float32 even if the weights have 16 bits. A head that shares the embedding's weight also has an adapter, which reads
+ * the rows of the embedding's.
  */
 export class TokenRows extends MergeableAdapter {
   static override readonly stateNames: { readonly [property: string]: string } = {
     rows: 'token_adapter.trainable_tokens_delta',
   }
-  /** The whole rows [count, features], whatever PEFT's name for them says; null: they are another adapter's. */
+  /** The whole rows [count, features], despite PEFT's name for them, or null if they are another adapter's. */
   readonly rows: Parameter | null
   readonly indices: readonly number[]
   readonly #owner: TokenRows
@@ -53,14 +54,14 @@ export class TokenRows extends MergeableAdapter {
     this.indices = [...indices]
     this.#count = count
     const { adaptation } = layer
-    // A row that is padding gets no gradient, as it gets none in the embedding.
+    // The padding row gets no gradient, as in the embedding.
     const padding = adaptation.by === 'embedding' && adaptation.paddingIdx !== null ? adaptation.paddingIdx : -1
     this.#paddingIdx = indices.includes(padding) ? indices.indexOf(padding) : null
     this.#owner = owner ?? this
     this.rows = owner === null ? this.#first(layer) : null
   }
 
-  /** The weight's own rows, as the ones to begin with. */
+  /** The weight's own rows, as the initial ones. */
   #first(layer: Stored): Parameter {
     return noGrad(() => {
       const rows = this.#of(layer.dense())
@@ -80,7 +81,7 @@ export class TokenRows extends MergeableAdapter {
     return this.#owner.rows as Parameter
   }
 
-  /** Whether the rows are those of this adapter; null: its own. */
+  /** The adapter whose rows these are, or null for its own. */
   isOf(owner: TokenRows | null): boolean {
     return this.#owner === (owner ?? this)
   }

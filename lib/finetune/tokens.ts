@@ -1,4 +1,7 @@
-/** Tokens whose embeddings learn with an adapter: which layers get rows of them, by the option or the field that names them. */
+/**
+ * Tokens whose embeddings learn with an adapter, and the layers that get rows for them, by the option or the field that
+ * names them.
+ */
 import { shown, ValueError } from '../core/errors.js'
 import { type Adaptable, isAdaptable } from '../nn/adapter.js'
 import type { Module } from '../nn/module.js'
@@ -14,7 +17,10 @@ export type TokenIndices = readonly number[] | { readonly [module: string]: read
 /** A model with an embedding of its tokens, and perhaps a head that may share its weight. */
 type Ended = Module & { inputEmbedding?(): unknown; outputHead?(): unknown }
 
-/** The places that rows of tokens get in a model. Throws ValueError for layers that can have none, and for tokens that are none. */
+/**
+ * The places in a model that get rows of tokens. Throws ValueError for layers that cannot have any, and for invalid
+ * tokens.
+ */
 export function planTokens(
   op: string,
   model: Ended,
@@ -62,7 +68,7 @@ export function planTokens(
   ]
 }
 
-/** The modules that are named, with their tokens. */
+/** The named modules, with their tokens. */
 function named(
   op: string,
   all: readonly Named[],
@@ -99,7 +105,10 @@ function areEqual(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((value, i) => value === b[i])
 }
 
-/** A place for rows, and how the adapter is had that was made for it. `owner` has the rows of a layer that shares the weight. */
+/**
+ * A place for rows, and the way to get the adapter that was made for it. `owner` has the rows of a layer that shares
+ * the weight.
+ */
 function place(
   fileName: string,
   layer: Adaptable,
