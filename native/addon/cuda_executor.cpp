@@ -51,7 +51,7 @@ void CudaExecutor::run(Context& context, const Call& call) {
   for (size_t i = 0; i < count; i++)
     if (call.places[i].handle < 0)
       views_[i] = {.data = nullptr, .dtype = DType::float32, .ndim = -1, .count = 0, .sizes = {}, .strides = {}};
-  const KernelCall decoded = {views_.data(), call.view_count, call.lists,  call.list_count, call.numbers,
+  const KernelCall decoded = {views_.data(), call.view_count, call.lists, call.list_count, call.numbers,
                               call.integers, call.philox,     context.op, context.label};
   const int number = numbers_[static_cast<size_t>(call.kernel - kernel_rows.data())];
   const char* error = number < 0 ? "this device has no such kernel" : library_.launch(device_, number, &decoded);

@@ -41,8 +41,8 @@ Driver open() {
   }
   const Status status = driver.cuInit(0);
   if (status != Status::success) {
-    driver.why = status == Status::no_device ? driver.found()
-                                             : driver.error("the NVIDIA driver does not start", status);
+    driver.why =
+        status == Status::no_device ? driver.found() : driver.error("the NVIDIA driver does not start", status);
     return driver;
   }
   if (driver.cuDeviceGetCount(&driver.device_count) != Status::success) driver.device_count = 0;

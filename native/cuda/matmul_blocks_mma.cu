@@ -135,7 +135,7 @@ DEVICE void multiply(const Product& job) {
 }  // namespace
 
 // By the blocks' direction: d along the depth, l along the lines.
-#define BLOCKS(name, Format)                                                                            \
+#define BLOCKS(name, Format)                                                                                 \
   KERNEL_BY_TWO(matmul_mma_##name##_d, const __grid_constant__ Product job) { multiply<Format, true>(job); } \
   KERNEL_BY_TWO(matmul_mma_##name##_l, const __grid_constant__ Product job) { multiply<Format, false>(job); }
 

@@ -70,10 +70,10 @@ DEVICE void multiply(const Product& job) {
 }  // namespace
 
 // By the factors' neighbours: d along the depth, l along the lines.
-#define ORDERS(name, T)                                                                                        \
-  KERNEL_BY_TWO(matmul_mma_##name##_dd, const __grid_constant__ Product job) { multiply<T, true, true>(job); }   \
-  KERNEL_BY_TWO(matmul_mma_##name##_dl, const __grid_constant__ Product job) { multiply<T, true, false>(job); }  \
-  KERNEL_BY_TWO(matmul_mma_##name##_ld, const __grid_constant__ Product job) { multiply<T, false, true>(job); }  \
+#define ORDERS(name, T)                                                                                         \
+  KERNEL_BY_TWO(matmul_mma_##name##_dd, const __grid_constant__ Product job) { multiply<T, true, true>(job); }  \
+  KERNEL_BY_TWO(matmul_mma_##name##_dl, const __grid_constant__ Product job) { multiply<T, true, false>(job); } \
+  KERNEL_BY_TWO(matmul_mma_##name##_ld, const __grid_constant__ Product job) { multiply<T, false, true>(job); } \
   KERNEL_BY_TWO(matmul_mma_##name##_ll, const __grid_constant__ Product job) { multiply<T, false, false>(job); }
 
 ORDERS(bfloat16, bfloat16)

@@ -197,8 +197,7 @@ EMULATOR_UNCHECKED inline void multiply_fragments(void** slots, unsigned lanes) 
     for (unsigned e = 0; e < each; e++) {
       // The cores take the 19 upper bits of tf32.
       const auto element = [e](uint32_t bits) { return float_of(each == 2 ? bits >> 16 * e << 16 : bits & ~0x1fffu); };
-      for (unsigned r = 0; r < 4; r++)
-        left[g + 8 * (r % 2)][each * t + depth / 2 * (r / 2) + e] = element(from.a[r]);
+      for (unsigned r = 0; r < 4; r++) left[g + 8 * (r % 2)][each * t + depth / 2 * (r / 2) + e] = element(from.a[r]);
       for (unsigned r = 0; r < 2; r++) right[each * t + depth / 2 * r + e][g] = element(from.b[r]);
     }
   }
