@@ -1,18 +1,18 @@
-/** Which rows come into which part, so that parts have their sizes, classes their shares, and groups stay whole. */
+/** The division of rows into parts, so that parts have their sizes, classes their shares, and groups stay whole. */
 import { permutation } from '../core/draws.js'
 import { ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 
-/** A key by which classes and groups are told apart. */
+/** A key that distinguishes classes and groups. */
 export type Key = string | number | boolean
 
-/** Class and group of each row; null where there are none. */
+/** Class and group of each row, or null if there are none. */
 export interface Units {
   readonly classes: readonly Key[] | null
   readonly groups: readonly Key[] | null
 }
 
-/** The rows of each part, in order. `sizes` make up all rows. Throws ValueError where a part would be empty. */
+/** The rows of each part, in order. `sizes` must add up to all rows. Throws ValueError if a part would be empty. */
 export function allot(
   op: string,
   names: readonly string[],
@@ -35,7 +35,7 @@ export function allot(
   return parts.map((part) => part.sort((a, b) => a - b))
 }
 
-/** Rows by their keys, in the order given; all in one list where there are no keys. */
+/** Rows by their keys, in the given order, or all in one list if there are no keys. */
 function gather(order: readonly number[], keys: readonly Key[] | null): Map<Key | null, number[]> {
   const lists = new Map<Key | null, number[]>()
   for (const row of order) {
@@ -48,8 +48,8 @@ function gather(order: readonly number[], keys: readonly Key[] | null): Map<Key 
 }
 
 /**
- * Each part in turn takes of the rows left in each class their share, rounded down, and single rows of the classes whose shares
- * were cut the most, up to its size.
+ * Each part in turn takes its share, rounded down, of the remaining rows of each class. Then it takes single rows of
+ * the classes whose shares were rounded down the most, up to its size.
  */
 function byClass(sizes: readonly number[], classes: Map<unknown, number[]>, count: number): number[][] {
   const left = [...classes.values()]
@@ -65,7 +65,9 @@ function byClass(sizes: readonly number[], classes: Map<unknown, number[]>, coun
   })
 }
 
-/** Each group in turn comes into the part that is the furthest from its sizes (of each class) without it, and nearest with it. */
+/**
+ * Each group in turn goes to the part that is farthest from its sizes (of each class) without it, and nearest with it.
+ */
 function byGroup(
   sizes: readonly number[],
   groups: readonly number[][],
@@ -80,13 +82,13 @@ function byGroup(
   }
   const totals: number[] = []
   for (const row of groups.flat()) totals[classOf(row)] = (totals[classOf(row)] ?? 0) + 1
-  /** Rows of each class that each part still lacks. */
+  /** The number of rows of each class that each part still lacks. */
   const lacks = sizes.map((size) => totals.map((total) => (total * size) / count))
   const parts: number[][] = sizes.map(() => [])
   for (const group of groups) {
     const own = new Map<number, number>()
     for (const row of group) own.set(classOf(row), (own.get(classOf(row)) ?? 0) + 1)
-    // The change of the squared distance, weighed so that rare classes count as much.
+    // The change of the squared distance, weighted so that rare classes count as much as others.
     const worse = lacks.map((lack) => {
       let sum = 0
       for (const [c, n] of own) sum += (n * (n - 2 * (lack[c] as number))) / (totals[c] as number) ** 2

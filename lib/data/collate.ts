@@ -1,4 +1,4 @@
-/** How rows become a batch: numbers become tensors, tuples and records are put together place by place. */
+/** The way from rows to a batch: numbers become tensors, and tuples and records are combined place by place. */
 import { isNumericArray, type NumericArray } from '../core/arrays.js'
 import { type DType, dtypes } from '../core/dtype.js'
 import { formatShape, kindOf, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
@@ -12,11 +12,11 @@ import { stack } from '../ops/shape/join.js'
 import { Picture, planesOf } from './picture.js'
 
 type Scalar = number | boolean | bigint
-/** The values that `tensor` takes. */
+/** The values that `tensor` accepts. */
 type Numbers = readonly (number | boolean | Numbers)[]
 
 type Places<R> = { readonly [K in keyof R]: Part<R[K]> }
-/** A part of a row: unlike in the row itself, lists of lists of numbers are one tensor. */
+/** A part of a row. In contrast to the row itself, lists of lists of numbers are one tensor. */
 type Part<R> = R extends Numbers ? Tensor : Collated<R>
 
 /** The batch that `defaultCollate` makes of rows of type R. */
@@ -34,7 +34,9 @@ export type Collated<R> = R extends Scalar
             ? Places<R>
             : never
 
-/** Dtypes of a row's numbers where these are not to be as usual: in the form of the row, what is left out as usual. */
+/**
+ * Dtypes of a row's numbers if they differ from the usual ones, in the form of the row. Those left out are as usual.
+ */
 export type RowDTypes = DType | readonly (RowDTypes | undefined)[] | { readonly [name: string]: RowDTypes | undefined }
 
 export interface CollateOptions {
@@ -45,25 +47,25 @@ export interface CollateOptions {
 interface Column {
   readonly op: string
   readonly values: readonly unknown[]
-  /** The column's place within its rows, such as `.pixels` or `[1]`; empty for whole rows. */
+  /** The column's place within its rows, such as `.pixels` or `[1]`, or empty for whole rows. */
   readonly path: string
   readonly depth: number
   readonly dtype: unknown
-  /** The device of tensors that are made of numbers; tensors of rows stay on theirs. Default: that of new tensors. */
+  /** The device of tensors made from numbers. Tensors in rows stay on theirs. Default: that of new tensors. */
   readonly device: string | undefined
 }
 
-/** Rows that hold themselves have no end. */
+/** The deepest nesting, because rows that contain themselves have no end. */
 const mostDepth = 64
 
 const advice = 'make rows alike by map, or give a collate'
 
 /**
- * One batch of the rows: a number, boolean or bigint of each becomes a tensor [rows] (float32, bool, int32), a typed array of n
- * numbers or a list of n numbers [rows, n], a tensor [rows, ...] of its dtype, a picture [rows, C, H, W]; text stays an array. A tuple (a list that holds
- * anything but numbers) and a plain object are put together place by place; within them, lists of lists of numbers become one
- * tensor. Throws ShapeError for rows of different sizes, ValueError for different kinds and what is none of these, with the row
- * and the place.
+ * One batch of the rows. A number, boolean or bigint in each becomes a tensor [rows] (float32, bool, int32). A typed
+ * array of n numbers or a list of n numbers becomes [rows, n], a tensor [rows, ...] of its dtype, and a picture [rows,
+ * C, H, W]. Text stays an array. A tuple (a list that holds anything but numbers) and a plain object are combined place
+ * by place; within them, lists of lists of numbers become one tensor. Throws ShapeError for rows of different sizes,
+ * and ValueError for different kinds and for other values, with the row and the place.
  */
 export function defaultCollate<const R>(rows: readonly R[], options: CollateOptions = {}): Collated<R> {
   if (!Array.isArray(rows)) throw new ValueError('defaultCollate', `rows are ${kindOf(rows)}, but must be an array`)
@@ -71,7 +73,7 @@ export function defaultCollate<const R>(rows: readonly R[], options: CollateOpti
   return collateFor<R>('defaultCollate', rows, rowDTypes)
 }
 
-/** `defaultCollate` in the name of who was called. */
+/** `defaultCollate` in the name of its caller. */
 export function collateFor<R>(
   op: string,
   rows: readonly R[],
@@ -93,7 +95,7 @@ function kindOfValue(value: unknown): Kind | null {
   if (Array.isArray(value)) return 'list'
   if (typeof value !== 'object' || value === null) return null
   const prototype: unknown = Object.getPrototypeOf(value)
-  // A plain object of another realm has that one's Object.prototype, which has no prototype itself.
+  // A plain object of another realm has that realm's Object.prototype, which has no prototype itself.
   return prototype === null || Object.getPrototypeOf(prototype) === null ? 'record' : null
 }
 
@@ -124,7 +126,7 @@ function collated(column: Column): unknown {
   return namedAs(op, () => numbers(column, kind as Kind, dtypeOf(column)))
 }
 
-/** Whether a list is of numbers alone or, if `deep`, of lists of them. */
+/** Whether a list holds only numbers or, if `deep`, lists of them. */
 function isNumbers(value: unknown, deep: boolean): boolean {
   const list = value as readonly unknown[]
   let first: unknown = list[0]
@@ -197,7 +199,7 @@ function bigIntegers(op: string, values: readonly bigint[]): BigInt64Array {
 function joinedArrays(op: string, arrays: readonly NumericArray[], length: number): NumericArray {
   askRoom(arrays.length * (arrays[0] as NumericArray).byteLength, op)
   const tag = (arrays[0] as NumericArray)[Symbol.toStringTag] as string
-  // Not the array's own constructor, which may be Buffer, or of another realm.
+  // The array's own constructor is not used, because it may be Buffer, or of another realm.
   const Class = (globalThis as unknown as { readonly [name: string]: new (length: number) => NumericArray })[tag]
   const joined = new (Class as new (length: number) => NumericArray)(arrays.length * length) as Float64Array
   for (const [i, array] of arrays.entries()) joined.set(array as Float64Array, i * length)

@@ -1,4 +1,4 @@
-/** Datasets: rows by index, which know how a batch is made of them. */
+/** Datasets: rows by index, and the way to make a batch of them. */
 import { DeviceError, DTypeError, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
@@ -10,39 +10,44 @@ import { IterableDataset } from './iterable.js'
 import { type Description, keepsForm, recipeOf } from './recipe.js'
 import { type RowContext, rowContext, type SeededPass } from './row-context.js'
 
-/** Batches of rows by their indices: all that a DataLoader needs. What a batch holds is its business; the Trainer takes [input, target]. */
+/**
+ * Batches of rows by their indices, which is all that a DataLoader needs. A batch may hold anything; the Trainer takes
+ * [input, target].
+ */
 export interface BatchSource<B> {
   readonly length: number
-  /** The rows at these indices, put together. May take its time. A loader says which pass they are for. */
+  /** The rows at these indices, combined. May be asynchronous. A loader tells for which pass they are. */
   batch(indices: readonly number[], pass?: SeededPass): B | Promise<B>
 }
 
-/** How another thread makes a dataset. A symbol, because it is no business of programs. */
+/** The description from which another thread makes the dataset. It is a symbol, because programs do not use it. */
 const describe = Symbol('describe')
-/** Whether batches are made by the dataset's own way, and not of its rows by `defaultCollate`. */
+/** Whether the dataset makes batches in its own way, not from its rows by `defaultCollate`. */
 export const ownBatches = Symbol('ownBatches')
 
 /**
- * Rows of type R by index, and batches of type B. A subclass says `length` and `get`, and may say `batch` where it can make a
- * whole batch at once. Each step (`map`, `take`, ...) makes another dataset, lazily.
+ * Rows of type R by index, and batches of type B. A subclass defines `length` and `get`, and may define `batch` if it
+ * can make a whole batch at once. Each step (`map`, `take`, ...) makes another dataset, lazily.
  */
 export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
   abstract readonly length: number
 
-  /** Dtypes of the rows' numbers where these are not to be as usual: an option `dtypes` of a loader goes before. */
+  /**
+   * Dtypes of the rows' numbers if they differ from the usual ones. An option `dtypes` of a loader takes precedence.
+   */
   get rowDTypes(): RowDTypes | undefined {
     return undefined
   }
 
-  /** One row. May take its time. A loader gives the context, with the row's random numbers. */
+  /** One row. May be asynchronous. A loader gives the context, with the row's random numbers. */
   abstract get(index: number, context?: RowContext): R | Promise<R>
 
-  /** The rows at these indices, put together; by default `defaultCollate` of what `get` gives. */
+  /** The rows at these indices, combined. The default is `defaultCollate` of the results of `get`. */
   batch(indices: readonly number[], pass?: SeededPass): B | Promise<B> {
     return this.rows(indices, pass).then((rows) => collateFor('Dataset.batch', rows, this.rowDTypes) as Collated<R> & B)
   }
 
-  /** The rows at these indices, all asked for at once. An error of one has its index in the property `row`. */
+  /** The rows at these indices, all requested at once. An error of one has its index in the property `row`. */
   rows(indices: readonly number[], pass?: SeededPass): Promise<R[]> {
     return Promise.all(
       checkIndices('Dataset', indices, this.length).map(async (index) => {
@@ -57,8 +62,8 @@ export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
   }
 
   /**
-   * A dataset of the function's results. The function may be asynchronous, and runs whenever a row is asked for. Random numbers
-   * that it takes from `context.generator` are the same in the same pass of a loader, at any number of workers.
+   * A dataset of the function's results. The function may be asynchronous, and runs whenever a row is requested. Random
+   * numbers that it takes from `context.generator` are the same in the same pass of a loader, at any number of workers.
    */
   map<T>(fn: (row: R, context: RowContext) => T | Promise<T>): Dataset<T> {
     return new MappedDataset(this, fn)
@@ -92,13 +97,13 @@ export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
     return new Range<R, B>('skip', this, checkCount('skip', count), Number.POSITIVE_INFINITY)
   }
 
-  /** These rows, then those of the others. */
+  /** These rows, and then those of the others. */
   concat<T>(...others: readonly Dataset<T, unknown>[]): Dataset<R | T> {
     return new ConcatDataset<R | T>([this, ...others])
   }
 
   /**
-   * The rows in order, one after another: for steps that do not keep places, which an IterableDataset has (`filter`,
+   * The rows in order, as a stream, for steps that do not keep positions, which an IterableDataset has (`filter`,
    * `interleave`, `shuffle` within a buffer, `batches`).
    */
   stream(): IterableDataset<R> {
@@ -112,19 +117,19 @@ export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
     return new IterableDataset((state) => next((state as number | undefined) ?? 0))
   }
 
-  /** The rows for which the function gives true, as they come. */
+  /** The rows for which the function returns true, as a stream. */
   filter(keep: (row: R) => boolean | Promise<boolean>): IterableDataset<R> {
     return this.stream().filter(keep)
   }
 }
 
-/** How another thread makes the dataset. Throws ValueError, in the name of `op`, where none can. */
+/** The description from which another thread makes the dataset. Throws ValueError, in the name of `op`, if none can. */
 export function describeDataset(op: string, dataset: Dataset<unknown, unknown>): Description {
   const recipe = recipeOf(dataset)
   return recipe === undefined ? dataset[describe](op) : { kind: 'made', recipe }
 }
 
-/** Lets an error say which row it is of; the first one to say so knows the row best. */
+/** Adds the row to an error. The first index added stays, because the innermost dataset knows the row best. */
 function markRow(error: unknown, index: number): void {
   if (!(error instanceof Error) || Object.hasOwn(error, 'row') || !Object.isExtensible(error)) return
   Object.defineProperty(error, 'row', { value: index, configurable: true })
@@ -132,7 +137,7 @@ function markRow(error: unknown, index: number): void {
 
 const isLength = (length: unknown) => Number.isSafeInteger(length) && (length as number) >= 0
 
-/** Throws ValueError unless the value has what a source of batches has. */
+/** Throws ValueError unless the value has the members of a source of batches. */
 export function checkSource(op: string, source: unknown): asserts source is BatchSource<unknown> {
   const { length, batch } = (source ?? {}) as { readonly [name: string]: unknown }
   if (!isLength(length) || typeof batch !== 'function')
@@ -148,7 +153,7 @@ function checkCount(op: string, count: number): number {
   return count
 }
 
-/** The indices as a list of our own, if each is one of an item. */
+/** The indices in our own list, if each is the index of an item. */
 function checkIndices(op: string, indices: Iterable<number>, length: number): readonly number[] {
   const own = listOf(op, 'the indices', indices, 'an array of integers')
   for (const index of own)
@@ -157,7 +162,7 @@ function checkIndices(op: string, indices: Iterable<number>, length: number): re
   return own
 }
 
-/** Rows of tensors that belong together: item i is row i of each. */
+/** Rows of tensors that belong together. Item i is row i of each. */
 export class TensorDataset<const T extends readonly Tensor[]> extends Dataset<{ readonly [K in keyof T]: Tensor }, T> {
   readonly tensors: T
   readonly length: number
@@ -203,7 +208,10 @@ export class TensorDataset<const T extends readonly Tensor[]> extends Dataset<{ 
   }
 }
 
-/** Rows from a function, put together by another (`defaultCollate` if it is left out): for data that is read or made on demand. */
+/**
+ * Rows from a function, combined by another (`defaultCollate` if it is left out), for data that is read or made on
+ * demand.
+ */
 export class FunctionDataset<R, B = Collated<R>> extends Dataset<R, B> {
   readonly length: number
   readonly #get: (index: number, context?: RowContext) => R | Promise<R>
@@ -237,7 +245,7 @@ export class FunctionDataset<R, B = Collated<R>> extends Dataset<R, B> {
   }
 }
 
-/** A source that may have rows, or batches alone, as a dataset of rows. */
+/** A source with rows, or with only batches, as a dataset of rows. */
 function withRows<R, B>(op: string, source: Dataset<R, B> | BatchSource<B>): Dataset<R, B> {
   if (source instanceof Dataset) return source
   throw new ValueError(op, 'the dataset has a batch(indices) method but no rows; extend Dataset, and say get(index)')
@@ -291,7 +299,7 @@ export class Subset<R, B = Collated<R>> extends Dataset<R, B> {
   }
 }
 
-/** Rows of another dataset from one on, without a list of them. */
+/** Rows of another dataset from a given one on, without a list of them. */
 export class Range<R, B> extends Dataset<R, B> {
   readonly #op: string
   readonly #dataset: Dataset<R, B>
@@ -390,7 +398,7 @@ export class ConcatDataset<R> extends Dataset<R> {
     return this.#datasets.reduce((sum, { length }) => sum + length, 0)
   }
 
-  /** Those of the first dataset, because rows of one batch are alike. */
+  /** The dtypes of the first dataset, because rows of one batch are alike. */
   override get rowDTypes(): RowDTypes | undefined {
     return this.#datasets[0]?.rowDTypes
   }

@@ -12,7 +12,7 @@ export interface ImageOptions {
   readonly std?: number
 }
 
-/** By its tag, because arrays of another realm are no instances of this one's classes. */
+/** Checks the tag, because arrays of another realm are not instances of this one's classes. */
 function isBytes(value: unknown): boolean {
   return /^\[object Uint8(Clamped)?Array\]$/.test(Object.prototype.toString.call(value))
 }
@@ -30,7 +30,7 @@ export class ImageDataset extends Dataset<
   readonly labels: Uint8Array
   /** [N, C, H, W]. */
   readonly pixels: Uint8Array | Uint8ClampedArray
-  /** The number that each of the 256 pixel values becomes. */
+  /** The number for each of the 256 pixel values. */
   readonly #values: Float32Array
 
   constructor(

@@ -1,4 +1,4 @@
-/** Rows as they come: a stream of any length, which is read anew in every pass, and can go on within one. */
+/** Streams of rows, of any length. A stream is read again in every pass, and can continue within one. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
@@ -6,23 +6,23 @@ import { checkEntries, mostEntries } from '../core/room.js'
 import type { Collated, CollateOptions } from './collate.js'
 import * as steps from './steps.js'
 
-/** Where a pass is. Plain data, which may be written as JSON if what `own` holds may be. */
+/** The position of a pass. Plain data, which may be written as JSON if the content of `own` may be. */
 export interface PassState {
-  /** Rows given so far. */
+  /** The number of rows given so far. */
   readonly given: number
-  /** The step that gave them, such as 'map'; left out for rows that are read. */
+  /** The step that gave them, such as 'map'. Left out for rows that are read. */
   readonly step?: string
-  /** The place that the rows' iterator told by itself, if it tells one. */
+  /** The position that the rows' iterator reports itself, if it does. */
   readonly own?: unknown
 }
 
 /** One pass over rows. `return()` ends it early and closes its files. */
 export interface RowPass<R> extends AsyncGenerator<R, void, void> {
-  /** The place behind the rows that were given so far. */
+  /** The position after the rows given so far. */
   state(): PassState
 }
 
-/** An iterable that rows can be read from. */
+/** An iterable from which rows can be read. */
 export type RowSource<R> = Iterable<R> | AsyncIterable<R>
 
 interface Resumed {
@@ -36,7 +36,7 @@ function checkCount(op: string, name: string, count: unknown, least: number): nu
   return count as number
 }
 
-/** Throws unless so many rows can be in memory at once. */
+/** Throws unless this many rows can be in memory at once. */
 function checkRows(op: string, name: string, count: unknown): void {
   checkEntries(op, checkCount(op, name, count, 1), mostEntries, 'rows in memory', `give a smaller ${name}`)
 }
@@ -61,7 +61,7 @@ function checkPassState(op: string, state: PassState, step: string | undefined):
 }
 
 export interface ShuffleOptions {
-  /** Each pass takes a generator of its own from it, by `split`. Default: the default generator. */
+  /** Each pass takes its own generator from this one, by `split`. Default: the default generator. */
   readonly generator?: Generator
 }
 
@@ -73,13 +73,13 @@ export interface BatchesOptions<R, B = Collated<R>> extends CollateOptions {
 }
 
 /**
- * Rows from a function that begins a pass: it gives an iterable, such as a generator. A pass that was cut goes on by reading
- * and leaving out the rows that were given, unless the iterator has a `state()`: then the function gets what that said.
- * Each step (`map`, `filter`, ...) makes another such dataset, lazily, and keeps this one's way of going on.
+ * Rows from a function that begins a pass: it returns an iterable, such as a generator. An interrupted pass continues
+ * by reading and skipping the rows that were given, unless the iterator has a `state()`; then the function gets that
+ * state. Each step (`map`, `filter`, ...) makes another such dataset, lazily, and keeps this one's way of continuing.
  */
 export class IterableDataset<R> implements AsyncIterable<R> {
   readonly #open: (state?: unknown) => RowSource<R>
-  /** The step that this dataset is of another one's rows. */
+  /** The step by which this dataset comes from another one's rows. */
   #step: string | undefined
 
   constructor(open: (state?: unknown) => RowSource<R>) {
@@ -91,7 +91,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     this.#open = open
   }
 
-  /** Begins a pass, or goes on with one from the state that its `state()` gave. */
+  /** Begins a pass, or continues one from the state that its `state()` returned. */
   pass(state?: PassState): RowPass<R> {
     const step = this.#step === undefined ? {} : { step: this.#step }
     const from = state === undefined ? { given: 0, ...step } : checkPassState('IterableDataset.pass', state, this.#step)
@@ -126,7 +126,9 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     return this.pass()
   }
 
-  /** Rows of a step from these, whose states say so: one of other steps, or in another order, means other rows. */
+  /**
+   * Rows of a step from these. Their states record the step, because other steps, or another order, mean other rows.
+   */
   #through<T>(step: string, open: (state?: unknown) => RowSource<T>): IterableDataset<T> {
     const made = new IterableDataset(open)
     made.#step = step
@@ -139,7 +141,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     return this.#through('map', (state) => steps.map(this.pass(state as PassState | undefined), fn))
   }
 
-  /** The rows for which the function gives true. */
+  /** The rows for which the function returns true. */
   filter(keep: (row: R) => boolean | Promise<boolean>): IterableDataset<R> {
     checkFunction('filter', keep)
     return this.#through('filter', (state) => steps.filter(this.pass(state as PassState | undefined), keep))
@@ -158,9 +160,9 @@ export class IterableDataset<R> implements AsyncIterable<R> {
   }
 
   /**
-   * The rows in runs of `buffer`, each run in a random order that is another in each pass: only so many are in memory, and rows
-   * move no further. Use a buffer of many batches, and `interleave` files that hold one class each. A pass that goes on reads
-   * its run anew.
+   * The rows in runs of `buffer`, each run in a random order that differs in each pass. Only this many rows are in
+   * memory, and rows move no further. Use a buffer of many batches, and `interleave` files that hold one class each. A
+   * continued pass reads its run again.
    */
   shuffle(buffer: number, options: ShuffleOptions = {}): IterableDataset<R> {
     checkRows('shuffle', 'buffer', buffer)
@@ -171,7 +173,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     )
   }
 
-  /** These rows, then those of the others. */
+  /** These rows, and then those of the others. */
   concat<T>(...others: readonly IterableDataset<T>[]): IterableDataset<R | T> {
     checkDatasets('concat', others)
     return this.#through('concat', (state) =>
@@ -179,7 +181,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     )
   }
 
-  /** A row of each in turn, until the rows of all are used up. */
+  /** A row of each in turn, until all rows are used up. */
   interleave<T>(...others: readonly IterableDataset<T>[]): IterableDataset<R | T> {
     checkDatasets('interleave', others)
     return this.#through('interleave', (state) =>
@@ -187,7 +189,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     )
   }
 
-  /** Batches of `size` rows, each made by `collate`. A DataLoader does the same, ahead of who reads them. */
+  /** Batches of `size` rows, each made by `collate`. A DataLoader does the same ahead of its reader. */
   batches<B = Collated<R>>(size: number, options: BatchesOptions<R, B> = {}): IterableDataset<B> {
     checkRows('batches', 'size', size)
     const { dropLast, collate, dtypes } = checkOptions('batches', options, {
@@ -220,7 +222,7 @@ function checkDatasets(op: string, others: readonly unknown[]): void {
       )
 }
 
-/** An iterator, which may know its place, and an iterable of it. */
+/** An iterator, which may know its position, and an iterable of it. */
 function begin<R>(opened: RowSource<R>): { source: RowSource<R>; iterator: Resumed } {
   const some = typeof opened === 'object' && opened !== null
   if (some && typeof (opened as AsyncIterable<R>)[Symbol.asyncIterator] === 'function') {

@@ -1,4 +1,4 @@
-/** Batches of a dataset, some made ahead, and the place within a pass. */
+/** Batches of a dataset, some made ahead, and the position within a pass. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import {
   checkGenerator,
@@ -20,52 +20,57 @@ import { checkSampler, everyRow, type Sampler, type SamplerPass } from './sample
 import { type Collate, checkedCollate } from './steps.js'
 import type { Workers } from './workers.js'
 
-/** A source of rows for a DataLoader: an array, a dataset by index, a stream, or something that makes batches itself. */
+/**
+ * A source of rows for a DataLoader: an array, a dataset by index, a stream, or an object that makes batches itself.
+ */
 export type Source<R, B> = readonly R[] | Dataset<R, B> | IterableDataset<R> | AsyncIterable<R> | BatchSource<B>
 
-/** A step from batch to batch, with random numbers of the batch's own, by (seed, epoch, batch). */
+/** A step from batch to batch. Its random numbers belong to the batch, by (seed, epoch, batch). */
 export type BatchStep<B> = (batch: B, generator: Generator) => B
 
 export interface DataLoaderOptions<R = unknown, B = Collated<R>> extends CollateOptions {
-  /** Rows a batch. Default 1. */
+  /** Rows in a batch. Default 1. */
   readonly batchSize?: number
   /** A new random order for every pass. Default false. */
   readonly shuffle?: boolean
   /** Leave out a last batch with fewer rows. Default false. */
   readonly dropLast?: boolean
-  /** Batches made ahead while the last one is used. Default 2, and 2 for each worker; 0 makes each when it is asked for. */
+  /**
+   * The number of batches made ahead while the last one is used. Default 2, and 2 for each worker. With 0 each is made
+   * on demand.
+   */
   readonly prefetch?: number
   /**
-   * Threads that make the batches. Default 0: this thread makes them. Functions stay in their thread, so that the dataset must be
-   * one that threads can make anew: of `moduleDataset`, or of `imageFolder` and the steps of `firesteel/images`, and parts of
-   * them. Batches come in the same order and with the same numbers as without.
+   * The number of threads that make the batches. Default 0: this thread makes them. Functions cannot leave their
+   * thread, so the dataset must be one that threads can make again: of `moduleDataset`, or of `imageFolder` and the
+   * steps of `firesteel/images`, and parts of them. Batches have the same order and numbers as without threads.
    */
   readonly workers?: number
   /** Steps from batch to batch, such as mixup(0.2) and cutmix(1): each batch goes through one of them, chosen at random. */
   readonly mix?: readonly BatchStep<B>[]
-  /** For the order. Default: the default generator. */
+  /** The generator of the order. Default: the default generator. */
   readonly generator?: Generator
-  /** Chooses the rows of each batch: `weighted(weights)`, `byLength(lengths)`. By default every row comes once. */
+  /** Chooses the rows of each batch: `weighted(weights)`, `byLength(lengths)`. By default every row occurs once. */
   readonly sampler?: Sampler
   /** Makes a batch of rows. Default: the dataset's own way, or `defaultCollate`. */
   readonly collate?: (rows: readonly R[]) => B | Promise<B>
 }
 
-/** The place of a loader. Plain data, which may be written as JSON if an iterable dataset's state may be. */
+/** The position of a loader. Plain data, which may be written as JSON if an iterable dataset's state may be. */
 export interface DataLoaderState {
   /** The pass, from 0. */
   readonly epoch: number
-  /** Batches of it that were given. Those made ahead do not count. */
+  /** The number of its batches that were given. Those made ahead do not count. */
   readonly batch: number
   /** The generator's state from which the order of the pass was drawn. */
   readonly order?: GeneratorState
-  /** The rows of the dataset, which must be as many again. */
+  /** The number of rows in the dataset, which must be the same again. */
   readonly rows?: number
-  /** The place in an iterable dataset. */
+  /** The position in an iterable dataset. */
   readonly source?: PassState
-  /** Where the pass before ended in an iterable dataset, until this one has given a batch. */
+  /** The end of the pass before in an iterable dataset, until this pass has given a batch. */
   readonly before?: PassState
-  /** The state of the loader's own generator, for the passes to come. */
+  /** The state of the loader's own generator, for later passes. */
   readonly generator?: GeneratorState
   /** Options of the loader, which must be the same again. */
   readonly batchSize?: number
@@ -75,14 +80,14 @@ export interface DataLoaderState {
 
 /** One pass of a loader. */
 export interface LoaderPass<B> extends AsyncGenerator<B, void, void> {
-  /** The place behind the batches that were given so far, for `loadStateDict` of a loader. */
+  /** The position after the batches given so far, for `loadStateDict` of a loader. */
   state(): DataLoaderState
 }
 
-/** The value of a wait that was given up, because nobody wants the batch any more. */
+/** The result of an abandoned wait, because nobody wants the batch any more. */
 const left = Symbol('left')
 
-/** Waits of a pass, each of which can be given up. */
+/** Waits of a pass, each of which can be abandoned. */
 class Waits {
   #left = false
   #giveUp = () => {}
@@ -96,7 +101,10 @@ class Waits {
     this.#giveUp()
   }
 
-  /** One at a time; not by Promise.race, which keeps what it waited for as long as the other promise lives. */
+  /**
+   * There is one at a time. Promise.race is not used, because it keeps the awaited value as long as the other promise
+   * lives.
+   */
   on<T>(made: Promise<T>): Promise<T | typeof left> {
     return new Promise((resolve, reject) => {
       this.#giveUp = () => resolve(left)
@@ -118,8 +126,8 @@ interface Place {
 }
 
 /**
- * Rows in batches: `for await (const batch of loader)`, one pass each time. `length` is the number of batches, NaN for rows
- * that come as a stream. After `loadStateDict(state)` the next pass gives the batches that the pass of the state had left.
+ * Rows in batches: `for await (const batch of loader)`, one pass for each loop. `length` is the number of batches, or
+ * NaN for a stream of rows. After `loadStateDict(state)` the next pass gives the remaining batches of the state's pass.
  */
 export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, Resumable<DataLoaderState> {
   readonly dataset: Source<R, B>
@@ -135,9 +143,9 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
   readonly #sampler: Sampler
   readonly #generator: Generator | undefined
   #place: Place | null = null
-  /** Threads of a pass before, which wait for the next one. */
+  /** Threads of the pass before, which wait for the next one. */
   #kept: Workers | null = null
-  /** Where the next pass begins; null for its beginning. */
+  /** The position at which the next pass begins, or null for its beginning. */
   #resume: DataLoaderState | null = null
 
   constructor(dataset: Source<R, B>, options: DataLoaderOptions<R, B> = {}) {
@@ -195,14 +203,14 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     if (!(this.#source instanceof IterableDataset)) this.#checkPass(this.#passOver(this.#source.length))
   }
 
-  /** Batches in one pass; NaN where nobody knows before it ends. */
+  /** The number of batches in one pass, or NaN if it is unknown before the end. */
   get length(): number {
     return this.#source instanceof IterableDataset
       ? Number.NaN
       : this.#sampler.count(this.#passOver(this.#source.length))
   }
 
-  /** The place behind the batches that were given, those made ahead left out. */
+  /** The position after the batches that were given, without those made ahead. */
   stateDict(): DataLoaderState {
     return this.#stateOf(this.#place)
   }
@@ -220,7 +228,10 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     return { ...(finished ? afterwards(place) : place), ...own }
   }
 
-  /** Lets the next pass go on where the state was taken. Throws ValueError for another number of rows; nothing changes then. */
+  /**
+   * Lets the next pass continue where the state was taken. Throws ValueError for another number of rows, and then
+   * changes nothing.
+   */
   loadStateDict(state: DataLoaderState): void {
     this[prepareState](state)()
   }
@@ -264,7 +275,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     return { length, batchSize: this.batchSize, dropLast: this.#dropLast, shuffle: this.#shuffle }
   }
 
-  /** Throws before a list of indices is made that no memory holds. */
+  /** Throws before a list of indices is made that does not fit in memory. */
   #checkPass(pass: SamplerPass): void {
     const { length } = pass
     const [count, what, advice] = this.#shuffle
@@ -275,7 +286,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     this.#sampler.count(pass)
   }
 
-  /** Begins the next pass, or goes on with the one of the state that was loaded. */
+  /** Begins the next pass, or continues the one of the loaded state. */
   #begin(): Place {
     const first: DataLoaderState = { epoch: 0, batch: 0 }
     const { generator, batchSize, shuffle, dropLast, ...from } =
@@ -286,8 +297,8 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
   }
 
   /**
-   * The `state()` of the iterator is the place of this very pass, whatever passes were begun since. Its `return()` ends the pass
-   * at once, though a batch may never come.
+   * The `state()` of the iterator is the position of exactly this pass, whatever passes have begun since. Its
+   * `return()` ends the pass at once, even if a batch never comes.
    */
   [Symbol.asyncIterator](): LoaderPass<B> {
     let own: Place | null = null
@@ -356,9 +367,9 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     }
   }
 
-  /** Makes batches in this thread, or in others, which outlive the passes that end whole. */
+  /** Makes batches in this thread, or in others, which survive a pass that ends normally. */
   async #maker(source: BatchSource<B>, pass: SeededPass) {
-    // Through a promise in any case, so that a dataset that throws does so where its batch is awaited.
+    // A promise is made in any case, so that an error of the dataset is thrown where its batch is awaited.
     if (this.#workers === 0)
       return { batch: async (indices: readonly number[]) => source.batch(indices, pass), end: async () => {} }
     const { length } = source
@@ -379,7 +390,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
 
   async #start(length: number): Promise<Workers> {
     const dataset = describeDataset('DataLoader', this.dataset as Dataset<R, B>)
-    // Loaded where there are workers, because few programs have any.
+    // The threads' code is loaded on demand, because few programs have workers.
     const { Workers } = await import('./workers.js')
     return new Workers(this.#workers, {
       dataset,
@@ -388,7 +399,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     })
   }
 
-  /** The indices of each batch of the pass. The generator is left where drawing them left it. */
+  /** The indices of each batch of the pass. Drawing them leaves the generator at its new position. */
   #order(length: number, place: Place): Iterable<readonly number[]> {
     const pass = this.#passOver(length)
     this.#checkPass(pass)
@@ -407,10 +418,10 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
   }
 
   async *#stream(source: IterableDataset<R>, place: Place, resumed: boolean, waits: Waits): AsyncGenerator<B> {
-    // Generators within the dataset come where the pass before left them.
+    // Generators within the dataset have the state in which the pass before left them.
     if (resumed && place.before !== undefined) for await (const _ of source.pass(place.before));
     const rows = source.pass(place.source)
-    // The rows have no seed of their own: batches are mixed by that of the loader's generator, or the default one.
+    // The rows have no seed, so batches are mixed by the seed of the loader's generator, or of the default one.
     const pass: SeededPass = { seed: (this.#generator ?? defaultGenerator()).stateDict().seed, epoch: place.epoch }
     interface Made {
       readonly rows: readonly R[]
@@ -434,7 +445,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     try {
       for (;;) {
         while (ahead.length <= this.#prefetch) {
-          // One after the other, because rows have one order.
+          // The rows are read one after the other, because they have one order.
           const made = watched(last.then(read))
           last = made
           ahead.push(made)
@@ -450,14 +461,14 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
       }
     } finally {
       const closed = last.catch(() => undefined).then(() => rows.return())
-      // A row that never comes must not keep who has left.
+      // A row that never comes must not hold up a loop that has ended.
       if (gaveUp) closed.catch(() => undefined)
       else await closed
     }
   }
 }
 
-/** More threads than any machine has use for. */
+/** More threads than any machine can use. */
 const mostWorkers = 256
 
 function checkMix(op: string, mix: unknown): void {
@@ -482,18 +493,21 @@ function checkWorkers(op: string, dataset: unknown, collate: unknown): void {
   describeDataset(op, dataset)
 }
 
-/** The beginning of the pass behind this one. */
+/** The beginning of the pass after this one. */
 function afterwards({ epoch, source, before = source }: DataLoaderState): DataLoaderState {
   return { epoch: epoch + 1, batch: 0, ...(before === undefined ? {} : { before }) }
 }
 
-/** The promise, whose error waits for who awaits it. */
+/** The promise. Its error waits until the promise is awaited. */
 function watched<T>(made: Promise<T>): Promise<T> {
   made.catch(() => undefined)
   return made
 }
 
-/** One of two forms: batches by index, or rows as they come. `own` says that batches are made by this collate, whatever the dataset has. */
+/**
+ * One of two forms: batches by index, or a stream of rows. `own` means that this collate makes batches, whatever the
+ * dataset has.
+ */
 function sourceOf<R, B>(
   dataset: Source<R, B>,
   collate: Collate<R, B>,

@@ -4,22 +4,22 @@ import type { Packed } from './packed.js'
 import type { Description } from './recipe.js'
 import type { SeededPass } from './row-context.js'
 
-/** The data that a thread is started with. */
+/** The data with which a thread is started. */
 export interface WorkerTask {
   readonly dataset: Description
-  /** Rows of the dataset in the loader's thread, which must be as many in the others. */
+  /** The number of rows of the dataset in the loader's thread, which must be the same in the others. */
   readonly length: number
   readonly dtypes: RowDTypes | undefined
 }
 
-/** A batch that the loader asks for. */
+/** A batch that the loader requests. */
 export interface Asked {
   readonly id: number
   readonly indices: readonly number[]
   readonly pass: SeededPass
 }
 
-/** An error in a thread: errors lose their class and properties on the way. */
+/** An error in a thread, in this form because errors lose their class and properties on the way. */
 export interface Fault {
   readonly name: string
   readonly message: string
@@ -27,7 +27,7 @@ export interface Fault {
   readonly row: number | null
 }
 
-/** A batch, or why there is none. Without an id the fault is that of the whole thread. */
+/** A batch, or the reason why there is none. Without an id the fault concerns the whole thread. */
 export type Answer =
   | { readonly id: number; readonly batch: Packed }
   | { readonly id: number; readonly fault: Fault }

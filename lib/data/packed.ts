@@ -1,4 +1,7 @@
-/** Batches between threads: tensors as the arrays of their elements, whose memory changes hands, and all else as it is. */
+/**
+ * Batches on their way between threads: tensors as the arrays of their elements, whose memory is handed over, and
+ * everything else as it is.
+ */
 
 import { type DType, isBlocks } from '../core/dtype.js'
 import { kindOf, ValueError } from '../core/errors.js'
@@ -14,7 +17,7 @@ interface PackedTensor {
   readonly dtype: DType
 }
 
-/** Plain data, each part with its kind, so that no value of a batch can be taken for another. */
+/** Plain data. Each part has its kind, so that no value of a batch can be mistaken for another. */
 export type Packed =
   | PackedTensor
   | { readonly kind: 'picture'; readonly picture: Picture }
@@ -22,10 +25,10 @@ export type Packed =
   | { readonly kind: 'record'; readonly parts: readonly (readonly [name: string, part: Packed])[] }
   | { readonly kind: 'value'; readonly value: unknown }
 
-/** Batches nest no deeper; one that holds itself has no end. */
+/** The deepest nesting of batches. One that contains itself has no end. */
 const mostDepth = 64
 
-/** The batch as plain data. `moved` gets the memory that goes over without a copy. */
+/** The batch as plain data. `moved` gets the memory that is handed over without a copy. */
 export function pack(batch: unknown, moved: ArrayBuffer[], depth = 0): Packed {
   if (depth > mostDepth) throw new ValueError('DataLoader', `a batch is nested deeper than ${mostDepth}`)
   if (batch instanceof Tensor) {
@@ -47,7 +50,7 @@ export function pack(batch: unknown, moved: ArrayBuffer[], depth = 0): Packed {
   return { kind: 'record', parts: Object.entries(batch).map(([name, part]) => [name, pack(part, moved, depth + 1)]) }
 }
 
-/** The batch again, its tensors on the device of new tensors. */
+/** Restores the batch, with its tensors on the device of new tensors. */
 export function unpack(packed: Packed): unknown {
   if (packed.kind === 'tensor')
     return fromTypedArray(packed.data as Float32Array, packed.shape, { dtype: packed.dtype })

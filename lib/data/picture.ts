@@ -1,10 +1,10 @@
-/** A picture as raw numbers: what decoders give, augmentations change, and workers send. */
+/** A picture as raw numbers, which decoders make, augmentations change, and workers send. */
 import { dtypeOfRow, isNumericArray } from '../core/arrays.js'
 import { kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 
 /**
- * A picture, row by row from the top, the channels of each pixel together (HWC): bytes from 0 to 255, or floats. Batches of
- * pictures are tensors [N, C, H, W], uint8 or float32, as PyTorch's.
+ * A picture, row by row from the top, with the channels of each pixel together (HWC): bytes from 0 to 255, or floats.
+ * Batches of pictures are tensors [N, C, H, W], uint8 or float32, as in PyTorch.
  */
 export class Picture {
   readonly data: Uint8Array | Float32Array
@@ -12,9 +12,9 @@ export class Picture {
   readonly width: number
   readonly channels: number
 
-  /** Throws ValueError for sizes that are no positive integers, ShapeError where the numbers do not fill them. */
+  /** Throws ValueError for sizes that are not positive integers, and ShapeError if the numbers do not fill them. */
   constructor(data: Uint8Array | Float32Array, height: number, width: number, channels: number) {
-    // Arrays of another realm, as of a test runner, are instances of other classes.
+    // Arrays of another realm, such as a test runner's, are instances of other classes.
     const kind = isNumericArray(data) ? dtypeOfRow(data) : null
     if (kind !== 'uint8' && kind !== 'float32')
       throw new ValueError('Picture', `data are ${kindOf(data)}, but must be a Uint8Array or a Float32Array`)

@@ -1,8 +1,11 @@
-/** How another thread makes a function or dataset anew: functions cannot be sent there, but names and plain arguments can. */
+/**
+ * Descriptions from which another thread makes a function or dataset again. Functions cannot be sent there, but names
+ * and plain arguments can.
+ */
 
 /** A call of an exported function of a module. Arguments are plain data, or recipes themselves. */
 export interface Recipe {
-  /** The module as `import` takes it: a URL, or the name of a package. */
+  /** The module in the form for `import`: a URL, or the name of a package. */
   readonly module: string
   readonly name: string
   readonly args: readonly unknown[]
@@ -18,7 +21,7 @@ export type Description =
 
 const recipes = new WeakMap<object, Recipe>()
 
-/** The value, which the recipe makes anew. */
+/** The value, which the recipe can make again. */
 export function withRecipe<T extends object>(value: T, recipe: Recipe): T {
   recipes.set(value, recipe)
   return value
@@ -28,7 +31,7 @@ export function recipeOf(value: object): Recipe | undefined {
   return recipes.get(value)
 }
 
-/** A recipe among the arguments of another; threads get it without its class. */
+/** A recipe among the arguments of another one. Threads get it without its class. */
 interface Nested {
   readonly nestedRecipe: Recipe
 }
@@ -51,7 +54,10 @@ export async function follow({ module, name, args }: Recipe): Promise<unknown> {
 
 const formKeepers = new WeakSet<object>()
 
-/** Marks a function of a row that gives rows of the form it gets, so that what is known of a dataset's rows holds for its results. */
+/**
+ * Marks a function of a row that returns rows of the same form, so that facts about a dataset's rows also hold for its
+ * results.
+ */
 export function keepingForm(fn: object): void {
   formKeepers.add(fn)
 }

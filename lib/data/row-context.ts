@@ -1,23 +1,29 @@
-/** The knowledge that a step has of its row: random numbers that no worker, order or resume can change. */
+/** The facts that a step knows about its row: above all random numbers that no worker, order or resume can change. */
 import { defaultGenerator, Generator } from '../core/generator.js'
 
 /** The second argument of a function of a row. */
 export interface RowContext {
-  /** The row's index in the dataset that made its batch; parts of a dataset (`take`, `select`, splits) ask for its own index. */
+  /**
+   * The row's index in the dataset that made its batch. Parts of a dataset (`take`, `select`, splits) pass their own
+   * index.
+   */
   readonly index: number
   /** The loader's pass, from 0. */
   readonly epoch: number
-  /** The row's own random numbers, by (seed, epoch, index): the same whoever makes the row, and when. All steps of a row share it. */
+  /**
+   * The row's own random numbers, by (seed, epoch, index), the same whoever makes the row, and when. All steps of a row
+   * share them.
+   */
   readonly generator: Generator
 }
 
-/** A pass that rows are made for: its seed is that of the loader's generator. Plain data. */
+/** A pass for which rows are made. Its seed is that of the loader's generator. Plain data. */
 export interface SeededPass {
   readonly seed: number
   readonly epoch: number
 }
 
-/** Streams of Philox that generators of programs, which count from 0, hardly reach. */
+/** Streams of Philox that programs' generators, which count from 0, hardly reach. */
 const streams = { rows: 0x80000000, batches: 0xc0000000 } as const
 /** Blocks of four words for each row. */
 const blocksEach = 2 ** 20
@@ -34,13 +40,15 @@ export function batchGenerator(pass: SeededPass, batch: number): Generator {
   return generatorAt(pass, 'batches', batch)
 }
 
-/** The context of a row in a pass. Without a pass, random numbers come from the default generator, others each time. */
+/**
+ * The context of a row in a pass. Without a pass, random numbers come from the default generator, and differ each time.
+ */
 export function rowContext(pass: SeededPass | undefined, index: number): RowContext {
   let generator: Generator | null = null
   return {
     index,
     epoch: pass?.epoch ?? 0,
-    // Made where it is asked for, because few steps draw anything.
+    // The generator is made on demand, because few steps draw anything.
     get generator() {
       generator ??= pass === undefined ? defaultGenerator().split() : generatorAt(pass, 'rows', index)
       return generator

@@ -1,12 +1,12 @@
-/** Which rows a pass gives, in which batches. */
+/** The choice of the rows of a pass, and of their batches. */
 import { exponentials, faultOfWeights, permutation } from '../core/draws.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkFlag, checkOptions, listOf } from '../core/options.js'
 
-/** The facts that a loader tells its sampler at the beginning of a pass. */
+/** The facts that a loader gives its sampler at the beginning of a pass. */
 export interface SamplerPass {
-  /** Rows of the dataset. */
+  /** The number of rows in the dataset. */
   readonly length: number
   readonly batchSize: number
   readonly dropLast: boolean
@@ -15,13 +15,13 @@ export interface SamplerPass {
 
 /** Chooses the rows of each pass. */
 export interface Sampler {
-  /** The number of batches, the same in each pass. Throws where the dataset or the options of the loader do not fit. */
+  /** The number of batches, the same in each pass. Throws if the dataset or the options of the loader do not fit. */
   count(pass: SamplerPass): number
-  /** The indices of each batch, in order. All that is drawn is drawn before this returns. */
+  /** The indices of each batch, in order. Everything is drawn before this returns. */
   batches(pass: SamplerPass, generator: Generator): Iterable<readonly number[]>
 }
 
-/** How many batches of `batchSize` so many rows make. */
+/** The number of batches of `batchSize` from this many rows. */
 export function countBatches(rows: number, { batchSize, dropLast }: SamplerPass): number {
   return dropLast ? Math.floor(rows / batchSize) : Math.ceil(rows / batchSize)
 }
@@ -35,22 +35,24 @@ function* cut(order: ArrayLike<number> | null, rows: number, pass: SamplerPass):
   }
 }
 
-/** Every row once, in the order of the dataset or, with `shuffle`, a random one: what a loader does without a sampler. */
+/**
+ * Every row once, in the order of the dataset or, with `shuffle`, in a random one, as a loader does without a sampler.
+ */
 export const everyRow: Sampler = {
   count: (pass) => countBatches(pass.length, pass),
   batches: (pass, generator) => cut(pass.shuffle ? permutation(pass.length, generator) : null, pass.length, pass),
 }
 
 export interface WeightedOptions {
-  /** Rows in a pass. Default the number of weights, with replacement; without it, of those that are more than 0. */
+  /** Rows in a pass. Default: the number of weights with replacement; without it, the number of those above 0. */
   readonly count?: number
-  /** Whether a row may come more than once. Default true. */
+  /** Whether a row may occur more than once. Default true. */
   readonly replacement?: boolean
 }
 
 /**
- * Draws rows with probabilities that grow with their weights, such as 1 / (rows of the same class). As PyTorch's
- * WeightedRandomSampler. Without replacement by exponential keys (Efraimidis and Spirakis 2006).
+ * Draws rows with probabilities proportional to their weights, such as 1 / (rows of the same class). Like PyTorch's
+ * WeightedRandomSampler. Without replacement it uses exponential keys (Efraimidis and Spirakis 2006).
  */
 export function weighted(weights: ArrayLike<number>, options: WeightedOptions = {}): Sampler {
   const op = 'weighted'
@@ -89,14 +91,15 @@ function firstByKeys(weights: Float64Array, count: number, generator: Generator)
 }
 
 export interface ByLengthOptions {
-  /** The most tokens in a batch, padding counted: rows times the longest. Takes the place of the loader's batchSize. */
+  /** The most tokens in a batch, including padding: rows times the longest. Replaces the loader's batchSize. */
   readonly tokens?: number
 }
 
 /**
- * Batches of rows of about one length, so that little is padded: the rows by their lengths, cut into batches of the loader's
- * `batchSize`, or of as many as `tokens` hold. With `shuffle`, rows of one length and then the batches are in a random order;
- * without, they come from short to long. Throws ValueError for a row that is longer than `tokens`.
+ * Batches of rows of similar length, so that little is padded. The rows are sorted by length and cut into batches of
+ * the loader's `batchSize`, or of as many as `tokens` hold. With `shuffle`, rows of the same length and then the
+ * batches are in a random order; without, they go from short to long. Throws ValueError for a row that is longer than
+ * `tokens`.
  */
 export function byLength(lengths: ArrayLike<number>, options: ByLengthOptions = {}): Sampler {
   const op = 'byLength'
@@ -128,7 +131,7 @@ export function byLength(lengths: ArrayLike<number>, options: ByLengthOptions = 
     return cutByTokens(order, own, tokens)
   }
   return {
-    // The lengths in order are the same whichever of equal ones is first, and so are the cuts.
+    // The sorted lengths do not depend on the order of equal ones, and neither do the cuts.
     count: (pass) => cutAll(sorted(own.map((_, i) => i)), pass).length,
     batches(pass, generator) {
       if (!pass.shuffle) return cutAll(sorted(own.map((_, i) => i)), pass)
@@ -142,7 +145,7 @@ function cutByTokens(order: Uint32Array, lengths: Float64Array, tokens: number):
   const batches: number[][] = []
   let batch: number[] = []
   for (const row of order) {
-    // The longest so far, because rows come from short to long.
+    // This is the longest so far, because rows go from short to long.
     if (batch.length > 0 && (batch.length + 1) * (lengths[row] as number) > tokens) {
       batches.push(batch)
       batch = []

@@ -1,4 +1,4 @@
-/** Values that memory has no room for, in a temporary file: written one behind the other, read by index. */
+/** Values for which memory has no room, in a temporary file: appended in order, and read by index. */
 import { ValueError } from '../core/errors.js'
 import {
   closeSync,
@@ -18,18 +18,18 @@ import {
 const forgotten = new FinalizationRegistry<number>((file) => closeSync(file))
 
 /**
- * A file of plain values (what `structuredClone` takes, without what is shared), of which memory has the places alone.
- * It has no name any more once it is open, so that it goes with the process, however that ends.
+ * A file of plain values (those that `structuredClone` accepts, without shared ones). Memory holds only their places.
+ * The file loses its name once it is open, so that it disappears with the process, however that ends.
  */
 export class Spill {
   readonly #op: string
   readonly #file: number
   readonly #folder: string
-  /** Where each value ends, in bytes; longer than there are values, so that it need not grow with each. */
+  /** The end of each value, in bytes. The list is longer than needed, so that it need not grow with each value. */
   #ends = new Float64Array(1024)
   #count = 0
 
-  /** Throws ValueError where the temporary folder takes no file. */
+  /** Throws ValueError if no file can be made in the temporary folder. */
   constructor(op: string) {
     this.#op = op
     this.#folder = tmpdir()
@@ -47,7 +47,7 @@ export class Spill {
     return this.#count
   }
 
-  /** Adds values behind the others. Throws ValueError where the disk has no room for them. */
+  /** Adds values after the others. Throws ValueError if the disk has no room for them. */
   append(values: readonly unknown[]): void {
     const pieces = values.map((value) => serialize(value))
     let end = this.#end
@@ -75,7 +75,7 @@ export class Spill {
     }
   }
 
-  /** The value at an index that is there: a new one at each call. */
+  /** The value at an existing index, a new object at each call. */
   at(index: number): unknown {
     const from = index === 0 ? 0 : (this.#ends[index - 1] as number)
     const bytes = new Uint8Array((this.#ends[index] as number) - from)

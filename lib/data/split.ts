@@ -1,4 +1,4 @@
-/** Parts of rows that share none: by chance, each class in proportion, or no group in two of them. */
+/** Disjoint parts of rows: at random, with each class in proportion, or with no group in two of them. */
 import { permutation } from '../core/draws.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, defaultGenerator, Generator } from '../core/generator.js'
@@ -7,20 +7,20 @@ import { allot, type Key, type Units } from './allot.js'
 import { checkSource, Dataset, Subset } from './dataset.js'
 import { IterableDataset, type PassState } from './iterable.js'
 
-/** How a row's class or group is found: by the name of a field, by a function, or in a list with one for each row. */
+/** The way to find a row's class or group: the name of a field, a function, or a list with one for each row. */
 export type By<R> = (keyof R & string) | ((row: R) => Key) | readonly Key[] | Int32Array | Uint8Array
 
 interface Choice<R> {
-  /** Each part has of each class (of this field, say) its share. Not for streams. */
+  /** Each part has its share of each class (of this field, for example). Not for streams. */
   readonly stratify?: By<R>
-  /** Rows of one group come into one part, so that sizes are met as well as groups allow. */
+  /** Rows of one group go to one part, so sizes are met only as well as groups allow. */
   readonly groups?: By<R>
   /** The same seed gives the same parts. Default: drawn from the default generator. */
   readonly seed?: number
 }
 
 export interface SplitOptions<R> extends Choice<R> {
-  /** Rows held back: a share between 0 and 1, or a number of rows. */
+  /** Held-out rows: a share between 0 and 1, or a number of rows. */
   readonly validation?: number
   readonly test?: number
 }
@@ -30,17 +30,17 @@ export interface FoldOptions<R> extends Choice<R> {
   readonly folds?: number
 }
 
-/** `train`, and the parts that options ask for. */
+/** `train`, and the parts that options request. */
 export type Parts<O, P> = { readonly train: P } & { readonly [K in keyof O & ('validation' | 'test')]: P }
 
 /** Rows that can be split by index. */
 type Indexed<R, B> = readonly R[] | Dataset<R, B>
 
 /**
- * The rows in parts that share none: `const { train, validation } = splitRows(rows, { validation: 0.1, seed: 0 })`. Arrays become
- * arrays and datasets `Subset`s, their rows in order; shares are rounded to rows. Of an iterable dataset, every part reads all
- * rows and keeps its own, chosen row by row (or group by group) with the probability of the share. Throws ValueError where a
- * part would be empty.
+ * The rows in disjoint parts: `const { train, validation } = splitRows(rows, { validation: 0.1, seed: 0 })`. Arrays
+ * become arrays and datasets `Subset`s, with their rows in order. Shares are rounded to rows. Of an iterable dataset,
+ * every part reads all rows and keeps its own, chosen row by row (or group by group) with the probability of the share.
+ * Throws ValueError if a part would be empty.
  */
 export function splitRows<R, const O extends SplitOptions<NoInfer<R>>>(
   rows: IterableDataset<R>,
@@ -92,8 +92,8 @@ export interface Fold<P> {
 }
 
 /**
- * As many pairs of parts as `folds`: each row is held back in one of them. `stratify` and `groups` as for `split`. Throws
- * ValueError where there are fewer rows, or groups, than folds.
+ * As many pairs of parts as `folds`. Each row is held out in exactly one of them. `stratify` and `groups` are as for
+ * `split`. Throws ValueError if there are fewer rows, or groups, than folds.
  */
 export function kFold<R, B>(rows: Dataset<R, B>, options?: FoldOptions<NoInfer<R>>): readonly Fold<Subset<R, B>>[]
 export function kFold<R>(rows: readonly R[], options?: FoldOptions<NoInfer<R>>): readonly Fold<readonly R[]>[]
@@ -129,8 +129,8 @@ export interface RandomSplitOptions {
 }
 
 /**
- * Parts of these lengths, in a random order each, as PyTorch's random_split: numbers of rows that make up all, or shares that
- * make 1, which are rounded down, and rows left over go to the first parts.
+ * Parts of these lengths, each in a random order, like PyTorch's random_split. Lengths are numbers of rows that add up
+ * to all, or shares that add up to 1. Shares are rounded down, and the remaining rows go to the first parts.
  */
 export function randomSplit<R, B>(
   rows: Dataset<R, B>,
@@ -265,7 +265,7 @@ function splitStream<R>(
   if (sum >= 1) throw new ValueError(op, `train would be empty: ${held.join(' and ')} are ${sum} of the rows`)
   const origin = generatorOf(op, seed).stateDict()
   const chance = new Generator(0)
-  /** In [0, 1): the same for a row, or a group, in every pass and part. */
+  /** A number in [0, 1), the same for a row, or a group, in every pass and part. */
   const at = (offset: number) => {
     chance.loadStateDict({ ...origin, offset })
     return chance.random()

@@ -1,4 +1,6 @@
-/** The steps from rows to rows: each a generator with its place, which is that of what it reads and little more. */
+/**
+ * The steps from rows to rows. Each is a generator with a position, which is little more than its source's position.
+ */
 import { permutation } from '../core/draws.js'
 import { kindOf, ValueError } from '../core/errors.js'
 import { defaultGenerator, Generator, type GeneratorState } from '../core/generator.js'
@@ -42,7 +44,7 @@ export function take<R>(dataset: Rows<R>, count: number, from?: TakeState): Plac
     for await (const row of rows) {
       left--
       yield row
-      // Here, and not before the next row, which may never come.
+      // The check is here, and not before the next row, which may never come.
       if (left === 0) return
     }
   }
@@ -61,12 +63,12 @@ export function skip<R>(dataset: Rows<R>, count: number, from?: PassState): Plac
 }
 
 export interface ShuffleState {
-  /** Where the run begins that is given, with the generator of its order. */
+  /** The beginning of the current run, with the generator of its order. */
   readonly rows: PassState
   readonly order: GeneratorState
-  /** Rows of the run given so far. */
+  /** The number of the run's rows given so far. */
   readonly given: number
-  /** The state of the generator that passes take theirs from, if it is the dataset's own. */
+  /** The state of the generator from which passes take theirs, if it is the dataset's own. */
   readonly generator?: GeneratorState
 }
 
@@ -107,7 +109,7 @@ export function shuffle<R>(
 }
 
 export interface ConcatState {
-  /** Which dataset is being read. */
+  /** The dataset that is being read. */
   readonly dataset: number
   readonly rows: PassState
 }
@@ -128,9 +130,9 @@ export function concat<R>(datasets: readonly Rows<R>[], from?: ConcatState): Pla
 }
 
 export interface InterleaveState {
-  /** The place in each dataset; null where its rows are used up. */
+  /** The position in each dataset, or null if its rows are used up. */
   readonly rows: readonly (PassState | null)[]
-  /** Whose turn is next. */
+  /** The dataset whose turn is next. */
   readonly turn: number
 }
 

@@ -1,4 +1,4 @@
-/** A thread of a loader: makes the dataset of its description, then the batches that it is asked for. */
+/** A thread of a loader. It makes the dataset from its description, and then the requested batches. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { collateFor } from './collate.js'
 import { type Dataset, ownBatches } from './dataset.js'

@@ -16,16 +16,18 @@ interface Waiting {
 interface Thread {
   readonly worker: Worker
   readonly waiting: Map<number, Waiting>
-  /** Why it gives no more batches. */
+  /** The reason why it gives no more batches. */
   fault: Error | null
 }
 
-/** A thread of this file's neighbour where that is a source, else of what the build puts into dist/. */
+/**
+ * The code of the thread: the file beside this one if that is a source, else the one that the build puts into dist/.
+ */
 function start(task: WorkerTask): Worker {
   const { Worker: NodeWorker } = nodeModule('node:worker_threads')
   const options = { workerData: task }
   if (import.meta.url.endsWith('.ts')) {
-    // Who runs the sources has tsx, which Node 20 does not load for the first file of a thread.
+    // A program that runs the sources has tsx, which Node 20 does not load for the first file of a thread.
     // No `new URL(..., import.meta.url)`: bundlers would look for the file in the package, which has no sources.
     const source = JSON.stringify(import.meta.url.replace(/[^/]*$/, 'worker.ts'))
     const code = `import('tsx/esm/api').then(({ register }) => (register(), import(${source})))`
@@ -48,10 +50,10 @@ function errorOf({ name, message, stack, row }: Fault): WorkerError {
 
 const ended = (how: string, cause?: Error) => new WorkerError('DataLoader', `a worker ended ${how}`, cause)
 
-/** Threads that nobody asked for a batch for so long end. */
+/** Threads without a request for this long end. */
 const idleMilliseconds = 30_000
 
-/** Threads, alive until `end`. They keep the process alive only while it waits for a batch of theirs. */
+/** Threads, which live until `end`. They keep the process alive only while it waits for one of their batches. */
 export class Workers {
   readonly #task: WorkerTask
   readonly #threads: readonly Thread[]
@@ -79,16 +81,16 @@ export class Workers {
     this.#idle.unref()
   }
 
-  /** Whether they can make the batches of another pass over so many rows. They wait no longer. */
+  /** Whether they can make the batches of another pass over this many rows. They stop waiting. */
   wake(length: number): boolean {
     clearTimeout(this.#idle)
     return !this.#ended && length === this.#task.length && this.#threads.every(({ fault }) => fault === null)
   }
 
-  /** The batch of these rows, made by the thread that has the least to do. */
+  /** The batch of these rows, made by the thread that has the least work. */
   batch(indices: readonly number[], pass: SeededPass): Promise<unknown> {
     const thread = this.#threads.reduce((least, other) => (other.waiting.size < least.waiting.size ? other : least))
-    // One that fails has nothing to do, and is chosen: its error comes soon.
+    // A failed thread has no work, and is chosen, so its error comes soon.
     if (thread.fault !== null) return Promise.reject(thread.fault)
     const asked: Asked = { id: this.#next++, indices, pass }
     return new Promise((resolve, reject) => {

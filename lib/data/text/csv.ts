@@ -5,29 +5,32 @@ import type { IterableDataset } from '../iterable.js'
 import { type Files, type Placed, rowsOfFiles } from './files.js'
 import { checkLongest, fault, type LineOptions, type LinePlace, linesOf, tooLong } from './lines.js'
 
-/** The type that a field is read as. With a question mark the field may be empty, and is then NaN. */
+/** The type as which a field is read. With a question mark the field may be empty, and is then NaN. */
 export type CsvType = 'text' | 'number' | 'number?' | 'boolean'
 
 type Cell<T> = T extends 'number' | 'number?' ? number : T extends 'boolean' ? boolean : string
 
-/** Columns by what their types say, others text. */
+/** Columns in the types that are given for them, and text for others. */
 export type CsvRow<T> = { readonly [K in keyof T]: Cell<T[K]> } & {
   readonly [column: string]: string | number | boolean
 }
 
 export interface CsvOptions<T> extends LineOptions {
-  /** Types of columns: `{ price: 'number', sold: 'boolean' }`. Columns that are not named are text. */
+  /** Types of columns: `{ price: 'number', sold: 'boolean' }`. Other columns are text. */
   readonly types?: T
-  /** Between fields. Default ','. */
+  /** The delimiter of fields. Default ','. */
   readonly delimiter?: string
-  /** The names of the columns where files do not begin with them. */
+  /** The names of the columns, if files do not begin with them. */
   readonly columns?: readonly string[]
 }
 
 /**
- * Rows of CSV files as records by the names in their first line. Fields that hold delimiters, quotes or line ends stand in
- * quotes, and a quote within them is doubled (RFC 4180); lines end with \n, \r\n or \r, and line ends within fields are read as \n. Empty lines are left out. Throws ValueError, with file and line, for
- * rows of more or fewer fields than there are columns, quotes out of place, and fields that are not of their type.
+ * Rows of CSV files as records by the names in their first line. Fields that hold delimiters, quotes or line ends are
+ * in quotes, and a quote within them is doubled (RFC 4180). Lines end with
+ * , \r
+ *  or \r, and line ends within fields are read as
+ * . Empty lines are left out. Throws ValueError, with file and line, for rows with more or fewer fields than there are
+ * columns, for misplaced quotes, and for fields that are not of their type.
  */
 export function csv<const T extends { readonly [column: string]: CsvType } = { readonly [column: string]: 'text' }>(
   files: Files,
@@ -93,7 +96,7 @@ interface Rec {
   readonly next: LinePlace
 }
 
-/** Lines put together where a field goes over several, and taken apart. */
+/** Combines lines if a field spans several, and splits rows into fields. */
 async function* records(table: Table, from: LinePlace | null): AsyncGenerator<Rec, void, void> {
   const { op, path, longest, delimiter } = table
   let begun: string[] = []
@@ -105,7 +108,7 @@ async function* records(table: Table, from: LinePlace | null): AsyncGenerator<Re
     begun.push(text)
     length += Buffer.byteLength(text)
     if (length > longest) throw tooLong(op, path, first, longest)
-    // A field is open after an odd number of quotes: of all lines so far if the line has an odd one, unless one was open.
+    // A field is open after an odd number of quotes. A line with an odd number opens one, or closes the open one.
     const odd = text.split('"').length % 2 === 0
     if (odd === (begun.length === 1)) continue
     const whole = begun.join('\n')
@@ -155,7 +158,7 @@ async function* rowsOf<R>(
   let columns = named
   let start = from
   if (columns === null) {
-    // Where rows go on in the middle, the names still stand at the beginning.
+    // Rows that continue in the middle still need the names at the beginning.
     for await (const { fields, next, line } of records(table, null)) {
       const twice = fields.find((name, i) => fields.indexOf(name) !== i)
       if (twice !== undefined)
@@ -191,7 +194,7 @@ function cell({ op, path, types }: Table, line: number, name: string, text: stri
     throw fault(op, path, line, `${name} is empty, but must be a number; 'number?' reads it as NaN`)
   }
   const value = /^nan$/i.test(bare) ? Number.NaN : Number(bare)
-  // Number() takes hexadecimals, which a column of codes may have.
+  // Number() also accepts hexadecimals, which a column of codes may have.
   if ((Number.isNaN(value) && !/^nan$/i.test(bare)) || /^[+-]?0[xob]/i.test(bare))
     throw fault(op, path, line, `${name} is ${kindOf(text)}, but must be a number`)
   return value

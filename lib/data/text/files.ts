@@ -6,17 +6,20 @@ import { kindOf, ValueError } from '../../core/errors.js'
 import { checkPath, refusal } from '../../io/refusal.js'
 import { IterableDataset } from '../iterable.js'
 
-/** A path, a pattern such as `corpus/**\/*.txt`, or several: `*` and `?` stand for any but slashes, `**\/` for any folders. */
+/**
+ * A path, a pattern such as `corpus/**\/*.txt`, or several. `*` and `?` match anything but slashes, and `**\/` any
+ * folders.
+ */
 export type Files = string | readonly string[]
 
-/** A row, with the place behind it in its file. */
+/** A row, with the position after it in its file. */
 export interface Placed<R, P> {
   readonly row: R
   readonly place: P
 }
 
 interface State<P> {
-  /** Which of the files, in their order. */
+  /** The index of the file, in order. */
   readonly file: number
   readonly path: string
   readonly place: P | null
@@ -39,7 +42,7 @@ function expressionOf(pattern: string): RegExp {
   return new RegExp(`^${source}$`, 's')
 }
 
-/** The files of a folder and of those below it, but hidden ones. */
+/** The files of a folder and of those below it, except hidden ones. */
 async function* filesBelow(folder: string): AsyncGenerator<string> {
   const entries: Dirent[] = await readdir(folder === '' ? '.' : folder, { withFileTypes: true })
   for (const entry of entries) {
@@ -50,7 +53,7 @@ async function* filesBelow(folder: string): AsyncGenerator<string> {
   }
 }
 
-/** The paths, patterns replaced by the files they stand for, each pattern's in the order of their names. */
+/** The paths, with patterns replaced by the matching files, in the order of their names. */
 export async function pathsOf(op: string, files: Files): Promise<readonly string[]> {
   const paths: string[] = []
   for (const given of checkFiles(op, files)) {
@@ -74,8 +77,8 @@ export async function pathsOf(op: string, files: Files): Promise<readonly string
 }
 
 /**
- * The rows of files, one file after another, which `read` gives from a place on. A pass goes on in the file where it was.
- * Files are looked for when a pass begins.
+ * The rows of files, one file after another. `read` gives them from a position on. A pass continues in the file where
+ * it was. Files are searched for when a pass begins.
  */
 export function rowsOfFiles<R, P>(
   op: string,

@@ -1,4 +1,4 @@
-/** Keys that stand twice in one object of JSON. JSON.parse keeps the last of their values, and says nothing of the others. */
+/** Keys that occur twice in one object of JSON. JSON.parse keeps only the last of their values, silently. */
 
 /** The end of the string that begins at a quote. */
 function endOfString(text: string, begin: number): number {
@@ -9,7 +9,7 @@ function endOfString(text: string, begin: number): number {
   }
 }
 
-/** The keys of a text that is JSON: strings with a colon behind them. */
+/** The number of keys in a text of JSON: strings followed by a colon. */
 function* keysIn(text: string): Generator<{ readonly begin: number; readonly end: number }, void, void> {
   for (let begin = text.indexOf('"'); begin >= 0; ) {
     const end = endOfString(text, begin)
@@ -20,7 +20,10 @@ function* keysIn(text: string): Generator<{ readonly begin: number; readonly end
   }
 }
 
-/** Keys of a value and of all values in it, without recursion because JSON may be nested deeper than calls may be. */
+/**
+ * The number of keys of a value and of all values in it, without recursion, because JSON may be nested deeper than
+ * calls.
+ */
 function countKeys(value: unknown): number {
   let count = 0
   const open: unknown[] = [value]
@@ -34,9 +37,9 @@ function countKeys(value: unknown): number {
   return count
 }
 
-/** The first key that stands twice in one object of a text, which is JSON for the value; null where none does. */
+/** The first key that occurs twice in one object of a text whose JSON value is given, or null. */
 export function repeatedKey(text: string, value: unknown): string | null {
-  // Most texts have none, which a count tells sooner than a list of all keys.
+  // Most texts have none, and counting finds that out faster than a list of all keys.
   let count = 0
   for (const _ of keysIn(text)) count++
   return count === countKeys(value) ? null : findRepeated(text)
@@ -47,7 +50,7 @@ function findRepeated(text: string): string | null {
   let from = 0
   for (const { begin, end } of keysIn(text)) {
     for (; from < begin; from++) {
-      // Brackets within strings are none.
+      // Brackets within strings do not count.
       if (text[from] === '"') from = endOfString(text, from)
       else if (text[from] === '{') seen.push(new Set())
       else if (text[from] === '}') seen.pop()

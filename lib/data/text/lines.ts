@@ -7,7 +7,7 @@ import type { IterableDataset } from '../iterable.js'
 import { type Files, type Placed, rowsOfFiles } from './files.js'
 import { repeatedKey } from './json.js'
 
-/** Where the next line begins. */
+/** The position of the next line. */
 export interface LinePlace {
   /** In bytes. */
   readonly offset: number
@@ -16,7 +16,7 @@ export interface LinePlace {
 }
 
 export interface Line {
-  /** Without its end. */
+  /** The text without its line end. */
   readonly text: string
   /** From 1. */
   readonly line: number
@@ -24,7 +24,10 @@ export interface Line {
 }
 
 export interface LineOptions {
-  /** The most bytes of a line, or of what else makes a row: more are an error, because they would fill the memory. Default 16 MiB. */
+  /**
+   * The most bytes of a line, or of another unit that makes a row. More are an error, because they would fill the
+   * memory. Default 16 MiB.
+   */
   readonly longest?: number
 }
 
@@ -42,7 +45,11 @@ export function fault(op: string, path: string, line: number, why: string): Valu
   return new ValueError(op, `${path}:${line}: ${why}`)
 }
 
-/** The lines of a file from a place on: of UTF-8, ended by \n or \r\n, and where `loneReturns` are line ends, by \r too. */
+/**
+ * The lines of a file from a position on, in UTF-8. They end with
+ *  or \r
+ *  and, if `loneReturns` are line ends, also with \r.
+ */
 export async function* linesOf(
   op: string,
   path: string,
@@ -68,14 +75,17 @@ export async function* linesOf(
         throw fault(op, path, line, kind ? `the file is ${kind}` : 'the line is no UTF-8; write the file anew in UTF-8')
       }
       const own = line++
-      // The mark that some programs put before UTF-8.
+      // This is the mark that some programs put before UTF-8.
       if (own === 1 && text.startsWith('\ufeff')) text = text.slice(1)
       return { text, line: own, next: { offset: end, line } }
     }
     /** The beginning of a line, from pieces before this one. */
     let begun: Uint8Array[] = []
     let length = 0
-    /** Whether a \r at this place of a piece is the first half of an end, which is at the \n. */
+    /**
+     * Whether a \r at this place of a piece is the first half of a line end, which is at the
+     * .
+     */
     const beforeNewline = async (piece: Uint8Array, at: number) => {
       if (at + 1 < piece.length) return piece[at + 1] === newline
       const next = offset + at + 1
@@ -126,13 +136,16 @@ export function tooLong(op: string, path: string, line: number, longest: number)
 
 export interface TextOptions extends LineOptions {
   /**
-   * The unit of a row: a 'line' (default); a 'paragraph', which are the lines up to an empty one; or a 'file' with all its lines.
-   * Empty lines, and files of nothing else, are no rows.
+   * The unit of a row: a 'line' (default); a 'paragraph', which is the lines up to an empty one; or a 'file' with all
+   * its lines. Empty lines, and files with nothing else, are not rows.
    */
   readonly by?: 'line' | 'paragraph' | 'file'
 }
 
-/** Rows of text: the lines of files in UTF-8, their paragraphs, or whole files. Throws ValueError for bytes that are none, with file and line. */
+/**
+ * Rows of text: the lines of files in UTF-8, their paragraphs, or whole files. Throws ValueError for other bytes, with
+ * file and line.
+ */
 export function textFiles(files: Files, options: TextOptions = {}): IterableDataset<string> {
   const op = 'textFiles'
   const { by = 'line', longest } = checkOptions(op, options, { by: true, longest: true })
@@ -197,8 +210,8 @@ async function* paragraphs(
 }
 
 /**
- * Rows of JSON lines: a value on each line, empty lines left out. What R says of them is not checked. Throws ValueError for a
- * line that is no JSON, or has a key twice in one object, with file and line.
+ * Rows of JSON lines: a value on each line, with empty lines left out. The type R is not checked. Throws ValueError,
+ * with file and line, for a line that is not JSON, or that has a key twice in one object.
  */
 export function jsonl<R = unknown>(files: Files, options: LineOptions = {}): IterableDataset<R> {
   const op = 'jsonl'

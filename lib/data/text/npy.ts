@@ -1,4 +1,7 @@
-/** NumPy's files of one array (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html), rows read as asked for. */
+/**
+ * NumPy's files of one array (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html), with rows read
+ * on demand.
+ */
 import type { NumericArray } from '../../core/arrays.js'
 import type { DType } from '../../core/dtype.js'
 import { kindOf, shown, ValueError } from '../../core/errors.js'
@@ -39,7 +42,7 @@ const kinds: { readonly [code: string]: Kind } = {
 interface Header {
   readonly shape: readonly number[]
   readonly kind: Kind
-  /** Whether the elements' bytes are in the other order. */
+  /** Whether the elements' bytes have the other order. */
   readonly swapped: boolean
   readonly fortran: boolean
   /** Bytes before the first element. */
@@ -47,7 +50,7 @@ interface Header {
 }
 
 const magic = Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59)
-/** NumPy itself refuses longer ones. */
+/** The longest header. NumPy itself refuses longer ones. */
 const mostHeader = 10_000
 
 async function headerOf(file: InputFile, fail: (why: string) => never): Promise<Header> {
@@ -97,7 +100,7 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
   readonly #header: Header
   readonly #file: LingeringFile
 
-  /** Use `npy`. */
+  /** Private: use `npy`. */
   constructor(file: LingeringFile, path: string, header: Header) {
     super()
     this.path = path
@@ -115,9 +118,9 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
   }
 
   /**
-   * The rows, of shape [indices, ...], of float32, float64 (where the device has it), float16, bool or uint8, other integers of int32. Rows that follow one another are read at once. In
-   * Fortran's order the elements of a row lie apart, so that rows in a random order cost a read for each element. Throws
-   * ValueError for an integer that int32 does not hold.
+   * The rows, of shape [indices, ...]: float32, float64 (if the device has it), float16, bool or uint8, and other
+   * integers as int32. Consecutive rows are read at once. In Fortran's order the elements of a row lie apart, so rows
+   * in a random order take a read for each element. Throws ValueError for an integer that int32 cannot hold.
    */
   override async batch(indices: readonly number[]): Promise<Tensor> {
     const op = 'npy'
@@ -156,7 +159,10 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
     return data
   }
 
-  /** Element j of row i, which counts dimensions as C does, is the i-th of column k, which counts them the other way. */
+  /**
+   * Element j of row i, with dimensions counted as in C, is the i-th of column k, with dimensions counted the other
+   * way.
+   */
   async #byColumns(file: InputFile, indices: readonly number[], width: number): Promise<NumericArray> {
     const { kind, start, shape } = this.#header
     const size = kind.Array.BYTES_PER_ELEMENT
@@ -183,7 +189,7 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
   }
 }
 
-/** Places in the list, and how many from there on follow one another. */
+/** Places in the list, and the number of consecutive ones from there on. */
 function* runs(indices: readonly number[]): Iterable<readonly [from: number, count: number]> {
   for (let from = 0, to = 1; from < indices.length; from = to++) {
     while (to < indices.length && indices[to] === (indices[to - 1] as number) + 1) to++
@@ -199,8 +205,8 @@ function swap({ buffer, byteOffset, byteLength, BYTES_PER_ELEMENT }: NumericArra
 }
 
 /**
- * A NumPy array (.npy) as rows by index, which are read when they are asked for. `await (await npy(path)).batch([0, 1])` is
- * [2, ...]. Throws ValueError for elements that are no numbers, and for a file that is cut off.
+ * A NumPy array (.npy) as rows by index, which are read on demand. `await (await npy(path)).batch([0, 1])` is [2, ...].
+ * Throws ValueError for elements that are not numbers, and for a file that is cut off.
  */
 export async function npy(path: string): Promise<NpyDataset> {
   const op = 'npy'

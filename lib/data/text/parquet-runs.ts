@@ -1,10 +1,10 @@
 /**
- * Runs of levels and of places in dictionaries, checked before hyparquet reads them: it follows the length of any run, whatever
- * the page holds, so that a broken one fills memory for minutes.
+ * Runs of levels and of dictionary indices are checked before hyparquet reads them, because it follows the length of
+ * any run, whatever the page holds. A broken run would fill memory for minutes.
  */
 import type { DataReader, PageHeader, SchemaTree } from 'hyparquet/src/types.js'
 
-/** The functions of hyparquet that the checks are made of, so that both read the same. */
+/** The functions of hyparquet that the checks use, so that both read the same. */
 export interface RunReaders {
   readonly readVarInt: (reader: DataReader) => number
   readonly readRleBitPackedHybrid: (reader: DataReader, width: number, output: number[], length?: number) => void
@@ -12,17 +12,17 @@ export interface RunReaders {
   readonly getMaxDefinitionLevel: (path: SchemaTree[]) => number
 }
 
-/** A packed run is of whole groups of eight, and some writers fill a run of 63 groups up. */
+/** A packed run has whole groups of eight, and some writers pad a run to 63 groups. */
 const padding = 8 * 63
 const mostWidth = 32
 
-/** Throws where runs of `count` values have more of them, or end before. The reader stays where it is. */
+/** Throws if runs of `count` values have more of them, or end before. The reader's position stays unchanged. */
 function checkRuns(read: RunReaders, { view, offset }: DataReader, width: number, count: number): void {
   if (width > mostWidth) throw new Error(`its values have ${width} bits`)
   const reader = { view, offset }
   for (let seen = 0; seen < count; ) {
     const header = read.readVarInt(reader)
-    // As hyparquet takes it, a run of 2^31 and more is negative, and has no end.
+    // hyparquet takes a run of 2^31 or more as negative, and endless.
     const values = header & 1 ? (header >> 1) * 8 : header >>> 1
     if (values < 0 || values > count - seen + padding)
       throw new Error(`a run has ${values >>> 0} values, but ${count - seen} are left`)
@@ -35,9 +35,9 @@ const bitsOf = (most: number) => 32 - Math.clz32(most)
 
 interface Page {
   readonly header: PageHeader
-  /** Unpacked; of a page of version 2, its values alone. */
+  /** The unpacked bytes; for a page of version 2, only its values. */
   readonly values: () => Uint8Array
-  /** As it is in the file: of a page of version 2, where its levels are. */
+  /** The bytes of the file; for a page of version 2, they contain its levels. */
   readonly bytes: Uint8Array
   readonly path: SchemaTree[]
   readonly type: string
@@ -45,7 +45,7 @@ interface Page {
 
 const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array) => new DataView(buffer, byteOffset, byteLength)
 
-/** Throws where runs of a data page go beyond its values. */
+/** Throws if runs of a data page go beyond its values. */
 export function checkPageRuns(read: RunReaders, { header, values, bytes, path, type }: Page): void {
   const { data_page_header: v1, data_page_header_v2: v2 } = header
   const data = header.type === 'DATA_PAGE' ? v1 : v2

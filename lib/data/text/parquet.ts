@@ -10,25 +10,26 @@ import { type Files, type Placed, rowsOfFiles } from './files.js'
 import { checkPageRuns, type RunReaders } from './parquet-runs.js'
 
 export interface ParquetOptions {
-  /** The columns to read, others are left out of rows and not read. Default: all. */
+  /** The columns to read. Others are neither read nor in the rows. Default: all. */
   readonly columns?: readonly string[]
 }
 
-/** The place of a row in its file. */
+/** The position of a row in its file. */
 interface RowPlace {
   readonly group: number
-  /** Rows of the group that were given. */
+  /** The number of the group's rows that were given. */
   readonly given: number
 }
 
-/** A list of values takes so many bytes of the heap for each, and each row an object. */
+/** The heap's bytes for each value in a list, and for each row, which is an object. */
 const bytesOfValue = 32
 
 /**
- * Rows of Parquet files as records, one row group in memory at a time: text is text, 64-bit integers are bigints, dates are
- * Dates. What R says of them is not checked. Needs the package hyparquet (`npm install hyparquet`). Reads pages that are not
- * compressed, or by Snappy, gzip, Brotli and, where Node knows it, Zstandard. Throws ValueError for a file that is none, or is
- * cut off, with the file and the row group. Lengths within pages are checked before hyparquet follows them.
+ * Rows of Parquet files as records, with one row group in memory at a time. Text is text, 64-bit integers are bigints,
+ * dates are Dates. The type R is not checked. Needs the package hyparquet (`npm install hyparquet`). Reads pages that
+ * are uncompressed, or compressed by Snappy, gzip, Brotli and, if Node supports it, Zstandard. Throws ValueError, with
+ * the file and the row group, for another file or one that is cut off. Lengths within pages are checked before
+ * hyparquet follows them.
  */
 export function parquet<R = { readonly [column: string]: unknown }>(
   files: Files,
@@ -59,7 +60,7 @@ async function library(op: string) {
   }
 }
 
-/** Node's own, each of which stops at the length that the file announces. */
+/** Node's own decompressors. Each stops at the length that the file announces. */
 function decompressors(): Compressors {
   const { zstdDecompressSync: zstd } = zlib as { zstdDecompressSync?: typeof zlib.gunzipSync }
   return {
@@ -80,7 +81,7 @@ async function* rowsOf<R>(
   const hyparquet = await library(op)
   const { parquetMetadataAsync, parquetReadObjects } = hyparquet
   const file = await InputFile.open(op, path)
-  /** An error of hyparquet, which knows no file, together with the place that was read. */
+  /** An error of hyparquet, which does not know the file, with the place that was read. */
   const named = async <T>(what: string, read: () => Promise<T>): Promise<T> => {
     try {
       return await read()
@@ -95,7 +96,7 @@ async function* rowsOf<R>(
       byteLength: file.size,
       slice(start, end = file.size) {
         const bytes = partOf(file, start, Math.min(end, file.size))
-        // hyparquet asks for several pieces at once, and awaits them one after the other.
+        // hyparquet requests several pieces at once, and awaits them one after the other.
         bytes.catch(() => undefined)
         return bytes
       },
@@ -158,8 +159,8 @@ interface Library extends RunReaders {
 }
 
 /**
- * Throws unless the pages of a column lie within it and have as many values as it says, and runs within them no more: what hyparquet takes from them without a
- * look, and a broken page may have it fill lists for minutes.
+ * Throws unless the pages of a column lie within it and have as many values as it says, and runs within them have no
+ * more. hyparquet trusts these numbers, and a broken page may make it fill lists for minutes.
  */
 async function checkPages(
   op: string,
@@ -186,7 +187,7 @@ async function checkPages(
     const header = library.parquetHeader(reader)
     const { compressed_page_size: length, uncompressed_page_size: size } = header
     const data = header.data_page_header ?? header.data_page_header_v2
-    // A value of a dictionary takes a bit at least.
+    // A dictionary index takes at least one bit.
     const count = data?.num_values ?? header.dictionary_page_header?.num_values ?? 0
     values += data === undefined ? 0 : count
     const within = length >= 0 && reader.offset + length <= view.byteLength && size >= 0 && size <= (unpacked as number)
@@ -214,7 +215,7 @@ async function checkPages(
   if (values < (most as number)) throw new Error(`${column} has ${values} values, but should have ${most}`)
 }
 
-/** The bytes of a part, whose bounds a broken file may have put anywhere. */
+/** The bytes of a part. A broken file may have put its bounds anywhere. */
 async function partOf(file: InputFile, start: number, end: number): Promise<ArrayBuffer> {
   const from = start < 0 ? file.size + start : start
   if (!(from >= 0 && end >= from)) throw new Error(`it points at bytes ${start} to ${end} of ${file.size}`)
@@ -224,7 +225,7 @@ async function partOf(file: InputFile, start: number, end: number): Promise<Arra
 
 function checkColumns(op: string, path: string, metadata: FileMetaData, columns: readonly string[] | undefined): void {
   const [root] = metadata.schema
-  // Columns of the rows; others are within these.
+  // Columns of the rows. Others are nested in these.
   const names = new Set(
     metadata.row_groups.flatMap((group) => group.columns.map((chunk) => chunk.meta_data?.path_in_schema[0])),
   )
