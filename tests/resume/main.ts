@@ -1,6 +1,6 @@
 /**
  * Kills runs at random moments and resumes them until they end. Each must leave the same bytes as a run that was never
- * killed, at any number of threads. Usage: tsx tests/resume/main.ts [KILLS] [SEED]; ends with `N passed, N failed`.
+ * killed, at any number of threads. Usage: tsx tests/resume/main.ts [KILLS] [SEED] [KIND ...]; ends with `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url'
 import { Generator } from '../../lib/index.js'
 
 const program = fileURLToPath(new URL('run.ts', import.meta.url))
-const [kills = 20, seed = 1] = process.argv.slice(2).map(Number)
+const [kills = 20, seed = 1] = process.argv.slice(2, 4).map(Number)
+const named = process.argv.slice(4)
 const generator = new Generator(seed)
 
 interface Ended {
@@ -60,7 +61,7 @@ const checkpointsIn = (folder: string) => {
 const folderFor = (kind: string) => mkdtempSync(join(tmpdir(), `firesteel-${kind}-`))
 
 let [passed, failed] = [0, 0]
-for (const kind of ['cnn', 'lstm', 'gpt']) {
+for (const kind of named.length > 0 ? named : ['cnn', 'lstm', 'gpt', 'qlora']) {
   const whole = await run(kind, '', 1)
   /** For each number of threads less one, the peak memory of a run that writes checkpoints and is not killed. */
   const peaks: number[] = []

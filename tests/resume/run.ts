@@ -4,6 +4,7 @@
  * folder it runs without interruption.
  */
 import { createHash } from 'node:crypto'
+import { applyLora, causalLM, quantize } from '../../lib/finetune/index.js'
 import {
   arange,
   type CheckpointOptions,
@@ -25,6 +26,7 @@ import {
   Trainer,
   tensor,
 } from '../../lib/index.js'
+import { llama } from '../../lib/models/index.js'
 
 const [kind = '', folder = ''] = process.argv.slice(2)
 const checkpoints = (also: CheckpointOptions['also'] = {}): { checkpoints?: CheckpointOptions } =>
@@ -158,12 +160,39 @@ async function gpt() {
   return { tensors: [...model.stateDict().values()], history }
 }
 
+/** Weights in blocks of 4 bits, which stay as they are, and adapters beside them that learn. */
+async function qlora() {
+  const model = llama({ vocabSize: 30, layers: 2, width: 64, heads: 4, keyHeads: 2, inner: 128, context: 12 })
+  quantize(model, 'nf4')
+  applyLora(model, { rank: 4, alpha: 8, dropout: 0.1, targetModules: 'all-linear' })
+  const learning = [...model.parameters()].filter(({ requiresGrad }) => requiresGrad)
+  const optimizer = new optim.AdamW(learning, { lr: 0.003 })
+  const trainer = new Trainer(model, {
+    optimizer,
+    objective: causalLM(),
+    schedule: new optim.WarmupCosineLR(optimizer, { warmupSteps: 5, totalSteps: 48 }),
+    accumulate: 2,
+    clipGradNorm: 1,
+    precision: 'bfloat16',
+    checkpointing: true,
+    ...checkpoints(),
+  })
+  const ids = randint(0, 30, [48, 12], { generator: new Generator(6) })
+  const rows = Array.from({ length: 48 }, (_, i) => ({ ids: ids.select(0, i) }))
+  const history = await trainer.fit(new DataLoader(rows, { batchSize: 4, shuffle: true }), {
+    epochs: 8,
+    progress: false,
+    ...resume,
+  })
+  return { tensors: [...model.stateDict().values()], history }
+}
+
 const kinds: {
   readonly [kind: string]: () => Promise<{
     tensors: Tensor[]
     history: { epochs: readonly object[]; validations: readonly object[] }
   }>
-} = { cnn, lstm, gpt }
+} = { cnn, lstm, gpt, qlora }
 console.log('begun')
 const { tensors, history } = await (kinds[kind] as () => ReturnType<typeof cnn>)()
 const hash = createHash('sha256')
