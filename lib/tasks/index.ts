@@ -31,6 +31,7 @@ export {
   type Vocabulary,
 } from './rows/rows.js'
 export { type Seq2SeqBatch, type Seq2SeqRow, type Seq2SeqRowsOptions, seq2seqRows } from './rows/seq2seq.js'
+export type { RowList } from './rows/store.js'
 export { type TextBatch, type TextRow, type TextRowsOptions, textRows } from './rows/text.js'
 export { type TaggedRow, type TokenBatch, type TokenRowsOptions, tokenRows } from './rows/tokens.js'
 export {

@@ -222,9 +222,11 @@ export class Stepping<M extends string> {
   /** One step of the optimizer by the gradients of a group. */
   #update(run: Run<M>, group: Group, others: readonly Parameter[]): void {
     const { optimizer, clipGradNorm: maxNorm } = this.#options
-    const optimized = optimizer.parameters()
-    if (this.#isSummed(run)) divide(optimized, group.counts.divisor())
+    const isSummed = this.#isSummed(run)
     const most = run.journal?.asksNorm() ? (maxNorm ?? Number.POSITIVE_INFINITY) : maxNorm
+    // Parameters are found by a walk over the model, which most steps can do without.
+    const optimized = isSummed || most !== undefined ? optimizer.parameters() : []
+    if (isSummed) divide(optimized, group.counts.divisor())
     const norm = most === undefined ? null : clipGradNorm(optimized, most)
     run.journal?.norm(norm)
     optimizer.step()
