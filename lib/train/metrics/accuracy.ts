@@ -37,7 +37,7 @@ abstract class Share<O extends ShapeOptions> extends Measure<Tensor, Tensor, num
     this.options = options
   }
 
-  /** Checks what is given, and says which of the items are hits, as bool, and which count: all where that is null. */
+  /** Checks the arguments, and returns which items are hits, as bool, and which count (null: all). */
   protected abstract judge(
     output: Tensor,
     target: Tensor,
@@ -68,7 +68,7 @@ abstract class Share<O extends ShapeOptions> extends Measure<Tensor, Tensor, num
       const ones = hits.to('float32')
       if (counted === null && weight === null) return this.#device.add(sum(ones), numel, numel)
       const weights = weight === null ? (counted as Tensor).to('float32') : this.#weights(weight, counted)
-      // Sums of weights are rounded, so each batch's goes to the host.
+      // Sums of weights are rounded, so each batch's sum goes to the host.
       return this.#device.add(sum(mul(ones, weights)), sum(weights), weight === null ? numel : countedOnDevice)
     })
   }
@@ -80,9 +80,15 @@ abstract class Share<O extends ShapeOptions> extends Measure<Tensor, Tensor, num
 }
 
 export interface AccuracyOptions extends ShapeOptions, ThresholdOptions {
-  /** Each row has several labels, each of which is or is not there: outputs and targets are [N, L]. Default false. */
+  /**
+   * Whether each row has several labels, each of which is set or not. Outputs and targets are then [N, L]. Default
+   * false.
+   */
   readonly multilabel?: boolean
-  /** With `multilabel`: a row counts as right only if all its labels are, as scikit-learn's. Default false, label by label. */
+  /**
+   * With `multilabel`: a row counts as right only if all its labels are, as in scikit-learn. Default false: each label
+   * counts.
+   */
   readonly subset?: boolean
 }
 
@@ -115,10 +121,11 @@ class Accuracy extends Share<AccuracyOptions> {
 }
 
 /**
- * The share of int32 targets that are the largest class of the outputs: targets [N, ...] for outputs [N, C, ...], as
- * crossEntropy takes them, or for [N, ..., C]; of equal ones the first. Targets that are `ignoreIndex` do not count; NaN where
- * none does. Outputs may also be one logit an item in the shape of the targets ([N] or [N, 1]), which are then 0 or 1; labels
- * themselves (int32, of the targets' shape); or, with `multilabel`, [N, L]. scikit-learn's accuracy_score.
+ * The share of int32 targets that are the largest class of the outputs, or the first of equally large ones. Targets are
+ * [N, ...] for outputs [N, C, ...], as for crossEntropy, or for [N, ..., C]. Targets that are `ignoreIndex` do not
+ * count. NaN if none counts. Outputs may also be one logit for each item in the shape of the targets ([N] or [N, 1]),
+ * which are then 0 or 1; labels (int32, of the targets' shape); or, with `multilabel`, [N, L]. scikit-learn's
+ * accuracy_score.
  */
 export function accuracy(options: AccuracyOptions = {}): ResumableMetric {
   const own = ownOptions('accuracy', options, accuracyNames)
@@ -158,7 +165,7 @@ class TopK extends Share<ShapeOptions> {
     const scores = rowsOf(seen)
     const own = gather(scores, 1, safe)
     const before = lt(arange(0, classes, 1, { dtype: 'int32', device: scores.device }), safe)
-    // How many classes the label is above; what is NaN is above all, and as a label above none.
+    // The number of classes above the label. A NaN is above all of them, and as a label it is above none.
     const below = add(lt(scores, own).to('int32'), logicalAnd(eq(scores, own), before).to('int32'))
     const hits = ge(sum(below, 1), classes - this.#k)
     return [hits, reshape(counted, [-1]), weight && reshape(weight, [-1])] as const
@@ -166,9 +173,9 @@ class TopK extends Share<ShapeOptions> {
 }
 
 /**
- * The share of targets that are among the `k` largest classes: shapes as for `accuracy`. Of equal scores the class with the
- * larger index ranks first, as in scikit-learn's top_k_accuracy_score; a label whose score is NaN is not among them unless all
- * classes are.
+ * The share of targets among the `k` largest classes. Shapes are as for `accuracy`. Of equal scores the class with the
+ * larger index ranks first, as in scikit-learn's top_k_accuracy_score. A label whose score is NaN is not among them
+ * unless all classes are.
  */
 export function topK(k: number, options: ShapeOptions = {}): ResumableMetric {
   checkWhole('topK', 'k', k === undefined ? null : k, 1)

@@ -1,4 +1,4 @@
-/** The confusion matrix, and what is computed from it. */
+/** The confusion matrix, and metrics that are computed from it. */
 import { noGrad } from '../../autograd/mode.js'
 import { ShapeError } from '../../core/errors.js'
 import { checkFlag, type OptionNames } from '../../core/options.js'
@@ -8,7 +8,10 @@ import { checkLabel, checkOneOf, given, predictedOf } from './given.js'
 import { Measure, type ResumableMetric } from './metric.js'
 import { type Parts, Sums } from './parts.js'
 
-/** Options of metrics that look at pairs of classes, so that no subset of them and no several labels a row make sense. */
+/**
+ * Options of metrics that consider pairs of classes, for which subsets of classes and several labels for a row make no
+ * sense.
+ */
 export type PairOptions = Omit<ClassOptions, 'multilabel' | 'zeroDivision' | 'labels'>
 
 interface Pairs extends Parts {
@@ -16,7 +19,7 @@ interface Pairs extends Parts {
   readonly pairs: Sums
 }
 
-/** More classes would make a matrix that no one can read, and that fills the memory. */
+/** More classes would make a matrix that nobody can read, and fill the memory. */
 const mostClasses = 4096
 
 /** [target][prediction] */
@@ -108,10 +111,10 @@ function confusionOf(matrix: Matrix, { rows = 'target', normalize }: ConfusionOp
 }
 
 /**
- * How often items of each class are predicted to be of each: a list of rows, one for each target's class, of a number for each
- * prediction's (`rows: 'prediction'` turns it round); empty while nothing was counted. Outputs as for `precision`, of at most
- * 4096 classes; the totals take 8 bytes for each pair of them. A report, not a number for a Trainer. scikit-learn's
- * confusion_matrix.
+ * The number of items of each class that are predicted as each class: a list of rows, one for each target's class, with
+ * a number for each predicted class (`rows: 'prediction'` transposes it). Empty while nothing was counted. Outputs are
+ * as for `precision`, with at most 4096 classes; the totals take 8 bytes for each pair of them. It is a report, not a
+ * number for a Trainer. scikit-learn's confusion_matrix.
  */
 export function confusionMatrix(options: ConfusionOptions = {}): ResumableMetric<Tensor, Tensor, number[][]> {
   const own = checkedPairs<ConfusionOptions>('confusionMatrix', options, { ...pairNames, rows: true, normalize: true })
@@ -121,7 +124,7 @@ export function confusionMatrix(options: ConfusionOptions = {}): ResumableMetric
 }
 
 export interface BalancedAccuracyOptions extends PairOptions {
-  /** Whether chance is 0 instead of 1 / classes; a perfect result stays 1. Default false. */
+  /** Whether chance is 0 instead of 1 / classes. A perfect result stays 1. Default false. */
   readonly adjusted?: boolean
 }
 
@@ -134,8 +137,8 @@ function balancedOf(matrix: Matrix, { adjusted = false }: BalancedAccuracyOption
 }
 
 /**
- * The mean recall of the classes that occur among the targets; NaN while none does. Outputs as for `precision`. scikit-learn's
- * balanced_accuracy_score.
+ * The mean recall of the classes that occur among the targets, or NaN while none does. Outputs are as for `precision`.
+ * scikit-learn's balanced_accuracy_score.
  */
 export function balancedAccuracy(options: BalancedAccuracyOptions = {}): ResumableMetric {
   const own = checkedPairs<BalancedAccuracyOptions>('balancedAccuracy', options, { ...pairNames, adjusted: true })
@@ -144,7 +147,7 @@ export function balancedAccuracy(options: BalancedAccuracyOptions = {}): Resumab
 }
 
 export interface CohenKappaOptions extends PairOptions {
-  /** How wrong it is to miss by several classes: by their distance, or its square. Default all misses are alike. */
+  /** The weight of a miss by several classes: their distance, or its square. By default all misses are equal. */
   readonly weights?: 'linear' | 'quadratic'
 }
 
@@ -166,8 +169,8 @@ function kappaOf(matrix: Matrix, { weights }: CohenKappaOptions): number {
 }
 
 /**
- * Cohen's kappa: how much better than chance predictions and targets agree. NaN where chance alone would agree, as when there
- * is only one class. Outputs as for `precision`. scikit-learn's cohen_kappa_score.
+ * Cohen's kappa, which tells how much better than chance predictions and targets agree. NaN if chance alone would
+ * agree, as with a single class. Outputs are as for `precision`. scikit-learn's cohen_kappa_score.
  */
 export function cohenKappa(options: CohenKappaOptions = {}): ResumableMetric {
   const own = checkedPairs<CohenKappaOptions>('cohenKappa', options, { ...pairNames, weights: true })
@@ -186,8 +189,8 @@ function matthewsOf(matrix: Matrix): number {
 }
 
 /**
- * Matthews' correlation of predictions and targets, of two or more classes, from -1 to 1; 0 where either has one class only.
- * Outputs as for `precision`. scikit-learn's matthews_corrcoef.
+ * Matthews' correlation of predictions and targets, for two or more classes, from -1 to 1; 0 if either has only one
+ * class. Outputs are as for `precision`. scikit-learn's matthews_corrcoef.
  */
 export function matthews(options: PairOptions = {}): ResumableMetric {
   return new OfPairs('matthews', checkedPairs<PairOptions>('matthews', options, pairNames), matthewsOf)

@@ -1,4 +1,4 @@
-/** Precision, recall and what follows from them: hits, predictions and targets counted by class. */
+/** Precision, recall and related metrics, from hits, predictions and targets counted by class. */
 import { noGrad } from '../../autograd/mode.js'
 import { ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, type OptionNames, ownOptions } from '../../core/options.js'
@@ -19,40 +19,44 @@ import { Measure, type ResumableMetric } from './metric.js'
 import { type Parts, Sums } from './parts.js'
 
 /**
- * How the numbers of the classes become one: of one class (`binary`), of all counted together, their mean, their mean weighted
- * by how often the class is a target, the mean over rows of several labels; or `none`, a list of them all.
+ * The way in which the classes' numbers become one: that of one class (`binary`), all counted together, their mean,
+ * their mean weighted by how often the class is a target, or the mean over rows with several labels; or `none`, a list
+ * of them all.
  */
 export type Average = 'binary' | 'micro' | 'macro' | 'weighted' | 'samples' | 'none'
 
 export interface ClassOptions extends ShapeOptions, ThresholdOptions {
-  /** Each row has several labels, each of which is or is not there: outputs and targets are [N, L]. Default false. */
+  /**
+   * Whether each row has several labels, each of which is set or not. Outputs and targets are then [N, L]. Default
+   * false.
+   */
   readonly multilabel?: boolean
-  /** How many classes there are. Only where the outputs are labels themselves, not scores. */
+  /** The number of classes. Only needed if the outputs are labels instead of scores. */
   readonly classes?: number
-  /** The classes that are reported, in this order. Default all that the outputs have, whether they occur or not. */
+  /** The classes in the report, in this order. Default: all classes of the outputs, whether they occur or not. */
   readonly labels?: readonly number[]
-  /** The value of a share of nothing. Default 0; a mean leaves out NaN. */
+  /** The value of a share of nothing. Default 0. A mean leaves out NaN. */
   readonly zeroDivision?: 0 | 1 | typeof Number.NaN
 }
 
 export interface AverageOptions extends ClassOptions {
-  /** Default binary, which only two classes have. */
+  /** Default binary, which needs exactly two classes. */
   readonly average?: Average
-  /** The class that `binary` is about. Default 1. */
+  /** The class for `binary`. Default 1. */
   readonly posLabel?: number
 }
 
 export interface FBetaOptions extends AverageOptions {
-  /** How many times as much recall weighs as precision does. Default 1. */
+  /** The weight of recall relative to precision. Default 1. */
   readonly beta?: number
 }
 
-/** Weighted counts by class, and sums over rows for `samples`. */
+/** Weighted counts by class, and for `samples` sums over rows. */
 interface Counts extends Parts {
   readonly hits: Sums
   readonly predicted: Sums
   readonly actual: Sums
-  /** Weighted sum, weight, plain sum and number of the rows' values that are not NaN; the number of rows. */
+  /** Weighted sum, weight, plain sum and number of the rows' values that are not NaN, and the number of rows. */
   readonly rows: Sums
 }
 
@@ -68,7 +72,7 @@ const fBetaOf = (beta: number): Ratio => {
 }
 const jaccardOf: Ratio = (hits, predicted, actual) => [hits, predicted + actual - hits]
 
-/** The mean of what is not NaN; unweighted where the weights are all 0, as scikit-learn's. */
+/** The mean of the values that are not NaN. It is unweighted if all weights are 0, as in scikit-learn. */
 function meanOf(values: readonly number[], weights?: readonly number[]): number {
   let [sum, weight, plain, count] = [0, 0, 0, 0]
   values.forEach((value, i) => {
@@ -82,7 +86,7 @@ function meanOf(values: readonly number[], weights?: readonly number[]): number 
   return weight === 0 ? plain / count : sum / weight
 }
 
-/** How many classes there are; throws where options or the outputs `before` say otherwise. */
+/** The number of classes. Throws if options or the outputs `before` contradict it. */
 export function classesOf(op: string, seen: Given, options: ClassOptions, before: number): number {
   const classes = options.classes ?? seen.classes
   const { sizes } = seen.scores
@@ -107,7 +111,7 @@ abstract class ByClass<V, O extends ClassOptions> extends Measure<Tensor, Tensor
     this.options = options
   }
 
-  /** The value of each row goes into the mean over rows, where there is one. */
+  /** Each row's value enters the mean over rows if it has one. */
   protected readonly ofRow: Ratio | null = null
 
   protected empty(): Counts {
@@ -119,7 +123,7 @@ abstract class ByClass<V, O extends ClassOptions> extends Measure<Tensor, Tensor
     return denominator === 0 ? (this.options.zeroDivision ?? 0) : numerator / denominator
   }
 
-  /** The classes that are reported; null while nothing was counted. */
+  /** The classes in the report, or null while nothing was counted. */
   protected reported({ hits, rows }: Counts): readonly number[] | null {
     if (rows.get(4) === 0) return null
     return this.options.labels ?? Array.from({ length: hits.values.length }, (_, i) => i)
@@ -248,7 +252,7 @@ class Averaged extends ByClass<number | number[], FBetaOptions> {
   }
 }
 
-/** Numbers by class, in the order of the classes, and how often each is a target. */
+/** Numbers by class, in the order of the classes, and the number of times that each is a target. */
 export interface ClassReport {
   readonly precision: number[]
   readonly recall: number[]
@@ -287,7 +291,7 @@ export const classNames = {
 
 const averageNames = { ...classNames, average: true, posLabel: true } as const
 
-/** A copy of the options, checked. */
+/** A checked copy of the options. */
 export function checkedOptions<O extends ClassOptions>(op: string, options: O, names: OptionNames<O>): O {
   const own = ownOptions(op, options, names)
   checkShapeOptions(op, own)
@@ -319,21 +323,21 @@ type AveragedMetric<O> = O extends { readonly average: 'none' }
   : ResumableMetric
 
 /**
- * Of what was predicted to be of a class, the share that is. Outputs are logits [N, C] (or [N, C, ...], [N, ..., C]) with int32
- * labels, one logit an item in the shape of the targets, labels themselves, or [N, L] with `multilabel`. NaN while nothing was
- * counted. A label outside of the classes is an IndexOutOfRangeError of `compute`. Each update reads two numbers a row.
- * scikit-learn's precision_score, with all classes of the outputs as its labels.
+ * The share of items predicted as a class that belong to it. Outputs are logits [N, C] (or [N, C, ...], [N, ..., C])
+ * with int32 labels, one logit for each item in the shape of the targets, labels, or [N, L] with `multilabel`. NaN
+ * while nothing was counted. A label outside the classes is an IndexOutOfRangeError of `compute`. Each update reads two
+ * numbers for each row. scikit-learn's precision_score, with all classes of the outputs as its labels.
  */
 export function precision<const O extends AverageOptions = object>(options?: O): AveragedMetric<O> {
   return averaged<AverageOptions>('precision', options ?? {}, averageNames, () => precisionOf) as AveragedMetric<O>
 }
 
-/** The share of a class's items that were predicted to be of it. Outputs and options are those of `precision`. */
+/** The share of a class's items that were predicted as it. Outputs and options are those of `precision`. */
 export function recall<const O extends AverageOptions = object>(options?: O): AveragedMetric<O> {
   return averaged<AverageOptions>('recall', options ?? {}, averageNames, () => recallOf) as AveragedMetric<O>
 }
 
-/** The harmonic mean of precision and recall. Outputs and options as for `precision`. */
+/** The harmonic mean of precision and recall. Outputs and options are those of `precision`. */
 export function f1<const O extends AverageOptions = object>(options?: O): AveragedMetric<O> {
   return averaged<AverageOptions>('f1', options ?? {}, averageNames, () => fBetaOf(1)) as AveragedMetric<O>
 }
@@ -349,12 +353,15 @@ export function fBeta<const O extends FBetaOptions = object>(options?: O): Avera
   }) as AveragedMetric<O>
 }
 
-/** The share of items both predicted and of a class, among those that are either. Outputs and options are those of `precision`. */
+/**
+ * The share of items that are both predicted as a class and of it, among those that are either. Outputs and options are
+ * those of `precision`.
+ */
 export function jaccard<const O extends AverageOptions = object>(options?: O): AveragedMetric<O> {
   return averaged<AverageOptions>('jaccard', options ?? {}, averageNames, () => jaccardOf) as AveragedMetric<O>
 }
 
-/** Precision, recall and F1 of each class, and how often it is a target: a report, not a number for a Trainer. */
+/** Precision, recall and F1 of each class, and how often it is a target. It is a report, not a number for a Trainer. */
 export function perClass(options: ClassOptions = {}): ResumableMetric<Tensor, Tensor, ClassReport> {
   return new PerClass('perClass', checkedOptions('perClass', options, classNames))
 }

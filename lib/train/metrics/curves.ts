@@ -1,24 +1,27 @@
-/** Curves over all thresholds of scores, and the areas under them. Numbers only: no tensors. */
+/**
+ * Curves over all thresholds of scores, and the areas under them. This file computes with numbers only, not with
+ * tensors.
+ */
 
-/** Items of one question, yes or no: scores, 0 or 1, weights. */
+/** Items of one yes-or-no question: scores, 0 or 1, weights. */
 export interface Scored {
   readonly scores: Float64Array
   readonly labels: Float64Array
   readonly weights: Float64Array
 }
 
-/** By falling threshold: the weights of the 1s and of the 0s whose score is at least that. */
+/** By falling threshold: the weights of the 1s and of the 0s with at least that score. */
 interface Passed {
   readonly thresholds: number[]
   readonly ones: number[]
   readonly zeros: number[]
 }
 
-/** One entry for each score that occurs with weight. */
+/** One entry for each score with a weight. */
 function passed({ scores, labels, weights }: Scored): Passed {
   const order = new Uint32Array(scores.length)
   for (let i = 0; i < order.length; i++) order[i] = i
-  // Not the difference, because that of two infinities is NaN.
+  // The difference is not used, because that of two infinities is NaN.
   order.sort((a, b) => {
     const [x, y] = [scores[a] as number, scores[b] as number]
     return x === y ? 0 : x > y ? -1 : 1
@@ -40,24 +43,26 @@ function passed({ scores, labels, weights }: Scored): Passed {
 }
 
 export interface RocCurve {
-  /** The share of 0s that score at least the threshold. */
+  /** The share of 0s with at least the threshold's score. */
   readonly fpr: number[]
-  /** The share of 1s that do. */
+  /** The share of 1s with at least the threshold's score. */
   readonly tpr: number[]
-  /** In the unit of the outputs; the first is Infinity, which nothing reaches. */
+  /** In the unit of the outputs. The first is Infinity, which no score reaches. */
   readonly thresholds: number[]
 }
 
 export interface PrecisionRecallCurve {
-  /** The share of 1s among the items that score at least the threshold. The last is 1, and belongs to no threshold. */
+  /**
+   * The share of 1s among the items with at least the threshold's score. The last is 1, and belongs to no threshold.
+   */
   readonly precision: number[]
-  /** The share of the 1s that score at least the threshold. The last is 0. */
+  /** The share of the 1s with at least the threshold's score. The last is 0. */
   readonly recall: number[]
-  /** Rising, one fewer than the others. */
+  /** Rising. There is one fewer than of the others. */
   readonly thresholds: number[]
 }
 
-/** Points where the curve does not go straight on. */
+/** Points at which the curve changes its direction. */
 function corners({ thresholds, ones, zeros }: Passed): Passed {
   const bends = (values: readonly number[], i: number) =>
     (values[i + 1] as number) - 2 * (values[i] as number) + (values[i - 1] as number) !== 0
@@ -84,13 +89,13 @@ export function precisionRecallCurveOf(items: Scored): PrecisionRecallCurve {
   const total = ones.at(-1) ?? 0
   return {
     precision: [...ones.map((one, i) => one / (one + (zeros[i] as number))).reverse(), 1],
-    // Where there is no 1, all of them pass.
+    // If there is no 1, all of them pass.
     recall: [...ones.map((one) => (total === 0 ? 1 : one / total)).reverse(), 0],
     thresholds: thresholds.reverse(),
   }
 }
 
-/** The area under a line of points, by trapezoids. */
+/** The area under a polyline, by trapezoids. */
 function areaUnder(x: readonly number[], y: readonly number[]): number {
   let area = 0
   for (let i = 1; i < x.length; i++)
@@ -98,7 +103,7 @@ function areaUnder(x: readonly number[], y: readonly number[]): number {
   return area
 }
 
-/** NaN where there are only 1s or only 0s. */
+/** NaN if there are only 1s or only 0s. */
 export function rocAucOf(items: Scored, maxFpr = 1): number {
   const { fpr, tpr } = rocCurveOf(items)
   if (maxFpr === 1 || Number.isNaN(fpr.at(-1)) || Number.isNaN(tpr.at(-1))) return areaUnder(fpr, tpr)
@@ -107,12 +112,12 @@ export function rocAucOf(items: Scored, maxFpr = 1): number {
   const [y0, y1] = [tpr[after - 1] as number, tpr[after] as number]
   const end = y0 + ((y1 - y0) * (maxFpr - x0)) / (x1 - x0)
   const area = areaUnder([...fpr.slice(0, after), maxFpr], [...tpr.slice(0, after), end])
-  // McClish's correction: 0.5 for chance, 1 for the best.
+  // McClish's correction, which gives 0.5 for chance and 1 for the best.
   const least = maxFpr ** 2 / 2
   return (1 + (area - least) / (maxFpr - least)) / 2
 }
 
-/** The mean precision over the 1s; 0 where there is none. */
+/** The mean precision over the 1s, or 0 if there are none. */
 export function averagePrecisionOf(items: Scored): number {
   const { precision, recall } = precisionRecallCurveOf(items)
   let sum = 0

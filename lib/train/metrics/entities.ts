@@ -11,18 +11,20 @@ import { Measure, type ResumableMetric } from './metric.js'
 import { type Parts, Sums } from './parts.js'
 
 export interface EntityF1Options {
-  /** Names of the tags by index: `O`, or a kind behind `B-`, `I-`, `E-` or `S-`. A kind alone is as behind `I-`. */
+  /**
+   * Names of the tags by index: `O`, or a kind after `B-`, `I-`, `E-` or `S-`. A kind alone counts like one after `I-`.
+   */
   readonly labels: readonly string[]
-  /** Tokens with this target do not count, nor do they part entities. Default -100. */
+  /** Tokens with this target do not count, and do not separate entities. Default -100. */
   readonly ignoreIndex?: number
 }
 
 interface Counts extends Parts {
-  /** Entities that were found, that were told, and that are there. */
+  /** The numbers of entities that were right, that were predicted, and that exist. */
   readonly sums: Sums
 }
 
-/** A tag in parts. */
+/** The parts of a tag. */
 interface Tag {
   readonly place: 'O' | 'B' | 'I' | 'E' | 'S'
   readonly kind: string
@@ -34,7 +36,7 @@ function tagOf(label: string): Tag {
   return { place: place as Tag['place'], kind: kind as string }
 }
 
-/** Whether an entity that `before` is of has ended before `tag`. */
+/** Whether an entity that includes `before` has ended before `tag`. */
 function ends(before: Tag, tag: Tag): boolean {
   if (before.place === 'O') return false
   return before.place === 'E' || before.place === 'S' || ['B', 'S', 'O'].includes(tag.place) || before.kind !== tag.kind
@@ -48,7 +50,7 @@ function begins(before: Tag, tag: Tag): boolean {
 
 const outside: Tag = { place: 'O', kind: '' }
 
-/** The entities of a row of tags, each as a text of its own. */
+/** The entities of a row of tags, each as a text. */
 function entitiesOf(tags: readonly Tag[]): Set<string> {
   const found = new Set<string>()
   let [before, start] = [outside, 0]
@@ -126,8 +128,9 @@ class EntityF1 extends Measure<Tensor, Tensor, number, Counts> {
 }
 
 /**
- * F1 of the entities that tags say: one is right where its first token, its last and its kind are. Scores [.., T, labels] or int32 tags [.., T],
- * and int32 targets [.., T], whose last dimension is a text each; 0 where there are no entities. seqeval's f1_score, micro.
+ * F1 of the entities that tags describe. An entity is right if its first token, its last token and its kind are. Takes
+ * scores [.., T, labels] or int32 tags [.., T], and int32 targets [.., T], where each row of the last dimension is a
+ * text. 0 if there are no entities. seqeval's f1_score, micro.
  */
 export function entityF1(options: EntityF1Options): ResumableMetric {
   const op = 'entityF1'

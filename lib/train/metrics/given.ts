@@ -1,4 +1,4 @@
-/** Outputs, targets and weights as classification metrics take them: what their shapes and dtypes say that they are. */
+/** Outputs, targets and weights of classification metrics. Shapes and dtypes tell their kind. */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import { formatShape, IndexOutOfRangeError, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { normalizeDim, type Shape, sameShape } from '../../core/shape.js'
@@ -7,21 +7,21 @@ import { gt } from '../../ops/elementwise/index.js'
 import { argmax } from '../../ops/reduce/index.js'
 import { movedim, reshape } from '../../ops/shape/index.js'
 
-/** The kind of the outputs' floats: before softmax (of two or more classes) or sigmoid (of one score), or after. */
+/** The kind of the outputs' floats: before softmax (for two or more classes) or sigmoid (for one score), or after. */
 export type From = 'logits' | 'probabilities'
 
 export interface ShapeOptions {
   /** Targets with this label do not count. Default -100, as for crossEntropy. */
   readonly ignoreIndex?: number
   /**
-   * The dimension of the outputs that the classes lie along. Default: what the targets' shape tells, 1 as for crossEntropy,
-   * or the last.
+   * The outputs' dimension of the classes. Default: the one that the targets' shape implies, 1 as for crossEntropy, or
+   * the last.
    */
   readonly classDim?: number
 }
 
 export interface ThresholdOptions {
-  /** The probability above which a score says yes. Default 0.5. */
+  /** The probability above which a score means yes. Default 0.5. */
   readonly threshold?: number
   /** Whether the outputs are logits or probabilities. Default logits. */
   readonly from?: From
@@ -36,9 +36,9 @@ export interface ThresholdOptions {
 export interface Given {
   readonly kind: 'classes' | 'binary' | 'multilabel' | 'labels'
   readonly scores: Tensor
-  /** Where the classes lie in the scores, if they are of `classes`. */
+  /** The dimension of the classes in the scores, if they are of `classes`. */
   readonly dim: number
-  /** How many classes or labels a row has; 2 for binary; 0 where the outputs are labels. */
+  /** The number of classes or labels in a row; 2 for binary; 0 if the outputs are labels. */
   readonly classes: number
   readonly target: Tensor
   readonly weight: Tensor | null
@@ -54,7 +54,7 @@ function fail(op: string, output: Tensor, target: Tensor, rule: string): never {
   ])
 }
 
-/** Where the classes lie; throws ShapeError where the shapes do not tell. */
+/** The dimension of the classes. Throws ShapeError if the shapes do not tell. */
 function classDimOf(op: string, output: Tensor, target: Tensor, classDim: number | undefined): number {
   const { ndim, shape } = output
   const fits = (dim: number) => sameShape(without(shape, dim), target.sizes)
@@ -78,12 +78,12 @@ function classDimOf(op: string, output: Tensor, target: Tensor, classDim: number
 
 const single = ({ ndim, sizes }: Tensor) => ndim <= 1 || sizes[1] === 1
 
-/** float32 for 16-bit floats, because metrics need not know of them. */
+/** 16-bit floats become float32, so that metrics need not know them. */
 function asNumbers(x: Tensor): Tensor {
   return x.dtype === 'bfloat16' || x.dtype === 'float16' ? x.to('float32') : x
 }
 
-/** Weights of rows; throws unless there is one for each of `shape`. */
+/** Weights of rows. Throws unless there is one for each element of `shape`. */
 function weightOf(op: string, weight: Tensor | undefined, shape: Shape): Tensor | null {
   if (weight === undefined) return null
   checkTensor(op, 'sampleWeight', weight)
@@ -97,7 +97,10 @@ function weightOf(op: string, weight: Tensor | undefined, shape: Shape): Tensor 
   return weight
 }
 
-/** Says what outputs and targets are, and checks their shapes and dtypes. `multilabel` is what the program said of them. */
+/**
+ * Tells the kind of outputs and targets, and checks their shapes and dtypes. `multilabel` is what the program says
+ * about them.
+ */
 export function given(
   op: string,
   output: Tensor,
@@ -150,7 +153,7 @@ export function predictedOf({ kind, scores, dim }: Given, { threshold = 0.5, fro
   return gt(scores, from === 'probabilities' ? threshold : Math.log(threshold / (1 - threshold)))
 }
 
-/** Throws the late error of a label that is not there. */
+/** Throws the late error for a label that does not exist. */
 export function checkLabel(op: string, label: number, classes: number): void {
   if (label >= 0 && label < classes && Number.isInteger(label)) return
   throw new IndexOutOfRangeError(

@@ -1,4 +1,4 @@
-/** Metrics of language models: perplexity, and bits a byte. */
+/** Metrics of language models: perplexity, and bits per byte. */
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'
 import { formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
@@ -15,21 +15,21 @@ import { type Parts, Sums } from './parts.js'
 
 export interface PerplexityOptions extends ShapeOptions {
   /**
-   * What the outputs are: logits; logarithms of probabilities; or, of each token, the negative log likelihood in nats (`nll`), in
-   * the shape of the targets, which then only tell what to ignore. Default logits.
+   * The kind of the outputs: logits; log probabilities; or the negative log likelihood of each token in nats (`nll`),
+   * in the shape of the targets, which then only tell what to ignore. Default logits.
    */
   readonly from?: 'logits' | 'logProbs' | 'nll'
 }
 
 export interface BitsPerByteOptions extends PerplexityOptions {
   /**
-   * How many bytes of text the targets stand for: of the whole pass; or a function that tells it of each update's targets, which
-   * is called at once.
+   * The number of bytes of text that the targets represent: for the whole pass; or a function that returns it for each
+   * update's targets, and is called at once.
    */
   readonly bytes: number | ((target: Tensor) => number)
 }
 
-/** The sum of negative log likelihoods, of their weights, and of the bytes that a function told. */
+/** The sum of negative log likelihoods, of their weights, and of the bytes that a function returned. */
 interface Totals extends Parts {
   readonly sums: Sums
 }
@@ -111,9 +111,9 @@ function checked<O extends PerplexityOptions>(op: string, options: O, known: Opt
 }
 
 /**
- * The exponential of the mean negative log likelihood of the tokens, over all batches by their tokens. Outputs are logits
- * [N, V, ...] or [N, ..., V] with int32 targets, of which those that are `ignoreIndex` do not count. NaN while none does. The
- * likelihoods are computed on the device; one number a token is read.
+ * The exponential of the mean negative log likelihood of the tokens, over the tokens of all batches. Outputs are logits
+ * [N, V, ...] or [N, ..., V] with int32 targets. Targets that are `ignoreIndex` do not count. NaN while none counts.
+ * The likelihoods are computed on the device, and one number for each token is read.
  */
 export function perplexity(options: PerplexityOptions = {}): ResumableMetric {
   const own = checked<PerplexityOptions>('perplexity', options, names)
@@ -126,8 +126,8 @@ export function perplexity(options: PerplexityOptions = {}): ResumableMetric {
 }
 
 /**
- * The negative log likelihood of the tokens in bits, divided by the bytes of the text they stand for, which makes models with
- * different tokens comparable. Outputs as for `perplexity`. NaN while no token counted.
+ * The negative log likelihood of the tokens in bits, divided by the bytes of the text that they represent, which makes
+ * models with different tokens comparable. Outputs are as for `perplexity`. NaN while no token counts.
  */
 export function bitsPerByte(options: BitsPerByteOptions): ResumableMetric {
   const own = checked<BitsPerByteOptions>('bitsPerByte', options, { ...names, bytes: true })

@@ -1,4 +1,4 @@
-/** The contract of a metric, and the base of those that come with the library. */
+/** The contract of a metric, and the base of the library's metrics. */
 import { kindOf, StateDictError, shown, ValueError } from '../../core/errors.js'
 import type { Resumable } from '../../core/generator.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -6,16 +6,16 @@ import { decode, encode, type Part, type Parts } from './parts.js'
 import { Stream, type Take } from './stream.js'
 
 /**
- * Something measured over a pass: V is what `compute` promises, a number for those that a Trainer takes. Nothing may wait for
- * the device in `update`.
+ * A measurement over a pass. V is the type of `compute`'s promise, which is a number if a Trainer takes the metric.
+ * `update` must not wait for the device.
  */
 export interface Metric<O = Tensor, T = Tensor, V = number> {
   reset(): void
   update(output: O, target: T): void
   compute(): Promise<V>
   /**
-   * Another one of the same kind, with nothing in it. A Trainer that is given the metric itself, not a function that makes
-   * it, takes such ones, so that passes do not share totals; without `fresh` one pass at a time may use the metric.
+   * Returns a new, empty metric of the same kind. A Trainer that gets a metric itself, not a function that makes one,
+   * uses such copies, so that passes do not share totals. Without `fresh` only one pass at a time may use the metric.
    */
   fresh?(): Metric<O, T, V>
 }
@@ -24,26 +24,34 @@ export interface Metric<O = Tensor, T = Tensor, V = number> {
 export interface MetricState {
   /** The function that made the metric. */
   readonly metric: string
-  /** The options it was made with, as JSON. */
+  /** The options with which it was made, as JSON. */
   readonly options: string
   /** Its totals by name: float64 numbers, in base64 of their bytes. */
   readonly totals: { readonly [name: string]: string }
 }
 
-/** A metric whose count can be saved, resumed and added to that of another worker. The library's own all are. */
+/**
+ * A metric whose counts can be saved, resumed, and added to those of another worker. All of the library's metrics can.
+ */
 export interface ResumableMetric<O = Tensor, T = Tensor, V = number> extends Metric<O, T, V>, Resumable<MetricState> {
-  /** `sampleWeight` are floats of the targets' shape (of several labels a row: one for each row), where the metric takes any. */
+  /**
+   * `sampleWeight` are floats in the targets' shape (with several labels for a row: one for each row), if the metric
+   * accepts any.
+   */
   update(output: O, target: T, sampleWeight?: Tensor): void
   fresh(): ResumableMetric<O, T, V>
-  /** The counts so far. Waits for values that are still on their way from the device. */
+  /** The counts so far. Waits for values on their way from the device. */
   stateDict(): MetricState
-  /** Goes on from a state. Throws StateDictError for one of another metric, or of other options. */
+  /** Continues from a state. Throws StateDictError for a state of another metric, or with other options. */
   loadStateDict(state: MetricState): void
-  /** Adds what another metric of the same kind and options has counted, on this or another worker; that one stays as it is. */
+  /**
+   * Adds the counts of another metric of the same kind and options, from this or another worker. That one stays
+   * unchanged.
+   */
   merge(other: Resumable<MetricState>): void
 }
 
-/** Options as text, which tells metrics apart that must not be added; functions count by their source. */
+/** Options as text, which distinguishes metrics that must not be added. Functions are compared by their source. */
 function written(options: object): string {
   return JSON.stringify(options, (_, value: unknown) => {
     if (typeof value === 'function') return String(value)
@@ -51,7 +59,7 @@ function written(options: object): string {
   })
 }
 
-/** Totals on the host, in parts, which the reads of a stream arrive at; and their states. */
+/** Totals on the host, in parts to which the reads of a stream are added, and their states. */
 export abstract class Counting<V, P extends Parts> implements Resumable<MetricState> {
   protected readonly op: string
   readonly #options: string
@@ -62,11 +70,11 @@ export abstract class Counting<V, P extends Parts> implements Resumable<MetricSt
     this.#options = written(options)
   }
 
-  /** Totals with nothing in them. */
+  /** Empty totals. */
   protected abstract empty(): P
   protected abstract value(totals: P): V
 
-  /** Hands over what is still added up on the device; for those that do. */
+  /** Hands over sums that are still on the device, for metrics that have some. */
   protected flush(): void {}
 
   get #now(): Stream<P> {
@@ -74,7 +82,7 @@ export abstract class Counting<V, P extends Parts> implements Resumable<MetricSt
     return this.#stream
   }
 
-  /** Lets `take` add the tensors' elements to the totals, when they are there. */
+  /** Lets `take` add the tensors' elements to the totals, once they have arrived. */
   protected read(tensors: readonly Tensor[], take: Take<P>): void {
     this.#now.add(tensors, take)
   }
@@ -84,13 +92,13 @@ export abstract class Counting<V, P extends Parts> implements Resumable<MetricSt
     this.#stream = null
   }
 
-  /** The value of what was counted until now. */
+  /** The value of the counts so far. */
   compute(): Promise<V> {
     this.flush()
     return this.#now.at((totals) => this.value(totals))
   }
 
-  /** The counts so far. Waits for values that are still on their way from the device. */
+  /** The counts so far. Waits for values on their way from the device. */
   stateDict(): MetricState {
     this.flush()
     const totals = Object.entries<Part>(this.#now.settle())
@@ -101,7 +109,7 @@ export abstract class Counting<V, P extends Parts> implements Resumable<MetricSt
     }
   }
 
-  /** Goes on from a state. Throws StateDictError for one of another metric, or of other options. */
+  /** Continues from a state. Throws StateDictError for a state of another metric, or with other options. */
   loadStateDict(state: MetricState): void {
     const totals = this.empty()
     this.#add(totals, state)
@@ -109,7 +117,10 @@ export abstract class Counting<V, P extends Parts> implements Resumable<MetricSt
     this.#stream = new Stream(totals)
   }
 
-  /** Adds what another one of the same kind and options has counted, on this or another worker; that one stays as it is. */
+  /**
+   * Adds the counts of another metric of the same kind and options, from this or another worker. That one stays
+   * unchanged.
+   */
   merge(other: Resumable<MetricState>): void {
     if (typeof other?.stateDict !== 'function')
       throw new ValueError(this.op, `cannot merge ${kindOf(other)}, but only another metric of the same kind`)
@@ -141,8 +152,8 @@ export abstract class Measure<O, T, V, P extends Parts> extends Counting<V, P> i
 }
 
 /**
- * One call for one set of outputs and targets: `await measure(metrics.f1({ average: 'macro' }), logits, labels)`. What the
- * metric counted before stays as it is.
+ * Measures one set of outputs and targets in one call: `await measure(metrics.f1({ average: 'macro' }), logits,
+ * labels)`. Earlier counts of the metric stay unchanged.
  */
 export async function measure<O, T, V>(
   metric: ResumableMetric<O, T, V>,

@@ -1,30 +1,32 @@
-/** Totals that metrics add up on the host, in float64. Each part can be written down, and can add another's. */
+/**
+ * Totals that metrics add up on the host, in float64. Each part can be written down, and can add another one's numbers.
+ */
 import { fromBase64, toBase64 } from '../../core/base64.js'
 import { ValueError } from '../../core/errors.js'
 
 export interface Part {
-  /** Its numbers, enough to add them to another part of the same kind. */
+  /** Its numbers, which suffice to add them to another part of the same kind. */
   dump(): Float64Array
-  /** Adds what another part of the same kind dumped. */
+  /** Adds the numbers that another part of the same kind has dumped. */
   take(numbers: Float64Array): void
 }
 
 /** The parts of a metric by name. */
 export type Parts = { readonly [name: string]: Part }
 
-/** Numbers in base64 of their bytes: exact, NaN and infinities too, which JSON has no word for. */
+/** Numbers in base64 of their bytes. This is exact, also for NaN and infinities, which JSON lacks. */
 export function encode(numbers: Float64Array): string {
   return toBase64(numbers)
 }
 
-/** The numbers that `encode` wrote; null for a text that it cannot have written. */
+/** The numbers that `encode` wrote, or null for a text that it cannot have written. */
 export function decode(text: unknown): Float64Array | null {
   if (typeof text !== 'string') return null
   const bytes = fromBase64(text)
   return bytes === null || bytes.length % 8 !== 0 ? null : new Float64Array(bytes.buffer)
 }
 
-/** Sums by index, as many as are written to. */
+/** Sums by index, as many as are written. */
 export class Sums implements Part {
   values: Float64Array
 
@@ -32,7 +34,7 @@ export class Sums implements Part {
     this.values = new Float64Array(size)
   }
 
-  /** Lets there be at least so many. */
+  /** Makes room for at least this many. */
   grow(size: number): void {
     if (size <= this.values.length) return
     const longer = new Float64Array(size)
@@ -64,7 +66,7 @@ export class Sums implements Part {
   }
 }
 
-/** The largest of what it was given; NaN once that was among it, -Infinity before anything was. */
+/** The largest of the given numbers. NaN once one of them was NaN, and -Infinity before any was given. */
 export class Largest implements Part {
   value = Number.NEGATIVE_INFINITY
 
@@ -77,14 +79,14 @@ export class Largest implements Part {
   }
 }
 
-/** All numbers it was given, in order: 8 bytes each, and up to as much again in reserve. */
+/** All given numbers, in order: 8 bytes each, and up to as much again in reserve. */
 export class Column implements Part {
   readonly #op: string
   readonly #limit: number
   #values = new Float64Array(0)
   length = 0
 
-  /** Throws ValueError named `op` beyond `limit` numbers. */
+  /** Throws ValueError, in the name of `op`, beyond `limit` numbers. */
   constructor(op: string, limit: number) {
     this.#op = op
     this.#limit = limit

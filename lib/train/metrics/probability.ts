@@ -1,4 +1,4 @@
-/** How good probabilities are: log loss, Brier's score, calibration. */
+/** The quality of probabilities: log loss, Brier's score, calibration. */
 import { noGrad } from '../../autograd/mode.js'
 import { ShapeError } from '../../core/errors.js'
 import { checkFlag, type OptionNames, ownOptions } from '../../core/options.js'
@@ -38,7 +38,7 @@ function checked<O extends ProbabilityOptions>(op: string, options: O, names: Op
 
 const sigmoid = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)))
 
-/** The few numbers of each item that an update sees. The device makes them of however many classes. */
+/** The few numbers of each item that an update reads. The device computes them from any number of classes. */
 type PerItem = readonly Tensor[]
 
 /** Numbers of one item, in the order of the tensors that were read. */
@@ -52,7 +52,7 @@ abstract class OfItems<V, P extends Parts, O extends ProbabilityOptions> extends
     this.options = options
   }
 
-  /** For each row of `classes`, or each score, what the sum over items needs to know of the outputs. */
+  /** The numbers that the sum over items needs from the outputs, for each row of `classes`, or each score. */
   protected abstract perRow(rows: Tensor, labels: Tensor): PerItem
   protected abstract add(totals: P, item: Item, label: number, weight: number, kind: Given['kind']): void
 
@@ -80,7 +80,7 @@ abstract class OfItems<V, P extends Parts, O extends ProbabilityOptions> extends
     })
   }
 
-  /** The probability that a score of one item says. */
+  /** The probability for a single score. */
   protected probability(score: number): number {
     return this.options.from === 'probabilities' ? score : sigmoid(score)
   }
@@ -92,12 +92,12 @@ interface Mean extends Parts {
 }
 
 export interface LogLossOptions extends ProbabilityOptions {
-  /** Whether the sum is divided by that of the weights. Default true. */
+  /** Whether the sum is divided by the sum of the weights. Default true. */
   readonly normalize?: boolean
 }
 
 const epsilon = 2 ** -52
-/** A negative log likelihood within the bounds that scikit-learn sets to float64 probabilities. */
+/** A negative log likelihood within the bounds that scikit-learn sets for float64 probabilities. */
 const bounded = (loss: number) => Math.min(Math.max(loss, -Math.log(1 - epsilon)), -Math.log(epsilon))
 
 class LogLoss extends OfItems<number, Mean, LogLossOptions> {
@@ -132,10 +132,10 @@ class LogLoss extends OfItems<number, Mean, LogLossOptions> {
 }
 
 /**
- * The mean negative log likelihood of the targets in nats. Outputs are logits [N, C] (or [N, C, ...], [N, ..., C]) with int32
- * labels, or one logit an item in the shape of the targets; with `from: 'probabilities'`, which must add up to 1, probabilities.
- * A probability counts as at least 2^-52, so that no item costs more than 36 nats. NaN while nothing was counted. scikit-learn's
- * log_loss.
+ * The mean negative log likelihood of the targets in nats. Outputs are logits [N, C] (or [N, C, ...], [N, ..., C]) with
+ * int32 labels, or one logit for each item in the shape of the targets. With `from: 'probabilities'` they are
+ * probabilities, which must add up to 1. A probability counts as at least 2^-52, so that no item costs more than 36
+ * nats. NaN while nothing was counted. scikit-learn's log_loss.
  */
 export function logLoss(options: LogLossOptions = {}): ResumableMetric {
   const own = checked<LogLossOptions>('logLoss', options, { ...probabilityNames, normalize: true })
@@ -144,7 +144,9 @@ export function logLoss(options: LogLossOptions = {}): ResumableMetric {
 }
 
 export interface BrierOptions extends ProbabilityOptions {
-  /** Whether the sum of squares over the classes is halved, so that it lies in [0, 1]. Default only for two classes. */
+  /**
+   * Whether the sum of squares over the classes is halved, so that it lies in [0, 1]. By default only for two classes.
+   */
   readonly scaleByHalf?: boolean
 }
 
@@ -160,7 +162,7 @@ class Brier extends OfItems<number, Mean, BrierOptions> {
   protected perRow(rows: Tensor, labels: Tensor): PerItem {
     const p = this.options.from === 'probabilities' ? rows : softmax(rows, 1)
     const { scaleByHalf = (rows.sizes[1] as number) < 3 } = this.options
-    // sum of p^2 - 2 p_label + 1, which is that of the squared differences.
+    // The sum of p^2 - 2 p_label + 1, which is the sum of the squared differences.
     const squares = sum(p.mul(p), 1)
       .sub(reshape(gather(p, 1, labels), [-1]).mul(2))
       .add(1)
@@ -179,7 +181,7 @@ class Brier extends OfItems<number, Mean, BrierOptions> {
 }
 
 /**
- * Brier's score: the mean squared distance of the probabilities from what is the case. Outputs as for `logLoss`. NaN while
+ * Brier's score, the mean squared distance of the probabilities from the truth. Outputs are as for `logLoss`. NaN while
  * nothing was counted. scikit-learn's brier_score_loss.
  */
 export function brier(options: BrierOptions = {}): ResumableMetric {
@@ -189,9 +191,12 @@ export function brier(options: BrierOptions = {}): ResumableMetric {
 }
 
 export interface CalibrationOptions extends ProbabilityOptions {
-  /** How many bins of equal width confidence is sorted into, each without its lower edge and with its upper. At most 2^16, default 10. */
+  /**
+   * The number of bins of equal width into which confidence is sorted. Each includes its upper edge but not its lower
+   * one. At most 2^16, default 10.
+   */
   readonly bins?: number
-  /** The expected error, the root of the expected squared error, or the largest of a bin. Default l1. */
+  /** The expected error, the root of the expected squared error, or the largest error of a bin. Default l1. */
   readonly norm?: 'l1' | 'l2' | 'max'
 }
 
@@ -228,7 +233,7 @@ class CalibrationError extends OfItems<number, Bins, CalibrationOptions> {
   ): void {
     const confidence = kind === 'binary' ? this.probability(value) : value
     const hit = kind === 'binary' ? label : Number(predicted === label)
-    // NaN goes where it is seen.
+    // NaN goes to a bin where it shows.
     const bin = Number.isNaN(confidence)
       ? 0
       : Math.min(Math.max(Math.ceil(confidence * this.#bins) - 1, 0), this.#bins - 1)
@@ -256,9 +261,9 @@ class CalibrationError extends OfItems<number, Bins, CalibrationOptions> {
 }
 
 /**
- * The expected calibration error: how far, bin by bin, the largest class's probability is from the share of items it is right
- * about. Outputs as for `logLoss`; of one score an item it is about the probability of yes. NaN while nothing was counted.
- * Guo et al., "On Calibration of Modern Neural Networks", 2017.
+ * The expected calibration error: the distance, bin by bin, of the largest class's probability from the share of items
+ * for which it is right. Outputs are as for `logLoss`. With one score for each item it uses the probability of yes. NaN
+ * while nothing was counted. Guo et al., "On Calibration of Modern Neural Networks", 2017.
  */
 export function calibrationError(options: CalibrationOptions = {}): ResumableMetric {
   const own = checked<CalibrationOptions>('calibrationError', options, { ...probabilityNames, bins: true, norm: true })

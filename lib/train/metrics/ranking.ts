@@ -1,4 +1,4 @@
-/** Metrics of the order that scores give, which all scores of a pass are kept for. */
+/** Metrics of the order of scores, for which all scores of a pass are kept. */
 import { noGrad } from '../../autograd/mode.js'
 import { ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, type OptionNames, ownOptions } from '../../core/options.js'
@@ -29,16 +29,20 @@ import { Column, Largest, type Parts } from './parts.js'
 export interface RankingOptions extends ShapeOptions {
   /** Whether outputs of several classes are logits or probabilities. Default logits. */
   readonly from?: From
-  /** Each row has several labels, each of which is or is not there: outputs and targets are [N, L]. Default false. */
+  /**
+   * Whether each row has several labels, each of which is set or not. Outputs and targets are then [N, L]. Default
+   * false.
+   */
   readonly multilabel?: boolean
-  /** How many scores of a pass may be kept; `compute` throws ValueError beyond. Default 2^24, which are 128 MB. */
+  /** The most scores of a pass that are kept. Beyond, `compute` throws ValueError. Default 2^24, which take 128 MB. */
   readonly limit?: number
 }
 
 export interface AreaOptions extends RankingOptions {
   /**
-   * How the numbers of classes, each against the rest, become one: their mean, their mean weighted by how often the class is a
-   * target, all questions as one, or the mean over rows of several labels; or `none`, a list of them. Default macro.
+   * The way in which the numbers of classes, each against the rest, become one: their mean, their mean weighted by how
+   * often the class is a target, all questions as one, or the mean over rows with several labels; or `none`, a list of
+   * them. Default macro.
    */
   readonly average?: 'macro' | 'weighted' | 'micro' | 'samples' | 'none'
 }
@@ -46,13 +50,13 @@ export interface AreaOptions extends RankingOptions {
 export interface RocAucOptions extends AreaOptions {
   /** The comparison of three or more classes: each against the rest, or all pairs of them. Default ovr. */
   readonly multiclass?: 'ovr' | 'ovo'
-  /** The area up to this share of false alarms only, corrected so that chance is 0.5. For two classes. */
+  /** The area only up to this share of false alarms, corrected so that chance is 0.5. For two classes. */
   readonly maxFpr?: number
 }
 
 /** All scores row by row, the labels of the rows (one, or with `multilabel` one for each score), and the rows' weights. */
 interface Kept extends Parts {
-  /** Scores a row: 1 where there are two classes. */
+  /** The number of scores in a row: 1 if there are two classes. */
   readonly width: Largest
   readonly scores: Column
   readonly labels: Column
@@ -122,7 +126,10 @@ abstract class Ranked<V, O extends RankingOptions> extends Measure<Tensor, Tenso
   }
 }
 
-/** The scores that items are ranked by: one number for two classes, probabilities for more, because rows are compared. */
+/**
+ * The scores by which items are ranked: one number for two classes, and probabilities for more, because rows are
+ * compared.
+ */
 function scoresOf(row: Float64Array, from: From): ArrayLike<number> & Iterable<number> {
   const [first, second] = row as unknown as readonly [number, number]
   if (row.length === 2) return [from === 'logits' ? second - first : second]
@@ -135,7 +142,7 @@ function scoresOf(row: Float64Array, from: From): ArrayLike<number> & Iterable<n
 
 const hasNaN = (numbers: Float64Array) => numbers.some(Number.isNaN)
 
-/** Which questions, yes or no, a number of classes or labels is. */
+/** The yes-or-no questions that a number of classes or labels makes. */
 class Questions {
   readonly #kept: Kept
   readonly width: number
@@ -154,7 +161,7 @@ class Questions {
     return this.#multilabel ? (labels[row * this.width + column] as number) : Number(labels[row] === column)
   }
 
-  /** The items at the given places, each a row and a column. */
+  /** The items at the given places, each of which is a row and a column. */
   #items(count: number, place: (i: number) => readonly [row: number, column: number]): Scored {
     const [scores, weights] = [this.#kept.scores.dump(), this.#kept.weights.dump()]
     const items = {
@@ -175,7 +182,7 @@ class Questions {
     return this.#items(rows?.length ?? this.rows, (i) => [rows?.[i] ?? i, column])
   }
 
-  /** Within a row all weigh the same. */
+  /** All items of a row have the same weight. */
   row(row: number): Scored {
     const items = this.#items(this.width, (i) => [row, i])
     return { ...items, weights: items.weights.map(() => 1) }
@@ -332,10 +339,10 @@ function area<O extends AreaOptions>(
 }
 
 /**
- * The area under the ROC curve: how often a 1 scores higher than a 0, ties counted half. Outputs are one score an item in the
- * shape of the targets, logits [N, C] (or [N, C, ...], [N, ..., C]) with int32 labels, or [N, L] with `multilabel`. NaN where a
- * class has all items or none, and while nothing was counted. Keeps 8 bytes for each score, label and weight of the pass, up
- * to `limit` scores, and sorts them in `compute`. scikit-learn's roc_auc_score.
+ * The area under the ROC curve, which is how often a 1 scores higher than a 0, with ties counted half. Outputs are one
+ * score for each item in the shape of the targets, logits [N, C] (or [N, C, ...], [N, ..., C]) with int32 labels, or
+ * [N, L] with `multilabel`. NaN if a class has all items or none, and while nothing was counted. Keeps 8 bytes for each
+ * score, label and weight of the pass, up to `limit` scores, and sorts them in `compute`. scikit-learn's roc_auc_score.
  */
 export function rocAuc<const O extends RocAucOptions = object>(options?: O): AreaMetric<O> {
   const names = { ...areaNames, multiclass: true, maxFpr: true } as const
@@ -350,16 +357,17 @@ export function rocAuc<const O extends RocAucOptions = object>(options?: O): Are
 }
 
 /**
- * The mean of the precisions at each 1, in the order of the scores: the area under the curve of precision and recall as a sum
- * of steps. 0 for a class without items. Outputs, memory and options as for `rocAuc`. scikit-learn's average_precision_score.
+ * The mean of the precisions at each 1, in the order of the scores, which is the area under the curve of precision and
+ * recall as a sum of steps. 0 for a class without items. Outputs, memory and options are as for `rocAuc`.
+ * scikit-learn's average_precision_score.
  */
 export function averagePrecision<const O extends AreaOptions = object>(options?: O): AreaMetric<O> {
   return area<AreaOptions>('averagePrecision', options ?? {}, areaNames, () => averagePrecisionOf) as AreaMetric<O>
 }
 
 /**
- * The area under the curve of precision and recall by trapezoids, which is larger than `averagePrecision` where scores are few.
- * Outputs, memory and options as for `rocAuc`. scikit-learn's auc of its precision_recall_curve.
+ * The area under the curve of precision and recall by trapezoids, which is larger than `averagePrecision` if there are
+ * few scores. Outputs, memory and options are as for `rocAuc`. scikit-learn's auc of its precision_recall_curve.
  */
 export function prAuc<const O extends AreaOptions = object>(options?: O): AreaMetric<O> {
   return area<AreaOptions>('prAuc', options ?? {}, areaNames, () => prAucOf) as AreaMetric<O>
@@ -371,8 +379,8 @@ export interface RocCurveOptions extends RankingOptions {
 }
 
 /**
- * The ROC curve of two classes, a report: outputs and memory as for `rocAuc`; of two logits thresholds are of the difference.
- * scikit-learn's roc_curve.
+ * The ROC curve of two classes, a report. Outputs and memory are as for `rocAuc`. With two logits the thresholds are
+ * for their difference. scikit-learn's roc_curve.
  */
 export function rocCurve(options: RocCurveOptions = {}): ResumableMetric<Tensor, Tensor, RocCurve> {
   const own = checked<RocCurveOptions>('rocCurve', options, { ...rankingNames, dropIntermediate: true })
@@ -381,7 +389,10 @@ export function rocCurve(options: RocCurveOptions = {}): ResumableMetric<Tensor,
   return new Curve('rocCurve', own, (items) => rocCurveOf(items, dropIntermediate))
 }
 
-/** Precision and recall of two classes at each threshold, a report. As `rocCurve`. scikit-learn's precision_recall_curve. */
+/**
+ * Precision and recall of two classes at each threshold, a report. Like `rocCurve`. scikit-learn's
+ * precision_recall_curve.
+ */
 export function precisionRecallCurve(
   options: RankingOptions = {},
 ): ResumableMetric<Tensor, Tensor, PrecisionRecallCurve> {

@@ -1,4 +1,7 @@
-/** How far numbers are from what they should be. Sums are float64 on the host, so each update reads its outputs and targets. */
+/**
+ * The distance of numbers from their targets. Sums are float64 on the host, so each update reads its outputs and
+ * targets.
+ */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import { formatShape, ShapeError } from '../../core/errors.js'
 import { type OptionNames, ownOptions } from '../../core/options.js'
@@ -11,22 +14,25 @@ import { Column, Largest, type Parts, Sums } from './parts.js'
 
 export interface RegressionOptions {
   /**
-   * How the numbers of the columns of [N, D] outputs become one: their mean, or for `r2` and `explainedVariance` that weighted by
-   * the targets' variances; or `none`, a list of them. Default mean.
+   * The way in which the numbers of the columns of [N, D] outputs become one: their mean, or for `r2` and
+   * `explainedVariance` the mean weighted by the targets' variances; or `none`, a list of them. Default mean.
    */
   readonly multioutput?: 'mean' | 'variance' | 'none'
 }
 
 export interface KeptOptions extends RegressionOptions {
-  /** How many numbers of a pass may be kept of outputs and of targets; `compute` throws ValueError beyond. Default 2^24. */
+  /**
+   * The most numbers of outputs, and of targets, that are kept in a pass. Beyond, `compute` throws ValueError. Default
+   * 2^24.
+   */
   readonly limit?: number
 }
 
 type Values = number | number[]
 
-/** The counts of columns: their number, and parts. */
+/** The totals of columns: their number, and parts. */
 interface OfColumns extends Parts {
-  /** How many columns there are; -Infinity before anything was counted. */
+  /** The number of columns, or -Infinity before anything was counted. */
   readonly width: Largest
 }
 
@@ -41,15 +47,15 @@ abstract class Regression<P extends OfColumns> extends Measure<Tensor, Tensor, V
     this.options = options
   }
 
-  /** The value of a column, and how much it weighs where columns weigh by variance. */
+  /** The value of a column, and its weight if columns are weighted by variance. */
   protected abstract column(totals: P, column: number): readonly [value: number, variance: number]
-  /** Makes ready for so many columns, and gives what adds an item. */
+  /** Prepares for this many columns, and returns the function that adds an item. */
   protected abstract adder(totals: P, width: number): Item
-  /** The step behind the mean over columns. */
+  /** The step after the mean over columns. */
   protected finish(value: number): number {
     return value
   }
-  /** Whether each item may weigh differently. */
+  /** Whether items may have different weights. */
   protected readonly takesWeights: boolean = true
 
   protected value(totals: P): Values {
@@ -61,7 +67,7 @@ abstract class Regression<P extends OfColumns> extends Measure<Tensor, Tensor, V
     if (width === 0) return Number.NaN
     const weights = columns.map(([, variance]) => (multioutput === 'variance' ? variance : 1))
     const total = weights.reduce((a, b) => a + b, 0)
-    // Where no target varies, columns are as good as one another.
+    // If no target varies, all columns have the same weight.
     if (total === 0) return values.reduce((a, b) => a + b, 0) / width
     return values.reduce((sum, value, i) => sum + value * (weights[i] as number), 0) / total
   }
@@ -184,7 +190,7 @@ interface Spread extends OfColumns {
   readonly moments: Moments
 }
 
-/** From the moments of a column to its value and the variance of its targets. */
+/** Computes a column's value and its targets' variance from its moments. */
 type OfMoments = (moments: ReturnType<Moments['column']>) => readonly [value: number, variance: number]
 
 class FromMoments extends Regression<Spread> {
@@ -221,7 +227,7 @@ interface Pairs extends OfColumns {
 
 type OfPairs = (outputs: Float64Array, targets: Float64Array, weights: Float64Array) => number
 
-/** For what depends on the order of all items of the pass, which are kept row by row. */
+/** For metrics that depend on the order of all items of the pass, which are kept row by row. */
 class FromAll extends Regression<Pairs> {
   readonly #of: OfPairs
   protected override readonly takesWeights: boolean
@@ -255,7 +261,10 @@ class FromAll extends Regression<Pairs> {
   }
 }
 
-/** The smallest value that half of the weight is at or below; of equal weights the mean of the middle two. */
+/**
+ * The smallest value that at least half of the weight does not exceed. With equal weights it is the mean of the middle
+ * two.
+ */
 function medianOf(values: Float64Array, weights: Float64Array): number {
   if (values.some(Number.isNaN) || values.length === 0) return Number.NaN
   const order = [...values.keys()].sort((a, b) => (values[a] as number) - (values[b] as number))
@@ -291,23 +300,23 @@ const typed = (metric: ResumableMetric<Tensor, Tensor, Values>) =>
   metric as unknown as ResumableMetric<Tensor, Tensor, never>
 
 /**
- * The mean absolute error of outputs and targets of one shape, [N] or [N, D]. NaN while nothing was counted. scikit-learn's
- * mean_absolute_error.
+ * The mean absolute error of outputs and targets of the same shape, [N] or [N, D]. NaN while nothing was counted.
+ * scikit-learn's mean_absolute_error.
  */
 export function mae<const O extends RegressionOptions = object>(options?: O): RegressionMetric<O> {
   const own = checked<RegressionOptions>('mae', options ?? {}, regressionNames)
   return typed(new MeanError('mae', own, (output, target) => Math.abs(output - target))) as RegressionMetric<O>
 }
 
-/** The mean squared error. Shapes as for `mae`. scikit-learn's mean_squared_error. */
+/** The mean squared error. Shapes are as for `mae`. scikit-learn's mean_squared_error. */
 export function mse<const O extends RegressionOptions = object>(options?: O): RegressionMetric<O> {
   const own = checked<RegressionOptions>('mse', options ?? {}, regressionNames)
   return typed(new MeanError('mse', own, (output, target) => (output - target) ** 2)) as RegressionMetric<O>
 }
 
 /**
- * The root of the mean squared error; of several columns the mean of their roots. Shapes as for `mae`. scikit-learn's
- * root_mean_squared_error.
+ * The root of the mean squared error, or for several columns the mean of their roots. Shapes are as for `mae`.
+ * scikit-learn's root_mean_squared_error.
  */
 export function rmse<const O extends RegressionOptions = object>(options?: O): RegressionMetric<O> {
   const own = checked<RegressionOptions>('rmse', options ?? {}, regressionNames)
@@ -316,8 +325,8 @@ export function rmse<const O extends RegressionOptions = object>(options?: O): R
 }
 
 /**
- * The mean of |output - target| / |target|, where a target of 0 counts as 2^-52. Shapes as for `mae`. scikit-learn's
- * mean_absolute_percentage_error.
+ * The mean of |output - target| / |target|, where a target of 0 counts as 2^-52. Shapes are as for `mae`.
+ * scikit-learn's mean_absolute_percentage_error.
  */
 export function mape<const O extends RegressionOptions = object>(options?: O): RegressionMetric<O> {
   const own = checked<RegressionOptions>('mape', options ?? {}, regressionNames)
@@ -325,15 +334,15 @@ export function mape<const O extends RegressionOptions = object>(options?: O): R
   return typed(new MeanError('mape', own, error)) as RegressionMetric<O>
 }
 
-/** 1 - lost / spread, where a perfect result on targets that do not vary is 1, and any other 0. */
+/** 1 - lost / spread. If targets do not vary, a perfect result is 1 and any other 0. */
 const explained = (lost: number, spread: number) => {
   if (spread !== 0) return 1 - lost / spread
   return lost === 0 ? 1 : Number.isNaN(lost) ? Number.NaN : 0
 }
 
 /**
- * The coefficient of determination, 1 - squared errors / squared distances of the targets from their mean. Shapes as for
- * `mae`. 1 where neither varies, 0 where only the outputs do; NaN for fewer than two items. scikit-learn's r2_score.
+ * The coefficient of determination, 1 - squared errors / squared distances of the targets from their mean. Shapes are
+ * as for `mae`. 1 if neither varies, 0 if only the outputs do, NaN for fewer than two items. scikit-learn's r2_score.
  */
 export function r2<const O extends RegressionOptions = object>(options?: O): RegressionMetric<O> {
   const own = checked<RegressionOptions>('r2', options ?? {}, regressionNames, true)
@@ -345,7 +354,8 @@ export function r2<const O extends RegressionOptions = object>(options?: O): Reg
 }
 
 /**
- * As `r2`, but an error that is the same for all items costs nothing. scikit-learn's explained_variance_score.
+ * Like `r2`, except that an error that is the same for all items costs nothing. scikit-learn's
+ * explained_variance_score.
  */
 export function explainedVariance<const O extends RegressionOptions = object>(options?: O): RegressionMetric<O> {
   const own = checked<RegressionOptions>('explainedVariance', options ?? {}, regressionNames, true)
@@ -356,15 +366,15 @@ export function explainedVariance<const O extends RegressionOptions = object>(op
   return typed(new FromMoments('explainedVariance', own, of)) as RegressionMetric<O>
 }
 
-/** The largest absolute error of all. Shapes as for `mae`. scikit-learn's max_error. */
+/** The largest absolute error. Shapes are as for `mae`. scikit-learn's max_error. */
 export function maxError(options: object = {}): ResumableMetric {
   ownOptions('maxError', options, {})
   return typed(new MaxError('maxError', {}))
 }
 
 /**
- * The median of the absolute errors. Shapes as for `mae`. Keeps 24 bytes for each number of the pass, up to `limit`.
- * scikit-learn's median_absolute_error.
+ * The median of the absolute errors. Shapes are as for `mae`. Keeps 24 bytes for each number of the pass, up to
+ * `limit`. scikit-learn's median_absolute_error.
  */
 export function medianAbsoluteError<const O extends KeptOptions = object>(options?: O): RegressionMetric<O> {
   const own = checked<KeptOptions>('medianAbsoluteError', options ?? {}, keptNames)
@@ -376,7 +386,7 @@ export function medianAbsoluteError<const O extends KeptOptions = object>(option
   return typed(new FromAll('medianAbsoluteError', own, of, true)) as RegressionMetric<O>
 }
 
-/** Pearson's correlation; NaN where outputs or targets do not vary. Shapes as for `mae`. SciPy's pearsonr. */
+/** Pearson's correlation, or NaN if outputs or targets do not vary. Shapes are as for `mae`. SciPy's pearsonr. */
 export function pearson<const O extends RegressionOptions = object>(options?: O): RegressionMetric<O> {
   const own = checked<RegressionOptions>('pearson', options ?? {}, regressionNames)
   const of: OfMoments = (moments) => [correlationOf(moments), 1]
@@ -384,8 +394,8 @@ export function pearson<const O extends RegressionOptions = object>(options?: O)
 }
 
 /**
- * Spearman's correlation of ranks, ties sharing theirs. Shapes as for `mae`. Keeps 24 bytes for each number of the pass, up to
- * `limit`. SciPy's spearmanr.
+ * Spearman's correlation of ranks, where ties share a rank. Shapes are as for `mae`. Keeps 24 bytes for each number of
+ * the pass, up to `limit`. SciPy's spearmanr.
  */
 export function spearman<const O extends KeptOptions = object>(options?: O): RegressionMetric<O> {
   const own = checked<KeptOptions>('spearman', options ?? {}, keptNames)

@@ -7,7 +7,7 @@ import { Counting } from './metric.js'
 import { type Parts, Sums } from './parts.js'
 import type { Take } from './stream.js'
 
-/** So many parts are added on the device, in float32, before the program adds up in float64. */
+/** This many parts are added on the device, in float32, before the program adds them in float64. */
 const partsOnDevice = 64
 /** Below 2^24 float32 counts exactly. */
 export const countedOnDevice = 2 ** 23
@@ -18,12 +18,12 @@ class DeviceSum {
   #parts = 0
   #most = 0
 
-  /** `most` is what a count can be at the most; 0 for what is no count. `full` lets the program fetch what is there. */
+  /** `most` is the largest possible count, or 0 if it is not a count. `full` lets the program fetch the sum. */
   add(part: Tensor, most: number, full: (total: Tensor) => void): void {
     if (this.#parts === partsOnDevice || this.#most + most > countedOnDevice) this.move(full)
     noGrad(() => {
       const before = this.#total
-      // Its own memory: what is added may be freed at the end of the step.
+      // It has its own memory, because the addends may be freed at the end of the step.
       this.#total = keep(before === null ? part.detach().clone() : add(before, part.detach()))
       before?.dispose()
     })
@@ -44,14 +44,14 @@ class DeviceSum {
   }
 }
 
-/** The sum of what is meant, and the sum of what counts. */
+/** The sum of the values, and the sum of the counts. */
 interface Fraction extends Parts {
   readonly sums: Sums
 }
 
 type Fetch = (tensors: readonly Tensor[], take: Take<Fraction>) => void
 
-/** A total and a count, both added up on the device; `fetch` moves them to the totals on the host. */
+/** A total and a count, both added up on the device. `fetch` moves them to the totals on the host. */
 export class DeviceFraction {
   readonly #total = new DeviceSum()
   readonly #counted = new DeviceSum()
@@ -82,7 +82,7 @@ export class DeviceFraction {
   }
 }
 
-/** A mean whose totals stay on the device; NaN while it has counted nothing. */
+/** A mean whose totals stay on the device. NaN while it has counted nothing. */
 export class RunningMean extends Counting<number, Fraction> {
   readonly #device = new DeviceFraction((tensors, take) => this.read(tensors, take))
 
@@ -108,8 +108,8 @@ export class RunningMean extends Counting<number, Fraction> {
   }
 
   /**
-   * Adds a total (one element) of `count` items. A count that only the device knows is a tensor of one element, and `most`
-   * what it can be at the most.
+   * Adds a total (one element) of `count` items. A count that only the device knows is a tensor of one element, and
+   * `most` is its largest possible value.
    */
   update(total: Tensor, count: number | Tensor, most = 0): void {
     this.#device.add(total, count, most)

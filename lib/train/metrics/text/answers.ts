@@ -5,10 +5,10 @@ import { Sums } from '../parts.js'
 import { sharedBy, TextMeasure, type TextMetric, type TextTotals, wordsOf } from './text.js'
 
 const punctuation = /[!"#$%&'()*+,\-./:;<=>?@[\\\]^_`{|}~]/g
-/** Articles between what Python takes for borders of words. */
+/** Articles between word boundaries as Python defines them. */
 const articles = latePattern(String.raw`(?<![\p{L}\p{N}_])(?:a|an|the)(?![\p{L}\p{N}_])`, 'gu')
 
-/** The words that count: in lower case, without punctuation and articles. */
+/** The counting words: in lower case, without punctuation and articles. */
 function wordsIn(answer: string): string[] {
   return wordsOf(answer.toLowerCase().replace(punctuation, '').replace(articles(), ' '))
 }
@@ -19,19 +19,19 @@ const countsOf = (words: readonly string[]): Map<string, number> => {
   return counts
 }
 
-/** The likeness of two answers by their words, from 0 to 1. */
+/** The similarity of two answers by their words, from 0 to 1. */
 type Compare = (words: readonly string[], reference: readonly string[]) => number
 
 const same: Compare = (words, reference) => (words.join(' ') === reference.join(' ') ? 1 : 0)
 
 const overlap: Compare = (words, reference) => {
-  // Where one of them is no answer, only both being none is right.
+  // If one of them is no answer, both must be for the answer to be right.
   if (words.length === 0 || reference.length === 0) return words.length === reference.length ? 1 : 0
   const shared = sharedBy(countsOf(words), countsOf(reference))
   return (2 * shared) / (words.length + reference.length)
 }
 
-/** The mean over answers of how well each fits the best of its references. */
+/** The mean over answers of the best match with their references. */
 class OfAnswers extends TextMeasure<number> {
   readonly #compare: Compare
 
@@ -63,16 +63,16 @@ class OfAnswers extends TextMeasure<number> {
 }
 
 /**
- * The share of answers that are one of their references, but for case, punctuation, articles and white space: from 0 to 1, NaN of none. An
- * empty text says that there is no answer. SQuAD's exact match, divided by 100.
+ * The share of answers that equal one of their references, apart from case, punctuation, articles and white space: from
+ * 0 to 1, or NaN for none. An empty text means that there is no answer. SQuAD's exact match, divided by 100.
  */
 export function answerExactMatch(): TextMetric {
   return new OfAnswers('answerExactMatch', same)
 }
 
 /**
- * The mean F1 of the words that answers share with the best of their references, but for case, punctuation and articles: from 0 to 1, NaN of
- * none. An empty text says that there is no answer. SQuAD's F1, divided by 100.
+ * The mean F1 of the words that answers share with the best of their references, apart from case, punctuation and
+ * articles: from 0 to 1, or NaN for none. An empty text means that there is no answer. SQuAD's F1, divided by 100.
  */
 export function answerF1(): TextMetric {
   return new OfAnswers('answerF1', overlap)

@@ -6,7 +6,7 @@ import { ngramsOf, sharedBy, TextMeasure, type TextMetric, type TextTotals, tota
 import { type TokenizerName, tokenizers } from './tokenizers.js'
 
 export interface BleuOptions {
-  /** sacrebleu's tokenizer of that name, or a function from a text to its words. Default 13a; for Chinese say zh. */
+  /** sacrebleu's tokenizer of that name, or a function from a text to its words. Default 13a. Use zh for Chinese. */
   readonly tokenize?: TokenizerName | ((text: string) => readonly string[])
   /** Default false. */
   readonly lowercase?: boolean
@@ -14,9 +14,9 @@ export interface BleuOptions {
   readonly smooth?: 'exp' | 'floor' | 'add-k' | 'none'
   /** Default 0.1 for floor, 1 for add-k. */
   readonly smoothValue?: number
-  /** The longest n-grams that count, at most 64. Default 4. */
+  /** The longest n-grams that count. At most 64, default 4. */
   readonly maxOrder?: number
-  /** Leaves out orders that are longer than all hypotheses, as for single sentences. Default false. */
+  /** Leaves out orders that are longer than all hypotheses, which is useful for single sentences. Default false. */
   readonly effectiveOrder?: boolean
 }
 
@@ -60,7 +60,7 @@ class Bleu extends TextMeasure<number> {
   protected add(sums: Sums, hypothesis: string, references: readonly string[]): void {
     const words = this.#split(hypothesis)
     const others = references.map((text) => this.#split(text))
-    // The reference whose length is closest; of two the shorter.
+    // The reference with the closest length. Of two the shorter counts.
     const lengths = others.map((each) => each.length)
     const closest = lengths.reduce((best, length) => {
       const [gap, least] = [Math.abs(words.length - length), Math.abs(words.length - best)]
@@ -89,7 +89,7 @@ class Bleu extends TextMeasure<number> {
     for (let n = 1; n <= order; n++) {
       const more = smooth === 'add-k' && n > 1 ? smoothValue : 0
       const total = sums.get(first + order + n - 1) + more
-      // Without n-grams of this order there are none of longer ones.
+      // Without n-grams of this order there are no longer ones.
       if (total === 0) {
         if (!effectiveOrder) return 0
         break
@@ -107,8 +107,9 @@ class Bleu extends TextMeasure<number> {
 }
 
 /**
- * BLEU of the pass as a whole, from 0 to 100: `update(hypotheses, references)`, of which each hypothesis has one or more. NaN
- * while there was no text. Keeps a few counts, however many texts. sacrebleu's corpus_bleu.
+ * BLEU of the whole pass, from 0 to 100: `update(hypotheses, references)`, with one or more references for each
+ * hypothesis. NaN while there was no text. Keeps only a few counts, however many texts there are. sacrebleu's
+ * corpus_bleu.
  */
 export function bleu(options: BleuOptions = {}): TextMetric {
   const own = ownOptions('bleu', options, names)

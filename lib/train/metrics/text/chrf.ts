@@ -10,13 +10,16 @@ export interface ChrfOptions {
   readonly charOrder?: number
   /** The longest n-grams of words; 2 makes chrF++. Default 0. */
   readonly wordOrder?: number
-  /** How many times as much recall weighs as precision does. Default 2. */
+  /** The weight of recall relative to precision. Default 2. */
   readonly beta?: number
   /** Default false. */
   readonly lowercase?: boolean
   /** Whether spaces count as characters. Default false. */
   readonly whitespace?: boolean
-  /** Counts orders that a text is too short for as 1e-16, as chrF++.py does, instead of leaving them out. Default false. */
+  /**
+   * Whether orders for which a text is too short count as 1e-16, as in chrF++.py, instead of being left out. Default
+   * false.
+   */
   readonly epsSmoothing?: boolean
 }
 
@@ -32,7 +35,7 @@ const names = {
 const epsilon = 1e-16
 const punctuation = new Set('!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~')
 
-/** Words, with a mark of punctuation at the end, or else at the beginning, parted from them. */
+/** Words, with a punctuation mark at their end, or else at their beginning, separated from them. */
 function wordsAndMarks(text: string): string[] {
   return wordsOf(text).flatMap((word) => {
     if ([...word].length === 1) return [word]
@@ -60,7 +63,7 @@ class Chrf extends TextMeasure<number> {
     return charOrder + wordOrder
   }
 
-  /** By order: n-grams of hypotheses, of references, and shared ones; then the number of texts. */
+  /** By order: n-grams of hypotheses, of references, and common ones. Then the number of texts. */
   protected empty(): TextTotals {
     return { sums: new Sums(3 * this.#orders + 1) }
   }
@@ -83,7 +86,7 @@ class Chrf extends TextMeasure<number> {
       const other = this.#ngrams(reference)
       const counts = own.flatMap((grams, i) => {
         const theirs = other[i] as ReadonlyMap<string, number>
-        // Hits where the reference has no n-gram of the order are not counted against the hypothesis.
+        // N-grams of an order that the reference lacks do not count against the hypothesis.
         return [theirs.size > 0 ? totalOf(grams) : 0, totalOf(theirs), sharedBy(grams, theirs)]
       })
       const value = this.#score(counts)
@@ -119,8 +122,8 @@ class Chrf extends TextMeasure<number> {
 }
 
 /**
- * chrF of the pass as a whole, from 0 to 100, and with `wordOrder: 2` chrF++: `update(hypotheses, references)`, of which each
- * hypothesis has one or more, and the best counts. NaN while there was no text. sacrebleu's corpus_chrf.
+ * chrF of the whole pass, from 0 to 100, and with `wordOrder: 2` chrF++: `update(hypotheses, references)`, with one or
+ * more references for each hypothesis, of which the best counts. NaN while there was no text. sacrebleu's corpus_chrf.
  */
 export function chrf(options: ChrfOptions = {}): TextMetric {
   const own = ownOptions('chrf', options, names)

@@ -5,11 +5,14 @@ import { Sums } from '../parts.js'
 import { TextMeasure, type TextMetric, type TextTotals, trim, withoutRunsOfSpace } from './text.js'
 
 export interface ErrorRateOptions {
-  /** Changes hypotheses and references before they are compared, as to small letters without punctuation. Default: nothing. */
+  /**
+   * Changes hypotheses and references before they are compared, for example to lower case without punctuation. Default:
+   * no change.
+   */
   readonly transform?: (text: string) => string
 }
 
-/** The least number of parts to replace, drop or insert that makes one list of the other. */
+/** The least number of replacements, deletions and insertions that turn one list into the other. */
 function distance(a: readonly string[], b: readonly string[]): number {
   const row = Uint32Array.from({ length: b.length + 1 }, (_, j) => j)
   a.forEach((part, i) => {
@@ -69,9 +72,9 @@ function checked(op: string, options: ErrorRateOptions): ErrorRateOptions {
 }
 
 /**
- * Words to replace, drop or insert, by the words of the references: `update(hypotheses, references)`, one for each. 0 is perfect,
- * and more than 1 is possible; where the references have no words, the number of insertions; NaN while there was no text.
- * jiwer's wer.
+ * Words to replace, delete or insert, divided by the words of the references: `update(hypotheses, references)`, with
+ * one reference each. 0 is perfect, and more than 1 is possible. If the references have no words, it is the number of
+ * insertions. NaN while there was no text. jiwer's wer.
  */
 export function wordErrorRate(options: ErrorRateOptions = {}): TextMetric {
   const words = (text: string) =>
@@ -81,7 +84,7 @@ export function wordErrorRate(options: ErrorRateOptions = {}): TextMetric {
   return new ErrorRate('wordErrorRate', checked('wordErrorRate', options), words)
 }
 
-/** As `wordErrorRate`, of characters, spaces within a text among them. jiwer's cer. */
+/** Like `wordErrorRate`, for characters, including spaces within a text. jiwer's cer. */
 export function characterErrorRate(options: ErrorRateOptions = {}): TextMetric {
   return new ErrorRate('characterErrorRate', checked('characterErrorRate', options), (text) => [...trim(text)])
 }

@@ -7,7 +7,9 @@ import { Sums } from '../parts.js'
 import { stemOf } from './stemmer.js'
 import { ngramsOf, sharedBy, TextMeasure, type TextMetric, type TextTotals, totalOf } from './text.js'
 
-/** ROUGE: shares of common words and pairs of words, and of longest common subsequences of the text and of its lines. */
+/**
+ * ROUGE: shares of common words and pairs of words, and of longest common subsequences of the text and of its lines.
+ */
 export type RougeType = 'rouge1' | 'rouge2' | 'rougeL' | 'rougeLsum'
 
 export interface RougeScore {
@@ -18,13 +20,17 @@ export interface RougeScore {
 
 export interface RougeOptions {
   /**
-   * A function from a text to its words, such as `(text: string) => [...text]` for Chinese. Default: words of a to z, in either case, and digits, as
-   * rouge-score has them; references of letters that have no such word are refused, because every score would be 0.
+   * A function from a text to its words, such as `(text: string) => [...text]` for Chinese. Default: words of a to z,
+   * in either case, and digits, as in rouge-score. References whose letters give no such word are refused, because
+   * every score would be 0.
    */
   readonly tokenize?: (text: string) => readonly string[]
-  /** Whether words of more than three letters are reduced to their stems, by Porter's algorithm for English. Default false. */
+  /**
+   * Whether words with more than three letters are reduced to their stems, by Porter's algorithm for English. Default
+   * false.
+   */
   readonly stem?: boolean
-  /** One type whose F1 is computed, a number for a Trainer. Default: a report of all four. */
+  /** The one type whose F1 is computed, a number for a Trainer. Default: a report of all four. */
   readonly type?: RougeType
 }
 
@@ -45,7 +51,7 @@ function wordsOf(text: string, { stem = false, tokenize = latinWords }: RougeOpt
   return stem ? words.map((word) => (word.length > 3 ? stemOf(word) : word)) : words
 }
 
-/** From what is shared, and how much there is of each. */
+/** Computes precision, recall and F1 from the common part and both sizes. */
 function scoreOf(shared: number, said: number, wanted: number): RougeScore {
   const [precision, recall] = [shared / Math.max(said, 1), shared / Math.max(wanted, 1)]
   const sum = precision + recall
@@ -65,7 +71,7 @@ function table(a: Words, b: Words): readonly Uint32Array[] {
   return rows
 }
 
-/** Where in `a` one of the longest common subsequences lies. */
+/** The places in `a` of one of the longest common subsequences. */
 function places(a: Words, b: Words): number[] {
   const rows = table(a, b)
   const found: number[] = []
@@ -86,7 +92,10 @@ function ofNgrams(said: Words, wanted: Words, n: number): RougeScore {
   return scoreOf(sharedBy(own, theirs), totalOf(own), totalOf(theirs))
 }
 
-/** The words of each reference line that are in a subsequence shared with any line. No word counts more often than it occurs. */
+/**
+ * The words of each reference line that are in a subsequence shared with any line. No word counts more often than it
+ * occurs.
+ */
 function ofLines(said: readonly Words[], wanted: readonly Words[]): RougeScore {
   const left = [said, wanted].map((lines) => ngramsOf(lines.flat(), 1, '')) as [
     Map<string, number>,
@@ -135,7 +144,7 @@ class Rouge extends TextMeasure<RougeReport | number> {
     return new Rouge(this.#options)
   }
 
-  /** By type the sums of precision, recall and F1; then the number of texts. */
+  /** By type the sums of precision, recall and F1, and then the number of texts. */
   protected empty(): TextTotals {
     return { sums: new Sums(3 * types.length + 1) }
   }
@@ -164,10 +173,11 @@ class Rouge extends TextMeasure<RougeReport | number> {
 type RougeMetric<O> = O extends { readonly type: RougeType } ? TextMetric : TextMetric<RougeReport>
 
 /**
- * ROUGE-1, -2, -L and -Lsum, the mean over the texts of the pass: `update(hypotheses, references)`, of which each hypothesis has
- * one or more, and the one with the best F1 counts. Words are of Latin letters without accents and of digits, or what `tokenize` gives;
- * lines of ROUGE-Lsum end at \n. NaN while there was no text. rouge-score's RougeScorer. Updates throw ValueError for a reference of another
- * script without `tokenize`.
+ * ROUGE-1, -2, -L and -Lsum, the mean over the texts of the pass: `update(hypotheses, references)`, with one or more
+ * references for each hypothesis, of which the one with the best F1 counts. Words consist of Latin letters without
+ * accents and of digits, or are the results of `tokenize`. Lines of ROUGE-Lsum end at
+ * . NaN while there was no text. rouge-score's RougeScorer. Updates throw ValueError for a reference in another script
+ * without `tokenize`.
  */
 export function rouge<const O extends RougeOptions = object>(options?: O): RougeMetric<O> {
   const own = ownOptions<RougeOptions>('rouge', options ?? {}, { tokenize: true, stem: true, type: true })

@@ -1,9 +1,9 @@
 /**
- * Porter's stemmer ("An algorithm for suffix stripping", 1980) with NLTK's extensions, which rouge-score's numbers depend on: small
- * English letters in, the stem out.
+ * Porter's stemmer ("An algorithm for suffix stripping", 1980) with NLTK's extensions, on which rouge-score's numbers
+ * depend. It takes lower-case English letters and returns the stem.
  */
 
-/** Forms that the rules get wrong. */
+/** Words for which the rules give wrong stems. */
 const irregular: ReadonlyMap<string, string> = new Map([
   ...['sky', 'skies'].map((form) => [form, 'sky'] as const),
   ...['innings', 'inning'].map((form) => [form, 'inning'] as const),
@@ -15,7 +15,7 @@ const irregular: ReadonlyMap<string, string> = new Map([
   ['tying', 'tie'],
 ])
 
-/** For each letter c or v: y after a consonant is a vowel. */
+/** For each letter c or v. A y after a consonant is a vowel. */
 function kindsOf(word: string): string {
   let kinds = ''
   for (const letter of word) {
@@ -25,7 +25,7 @@ function kindsOf(word: string): string {
   return kinds
 }
 
-/** How many vowels, or runs of them, have a consonant after them. */
+/** The number of vowels, or runs of them, that a consonant follows. */
 const measure = (stem: string) => kindsOf(stem).split('vc').length - 1
 const hasVowel = (stem: string) => kindsOf(stem).includes('v')
 const hasMeasure = (stem: string) => measure(stem) > 0
@@ -42,7 +42,7 @@ function endsShort(word: string): boolean {
 
 type Rule = readonly [suffix: string, replacement: string, condition?: (stem: string) => boolean]
 
-/** Applies the first rule whose suffix the word has, if its condition holds; others are not tried then. */
+/** Applies the first rule whose suffix the word has, if its condition holds. No other rule is tried then. */
 function byRules(word: string, rules: readonly Rule[]): string {
   const rule = rules.find(([suffix]) => word.endsWith(suffix))
   if (rule === undefined) return word
@@ -96,7 +96,7 @@ const doubleSuffixes: readonly Rule[] = [
   ['iviti', 'ive', hasMeasure],
   ['biliti', 'ble', hasMeasure],
   ['fulli', 'ful', hasMeasure],
-  // The l is the stem's, so that it counts for short ones: geo, theo.
+  // The l belongs to the stem, so that the rule applies to short ones: geo, theo.
   ['logi', 'log', (stem) => hasMeasure(`${stem}l`)],
 ]
 

@@ -1,7 +1,7 @@
 /**
- * The translation edit rate: edits of words, where moving a run of them costs one. After Snover et al., "A Study of Translation
- * Edit Rate with Targeted Human Annotation", 2006, with the bounds and the preferences of Tercom as sacrebleu has them, which the
- * value depends on.
+ * The translation edit rate: edits of words, where moving a run of them costs one. After Snover et al., "A Study of
+ * Translation Edit Rate with Targeted Human Annotation", 2006, with Tercom's bounds and preferences as in sacrebleu, on
+ * which the value depends.
  */
 import { checkFlag, ownOptions } from '../../../core/options.js'
 import { Sums } from '../parts.js'
@@ -36,7 +36,7 @@ class EditTable {
     }
   }
 
-  /** All rows; those of the first `same` words are taken from the rows of a hypothesis that begins with the same words. */
+  /** All rows. Those of the first `same` words come from a hypothesis that begins with the same words. */
   rows(words: Words, same = 0, before: readonly Row[] = []): readonly Row[] {
     const rows = same === 0 ? [this.#first] : before.slice(0, same + 1)
     const columns = this.#reference.length
@@ -73,7 +73,7 @@ class EditTable {
 
 const distanceOf = (rows: readonly Row[]) => rows.at(-1)?.costs.at(-1) as number
 
-/** For each word of the reference, the place in the hypothesis it goes with; and which words of both are wrong. */
+/** For each word of the reference, the matching place in the hypothesis; and which words of both are wrong. */
 function alignmentOf(rows: readonly Row[]) {
   let [i, j] = [rows.length - 1, (rows[0] as Row).costs.length - 1]
   const edits: Edit[] = []
@@ -101,12 +101,12 @@ function alignmentOf(rows: readonly Row[]) {
 function moved(words: Words, start: number, length: number, target: number): string[] {
   const run = words.slice(start, start + length)
   const rest = [...words.slice(0, start), ...words.slice(start + length)]
-  // A target within or behind the run counts words that the rest lacks.
+  // A target within or after the run counts words that the rest lacks.
   const at = target < start ? target : target > start + length ? target - length : target
   return [...rest.slice(0, at), ...run, ...rest.slice(at)]
 }
 
-/** Runs of words that both have: where they start, and how long they are. */
+/** Runs of words that both have: their beginnings and lengths. */
 function* commonRuns(words: Words, reference: Words): Generator<readonly [start: number, at: number, length: number]> {
   for (let start = 0; start < words.length; start++)
     for (let at = 0; at < reference.length; at++) {
@@ -127,7 +127,7 @@ interface Shift {
   readonly words: string[]
 }
 
-/** Whether Tercom would rather make the first: the larger gain, the longer run, the earlier one, to the earlier place. */
+/** Whether Tercom prefers the first: by larger gain, then longer run, then earlier run, then earlier target. */
 function isBetter(a: Shift, b: Shift): boolean {
   if (a.gain !== b.gain) return a.gain > b.gain
   if (a.length !== b.length) return a.length > b.length
@@ -135,7 +135,7 @@ function isBetter(a: Shift, b: Shift): boolean {
   return a.target < b.target
 }
 
-/** The best shift, if there is one, and how many were tried. */
+/** The best shift, if there is one, and the number of tried shifts. */
 function bestShift(words: Words, reference: Words, table: EditTable): { best: Shift | null; tried: number } {
   const rows = table.rows(words)
   const before = distanceOf(rows)
@@ -213,9 +213,9 @@ class Ter extends TextMeasure<number> {
 }
 
 /**
- * The translation edit rate of the pass as a whole, in percent of the references' words: 0 is perfect, and more than 100 is
- * possible. `update(hypotheses, references)`, of which each hypothesis has one or more. NaN while there was no text. sacrebleu's
- * corpus_ter.
+ * The translation edit rate of the whole pass, in percent of the references' words. 0 is perfect, and more than 100 is
+ * possible. `update(hypotheses, references)`, with one or more references for each hypothesis. NaN while there was no
+ * text. sacrebleu's corpus_ter.
  */
 export function ter(options: TerOptions = {}): TextMetric {
   const own = ownOptions('ter', options, { normalized: true, noPunct: true, asianSupport: true, caseSensitive: true })

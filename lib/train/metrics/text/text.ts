@@ -1,4 +1,4 @@
-/** The commons of metrics of texts: their inputs, words as Python splits them, and n-grams. */
+/** The common part of metrics of texts: inputs, words as Python splits them, and n-grams. */
 import { kindOf, ShapeError, ValueError } from '../../../core/errors.js'
 import { Measure, type ResumableMetric } from '../metric.js'
 import type { Parts, Sums } from '../parts.js'
@@ -9,7 +9,9 @@ export type References = readonly string[] | readonly (readonly string[])[]
 /** A metric of texts, which needs no tensors: `update(hypotheses, references)`. */
 export type TextMetric<V = number> = ResumableMetric<readonly string[], References, V>
 
-/** Ranges of what Python calls white space: other than JavaScript's \s in separators of information and the byte order mark. */
+/**
+ * Ranges of Python's white space, which differs from JavaScript's \s in information separators and the byte order mark.
+ */
 const spaces: readonly (readonly [number, number])[] = [
   [0x09, 0x0d],
   [0x1c, 0x20],
@@ -40,7 +42,7 @@ export const trimEnd = (text: string): string => text.replace(spaceAfter, '')
 export const trim = (text: string): string => trimEnd(text.replace(spaceBefore, ''))
 export const withoutRunsOfSpace = (text: string): string => text.replace(runsOfSpace, ' ')
 
-/** How often each run of `n` parts occurs. */
+/** The number of occurrences of each run of `n` parts. */
 export function ngramsOf(parts: readonly string[], n: number, between: string): Map<string, number> {
   const counts = new Map<string, number>()
   for (let i = 0; i + n <= parts.length; i++) {
@@ -56,7 +58,7 @@ export function totalOf(counts: ReadonlyMap<string, number>): number {
   return total
 }
 
-/** How many n-grams two texts share, each at most as often as it occurs in both. */
+/** The number of n-grams that two texts share, each counted at most as often as it occurs in both. */
 export function sharedBy(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): number {
   let shared = 0
   for (const [gram, count] of a) shared += Math.min(count, b.get(gram) ?? 0)
@@ -94,7 +96,8 @@ export abstract class TextMeasure<V> extends Measure<readonly string[], Referenc
         )
       return [hypothesis as string, own as readonly string[]]
     })
-    // On their own first, so that a text that a program's function fails at leaves the totals as they were.
+    // They are added to separate totals first, so that a text at which a program's function fails leaves the totals
+    // unchanged.
     const part = this.empty()
     for (const [hypothesis, own] of pairs) this.add(part.sums, hypothesis, own)
     this.read([], ({ sums }) => sums.take(part.sums.dump()))

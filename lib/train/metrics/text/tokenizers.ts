@@ -1,8 +1,8 @@
-/** sacrebleu's tokenizers: texts in, words with single spaces between out. */
+/** sacrebleu's tokenizers, which turn texts into words with single spaces between them. */
 import { late } from '../../../core/late.js'
 import { classOf, trim, wordsOf } from './text.js'
 
-/** sacrebleu's: of WMT (13a), for Chinese, international, by character, or none. */
+/** sacrebleu's tokenizers: WMT's (13a), for Chinese, international, by character, or none. */
 export type TokenizerName = '13a' | 'zh' | 'intl' | 'char' | 'none'
 
 type Rule = readonly [pattern: RegExp, replacement: string]
@@ -10,7 +10,7 @@ type Rule = readonly [pattern: RegExp, replacement: string]
 const applied = (text: string, rules: readonly Rule[]) =>
   rules.reduce((line, [pattern, replacement]) => line.replace(pattern, replacement), text)
 
-/** Punctuation of Western languages from its words, but not periods, commas and dashes within numbers. */
+/** Separates punctuation of Western languages from words, but not periods, commas and dashes within numbers. */
 export const western: readonly Rule[] = [
   [/([{-~[-` -&(-+:-@/])/g, ' $1 '],
   [/([^0-9])([.,])/g, '$1 $2 '],
@@ -32,8 +32,9 @@ const lines: readonly Rule[] = [
 ]
 
 /**
- * What sacrebleu's zh takes for Chinese. Two of its ranges were meant for planes beyond the first, but begin 2001 and 2f81 by
- * the way they are written, so that all symbols between are among them, and nothing beyond the first plane is.
+ * The characters that sacrebleu's zh considers Chinese. Two of its ranges were meant for planes beyond the first, but
+ * because of their notation begin at 2001 and 2f81. So all symbols in between are included, and nothing beyond the
+ * first plane is.
  */
 const chinese = new RegExp(
   `(${classOf([
@@ -65,7 +66,7 @@ const international = late((): readonly Rule[] => [
   [/(\p{S})/gu, ' $1 '],
 ])
 
-/** From a text to its words. */
+/** Turns a text into its words. */
 export const tokenizers: { readonly [name in TokenizerName]: (text: string) => string[] } = {
   '13a': (text) => wordsOf(applied(` ${applied(applied(text, lines), entities)} `, western)),
   zh: (text) => wordsOf(applied(trim(text).replace(chinese, ' $1 '), western)),
@@ -82,7 +83,7 @@ const asian: readonly Rule[] = [
   [/([\u31c0-\u31ef\u2e80-\u2eff])/g, ' $1 '],
   [/([\u3300-\u33ff\uf900-\ufaff\ufe30-\ufe4f])/g, ' $1 '],
   [/([\u3200-\u3f22])/g, ' $1 '],
-  // As sacrebleu writes it: kana are parted only where the whole text is of them.
+  // As in sacrebleu, kana are separated only if the whole text consists of them.
   [/(^|^[\u3040-\u309f])([\u3040-\u309f]+)(?=$|^[\u3040-\u309f])/g, '$1 $2 '],
   [/(^|^[\u30a0-\u30ff])([\u30a0-\u30ff]+)(?=$|^[\u30a0-\u30ff])/g, '$1 $2 '],
   [/(^|^[\u31f0-\u31ff])([\u31f0-\u31ff]+)(?=$|^[\u31f0-\u31ff])/g, '$1 $2 '],
@@ -91,13 +92,13 @@ const asian: readonly Rule[] = [
 ]
 
 export interface TercomOptions {
-  /** Parts punctuation from words, and undoes XML's escapes. Default false. */
+  /** Separates punctuation from words, and undoes XML's escapes. Default false. */
   readonly normalized?: boolean
   /** Leaves out punctuation. Default false. */
   readonly noPunct?: boolean
-  /** With the two above, does so for Chinese, Japanese and full-width characters too. Default false. */
+  /** Applies the two options above to Chinese, Japanese and full-width characters too. Default false. */
   readonly asianSupport?: boolean
-  /** Whether capitals differ from small letters. Default false. */
+  /** Whether upper and lower case differ. Default false. */
   readonly caseSensitive?: boolean
 }
 
