@@ -11,17 +11,18 @@ import type { AnyOptions } from './options.js'
 import type { Metrics } from './pass.js'
 
 /**
- * The loss of a batch as a sum and what it is a sum over: rows, tokens, pairs. Sums add up where means do not, so that
- * micro-batches, ragged last batches, evaluations and several workers all divide the summed total by the summed count.
+ * The loss of a batch as a sum, and the count over which it is a sum: rows, tokens, pairs. Sums can be added where
+ * means cannot. So micro-batches, ragged last batches, evaluations and several workers all divide the total of sums by
+ * the total of counts.
  */
 export interface Loss {
   /** One floating element, summed over the batch: losses take `{ reduction: 'sum' }`. */
   readonly total: Tensor
-  /** A number, or one element on the device, which nobody waits for. A batch that counts nothing teaches nothing. */
+  /** A number, or one element on the device, for which nobody waits. A batch with a count of 0 teaches nothing. */
   readonly count: Tensor | number
-  /** The output that the metrics see, and that `Trainer.predict` gives. */
+  /** The output for the metrics, which `Trainer.predict` also gives. */
   readonly output?: unknown
-  /** The target that the metrics hold the output against. */
+  /** The target with which the metrics compare the output. */
   readonly target?: Tensor
 }
 
@@ -29,9 +30,9 @@ export interface Loss {
 export interface Objective<Mod extends Module = Module, B = unknown, M extends string = never> {
   /** Runs the model on a batch. Called under the Trainer's precision, in training and evaluation. */
   loss(model: Mod, batch: B): Loss
-  /** The model's output for a batch without the need of a target. Default: the output of `loss`. */
+  /** The model's output for a batch, without needing a target. Default: the output of `loss`. */
   predict?(model: Mod, batch: B): Tensor
-  /** Makers, so that training and evaluation share no counts. */
+  /** Functions that make metrics, so that training and evaluation share no counts. */
   readonly metrics?: Metrics<M, never>
 }
 
@@ -49,11 +50,11 @@ export interface ShortForm {
   readonly loss: (output: never, target: Tensor) => Tensor
 }
 
-/** The loss of one batch, as the loop needs it: a mean to go backward from, or a total to be added to others. */
+/** The loss of one batch in the form for the loop: a mean for the backward pass, or a total to be added to others. */
 export class Measured {
   readonly output: unknown
   readonly target: Tensor | undefined
-  /** Rows, or what else the batch has many of, for those who count progress. */
+  /** Rows, or the batch's other units, for code that counts progress. */
   readonly items: number
   readonly count: Tensor | number
   readonly #total: Tensor | null
@@ -73,7 +74,10 @@ export class Measured {
     this.#mean = mean
   }
 
-  /** The loss in the short form. The loss function's mean is taken as it is, because a product with the rows would round. */
+  /**
+   * The loss in the short form. The loss function's mean is used as it is, because multiplying it by the rows would
+   * round.
+   */
   static short(op: string, { forward, loss }: ShortForm, batch: unknown): Measured {
     const [input, target] = checkBatch(op, batch as Batch)
     const output = forward(input)
@@ -94,7 +98,7 @@ export class Measured {
     return this.#total ?? mul(this.#mean as Tensor, this.count as number)
   }
 
-  /** The mean over the batch; 0 where it counts nothing. */
+  /** The mean over the batch, or 0 if its count is 0. */
   mean(): Tensor {
     return this.#mean ?? over(this.#total as Tensor, this.count)
   }
@@ -102,7 +106,7 @@ export class Measured {
   /** Begins to read the sums. */
   read(): Promise<Sums> {
     const { count } = this
-    // The pass that adds up sees the error. Until then it must not count as unhandled.
+    // The pass that adds up gets the error. Until then it must not count as unhandled.
     const first = (tensor: Tensor) => {
       const read = tensor.data()
       read.catch(() => undefined)
@@ -115,10 +119,10 @@ export class Measured {
   }
 }
 
-/** Where a batch counts nothing, its total is none either. */
+/** The total of a batch with a count of 0 is 0 too. */
 const sums = (total: number, count: number): Sums => ({ total: count === 0 ? 0 : total, count })
 
-/** A total over a count; nothing, and no gradients, where that is 0. */
+/** A total divided by a count. If the count is 0, the result is 0 and there are no gradients. */
 function over(total: Tensor, count: Tensor | number): Tensor {
   if (typeof count === 'number') return count === 1 ? total : count === 0 ? mul(total, 0) : div(total, count)
   return div(total, divisor(count))
@@ -131,13 +135,13 @@ function divisor(count: Tensor): Tensor {
   })
 }
 
-/** How a model learns from a batch, and what it makes of one. */
+/** The way a model learns from a batch, and its output for one. */
 export interface Learned {
   measured(op: string, batch: unknown): Measured
   predicted(batch: unknown): Tensor
 }
 
-/** By the form that the options have. */
+/** Chosen by the form of the options. */
 export function learning(model: Module, { loss, step, objective }: AnyOptions): Learned {
   if (loss !== undefined) {
     const forward = (x: Tensor) => (model as unknown as { forward(x: Tensor): unknown }).forward(x)
@@ -166,7 +170,7 @@ function predicted(output: unknown, by: string): Tensor {
   )
 }
 
-/** Counts of micro-batches, added up on the device where any of them is there. */
+/** Counts of micro-batches, added up on the device if any of them is there. */
 export class Counts {
   #number = 0
   #tensor: Tensor | null = null
@@ -199,7 +203,7 @@ export class Counts {
   }
 }
 
-/** Rows of the first tensor in a batch; else what the loss counts, if it is known. */
+/** Rows of the first tensor in a batch, or else the loss's count if it is known. */
 function itemsOf(batch: unknown, count: Tensor | number): number {
   let rows: number | undefined
   visitTensors(batch, ({ sizes }) => {
