@@ -134,8 +134,9 @@ function fileNameOf(model: PretrainedModel, name: string): string {
 
 /** Names that a gradient of PEFT's wrapped model has here: biases that learn are copies, as modules that learn whole. */
 function ownNames(key: string): string[] {
-  const name = key.replace(/^grad\.(base_model\.(model\.)?)?/, '')
-  return [name, name.replace(/(\.base_layer)?\.bias$/, '.modules_to_save.default.bias')]
+  // A prompt wraps the model once, and models may have a part that is called `model`.
+  const names = [/^grad\.(base_model\.(model\.)?)?/, /^grad\.(base_model\.)?/].map((start) => key.replace(start, ''))
+  return names.flatMap((name) => [name, name.replace(/(\.base_layer)?\.bias$/, '.modules_to_save.default.bias')])
 }
 
 function checkGradients({ model, loss }: Opened, folder: AdapterFolder, tally: Tally): void {

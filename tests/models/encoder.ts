@@ -127,7 +127,7 @@ function checkNumbers({ model, run, loss }: Opened, folder: Folder, tally: Tally
   const named = new Map(model.namedParameters())
   const gradients = [...folder.tensors].filter(([key]) => key.startsWith('grad.'))
   // What does not change the loss, as a bias of all keys, has a gradient of rounding errors alone.
-  const noise = 1e-6 * Math.max(0, ...gradients.map(([, { data }]) => largest(data as Float32Array)))
+  const noise = 1e-6 * Math.max(0.1, ...gradients.map(([, { data }]) => largest(data as Float32Array)))
   for (const [key, { data }] of gradients) {
     const name = key.slice('grad.'.length)
     const grad = named.get(name)?.grad

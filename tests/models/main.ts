@@ -3,8 +3,8 @@
  * tokenizers to their ids. Folders of what nothing here can run are counted.
  *
  * Usage: npm run test:models [-- REGEX of folders]. MODELS_DIR names another directory of the same form: models/, tokenizers/ and
- * others; MINILM_DIR the weights of all-MiniLM-L6-v2; FIRESTEEL_TEST_DEVICES the devices (default reference,cpu). Exit code 1 if a
- * case fails.
+ * others; drawn_models.py and drawn_adapters.py write such a one, of drawn settings. MINILM_DIR names the weights of
+ * all-MiniLM-L6-v2, FIRESTEEL_TEST_DEVICES the devices (default reference,cpu). Exit code 1 if a case fails.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
