@@ -25,8 +25,8 @@ export class LingeringFile {
   }
 
   /**
-   * Reads from the file, which must be the same each time. Throws ValueError if another file has taken its place, or if
-   * its size has changed.
+   * Reads from the file, which must be the same each time. Throws ValueError if another file has taken its place, or if it
+   * was written to since, as NumPy's save does.
    */
   async read<R>(reading: (file: InputFile) => Promise<R>): Promise<R> {
     clearTimeout(this.#timer)
@@ -55,9 +55,11 @@ export class LingeringFile {
       throw refusal(this.#op, 'read', this.#path, error)
     }
     this.#first ??= stats
-    const { size, ino, dev } = this.#first
-    if (stats.size === size && stats.ino === ino && stats.dev === dev) return
-    const what = stats.size === size ? 'is another file' : `has ${stats.size} bytes, but had ${size} when it was opened`
+    const { size, ino, dev, mtimeMs } = this.#first
+    const isAnother = stats.ino !== ino || stats.dev !== dev
+    if (stats.size === size && !isAnother && stats.mtimeMs === mtimeMs) return
+    let what = isAnother ? 'is another file' : 'was written to since it was opened'
+    if (stats.size !== size) what = `has ${stats.size} bytes, but had ${size} when it was opened`
     throw new ValueError(this.#op, `${this.#path} ${what}; open the file anew that took its place`)
   }
 

@@ -1,5 +1,6 @@
 /** The validation's data in checkpoints. */
 import { kindOf, ValueError } from '../core/errors.js'
+import { preparedState } from '../core/resumable.js'
 import type { Module } from '../nn/module.js'
 import { loadRandomState, type RandomState, randomState } from '../nn/random-state.js'
 import { isResumable } from './resume.js'
@@ -24,18 +25,21 @@ export class HeldOut {
     return isResumable(this.#data) ? this.#data.stateDict() : null
   }
 
-  /** Throws ValueError for a place of data with a state where these have none. */
-  goOn(op: string, place: unknown): void {
+  /** Checks a place and gives the function that goes there. Throws ValueError for a place of data with a state where these have none. */
+  prepare(op: string, place: unknown): () => void {
     // Checkpoints of earlier versions have no such place.
-    if (place === null || place === undefined) return
+    if (place === null || place === undefined) return () => undefined
     if (!isResumable(this.#data))
       throw new ValueError(
         op,
         `the validation batches are ${kindOf(this.#data)}, but were a loader with a state of its own when the checkpoint was written; ` +
           'go on with the same data',
       )
-    this.#data.loadStateDict(place)
-    this.place = place
+    const load = preparedState(this.#data, place)
+    return () => {
+      load()
+      this.place = place
+    }
   }
 
   /** A validation begins, which may draw random numbers. */

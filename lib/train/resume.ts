@@ -9,6 +9,7 @@ import type { AverageState, WeightAverage } from '../optim/average.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Schedule } from '../optim/schedule.js'
 import type { OptimizerState } from '../optim/state.js'
+import type { HeldOut } from './held-out.js'
 import type { EpochRecord, NonFinite, Telemetry, ValidationRecord } from './history.js'
 import type { CommonOptions } from './options.js'
 import type { PassState } from './pass.js'
@@ -62,6 +63,7 @@ export interface Parts {
   readonly options: CommonOptions<string>
   readonly metrics: readonly string[]
   readonly batches: unknown
+  readonly heldOut: HeldOut
   /** The fingerprint of the data, where they have one. */
   readonly fingerprint: string | null
   /** Steps that the Trainer has taken. */
@@ -109,9 +111,13 @@ function isPlace(value: unknown): value is Place {
   )
 }
 
-/** Options of an optimizer by group, before a schedule or a callback changes them. */
-export function givenOptions({ paramGroups }: Optimizer): Config {
-  return Object.fromEntries(
+/** Options of an optimizer by group, before a schedule or a callback changes them, and the rates that a schedule began with. */
+export function givenOptions({ paramGroups }: Optimizer, schedule: Schedule | undefined): Config {
+  const base = schedule?.stateDict().base ?? []
+  const rates = Object.fromEntries(
+    base.map((rate, i) => [`the rate before the schedule of the optimizer's group ${i}`, rate]),
+  )
+  const options = Object.fromEntries(
     paramGroups.flatMap((group, i) =>
       Object.entries(group).map(([option, value]) => [
         `${option} of the optimizer's group ${i}`,
@@ -119,7 +125,10 @@ export function givenOptions({ paramGroups }: Optimizer): Config {
       ]),
     ),
   )
+  return { ...options, ...rates }
 }
+
+const fingerprintField = 'the fingerprint of the data'
 
 /** Steps at which an error can say that the rate was another one. */
 const shownSteps = [0, 1, 10, 100, 1000, 10_000]
@@ -163,7 +172,7 @@ export function configOf({ average, options, metrics, batches, fingerprint, give
     metrics: [...metrics].sort().join(', '),
     batchSize: typeof batchSize === 'number' ? batchSize : null,
     callbacks: options.callbacks?.length ?? 0,
-    'the fingerprint of the data': fingerprint,
+    [fingerprintField]: fingerprint,
     ...given,
   }
 }
@@ -199,12 +208,17 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
   if (saved?.format !== 1) fail(`${path} is no checkpoint of a Trainer, or one of a later version`)
   if (!isPlace(saved.place) || typeof saved.config !== 'object' || saved.config === null)
     fail(`${path} does not say where the run was; it was written by something else`)
-  for (const [field, now] of Object.entries(config))
-    if (saved.config[field] !== now)
-      fail(
-        `${field} is ${shown(now)}, but was ${shown(saved.config[field])} when ${path} was written; go on with the same ` +
-          'configuration, or begin another run in another folder',
-      )
+  const advice = 'begin another run in another folder'
+  for (const [field, now] of Object.entries(config)) {
+    const before = saved.config[field]
+    // Checkpoints of earlier versions lack some fields.
+    if (before === now || !Object.hasOwn(saved.config, field)) continue
+    if (field === fingerprintField)
+      fail(`the data are not those of ${path}, as their fingerprints show; go on with the same data, or ${advice}`)
+    fail(
+      `${field} is ${shown(now)}, but was ${shown(before)} when ${path} was written; go on with the same configuration, or ${advice}`,
+    )
+  }
   const { model, average, options, batches } = parts
   const also = options.checkpoints?.also ?? {}
   const names = new Set([...Object.keys(also), ...Object.keys(saved.also)])
@@ -219,6 +233,9 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
   if (options.schedule !== undefined) loads.push(preparedState(options.schedule, saved.schedule))
   if (average !== null) loads.push(preparedState(average, saved.average))
   for (const [name, part] of Object.entries(also)) loads.push(preparedState(part, saved.also[name]))
+  // The pass that begins goes to the place in the data; here it is only checked, before anything changes.
+  if (saved.place.data !== null) preparedState(batches as Resumable<unknown>, saved.place.data)
+  parts.heldOut.prepare(op, saved.place.validation)
   // Last, because what is put back before may draw numbers.
   loads.push(preparedRandomState(op, model, saved.random))
   for (const load of loads) load()

@@ -52,7 +52,7 @@ export interface Plan {
 export function goOn<M extends string>(run: Run<M>, { within, data, validation, history }: Place): void {
   run.from = within
   run.data = data
-  run.heldOut.goOn(run.op, validation)
+  run.heldOut.prepare(run.op, validation)()
   run.history.epochs.push(...(history.epochs as readonly EpochRecord<M>[]))
   run.history.validations.push(...(history.validations as readonly ValidationRecord<M>[]))
   run.history.telemetry.push(...(history.telemetry ?? []))

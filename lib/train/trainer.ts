@@ -68,7 +68,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     this.model = model
     this.#metrics = { ...options.objective?.metrics, ...options.metrics } as Metrics<M, never>
     this.#options = options
-    this.#given = givenOptions(options.optimizer)
+    this.#given = givenOptions(options.optimizer, options.schedule)
     const { average, averageAfter = 0 } = options
     this.#averaged = average === undefined ? null : new Averaged(model, average, averageAfter)
     this.#tell = new Tellings(model, this.#options)
@@ -184,6 +184,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       options: this.#options as unknown as CommonOptions<string>,
       metrics: Object.keys(this.#metrics),
       batches: run.batches,
+      heldOut: run.heldOut,
       fingerprint: recording.fingerprint,
       steps: this.#stepping.steps,
       given: this.#given,

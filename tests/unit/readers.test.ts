@@ -1,6 +1,6 @@
 /** Readers of files: their rows, how they continue, and the names of faults. */
 import { execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readlink, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -344,6 +344,17 @@ describe('files that changed', () => {
     const other = await file('taker.npy', numpy("'<f4'", '(1,)', new Uint8Array(Float32Array.of(2).buffer)))
     await rename(other, path)
     await expect(rows.batch([0])).rejects.toThrow('is another file; open the file anew that took its place')
+    expect((await (await npy(path)).batch([0])).toArray()).toEqual([2])
+  })
+
+  it('are refused by npy where others of the same size were written to their place', async () => {
+    const one = (value: number) => numpy("'<f4'", '(1,)', new Uint8Array(Float32Array.of(value).buffer))
+    const path = await file('written.npy', one(1))
+    const rows = await npy(path)
+    expect((await rows.batch([0])).toArray()).toEqual([1])
+    await file('written.npy', one(2))
+    await utimes(path, new Date(), new Date(Date.now() + 1000))
+    await expect(rows.batch([0])).rejects.toThrow('was written to since it was opened; open the file anew')
     expect((await (await npy(path)).batch([0])).toArray()).toEqual([2])
   })
 

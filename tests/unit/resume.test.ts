@@ -399,6 +399,34 @@ describe('checkpoints', () => {
     await expect(trainer.fit(larger.loader, { ...fitting, resume: 'auto' })).rejects.toThrow(StateDictError)
   })
 
+  it('refuse loaders of other options and another first rate of a schedule, and nothing has changed then', async () => {
+    const where = folder()
+    const rows = new TensorDataset(randn([22, 6], { device: cpu }), randint(0, 3, [22], { device: cpu }))
+    const loader = (shuffle: boolean) => new DataLoader(rows, { batchSize: 4, shuffle })
+    const made = (lr = 0.1) => {
+      const model = new nn.Linear(6, 3, { device: cpu })
+      const optimizer = new optim.AdamW(model.parameters(), { lr })
+      // Its first step has rate 0, whatever the optimizer was given.
+      const schedule = new optim.WarmupCosineLR(optimizer, { warmupSteps: 2, totalSteps: 30 })
+      const checkpoints = { folder: where }
+      const trainer = new Trainer(model, { optimizer, schedule, loss: crossEntropy, checkpoints })
+      return { trainer, state: () => [...bits(model.parameters()), JSON.stringify(schedule.stateDict())] }
+    }
+    const plan = { steps: 3, progress: false } as const
+    await made().trainer.fit(loader(true), { ...plan, validation: loader(true) })
+    for (const [lr, training, validation, message] of [
+      [0.1, false, true, 'shuffle is false, but was true'],
+      [0.1, true, false, 'shuffle is false, but was true'],
+      [0.2, true, true, "the rate before the schedule of the optimizer's group 0 is 0.2, but was 0.1 when"],
+    ] as const) {
+      const { trainer, state } = made(lr)
+      const before = state()
+      const options = { ...plan, steps: 5, validation: loader(validation), resume: 'auto' } as const
+      await expect(trainer.fit(loader(training), options)).rejects.toThrow(message)
+      expect(state()).toEqual(before)
+    }
+  })
+
   it.each([
     [{ folder: '' }, "folder is ''"],
     [{ folder: 'a', every: 0 }, 'every is 0'],
