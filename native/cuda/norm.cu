@@ -148,8 +148,7 @@ DEVICE void batch_forward(const Normalisation& job) {
       job.rstd[channel] = rstd;
     }
     const float scale = weight_at(job, channel), shift = job.bias ? job.bias[channel] : 0.0f;
-    for_channel(job, channel,
-                [&](int64_t at, uint32_t) { job.out[at] = (job.x[at] - mean) * rstd * scale + shift; });
+    for_channel(job, channel, [&](int64_t at, uint32_t) { job.out[at] = (job.x[at] - mean) * rstd * scale + shift; });
   }
 }
 
@@ -181,8 +180,8 @@ DEVICE void channel_backward(const Normalisation& job) {
 
 }  // namespace
 
-#define ROWS(name, body)                                                                  \
-  KERNEL(name##_32, const __grid_constant__ Normalisation job) { body<32>(job); }         \
+#define ROWS(name, body)                                                          \
+  KERNEL(name##_32, const __grid_constant__ Normalisation job) { body<32>(job); } \
   KERNEL(name##_256, const __grid_constant__ Normalisation job) { body<256>(job); }
 
 ROWS(norm_forward, forward)

@@ -17,7 +17,8 @@ bool launch_along(Device& device, const Launchable& kernel, const KernelCall& ca
   job.out = out.data;
   job.x = call.views[1].data;
   job.y = call.views[call.view_count - 1].data;
-  if (out.sizes[dim] > INT32_MAX) return device.fail(std::string(kernel.kernel) + ": a line of more than 2^31 elements");
+  if (out.sizes[dim] > INT32_MAX)
+    return device.fail(std::string(kernel.kernel) + ": a line of more than 2^31 elements");
   job.size = static_cast<int32_t>(out.sizes[dim]);
   job.inner = 1;
   for (int64_t d = dim + 1; d < out.ndim; d++) job.inner *= out.sizes[d];
