@@ -79,8 +79,8 @@ describe('queries, keys and values of new columns', () => {
     const make = (shape: readonly number[]) => randn([...shape], { device: on, generator }).to(dtype)
     const [q, k, v] = [make([2, 3, 4, 6]).transpose(1, 2), make([2, 3, 2, 6]).transpose(1, 2), make([2, 2, 3, 6])]
     const table = { cosines: randn([3, 3], { device: on, generator }), sines: randn([3, 3], { device: on, generator }) }
-    const memory = (): Tensor => zeros([2, 2, 8, 6], { device: on }).to(dtype)
-    const [keys, values] = [memory(), memory()]
+    const memory = () => zeros([2, 2, 8, 6], { device: on }).to(dtype)
+    const [keys, values] = [memory(), memory()] as const
     noGrad(() => {
       const into = { keys: keys.narrow(2, 4, 3), values: values.narrow(2, 4, 3) }
       const run = () => turnedInto(into, { q, k, v }, table)
