@@ -14,11 +14,12 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 /** Names of the files that programs import, such as data/datasets/index: dist/NAME.js comes from lib/NAME.ts. */
 function entries() {
   const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  // The threads of a loader have their own file, which is not an entry of the package.
+  // The threads of a loader and of a tokenizer have their own files, which are not entries of the package.
   const built = [
     ...Object.values(exports).map((entry) => entry.default),
     ...Object.values(bin),
     './dist/data/worker.js',
+    './dist/text/tokenizer/worker.js',
   ].filter(Boolean)
   return built.map((path) => path.replace(/^\.\/dist\/(.*)\.js$/, '$1'))
 }

@@ -1,12 +1,10 @@
 /** Threads that make the batches of a loader's passes. */
 import type { Worker } from 'node:worker_threads'
-import { ValueError, WorkerError } from '../core/errors.js'
-import { nodeModule } from '../core/host.js'
-import { packageRoot } from '../core/package-root.js'
-import { existsSync, join } from '../io/system.js'
+import { WorkerError } from '../core/errors.js'
 import type { Answer, Asked, Fault, WorkerTask } from './messages.js'
 import { unpack } from './packed.js'
 import type { SeededPass } from './row-context.js'
+import { startThread } from './thread.js'
 
 interface Waiting {
   readonly resolve: (batch: unknown) => void
@@ -18,28 +16,6 @@ interface Thread {
   readonly waiting: Map<number, Waiting>
   /** The reason why it gives no more batches. */
   fault: Error | null
-}
-
-/**
- * The code of the thread: the file beside this one if that is a source, else the one that the build puts into dist/.
- */
-function start(task: WorkerTask): Worker {
-  const { Worker: NodeWorker } = nodeModule('node:worker_threads')
-  const options = { workerData: task }
-  if (import.meta.url.endsWith('.ts')) {
-    // A program that runs the sources has tsx, which Node 20 does not load for the first file of a thread.
-    // No `new URL(..., import.meta.url)`: bundlers would look for the file in the package, which has no sources.
-    const source = JSON.stringify(import.meta.url.replace(/[^/]*$/, 'worker.ts'))
-    const code = `import('tsx/esm/api').then(({ register }) => (register(), import(${source})))`
-    return new NodeWorker(code, { ...options, eval: true })
-  }
-  const path = join(packageRoot() ?? '', 'dist', 'data', 'worker.js')
-  if (!existsSync(path))
-    throw new ValueError(
-      'DataLoader',
-      `workers need the file of their threads, which is not at ${path}; leave firesteel out of what is bundled, or leave workers out`,
-    )
-  return new NodeWorker(path, options)
 }
 
 function errorOf({ name, message, stack, row }: Fault): WorkerError {
@@ -64,7 +40,7 @@ export class Workers {
   constructor(count: number, task: WorkerTask) {
     this.#task = task
     this.#threads = Array.from({ length: count }, () => {
-      const worker = start(task)
+      const worker = startThread('DataLoader', 'data/worker', task)
       const thread: Thread = { worker, waiting: new Map(), fault: null }
       worker.unref()
       worker.on('message', (answer: Answer) => this.#receive(thread, answer))

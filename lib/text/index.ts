@@ -15,8 +15,10 @@ export {
 export type { Span } from './chat/spans.js'
 export { type ChatMessage, ChatTemplate, type ChatVariables } from './chat/template.js'
 export type { AddedToken } from './tokenizer/added.js'
+export type { EncodedBatch } from './tokenizer/batch.js'
 export type { Encoding, Side, Truncation } from './tokenizer/encoding.js'
 export { AutoTokenizer, type LoadTokenizerOptions, saveTokenizer } from './tokenizer/folder.js'
+export type { BatchOptions } from './tokenizer/messages.js'
 export {
   type AddTokensOptions,
   type DecodeOptions,

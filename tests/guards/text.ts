@@ -67,6 +67,20 @@ add(
   () => [['it fits', ['a', 'b']], { maxLength: 6, padding: 'longest', padToMultipleOf: 4 }],
 )
 add(
+  'encodeBatchAsync',
+  async (x, options) => {
+    const batch = await tokenizer.encodeBatchAsync(x, options)
+    return Object.values(batch).map((array: Int32Array | Uint8Array) => [...array])
+  },
+  () => [
+    ['it fits', ['a', 'b']],
+    {
+      ...{ maxLength: 6, truncation: 'longestFirst', truncationSide: 'left', specialTokens: true },
+      ...{ padding: 'longest', paddingSide: 'left', padToMultipleOf: 4 },
+    },
+  ],
+)
+add(
   'decode',
   (ids, options) => tokenizer.decode(ids, options),
   () => [[5, 6], { skipSpecialTokens: false }],

@@ -4,9 +4,11 @@
  * strings do.
  */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
-import { checkFlag, checkOptions, listOf, type OptionNames } from '../../core/options.js'
+import { inNode, nextTurn } from '../../core/host.js'
+import { checkFlag, checkOptions, listOf, type OptionNames, ownOptions } from '../../core/options.js'
 import { AddedFinder, type AddedToken } from './added.js'
 import { Aligned } from './aligned.js'
+import { type EncodedBatch, encodePart, joinedBatch, longestOf } from './batch.js'
 import { type Decoder, decoderOf } from './decoder.js'
 import {
   type Draft,
@@ -19,10 +21,12 @@ import {
   truncated,
 } from './encoding.js'
 import { Fields } from './fields.js'
+import type { BatchOptions, Given } from './messages.js'
 import { type Model, modelOf } from './model.js'
 import { type Normalizer, normalizerOf } from './normalizer.js'
 import { type PostProcessor, postProcessorOf, together } from './post-processor.js'
 import { type PreTokenizer, preTokenizerOf } from './pre-tokenizer.js'
+import { EncodingThread, encodeParts, isBrief } from './threads.js'
 import { checkId } from './vocabulary.js'
 
 export interface EncodeOptions {
@@ -62,6 +66,11 @@ const encodeNames: OptionNames<EncodeOptions> = {
 }
 
 const { pair: _, ...batchNames } = encodeNames
+const { stride: _stride, ...asyncNames } = batchNames
+
+const isGiven = (text: unknown): text is Given =>
+  typeof text === 'string' ||
+  (Array.isArray(text) && text.length === 2 && typeof text[0] === 'string' && typeof text[1] === 'string')
 
 /** The most tokens to which a text is padded. No model takes as many. */
 const mostPadding = 2 ** 20
@@ -172,6 +181,7 @@ export class Tokenizer {
    */
   #decoded!: ReadonlyMap<number, string>
   #size = 0
+  #thread: EncodingThread | null = null
 
   /**
    * Makes a tokenizer from the value of a tokenizer.json. Errors name `path`. The file's own padding and truncation are
@@ -292,6 +302,9 @@ export class Tokenizer {
       this.#add(this.idOf(content) ?? this.#size, { ...(this.#added.get(content)?.token ?? fresh), special })
     }
     this.#index()
+    // The thread knows none of them; batches that wait are encoded as when they were asked for.
+    this.#thread?.retire()
+    this.#thread = null
     return this.#size - before
   }
 
@@ -324,8 +337,16 @@ export class Tokenizer {
   ): Encoding[] {
     this.#check(op, options)
     const drafts = texts.map((text) => this.#encodeOne(op, text, options))
-    const { padding, paddingSide = this.paddingSide, padToMultipleOf: multiple = 1 } = options
-    if (padding === undefined) return drafts.map(encodingOf)
+    const filling = this.#filling(op, options)
+    if (filling === null) return drafts.map(encodingOf)
+    const length = filling.lengthOf(drafts.reduce((longest, { ids }) => Math.max(longest, ids.length), 0))
+    return drafts.map((draft) => encodingOf(padded(draft, length, filling, filling.side)))
+  }
+
+  /** How texts are filled up; null if they are not. Throws ValueError where there is no token for it. */
+  #filling(op: string, options: Omit<EncodeOptions, 'pair'>) {
+    const { padding, paddingSide: side = this.paddingSide, padToMultipleOf: multiple = 1 } = options
+    if (padding === undefined) return null
     const token = this.special.pad
     const id = this.idFor('pad')
     if (token === undefined || id === null)
@@ -333,10 +354,51 @@ export class Tokenizer {
         op,
         'padding is asked for, but the tokenizer has no padding token; load it with { padToken }',
       )
-    const length = padding === 'longest' ? Math.max(0, ...drafts.map(({ ids }) => ids.length)) : padding
-    const rounded = Math.ceil(length / multiple) * multiple
-    const pad = { id, token, typeId: this.#padTypeId }
-    return drafts.map((draft) => encodingOf(padded(draft, rounded, pad, paddingSide)))
+    const lengthOf = (longest: number) => Math.ceil((padding === 'longest' ? longest : padding) / multiple) * multiple
+    return { id, token, typeId: this.#padTypeId, side, lengthOf }
+  }
+
+  /**
+   * As `encodeBatch`, but in arrays of numbers, and by a thread that holds the tokenizer, so that the event loop goes on meanwhile.
+   * A batch of at most 4096 UTF-16 units, and every batch where there are no threads, is encoded in this one. The thread starts with
+   * the first batch that wants it, keeps no process alive, and ends when 30 seconds have brought no text, or by `dispose`. Rejects as
+   * `encode` throws, with the place of the text; and with WorkerError if the thread ends.
+   */
+  async encodeBatchAsync(texts: readonly Given[], options: BatchOptions = {}): Promise<EncodedBatch> {
+    const op = 'encodeBatchAsync'
+    const own = ownOptions(op, options, asyncNames)
+    if (!Array.isArray(texts)) throw new ValueError(op, `the texts are ${kindOf(texts)}, but must be a list`)
+    const given: readonly Given[] = [...texts]
+    for (const [i, text] of given.entries())
+      if (!isGiven(text))
+        throw new ValueError(op, `text ${i} is ${kindOf(text)}, but must be a string, or a pair of two`)
+    this.#check(op, own)
+    const filling = this.#filling(op, own)
+    const { padding: _padding, paddingSide: _side, padToMultipleOf: _multiple, ...encoding } = own
+    const brief = isBrief(given)
+    const rest = brief ? () => Promise.resolve() : nextTurn
+    let parts: readonly EncodedBatch[]
+    if (brief || !inNode)
+      parts = await encodeParts(op, given, async (part) => {
+        await rest()
+        return encodePart(part, (text) => this.encodeBatch([text], encoding))
+      })
+    else {
+      if (this.#thread?.alive !== true) {
+        const { special, paddingSide, truncationSide } = this
+        const settings = { special, paddingSide, truncationSide }
+        this.#thread = new EncodingThread(op, { json: this.toJSON(), settings })
+      }
+      parts = await this.#thread.encode(op, given, encoding)
+    }
+    return joinedBatch(parts, filling && { ...filling, length: filling.lengthOf(longestOf(parts)) }, rest)
+  }
+
+  /** Ends the thread of `encodeBatchAsync`, if there is one; batches that wait for it are rejected. A later batch starts another. */
+  async dispose(): Promise<void> {
+    const thread = this.#thread
+    this.#thread = null
+    await thread?.end()
   }
 
   #check(op: string, options: Omit<EncodeOptions, 'pair'>): void {
