@@ -116,6 +116,15 @@ export async function joinedBatch(
   let [rows, at] = [0, 0]
   for (const part of parts) {
     whole.cut.set(part.cut, rows)
+    if (least === 0) {
+      // Views of each row would take longer than the copy.
+      copyTokens(whole, at, part, 0, part.ids.length)
+      for (let row = 1; row < part.starts.length; row++) whole.starts[rows + row] = at + (part.starts[row] as number)
+      at += part.ids.length
+      rows += part.cut.length
+      await rest()
+      continue
+    }
     eachRow(part, (row, first, end) => {
       const empty = Math.max(0, least - (end - first))
       const onLeft = filling?.side === 'left' ? empty : 0
