@@ -1,6 +1,6 @@
 /** Keeps training steps and evaluations of one model apart: an evaluation awaits its batches, and must see one state of the weights. */
 import { ValueError } from '../core/errors.js'
-import { warn } from '../core/host.js'
+import { nextTurn, warn } from '../core/host.js'
 import type { Storage } from '../core/storage.js'
 import { captureModes, type Module } from '../nn/module.js'
 
@@ -23,6 +23,7 @@ export class Guard {
   #evaluations = 0
   #restore: () => void = () => undefined
   #waiting: (() => void)[] = []
+  #turn: Promise<void> | null = null
 
   private constructor(model: Module) {
     this.#model = model
@@ -69,8 +70,17 @@ export class Guard {
     }
   }
 
+  /**
+   * Until the steps have run that the last evaluation held up; null where none are. The next evaluation waits for it, because it would
+   * overtake these steps, which would then change the mode beneath it.
+   */
+  get turn(): Promise<void> | null {
+    return this.#turn
+  }
+
   /** Runs an evaluation; `fn` is given a check that the weights and the mode are still what they were. */
   async evaluating<R>(op: string, fn: (check: () => void) => Promise<R>): Promise<R> {
+    if (this.#turn !== null) await this.#turn
     const evaluation = this.evaluate(op)
     try {
       return await fn(evaluation.check)
@@ -93,6 +103,10 @@ export class Guard {
     const end = () => {
       if (--this.#evaluations > 0) return
       this.#restore()
+      if (this.#waiting.length > 0)
+        this.#turn = nextTurn().then(() => {
+          this.#turn = null
+        })
       for (const resolve of this.#waiting.splice(0)) resolve()
     }
     return { check: this.#unchanged(op), end }

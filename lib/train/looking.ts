@@ -97,6 +97,7 @@ export class Looking<M extends string> {
     model: Module | undefined,
   ): AsyncGenerator<Tensor> {
     const { predicted, guard } = this.at(op, model)
+    if (guard.turn !== null) await guard.turn
     const evaluation = guard.evaluate(op)
     try {
       for await (const batch of untilAborted(onePass<unknown>(op, batches), signal)) {

@@ -274,8 +274,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
    */
   async report(test: Batches<B>, options: ReportOptions<B> = {}): Promise<Report> {
     const op = 'Trainer.report'
+    const { guard } = this.#looking.own
+    if (guard.turn !== null) await guard.turn
     // From here to the end, so that both sets are looked at in one state of the weights.
-    const evaluation = this.#looking.own.guard.evaluate(op)
+    const evaluation = guard.evaluate(op)
     try {
       const { report } = await import('./report/report.js')
       const looking = (model: Module | undefined) => this.#looking.at(op, model)

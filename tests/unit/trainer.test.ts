@@ -157,6 +157,15 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       expect(model.training).toBe(true)
     })
 
+    it('lets a step of the training run before another follows it', async () => {
+      const { trainer } = line()
+      const fit = trainer.fit(batches(20), quiet)
+      const seen: number[] = []
+      for (let i = 0; i < 4; i++) seen.push((await trainer.evaluate(batches(2))).loss)
+      await fit
+      expect(new Set(seen.slice(1)).size).toBe(3)
+    })
+
     it('within a step is refused', async () => {
       const inner: Promise<string>[] = []
       const { trainer } = line({
