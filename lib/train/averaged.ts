@@ -2,7 +2,10 @@
 import type { Module } from '../nn/module.js'
 import { type Averaging, WeightAverage } from '../optim/average.js'
 
-/** The averages of a Trainer: they begin behind a number of its steps, and until then the model's own weights stand for them. */
+/**
+ * The averages of a Trainer. They begin after a number of its steps, and until then the model's own weights are used
+ * instead.
+ */
 export class Averaged {
   readonly average: WeightAverage
   readonly #model: Module
@@ -15,14 +18,17 @@ export class Averaged {
     this.average = new WeightAverage(model, averaging)
   }
 
-  /** Called behind each step, with the number of those before it. */
+  /** Called after each step, with the number of steps before it. */
   update(steps: number): void {
     if (steps < this.#after) return
     this.average.update()
     this.#begun = true
   }
 
-  /** Lets a function see the averages as the model's weights; when its promise is settled, the model has its own again. */
+  /**
+   * Runs a function with the averages as the model's weights. When its promise is settled, the model has its own
+   * weights again.
+   */
   within<R>(fn: () => Promise<R>): Promise<R> {
     return this.#hasAny() ? this.average.withWeights(fn) : fn()
   }

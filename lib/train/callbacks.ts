@@ -1,4 +1,4 @@
-/** Callbacks of a training: the contract, and the ready ones. */
+/** Callbacks of a training: the contract, and the built-in ones. */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
@@ -12,55 +12,64 @@ import type { EpochRecord, StepRecord, ValidationRecord } from './history.js'
 /** The training as a callback sees it. */
 export interface TrainingContext {
   readonly model: Module
-  /** Steps of an epoch, where the data know their length. */
+  /** The number of steps in an epoch, or null if the data do not know their length. */
   readonly stepsPerEpoch: number | null
-  /** How many there are, with those of fits before; Infinity where the training ends otherwise. */
+  /** The number of epochs, including those of earlier fits, or Infinity if another limit ends the training. */
   readonly epochs: number
-  /** Paths of the numbers that an epoch's record will hold: 'loss', 'validation.accuracy', ... */
+  /** Paths of the numbers in an epoch's record: 'loss', 'validation.accuracy', ... */
   readonly monitors: readonly string[]
   /** Ends the training after this step. */
   stop(reason: string): void
 }
 
-/** The name of a property of callbacks whose training has a folder of its own, which is empty when it begins. */
+/** The name of a property on callbacks whose training has its own folder, which is empty at the beginning. */
 export const beginsAnew: unique symbol = Symbol('beginsAnew')
 
 /**
- * M names metrics that the records it sees hold. One that is not told them serves any Trainer. One with `stateDict()` and
- * `loadStateDict()` is part of checkpoints, and gets its state back after `onStart`.
+ * M names the metrics in the records that it sees. A callback without M serves any Trainer. One with `stateDict()` and
+ * `loadStateDict()` becomes part of checkpoints, and its state is restored after `onStart`.
  */
 export interface Callback<M extends string = string> {
   onStart?(context: TrainingContext): void | Promise<void>
   /**
-   * After every step; its loss is not there yet: do not wait for it here without need. The next step waits for a promise, so
-   * that what is saved or measured meanwhile is of one state of the weights.
+   * Called after every step. Its loss has not arrived yet, so do not wait for it here without need. The next step waits
+   * for a returned promise, so everything saved or measured meanwhile belongs to one state of the weights.
    */
   onStep?(step: StepRecord, context: TrainingContext): void | Promise<void>
-  /** After every validation: at the end of an epoch, or as `validateEvery` says. Before `onEpochEnd`. */
+  /**
+   * Called after every validation: at the end of an epoch, or at the steps that `validateEvery` gives. It comes before
+   * `onEpochEnd`.
+   */
   onValidation?(record: ValidationRecord<M>, context: TrainingContext): void | Promise<void>
   onEpochEnd?(epoch: EpochRecord<M>, context: TrainingContext): void | Promise<void>
-  /** However the training ends, if onStart did not fail. */
+  /** Called at the end of the training, even after an error, unless onStart failed. */
   onEnd?(context: TrainingContext): void | Promise<void>
 }
 
 export interface EarlyStoppingOptions {
-  /** The number that is watched, by its path in the epoch's record: 'validation.loss' (default), 'loss', 'validation.accuracy', ... */
+  /**
+   * The number to watch, by its path in the epoch's record: 'validation.loss' (default), 'loss', 'validation.accuracy',
+   * ...
+   */
   readonly monitor?: string
-  /** Epochs without improvement before it stops; of a 'validation.' number, validations. Default 3. */
+  /**
+   * The number of epochs without improvement before the training stops, or of validations for a 'validation.' number.
+   * Default 3.
+   */
   readonly patience?: number
   /** Smaller changes do not count. Default 0. */
   readonly minDelta?: number
-  /** Default: 'min' for a loss, 'max' for an accuracy; for anything else it must be said. */
+  /** Default: 'min' for a loss and 'max' for an accuracy. Required for all others. */
   readonly mode?: 'min' | 'max'
-  /** Put back the weights of the best epoch at the end. Default false. */
+  /** Whether to restore the weights of the best epoch at the end. Default false. */
   readonly restoreBest?: boolean
 }
 
-/** The state of early stopping, and of the best weights. */
+/** The state of early stopping, with the best weights. */
 export interface EarlyStoppingState {
   readonly best: number | null
   readonly waited: number
-  /** Weights of the best epoch, if they are to be restored. */
+  /** Weights of the best epoch, if they will be restored. */
   readonly weights: ReadonlyMap<string, Tensor> | null
 }
 
@@ -71,7 +80,7 @@ export function monitored(record: object, path: string): number {
   return value as number
 }
 
-/** Whether more of it is better, where its name tells. */
+/** Whether larger values are better, if the name tells. */
 function modeOf(op: string, monitor: string): 'min' | 'max' {
   if (/loss$/i.test(monitor)) return 'min'
   if (/accuracy$/i.test(monitor)) return 'max'
@@ -79,15 +88,18 @@ function modeOf(op: string, monitor: string): 'min' | 'max' {
 }
 
 export interface BestWeightsOptions {
-  /** The number that is watched, by its path in the epoch's record: 'validation.loss' (default), 'loss', 'validation.accuracy', ... */
+  /**
+   * The number to watch, by its path in the epoch's record: 'validation.loss' (default), 'loss', 'validation.accuracy',
+   * ...
+   */
   readonly monitor?: string
   /** Smaller changes do not count. Default 0. */
   readonly minDelta?: number
-  /** Default: 'min' for a loss, 'max' for an accuracy; for anything else it must be said. */
+  /** Default: 'min' for a loss and 'max' for an accuracy. Required for all others. */
   readonly mode?: 'min' | 'max'
 }
 
-/** Puts back the weights of the best epoch or validation when the training ends, which it lets go on to its last epoch. */
+/** Restores the weights of the best epoch or validation when the training ends. It does not end the training early. */
 export function bestWeights(options: BestWeightsOptions = {}): Callback & Resumable<EarlyStoppingState> {
   const op = 'bestWeights'
   const given = ownOptions(op, options, { monitor: true, minDelta: true, mode: true })
@@ -95,8 +107,8 @@ export function bestWeights(options: BestWeightsOptions = {}): Callback & Resuma
 }
 
 /**
- * Stops when what is monitored has not improved for `patience` epochs, or, of a number of the validation, for so many of these.
- * NaN is never an improvement.
+ * Stops the training when the monitored number has not improved for `patience` epochs, or for `patience` validations if
+ * it is a number of the validation. NaN is never an improvement.
  */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback & Resumable<EarlyStoppingState> {
   const op = 'earlyStopping'

@@ -1,4 +1,4 @@
-/** The checkpoints of a run: written beside the training, the newest kept, and found again. */
+/** The checkpoints of a run: written during the training, pruned to the newest, and found again. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { inNode, warn } from '../core/host.js'
@@ -10,11 +10,14 @@ import { join, readdir, rm } from '../io/system.js'
 import { makeFolder } from './record/place.js'
 
 export interface CheckpointOptions {
-  /** The run's folder; its checkpoints are in `checkpoints/` there. Made where it is missing. Default: the Trainer's `run`. */
+  /** The run's folder, whose checkpoints are in `checkpoints/`. It is made if missing. Default: the Trainer's `run`. */
   readonly folder?: string
-  /** Steps between checkpoints, or a time: '30 seconds', '10 minutes' (default), '2 hours'. The end of a fit has one too. */
+  /**
+   * Steps between checkpoints, or a time: '30 seconds', '10 minutes' (default), '2 hours'. The end of a fit also gets a
+   * checkpoint.
+   */
   readonly every?: number | string
-  /** The newest so many stay. Default 3. */
+  /** The number of newest checkpoints to keep. Default 3. */
   readonly keep?: number
   /** Other parts of the run that have a state, by name, such as a `WeightAverage` that a callback updates. */
   readonly also?: { readonly [name: string]: Resumable<unknown> }
@@ -22,7 +25,7 @@ export interface CheckpointOptions {
 
 const units: { readonly [unit: string]: number } = { second: 1e3, minute: 6e4, hour: 3.6e6 }
 
-/** '10 minutes' in milliseconds; null for what says no time. */
+/** '10 minutes' in milliseconds, or null if the text is not a time. */
 function milliseconds(text: string): number | null {
   const [, count, unit] = /^(\d+(?:\.\d+)?) (second|minute|hour)s?$/.exec(text) ?? []
   const time = Number(count) * (units[unit ?? ''] ?? Number.NaN)
@@ -66,7 +69,7 @@ async function listed(folder: string): Promise<{ readonly step: number; readonly
     .sort((a, b) => b.step - a.step)
 }
 
-/** Writes one at a time: what is due while another is being written waits for it. */
+/** Writes one checkpoint at a time. One that is due while another is being written waits for it. */
 export class Checkpoints {
   readonly #folder: string
   readonly #steps: number
@@ -84,14 +87,17 @@ export class Checkpoints {
     this.#keep = keep
   }
 
-  /** Whether one is to be written behind a step. Throws what the last one failed with. */
+  /** Whether a checkpoint is due after a step. Throws the error of the last write that failed. */
   due(step: number): boolean {
     if (this.#failed !== null) throw this.#failed.error
     if (step === this.#written) return false
     return step % this.#steps === 0 || performance.now() - this.#last >= this.#time
   }
 
-  /** Throws where the folder holds checkpoints of another run: any, for a Trainer that has taken no step yet. */
+  /**
+   * Throws if the folder holds checkpoints of another run. For a Trainer that has taken no step yet, all are of another
+   * run.
+   */
   async checkOwn(op: string, steps: number): Promise<void> {
     const [newest] = await listed(this.#folder)
     if (newest !== undefined && (steps === 0 || newest.step > steps))
@@ -102,8 +108,8 @@ export class Checkpoints {
   }
 
   /**
-   * Begins to write a state, which `capture` gives once no other is being written. Resolves when the state is captured and its
-   * tensors are being read, while the file is still being written.
+   * Begins to write a state, which `capture` returns once no other is being written. Resolves when the state is
+   * captured and its tensors are being read, while the file is still being written.
    */
   async write(capture: () => Promise<{ readonly step: number; readonly state: unknown }>): Promise<void> {
     await this.finish()
@@ -115,7 +121,7 @@ export class Checkpoints {
       try {
         await makeFolder('Trainer.fit', this.#folder)
         await writeAtomically(path, chunks, 'Trainer.fit')
-        // Those behind this step are what the run could not go on from.
+        // Checkpoints after this step are ones from which the run could not resume.
         const all = await listed(this.#folder)
         const stale = all.filter((each) => each.step > step)
         const whole = all.filter((each) => each.step <= step)
@@ -126,13 +132,16 @@ export class Checkpoints {
     })()
   }
 
-  /** Waits for what is being written; throws what that failed with. */
+  /** Waits for the checkpoint being written. Throws the error if that failed. */
   async finish(): Promise<void> {
     await this.#writing
     if (this.#failed !== null) throw this.#failed.error
   }
 
-  /** The newest whole one's state, with its path; null where there is none. Tells of those that are not whole. */
+  /**
+   * The state and path of the newest complete checkpoint, or null if there is none. Warns of those that are not
+   * complete.
+   */
   async newest(op: string): Promise<{ readonly path: string; readonly state: unknown } | null> {
     const all = await listed(this.#folder)
     let fault: unknown

@@ -1,4 +1,4 @@
-/** The checks of a Trainer: its options and batches before it begins, and every step. */
+/** The checks of a Trainer: its options and batches before the training begins, and every step. */
 import { isIterable } from '../core/engine.js'
 import { AutogradError, DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
@@ -9,7 +9,7 @@ import type { Batch } from './objective.js'
 import type { AnyOptions, Batches, CommonOptions, FitOptions } from './options.js'
 import { folderOf } from './record/place.js'
 
-/** The names in an epoch's record besides metrics. */
+/** Names in an epoch's record that are not metrics. */
 const reserved = ['loss', 'epoch', 'step', 'seconds', 'lr', 'validation']
 
 const hooks = ['onStart', 'onStep', 'onValidation', 'onEpochEnd', 'onEnd']
@@ -166,7 +166,10 @@ function checkCallbacks(callbacks: unknown): void {
   }
 }
 
-/** None of the optimiser's parameters is the model's: it is of a model that was rebuilt, or loaded anew. */
+/**
+ * Refuses an optimizer without any parameter of the model: it belongs to a model that was since rebuilt or loaded
+ * again.
+ */
 export function checkWiring(model: readonly Parameter[], optimized: readonly Parameter[]): void {
   if (model.length === 0) throw new ValueError('Trainer', 'the model has no parameters')
   const own = new Set(model)
@@ -198,7 +201,7 @@ function checkEnds(op: string, steps: unknown, minutes: unknown, validateEvery: 
   if (validateEvery !== undefined && !validated) throw new ValueError(op, 'validateEvery needs validation batches')
 }
 
-/** Options of a fit, in the order in which a program would mend them. */
+/** Options of a fit, checked in the order in which a developer would correct them. */
 export function checkFit<B>(op: string, options: FitOptions<B>, checkpoints: unknown): void {
   checkOptions(op, options, {
     epochs: true,
@@ -223,7 +226,7 @@ export function checkFit<B>(op: string, options: FitOptions<B>, checkpoints: unk
   checkResume(op, resume, checkpoints)
 }
 
-/** Refuses what the steps of a loop of one's own would pass over. */
+/** Refuses options that `steps` would ignore. */
 export function checkBare(op: string, options: CommonOptions<never>): void {
   const { callbacks = [], loggers = [] } = options
   const given = [
@@ -245,7 +248,9 @@ function checkResume(op: string, resume: unknown, checkpoints: unknown): void {
     throw new ValueError(op, "resume needs the Trainer's option checkpoints: { folder }, where the run is to be found")
 }
 
-/** Refuses data that cannot make `passes` passes: a list without batches, or an iterator, which is used up after one. */
+/**
+ * Refuses data that cannot serve `passes` passes: a list without batches, or an iterator, which is used up after one.
+ */
 export function checkPasses(op: string, name: string, batches: Batches<unknown>, passes: number): void {
   if (typeof batches === 'function') return
   if (passes > 0 && 'length' in batches && batches.length === 0) throw noBatches(op, name)
@@ -277,7 +282,7 @@ export function checkSignal(op: string, signal: AbortSignal | undefined): void {
     throw new ValueError(op, `the signal is ${kindOf(signal)}, but must be an AbortSignal`)
 }
 
-/** A batch, if it is [input, target] with rows in it. */
+/** Returns the batch if it is [input, target] and has rows. */
 export function checkBatch(op: string, batch: Batch): Batch {
   if (!Array.isArray(batch) || batch.length !== 2 || !(batch[0] instanceof Tensor) || !(batch[1] instanceof Tensor))
     throw new ValueError(
@@ -293,13 +298,13 @@ export function checkBatch(op: string, batch: Batch): Batch {
   return batch as unknown as Batch
 }
 
-/** The model must not give a promise, because a step is one turn of the event loop. */
+/** Refuses a promise from the model, because a step is one turn of the event loop. */
 export function checkOutput(op: string, output: unknown): void {
   if (output instanceof Promise)
     throw new ValueError(op, `the model's forward gave ${kindOf(output)}, but must give what the loss takes, at once`)
 }
 
-/** Throws unless the loss function gave a tensor of one floating element. */
+/** Throws unless the loss function returned a tensor of one floating element. */
 export function checkLoss(op: string, loss: unknown): void {
   if (!(loss instanceof Tensor))
     throw new ValueError(
@@ -325,7 +330,7 @@ export function checkGraph(op: string, loss: Tensor): void {
     )
 }
 
-/** Throws unless a backward pass has reached something that the optimiser steps. */
+/** Throws unless a backward pass has reached a parameter that the optimizer steps. */
 export function checkReached(op: string, optimized: readonly Parameter[]): void {
   if (!optimized.some((parameter) => parameter.peekGrad() !== null))
     throw new AutogradError(
@@ -334,13 +339,13 @@ export function checkReached(op: string, optimized: readonly Parameter[]): void 
     )
 }
 
-/** The number of batches, where they know it. */
+/** The number of batches, or null if the data do not know it. */
 export function lengthOf(batches: Batches<unknown>): number | null {
   if (typeof batches === 'function' || !('length' in batches)) return null
   return Number.isSafeInteger(batches.length) ? (batches.length as number) : null
 }
 
-/** Steps of one pass, where the batches know their number. */
+/** The number of steps in one pass, or null if the number of batches is unknown. */
 export function stepsIn(batches: Batches<unknown>, accumulate: number): number | null {
   const length = lengthOf(batches)
   return length === null ? null : Math.ceil(length / accumulate)

@@ -12,33 +12,33 @@ import { argmax, logsumexp, mean, sum } from '../ops/reduce/index.js'
 import { stack } from '../ops/shape/index.js'
 import { logSoftmax } from '../ops/softmax.js'
 
-/** A model that gives one tensor. */
+/** A model that returns one tensor. */
 export interface Voter extends Module {
   forward(...inputs: never[]): Tensor
 }
 
 export interface EnsembleOptions {
   /**
-   * 'logits': the mean of what the members give, for regressions too. 'probabilities' (default): the logarithm of the mean of their
-   * probabilities. 'votes': the logarithm of (votes + 1) / (members + classes), so that no class is impossible; of equal votes the
-   * lower class is the first.
+   * 'logits': the mean of the members' outputs, also for regressions. 'probabilities' (default): the logarithm of the
+   * mean of their probabilities. 'votes': the logarithm of (votes + 1) / (members + classes), so that no class is
+   * impossible; of classes with equal votes the lower one comes first.
    */
   readonly combine?: 'logits' | 'probabilities' | 'votes'
-  /** The dimension of the classes, as `crossEntropy` has it. Default 1. */
+  /** The dimension of the classes, as in `crossEntropy`. Default 1. */
   readonly dim?: number
 }
 
 /**
- * Members that answer as one: a module like any other. Whatever `combine` says, it gives scores whose softmax are its probabilities, so
- * that losses, metrics and `trainer.evaluate(test, { model: ensemble })` take it for a member. Gradients go to all members, but for
- * votes, which have none.
+ * Members that answer as one: a module like any other. With every `combine` it returns scores whose softmax are its
+ * probabilities, so losses, metrics and `trainer.evaluate(test, { model: ensemble })` can use it like a member.
+ * Gradients go to all members, except with 'votes', which have no gradients.
  */
 export class Ensemble<M extends Voter = Voter> extends Module {
   readonly members: ModuleList<M>
   readonly combine: 'logits' | 'probabilities' | 'votes'
   readonly dim: number
 
-  /** Throws ValueError for no members, one that stands there twice, and what is no module. */
+  /** Throws ValueError if there are no members, if one is listed twice, or if one is not a module. */
   constructor(members: Iterable<M>, options: EnsembleOptions = {}) {
     super()
     const op = 'Ensemble'
@@ -51,7 +51,7 @@ export class Ensemble<M extends Voter = Voter> extends Module {
     this.dim = dim
   }
 
-  /** Whether the members tell the texts of a pair apart, which objectives over texts ask. */
+  /** Whether the members distinguish the two texts of a pair. Objectives for texts ask this. */
   get hasTypes(): boolean {
     return [...this.members].every((member) => {
       const { body = member } = member as Voter & { readonly body?: object }
@@ -59,7 +59,10 @@ export class Ensemble<M extends Voter = Voter> extends Module {
     })
   }
 
-  /** Throws ValueError where a member gives no tensor, and ShapeError where two give tensors of different shapes, naming the members. */
+  /**
+   * Throws ValueError if a member does not return a tensor, and ShapeError, which names the members, if two return
+   * tensors of different shapes.
+   */
   forward(...inputs: Parameters<M['forward']>): Tensor {
     const op = 'Ensemble'
     const outputs = [...this.members].map((member, i) => {
@@ -107,7 +110,7 @@ function votes(outputs: readonly Tensor[], dim: number): Tensor {
   return log(div(add(sum(stack(each), 0), 1), outputs.length + classes))
 }
 
-/** Different models in a list of our own. */
+/** Copies the given models into a list. Throws ValueError unless there is at least one, and each is a different module. */
 export function modelsOf<M extends Module>(op: string, name: string, given: Iterable<M>): M[] {
   const models = listOf(op, name, given, 'a list of modules')
   if (models.length === 0) throw new ValueError(op, `${name} are none; give at least one module`)

@@ -88,7 +88,7 @@ export class Epochs<M extends string> {
     const isLast = history.stopped !== null || stepping.epochs >= plan.epochs || this.#isOver()
     const isExtra = plan.validateEvery !== undefined && isLast && validated?.step !== stepping.steps
     if (isExtra && !run.isSaved && history.stopped === null) {
-      // The run is saved before this validation, because a longer fit would not have it here.
+      // The run is saved before this validation, because a longer fit would not validate here.
       await this.#save(progress, { validate: false, ended: true })
       run.isSaved = true
     }
@@ -133,7 +133,7 @@ export class Epochs<M extends string> {
         // The last step of a pass is followed by its end, where a schedule may be stepped.
         const isComplete = progress.index === context.stepsPerEpoch && history.stopped === null
         const isOver = this.#isOver()
-        // A fit that ends within a pass is saved here, because a longer fit goes on from here.
+        // A fit that ends within a pass is saved here, because a longer fit continues from here.
         run.isSaved = !isComplete && history.stopped === null && isOver
         if (run.isSaved || saver?.due(stepping.steps)) await this.#save(progress, { validate: false, ended: false })
         if (!isComplete && (history.stopped !== null || isOver)) break
@@ -186,7 +186,7 @@ export class Epochs<M extends string> {
     })
   }
 
-  /** The place where the run stands. `within` is its place in an epoch; null between two. */
+  /** The place of the run. `within` is its place in an epoch, or null between two epochs. */
   async #place(within: Within | null): Promise<Place> {
     const { run, plan, stepping } = this.#fit
     const { epochs, validations, telemetry, nonFinite, stopped } = run.history

@@ -1,4 +1,4 @@
-/** The learning-rate range test: a short training at growing rates, of which nothing stays. */
+/** The learning-rate range test: a short training at growing rates, which is undone at its end. */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import { printed } from '../core/host.js'
@@ -20,44 +20,45 @@ export interface FindLearningRateOptions {
   /** The first and the last rate. Default 1e-7 and 10. */
   readonly from?: number
   readonly to?: number
-  /** Steps between them, at rates that grow by the same factor. Default 100. */
+  /** The number of steps between them, at rates that grow by a constant factor. Default 100. */
   readonly steps?: number
-  /** Ends when the loss, smoothed, is so many times its least. Default 4. */
+  /** Ends the test when the smoothed loss is this many times its minimum. Default 4. */
   readonly diverged?: number
   readonly signal?: AbortSignal
 }
 
 /** A step of the test. */
 export interface RatedLoss {
-  /** The rate of the first group; others keep their proportion to it. */
+  /** The rate of the first group. Other groups keep their proportion to it. */
   readonly lr: number
   /** The loss of the batch, before the step at this rate. */
   readonly loss: number
-  /** The mean of the losses so far, where each weighs 0.9 times the one after it. */
+  /** The mean of the losses so far, in which each weighs 0.9 times as much as the one after it. */
   readonly smoothed: number
 }
 
-/** `console.log` of it, and it as text, is its curve. */
+/** `console.log` prints its curve, which is also its text form. */
 export interface LearningRateCurve {
   readonly curve: readonly RatedLoss[]
-  /** The rate at which the smoothed loss falls fastest; null where it does not fall. */
+  /** The rate at which the smoothed loss falls fastest, or null if it never falls. */
   readonly suggestion: number | null
 }
 
-/** The share of what was in the mean of losses. */
+/** The share of the previous mean in the new mean of losses. */
 const share = 0.9
 
-/** Steps at the beginning whose means are of too few losses to be compared. */
+/** Steps at the beginning, whose means are over too few losses to be compared. */
 const warming = 5
 
-/** Steps whose curve nobody could tell from that of more. */
+/** The largest number of steps. More steps would give a curve that looks the same. */
 const mostSteps = 10_000
 
 /**
- * The learning-rate range test (Smith, 2017, "Cyclical Learning Rates for Training Neural Networks"): trains with the Trainer's model, optimizer
- * and loss at a rate that grows from step to step, until the loss diverges. Then all that it changed is put back, to the bit: weights,
- * buffers, the optimizer, random numbers, the loader's place; gradients are gone. Callbacks, schedule and checkpoints take no part.
- * Throws ValueError while the Trainer is training.
+ * The learning-rate range test (Smith, 2017, "Cyclical Learning Rates for Training Neural Networks"): trains the
+ * Trainer's model with its optimizer and loss, at a rate that grows from step to step, until the loss diverges. Then
+ * everything it changed is restored, to the bit: weights, buffers, the optimizer, random numbers and the loader's
+ * place. Gradients are cleared. Callbacks, schedule and checkpoints take no part. Throws ValueError while the Trainer
+ * is training.
  */
 export async function findLearningRate<M extends string, B, Mod extends Module>(
   trainer: Trainer<M, B, Mod>,
@@ -116,7 +117,7 @@ function checked(options: FindLearningRateOptions): FindLearningRateOptions {
   return options
 }
 
-/** A Trainer that does the same steps, and nothing besides. */
+/** A Trainer that takes the same steps and does nothing else. */
 function bare<B, Mod extends Module>(model: Mod, options: CommonOptions<never>): Trainer<string, B, Mod> {
   const { optimizer, accumulate, clipGradNorm, precision } = options
   const { loss, step, objective } = options as AnyOptions
@@ -136,7 +137,7 @@ async function* endless<B>(batches: Batches<B>): AsyncGenerator<B> {
   }
 }
 
-/** Copies all that the test changes; gives what puts it back. */
+/** Copies everything that the test changes. Returns a function that restores it. */
 function remember(model: Module, optimizer: Optimizer, batches: unknown): () => void {
   const copies: Tensor[] = []
   const copy = (tensor: Tensor): Tensor => {
@@ -175,7 +176,7 @@ class Found implements LearningRateCurve {
 
   get suggestion(): number | null {
     let [steepest, at] = [0, null as number | null]
-    // Rates grow by one factor, so that differences from step to step are slopes.
+    // Rates grow by a constant factor, so differences from step to step are slopes.
     for (let i = warming + 1; i < this.curve.length - 1; i++) {
       const slope = ((this.curve[i + 1] as RatedLoss).smoothed - (this.curve[i - 1] as RatedLoss).smoothed) / 2
       if (slope < steepest) [steepest, at] = [slope, (this.curve[i] as RatedLoss).lr]

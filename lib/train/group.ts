@@ -1,4 +1,4 @@
-/** The batches of one step, whose gradients are summed and divided by what they were summed over. */
+/** The batches of one step. Their gradients are summed, and then divided by the count of the sum. */
 import { noGrad } from '../autograd/mode.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
 import { isOverlapping } from '../core/shape.js'
@@ -23,7 +23,7 @@ export async function sumsOf(read: readonly Promise<Sums>[]): Promise<Sums> {
   }
 }
 
-/** Divides summed gradients by what they were summed over, of a parameter that is listed twice once. */
+/** Divides summed gradients by the count of the sum. A parameter that is listed twice is divided once. */
 export function divide(parameters: readonly Parameter[], by: Tensor | number): void {
   if (by === 1) return
   noGrad(() => {
@@ -32,7 +32,7 @@ export function divide(parameters: readonly Parameter[], by: Tensor | number): v
       if (gradient === null) continue
       // Elements that share memory cannot be written one by one.
       if (isOverlapping(gradient)) parameter.grad = outsideFrames(() => keep(gradient.div(by)))
-      // One by one, because all quotients at once would take as much as all gradients.
+      // One gradient at a time, because all quotients at once would need as much memory as all gradients.
       else scope(() => gradient.copy_(gradient.div(by)))
     }
   })

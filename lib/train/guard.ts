@@ -1,12 +1,15 @@
-/** Keeps training steps and evaluations of one model apart: an evaluation awaits its batches, and must see one state of the weights. */
+/**
+ * Keeps training steps and evaluations of one model apart, because an evaluation awaits its batches and must see one
+ * state of the weights.
+ */
 import { ValueError } from '../core/errors.js'
 import { nextTurn, warn } from '../core/host.js'
 import type { Storage } from '../core/storage.js'
 import { captureModes, type Module } from '../nn/module.js'
 
-/** An evaluation under way, to be ended once. */
+/** An evaluation in progress. It must be ended once. */
 interface Evaluation {
-  /** Throws where weights or modes are no longer what they were. */
+  /** Throws if the weights or modes have changed. */
   readonly check: () => void
   readonly end: () => void
 }
@@ -16,7 +19,7 @@ const longWait = 10_000
 
 const guards = new WeakMap<Module, Guard>()
 
-/** The steps and evaluations of a model under way, whichever Trainers it has. */
+/** The steps and evaluations in progress of a model, whichever Trainers use it. */
 export class Guard {
   readonly #model: Module
   #stepping = false
@@ -38,12 +41,15 @@ export class Guard {
     return guard
   }
 
-  /** Whether an evaluation runs, which a step must wait for. */
+  /** Whether an evaluation is running, for which a step must wait. */
   get busy(): boolean {
     return this.#evaluations > 0
   }
 
-  /** When no evaluation runs, or the signal is aborted. Tells once of a long wait, because a prediction may have been left open. */
+  /**
+   * Resolves when no evaluation is running or the signal is aborted. Warns once of a long wait, because a prediction
+   * may have been left open.
+   */
   async quiet(op: string, signal: AbortSignal | undefined): Promise<void> {
     const timer = setTimeout(
       () =>
@@ -89,7 +95,10 @@ export class Guard {
     }
   }
 
-  /** Begins an evaluation in evaluation mode. Its end puts every module's mode back; of several at once the last one's does. */
+  /**
+   * Begins an evaluation in evaluation mode. Its end restores every module's mode; with several evaluations at once,
+   * the last end does.
+   */
   evaluate(op: string): Evaluation {
     if (this.#stepping)
       throw new ValueError(

@@ -1,4 +1,4 @@
-/** The validation's data in checkpoints. */
+/** The state of the validation's data in checkpoints. */
 import { kindOf, ValueError } from '../core/errors.js'
 import { preparedState } from '../core/resumable.js'
 import type { Module } from '../nn/module.js'
@@ -6,16 +6,17 @@ import { loadRandomState, type RandomState, randomState } from '../nn/random-sta
 import { isResumable } from './resume.js'
 
 /**
- * The place of the validation's data: that behind the last whole validation, because one that is cut is made again. A loader that shuffles
- * or augments its rows gives others in each pass, so that a run that goes on must not begin them anew.
+ * The place in the validation's data: the one after the last complete validation, because an interrupted one is
+ * repeated. A loader that shuffles or augments its rows yields others in each pass, so a resumed run must not start
+ * them from the beginning.
  */
 export class HeldOut {
-  /** Plain data; null for data without a state. */
+  /** Plain data, or null if the data have no state. */
   place: unknown
   readonly #data: unknown
   #before: RandomState | null = null
 
-  /** `training` are the batches of the fit, whose place the checkpoint has already. */
+  /** `training` are the batches of the fit. The checkpoint already has their place. */
   constructor(data: unknown, training: unknown) {
     this.#data = data === training ? null : data
     this.place = this.#now()
@@ -42,12 +43,12 @@ export class HeldOut {
     }
   }
 
-  /** A validation begins, which may draw random numbers. */
+  /** Called when a validation begins. It may draw random numbers. */
   begins(model: Module): void {
     this.#before = randomState(model)
   }
 
-  /** It was aborted: what it drew will be drawn again. */
+  /** Called when a validation was aborted: the random numbers it drew will be drawn again. */
   aborted(model: Module): void {
     if (this.#before !== null) loadRandomState(model, this.#before)
   }

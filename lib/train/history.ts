@@ -4,7 +4,7 @@ import { plotEpochs } from './plot.js'
 import type { MemoryChoice } from './preflight/budget.js'
 import { summarize } from './progress.js'
 
-/** A step that was submitted. Its numbers are on the device still. */
+/** A step that was submitted. Its numbers are still on the device. */
 export interface StepRecord {
   /** From 0. */
   readonly epoch: number
@@ -14,24 +14,28 @@ export interface StepRecord {
   readonly step: number
   /** Items in the batches of the step. */
   readonly items: number
-  /** The loss, once it is there; waiting for it at every step makes the training slower. */
+  /** The loss, once it has arrived. Waiting for it at every step makes the training slower. */
   loss(): Promise<number>
-  /** The rows or tokens that the loss is a mean over, once it is there. */
+  /** The number of rows or tokens over which the loss is a mean, once it has arrived. */
   counted(): Promise<number>
 }
 
-/** The values of a record under the names of metrics. They are `Any` where the metrics are unknown, because any name may be one. */
+/**
+ * The values of a record under the names of metrics. They are `Any` if the metrics are unknown, because any name may be
+ * one.
+ */
 type Measured<M extends string, Any> = { readonly [metric in M]: string extends M ? Any : number }
 
 /**
- * Numbers of a pass: the summed losses over what they count, in the short form the rows, and every metric. M names the metrics of the Trainer that measured them: another
- * name does not compile. Without M any name may be a metric's.
+ * Numbers of a pass: every metric, and the summed losses divided by their count, which is the number of rows in the
+ * short form. M names the metrics of the Trainer that measured them, and any other name does not compile. Without M any
+ * name may be a metric's.
  */
 export type PassRecord<M extends string = string> = { readonly loss: number } & Measured<M, number>
 
-/** Numbers of an epoch: those of its training, and of the validation after it. M is as of `PassRecord`. */
+/** Numbers of an epoch: those of its training, and those of the validation after it. M is that of `PassRecord`. */
 export type EpochRecord<M extends string = string> = {
-  /** From 0; a second `fit` of a Trainer goes on where the first ended. */
+  /** From 0. A second `fit` of a Trainer continues the count of the first. */
   readonly epoch: number
   readonly loss: number
   readonly seconds: number
@@ -39,11 +43,11 @@ export type EpochRecord<M extends string = string> = {
   readonly validation?: PassRecord<M>
 } & Measured<M, number | PassRecord | undefined>
 
-/** Numbers of a validation within a training, measured behind a step. */
+/** Numbers of a validation within a training, measured after a step. */
 export type ValidationRecord<M extends string = string> = PassRecord<M> & {
   /** From 0, as in the epoch's record. */
   readonly epoch: number
-  /** Steps of the Trainer before it. */
+  /** The number of the Trainer's steps before it. */
   readonly step: number
 }
 
@@ -51,38 +55,49 @@ export type ValidationRecord<M extends string = string> = PassRecord<M> & {
 export interface NonFinite {
   /** From 0. */
   readonly epoch: number
-  /** The batch's number within the epoch, from 0; null for a validation's mean. */
+  /** The batch's number within the epoch, from 0, or null for a validation's mean. */
   readonly index: number | null
   readonly loss: number
 }
 
-/** The measurements of an epoch's training, its validations left out; of an epoch that was cut, those since the fit went on. */
+/**
+ * Measurements of an epoch's training, without its validations. If the epoch was interrupted, they begin where the fit
+ * resumed.
+ */
 export interface Telemetry {
   /** From 0, as in the epoch's record. */
   readonly epoch: number
   readonly itemsPerSecond: number
-  /** Where the loss counts something else than items, such as tokens. */
+  /** Present if the loss counts units other than items, such as tokens. */
   readonly countedPerSecond?: number
   /** The share of the time in which the loop waited for data, in [0, 1]. */
   readonly waiting: number
-  /** The share of the multiply-adds that the machine can do, in [0, 1]; with a run or loggers, where it is known. */
+  /**
+   * The share of the machine's peak of multiply-adds, in [0, 1]. Present with a run or loggers, if the peak is known.
+   */
   readonly peakShare?: number
-  /** The most bytes that tensors took since the program began. */
+  /** The largest number of bytes in tensors since the program began. */
   readonly peakBytes: number
 }
 
-/** `console.log` of it, and it as text, is a line an epoch, with a plot of the curves. */
+/** `console.log` prints it, and its text form is, one line for each epoch, with a plot of the curves. */
 export interface History<M extends string = string> {
   readonly epochs: readonly EpochRecord<M>[]
-  /** Records of all validations: one an epoch, or as `validateEvery` says. */
+  /** Records of all validations: one for each epoch, or at the steps that `validateEvery` gives. */
   readonly validations: readonly ValidationRecord<M>[]
-  /** One an epoch. */
+  /** One for each epoch. */
   readonly telemetry: readonly Telemetry[]
-  /** Why the training ended before its last epoch: what a callback said, or `aborted: ...`, `failed: ...`; or null. */
+  /**
+   * The reason why the training ended before its last epoch: a callback's text, or `aborted: ...`, `failed: ...`;
+   * otherwise null.
+   */
   readonly stopped: string | null
-  /** Where the loss first was NaN or infinite, or null. */
+  /** The place at which the loss first was NaN or infinite, or null. */
   readonly nonFinite: NonFinite | null
-  /** The choice for the largest batch by which the training fits in the `memory` that `fit` was given; null without. */
+  /**
+   * The choice, for the largest batch, that makes the training fit in the `memory` given to `fit`, or null without that
+   * option.
+   */
   readonly memory: MemoryChoice | null
 }
 

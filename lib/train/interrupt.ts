@@ -1,8 +1,8 @@
-/** Waits for batches that an AbortSignal can end. */
+/** Waits for batches, which an AbortSignal can end. */
 
 /**
- * The items of an iterable, until the signal is aborted: a wait for one that never comes then ends with the signal's reason. What the
- * wait was for is left to itself, because nobody knows whether it will ever come back.
+ * The items of an iterable, until the signal is aborted. A wait for an item that never comes then ends with the
+ * signal's reason. The iterator's pending promise is abandoned, because nobody knows whether it will ever settle.
  */
 export function untilAborted<B>(
   batches: AsyncIterable<B> | Iterable<B>,
@@ -26,7 +26,7 @@ export function untilAborted<B>(
 function awaited<B>(inner: AsyncIterator<B>, signal: AbortSignal): Promise<IteratorResult<B>> {
   return new Promise((resolve, reject) => {
     const abort = () => {
-      // Not awaited: a generator that waits itself comes to its end only then.
+      // This promise is not awaited, because a generator that is itself waiting settles it only after its own wait.
       inner.return?.()?.catch(() => undefined)
       reject(signal.reason)
     }

@@ -1,4 +1,4 @@
-/** The learning of one batch: loss and gradients, in one piece or in parts. */
+/** Learning from one batch: loss and gradients, in one piece or in parts. */
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { recomputing } from '../nn/recompute.js'
@@ -14,12 +14,12 @@ export interface BatchLearning {
   readonly measured: (part: unknown) => Measured
   readonly optimizer: Optimizer
   readonly thrift: Thrift
-  /** Whether gradients are those of sums, which the step divides by what they count. */
+  /** Whether gradients are those of sums, which the step divides by the sums' count. */
   readonly isSummed: boolean
-  /** Whether no batch of the pass was learned before, so that the graph is looked at. */
+  /** Whether this is the pass's first batch, so the graph is checked. */
   readonly isFirst: boolean
   readonly group: Group
-  /** Looks at the loss and the gradients before they are stepped by; null where nobody asks for it. */
+  /** Checks the loss and the gradients before the optimizer uses them. Null if no check is wanted. */
   readonly check: ((loss: Tensor, part: unknown) => void) | null
   /** The metrics. */
   readonly seen: { observe(output: unknown, target: Measured['target']): void }
@@ -44,10 +44,10 @@ export function learnBatch(learning: BatchLearning, batch: unknown, update: () =
     const measured = learn(batch)
     update()
     seen.observe(measured.output, measured.target)
-    // Read last, so that waiting for it is waiting for the step.
+    // The loss is read last, so waiting for it also waits for the step.
     return measured.read()
   }
-  // The tensors of a part are freed before the next one, so that its loss is read at once.
+  // The tensors of a part are freed before the next one begins, so its loss is read at once.
   const reads = parts.map((part) =>
     scope(() => {
       const measured = learn(part)

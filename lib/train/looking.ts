@@ -1,4 +1,4 @@
-/** A Trainer's looks at models that it does not train: evaluations and predictions, of its own model or of another. */
+/** Evaluations and predictions by a Trainer, of its own model or of another. */
 import { autocast } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
 import { kindOf, ValueError } from '../core/errors.js'
@@ -14,7 +14,7 @@ import type { AnyOptions, Batches } from './options.js'
 import { type Metrics, Pass } from './pass.js'
 import type { Tellings } from './tell.js'
 
-/** A model as it is looked at: its loss and its prediction, and what keeps steps and evaluations of it apart. */
+/** A model to evaluate: its loss and its prediction, and the guard that keeps its steps and evaluations apart. */
 export type Looked = Learned & { readonly guard: Guard }
 
 export class Looking<M extends string> {
@@ -31,7 +31,7 @@ export class Looking<M extends string> {
     this.own = this.#lookedAt(model)
   }
 
-  /** Runs model and loss in the precision asked for. */
+  /** Prepares a model whose forward and loss run in the Trainer's precision. */
   #lookedAt(model: Module): Looked {
     const { precision = 'float32' } = this.#options
     const precisely = <R>(fn: () => R): R => (precision === 'float32' ? fn() : autocast(precision, fn))
@@ -43,7 +43,10 @@ export class Looking<M extends string> {
     }
   }
 
-  /** The model to look at: the Trainer's own, unless another is given. Throws ValueError for what is no model, or takes no other. */
+  /**
+   * The model to evaluate: the Trainer's own, unless another is given. Throws ValueError if that is not a model, or if
+   * this Trainer cannot use another.
+   */
   at(op: string, model: Module | undefined): Looked {
     if (model === undefined) return this.own
     if (!(model instanceof Module)) throw new ValueError(op, `model is ${kindOf(model)}, but must be a module`)
@@ -55,7 +58,7 @@ export class Looking<M extends string> {
     return this.#lookedAt(model)
   }
 
-  /** Loss and metrics over a set. `name` is what the error calls batches of which there are none. */
+  /** Loss and metrics over a set. Errors about empty batches call them `name`. */
   measure(
     op: string,
     name: string,

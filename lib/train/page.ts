@@ -1,4 +1,4 @@
-/** Pages of one file: no script, and nothing from elsewhere. */
+/** Pages of one file: no script, and nothing loaded from elsewhere. */
 
 const escapes: { readonly [character: string]: string } = {
   '&': '&amp;',
@@ -8,18 +8,18 @@ const escapes: { readonly [character: string]: string } = {
   "'": '&#39;',
 }
 
-/** Text as HTML shows it. */
+/** Text, escaped for HTML. */
 export const escaped = (text: unknown): string =>
   String(text).replace(/[&<>"']/g, (character) => escapes[character] as string)
 
-/** A number as a table shows it: up to five digits. */
+/** A number for a table: up to five digits. */
 export const digits = (value: number): string =>
   Number.isFinite(value) ? String(Number(value.toPrecision(5))) : String(value)
 
 const cell = (value: unknown): string =>
   typeof value === 'number' ? `<td class="number">${digits(value)}</td>` : `<td>${escaped(value ?? '')}</td>`
 
-/** A table whose cells are numbers or texts; null is an empty one. */
+/** A table whose cells are numbers or texts. A null makes an empty cell. */
 export function tableOf(heads: readonly string[], rows: readonly (readonly unknown[])[]): string {
   const head = `<tr>${heads.map((each) => `<th>${escaped(each)}</th>`).join('')}</tr>`
   return `<table>\n${[head, ...rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`)].join('\n')}\n</table>`

@@ -1,4 +1,6 @@
-/** One pass over batches, in training or evaluation: its losses, its metrics, and how far it runs ahead of the device. */
+/**
+ * One pass over batches, in training or evaluation: its losses, its metrics, and how far it runs ahead of the device.
+ */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
@@ -22,23 +24,23 @@ export interface PassState {
   readonly metrics: { readonly [name: string]: unknown }
 }
 
-/** The mean of sums; 0 where they count nothing. */
+/** The mean of sums, or 0 if the count is 0. */
 export function meanOf({ total, count }: Sums): number {
   return count === 0 ? total : total / count
 }
 
-/** How many steps may be submitted before the loss of the first must be there. */
+/** The number of steps that may be submitted before the loss of the first must have arrived. */
 const stepsAhead = 2
 
-/** Metrics that cannot be had anew, while a pass uses them. */
+/** Metrics that cannot be made anew, while a pass uses them. */
 const inUse = new WeakSet<object>()
 
-/** Without its graph, and as float32 where it is bfloat16, of which metrics need not know. */
+/** The output without its graph, and as float32 if it is bfloat16, so that metrics need not know that dtype. */
 const seenByMetrics = (output: Tensor): Tensor => (output.dtype === 'bfloat16' ? output.to('float32') : output.detach())
 
 /**
- * Every pass has metrics of its own, and adds up losses as they arrive, so that an evaluation in the middle of an epoch
- * disturbs nothing. To be ended in any case.
+ * Every pass has its own metrics and adds up losses as they arrive, so an evaluation in the middle of an epoch disturbs
+ * nothing. It must always be ended.
  */
 export class Pass<M extends string> {
   readonly #metrics: (readonly [name: string, metric: Metric<never>])[] = []
@@ -51,7 +53,7 @@ export class Pass<M extends string> {
   #batches = 0
   #empty = 0
 
-  /** `seen` is told each loss when it is there, with the number of its batch. */
+  /** `seen` is called with each loss when it arrives, and with the number of its batch. */
   constructor(op: string, metrics: Metrics<M, never>, seen: (loss: number, index: number) => void = () => undefined) {
     this.#op = op
     this.#seen = seen
@@ -79,7 +81,7 @@ export class Pass<M extends string> {
     return this.#batches
   }
 
-  /** Batches so far whose loss counted nothing. */
+  /** The number of batches so far with a count of 0. */
   get empty(): number {
     return this.#empty
   }
@@ -100,7 +102,10 @@ export class Pass<M extends string> {
     })
   }
 
-  /** Counts a batch whose loss is being read; waits while the device is two behind, and lets the event loop turn. */
+  /**
+   * Counts a batch whose loss is being read. Waits while the device is two batches behind, and lets the event loop
+   * turn.
+   */
   async submitted(sums: Promise<Sums>): Promise<void> {
     const index = this.#batches++
     const read = sums.then(({ total, count }) => {
@@ -114,20 +119,20 @@ export class Pass<M extends string> {
       if (count === 0) this.#empty++
       this.#seen(meanOf({ total, count }), index)
     })
-    // Whoever awaits it later sees the error; until then it must not count as unhandled.
+    // A later await sees the error. Until then it must not count as unhandled.
     read.catch(() => undefined)
     this.#reads.push(read)
     if (this.#reads.length > stepsAhead) await this.#reads.shift()
-    // A read that is there at once resolves within the same turn: timers and sockets must get theirs all the same.
+    // A read that has already arrived resolves within the same turn. Timers and sockets must still get theirs.
     await nextTurn()
   }
 
-  /** All losses are there. */
+  /** Waits until all losses have arrived. */
   async settle(): Promise<void> {
     for (const read of this.#reads.splice(0)) await read
   }
 
-  /** The summed losses over what they count, NaN where that is nothing, and every metric. */
+  /** The summed losses divided by their count, or NaN if that is 0, and every metric. */
   async record(): Promise<PassRecord<M>> {
     await this.settle()
     const numbers: { [name: string]: number } = {}
@@ -140,14 +145,14 @@ export class Pass<M extends string> {
     return { ...numbers, loss: this.#count === 0 ? Number.NaN : this.#total / this.#count } as PassRecord<M>
   }
 
-  /** Waits for all losses, because they are in it. */
+  /** Waits for all losses, because the state includes them. */
   async state(): Promise<PassState> {
     await this.settle()
     const metrics = this.#metrics.map(([name, metric]) => [name, (metric as unknown as Resumable<unknown>).stateDict()])
     return { total: this.#total, count: this.#count, batches: this.#batches, metrics: Object.fromEntries(metrics) }
   }
 
-  /** Goes on from a state. */
+  /** Continues from a state. */
   resume({ total, count, batches, metrics }: PassState): void {
     this.#total = total
     this.#count = count
@@ -155,7 +160,7 @@ export class Pass<M extends string> {
     for (const [name, metric] of this.#metrics) (metric as unknown as Resumable<unknown>).loadStateDict(metrics[name])
   }
 
-  /** Throws unless every metric has a state, which a checkpoint within the pass holds. */
+  /** Throws unless every metric has a state, which a checkpoint within the pass needs. */
   checkResumable(): void {
     for (const [name, metric] of this.#metrics)
       if (!isResumable(metric))

@@ -1,6 +1,6 @@
 /** Curves as text, for a terminal. */
 
-/** A curve: a number for each place from left to right; NaN where there is none. */
+/** A curve: a number for each place from left to right, or NaN if there is none. */
 export interface Curve {
   readonly name: string
   readonly values: readonly number[]
@@ -8,20 +8,20 @@ export interface Curve {
 
 const marks = ['o', 'x', '+', '#'] as const
 
-/** Three digits, whatever the size. */
+/** Three digits, whatever the magnitude. */
 function label(value: number): string {
   const size = Math.abs(value)
   return size === 0 ? '0' : size >= 1e-3 && size < 1e4 ? value.toPrecision(3) : value.toExponential(1)
 }
 
 interface PlotOptions {
-  /** Characters of the frame from left to right, at most. Default 60. */
+  /** The largest width of the frame in characters. Default 60. */
   readonly width?: number
-  /** Characters of the frame from top to bottom. Default 8. */
+  /** The height of the frame in characters. Default 8. */
   readonly height?: number
   /** The number of the first place. Default 1. */
   readonly from?: number
-  /** Characters that a line may have, because a terminal breaks longer ones. Default: as many as it takes. */
+  /** The largest number of characters in a line, because a terminal breaks longer lines. Default: no limit. */
   readonly within?: number
 }
 
@@ -29,8 +29,8 @@ interface PlotOptions {
 const leastColumns = 8
 
 /**
- * Up to four curves in one frame, with the range of their numbers at the left and the names below. Empty where no curve has two finite
- * numbers, and where there is no room. Where curves meet, the later one is seen.
+ * Up to four curves in one frame, with the range of their numbers at the left and the names below. Empty if no curve
+ * has two finite numbers, or if there is no room. Where curves meet, the later one is visible.
  */
 export function plot(curves: readonly Curve[], options: PlotOptions = {}): string {
   const { width = 60, height = 8, from = 1, within = Number.POSITIVE_INFINITY } = options
@@ -67,15 +67,15 @@ export function plot(curves: readonly Curve[], options: PlotOptions = {}): strin
   return [...lines, axis, numbers, ...legend].join('\n')
 }
 
-/** How far below the highest number a value lies, from 0 to 1. */
+/** The distance of a value below the highest number, from 0 to 1. */
 function shareOf(low: number, high: number, value: number): number {
   const range = high - low
   if (Number.isFinite(range)) return (high - value) / range
-  // No float holds the range of all floats, but one holds half of it.
+  // A float cannot hold the range of all floats, but it can hold half of it.
   return (high / 2 - value / 2) / (high / 2 - low / 2)
 }
 
-/** The marks with their names, in as many lines as the room asks for. A longer name is cut. */
+/** The marks with their names, in as many lines as the room requires. A name that is too long is cut. */
 function legendOf(drawn: readonly Curve[], room: number): readonly string[] {
   const lines: string[] = []
   for (const [i, { name }] of drawn.entries()) {
@@ -87,7 +87,10 @@ function legendOf(drawn: readonly Curve[], room: number): readonly string[] {
   return lines
 }
 
-/** The mean of the values that lie at a column; NaN between the points of a curve that has fewer than there are columns. */
+/**
+ * The mean of the values that fall into a column. NaN between the points of a curve that has fewer points than there
+ * are columns.
+ */
 function meanAt(values: readonly number[], column: number, columns: number, places: number): number {
   if (places <= columns) {
     const place = Math.round((column * (places - 1)) / Math.max(1, columns - 1))
@@ -104,7 +107,7 @@ interface Epoch {
   readonly [name: string]: unknown
 }
 
-/** Loss and up to three metrics of the epochs, each with that of the validation. */
+/** Loss and up to three metrics of the epochs, each with its value in the validation. */
 export function plotEpochs(epochs: readonly Epoch[], options: Omit<PlotOptions, 'from'> = {}): string {
   const others = new Set(['epoch', 'seconds', 'lr', 'validation', 'loss'])
   const names = [...new Set(epochs.flatMap((record) => Object.keys(record)))].filter((name) => !others.has(name))

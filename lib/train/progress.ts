@@ -1,4 +1,4 @@
-/** A progress bar in a terminal; nothing elsewhere. */
+/** A progress bar in a terminal. Elsewhere it shows nothing. */
 import type { SingleBar } from 'cli-progress'
 import { kindOf, ValueError } from '../core/errors.js'
 import { inNode, nodeModule } from '../core/host.js'
@@ -6,7 +6,7 @@ import type { Callback, TrainingContext } from './callbacks.js'
 import type { EpochRecord } from './history.js'
 import { plotEpochs } from './plot.js'
 
-// Loaded where a terminal is, because it takes a fifth of the time of an import.
+// Loaded only in a terminal, because it takes a fifth of an import's time.
 const cliProgress = () =>
   nodeModule('node:module').createRequire(import.meta.url)('cli-progress') as typeof import('cli-progress')
 
@@ -23,7 +23,10 @@ export function summarize(record: EpochRecord): string {
   return numbers.join('  ')
 }
 
-/** Shows epoch, steps, speed and the last epoch's numbers; at the end a plot of the curves. Quiet when the stream is not a terminal, and in a browser, which has none. */
+/**
+ * Shows epoch, steps, speed and the last epoch's numbers, and at the end a plot of the curves. Silent in a browser, and
+ * if the stream is not a terminal.
+ */
 export function progressBar(
   stream: NodeJS.WriteStream | undefined = inNode ? nodeModule('node:process').stderr : undefined,
 ): Callback {

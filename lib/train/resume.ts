@@ -1,4 +1,4 @@
-/** Where a run is: all that a checkpoint holds, taken at the end of a step and put back. */
+/** The place of a run: everything that a checkpoint holds, captured at the end of a step and restored later. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { preparedState } from '../core/resumable.js'
@@ -15,35 +15,35 @@ import type { CommonOptions } from './options.js'
 import type { PassState } from './pass.js'
 import { createHash } from './record/system.js'
 
-/** A pass under way. */
+/** A pass in progress. */
 export interface Within {
-  /** Steps taken in it. */
+  /** The number of steps taken in it. */
   readonly index: number
-  /** Batches taken from the data. */
+  /** The number of batches taken from the data. */
   readonly batches: number
   /** The learning rate of the last step. */
   readonly lr: number
-  /** How long it took so far. */
+  /** The seconds it has taken so far. */
   readonly seconds: number
-  /** Whether a validation between its steps is due, which there was no time for. */
+  /** Whether a validation after the last step is due, because there was no time for it. */
   readonly validate: boolean
-  /** Whether only what follows its last step is left. */
+  /** Whether only the work after its last step is left. */
   readonly ended: boolean
   readonly pass: PassState
 }
 
-/** How far a training is. */
+/** The progress of a training. */
 export interface Place {
-  /** Steps of the Trainer. */
+  /** The number of the Trainer's steps. */
   readonly steps: number
   readonly epochs: number
-  /** Where the fit began, and how many milliseconds it took so far. */
+  /** The steps and epochs at which the fit began, and the milliseconds it has taken so far. */
   readonly fit: { readonly steps: number; readonly epochs: number; readonly time: number }
   /** Null between passes. */
   readonly within: Within | null
-  /** The place in the data, where they know it. */
+  /** The place in the data, if the data know it. */
   readonly data: unknown
-  /** The place in the validation's data behind the last whole validation, where they know it. */
+  /** The place in the validation's data after the last complete validation, if the data know it. */
   readonly validation: unknown
   readonly history: {
     readonly epochs: readonly EpochRecord[]
@@ -58,7 +58,7 @@ export interface Place {
 /** The parts of a run. */
 export interface Parts {
   readonly model: Module
-  /** Averages of its weights; null without any. */
+  /** Averages of its weights, or null if there are none. */
   readonly average: WeightAverage | null
   readonly options: CommonOptions<string>
   readonly metrics: readonly string[]
@@ -66,13 +66,13 @@ export interface Parts {
   readonly heldOut: HeldOut
   /** The fingerprint of the data, where they have one. */
   readonly fingerprint: string | null
-  /** Steps that the Trainer has taken. */
+  /** The number of steps that the Trainer has taken. */
   readonly steps: number
-  /** Options of the optimizer, as the program gave them (`givenOptions`). */
+  /** Options of the optimizer as the program gave them (`givenOptions`). */
   readonly given: Config
 }
 
-/** The configuration of a run, by the names that errors say. */
+/** The configuration of a run, by the names that errors use. */
 export type Config = { readonly [field: string]: unknown }
 
 interface RunState {
@@ -88,7 +88,7 @@ interface RunState {
   readonly also: { readonly [name: string]: unknown }
 }
 
-/** Whether an iterator tells its place, as that of a DataLoader does. */
+/** Whether an iterator tells its place, as a DataLoader's does. */
 export function hasState(value: unknown): value is { state(): unknown } {
   return typeof (value as { readonly state?: unknown } | null)?.state === 'function'
 }
@@ -133,7 +133,10 @@ const fingerprintField = 'the fingerprint of the data'
 /** Steps at which an error can say that the rate was another one. */
 const shownSteps = [0, 1, 10, 100, 1000, 10_000]
 
-/** The rates of a schedule over its first 10,000 steps, had each group begun with 1; none where its function fails. */
+/**
+ * The rates of a schedule in its first 10,000 steps, as if each group had begun with 1. Empty if the schedule's
+ * function fails.
+ */
 function ratesOf(schedule: Schedule | undefined): Config {
   if (schedule === undefined) return {}
   try {
@@ -148,7 +151,7 @@ function ratesOf(schedule: Schedule | undefined): Config {
   }
 }
 
-/** The configuration that must be the same for a run to go on as if it had never been cut. */
+/** The configuration that must stay the same, so that a run continues as if it had never been interrupted. */
 export function configOf({ average, options, metrics, batches, fingerprint, given }: Parts): Config {
   const {
     optimizer,
@@ -177,7 +180,7 @@ export function configOf({ average, options, metrics, batches, fingerprint, give
   }
 }
 
-/** The state of a run, between two steps. The tensors are the run's own: whoever writes them reads them before the next step. */
+/** The state of a run between two steps. The tensors are the run's own, so they must be read before the next step. */
 export function captureRun(parts: Parts, config: Config, place: Place): RunState {
   const { model, average, options } = parts
   const { optimizer, schedule, callbacks = [], checkpoints } = options
@@ -196,9 +199,9 @@ export function captureRun(parts: Parts, config: Config, place: Place): RunState
 }
 
 /**
- * Puts a state back, but for callbacks, whose states `loadCallbacks` puts back when they have started. Throws ValueError
- * for a configuration that is not the run's, naming the field, and StateDictError where weights do not fit. Parts of the library
- * have not changed then.
+ * Restores a state, except for callbacks, whose states `loadCallbacks` restores once they have started. Throws
+ * ValueError, which names the field, if the configuration is not the run's, and StateDictError if weights do not fit.
+ * No part of the library has changed then.
  */
 export function restoreRun(op: string, path: string, parts: Parts, config: Config, state: unknown): Place {
   const fail = (message: string): never => {
@@ -247,7 +250,7 @@ export function loadCallbacks({ options }: Parts, state: unknown): void {
     if (isResumable(callback)) callback.loadStateDict((state as RunState).callbacks[i])
 }
 
-/** The batches behind the first `count`, for data that cannot go on by themselves. */
+/** The batches after the first `count`, for data that cannot resume on their own. */
 export async function* behind<B>(
   op: string,
   batches: AsyncIterable<B> | Iterable<B>,

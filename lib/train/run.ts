@@ -1,4 +1,4 @@
-/** A training under way. */
+/** A training in progress. */
 import type { HeldOut } from './held-out.js'
 import type { EpochRecord, TrainingHistory, ValidationRecord } from './history.js'
 import type { Batches, FitOptions } from './options.js'
@@ -14,41 +14,44 @@ export interface Run<M extends string> {
   signal: AbortSignal | undefined
   readonly history: TrainingHistory<M>
   epoch: number
-  /** The last epoch's. */
+  /** The pass of the last epoch. */
   pass: Pass<M> | null
-  /** Where the next epoch goes on; null for its beginning. */
+  /** The place from which the next epoch continues, or null for its beginning. */
   from: Within | null
   thrift: Thrift
-  /** Chooses `thrift`; null where no memory was named. */
+  /** Chooses `thrift`. Null if no memory limit was given. */
   budget: Budget | null
-  /** Whether a loss was not finite, so that the next step is to be watched. */
+  /** Whether a loss was not finite, so the next step must be watched. */
   suspects: boolean
-  /** Where the next pass goes on in the data, as the checkpoint has it; null for what comes by itself. */
+  /**
+   * The place in the data from which the next pass continues, as in the checkpoint. Null if the data get there on their
+   * own.
+   */
   data: unknown
-  /** The measurements of a fit, and the events for loggers; null for steps alone. */
+  /** The measurements of a fit and the events for loggers, or null for steps without a fit. */
   journal: Journal | null
-  /** Whether the checkpoint of the fit's end is written, which a longer fit goes on from. */
+  /** Whether the checkpoint at the fit's end, from which a longer fit continues, is written. */
   isSaved: boolean
   heldOut: HeldOut
-  /** The place in the data that the pass has now, where they know it. */
+  /** Returns the pass's current place in the data, if the data know it. */
   loader: () => unknown
 }
 
-/** Where a fit ends, and when it validates. */
+/** The point at which a fit ends, and the steps at which it validates. */
 export interface Plan {
-  /** Where it began, before it was cut too. */
+  /** The point at which the fit began, counted from before any interruption. */
   readonly first: { readonly epochs: number; readonly steps: number; readonly began: number }
-  /** Epochs of the Trainer, those before this fit among them. */
+  /** Epochs of the Trainer, including those before this fit. */
   readonly epochs: number
-  /** Steps of the Trainer. */
+  /** Steps of the Trainer, including those before this fit. */
   readonly steps: number
-  /** By performance.now(). */
+  /** On the clock of performance.now(). */
   readonly time: number
   readonly validation: Batches<unknown> | undefined
   readonly validateEvery: number | undefined
 }
 
-/** Takes up a run where a checkpoint has it. */
+/** Continues a run from the place in a checkpoint. */
 export function goOn<M extends string>(run: Run<M>, { within, data, validation, history }: Place): void {
   run.from = within
   run.data = data
@@ -60,12 +63,12 @@ export function goOn<M extends string>(run: Run<M>, { within, data, validation, 
   run.history.stopped = history.stopped
 }
 
-/** Passes that a fit may make. */
+/** The number of passes that a fit may make. */
 export function epochsOf({ epochs, steps, minutes }: FitOptions<unknown>): number {
   return epochs ?? (steps === undefined && minutes === undefined ? 1 : Number.POSITIVE_INFINITY)
 }
 
-/** The plan of a fit that began with so many epochs and steps, and took so many milliseconds already. */
+/** The plan of a fit that began after this many epochs and steps and has already taken this many milliseconds. */
 export function planOf(
   options: FitOptions<unknown>,
   first: { readonly epochs: number; readonly steps: number; readonly time: number },

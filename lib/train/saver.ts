@@ -1,4 +1,4 @@
-/** Saves a run while it goes on, and finds it again. */
+/** Saves a run during its training, and finds it again. */
 import { onInterrupt, warn } from '../core/host.js'
 import { visitTensors } from '../core/scope.js'
 import { beginsAnew } from './callbacks.js'
@@ -7,11 +7,11 @@ import { type Metrics, Pass } from './pass.js'
 import { folderOf } from './record/place.js'
 import { type Config, captureRun, configOf, loadCallbacks, type Parts, type Place, restoreRun } from './resume.js'
 
-/** Why a fit ended that was interrupted from the keyboard. */
+/** The reason in the history of a fit that was interrupted from the keyboard. */
 export const interruption = 'interrupted (SIGINT)'
 
 export class Saver {
-  /** Where the run was, if it goes on. */
+  /** The saved place of the run, or null if it starts from the beginning. */
   readonly from: Place | null
   readonly #parts: Parts
   readonly #config: Config
@@ -27,7 +27,10 @@ export class Saver {
     this.#state = state
   }
 
-  /** With `resume` the run is what its newest checkpoint says, if there is one; without, the folder must have none of another run. */
+  /**
+   * With `resume` the run continues from its newest checkpoint, if there is one. Without it the folder must have no
+   * checkpoint of another run.
+   */
   static async open(
     op: string,
     parts: Parts,
@@ -45,14 +48,17 @@ export class Saver {
     return new Saver(parts, config, checkpoints, restoreRun(op, found.path, parts, config, found.state), found.state)
   }
 
-  /** Puts back the states of callbacks, which have started by now, and frees what was read: each part has its copy. */
+  /**
+   * Restores the states of callbacks, which have started by now, and frees the loaded tensors: each part has its own
+   * copy.
+   */
   loadCallbacks(): void {
     if (this.from !== null) loadCallbacks(this.#parts, this.#state)
     visitTensors(this.#state, (tensor) => tensor.dispose())
     this.#state = null
   }
 
-  /** Gives a signal that the first SIGINT aborts; a second one ends the process, as ever. */
+  /** Returns a signal that the first SIGINT aborts. A second one ends the process, as usual. */
   watch(use: (interrupted: AbortSignal) => void): void {
     const controller = new AbortController()
     this.#unwatch = onInterrupt(() => controller.abort(interruption))
@@ -67,7 +73,7 @@ export class Saver {
     return this.#checkpoints.due(step)
   }
 
-  /** Begins to write the run as it is. */
+  /** Begins to write the current state of the run. */
   async save(placeOf: () => Promise<Place>): Promise<void> {
     await this.#checkpoints.write(async () => {
       const place = await placeOf()
@@ -97,7 +103,7 @@ export async function openSaver(
   }
   const folder = folderOf(run, checkpoints.folder) as string
   const saver = await Saver.open(op, parts, { ...checkpoints, folder }, resume === 'auto')
-  // Loggers learn it from the event of the start, and whoever made the folder for this training knows.
+  // Loggers learn this from the start event, and a caller that made the folder for this training already knows.
   const knows = loggers.length > 0 || callbacks.some((callback) => beginsAnew in callback)
   if (resume === 'auto' && saver.from === null && !knows)
     warn(`[${op}] begins anew, because there is no checkpoint in ${folder} to go on from`)

@@ -15,14 +15,14 @@ export interface SnapshotOptions {
 
 /** The weights of a run at the ends of its cycles. */
 export interface Snapshots extends Callback, Resumable<{ readonly states: readonly StateDict[] }> {
-  /** A state for each cycle that ended, in order, for `loadStateDict` of a model of the same shapes. */
+  /** A state for each completed cycle, in order, for `loadStateDict` of a model with the same shapes. */
   readonly states: readonly StateDict[]
 }
 
 /**
- * Keeps the weights at the end of every cycle of a run, with a schedule that starts again, such as `CosineAnnealingWarmRestarts`: members of
- * an ensemble at the cost of one training (Huang et al., 2017). States are part of checkpoints; those of a run before are let go when the
- * next begins.
+ * Keeps the weights at the end of every cycle of a run whose schedule restarts, such as `CosineAnnealingWarmRestarts`:
+ * members of an ensemble at the cost of one training (Huang et al., 2017). The states are part of checkpoints. States
+ * of an earlier run are dropped when the next one begins.
  */
 export function snapshots(options: SnapshotOptions): Snapshots {
   const op = 'snapshots'

@@ -1,4 +1,4 @@
-/** Several models made one, by the mean of their weights. */
+/** Merges several models into one, by the mean of their weights. */
 import { noGrad } from '../autograd/mode.js'
 import { isBlocks, isFloating } from '../core/dtype.js'
 import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
@@ -12,32 +12,36 @@ import { add, div, sub } from '../ops/elementwise/index.js'
 import { modelsOf } from './ensemble.js'
 
 export interface SoupOptions<M extends Module> {
-  /** The model whose weights become the average: another one of the same shapes. What it held is overwritten. */
+  /**
+   * The model that receives the average as its weights: another model with the same shapes. Its own weights are
+   * overwritten.
+   */
   readonly into: M
   /**
-   * A greedy soup: how good a candidate is, more being better, measured on data that no model has learned. The best model is taken, then
-   * each next best whose weights make the average no worse (Wortsman et al., 2022). Default: all models are averaged.
+   * Makes a greedy soup: returns a score of a candidate, of which more is better, measured on data that no model has
+   * learned. The best model is taken, and then each next best whose weights do not make the average worse (Wortsman et
+   * al., 2022). Default: all models are averaged.
    */
   readonly greedy?: (candidate: M) => number | Promise<number>
 }
 
 /** The result of `averageWeights`. */
 export interface Soup<M extends Module> {
-  /** `into`, with the average of the weights that were taken. */
+  /** `into`, with the average of the taken models' weights. */
   readonly model: M
-  /** The places of the models that were taken, in the order in which they were. */
+  /** The places of the taken models, in the order in which they were taken. */
   readonly taken: readonly number[]
-  /** How good the model is by `greedy`; null without. */
+  /** The model's score by `greedy`, or null without it. */
   readonly score: number | null
 }
 
 /**
- * Averages the weights of models that were trained from one beginning: about what their ensemble gives, at one model's cost. Parameters
- * and floating buffers, as running statistics, are averaged; of other buffers those of the first model taken are kept. Models stay as
- * they are, and must while it runs.
+ * Averages the weights of models that were trained from one beginning. The result is about as good as their ensemble,
+ * at one model's cost. Parameters and floating buffers, such as running statistics, are averaged. Other buffers are
+ * those of the first model taken. The models are not changed, and must not be changed while it runs.
  *
- * Throws StateDictError that lists names, shapes and dtypes which misfit, and ValueError where `into` shares memory with a model, a
- * score is no number, or weights changed meanwhile.
+ * Throws StateDictError, which lists the names, shapes and dtypes that do not match, and ValueError if `into` shares
+ * memory with a model, a score is not a number, or weights changed meanwhile.
  */
 export async function averageWeights<M extends Module>(models: Iterable<M>, options: SoupOptions<M>): Promise<Soup<M>> {
   const op = 'averageWeights'
@@ -123,7 +127,7 @@ function checkFit(op: string, states: readonly StateDict[], into: StateDict): vo
   })
 }
 
-/** The mean as it grows, so that the mean of equal numbers is that number, to the bit. */
+/** A running mean, because it makes the mean of equal numbers exactly that number. */
 function loadAverage(into: Module, states: readonly StateDict[]): void {
   const [first, ...others] = states as [StateDict, ...StateDict[]]
   const state = new Map<string, Tensor>()

@@ -1,4 +1,4 @@
-/** The steps of a training: one pass over the batches after another, in groups of batches whose gradients make a step. */
+/** The steps of a training: passes over the batches, in groups of batches whose gradients make one step. */
 import { zeroGrad } from '../autograd/backward.js'
 import { ValueError } from '../core/errors.js'
 import { scope } from '../core/scope.js'
@@ -32,7 +32,7 @@ interface Training<M extends string> {
 }
 
 export class Stepping<M extends string> {
-  /** Steps that were taken, and epochs that were begun, by all trainings so far. */
+  /** Steps taken and epochs begun by all trainings so far. */
   steps = 0
   epochs = 0
   readonly accumulate: number
@@ -58,7 +58,7 @@ export class Stepping<M extends string> {
     return this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
   }
 
-  /** The training as checks before it see it. */
+  /** The training in the form for the checks that run before it. */
   subject(): Subject {
     const { optimizer, clipGradNorm: maxNorm } = this.#options
     return {
@@ -71,7 +71,7 @@ export class Stepping<M extends string> {
     }
   }
 
-  /** Begins an epoch, or goes on with the one of `run.from`. The caller ends what it gives. */
+  /** Begins an epoch, or continues the one in `run.from`. The caller ends the returned pass. */
   beginPass(run: Run<M>): Pass<M> {
     const { from } = run
     run.from = null
@@ -85,7 +85,7 @@ export class Stepping<M extends string> {
     return pass
   }
 
-  /** The steps of one pass, or those behind a place within it. Its losses and metrics go to `run.pass`. */
+  /** The steps of one pass, or the steps after a place within it. Its losses and metrics go to `run.pass`. */
   async *stepsOf(run: Run<M>, from: Within | null, signal: AbortSignal | undefined): AsyncGenerator<StepRecord> {
     const { op } = run
     const pass = run.pass as Pass<M>
@@ -96,7 +96,7 @@ export class Stepping<M extends string> {
         op,
         `all of the optimizer's ${optimized.length} parameters are frozen; unfreeze what is to learn`,
       )
-    // Gradients from before the training would add up, as would those of parameters that nobody steps.
+    // Gradients from before the training would accumulate, as would those of parameters that no optimizer steps.
     const stepped = new Set(optimized)
     const others = [...this.#model.parameters()].filter((parameter) => !stepped.has(parameter))
     this.#tell.unstepped(op, stepped)
@@ -127,7 +127,7 @@ export class Stepping<M extends string> {
           await this.#looked.guard.quiet(op, run.signal)
           run.signal?.throwIfAborted()
         }
-        // Before each step, because a callback may have called eval() for a prediction.
+        // Repeated before each step, because a callback may have called eval() for a prediction.
         trainModes(this.#model)
         if (run.budget !== null) {
           const { thrift, choice } = run.budget.thriftFor(batch)
@@ -138,7 +138,8 @@ export class Stepping<M extends string> {
         const learn = () => this.#learn(run, batch, group, last ? others : null)
         const { read } = this.#looked.guard.step(() => (journal === null ? learn() : journal.counting(learn)))
         const submitted = pass.submitted(read)
-        // Awaited below; while a callback takes its time, an error must not count as unhandled.
+        // This promise is awaited below. Until then, while a callback takes its time, an error must not count as
+        // unhandled.
         submitted.catch(() => undefined)
         if (last) yield ended()
         await submitted
@@ -156,14 +157,17 @@ export class Stepping<M extends string> {
     if (scheduleEvery === 'epoch') schedule?.step()
   }
 
-  /** The batches of a pass, or those behind a place within it; `run.loader` tells the place of data that know it. */
+  /**
+   * The batches of a pass, or the batches after a place within it. `run.loader` tells the place, if the data know it.
+   */
   #passOver(run: Run<M>, from: Within | null): AsyncIterable<unknown> | Iterable<unknown> {
     const { op, batches } = run
     if (!isResumable(batches)) {
       const all = onePass(op, batches)
       return from === null ? all : behind(op, all, from.batches)
     }
-    // Here, because whatever else has read the loader since its checkpoint would have taken the place.
+    // The state is loaded only here, because any other reader of the loader since its checkpoint would have moved the
+    // place.
     if (run.data !== null) batches.loadStateDict(run.data)
     run.data = null
     const pass = (batches as unknown as AsyncIterable<unknown>)[Symbol.asyncIterator]()
@@ -172,8 +176,8 @@ export class Stepping<M extends string> {
   }
 
   /**
-   * Adds a batch's gradients to the group's, and with the last of a group steps; returns the batch's loss, which is being read.
-   * Everything that it made is freed here.
+   * Adds a batch's gradients to the group's, and takes the step after the last batch of a group. Returns the batch's
+   * loss, which is being read. All tensors made here are freed here.
    */
   #learn(
     run: Run<M>,
@@ -198,7 +202,10 @@ export class Stepping<M extends string> {
     })
   }
 
-  /** Looks for numbers that are not finite: where `detectAnomaly` asks for it, or in the step behind a loss that was not. */
+  /**
+   * The check for numbers that are not finite: for every step if `detectAnomaly` is set, or else for the step after a
+   * loss that was not finite.
+   */
   #anomalies(run: Run<M>, batch: unknown): BatchLearning['check'] {
     const { op } = run
     const step = this.steps + 1
@@ -214,17 +221,17 @@ export class Stepping<M extends string> {
     }
   }
 
-  /** Whether gradients are those of sums, which a step divides by what they count. */
+  /** Whether gradients are those of sums, which a step divides by the sums' count. */
   #isSummed({ thrift }: Run<M>): boolean {
     return this.accumulate > 1 || thrift.parts > 1
   }
 
-  /** One step of the optimizer by the gradients of a group. */
+  /** Takes one step of the optimizer with the gradients of a group. */
   #update(run: Run<M>, group: Group, others: readonly Parameter[]): void {
     const { optimizer, clipGradNorm: maxNorm } = this.#options
     const isSummed = this.#isSummed(run)
     const most = run.journal?.asksNorm() ? (maxNorm ?? Number.POSITIVE_INFINITY) : maxNorm
-    // Parameters are found by a walk over the model, which most steps can do without.
+    // Finding the parameters takes a walk over the model, which most steps do not need.
     const optimized = isSummed || most !== undefined ? optimizer.parameters() : []
     if (isSummed) divide(optimized, group.counts.divisor())
     const norm = most === undefined ? null : clipGradNorm(optimized, most)

@@ -20,7 +20,10 @@ export class Tellings {
     this.#options = options
   }
 
-  /** That a schedule ends before the training, where the steps are known: before a night is spent at the last rate, which may be 0. */
+  /**
+   * Warns if a schedule ends before the training, provided the number of steps is known. The user learns it before a
+   * night is spent at the last rate, which may be 0.
+   */
   scheduleEnds(op: string, stepsPerEpoch: number | null, epochs: number, steps: number): void {
     const { schedule, scheduleEvery = 'step' } = this.#options
     if (schedule === undefined || schedule.end === null) return
@@ -39,7 +42,10 @@ export class Tellings {
     if (end !== null && steps > end) this.#schedule(op, `came to its end after ${end} steps, but the training goes on`)
   }
 
-  /** That `validateEvery` reaches behind the last step, where the steps are known: the end alone is then measured. */
+  /**
+   * Warns if `validateEvery` is larger than the number of steps, provided that is known: the only validation is then
+   * the one at the end.
+   */
   neverValidates(op: string, { first, epochs, steps, validateEvery }: Plan, stepsPerEpoch: number | null): void {
     const byEpochs = stepsPerEpoch === null ? Number.POSITIVE_INFINITY : (epochs - first.epochs) * stepsPerEpoch
     const last = Math.min(steps, first.steps + byEpochs)
@@ -52,7 +58,10 @@ export class Tellings {
     )
   }
 
-  /** Batches of a pass that all taught and measured nothing, because their loss counted no row or token. One of many may. */
+  /**
+   * Warns of a pass in which no batch taught or measured anything, because the loss of every batch counted no row or
+   * token. A single batch like this is allowed.
+   */
   empty(op: string, { empty, batches }: { readonly empty: number; readonly batches: number }): void {
     if (empty < batches || batches === 0 || this.#toldEmpty) return
     this.#toldEmpty = true
@@ -71,7 +80,10 @@ export class Tellings {
     )
   }
 
-  /** Parameters that learn nothing because no optimizer steps them, such as those of an adapter that came after a list was made. */
+  /**
+   * Warns of parameters that learn nothing because no optimizer steps them, such as those of an adapter that was added
+   * after the optimizer's list was made.
+   */
   unstepped(op: string, stepped: ReadonlySet<Parameter>): void {
     if (this.#toldUnstepped) return
     const left = this.#model
@@ -88,7 +100,9 @@ export class Tellings {
   }
 }
 
-/** Ends all callbacks, whatever one of them throws. Their errors do not hide the one that the training failed with. */
+/**
+ * Ends all callbacks, even if some of them throw. Their errors do not hide the error with which the training failed.
+ */
 export async function endAll(
   callbacks: readonly Pick<Callback, 'onEnd'>[],
   context: TrainingContext,
@@ -107,7 +121,7 @@ export async function endAll(
   if (!failed && errors.length > 0) throw errors[0]
 }
 
-/** Says once a training that a loss is not finite; false where it has been said. */
+/** Warns once in a training that a loss is not finite. Returns false if that was already done. */
 export function tellNonFinite(
   { op, history }: { readonly op: string; readonly history: TrainingHistory<string> },
   epoch: number,
@@ -124,7 +138,7 @@ export function tellNonFinite(
   return true
 }
 
-/** Says what the step behind a loss that was not finite finds: the numbers of the step itself are gone. */
+/** Tells what was found in the step after a loss that was not finite. The numbers of that loss's own step are gone. */
 export function tellSuspects(op: string, step: number, found: Anomalies): void {
   const what = found.length === 0 ? 'all numbers are finite again' : describeAnomalies(found)
   warn(
@@ -133,7 +147,7 @@ export function tellSuspects(op: string, step: number, found: Anomalies): void {
   )
 }
 
-/** The error that `detectAnomaly` ends a training with. */
+/** The error with which `detectAnomaly` ends a training. */
 export function notFinite(op: string, step: number, found: Anomalies): ValueError {
   const what =
     found.length === 0

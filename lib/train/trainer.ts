@@ -1,6 +1,6 @@
 /**
- * The Trainer: fits, and steps for a program's own loop, with everything around them. `epochs.ts` has the epochs of a fit,
- * `stepping.ts` the steps, and `looking.ts` evaluations.
+ * The Trainer: fits, and steps for a program's own loop, with everything around them. `epochs.ts` has the epochs of a
+ * fit, `stepping.ts` the steps, and `looking.ts` evaluations.
  */
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -46,8 +46,9 @@ import { Stepping } from './stepping.js'
 import { endAll, Tellings } from './tell.js'
 
 /**
- * Trains a model. In the short form it takes a batch's input, and gives what the loss function takes. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
- * while an evaluation of the model runs, whoever began it. M names the metrics, B is a batch.
+ * Trains a model. In the short form the model takes a batch's input and returns the loss function's input. Modules are
+ * trained in their current mode (see `Module.train`). `steps` and `fit` wait between steps while an evaluation of the
+ * model is running, whichever code began it. M names the metrics, and B is a batch.
  */
 export class Trainer<M extends string = string, B = Batch, Mod extends Module = Module> {
   readonly model: Mod
@@ -61,7 +62,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   readonly #tell: Tellings
   #history = new TrainingHistory<M>()
 
-  /** Throws ValueError for options that cannot work, such as an optimizer over another model's parameters. */
+  /** Throws ValueError for options that cannot work, such as an optimizer of another model's parameters. */
   constructor(model: Mod, options: TrainerOptions<M, B, Mod>) {
     checkTrainer(model, options as AnyOptions)
     checkWiring([...model.parameters()], options.optimizer.parameters())
@@ -79,25 +80,26 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     })
   }
 
-  /** The options that it was made with. */
+  /** The options given to the constructor. */
   get options(): CommonOptions<M> {
     return this.#options
   }
 
-  /** Whether a fit or a loop over steps is under way. */
+  /** Whether a fit or a loop over steps is in progress. */
   get running(): boolean {
     return this.#running
   }
 
-  /** The history of the last `fit`, also of one that failed or was aborted. */
+  /** The history of the last `fit`, even if that failed or was aborted. */
   get history(): History<M> {
     return this.#history
   }
 
   /**
-   * Trains for `epochs` passes, or until `steps` or `minutes` are over, whichever is first; measures the validation set after each
-   * pass or as `validateEvery` says. A second fit goes on counting epochs and steps. A loss that is not finite is told of once, by a
-   * warning of the process, and in the history. Throws ValueError where there is nothing to train on or to train.
+   * Trains for `epochs` passes, or until `steps` or `minutes` are over, whichever comes first. Measures the validation
+   * set after each pass, or at the steps that `validateEvery` gives. A second fit continues the count of epochs and
+   * steps. A loss that is not finite is reported once by a warning of the process, and in the history. Throws
+   * ValueError if there is nothing to train on or to train.
    */
   async fit(batches: Batches<B>, options: FitOptions<B> = {}): Promise<History<M>> {
     const op = 'Trainer.fit'
@@ -192,8 +194,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * The steps of `epochs` passes, one by one, for a loop of one's own. Each has been submitted when it is seen. Throws ValueError for
-   * a Trainer with callbacks, checkpoints, a run or loggers, which are `fit`'s alone.
+   * The steps of `epochs` passes, one by one, for a program's own loop. Each has already been submitted when the loop
+   * gets it. Throws ValueError for a Trainer with callbacks, checkpoints, a run or loggers, which only `fit` uses.
    */
   async *steps(batches: Batches<B>, options: StepsOptions = {}): AsyncGenerator<StepRecord> {
     const op = 'Trainer.steps'
@@ -214,8 +216,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * Loss and metrics over a set, without gradients, in evaluation mode; modes are put back after. During a training its next
-   * step waits for it. Throws ValueError where there are no batches, or something else changes the weights meanwhile.
+   * Loss and metrics over a set, without gradients and in evaluation mode. Modes are restored afterwards. A training
+   * waits with its next step until the evaluation has ended. Throws ValueError if there are no batches, or if other
+   * code changes the weights meanwhile.
    */
   async evaluate(batches: Batches<B>, options: EvaluateOptions = {}): Promise<PassRecord<M>> {
     const op = 'Trainer.evaluate'
@@ -226,8 +229,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * What the model makes of each batch, one by one, without gradients, in evaluation mode. A batch may be as in training, or in the
-   * short form an input without its target. Each output is the program's; no training step runs until the loop is left.
+   * The model's output for each batch, one by one, without gradients and in evaluation mode. A batch may have its
+   * training form, or, in the short form, be an input without its target. The caller owns each output. No training step
+   * runs until the loop has ended.
    */
   async *predict(batches: Batches<B | Tensor>, options: EvaluateOptions = {}): AsyncGenerator<Tensor> {
     const op = 'Trainer.predict'
@@ -238,12 +242,14 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * Looks for what wastes a training before it begins, on a batch, or on the first of batches; with batches all labels are looked at
-   * too, and with `validation` all rows: the first loss beside what chance gives, a gradient at every parameter that learns or what cut
-   * it off, some steps on one batch, labels that are wrong, ignored or never seen, rows that stand in both sets, memory and time.
+   * Looks for problems that would waste a training, before it begins. `data` is a batch, or batches of which the first
+   * is tried. With batches it also checks all labels, and with `validation` all rows. It reports the first loss beside
+   * the loss of guessing, each learning parameter that gets no gradient and the cause, some steps on one batch, labels
+   * that are wrong, ignored or never seen, rows in both sets, memory and time.
    *
-   * Steps run on copies: model, optimizer, random numbers and the place in the data are as they were, to the bit. What a model keeps in
-   * private #fields or closures is out of reach. Throws ValueError for batches of which one that is looked at is gone.
+   * Steps run on copies: model, optimizer, random numbers and the place in the data stay as they were, to the bit. A
+   * model's private #fields and closures are out of reach. Throws ValueError for batches that would be used up by
+   * looking at one.
    */
   async check(data: B | Batches<B>, options: CheckOptions<B> = {}): Promise<CheckReport> {
     if (this.#running) throw new ValueError('Trainer.check', 'the Trainer is running; check before the training')
@@ -253,13 +259,14 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * The peak memory of a training step on a batch, or on the first of batches, which are put back to where they were. Nothing is
-   * computed: the step runs on a device without elements, and what it would allocate is counted. The model's blocks (see
-   * `nn.WithBlocks`) are taken to be computed again in the backward pass with `checkpointing`, and each batch to be cut along its rows
-   * into `parts`, as `fit({ memory })` does.
+   * The peak memory of a training step on a batch, or on the first of batches, whose place is then restored. Nothing is
+   * computed: the step runs on a device without elements, and its allocations are counted. With `checkpointing` the
+   * model's blocks (see `nn.WithBlocks`) are computed again in the backward pass, and with `parts` each batch is cut
+   * along its rows, as by `fit({ memory })`.
    *
-   * Memory of callbacks, of metrics and of batches that are made ahead is not in it, nor is the scratch space of kernels. Throws
-   * ValueError for a step that reads elements, or takes tensors that are neither in a property of the model nor in the batch.
+   * The prediction leaves out the memory of callbacks, of metrics and of batches made ahead, and the kernels' scratch
+   * space. Throws ValueError for a step that reads elements, or that takes tensors which are neither in a property of
+   * the model nor in the batch.
    */
   async predictMemory(data: B | Batches<B>, options: PredictOptions = {}): Promise<MemoryPrediction> {
     const { predictMemory } = await import('./preflight/index.js')
@@ -267,10 +274,11 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * What the model can do on a test set: its loss, the Trainer's metrics with intervals by the bootstrap (rows are drawn anew, so that the
-   * set's batches need rows of one shape), and of a classifier confusion, calibration and the rows it was most wrong about. With
-   * `against` the same of another model, such as the one before its fine-tuning, on the same rows, and the difference. Outputs of all rows
-   * are in memory at once. Throws ValueError where a batch has no tensor for its output or target.
+   * Measures the model on a test set: its loss, the Trainer's metrics with bootstrap intervals (rows are resampled, so
+   * the set's batches need rows of one shape), and for a classifier confusion, calibration and the rows with the worst
+   * errors. With `against` it measures another model, such as the one before fine-tuning, on the same rows, and the
+   * difference. Outputs of all rows are in memory at once. Throws ValueError if a batch has no tensor as its output or
+   * target.
    */
   async report(test: Batches<B>, options: ReportOptions<B> = {}): Promise<Report> {
     const op = 'Trainer.report'
