@@ -1,4 +1,6 @@
-/** The operator, module and pass in which a number first was not finite: a step is run again and watched. */
+/**
+ * Finds the operator, module and pass in which a number first was not finite, by running a step again and watching it.
+ */
 import { noGrad } from '../../autograd/mode.js'
 import { type OperatorObserver, observeOperators, unobserved } from '../../autograd/observe.js'
 import { isFloating } from '../../core/dtype.js'
@@ -12,28 +14,28 @@ import { Aside } from './aside.js'
 import type { Subject } from './predict.js'
 
 export interface Anomaly {
-  /** Whether NaN, or an infinite number, came first. */
+  /** Whether the first bad number was NaN or infinite. */
   readonly kind: 'NaN' | 'infinite'
   readonly where: 'batch' | 'parameter' | 'forward' | 'backward'
-  /** Name of the operator, or path of the parameter; empty for a batch. */
+  /** Name of the operator, or path of the parameter. Empty for a batch. */
   readonly name: string
-  /** Path of the module in which the operator was called; empty outside of modules. */
+  /** Path of the module in which the operator was called. Empty outside of modules. */
   readonly module: string
 }
 
-/** The first that is not finite, and the first NaN where that is another. */
+/** The first number that is not finite, and the first NaN if that is a different one. */
 export type Anomalies = readonly Anomaly[]
 
 type Kind = Anomaly['kind'] | null
 
-/** Whether a tensor holds NaN, or else infinite numbers; null where all are finite. */
+/** Whether a tensor holds NaN, or otherwise infinite numbers. Null if all are finite. */
 export function kindOf(x: Tensor): Kind {
   if (!isFloating(x.dtype) || x.storage.freed || x.numel === 0) return null
   return unobserved(() =>
     noGrad(() =>
       scope((): Kind => {
         const numbers = x.detach().to('float32')
-        // Anything but a finite number times 0 is NaN.
+        // Every number that is not finite gives NaN when multiplied by 0.
         if (numbers.mul(0).sum().item() === 0) return null
         return numbers.ne(numbers).to('float32').sum().item() === 0 ? 'infinite' : 'NaN'
       }),
@@ -44,7 +46,7 @@ export function kindOf(x: Tensor): Kind {
 class AnomalyWatch implements OperatorObserver {
   readonly found: Anomaly[] = []
   readonly #labels = new WeakMap<object, number>()
-  /** The node whose backward runs; null in the forward pass. */
+  /** The node whose backward is running, or null in the forward pass. */
   #back: { readonly name: string } | null = null
 
   note(kind: Kind, where: Anomaly['where'], name: string, module = ''): void {
@@ -81,13 +83,13 @@ class AnomalyWatch implements OperatorObserver {
   }
 }
 
-/** Runs forward and backward of a batch again, with the random numbers of `state`, and watches. Nothing is changed by it. */
+/** Runs forward and backward of a batch again, with the random numbers of `state`, and watches. It changes nothing. */
 export function findAnomalies(op: string, subject: Subject, batch: unknown, state: RandomState): Anomalies {
   const { model, optimizer, measured } = subject
   const watch = new AnomalyWatch()
   visitTensors(batch, (tensor) => watch.note(kindOf(tensor), 'batch', ''))
   for (const [path, parameter] of model.namedParameters()) watch.note(kindOf(parameter), 'parameter', path)
-  // Statistics of batch norm would learn from the batch once more.
+  // Otherwise the statistics of batch norm would learn from the batch a second time.
   const copy = (tensor: Tensor) =>
     tensor instanceof Buffer
       ? noGrad(() => outsideFrames(() => clone(denseTensor(tensor.storage, [tensor.storage.count])))).storage
@@ -115,18 +117,18 @@ export function describeAnomalies(found: Anomalies): string {
   return `the first that is not finite: ${found.map(text).join('; then ')}`
 }
 
-/** Watches over the steps of a training whose loss is to be finite before the optimizer takes it. */
+/** Watches the steps of a training, so that the optimizer gets no loss that is not finite. */
 export class Sentinel {
   readonly #subject: Subject
   readonly #state: RandomState
 
-  /** Made before the forward pass. */
+  /** Must be made before the forward pass. */
   constructor(subject: Subject) {
     this.#subject = subject
     this.#state = randomState(subject.model)
   }
 
-  /** Finds where loss or gradients behind a backward pass are not finite; null where all are. */
+  /** Finds numbers in the loss or the gradients that are not finite, after a backward pass. Null if all are finite. */
   look(op: string, loss: Tensor, batch: unknown): Anomalies | null {
     const { optimizer } = this.#subject
     const gradients = optimizer.parameters().flatMap((parameter) => parameter.peekGrad() ?? [])

@@ -1,8 +1,9 @@
 /**
- * A model and its optimizer on other memory for the time of a call: steps that are only tried change copies, and all that was there
- * before is there again afterwards, to the bit. Nobody sees anything in between, because a call is one turn of the event loop.
+ * Moves a model and its optimizer to other memory for the duration of a call. Trial steps change only these copies, and
+ * afterwards everything is as it was, to the bit. Other code sees no state in between, because a call is one turn of
+ * the event loop.
  *
- * What modules hold in private #fields and what closures hold is out of reach.
+ * The contents of modules' private #fields and of closures are out of reach.
  */
 import { defaultGenerator } from '../../core/generator.js'
 import { visitTensors } from '../../core/scope.js'
@@ -11,13 +12,13 @@ import { replaceMemory, Tensor } from '../../core/tensor.js'
 import { captureModes, type Module } from '../../nn/module.js'
 import { exchangeStates, Optimizer, States } from '../../optim/optimizer.js'
 
-/** A tensor of the model, and where its elements are meanwhile. */
+/** A tensor of the model, and the place of its elements meanwhile. */
 interface Place {
   readonly tensor: Tensor
   readonly memory: Tensor
 }
 
-/** All tensors that a model holds, in properties that are no parameters or buffers too. */
+/** All tensors in a model, including those in properties that are neither parameters nor buffers. */
 export function tensorsOf(model: Module): Set<Tensor> {
   const found = new Set<Tensor>()
   for (const [, tensor] of [...model.namedParameters(), ...model.namedBuffers()]) found.add(tensor)
@@ -26,9 +27,9 @@ export function tensorsOf(model: Module): Set<Tensor> {
 }
 
 export interface AsideOptions {
-  /** Gives the storage in place of one; null leaves a tensor where it is. */
+  /** Returns the storage that replaces a tensor's own, or null to leave the tensor where it is. */
   readonly copy: (tensor: Tensor) => Storage | null
-  /** Whether hooks of gradients are called. */
+  /** Whether gradient hooks are called. */
   readonly hooks: boolean
 }
 
@@ -53,7 +54,7 @@ export class Aside {
     }
   }
 
-  /** Runs `fn` on the copies, which keep what it does to them for the next call. Random numbers are the same in each. */
+  /** Runs `fn` on the copies. They keep its changes for the next call. Each call gets the same random numbers. */
   run<R>(fn: () => R): R {
     const restores = [
       captureModes(this.#model),
@@ -91,7 +92,7 @@ export class Aside {
     for (const { tensors } of this.states()) for (const tensor of Object.values(tensors)) tensor.dispose()
   }
 
-  /** The states that steps on the copies have made. */
+  /** The optimizer states that steps on the copies have made. */
   states(): readonly { readonly tensors: { readonly [name: string]: Tensor } }[] {
     return [...this.#model.parameters()].flatMap((parameter) => {
       const known = this.#states.known.get(parameter)
@@ -108,7 +109,7 @@ function keepGenerators(model: Module): () => void {
   }
 }
 
-/** Counters and states that a forward sets. */
+/** Remembers counters and states that a forward sets. Returns a function that restores them. */
 function keepProperties(module: Module): () => void {
   const before = new Map(
     Object.entries(Object.getOwnPropertyDescriptors(module)).filter(([, { writable }]) => writable === true),

@@ -1,4 +1,4 @@
-/** The choice of how a step is to fit in the memory that it may take. */
+/** Chooses how a step fits into the memory that it may take. */
 
 import { noGrad } from '../../autograd/mode.js'
 import { isFiresteelError, shown, ValueError } from '../../core/errors.js'
@@ -16,9 +16,9 @@ export class MemoryChoice {
   readonly memory: number
   /** The step's memory as it runs. */
   readonly prediction: MemoryPrediction
-  /** The step's memory as it would run without. */
+  /** The memory that the step would take without the choice. */
   readonly without: MemoryPrediction
-  /** Rows of a batch, and of each part. */
+  /** The number of rows in a batch and in each part. */
   readonly rows: number
   readonly partRows: number
 
@@ -58,7 +58,7 @@ const units: { readonly [unit: string]: number } = {
   tib: 2 ** 40,
 }
 
-/** '8 GB', '512 MiB' or a number of bytes. */
+/** Parses '8 GB', '512 MiB' or a number of bytes. */
 export function parseBytes(op: string, memory: unknown): number {
   const [, count, unit] = (typeof memory === 'string' ? /^\s*([\d.]+)\s*([a-z]+)\s*$/i.exec(memory) : null) ?? []
   const bytes = typeof memory === 'number' ? memory : Number(count) * (units[(unit ?? '').toLowerCase()] ?? Number.NaN)
@@ -67,7 +67,7 @@ export function parseBytes(op: string, memory: unknown): number {
   return bytes
 }
 
-/** Elements of the tensors in a batch, one by one. */
+/** The number of elements of each tensor in a batch. */
 function sizesOf(batch: unknown): number[] {
   const sizes: number[] = []
   visitTensors(batch, ({ numel }) => sizes.push(numel))
@@ -80,7 +80,7 @@ export class Budget {
   readonly #op: string
   readonly #subject: Subject
   readonly #bytes: number
-  /** Tensors of the largest batches that were chosen for. */
+  /** Sizes of the tensors in the largest batches for which a choice was made. */
   #known: readonly number[] | null = null
   #partRows = Number.POSITIVE_INFINITY
   #recomputed: Thrift['recomputed'] = []
@@ -92,8 +92,8 @@ export class Budget {
   }
 
   /**
-   * How a batch is to be learned, and the choice where one was made for it: for the first, and for each that is larger than all before.
-   * Throws ValueError where nothing fits, with the smallest prediction.
+   * The way to learn a batch, and the choice if a new one was made: for the first batch, and for each one larger than
+   * all before. Throws ValueError, with the smallest prediction, if nothing fits.
    */
   thriftFor(batch: unknown): { readonly thrift: Thrift; readonly choice: MemoryChoice | null } {
     const sizes = sizesOf(batch)
@@ -113,7 +113,7 @@ export class Budget {
     let without: MemoryPrediction | null = null
     let smallest: MemoryPrediction | null = null
     let refusal: string | null | undefined
-    // Parts cost less time than a second forward pass, so they come first.
+    // Parts cost less time than a second forward pass, so they are tried first.
     for (const recomputed of ways)
       for (let parts = 1; parts === 1 || refusal === null; parts = Math.min(rows, 2 * parts)) {
         const prediction = predict(op, subject, batch, { parts, recomputed })
@@ -125,7 +125,7 @@ export class Budget {
           return new MemoryChoice(this.#bytes, prediction, without, rows, Math.ceil(rows / parts))
         }
         if (parts >= rows) break
-        // Asked only now, because it runs the model.
+        // This is asked only now, because it runs the model.
         refusal ??= this.#whyUncut(batch)
       }
     refusal ??= rows === 1 ? 'it has one row' : null
@@ -146,7 +146,7 @@ export class Budget {
     )
   }
 
-  /** Why the gradient of a batch is not the sum of those of its parts; null where it is. */
+  /** The reason why the gradient of a batch is not the sum of its parts' gradients, or null if it is. */
   #whyUncut(batch: unknown): string | null {
     const [op, { model, optimizer, measured }] = [this.#op, this.#subject]
     for (const [path, module] of model.namedModules())

@@ -1,4 +1,4 @@
-/** The check of a training before it begins. All that it does to the model, its optimizer and the data is undone. */
+/** The check of a training before it begins. All its changes to the model, its optimizer and the data are undone. */
 import { noGrad } from '../../autograd/mode.js'
 import { type OperatorObserver, observeOperators } from '../../autograd/observe.js'
 import { isFiresteelError, shown, ValueError } from '../../core/errors.js'
@@ -23,17 +23,17 @@ import { rowsOf } from './rows.js'
 import { blockGroups, type Thrift } from './thrift.js'
 
 export interface CheckOptions<B = unknown> {
-  /** The set that the training is measured on: rows that stand in both are counted. */
+  /** The training's validation set. Rows that are in both sets are counted. */
   readonly validation?: Batches<B>
-  /** Steps on one batch. Default 10. */
+  /** The number of steps on one batch. Default 10. */
   readonly steps?: number
-  /** How many rows of each set are looked at, for labels and for rows that stand in both. Default 100,000. */
+  /** The number of rows of each set to examine for labels and for rows in both sets. Default 100,000. */
   readonly rows?: number
-  /** The most that the training may take, as of `fit`. Default: what the machine has left. */
+  /** The most memory that the training may take, as in `fit`. Default: the memory that the machine has left. */
   readonly memory?: number | string
 }
 
-/** How a Trainer is checked. */
+/** The parts of a Trainer that the check needs. */
 export interface Checked extends Subject {
   /** Whether batches are [input, target]. */
   readonly isShort: boolean
@@ -41,12 +41,12 @@ export interface Checked extends Subject {
 
 const op = 'Trainer.check'
 
-/** A fresh model's loss beyond so many times what chance gives is none of a fresh model. */
+/** A loss this many times larger than the loss of guessing is too large for a fresh model. */
 const tooLarge = 2
-/** Labels of more classes than these are words, of which a set never has all. */
+/** With more classes than this, labels are words, and no set contains all of them. */
 const fewClasses = 1000
 
-/** Steps on one batch that are no training yet. */
+/** The largest number of steps on one batch. More would be a training. */
 const mostSteps = 10_000
 
 export async function check(checked: Checked, data: unknown, options: CheckOptions): Promise<CheckReport> {
@@ -95,13 +95,13 @@ interface Trial extends Pick<CheckResults, 'loss' | 'gradients' | 'overfit'> {
   readonly seconds: number | null
 }
 
-/** A copy of what a step may write. */
+/** A copy of memory that a step may write. */
 function copyOf(tensor: Tensor): Tensor['storage'] | null {
   if (tensor instanceof Parameter && !tensor.requiresGrad) return null
   return noGrad(() => outsideFrames(() => clone(denseTensor(tensor.storage, [tensor.storage.count])))).storage
 }
 
-/** Loss, gradients and some steps on a batch, on copies of all that these change. */
+/** Tries loss, gradients and some steps on a batch, on copies of everything they change. */
 async function tryOut(subject: Checked, batch: unknown, steps: number, add: Add): Promise<Trial> {
   const { model, optimizer } = subject
   deviceOf(op, model)
@@ -133,7 +133,7 @@ async function tryOut(subject: Checked, batch: unknown, steps: number, add: Add)
     aside.end()
   }
   judgeOverfit(losses, add)
-  // The first one makes the optimizer's state.
+  // The first step is left out, because it makes the optimizer's state.
   const sorted = times.slice(1).sort((a, b) => a - b)
   return {
     ...first,
@@ -203,7 +203,7 @@ function judgeLoss({ first, chance }: { readonly first: number; readonly chance:
 const listed = (names: readonly string[]) => `${names.slice(0, 4).join(', ')}${names.length > 4 ? ', ...' : ''}`
 
 function judgeGradients(found: NonNullable<CheckResults['gradients']>, missing: number, add: Add): void {
-  // One cut often takes many parameters with it.
+  // One cut often cuts off many parameters.
   const byCause = new Map<string, string[]>()
   for (const { parameter, text } of found.cut) {
     const cause = text.slice(parameter.length + 1)
@@ -264,7 +264,7 @@ interface Sets {
   readonly overlap: OverlapRecord | null
 }
 
-/** Goes through both sets once. */
+/** Reads both sets once. */
 async function readSets(
   { isShort }: Checked,
   training: Batches<unknown>,
@@ -273,7 +273,7 @@ async function readSets(
   labels: Trial['labels'],
 ): Promise<Sets> {
   const count = labels === null ? null : new LabelCount(labels.classes, labels.ignoreIndex)
-  // Labels that are computed from a batch are known of the first alone.
+  // Labels that are computed from a batch are known only for the first one.
   if (labels !== null && labels.place < 0) count?.add(labels.values)
   const read = async (batches: Batches<unknown>, visit: (batch: unknown) => Promise<void>) => {
     let rows = 0
@@ -319,7 +319,7 @@ function judgeSets({ labels, overlap }: Sets, add: Add): void {
     )
 }
 
-/** The memory of a step, and what to change where it does not fit. */
+/** Predicts the memory of a step, and suggests changes if it does not fit. */
 function predictFor(
   subject: Checked,
   batch: unknown,
@@ -346,7 +346,10 @@ function predictFor(
   }
 }
 
-/** Bytes that the process may still take, with those that tensors take already; no bound where the device has memory of its own. */
+/**
+ * The bytes that the process may still take, plus those that tensors already take. Infinite if the device has its own
+ * memory.
+ */
 function leftInMachine(model: Module): number {
   const { device } = [...model.parameters()][0] as Parameter
   if (device.kind === 'cuda' || !inNode) return Number.POSITIVE_INFINITY

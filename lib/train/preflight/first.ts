@@ -1,4 +1,4 @@
-/** A batch of data that are asked for one only, and then are where they were. */
+/** Takes the first batch of data, whose place is then restored. */
 import { isMap } from '../../core/engine.js'
 import { kindOf, ValueError } from '../../core/errors.js'
 import { defaultGenerator } from '../../core/generator.js'
@@ -8,7 +8,7 @@ import { noBatches, onePass } from '../checks.js'
 import type { Batches } from '../options.js'
 import { isResumable } from '../resume.js'
 
-/** Whether a value is batches and not a batch, which may be a list that holds tensors itself. */
+/** Whether a value is a set of batches rather than one batch, which may itself be a list of tensors. */
 export function isBatches(value: unknown): value is Batches<unknown> {
   if (typeof value === 'function') return true
   if (typeof value !== 'object' || value === null || value instanceof Tensor || isMap(value)) return false
@@ -16,7 +16,7 @@ export function isBatches(value: unknown): value is Batches<unknown> {
   return Symbol.asyncIterator in value || Symbol.iterator in value
 }
 
-/** Throws ValueError for an iterator, whose batches are gone once somebody has looked at them. */
+/** Throws ValueError for an iterator, because looking at its batches uses them up. */
 function checkRepeatable(op: string, batches: Batches<unknown>): void {
   if (typeof batches !== 'function' && 'next' in batches && typeof batches.next === 'function')
     throw new ValueError(
@@ -25,7 +25,10 @@ function checkRepeatable(op: string, batches: Batches<unknown>): void {
     )
 }
 
-/** Up to `most` batches of a pass. A DataLoader is put back to where it was, and so are its generator and the default one. */
+/**
+ * Up to `most` batches of a pass. Afterwards the places of a DataLoader, of its generator and of the default generator
+ * are restored.
+ */
 export async function* look(op: string, batches: Batches<unknown>, most: number): AsyncGenerator<unknown> {
   checkRepeatable(op, batches)
   const state = isResumable(batches) ? batches.stateDict() : null
@@ -42,7 +45,7 @@ export async function* look(op: string, batches: Batches<unknown>, most: number)
   }
 }
 
-/** The batch, or the first of the batches. */
+/** The given batch, or the first of the given batches. */
 export async function firstBatch(op: string, data: unknown): Promise<unknown> {
   if (ArrayBuffer.isView(data) || !isBatches(data)) {
     if (typeof data !== 'object' || data === null || ArrayBuffer.isView(data))

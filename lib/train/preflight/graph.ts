@@ -1,4 +1,4 @@
-/** Where gradients end: the operator or the module that cuts a parameter off from the loss. */
+/** Finds where gradients end: the operator or the module that cuts a parameter off from the loss. */
 import { isGradEnabled } from '../../autograd/mode.js'
 import { Node } from '../../autograd/node.js'
 import type { OperatorObserver } from '../../autograd/observe.js'
@@ -8,21 +8,24 @@ import type { Storage } from '../../core/storage.js'
 import type { Tensor } from '../../core/tensor.js'
 import type { Module, Parameter } from '../../nn/module.js'
 
-/** Why a parameter that is to learn gets no gradient. */
+/** The reason why a parameter that should learn gets no gradient. */
 export interface Cut {
   /** Path of the parameter. */
   readonly parameter: string
   /**
-   * 'detach' and 'noGrad': what was made of it left the graph so. 'operator': by one that has no gradient, as a conversion to integers.
-   * 'unused': what was made of it reaches no loss, or as a number only. 'unread': its module ran without it. 'not run': its module did
-   * not run.
+   * 'detach' and 'noGrad': a result computed from the parameter left the graph this way. 'operator': it went through an
+   * operator that has no gradient, such as a conversion to integers. 'unused': no result computed from it reaches the
+   * loss, except as a plain number. 'unread': its module ran without it. 'not run': its module did not run.
    */
   readonly cause: 'detach' | 'noGrad' | 'operator' | 'unused' | 'unread' | 'not run'
-  /** The operator at which the gradient ends; null where there is none. */
+  /** The operator at which the gradient ends, or null if there is none. */
   readonly operator: string | null
-  /** Path of the module in which that is, with the class of the outermost: `Net.body.0`; empty outside of modules. */
+  /**
+   * Path of the module in which that is, with the class of the outermost module: `Net.body.0`. Empty outside of
+   * modules.
+   */
   readonly module: string
-  /** In words. */
+  /** The same in words. */
   readonly text: string
 }
 
@@ -34,7 +37,7 @@ interface Event {
   readonly records: boolean
 }
 
-/** Notes the operators of a forward pass. */
+/** Records the operators of a forward pass. */
 export class GraphWatch implements OperatorObserver {
   readonly #events: Event[] = []
   /** Modules that ran. */
@@ -46,7 +49,7 @@ export class GraphWatch implements OperatorObserver {
     this.#events.push({ operator, label: currentLabel(), inputs: present(inputs), results: present(results), records })
   }
 
-  /** Why each of these parameters gets no gradient from the loss. */
+  /** The reason why each of these parameters gets no gradient from the loss. */
   cuts(model: Module, loss: Tensor, missing: readonly (readonly [string, Parameter])[]): Cut[] {
     const nodes = this.#nodes()
     const needed = this.#needed(loss)
@@ -68,7 +71,7 @@ export class GraphWatch implements OperatorObserver {
     return [...found].sort((a, b) => a.order - b.order)
   }
 
-  /** Memory from which the loss was computed, with a graph or without. */
+  /** Memory from which the loss was computed, with or without a graph. */
   #needed(loss: Tensor): Set<Storage> {
     const needed = new Set<Storage>([loss.storage])
     for (const { inputs, results } of this.#events.toReversed())

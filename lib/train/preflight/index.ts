@@ -14,9 +14,9 @@ export type { MemoryPrediction, Subject } from './predict.js'
 export type { CheckReport, CheckResults, Finding } from './report.js'
 
 export interface PredictOptions {
-  /** Parts that each batch is cut into along its rows. Default 1. */
+  /** The number of parts into which each batch is cut along its rows. Default 1. */
   readonly parts?: number
-  /** Whether the model's blocks are computed again in the backward pass. Default: as the Trainer's `checkpointing`. */
+  /** Whether the model's blocks are computed again in the backward pass. Default: the Trainer's `checkpointing`. */
   readonly checkpointing?: boolean
 }
 

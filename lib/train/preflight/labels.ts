@@ -1,28 +1,30 @@
-/** Labels of a classification: which there are, which are ignored, which are wrong. */
+/** Labels of a classification: those that occur, those that are ignored, and those that are wrong. */
 import { noGrad } from '../../autograd/mode.js'
 import { type OperatorObserver, unobserved } from '../../autograd/observe.js'
 import type { AnyOperator, Inputs } from '../../autograd/operator.js'
 import { visitTensors } from '../../core/scope.js'
 import type { Tensor } from '../../core/tensor.js'
 
-/** Labels as the loss got them. */
+/** Labels in the form in which the loss got them. */
 export interface LabelRecord {
   readonly classes: number
-  /** Labels that were looked at. */
+  /** The number of examined labels. */
   readonly count: number
   /** The share of labels that the loss ignores, from 0 to 1. */
   readonly ignored: number
-  /** Labels below 0 or beyond the classes, but for the ignored one. */
+  /** Labels below 0 or beyond the classes, except the ignored one. */
   readonly outOfRange: number
-  /** Classes that no label named; the first hundred of them. */
+  /** The first hundred classes that no label names. */
   readonly neverSeen: readonly number[]
-  /** How many they are. */
+  /** The number of all classes that no label names. */
   readonly neverSeenCount: number
-  /** The share of the most frequent class among those that count: the accuracy of whoever always says that. */
+  /**
+   * The share of the most frequent class among the labels that count: the accuracy of always answering with that class.
+   */
   readonly largestShare: number
 }
 
-/** The loss that guessing gives. */
+/** The loss of guessing. */
 interface Chance {
   readonly loss: number
   readonly classes: number
@@ -38,10 +40,10 @@ export interface Labels {
 const readLabels = (target: Tensor): Iterable<number> =>
   unobserved(() => noGrad(() => target.contiguous().dataSync())) as Iterable<number>
 
-/** Notes the target of the loss. */
+/** Records the target of the loss. */
 export class LossWatch implements OperatorObserver {
   chance: Chance | null = null
-  /** Null where the loss has no labels. */
+  /** Null if the loss has no labels. */
   labels: Labels | null = null
 
   ran({ name }: AnyOperator, inputs: Inputs, attrs: unknown): void {
@@ -59,14 +61,15 @@ export class LossWatch implements OperatorObserver {
     try {
       this.labels = read()
     } catch (error) {
-      // The loss has found a label out of range, and the first read tells. It is read all the same, to be counted.
+      // The loss has found a label out of range, and the first read throws that error. The labels are still read again,
+      // so that they are counted.
       this.labels = read()
       throw error
     }
   }
 }
 
-/** Which tensor of a batch holds the labels, by its place among them; -1 where they are computed from others. */
+/** The place, among a batch's tensors, of the one that holds the labels. -1 if labels are computed from others. */
 export function placeOf(batch: unknown, target: Tensor): number {
   let [place, found] = [0, -1]
   visitTensors(batch, ({ storage, numel }) => {

@@ -1,21 +1,21 @@
-/** Rows that stand in the training set and in the validation set. */
+/** Finds rows that are in both the training set and the validation set. */
 import { visitTensors } from '../../core/scope.js'
 import type { Tensor } from '../../core/tensor.js'
 import { rowsOf } from './rows.js'
 
 export interface OverlapRecord {
-  /** Rows of each set that were looked at. */
+  /** The number of examined rows of each set. */
   readonly training: number
   readonly validation: number
-  /** Rows of the validation that are in the training too. */
+  /** The number of validation rows that are also in the training set. */
   readonly both: number
-  /** Whether all rows of both sets were looked at. */
+  /** Whether all rows of both sets were examined. */
   readonly isComplete: boolean
 }
 
 /**
- * Hashes of a batch's rows, of what the model sees: in the short form the input, else all tensors whose first dimension is that of the
- * first. Rows are as the batch has them, padding and augmentation included.
+ * Hashes of a batch's rows, over the model's input: in the short form the input tensor, otherwise all tensors whose
+ * first dimension equals that of the first. Rows are hashed as the batch has them, including padding and augmentation.
  */
 export async function rowHashes(batch: unknown, isShort: boolean): Promise<string[]> {
   const seen: unknown = isShort && Array.isArray(batch) ? batch[0] : batch
@@ -31,7 +31,8 @@ export async function rowHashes(batch: unknown, isShort: boolean): Promise<strin
     }),
   )
   return Array.from({ length: rows }, (_, i) => {
-    // Two hashes of 32 bits (Fowler, Noll and Vo): of a million rows, two different ones seem alike once in ten million sets.
+    // Two hashes of 32 bits (Fowler, Noll and Vo): among a million rows, two different rows get equal hashes in one of
+    // ten million sets.
     let [a, b] = [0x811c9dc5, 0x050c5d1f]
     for (const array of arrays) {
       const end = ((i + 1) * array.length) / rows

@@ -1,6 +1,6 @@
 /**
- * The peak memory of a training step, predicted: model, optimizer and batch go to a device that has the kernels of the real one but no
- * elements, where a step runs as in the Trainer, and what it would allocate is counted in the order in which it would be.
+ * Predicts the peak memory of a training step. Model, optimizer and batch move to a device that has the real one's
+ * kernels but no elements. A step runs there as in the Trainer, and its allocations are counted in their order.
  */
 
 import { mapLeaves } from '../../autograd/values.js'
@@ -22,40 +22,43 @@ import { Aside, tensorsOf } from './aside.js'
 import { cutRows } from './rows.js'
 import { noThrift, type Thrift } from './thrift.js'
 
-/** The model of a Trainer, and how it is trained. */
+/** The model of a Trainer, and the way it is trained. */
 export interface Subject {
   readonly model: Module
   readonly optimizer: Optimizer
-  /** Model and loss on a batch, in the precision asked for. */
+  /** Runs model and loss on a batch, in the requested precision. */
   readonly measured: (op: string, batch: unknown) => Measured
-  /** Batches a step. */
+  /** The number of batches in a step. */
   readonly accumulate: number
   readonly clipGradNorm: number | undefined
-  /** Whether the model's blocks are computed again in any case. */
+  /** Whether the model's blocks are computed again in every case. */
   readonly checkpointing: boolean
 }
 
-/** Bytes. `console.log` of it, and it as text, is a table. */
+/** Figures in bytes, except counts. `console.log` prints a table, which is also its text form. */
 export class MemoryPrediction {
-  /** The most that tensors of the training take at once: all that follows, as far as it lives at the same time. */
+  /** The most that tensors of the training take at one time: all entries below that live at the same time. */
   readonly peak: number
-  /** Parameters, frozen ones too, and buffers. */
+  /** Parameters, including frozen ones, and buffers. */
   readonly weights: number
   /** Gradients of all parameters that learn. */
   readonly gradients: number
   /** The optimizer's state after the first step. */
   readonly optimizer: number
-  /** All that the forward pass of a batch, or of one part of it, makes and the step keeps until the backward pass. */
+  /**
+   * All tensors that the forward pass of a batch, or of one part of it, makes and that the step keeps until the
+   * backward pass.
+   */
   readonly activations: number
-  /** The tensors of a batch, views of others left out. */
+  /** The tensors of a batch, without views of other tensors. */
   readonly batch: number
-  /** All else that lives on the device now: data, other models. */
+  /** All other tensors on the device now: data, other models. */
   readonly others: number
   /** Multiply-adds of a batch's forward and backward pass. */
   readonly multiplyAdds: number
-  /** Parts that each batch was cut into. */
+  /** The number of parts into which each batch was cut. */
   readonly parts: number
-  /** Blocks that were computed again. */
+  /** The number of blocks that were computed again. */
   readonly recomputed: number
 
   constructor(numbers: Numbers) {
@@ -71,7 +74,7 @@ export class MemoryPrediction {
     this.recomputed = numbers.recomputed
   }
 
-  /** The most that all tensors on the device take: `memory().peakBytes`. Kernels take scratch space besides. */
+  /** The most that all tensors on the device take: `memory().peakBytes`. The kernels' scratch space comes on top. */
   get total(): number {
     return this.peak + this.others
   }
@@ -108,7 +111,7 @@ function storageBytes(tensors: Iterable<Tensor>): number {
   return bytes
 }
 
-/** Memory of tensors that belongs to none but them: views of a whole data set have none. */
+/** The tensors that own all of their memory. A view of a whole data set does not. */
 function ownTensors(value: unknown): Tensor[] {
   const found: Tensor[] = []
   visitTensors(value, (tensor) => {
@@ -127,8 +130,8 @@ export function deviceOf(op: string, model: Module): Device {
 }
 
 /**
- * Throws ValueError where the step cannot run without elements, because it reads some or takes tensors that are not the model's or the
- * batch's.
+ * Throws ValueError if the step cannot run without elements, because it reads some or takes tensors that belong neither
+ * to the model nor to the batch.
  */
 export function predict(op: string, subject: Subject, batch: unknown, thrift: Thrift = noThrift): MemoryPrediction {
   const { model, optimizer } = subject
@@ -148,7 +151,7 @@ export function predict(op: string, subject: Subject, batch: unknown, thrift: Th
   })
   const before = planning.planned.bytes
   const planned = mapLeaves(batch, (leaf) => (leaf instanceof Tensor ? planning.like(leaf) : leaf))
-  // Views of data that is in memory anyway are no more for the step than they are now.
+  // Views of data that is in memory anyway take no more memory in the step than they do now.
   const views = planning.planned.bytes - before - storageBytes(ownTensors(batch))
   const seen = { activations: 0, multiplyAdds: 0 }
   const watch: Watch = (measure) => {
@@ -162,7 +165,7 @@ export function predict(op: string, subject: Subject, batch: unknown, thrift: Th
     aside.run(() =>
       planning.run(() => {
         trainModes(model)
-        // The second step has what the first has made: states, and copies in other dtypes.
+        // The second step already has the results of the first: states, and copies in other dtypes.
         for (let step = 0; step < 2; step++) {
           planning.resetPeak()
           const trace = planning.device.startTrace()
@@ -198,10 +201,13 @@ function bytesOn(device: Device): number {
 
 type Watch = (measure: () => Measured) => Measured
 
-/** Parts, and batches of a step, that are tried for a prediction: a second one finds gradients, as all others do. */
+/**
+ * The number of parts, and of batches in a step, to try for a prediction. The second one finds gradients, as do all
+ * that follow.
+ */
 const enough = 2
 
-/** One step as the Trainer takes it, of a batch that comes `accumulate` times. Gives the loss of the last part. */
+/** Takes one step like the Trainer's, with one batch used `accumulate` times. Returns the loss of the last part. */
 export function tryStep(
   op: string,
   { model, optimizer, measured, accumulate, clipGradNorm: maxNorm }: Subject,

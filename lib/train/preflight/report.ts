@@ -6,36 +6,42 @@ import type { OverlapRecord } from './overlap.js'
 import { formatBytes, type MemoryPrediction } from './predict.js'
 
 export interface Finding {
-  /** A fault wastes the training; a warning may be meant so. */
+  /** A fault wastes the training. A warning may describe something intended. */
   readonly level: 'fault' | 'warning'
   readonly about: 'loss' | 'gradients' | 'overfit' | 'labels' | 'rows' | 'memory'
-  /** In words, with what to do. */
+  /** The finding in words, with the remedy. */
   readonly text: string
 }
 
 export interface CheckResults {
-  /** The loss of the batch before any step, and what guessing would give: ln of the classes; null where the loss does not tell. */
+  /**
+   * The loss of the batch before any step, and the loss of guessing, which is ln of the classes, or null if the loss
+   * function does not tell it.
+   */
   readonly loss: { readonly first: number; readonly chance: number | null; readonly classes: number | null } | null
-  /** Parameters that learn, those that the loss gives a gradient, and why others get none. */
+  /** Parameters that learn, those that get a gradient from the loss, and the reasons why others get none. */
   readonly gradients: {
     readonly learning: number
     readonly reached: number
     readonly cut: readonly Cut[]
-    /** Paths of those whose gradient is 0 in all places. */
+    /** Paths of parameters whose gradient is 0 everywhere. */
     readonly zero: readonly string[]
-    /** Paths of those whose gradient is not finite. */
+    /** Paths of parameters whose gradient is not finite. */
     readonly nonFinite: readonly string[]
   } | null
-  /** The losses of steps on one batch, by the Trainer's optimizer with a fresh state; null where none was tried. */
+  /** The losses of steps on one batch, by the Trainer's optimizer with a fresh state, or null if none was tried. */
   readonly overfit: { readonly losses: readonly number[] } | null
   readonly labels: LabelRecord | null
   readonly rows: OverlapRecord | null
   readonly memory: MemoryPrediction | null
-  /** Seconds of a step, as measured, and of an epoch, as predicted from it; null where the number of batches is unknown. */
+  /**
+   * The measured seconds of a step, and the seconds of an epoch as predicted from it, or null if the number of batches
+   * is unknown.
+   */
   readonly time: { readonly step: number; readonly epoch: number | null } | null
 }
 
-/** The report of `Trainer.check`. `console.log` of it, and it as text, says all in lines. */
+/** The report of `Trainer.check`. `console.log` prints everything in lines, which are also its text form. */
 export class CheckReport implements CheckResults {
   readonly findings: readonly Finding[]
   readonly loss: CheckResults['loss']
@@ -57,7 +63,7 @@ export class CheckReport implements CheckResults {
     this.time = results.time
   }
 
-  /** Whether nothing was found that wastes the training. */
+  /** Whether no fault was found, that is, nothing that wastes the training. */
   get ok(): boolean {
     return this.findings.every(({ level }) => level !== 'fault')
   }

@@ -4,7 +4,7 @@ import { formatShape, ValueError } from '../../core/errors.js'
 import { visitTensors } from '../../core/scope.js'
 import { Tensor } from '../../core/tensor.js'
 
-/** The size of the first dimension of a batch's first tensor that has one; null where none has. */
+/** The size of the first dimension of a batch's first tensor that has one, or null if there is none. */
 export function rowsOf(batch: unknown): number | null {
   let rows: number | null = null
   visitTensors(batch, ({ sizes }) => {
@@ -14,9 +14,9 @@ export function rowsOf(batch: unknown): number | null {
 }
 
 /**
- * A batch cut along its rows into so many parts of nearly equal size, or as many as it has rows. Tensors are views. A list of as many
- * numbers or texts as there are rows is cut too, and what has no rows goes to every part. Throws ValueError where a tensor has
- * another number of rows.
+ * A batch cut along its rows into this many parts of nearly equal size, or into as many as it has rows. Tensors become
+ * views. A list of numbers or texts with one entry for each row is cut too, and anything without rows goes to every
+ * part. Throws ValueError if a tensor has a different number of rows.
  */
 export function cutRows(op: string, batch: unknown, parts: number): unknown[] {
   const rows = rowsOf(batch)

@@ -1,21 +1,22 @@
-/** How the memory of a training step is held down. */
+/** The ways in which a training step saves memory. */
 import { ValueError } from '../../core/errors.js'
 import { blocksOf } from '../../nn/blocks.js'
 import { Sequential } from '../../nn/containers.js'
 import type { Module } from '../../nn/module.js'
 
 export interface Thrift {
-  /** Parts that each batch is cut into along its rows; their gradients add up. */
+  /** The number of parts into which each batch is cut along its rows. Their gradients are summed. */
   readonly parts: number
-  /** Modules that are computed again in the backward pass, by groups. */
+  /** Modules that are computed again in the backward pass, in groups. */
   readonly recomputed: readonly (readonly Module[])[]
 }
 
 export const noThrift: Thrift = { parts: 1, recomputed: [] }
 
 /**
- * The modules of a model that are computed again, in groups; null where it declares no blocks. Layers of a Sequential go together in
- * as many groups as each has layers, which holds down the sum of what is kept and what is computed at once (Chen et al., 2016).
+ * The modules of a model that are computed again, in groups, or null if it declares no blocks. Layers of a Sequential
+ * form about as many groups as each group has layers, which minimises the sum of the kept tensors and those computed at
+ * once (Chen et al., 2016).
  */
 export function blockGroups(model: Module): readonly (readonly Module[])[] | null {
   const blocks = blocksOf(model)
@@ -25,7 +26,7 @@ export function blockGroups(model: Module): readonly (readonly Module[])[] | nul
   return Array.from({ length: Math.ceil(blocks.length / size) }, (_, i) => blocks.slice(i * size, (i + 1) * size))
 }
 
-/** The error of whoever wants blocks of a model that declares none. */
+/** The error for a request for blocks from a model that declares none. */
 export function noBlocks(op: string, model: Module): ValueError {
   return new ValueError(
     op,

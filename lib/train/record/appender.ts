@@ -1,18 +1,19 @@
-/** A file that grows while the training runs: written in the background, a few times a second. */
+/** A file that grows during the training, written in the background a few times a second. */
 import type { FileHandle } from 'node:fs/promises'
 import { warn } from '../../core/host.js'
 import { refusal } from '../../io/refusal.js'
 import { Buffer, ftruncateSync, open, process, writeSync } from './system.js'
 
-/** In milliseconds: what is told within is written together. */
+/** In milliseconds. All events within this time are written together. */
 const every = 500
 
-/** Bytes that may wait for a disk which takes nothing. More is left out, and counted. */
+/** The number of bytes that may wait for a disk that accepts nothing. Any more are dropped and counted. */
 const mostWaiting = 4 * 2 ** 20
 
 /**
- * Bytes are written in order, each piece at its place in the file, so that one that was written in part is written again as a
- * whole. Where the system refuses (a full disk), that is told once, and tried again: the training goes on.
+ * Bytes are written in order, each piece at its place in the file, so a piece that was written only partly is written
+ * again completely. If the system refuses (a full disk), a warning says so once, and the write is tried again while the
+ * training continues.
  */
 export class Appender {
   readonly #path: string
@@ -24,7 +25,7 @@ export class Appender {
   #told = false
   #timer: NodeJS.Timeout | null = null
   #writing: Promise<void> = Promise.resolve()
-  /** All that are open, which the process writes to when it ends in the midst of a training. */
+  /** All open appenders. The process writes to them if it ends during a training. */
   static readonly #open = new Set<Appender>()
   static #watched = false
 
@@ -33,12 +34,12 @@ export class Appender {
     this.#file = file
     this.#end = end
     Appender.#open.add(this)
-    // One listener for all, because Node warns of many.
+    // One listener serves all, because Node warns about many.
     if (!Appender.#watched) process.once('exit', Appender.#rescueAll)
     Appender.#watched = true
   }
 
-  /** Opens a file, made where it is missing, whose first `keep` bytes stay. Throws ValueError where the system refuses. */
+  /** Opens a file, which is made if missing. Its first `keep` bytes stay. Throws ValueError if the system refuses. */
   static async open(op: string, path: string, keep = 0): Promise<Appender> {
     try {
       const file = await open(path, keep === 0 ? 'w' : 'r+')
@@ -57,7 +58,7 @@ export class Appender {
     }
     this.#waiting.push(bytes)
     this.#bytes += bytes.length
-    // It does not keep the process alive; what is left is written when that ends.
+    // The timer does not keep the process alive. The rest is written when the process ends.
     this.#timer ??= setTimeout(() => this.#begin(), every).unref()
   }
 
@@ -93,7 +94,7 @@ export class Appender {
     )
   }
 
-  /** Writes what waits; whatever cannot be written is told of. */
+  /** Writes all waiting bytes. Warns of those that cannot be written. */
   async close(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#begin()
@@ -102,7 +103,7 @@ export class Appender {
     this.#lost += this.#waiting.length
     this.#waiting = []
     if (this.#lost > 0) warn(`[Trainer.fit] ${this.#path} lacks ${this.#lost} entries, because it could not be written`)
-    // A piece that was written in part goes.
+    // A piece that was written only partly is removed.
     await this.#file.truncate(this.#end).catch(() => undefined)
     await this.#file.close().catch((error: Error) => this.#tell(error.message))
   }
@@ -111,14 +112,14 @@ export class Appender {
     for (const each of Appender.#open) each.#rescue()
   }
 
-  /** The process ends in the midst of the training. */
+  /** Called when the process ends during the training. */
   #rescue(): void {
     try {
       const piece = Buffer.concat(this.#waiting)
       const written = writeSync(this.#file.fd, piece, 0, piece.length, this.#end)
       if (written < piece.length) ftruncateSync(this.#file.fd, this.#end)
     } catch {
-      // There is nobody left to tell.
+      // Nobody is left to be told.
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Lines about a training for people to read, in a terminal or the log of a service. */
+/** Lines about a training for human readers, in a terminal or the log of a service. */
 import { kindOf, ValueError } from '../../core/errors.js'
 import { inNode } from '../../core/host.js'
 import { checkFlag, checkOptions } from '../../core/options.js'
@@ -6,9 +6,9 @@ import type { Logger, Numbers, TrainingEvent } from './events.js'
 import { process } from './system.js'
 
 export interface ConsoleLoggerOptions {
-  /** Lines for steps and validations too, and not for epochs alone. Default false. */
+  /** Whether steps and validations also get lines, rather than only epochs. Default false. */
   readonly steps?: boolean
-  /** Default process.stdout; in a browser its console. */
+  /** Default process.stdout, or in a browser its console. */
   readonly stream?: { write(text: string): unknown }
 }
 
@@ -24,7 +24,7 @@ function short(value: number): string {
 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`
 
-/** Numbers that have a form of their own. */
+/** Numbers with their own form. */
 const forms: { readonly [name: string]: (value: number) => string } = {
   itemsPerSecond: (value) => `${short(value)} items/s`,
   countedPerSecond: (value) => `${short(value)} counted/s`,
@@ -41,7 +41,7 @@ const listed = (numbers: Numbers) =>
 
 const standard = () => (inNode ? process.stdout : { write: (text: string) => console.log(text.trimEnd()) })
 
-/** Writes a line for each epoch: its numbers, items a second, and what bounds them. */
+/** Writes a line for each epoch: its numbers, items per second, and the limiting factor. */
 export function consoleLogger(options: ConsoleLoggerOptions = {}): Logger {
   const op = 'consoleLogger'
   const { steps = false, stream = standard() } = checkOptions(op, options, { steps: true, stream: true })

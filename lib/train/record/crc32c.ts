@@ -1,7 +1,7 @@
-/** CRC-32C (Castagnoli), as TFRecord files have it; zlib's is another one. */
+/** CRC-32C (Castagnoli), which TFRecord files use. The CRC of zlib is a different one. */
 import { late } from '../../core/late.js'
 
-/** By the last byte: the polynomial 0x1edc6f41, bits reversed. */
+/** Indexed by the last byte: the polynomial 0x1edc6f41, bits reversed. */
 const bytesTable = late(() =>
   Uint32Array.from({ length: 256 }, (_, byte) => {
     let rest = byte
@@ -17,7 +17,7 @@ export function crc32c(bytes: Uint8Array): number {
   return ~crc >>> 0
 }
 
-/** The form in files, because the CRC of data that contain their own CRC tells little. */
+/** The masked form in files, because the CRC of data that contain their own CRC tells little. */
 export function maskedCrc32c(bytes: Uint8Array): number {
   const crc = crc32c(bytes)
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0

@@ -9,7 +9,7 @@ import { makeFolder } from './place.js'
 import { dirname } from './system.js'
 
 export interface CsvLoggerOptions {
-  /** The events that are rows: 'epoch' (default), 'step' or 'validation'. */
+  /** The kind of events that become rows: 'epoch' (default), 'step' or 'validation'. */
   readonly rows?: 'epoch' | 'step' | 'validation'
 }
 
@@ -18,8 +18,9 @@ const rates = ['itemsPerSecond', 'countedPerSecond', 'waiting', 'peakShare', 'pe
 const cell = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
 
 /**
- * Writes a table with a row for each epoch, or for each told step or validation. A number that is not known is left empty. A run
- * that goes on adds to its table, another writes it anew. Throws ValueError for a table that has other columns than the run.
+ * Writes a table with a row for each epoch, or for each reported step or validation. An unknown number leaves its cell
+ * empty. A resumed run adds to its table, and any other run replaces it. Throws ValueError for a table whose columns
+ * differ from the run's.
  */
 export function csvLogger(path: string, options: CsvLoggerOptions = {}): Logger {
   const op = 'csvLogger'

@@ -14,12 +14,12 @@ import type { Batches } from '../options.js'
 import { type Config, isResumable } from '../resume.js'
 import { availableParallelism, cpus, createHash, hostname, join, process, readFileSync, totalmem } from './system.js'
 
-/** Rows that a fingerprint looks at. */
+/** The number of rows in a fingerprint. */
 const mostRows = 256
 
 /**
- * A fingerprint of data in tensors (a TensorDataset, a list of batches): of shapes, dtypes and the bytes of up to 256 rows that
- * lie evenly among all. Null for data that only a pass would show.
+ * A fingerprint of data in tensors (a TensorDataset, a list of batches): of shapes, dtypes and the bytes of up to 256
+ * evenly spaced rows. Null for data that can be seen only in a pass.
  */
 export async function fingerprintOf(batches: unknown): Promise<string | null> {
   const { dataset = batches } = (batches ?? {}) as { readonly dataset?: unknown }
@@ -44,7 +44,7 @@ function rowsOf(tensor: Tensor, most: number) {
   }).read
 }
 
-/** The package's own version; null where a bundler put it into another file. */
+/** The package's own version, or null if a bundler moved it into another file. */
 export function version(): string | null {
   const root = packageRoot()
   if (root === null) return null
@@ -60,7 +60,7 @@ interface Described {
   readonly fit: object
 }
 
-/** The part that is the same for all fits of a run. */
+/** The part of the description that is the same for all fits of a run. */
 export function describeRun({ model, config, batches, fingerprint, fit }: Described): object {
   const { dataset } = batches as { readonly dataset?: { readonly length?: unknown } }
   const counted = (value: unknown) => (Number.isSafeInteger(value) ? (value as number) : null)
@@ -79,7 +79,7 @@ export function describeRun({ model, config, batches, fingerprint, fit }: Descri
   }
 }
 
-/** The surroundings of one fit, and where it begins. */
+/** The environment of one fit, and the step at which it begins. */
 export function describeSession(device: Device, batches: unknown, step: number): object {
   const { isa, threads, model } = device as Device & {
     readonly isa?: string
@@ -105,7 +105,7 @@ export function describeSession(device: Device, batches: unknown, step: number):
   }
 }
 
-/** A state as plain data; null where it is none, as that of a stream may be. */
+/** A state as plain data. Null if it is not plain, as a stream's may be. */
 function plain(state: unknown): unknown {
   try {
     return JSON.parse(JSON.stringify(state))

@@ -1,9 +1,9 @@
-/** Events of a training, and the loggers that are told them. */
+/** Events of a training, and the loggers that receive them. */
 
 interface Told {
   /** Milliseconds since 1970. */
   readonly time: number
-  /** Steps that the Trainer has taken by then. */
+  /** The number of steps that the Trainer has taken by then. */
   readonly step: number
   /** From 0. */
   readonly epoch: number
@@ -14,19 +14,19 @@ export interface Numbers {
   readonly [name: string]: number
 }
 
-/** A fit begins, or goes on from a checkpoint. */
+/** A fit begins, or resumes from a checkpoint. */
 export interface StartEvent extends Told {
   readonly type: 'start'
   readonly resumed: boolean
-  /** Whether `resume` was asked for, but there is no checkpoint yet. */
+  /** Present if `resume` was asked for, but there is no checkpoint yet. */
   readonly checkpointMissing?: true
 }
 
 /**
- * Numbers of one step, or means since the event before: `loss`, `lr`, `itemsPerSecond`, `countedPerSecond` where the loss counts
- * something else than items, such as tokens, `waiting` (the share of the time in which the loop waited for data), `gradNorm`
- * (of this step, before it was clipped), `peakShare` (of the multiply-adds that the machine can do), `peakBytes` (the most that tensors took
- * since the program began).
+ * Numbers of one step, or means since the event before: `loss`, `lr`, `itemsPerSecond`, `countedPerSecond` if the loss
+ * counts units other than items, such as tokens, `waiting` (the share of the time in which the loop waited for data),
+ * `gradNorm` (of this step, before clipping), `peakShare` (of the machine's peak of multiply-adds), `peakBytes` (the
+ * largest number of bytes in tensors since the program began).
  */
 export interface StepEvent extends Told {
   readonly type: 'step'
@@ -39,13 +39,13 @@ export interface ValidationEvent extends Told {
   readonly numbers: Numbers
 }
 
-/** The epoch's record, by paths, with the same means as a step's over the whole epoch. */
+/** The epoch's record, by paths, with the same means as a step's, over the whole epoch. */
 export interface EpochEvent extends Told {
   readonly type: 'epoch'
   readonly numbers: Numbers
 }
 
-/** A fit ends; `stopped` says why, if before its last epoch. */
+/** A fit ends. `stopped` gives the reason if this is before its last epoch. */
 export interface EndEvent extends Told {
   readonly type: 'end'
   readonly stopped: string | null
@@ -53,42 +53,42 @@ export interface EndEvent extends Told {
 
 export type TrainingEvent = StartEvent | StepEvent | ValidationEvent | EpochEvent | EndEvent
 
-/** How far the run was when a fit began: all 0 for a new one. */
+/** The progress of the run when a fit began: all 0 for a new one. */
 export interface Reached {
   readonly steps: number
-  /** Epochs that are complete. */
+  /** The number of complete epochs. */
   readonly epochs: number
-  /** The steps before the last validation; -1 without any. */
+  /** The number of steps before the last validation, or -1 without any. */
   readonly validated: number
 }
 
-/** A fit, as its loggers see it before the first event. */
+/** A fit in the form for its loggers, before the first event. */
 export interface Session {
-  /** Whether it goes on from a checkpoint. What was logged of it before and lies behind that is to be cut. */
+  /** Whether the fit resumes from a checkpoint. Earlier log entries for anything after that checkpoint must be cut. */
   readonly resumed: boolean
-  /** Whether it should go on from one, but there is none yet. */
+  /** Present if the fit should resume, but there is no checkpoint yet. */
   readonly checkpointMissing?: true
   readonly reached: Reached
   /** Paths of the numbers in an epoch's record. */
   readonly monitors: readonly string[]
-  /** Infinity where the training ends otherwise. */
+  /** Infinity if another limit ends the training. */
   readonly epochs: number
 }
 
 /**
- * Where the events of a training go. What a logger fails with once the training runs is told by one warning, and does not end
- * the training.
+ * A receiver of a training's events. An error in a logger during the training is reported by one warning, and does not
+ * end the training.
  */
 export interface Logger {
-  /** Throws where it cannot log, such as a path that cannot be written. */
+  /** Throws if it cannot log, for example because a path cannot be written. */
   open?(session: Session): void | Promise<void>
-  /** Must not wait: whatever takes time is to be done later. */
+  /** Must not wait. Slow work must be done later. */
   log(event: TrainingEvent): void
-  /** However the training ends; called once for each `open`. */
+  /** Called once for each `open`, however the training ends. */
   close?(): void | Promise<void>
 }
 
-/** Whether an event is of the run as a checkpoint has it, and not of what is done again. */
+/** Whether an event belongs to the run up to the checkpoint, rather than to the part that is done again. */
 export function isReached(
   { type, step, epoch }: Pick<TrainingEvent, 'type' | 'step' | 'epoch'>,
   reached: Reached,

@@ -1,6 +1,6 @@
 /**
- * A run as a folder: `run.json` says what it is, `events.jsonl` what happened, `checkpoints/` has what it goes on from. One fit at
- * a time has it.
+ * A run as a folder: `run.json` describes it, `events.jsonl` has its events, and `checkpoints/` has the states from
+ * which it resumes. Only one fit at a time has it.
  */
 import { ValueError } from '../../core/errors.js'
 import { writeAtomically } from '../../io/atomic.js'
@@ -10,7 +10,7 @@ import { FolderLock } from './lock.js'
 import { makeFolder } from './place.js'
 import { Buffer, join, readFile } from './system.js'
 
-/** The form of `run.json`: the run, and each fit that worked on it. */
+/** The form of `run.json`: the run, and each of its fits. */
 interface RunFile {
   readonly format: 1
   readonly sessions: readonly object[]
@@ -30,13 +30,13 @@ export class RunFolder {
     this.events = jsonLines(join(folder, 'events.jsonl'))
   }
 
-  /** Takes the folder. Throws ValueError where another fit has it, or it cannot be made. */
+  /** Takes the folder. Throws ValueError if another fit has it, or if it cannot be made. */
   static async take(op: string, folder: string): Promise<RunFolder> {
     await makeFolder(op, folder)
     return new RunFolder(op, folder, await FolderLock.take(op, folder))
   }
 
-  /** Throws where the folder tells of another run than that of a Trainer which has taken so many steps. */
+  /** Throws if the folder belongs to a different run than that of a Trainer which has taken this many steps. */
   async checkOwn(steps: number): Promise<void> {
     const told = await toldSteps(join(this.#folder, 'events.jsonl'))
     if (told > steps)
@@ -47,7 +47,7 @@ export class RunFolder {
       )
   }
 
-  /** Says in `run.json` what the run is, and that another fit works on it; `anew` forgets those before. */
+  /** Writes the run and another fit on it into `run.json`. `anew` drops earlier fits. */
   async describe(run: object, session: object, anew: boolean): Promise<void> {
     const path = join(this.#folder, 'run.json')
     const before = anew ? [] : await sessionsOf(path)
@@ -60,7 +60,7 @@ export class RunFolder {
   }
 }
 
-/** None where the file is missing or was changed by hand. */
+/** Empty if the file is missing or was changed by hand. */
 async function sessionsOf(path: string): Promise<readonly object[]> {
   try {
     const { sessions } = JSON.parse(await readFile(path, 'utf8')) as Partial<RunFile>

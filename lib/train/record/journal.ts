@@ -1,4 +1,4 @@
-/** The events of a fit, and the measurements in them. */
+/** The events of a fit and their measurements. */
 import type { Device } from '../../core/device.js'
 import { warn } from '../../core/host.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -7,7 +7,7 @@ import type { EpochRecord, StepRecord, Telemetry, TrainingHistory, ValidationRec
 import type { Logger, Numbers, Session, TrainingEvent } from './events.js'
 import { Work } from './work.js'
 
-/** In milliseconds: steps that follow faster are told together. */
+/** In milliseconds. Faster steps are reported together. */
 const atLeast = 100
 
 /** Sums over some steps. */
@@ -16,16 +16,16 @@ class Window {
   steps = 0
   items = 0
   counted = 0
-  /** Milliseconds in which the loop waited for data. */
+  /** The milliseconds in which the loop waited for data. */
   waited = 0
   loss = 0
 }
 
 export interface JournalOptions {
   readonly loggers: readonly Logger[]
-  /** Steps between events; undefined for as many as there are in a tenth of a second. */
+  /** The number of steps between events, or undefined for as many as fit into a tenth of a second. */
   readonly every: number | undefined
-  /** Whether the norm is to be told where nothing is clipped. */
+  /** Whether to report the norm if nothing is clipped. */
   readonly gradNorm: boolean
   readonly device: Device
   readonly bfloat16: boolean
@@ -33,15 +33,15 @@ export interface JournalOptions {
 }
 
 /**
- * A callback that the Trainer also tells what callbacks do not see. It comes last, and ends on its own. Without loggers it measures epochs for
- * the history alone.
+ * A callback that the Trainer also informs of events which callbacks do not see. It comes last and ends on its own.
+ * Without loggers it measures epochs only for the history.
  */
 export class Journal implements Callback {
   readonly #options: JournalOptions
   readonly #history: TrainingHistory<string>
   readonly #work: Work
   readonly #open = new Set<Logger>()
-  /** Loggers that have failed. */
+  /** Loggers that have failed. They get no more events. */
   readonly #silent = new Set<Logger>()
   #step = 0
   #epoch = 0
@@ -49,11 +49,11 @@ export class Journal implements Callback {
   #whole = new Window()
   #asked = 0
   #paused = 0
-  /** Whether the step under way ends a window. */
+  /** Whether the current step ends a window. */
   #due = false
   #told = Number.NEGATIVE_INFINITY
   #norm: Promise<number> | null = null
-  /** The losses so far are counted, and what was due is told. */
+  /** Resolves when all losses so far are counted and all due events are reported. */
   #settled: Promise<void> = Promise.resolve()
 
   constructor(options: JournalOptions, history: TrainingHistory<string>) {
@@ -62,7 +62,7 @@ export class Journal implements Callback {
     this.#work = new Work(options.device, options.bfloat16)
   }
 
-  /** Opens the loggers. One that cannot be opened ends the fit before it begins. */
+  /** Opens the loggers. If one cannot be opened, the fit ends before it begins. */
   async open(session: Session): Promise<void> {
     this.#step = session.reached.steps
     this.#epoch = session.reached.epochs
@@ -76,39 +76,39 @@ export class Journal implements Callback {
     this.#whole = new Window()
   }
 
-  /** The loop asks for a batch. */
+  /** Called when the loop asks for a batch. */
   asks(): void {
     this.#asked = performance.now()
   }
 
-  /** The loop has got it. */
+  /** Called when the loop has got the batch. */
   given(): void {
     const waited = performance.now() - this.#asked
     this.#window.waited += waited
     this.#whole.waited += waited
   }
 
-  /** The training stands still while something else is measured, until `onValidation`. */
+  /** Called when the training pauses for another measurement, until `onValidation`. */
   pauses(): void {
     this.#paused = performance.now()
   }
 
   /** Runs a batch. */
   counting<R extends { readonly items: number }>(fn: () => R): R {
-    // The machine's peak is measured, which takes time that nobody should pay who did not ask for a record.
+    // Counting measures the machine's peak, which takes time. Programs without loggers should not pay for it.
     return this.#options.loggers.length === 0 ? fn() : this.#work.counting(fn)
   }
 
-  /** Before each step of the optimizer: whether it must measure its gradients' norm, if nothing else does. */
+  /** Called before each step of the optimizer: whether it must measure its gradients' norm, if no other part does. */
   asksNorm(): boolean {
     const { every, gradNorm, loggers } = this.#options
-    // Epochs have no need of the steps' numbers.
+    // Epochs do not need the steps' numbers.
     if (loggers.length === 0) return false
     this.#due = every === undefined ? performance.now() - this.#told >= atLeast : (this.#step + 1) % every === 0
     return gradNorm && this.#due
   }
 
-  /** After it. */
+  /** Called after the step, with the norm of its gradients. */
   norm(norm: Tensor | null): void {
     this.#norm = null
     if (norm === null || !this.#due) return
@@ -124,7 +124,7 @@ export class Journal implements Callback {
     whole.items += step.items
     window.steps++
     const tell = this.#due ? this.#ending(window) : null
-    // Losses come in the order of their steps. One that does not come ends the training.
+    // Losses arrive in the order of their steps. A loss that fails ends the training.
     this.#settled = Promise.all([step.loss(), step.counted()]).then(
       ([loss, counted]) => {
         window.loss += loss
@@ -136,7 +136,7 @@ export class Journal implements Callback {
     )
   }
 
-  /** Ends the window; gives what tells it when its losses are there. */
+  /** Ends the window. Returns a function that reports it once its losses have arrived. */
   #ending(window: Window): () => Promise<void> | undefined {
     this.#told = performance.now()
     this.#window = new Window()
@@ -184,7 +184,7 @@ export class Journal implements Callback {
     this.#tell({ type: 'epoch', ...this.#now(), numbers })
   }
 
-  /** Tells how the fit ended, and closes the loggers. Throws nothing. */
+  /** Reports the end of the fit, and closes the loggers. Throws nothing. */
   async end(): Promise<void> {
     await this.#settled
     this.#tell({ type: 'end', ...this.#now(), stopped: this.#history.stopped })

@@ -5,13 +5,13 @@ import { isReached, type Logger, type Reached, type TrainingEvent } from './even
 import { makeFolder } from './place.js'
 import { Buffer, createReadStream, dirname, stat } from './system.js'
 
-/** JSON has no word for these numbers: they become texts. */
+/** JSON has no form for these numbers, so they become texts. */
 const words = (_key: string, value: unknown) =>
   typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
 
 export const lineOf = (event: TrainingEvent): string => `${JSON.stringify(event, words)}\n`
 
-/** An event of a line, if it is one. */
+/** The event in a line, or null if it has none. */
 export function eventOf(line: string): TrainingEvent | null {
   try {
     const event = JSON.parse(line) as TrainingEvent | null
@@ -22,8 +22,8 @@ export function eventOf(line: string): TrainingEvent | null {
 }
 
 /**
- * The bytes of a file's first whole lines that all fulfil a condition; 0 where there is no such file. Events stand in the order
- * of time, so that behind the first that was not reached all are done again.
+ * The number of bytes in a file's first complete lines that all fulfil a condition, or 0 if there is no file. Events
+ * are in the order of time, so all events after the first unreached one will happen again.
  */
 export async function reachedBytes(path: string, stays: (line: string, index: number) => boolean): Promise<number> {
   if ((await stat(path).catch(() => null)) === null) return 0
@@ -43,7 +43,7 @@ export async function reachedBytes(path: string, stays: (line: string, index: nu
   return kept
 }
 
-/** The most steps that events of a file tell of; 0 where there are none. */
+/** The largest number of steps in the events of a file, or 0 if there are none. */
 export async function toldSteps(path: string): Promise<number> {
   let most = 0
   await reachedBytes(path, (line) => {
@@ -54,7 +54,7 @@ export async function toldSteps(path: string): Promise<number> {
   return most
 }
 
-/** The bytes of the events that a run had reached. */
+/** The number of bytes of the events that a run had reached. */
 function reachedEvents(path: string, reached: Reached): Promise<number> {
   return reachedBytes(path, (line) => {
     const event = eventOf(line)
@@ -63,8 +63,8 @@ function reachedEvents(path: string, reached: Reached): Promise<number> {
 }
 
 /**
- * Writes each event as a line of JSON (NaN and infinite numbers as texts): the form of `events.jsonl` in a run's folder. A
- * run that goes on adds to the file, another writes it anew.
+ * Writes each event as a line of JSON (NaN and infinite numbers as texts), which is the form of `events.jsonl` in a
+ * run's folder. A resumed run adds to the file, and any other run replaces it.
  */
 export function jsonLines(path: string): Logger {
   const op = 'jsonLines'

@@ -1,4 +1,4 @@
-/** One run at a time in a folder: a file that says which process holds it. */
+/** Allows only one run at a time in a folder, by a file that names the process that holds it. */
 import { ValueError } from '../../core/errors.js'
 import { refusal } from '../../io/refusal.js'
 import {
@@ -20,26 +20,29 @@ import {
 
 const name = 'run.lock'
 
-/** Answers of file systems that have no links, such as exFAT and some of networks. */
+/** Error codes of file systems that have no links, such as exFAT and some network file systems. */
 const withoutLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
 
-/** Who holds a folder. */
+/** The process that holds a folder. */
 interface Holder {
   readonly pid: number
   readonly host: string
-  /** When the process began, in the system's own count, where it tells. Numbers of processes are given anew after a while. */
+  /**
+   * The time at which the process began, in the system's own count, or null if the system does not tell. Process
+   * numbers are reused after a while.
+   */
   readonly began: string | null
-  /** When the folder was taken, in milliseconds since 1970. */
+  /** The time at which the folder was taken, in milliseconds since 1970. */
   readonly taken: number
-  /** Tells this lock from all others. */
+  /** Distinguishes this lock from all others. */
   readonly id: string
 }
 
-/** Boot and start of a process by Linux's count; null where the system does not tell. */
+/** Boot and start of a process in Linux's count, or null on other systems. */
 function beganOf(pid: number): string | null {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    // The name of the program, in parentheses, may hold anything.
+    // The name of the program, in parentheses, may contain any characters.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ')
@@ -54,12 +57,12 @@ function lives(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    // It lives, but is another user's.
+    // The process is alive, but belongs to another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 
-/** Whether the process that took the folder has ended. Of another machine's nobody can know. */
+/** Whether the process that took the folder has ended. This cannot be known for another machine's process. */
 function isStale(holder: Holder | null): boolean {
   if (holder === null) return true
   const { pid, host, began, taken } = holder
@@ -78,7 +81,7 @@ function parsed(text: string): Holder | null {
   }
 }
 
-/** The folder is this process's until `release`, or until the process ends, however it ends. */
+/** Holds the folder for this process until `release`, or until the process ends, however it ends. */
 export class FolderLock {
   readonly #path: string
   readonly #text: string
@@ -88,7 +91,7 @@ export class FolderLock {
     this.#text = text
   }
 
-  /** Throws ValueError where another run that is alive has the folder. */
+  /** Throws ValueError if another live run has the folder. */
   static async take(op: string, folder: string): Promise<FolderLock> {
     const path = join(folder, name)
     const id = randomBytes(8).toString('hex')
@@ -112,12 +115,12 @@ export class FolderLock {
     return new FolderLock(path, text)
   }
 
-  /** Gives the folder back, unless it was taken away meanwhile. */
+  /** Gives the folder back, unless another process has taken it meanwhile. */
   release(): void {
     try {
       if (readFileSync(this.#path, 'utf8') === this.#text) rmSync(this.#path)
     } catch {
-      // Somebody removed it, or the whole folder.
+      // The lock or the whole folder was removed.
     }
   }
 }
@@ -133,8 +136,9 @@ async function writeWhole(path: string, text: string): Promise<void> {
 }
 
 /**
- * A link to a whole file, because one that is made empty could be read before it is written. Says whether it was made, was there
- * already, or whether the file is gone, which another one may have swept while it was still empty.
+ * Links the lock to a complete file, because a file that is created empty could be read before it is written. Returns
+ * whether the lock was made, existed already, or whether the file is gone, because another process swept it while it
+ * was still empty.
  */
 async function linked(own: string, path: string): Promise<'made' | 'taken' | 'gone'> {
   const outcomes: { readonly [code: string]: 'taken' | 'gone' } = { EEXIST: 'taken', ENOENT: 'gone' }
@@ -158,8 +162,8 @@ async function linked(own: string, path: string): Promise<'made' | 'taken' | 'go
 }
 
 /**
- * Removes what takers have left behind that were killed before they had the folder. Only who has it sweeps, so that nobody takes it
- * meanwhile. What cannot be removed stays, because it harms nobody.
+ * Removes files of processes that were killed before they got the folder. Only the holder of the folder sweeps, so no
+ * process can take it meanwhile. Files that cannot be removed stay, because they do no harm.
  */
 async function sweep(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => [])
@@ -170,7 +174,7 @@ async function sweep(folder: string): Promise<void> {
   }
 }
 
-/** Removes the lock of a process that has ended; throws ValueError for one that is alive. */
+/** Removes the lock of a process that has ended. Throws ValueError if the process is alive. */
 async function removeStale(op: string, folder: string, path: string): Promise<void> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null
@@ -179,7 +183,8 @@ async function removeStale(op: string, folder: string, path: string): Promise<vo
   if (text === null) return
   const holder = parsed(text)
   if (!isStale(holder)) throw held(op, folder, path, holder as Holder)
-  // Moved first, because another process may have removed the stale one and taken the folder since it was read.
+  // The lock is moved first, because another process may have removed the stale one and taken the folder since the lock
+  // was read.
   const aside = `${path}.${randomBytes(8).toString('hex')}`
   try {
     await rename(path, aside)
@@ -187,7 +192,7 @@ async function removeStale(op: string, folder: string, path: string): Promise<vo
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw error
   }
-  // Who took the folder meanwhile may have swept it.
+  // A process that took the folder meanwhile may have swept it.
   const moved = await readFile(aside, 'utf8').catch(() => text)
   if (moved !== text) await linked(aside, path)
   await rm(aside, { force: true })

@@ -3,7 +3,10 @@ import { ValueError } from '../../core/errors.js'
 import { checkPath, refusal } from '../../io/refusal.js'
 import { dirname, mkdir, resolve, stat } from './system.js'
 
-/** The folders that are missing on a path, the innermost first, and the last that is there. Throws ValueError where that is none. */
+/**
+ * The folders missing on a path, the innermost first, and the innermost existing one. Throws ValueError if that is not
+ * a folder.
+ */
 export async function missingFolders(
   op: string,
   path: string,
@@ -25,8 +28,9 @@ export async function missingFolders(
 }
 
 /**
- * Makes a folder and those above it, where they are missing. One after the other, because Node's recursive mkdir never comes back
- * from a place that takes no folders and denies that it is there, such as /proc. Throws ValueError where the system refuses.
+ * Makes a folder and its missing parents. They are made one by one, because Node's recursive mkdir never returns for a
+ * place that accepts no folders but reports that it does not exist, such as /proc. Throws ValueError if the system
+ * refuses.
  */
 export async function makeFolder(op: string, path: string): Promise<void> {
   const { missing } = await missingFolders(op, path)
@@ -35,7 +39,7 @@ export async function makeFolder(op: string, path: string): Promise<void> {
       await mkdir(folder)
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
-      // Somebody else was faster.
+      // Another process was faster.
       if (code === 'EEXIST') continue
       if (code === 'ENOENT')
         throw new ValueError(op, `cannot make the folder ${path}: ${dirname(folder)} takes no folders (${message})`)
@@ -44,7 +48,7 @@ export async function makeFolder(op: string, path: string): Promise<void> {
   }
 }
 
-/** The folder of a run; undefined without one. Throws ValueError where the options name two. */
+/** The folder of a run, or undefined if there is none. Throws ValueError if the options name two. */
 export function folderOf(run: string | undefined, folder: string | undefined): string | undefined {
   if (run !== undefined && folder !== undefined && resolve(run) !== resolve(folder))
     throw new ValueError(

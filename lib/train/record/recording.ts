@@ -1,4 +1,4 @@
-/** The record of one fit: the telemetry in its history, and the run's folder and the loggers, if it has any. */
+/** The record of one fit: the telemetry in its history, and its run's folder and loggers, if there are any. */
 import type { TrainingContext } from '../callbacks.js'
 import type { TrainingHistory } from '../history.js'
 import type { CommonOptions, FitOptions } from '../options.js'
@@ -28,7 +28,7 @@ export class Recording {
     this.#options = options
   }
 
-  /** Takes the run's folder, if there is one. Throws ValueError where another fit has the folder. */
+  /** Takes the run's folder, if there is one. Throws ValueError if another fit has the folder. */
   static async open(
     op: string,
     {
@@ -63,7 +63,10 @@ export class Recording {
     }
   }
 
-  /** Writes what the run is, and opens the loggers. A fit goes on `from` there, or from so many `epochs` of the Trainer. */
+  /**
+   * Writes the description of the run, and opens the loggers. A fit resumes at `from`, or continues after this many
+   * `epochs` of the Trainer.
+   */
   async begin(
     parts: Parts,
     options: FitOptions<unknown>,
@@ -100,7 +103,7 @@ export class Recording {
     })
   }
 
-  /** However the fit ends. Throws nothing. */
+  /** Called however the fit ends. Throws nothing. */
   async end(): Promise<void> {
     await this.journal.end()
     this.#folder?.release()

@@ -1,4 +1,4 @@
-/** The functions of Node that the record of a run needs. In a browser calls of these are refused. */
+/** The functions of Node for the record of a run. In a browser, calls of these throw. */
 import { lateFunctions, nodeModule } from '../../core/host.js'
 
 export const { Buffer } = nodeModule('node:buffer')

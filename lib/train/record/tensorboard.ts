@@ -13,7 +13,7 @@ import { Buffer, hostname, join, process } from './system.js'
 /** Kinds of values in protobuf's wire form. */
 const [varint, fixed64, delimited, fixed32] = [0, 1, 2, 5]
 
-/** A non-negative integer, seven bits a byte, the lowest first. */
+/** A non-negative integer, with seven bits in each byte, the lowest first. */
 function varintOf(value: number): Uint8Array {
   const bytes: number[] = []
   let rest = value
@@ -63,7 +63,7 @@ function summary(prefix: string, numbers: Numbers): Uint8Array {
   return message(5, ...values)
 }
 
-/** The status START of SessionLog: a reader forgets what others tell of this step and of those behind it. */
+/** The status START of SessionLog: a reader drops other files' events at this step and after it. */
 const sessionStart = () => message(7, integer(1, 1))
 
 const prefixes = { step: 'train', validation: 'validation', epoch: 'epoch' } as const
@@ -74,8 +74,9 @@ function recordOf(told: TrainingEvent): Uint8Array | null {
 }
 
 /**
- * Writes a file for TensorBoard into a folder at every fit: scalars `train/loss`, `validation/accuracy`, `epoch/seconds`, ... over
- * the steps of the Trainer. Where a run goes on, TensorBoard leaves out what lies behind the checkpoint: `tensorboard --logdir runs`.
+ * Writes a file for TensorBoard into a folder at every fit: scalars `train/loss`, `validation/accuracy`,
+ * `epoch/seconds`, ... over the steps of the Trainer. When a run resumes, TensorBoard drops the events after the
+ * checkpoint: `tensorboard --logdir runs`.
  */
 export function tensorBoard(folder: string): Logger {
   const op = 'tensorBoard'
@@ -86,7 +87,7 @@ export function tensorBoard(folder: string): Logger {
     async open({ resumed, reached }) {
       await makeFolder(op, folder)
       const now = Date.now()
-      // Readers take files in the order of their names.
+      // Readers sort files by name.
       const unique = `${String(now).padStart(13, '0')}.${hostname()}.${process.pid}.${files++}`
       file = await Appender.open(op, join(folder, `events.out.tfevents.${unique}`))
       file.append(event(now, 0, text(3, 'brain.Event:2')))

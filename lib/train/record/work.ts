@@ -1,9 +1,9 @@
 /** The share of the machine's peak that a training reaches. */
 import type { Device } from '../../core/device.js'
 
-/** A device that can tell its peak. */
+/** A device that can measure its peak. */
 interface Measurable {
-  /** Operations a second, a multiply-add being two; 0 where the processor has no such instructions. */
+  /** Operations per second, with two for each multiply-add. 0 if the processor has no such instructions. */
   multiplyAddPeak(dtype: 'float32' | 'bfloat16'): number
 }
 
@@ -11,15 +11,15 @@ const isMeasurable = (device: object): device is Measurable =>
   'multiplyAddPeak' in device && typeof device.multiplyAddPeak === 'function'
 
 /**
- * Counts the multiply-adds of one batch, from the table of kernels, and takes others to need as many an item. The batch is
- * the second, because the first makes what later ones find.
+ * Counts the multiply-adds of one batch, from the table of kernels, and assumes the same number per item for others. It
+ * counts the second batch, because the first creates states that later ones find.
  */
 export class Work {
   readonly #device: Device
   readonly #bfloat16: boolean
   #batches = 0
   #perItem: number | null = null
-  /** Operations a second. */
+  /** Operations per second. */
   #peak = 0
 
   constructor(device: Device, bfloat16: boolean) {
@@ -47,7 +47,7 @@ export class Work {
     return result
   }
 
-  /** In [0, 1]; null where it is not known. */
+  /** A share in [0, 1], or null if it is not known. */
   shareOfPeak(itemsPerSecond: number): number | null {
     return this.#perItem === null || this.#peak === 0 ? null : (2 * this.#perItem * itemsPerSecond) / this.#peak
   }

@@ -1,4 +1,7 @@
-/** Metrics with confidence intervals, by the bootstrap: rows are drawn again and again, and the metric is measured on each draw. */
+/**
+ * Metrics with bootstrap confidence intervals: rows are resampled many times, and the metric is measured on each
+ * resample.
+ */
 import { noGrad } from '../../autograd/mode.js'
 import { shown, ValueError } from '../../core/errors.js'
 import { Generator } from '../../core/generator.js'
@@ -9,7 +12,7 @@ import type { Metric } from '../metrics/index.js'
 import type { Metrics } from '../pass.js'
 import type { Collected } from './collect.js'
 
-/** A number, and the interval that the resamples put it in; null where nothing could be resampled. */
+/** A number and its interval over the resamples, or null bounds if nothing could be resampled. */
 export interface Estimate {
   readonly value: number
   readonly low: number | null
@@ -22,7 +25,10 @@ export interface Resampling {
   readonly seed: number
 }
 
-/** A metric of a report: the model's, the base model's, and by how much the model's is more, on the same resamples. */
+/**
+ * A metric of a report: the model's value, the base model's, and the model's minus the base model's, on the same
+ * resamples.
+ */
 export interface MetricReport extends Estimate {
   readonly base: Estimate | null
   readonly difference: Estimate | null
@@ -56,14 +62,17 @@ async function measuredOn(
   return value
 }
 
-/** The share `part` of sorted values, between two of them where it falls there. */
+/** The quantile `part` of sorted values, interpolated between two of them. */
 function quantile(sorted: readonly number[], part: number): number {
   const place = part * (sorted.length - 1)
   const [low, high] = [sorted[Math.floor(place)] as number, sorted[Math.ceil(place)] as number]
   return low + (high - low) * (place - Math.floor(place))
 }
 
-/** Percentiles of what resamples gave. A resample for which a metric is not defined, as one without a class, is left out. */
+/**
+ * Percentiles over the resamples. A resample for which a metric is not defined, such as one that lacks a class, is left
+ * out.
+ */
 function estimate(value: number, drawn: readonly number[], confidence: number): Estimate {
   const sorted = drawn.filter(Number.isFinite).sort((a, b) => a - b)
   if (sorted.length < 2) return { value, low: null, high: null }
@@ -71,7 +80,7 @@ function estimate(value: number, drawn: readonly number[], confidence: number): 
   return { value, low: quantile(sorted, tail), high: quantile(sorted, 1 - tail) }
 }
 
-/** Measures all metrics on a set, and on resamples of its rows, which are the same for both models. */
+/** Measures all metrics on a set and on resamples of its rows. Both models get the same resamples. */
 export async function bootstrap(
   op: string,
   metrics: Metrics<string, never>,

@@ -1,4 +1,4 @@
-/** A model card: what a folder's README.md says of a model that was trained. */
+/** A model card: the description of a trained model in its folder's README.md. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { inNode } from '../../core/host.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
@@ -11,24 +11,27 @@ import type { SetReport } from './report.js'
 
 export interface ModelCardOptions {
   readonly name: string
-  /** The model that training began with: a name of a hub, or a path. */
+  /** The model with which training began: a name on a hub, or a path. */
   readonly base?: string
-  /** Data that the model learned from, in the order of importance: names of data sets, or files. */
+  /** The data from which the model learned, in the order of importance: names of data sets, or files. */
   readonly data?: readonly string[]
   /** Languages by their codes: 'zh', 'en'. */
   readonly language?: readonly string[]
   readonly license?: string
   /** The library that loads the folder: 'transformers', 'peft'. Default 'firesteel'. */
   readonly library?: string
-  /** The model's purpose, by the hub's name: 'text-classification'. With a report, its numbers are told to the hub too. */
+  /**
+   * The model's purpose, in the hub's terms: 'text-classification'. With a report, its numbers are also given to the
+   * hub.
+   */
   readonly task?: string
-  /** How it was trained, in words: strategy, epochs, learning rate. */
+  /** The way it was trained, in words: strategy, epochs, learning rate. */
   readonly training?: string
-  /** The purpose of the model, and where it fails, in words. */
+  /** The model's purpose and its weaknesses, in words. */
   readonly notes?: string
-  /** The contents of the run's `run.json`: how many weights learned, from how many rows, with which options. */
+  /** The contents of the run's `run.json`: the number of weights that learned, the number of rows, and the options. */
   readonly run?: object
-  /** The history of its fit, whose last epoch is told. */
+  /** The history of its fit. The card tells its last epoch. */
   readonly history?: Pick<History, 'epochs' | 'stopped'>
   /** Numbers on a test set, as `trainer.report` gives them. */
   readonly report?: SetReport
@@ -37,7 +40,7 @@ export interface ModelCardOptions {
 const texts = ['base', 'license', 'library', 'task', 'training', 'notes'] as const
 const lists = ['data', 'language'] as const
 
-/** Text in a cell of a table, or on a line. */
+/** Text for a cell of a table, or for one line. */
 const cell = (text: unknown): string => escaped(text).replaceAll('|', '\\|').replace(/\s+/g, ' ')
 /** Four digits. */
 const short = (value: number): string => String(Number(value.toPrecision(4)))
@@ -45,7 +48,7 @@ const short = (value: number): string => String(Number(value.toPrecision(4)))
 const span = ({ value, low, high }: Estimate): string =>
   low === null || high === null ? short(value) : `${short(value)} (${short(low)} to ${short(high)})`
 
-/** A text in the head, in double quotes: JSON's are YAML's. */
+/** A text in the head, in double quotes. JSON's form of a string is also YAML's. */
 const quoted = (text: string): string => JSON.stringify(text)
 
 export const cardNames: OptionNames<ModelCardOptions> = {
@@ -54,8 +57,9 @@ export const cardNames: OptionNames<ModelCardOptions> = {
 }
 
 /**
- * The text of a model card, with the head that the hub of Hugging Face reads: for the README.md in a model's folder. It says what it was
- * told, the figures of a report and of a history, and the versions; nothing is made up for what is left out.
+ * The text of a model card, with the head that the hub of Hugging Face reads: for the README.md in a model's folder. It
+ * contains the given options, the figures of a report and of a history, and the versions. Nothing is invented for
+ * options that are left out.
  */
 export function modelCard(options: ModelCardOptions): string {
   const op = 'modelCard'
@@ -111,10 +115,10 @@ function headOf(options: ModelCardOptions): string[] {
   ]
 }
 
-/** A name as YAML has it without quotes, where it is one. */
+/** A name without quotes, if YAML allows that. */
 const plainOr = (text: string): string => (/^[a-z][a-z0-9-]*$/.test(text) ? text : quoted(text))
 
-/** Numbers as the hub shows them beside a model. It has no place for numbers that are not finite. */
+/** Numbers in the form in which the hub shows them beside a model. It has no place for numbers that are not finite. */
 function indexOf(name: string, task: string, { loss, metrics }: SetReport): string[] {
   const values: readonly (readonly [string, number])[] = [
     ['loss', loss],
@@ -133,7 +137,7 @@ function indexOf(name: string, task: string, { loss, metrics }: SetReport): stri
   ]
 }
 
-/** The lines of a run's record about weights, rows and options. A part that it has not is left out. */
+/** The lines about weights, rows and options from a run's record. A part that is missing from it is left out. */
 function ofRun(run: object): string {
   const { model, data, config, fit } = run as {
     readonly model?: { readonly parameters?: unknown; readonly trainable?: unknown }
@@ -150,7 +154,7 @@ function ofRun(run: object): string {
   return table(['', 'value'], [...counts, ...ofConfig({ ...fit, ...config })])
 }
 
-/** Options with a value. Those of an optimizer's groups are told once, with the values that groups have. */
+/** Options with a value. The options of an optimizer's groups are listed once, with the values of all groups. */
 function ofConfig(config: object): string[][] {
   const found = new Map<string, Set<string>>()
   for (const [name, value] of Object.entries(config)) {

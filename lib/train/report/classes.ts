@@ -1,45 +1,45 @@
-/** A classifier's answers row by row: confusion, calibration, and the rows it was most wrong about. */
+/** A classifier's answers row by row: confusion, calibration, and the rows with the worst errors. */
 import { noGrad } from '../../autograd/mode.js'
 import { isFloating } from '../../core/dtype.js'
 import { scope } from '../../core/scope.js'
 import { logSoftmax } from '../../ops/softmax.js'
 import type { Collected } from './collect.js'
 
-/** A row that the model was wrong about, or least sure of. */
+/** A row for which the model was wrong, or least sure. */
 export interface WorstExample {
-  /** Its place in the set, from 0. */
+  /** The row's place in the set, from 0. */
   readonly row: number
   readonly label: number
   readonly predicted: number
-  /** The value that the model gave its label. */
+  /** The probability that the model gave to its label. */
   readonly probability: number
 }
 
-/** Rows by how sure the model was of its answer: from `from` up to `to`. */
+/** Rows grouped by the model's confidence in its answer: from `from` up to `to`. */
 export interface CalibrationBin {
   readonly from: number
   readonly to: number
   readonly count: number
-  /** Means over the rows; null where there are none. */
+  /** Means over the rows, or null if there are none. */
   readonly confidence: number | null
   readonly accuracy: number | null
 }
 
 export interface ClassesReport {
-  /** Rows by their label, columns by the answer. */
+  /** Rows of the matrix are labels, and columns are answers. */
   readonly confusion: readonly (readonly number[])[]
   readonly calibration: readonly CalibrationBin[]
-  /** The mean distance of confidence and accuracy over the bins, weighted by their rows (ECE). */
+  /** The mean distance between confidence and accuracy over the bins, weighted by their rows (ECE). */
   readonly calibrationError: number
-  /** The rows whose label had the least probability, the least first. */
+  /** The rows whose label had the lowest probability, the lowest first. */
   readonly worst: readonly WorstExample[]
-  /** Rows whose label is none of the classes, as -100 is: they are left out of all of this. */
+  /** Rows whose label is not one of the classes, such as -100. All other figures leave them out. */
   readonly ignored: number
 }
 
 const bins = 10
 
-/** Null for what is no classifier: scores [rows, classes] of two classes and more, and whole labels [rows]. */
+/** Null unless the model is a classifier: scores [rows, classes] with two or more classes, and whole labels [rows]. */
 export async function classesOf({ output, target, rows }: Collected, most: number): Promise<ClassesReport | null> {
   const classes = output.sizes[1] ?? 0
   if (output.sizes.length !== 2 || classes < 2 || target.sizes.length !== 1) return null
@@ -62,7 +62,7 @@ export async function classesOf({ output, target, rows }: Collected, most: numbe
     for (let place = 1; place < classes; place++) if (at(place) > at(predicted)) predicted = place
     counts[predicted] = (counts[predicted] as number) + 1
     const confidence = Math.exp(at(predicted))
-    // NaN belongs to no bin but the first, where it is seen.
+    // NaN fits no bin, so it goes into the first, where it is visible.
     const bin = sums[Math.min(bins - 1, Math.floor(confidence * bins) || 0)] as (typeof sums)[number]
     bin.count++
     bin.confidence += confidence

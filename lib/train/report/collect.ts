@@ -1,4 +1,4 @@
-/** The answers of a model to a set: its loss, and its outputs beside the targets. */
+/** The answers of a model on a set: its loss, and its outputs with the targets. */
 import { noGrad } from '../../autograd/mode.js'
 import { kindOf, ValueError } from '../../core/errors.js'
 import { keep, outsideFrames, scope } from '../../core/scope.js'
@@ -11,13 +11,13 @@ import { untilAborted } from '../interrupt.js'
 import type { Measured } from '../objective.js'
 import type { Batches } from '../options.js'
 
-/** How a model is looked at. */
+/** The way to run a model. */
 export interface Looking {
   readonly measured: (op: string, batch: unknown) => Measured
   readonly guard: Guard
 }
 
-/** Outputs and targets of all rows, which are the caller's to dispose of. */
+/** Outputs and targets of all rows. The caller must dispose of them. */
 export interface Collected {
   readonly loss: number
   readonly rows: number
@@ -26,7 +26,8 @@ export interface Collected {
 }
 
 /**
- * Looks at every batch. Throws ValueError for no batches, for outputs or targets that are no tensors, and where rows of two batches differ in shape.
+ * Runs the model on every batch. Throws ValueError if there are no batches, if outputs or targets are not tensors, or
+ * if rows of two batches differ in shape.
  */
 export async function collect(
   op: string,

@@ -1,4 +1,4 @@
-/** The abilities of a model, on rows that it has not learned. */
+/** The model's quality on rows that it has not learned. */
 import { shown, ValueError } from '../../core/errors.js'
 import { printed } from '../../core/host.js'
 import { checkOptions } from '../../core/options.js'
@@ -15,24 +15,27 @@ import { type ClassesReport, classesOf } from './classes.js'
 import { type Collected, collect, type Looking } from './collect.js'
 
 export interface ReportOptions<B = unknown> {
-  /** Another model that is held against the Trainer's on the same rows, such as the one before its fine-tuning. */
+  /** Another model to compare with the Trainer's on the same rows, such as the one before its fine-tuning. */
   readonly against?: Module
-  /** A second set, of what the model could do before: its numbers, and those of `against`, tell what was forgotten. */
+  /**
+   * A second set, of tasks that the model could do before. Its numbers and those of `against` show how much was
+   * forgotten.
+   */
   readonly forgetting?: Batches<B>
   /** Names of the classes, in their order. Default: their numbers. */
   readonly classes?: readonly string[]
-  /** How often rows are drawn anew for the intervals, at most 10,000. Default 500; 0 for none. */
+  /** The number of resamples for the intervals, at most 10,000. Default 500, and 0 for no intervals. */
   readonly resamples?: number
   /** The share of resamples within an interval. Default 0.95. */
   readonly confidence?: number
-  /** Determines the resamples. Default 0. */
+  /** The seed of the resamples. Default 0. */
   readonly seed?: number
-  /** How many of the worst rows are shown. Default 10. */
+  /** The number of worst rows to show. Default 10. */
   readonly worst?: number
   readonly signal?: AbortSignal
 }
 
-/** Numbers of one set, the model's and the base model's. */
+/** Numbers on one set, of the model and of the base model. */
 export interface SetReport {
   readonly rows: number
   readonly loss: number
@@ -47,18 +50,18 @@ interface Found extends SetReport {
 
 const mostResamples = 10_000
 
-/** Numbers of a model on a test set. `console.log` of it, and it as text, is the whole of it in lines. */
+/** Numbers of a model on a test set. `console.log` prints all of them in lines, which are also its text form. */
 export class Report implements SetReport {
   readonly rows: number
   readonly loss: number
   readonly baseLoss: number | null
-  /** Each metric with its interval, the base model's, and the difference. */
+  /** Each metric with its interval, the base model's value, and the difference. */
   readonly metrics: { readonly [name: string]: MetricReport }
-  /** Confusion, calibration and the worst rows of a classifier; null for other models. */
+  /** Confusion, calibration and the worst rows of a classifier, or null for other models. */
   readonly classes: ClassesReport | null
-  /** The same numbers on the second set; null without one. */
+  /** The same numbers on the second set, or null without one. */
   readonly forgetting: SetReport | null
-  /** Names of the classes; null where they have none. */
+  /** Names of the classes, or null if they have none. */
   readonly names: readonly string[] | null
   /** The share of resamples within an interval. */
   readonly confidence: number
@@ -80,8 +83,8 @@ export class Report implements SetReport {
   }
 
   /**
-   * Writes the report: as one page where the path ends in '.html', as data where it ends in '.json', as text in '.txt'. Throws ValueError for
-   * other endings, and where the system refuses.
+   * Writes the report: as one page if the path ends in '.html', as data for '.json', as text for '.txt'. Throws
+   * ValueError for other endings, and if the system refuses.
    */
   async save(path: string): Promise<void> {
     const op = 'Report.save'
@@ -132,7 +135,7 @@ function linesOf({ loss, baseLoss, metrics }: SetReport, head: string): string[]
   return lines
 }
 
-/** Who asks for a report. */
+/** The Trainer's parts that a report needs. */
 export interface Reporting {
   readonly metrics: Metrics<string, never>
   readonly looking: (model: Module | undefined) => Looking

@@ -1,4 +1,4 @@
-/** A study as a page: its table, and a picture of each setting against what was searched for. */
+/** A study as a page: its table, and for each setting a picture of the searched number. */
 import { digits, escaped, page, tableOf } from '../page.js'
 import type { Setting, Space } from './space.js'
 import type { Study } from './study.js'
@@ -23,7 +23,7 @@ export function studyPage(study: Study, space: Space, ranked: readonly TrialReco
   ])
 }
 
-/** Places of the values along the axis of a setting, from 0 to 1, with what stands at its ends. */
+/** Places of the values on the axis of a setting, from 0 to 1, with the labels of its ends. */
 function axisOf(
   space: Space,
   name: string,
@@ -37,7 +37,7 @@ function axisOf(
   return { at: (value) => scale(value as number) / (high - low) - low / (high - low), ends }
 }
 
-/** A point for each trial that came to its end; empty where none did. The best is filled. */
+/** A point for each completed trial, the best one filled. Empty if there is none. */
 function picture(monitor: string, name: string, space: Space, ranked: readonly TrialRecord[]): string {
   if (ranked.length === 0) return ''
   const { at, ends } = axisOf(space, name)

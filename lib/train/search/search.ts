@@ -1,4 +1,4 @@
-/** The search: which trials run, at which rungs, and in which order; the rest is the table's. */
+/** The search: the choice of trials, their rungs and their order. The table does the rest. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { defaultGenerator, Generator, manualSeed } from '../../core/generator.js'
 import { warn } from '../../core/host.js'
@@ -13,7 +13,10 @@ import { ranks, rowNames, Study } from './study.js'
 import { Table, type TrialRecord } from './table.js'
 import { type Curve, type Goal, medianFault, Trial } from './trial.js'
 
-/** The goal of a search: the path of a number in an epoch's record, such as 'validation.accuracy'. One of the two. */
+/**
+ * The goal of a search: the path of a number in an epoch's record, such as 'validation.accuracy'. Exactly one of the
+ * two is given.
+ */
 export type SearchGoal =
   | { readonly maximise: string; readonly minimise?: undefined }
   | { readonly minimise: string; readonly maximise?: undefined }
@@ -21,34 +24,37 @@ export type SearchGoal =
 export interface SearchPlan<S extends Space> {
   /** A distribution for each setting: `{ lr: logUniform(1e-5, 1e-2), width: choice(64, 128) }`. */
   readonly space: S
-  /** 'random' (default): each trial draws its settings. 'grid': all points, for spaces of `choice` and `integer` alone. */
+  /**
+   * 'random' (default): each trial draws its settings. 'grid': all points, only for spaces of `choice` and `integer`.
+   */
   readonly method?: 'random' | 'grid'
-  /** How many trials are drawn, at most 10,000. Needed but for a grid, which has as many as it has points. */
+  /** The number of trials to draw, at most 10,000. Required, except for a grid, which has one trial for each point. */
   readonly trials?: number
   /**
-   * Successive halving: all trials train for the first number of epochs, the best of them for the second, and so on. Of a rung goes on
-   * the share by which the epochs grow: with [1, 3, 9] the best third (rounded up).
+   * Successive halving: all trials train for the first number of epochs, the best of them for the second, and so on.
+   * The share of trials that continues is the inverse of the growth in epochs: with [1, 3, 9] the best third (rounded
+   * up).
    */
   readonly halving?: { readonly epochs: readonly number[] }
-  /** The epochs of every trial, where there is no halving. Default 1. */
+  /** The epochs of every trial, if there is no halving. Default 1. */
   readonly epochs?: number
   /**
-   * 'median': a trial is ended once its best value so far is worse than the median of at least four trials before it had been by that
-   * epoch. Default: only one whose number is NaN or infinite is.
+   * 'median': a trial is ended once its best value so far is worse than the median, at the same epoch, of at least four
+   * earlier trials. Default: a trial is ended only if its number is NaN or infinite.
    */
   readonly prune?: 'median'
-  /** Determines the settings of all trials, and the seeds that they begin with. Default 0. */
+  /** The seed of all trials' settings, and of the seeds with which they begin. Default 0. */
   readonly seed?: number
-  /** Ends the search: the running trial is left out, and the study has those before it. */
+  /** Ends the search. The running trial is dropped, and the study has the ones before it. */
   readonly signal?: AbortSignal
 }
 
 export type SearchOptions<S extends Space> = SearchPlan<S> & SearchGoal
 
-/** The result of a trial: the number searched for, or the history of a fit, whose last epoch holds it. */
+/** The result of a trial: the searched number, or the history of a fit, whose last epoch holds it. */
 export type TrialResult = number | { readonly epochs: readonly object[] }
 
-/** The most trials of a search. */
+/** The largest number of trials in a search. */
 const mostTrials = 10_000
 
 interface Plan {
@@ -63,12 +69,14 @@ interface Plan {
 }
 
 /**
- * Runs trials with settings of a space, one after the other, and keeps their table in a folder. A search that was killed goes on
- * behind the last trial that ended, and finds what one that was never cut finds, if trials follow from their settings and
- * `trial.seed`: the default generator is seeded anew before each, and put back at the end. A trial that throws is recorded as failed,
- * and the others go on. More `trials` may be asked of a folder later; everything else must stay.
+ * Runs trials with settings from a space, one after the other, and keeps their table in a folder. A search that was
+ * killed continues after the last completed trial. It gives the same results as one without interruption if trials
+ * depend only on their settings and `trial.seed`: the default generator is seeded anew before each trial, and restored
+ * at the end. A trial that throws is recorded as failed, and the others continue. A later call for the same folder may
+ * ask for more `trials`, but all other options must stay the same.
  *
- * Throws ValueError for options that cannot work, where the folder has another search, and while another process has it.
+ * Throws ValueError for options that cannot work, if the folder holds another search, and while another process uses
+ * it.
  */
 export async function search<const S extends Space>(
   folder: string,
@@ -116,7 +124,7 @@ class Searching {
     this.#signal = plan.signal ?? new AbortController().signal
   }
 
-  /** Every trial as it ended at its last rung, in order. */
+  /** Every trial with its state at its last rung, in order. */
   async all(): Promise<{ readonly trials: TrialRecord[]; readonly stopped: string | null }> {
     const { goal, trials, rungs } = this.#plan
     const last = new Map<number, TrialRecord>()
@@ -151,7 +159,7 @@ class Searching {
     return method === 'grid' ? gridPoint(space, number) : randomPoint(space, new Generator(seed, 2 * number + 1))
   }
 
-  /** Runs a trial and records how it ended; null where the search was aborted. `before` are those of its rung. */
+  /** Runs a trial and records its end. Null if the search was aborted. `before` are the earlier trials of its rung. */
   async #one(number: number, rung: number, before: readonly TrialRecord[]): Promise<TrialRecord | null> {
     if (this.#signal.aborted) return null
     const { goal, rungs, prune, seed } = this.#plan
@@ -182,7 +190,7 @@ class Searching {
   }
 }
 
-/** How a trial ended that threw nothing. */
+/** The end of a trial that did not throw. */
 function endOf(goal: Goal, { curve, pruned }: Trial, result: unknown): Pick<TrialRecord, 'state' | 'value' | 'reason'> {
   if (pruned !== null) return { state: 'pruned', value: curve.at(-1)?.[1] ?? null, reason: pruned }
   const failed = (reason: string) => ({ state: 'failed' as const, value: null, reason })

@@ -1,4 +1,4 @@
-/** The space of a search: a distribution for each setting, whose values a table can hold as text. */
+/** The space of a search: a distribution for each setting. A table can hold its values as text. */
 import { shown, ValueError } from '../../core/errors.js'
 import type { Generator } from '../../core/generator.js'
 
@@ -10,13 +10,13 @@ type Kind = 'choice' | 'uniform' | 'logUniform' | 'integer'
 /** The values that a setting may take. */
 export class Distribution<T extends Setting = Setting> {
   readonly kind: Kind
-  /** The values of a choice; of other kinds the lowest and the highest. */
+  /** The values of a choice, or the lowest and highest value of other kinds. */
   readonly given: readonly Setting[]
   /** Draws a value. */
   readonly sample: (generator: Generator) => T
-  /** How many values there are; Infinity where they are not to be listed. */
+  /** The number of values, or Infinity if they cannot be listed. */
   readonly count: number
-  /** The value at a place, for those that can be listed. */
+  /** The value at a place, for distributions whose values can be listed. */
   readonly at: (place: number) => T
 
   constructor(
@@ -47,7 +47,10 @@ export type SettingsOf<S extends Space> = {
 const isSetting = (value: unknown): value is Setting =>
   value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
 
-/** One of the values, each as likely as the others. Throws ValueError for none, for two that are the same, and for what is no finite number, text, boolean or null. */
+/**
+ * One of the values, all equally likely. Throws ValueError if there are none, if two are the same, or if one is not a
+ * finite number, text, boolean or null.
+ */
 export function choice<const T extends readonly Setting[]>(...values: T): Distribution<T[number]> {
   const op = 'choice'
   if (values.length === 0) throw new ValueError(op, 'needs values to choose from, such as choice(64, 128, 256)')
@@ -75,23 +78,26 @@ function checkRange(op: string, low: unknown, high: unknown, what: string, fits:
     throw new ValueError(op, `needs ${what} low < high, but low is ${shown(low)} and high is ${shown(high)}`)
 }
 
-/** A number from low up to high, anywhere as likely as elsewhere. Throws ValueError unless low < high. */
+/** A number from low up to high, uniformly distributed. Throws ValueError unless low < high. */
 export function uniform(low: number, high: number): Distribution<number> {
   checkRange('uniform', low, high, 'finite numbers', () => true)
-  // A difference of the largest numbers would overflow.
+  // The difference of the largest numbers would overflow.
   return new Distribution('uniform', [low, high], (generator) => {
     const part = generator.random()
     return low * (1 - part) + high * part
   })
 }
 
-/** A number from low up to high whose logarithm is uniform, for learning rates and the like. Throws ValueError unless 0 < low < high. */
+/**
+ * A number from low up to high whose logarithm is uniformly distributed, such as a learning rate. Throws ValueError
+ * unless 0 < low < high.
+ */
 export function logUniform(low: number, high: number): Distribution<number> {
   checkRange('logUniform', low, high, 'positive numbers', (value) => value > 0)
   const [from, to] = [Math.log(low), Math.log(high)]
   return new Distribution('logUniform', [low, high], (generator) => {
     const part = generator.random()
-    // exp rounds, and must not leave the range.
+    // exp rounds, so its result is kept within the range.
     return Math.min(high, Math.max(low, Math.exp(from * (1 - part) + to * part)))
   })
 }
@@ -106,7 +112,7 @@ export function integer(low: number, high: number): Distribution<number> {
   return new Distribution('integer', [low, high], (generator) => at(Math.floor(generator.random() * count)), count, at)
 }
 
-/** How many points the grid of a space has. Throws ValueError where a setting has no list of values. */
+/** The number of points in the grid of a space. Throws ValueError if the values of a setting cannot be listed. */
 export function gridSize(op: string, space: Space): number {
   let size = 1
   for (const [name, { kind, count }] of Object.entries(space)) {
@@ -120,7 +126,7 @@ export function gridSize(op: string, space: Space): number {
   return size
 }
 
-/** The point of a grid at a place, the last setting changing first. */
+/** The point of a grid at a place. The last setting changes fastest. */
 export function gridPoint(space: Space, place: number): { readonly [name: string]: Setting } {
   const point: { [name: string]: Setting } = {}
   let rest = place
@@ -131,7 +137,7 @@ export function gridPoint(space: Space, place: number): { readonly [name: string
   return Object.fromEntries(Object.keys(space).map((name) => [name, point[name] as Setting]))
 }
 
-/** A point of the space by the numbers of a generator, which settings take in their order. */
+/** A point of the space from the numbers of a generator, which the settings draw in their order. */
 export function randomPoint(space: Space, generator: Generator): { readonly [name: string]: Setting } {
   return Object.fromEntries(Object.entries(space).map(([name, each]) => [name, each.sample(generator)]))
 }

@@ -8,25 +8,25 @@ import type { Setting, Space } from './space.js'
 import type { TrialRecord } from './table.js'
 import { type Goal, isBetter } from './trial.js'
 
-/** A row of `study.top`, flat, as `console.table` shows it. V are the settings. */
+/** A row of `study.top`, flat, for `console.table`. V is the settings. */
 export type TrialRow<V = { readonly [name: string]: Setting }> = V & {
   readonly trial: number
   readonly value: number
   readonly epochs: number
 }
 
-/** The names of a row that are no settings. */
+/** The names in a row that are not settings. */
 export const rowNames: readonly string[] = ['trial', 'value', 'epochs']
 
-/** The trials of a search. `console.log` of it, and it as text, is a table. */
+/** The trials of a search. `console.log` prints a table, which is also its text form. */
 export class Study<V = { readonly [name: string]: Setting }> {
   /** The goal of the search: the path of a number in an epoch's record. */
   readonly monitor: string
-  /** Whether more of it is better. */
+  /** Whether larger values are better. */
   readonly maximise: boolean
-  /** All trials in their order, each as it ended at its last rung. */
+  /** All trials in their order, each with its state at its last rung. */
   readonly trials: readonly TrialRecord<V>[]
-  /** Why the search ended before its last trial; null where it did not. */
+  /** The reason why the search ended before its last trial, or null if it did not. */
   readonly stopped: string | null
   readonly #space: Space
 
@@ -38,28 +38,30 @@ export class Study<V = { readonly [name: string]: Setting }> {
     this.#space = space
   }
 
-  /** How many trials threw, or gave no finite number. */
+  /** The number of trials that threw, or whose number was not finite. */
   get failed(): number {
     return this.trials.filter(({ state }) => state === 'failed').length
   }
 
-  /** How many trials were ended before their last epoch. */
+  /** The number of trials that were ended before their last epoch. */
   get pruned(): number {
     return this.trials.filter(({ state }) => state === 'pruned').length
   }
 
-  /** The best trial; null where none came to its end. */
+  /** The best trial, or null if none was completed. */
   get best(): TrialRecord<V> | null {
     return this.#ranked()[0] ?? null
   }
 
-  /** Trials that came to their end: those of later rungs first, of a rung the better first, of equals the earlier. */
+  /**
+   * Completed trials: those of later rungs first, within a rung the better first, and among equals the earlier first.
+   */
   #ranked(): TrialRecord<V>[] {
     const goal: Goal = { monitor: this.monitor, maximise: this.maximise }
     return this.trials.filter(({ state }) => state === 'done').sort((a, b) => ranks(goal, a, b))
   }
 
-  /** The best `n` trials, the best first; fewer where fewer came to their end. */
+  /** The best `n` trials, the best first, or fewer if fewer were completed. */
   top(n: number): TrialRow<V>[] {
     if (!Number.isSafeInteger(n) || n < 1)
       throw new ValueError('Study.top', `n is ${shown(n)}, but must be a positive integer`)
@@ -75,8 +77,8 @@ export class Study<V = { readonly [name: string]: Setting }> {
   }
 
   /**
-   * Writes the study: as one page with a table and a picture of each setting where the path ends in '.html', as data where it ends in
-   * '.json'. Throws ValueError for other endings, and where the system refuses.
+   * Writes the study: as one page with a table and a picture of each setting if the path ends in '.html', as data for
+   * '.json'. Throws ValueError for other endings, and if the system refuses.
    */
   async save(path: string): Promise<void> {
     const op = 'Study.save'
@@ -106,7 +108,7 @@ export class Study<V = { readonly [name: string]: Setting }> {
   }
 }
 
-/** The order of two trials that came to their end, the better first. */
+/** The order of two completed trials, the better first. */
 export function ranks(goal: Goal, a: TrialRecord<unknown>, b: TrialRecord<unknown>): number {
   const [first, second] = [a.value as number, b.value as number]
   if (a.rung !== b.rung) return b.rung - a.rung

@@ -1,6 +1,7 @@
 /**
- * The table of a search on the disk: `search.json` says what is searched, `trials.jsonl` has a line for each trial that ended, at each
- * rung. A line is on the disk before the next trial begins, so that a search that was killed goes on behind it.
+ * The table of a search on the disk: `search.json` describes the search, and `trials.jsonl` has a line for each
+ * completed trial at each rung. A line is on the disk before the next trial begins, so a search that was killed
+ * continues after it.
  */
 import type { FileHandle } from 'node:fs/promises'
 import { ValueError } from '../../core/errors.js'
@@ -12,22 +13,22 @@ import { Buffer, join, open, stat } from '../record/system.js'
 import type { Setting } from './space.js'
 import type { Curve } from './trial.js'
 
-/** How a trial ended. */
+/** The end of a trial. */
 export interface TrialRecord<V = { readonly [name: string]: Setting }> {
   /** From 0. */
   readonly trial: number
-  /** The rung of successive halving that it ended at, from 0. */
+  /** The rung of successive halving at which it ended, from 0. */
   readonly rung: number
-  /** The passes that it was to take. */
+  /** The number of passes planned for it. */
   readonly epochs: number
   readonly values: V
-  /** 'pruned': its training was ended before its last epoch. 'failed': it threw, or gave no finite number. */
+  /** 'pruned': its training was ended before its last epoch. 'failed': it threw, or its number was not finite. */
   readonly state: 'done' | 'pruned' | 'failed'
-  /** The number that the search is for; null where the trial failed, or was pruned before there was a number. */
+  /** The searched number. Null if the trial failed, or was pruned before there was a number. */
   readonly value: number | null
-  /** Why it was pruned or failed; null otherwise. */
+  /** The reason why it was pruned or failed, otherwise null. */
   readonly reason: string | null
-  /** The values of what is monitored, after each epoch that the trial told of. */
+  /** The values of the monitored number after each epoch that the trial reported. */
   readonly curve: Curve
   readonly seconds: number
 }
@@ -72,8 +73,8 @@ export class Table {
   }
 
   /**
-   * Opens the table of a folder, or begins it. Throws ValueError where the folder has another search, or a line that is none of a search's;
-   * a last line that a kill cut short is done again.
+   * Opens the table of a folder, or begins it. Throws ValueError if the folder holds another search, or a line that
+   * does not belong to a search. A last line that a kill cut short is dropped, and its trial runs again.
    */
   static async open(op: string, folder: string, what: { readonly [name: string]: unknown }): Promise<Table> {
     const described = join(folder, 'search.json')
@@ -109,7 +110,7 @@ export class Table {
     return this.#records.get(keyOf(trial, rung))
   }
 
-  /** Adds a record, which is on the disk then. */
+  /** Adds a record. It is on the disk when the promise resolves. */
   async add(record: TrialRecord): Promise<void> {
     const bytes = Buffer.from(`${JSON.stringify(record)}\n`)
     try {
@@ -137,7 +138,7 @@ async function exists(path: string): Promise<boolean> {
 
 /** Throws ValueError unless the folder's search is this one. */
 function checkSame(op: string, folder: string, before: object, now: { readonly [name: string]: unknown }): void {
-  // Through JSON, as the one before went.
+  // The value goes through JSON, as the stored one did.
   const wanted = JSON.parse(JSON.stringify(now)) as { readonly [name: string]: unknown }
   for (const [name, value] of Object.entries(wanted)) {
     const had: unknown = (before as { readonly [name: string]: unknown } | null)?.[name]

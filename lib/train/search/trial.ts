@@ -1,4 +1,4 @@
-/** A trial while it runs: what the program is told of it, and the callback that watches its training. */
+/** A running trial: the information for the program, and the callback that watches its training. */
 import { ValueError } from '../../core/errors.js'
 import type { Resumable } from '../../core/generator.js'
 import { beginsAnew, type Callback, monitored, type TrainingContext } from '../callbacks.js'
@@ -8,30 +8,30 @@ import type { EpochRecord } from '../history.js'
 export interface Goal {
   /** The path of the number in an epoch's record, such as 'validation.accuracy'. */
   readonly monitor: string
-  /** Whether more of it is better. */
+  /** Whether larger values are better. */
   readonly maximise: boolean
 }
 
-/** The values of what is monitored, by the epoch they were measured in, counted from 1. */
+/** The values of the monitored number, each with its epoch, counted from 1. */
 export type Curve = readonly (readonly [epoch: number, value: number])[]
 
 /** Whether a value is better than another one. */
 export const isBetter = ({ maximise }: Goal, value: number, other: number): boolean =>
   maximise ? value > other : value < other
 
-/** The best value of a curve up to an epoch; null where there is none. */
+/** The best value of a curve up to an epoch, or null if there is none. */
 export function bestUpTo(goal: Goal, curve: Curve, epoch: number): number | null {
   let best: number | null = null
   for (const [at, value] of curve) if (at <= epoch && (best === null || isBetter(goal, value, best))) best = value
   return best
 }
 
-/** Fewer trials than this are no median to be held against. */
+/** The smallest number of trials whose median is used. */
 const fewest = 4
 
 /**
- * Why a trial is not worth going on with: it is worse so far than the median of those before it at the same epoch. Null while it is
- * worth it, and where fewer than four trials came so far.
+ * The reason why a trial should end: so far it is worse than the median of earlier trials at the same epoch. Null if it
+ * should continue, and if fewer than four trials reached that epoch.
  */
 export function medianFault(goal: Goal, curve: Curve, epoch: number, before: readonly Curve[]): string | null {
   const own = bestUpTo(goal, curve, epoch)
@@ -53,19 +53,25 @@ export interface TrialState {
   readonly pruned: string | null
 }
 
-/** A trial of a search: its number, passes, seed and folder, and a callback for `fit` that ends a training not worth going on with. */
+/**
+ * A trial of a search: its number, passes, seed and folder, and a callback for `fit` that ends a training without
+ * prospects.
+ */
 export class Trial implements Callback, Resumable<TrialState> {
   /** From 0. */
   readonly number: number
-  /** The passes over the data that it is to take: `fit(train, { epochs: trial.epochs })`. */
+  /** The number of passes over the data planned for it: `fit(train, { epochs: trial.epochs })`. */
   readonly epochs: number
   /** The rung of successive halving, from 0. */
   readonly rung: number
-  /** Determined by the search's seed and the number. The default generator is seeded with it before the trial begins. */
+  /**
+   * Determined by the search's seed and the trial's number. The default generator gets this seed before the trial
+   * begins.
+   */
   readonly seed: number
   /**
-   * A folder of the trial's own, which is not made. With `checkpoints: { folder: trial.folder }` and `resume: 'auto'`, a trial that was
-   * killed goes on where it was, and so does one at the next rung of successive halving.
+   * The trial's own folder, which is not made. With `checkpoints: { folder: trial.folder }` and `resume: 'auto'`, a
+   * trial that was killed continues where it was, and so does a trial at the next rung of successive halving.
    */
   readonly folder: string
   /** Aborted with the search. */
@@ -91,12 +97,12 @@ export class Trial implements Callback, Resumable<TrialState> {
     this.#hopeless = hopeless
   }
 
-  /** The values of what is monitored so far. */
+  /** The values of the monitored number so far. */
   get curve(): Curve {
     return this.#curve
   }
 
-  /** Why its training was ended; null where it was not. */
+  /** The reason why its training was ended, or null if it was not. */
   get pruned(): string | null {
     return this.#pruned
   }
@@ -116,8 +122,8 @@ export class Trial implements Callback, Resumable<TrialState> {
   }
 
   /**
-   * For a training without a Trainer: notes the value after an epoch, counted from 1, and says whether the trial is to go on. Throws
-   * ValueError for epochs that do not follow each other.
+   * For a training without a Trainer: records the value after an epoch, counted from 1, and returns whether the trial
+   * should continue. Throws ValueError for epochs out of order.
    */
   report(epoch: number, value: number): boolean {
     const last = this.#curve.at(-1)?.[0] ?? 0
@@ -126,7 +132,7 @@ export class Trial implements Callback, Resumable<TrialState> {
     if (!Number.isFinite(value)) this.#pruned ??= `${this.#goal.monitor} was ${String(value)} after epoch ${epoch}`
     else {
       this.#curve.push([epoch, value])
-      // At its last epoch there is nothing left to be spared.
+      // At its last epoch there is nothing left to save.
       if (epoch < this.epochs) this.#pruned ??= this.#hopeless(this.#curve, epoch)
     }
     return this.#pruned === null
