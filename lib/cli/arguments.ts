@@ -9,7 +9,10 @@ type Parsed<O extends Options> = ReturnType<
   typeof parseArgs<{ readonly options: O; readonly allowPositionals: true; readonly strict: true }>
 >
 
-/** Options and positional arguments. Throws UsageError that names what is unknown, the nearest option and the usage. */
+/**
+ * Options and positional arguments. Throws UsageError that names the unknown option, the nearest known one and the
+ * usage.
+ */
 export function parseArguments<const O extends Options>(
   args: readonly string[],
   options: O,

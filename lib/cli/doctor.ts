@@ -1,4 +1,4 @@
-/** `firesteel doctor`: where native kernels were looked for, what serves, and what to do. */
+/** `firesteel doctor`: the places searched for native kernels, the backend that serves, and the advice. */
 import { describeDevice } from '../backend/describe.js'
 import { defaultDevice } from '../backend/devices.js'
 import { loadedNative } from '../backend/native/device.js'
@@ -10,7 +10,7 @@ import { version } from './version.js'
 
 export interface Diagnosis {
   readonly text: string
-  /** Whether what was expected serves. */
+  /** Whether the expected backend serves. */
   readonly healthy: boolean
 }
 

@@ -1,4 +1,4 @@
-/** The ways in which a command ends, as shells see them. */
+/** The ways in which a command ends, for shells. */
 import { isFiresteelError } from '../core/errors.js'
 import { PullError } from './pull/errors.js'
 
@@ -7,25 +7,25 @@ export const exitCodes = {
   done: 0,
   /** The machine, the network or the library failed. */
   failed: 1,
-  /** Arguments, config or data are wrong: the same command fails again until somebody mends them. */
+  /** Arguments, config or data are wrong: the same command will fail again until somebody corrects them. */
   wrong: 2,
-  /** SIGINT stopped the command, which left behind what the next one goes on from. */
+  /** SIGINT stopped the command. It left a state from which the next one resumes. */
   interrupted: 130,
 } as const
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
 
-/** Arguments or a config that no command can be run with. The message is all that is to be told. */
+/** Arguments or a config with which no command can run. Only its message is printed. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** A command that was interrupted from the keyboard, and left behind what the next one goes on from. */
+/** A command was interrupted from the keyboard, and left a state from which the next one resumes. */
 export class Interruption extends Error {
   override readonly name = 'Interruption'
 }
 
-/** The exit code for something that a command threw. */
+/** The exit code for an error that a command threw. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return exitCodes.wrong
   if (error instanceof Interruption) return exitCodes.interrupted

@@ -1,4 +1,4 @@
-/** `firesteel info`: which backends there are, which serves, and why not the others. */
+/** `firesteel info`: the backends that exist, the one that serves, and the reason why the others do not. */
 import { availableParallelism, cpus } from 'node:os'
 import { defaultDevice, unavailable } from '../backend/devices.js'
 import { formatBytes } from '../backend/native/bytes.js'
@@ -17,7 +17,7 @@ function peaks(device: NativeDevice): string {
   return `${rates.join(' and ')} GFLOP/s on ${counts.join(' and ')} threads${pairs}, ${bytes} GB/s read`
 }
 
-/** Beyond the caches of most machines. */
+/** Larger than the caches of most machines. */
 const memoryWorkingSet = 256 * 2 ** 20
 
 /** Lines of label and value. */

@@ -5,7 +5,7 @@ import { nearest } from './nearest.js'
 
 interface Command {
   readonly about: string
-  /** Loads the command's file only when it is called, so that others begin at once. */
+  /** Loads the command's file only when it is called, so that other commands start at once. */
   open(): Promise<(args: readonly string[]) => ExitCode | Promise<ExitCode>>
 }
 

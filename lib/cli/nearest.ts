@@ -1,6 +1,9 @@
-/** Names that were misspelt. */
+/** Suggestions for misspelt names. */
 
-/** Edits that turn one text into the other: a character inserted, left out, replaced, or two neighbours swapped. */
+/**
+ * The number of edits that turn one text into the other: a character inserted, left out or replaced, or two neighbours
+ * swapped.
+ */
 export function distance(a: string, b: string): number {
   let [before, row] = [[] as number[], Array.from({ length: b.length + 1 }, (_, j) => j)]
   for (let i = 1; i <= a.length; i++) {
@@ -21,7 +24,7 @@ export function distance(a: string, b: string): number {
 
 const plain = (name: string) => name.toLowerCase().replace(/[-_ ]/g, '')
 
-/** The name that was meant, if one is near enough; cases, hyphens and underscores do not count. */
+/** The likely intended name, if one is near enough. Case, hyphens and underscores do not count. */
 export function nearest(name: string, names: readonly string[]): string | null {
   let [found, least]: [string | null, number] = [null, Math.max(1, Math.floor(name.length / 3)) + 1]
   for (const each of names) {

@@ -1,10 +1,10 @@
-/** Numbers as people read them. */
+/** Numbers in a form for people. */
 
 /** 1234567 -> 1.23 MB */
 export function bytesText(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB']
   let [value, unit] = [bytes, 0]
-  // Numbers from 999.5 on would be written as 1.00e+3.
+  // Numbers from 999.5 on would become 1.00e+3.
   while (value >= 999.5 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1]
   return `${unit === 0 || value >= 999.5 ? Math.round(value) : value.toPrecision(3)} ${units[unit]}`
 }

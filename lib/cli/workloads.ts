@@ -7,7 +7,7 @@ import * as nn from '../nn/index.js'
 import { conv2d, div, flatten, matmul, ones, randint, randn, scaledDotProductAttention } from '../ops/index.js'
 import { AdamW } from '../optim/index.js'
 
-/** Small ones take the reference backend milliseconds, large ones fill a GPU. */
+/** Small ones take the reference backend milliseconds, and large ones fill a GPU. */
 export const sizes = ['small', 'medium', 'large'] as const
 export type Size = (typeof sizes)[number]
 

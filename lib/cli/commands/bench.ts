@@ -1,4 +1,4 @@
-/** `firesteel bench`: the same work on every device that is there, side by side. */
+/** `firesteel bench`: runs the same work on every available device, side by side. */
 import { unavailable } from '../../backend/devices.js'
 import { type Comparison, compare } from '../../compare/index.js'
 import { parseArguments } from '../arguments.js'

@@ -1,4 +1,4 @@
-/** `firesteel embed`: texts as vectors. */
+/** `firesteel embed`: turns texts into vectors. */
 import { parseArguments } from '../arguments.js'
 import { columnsOf } from '../data/read.js'
 import { dataFiles, placedRows } from '../data/rows.js'
@@ -43,7 +43,7 @@ export async function embedCommand(args: readonly string[]): Promise<ExitCode> {
   async function* lines(): AsyncGenerator<string> {
     let texts: string[] = []
     const embedded = async function* (): AsyncGenerator<string> {
-      // Eight digits tell all float32 numbers apart but for the last bit.
+      // Eight digits distinguish all float32 numbers except for the last bit.
       for (const vector of await model.embed(tokenizer, texts))
         yield `${JSON.stringify({ row: count++, embedding: Array.from(vector, (value) => Number(value.toPrecision(8))) })}\n`
       texts = []

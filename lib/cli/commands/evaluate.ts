@@ -1,4 +1,4 @@
-/** `firesteel evaluate`: what a run has learned, measured. */
+/** `firesteel evaluate`: measures the result of a run. */
 import { resolve } from 'node:path'
 import { isFiresteelError } from '../../core/errors.js'
 import { parseArguments } from '../arguments.js'
@@ -51,7 +51,7 @@ export async function evaluateCommand(args: readonly string[]): Promise<ExitCode
   return exitCodes.done
 }
 
-/** The files of `--data`. Errors name the option, because the config has another value. */
+/** The files of `--data`. Errors name this option, because the config's value is a different one. */
 async function filesOf(given: string): Promise<readonly string[]> {
   const { dataFiles } = await import('../data/rows.js')
   try {
@@ -65,7 +65,7 @@ async function filesOf(given: string): Promise<readonly string[]> {
   }
 }
 
-/** The config with other rows, all of which are measured, and whose classes must be those that were learned. */
+/** The config with other rows. All of them are measured, and their classes must be those of the run. */
 function withData(
   loaded: Loaded,
   files: readonly string[],

@@ -1,4 +1,4 @@
-/** `firesteel finetune`: a training from a config, without a program. */
+/** `firesteel finetune`: trains from a config, without a program. */
 import type { ExitCode } from '../exit.js'
 import { train } from './training.js'
 

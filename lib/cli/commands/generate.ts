@@ -1,4 +1,4 @@
-/** `firesteel generate`: a text that a model writes. */
+/** `firesteel generate`: lets a model write a text. */
 import { stat } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
 import type { CausalModel, ChatOptions } from '../../models/causal.js'
@@ -86,13 +86,13 @@ export async function generateCommand(args: readonly string[]): Promise<ExitCode
   return exitCodes.done
 }
 
-/** A model that writes. */
+/** A model that writes text. */
 interface Writer {
   readonly model: CausalModel | Seq2SeqModel
   readonly tokenizer: Tokenizer
-  /** The format of the rows that it learned; null for a folder that no run made. */
+  /** The format of the rows from which it learned, or null for a folder that was not made by a run. */
   readonly format: FormatName | null
-  /** The text that is put before what an encoder-decoder reads. */
+  /** The text put before an encoder-decoder's input. */
   readonly prefix: string
 }
 
@@ -154,7 +154,7 @@ function pieces(
   return model.stream(ids, { stopTokens, ...options, tokenizer })
 }
 
-/** A translation, which comes as a whole. */
+/** A translation, which arrives as one piece. */
 async function* translated(text: Promise<string>): AsyncGenerator<string> {
   yield await text
 }

@@ -1,4 +1,4 @@
-/** `firesteel init`: a config to begin with. */
+/** `firesteel init`: writes a first config. */
 import { stat, writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { parseArguments } from '../arguments.js'
@@ -41,7 +41,7 @@ export async function initCommand(args: readonly string[]): Promise<ExitCode> {
     format: (format as FormatName | undefined) ?? (values.data === undefined ? 'chat' : await formatIn(values.data)),
     isLora: method === 'lora',
   })
-  // 'wx', because a config that is there must not be lost.
+  // The flag is 'wx', because an existing config must not be lost.
   await writeFile(path, written, { flag: 'wx' }).catch(async (error: NodeJS.ErrnoException) => {
     if (error.code === 'EEXIST') throw new UsageError(`${path} is there already; name another file, or remove it`)
     const isFolder = await stat(folder).then(
@@ -58,7 +58,7 @@ export async function initCommand(args: readonly string[]): Promise<ExitCode> {
   return exitCodes.done
 }
 
-/** The format that the first row tells. */
+/** The format that the first row indicates. */
 async function formatIn(path: string): Promise<FormatName> {
   const { guessed } = await import('../tuning/material.js')
   return guessed([path])
@@ -82,7 +82,7 @@ const columnsOf: { readonly [format in FormatName]: string } = {
   answers: '{"question": "...", "context": "...", "answers": {"text": "...", "start": 0}}',
 }
 
-/** The text of a config. Values are written as JSON, which YAML takes as it is. */
+/** The text of a config. Values are written as JSON, which is also valid YAML. */
 export function configText({ model, file, format, isLora }: Answers): string {
   return `# yaml-language-server: $schema=node_modules/firesteel/schema/finetune.json
 # firesteel peek CONFIG; firesteel finetune CONFIG --dry; firesteel finetune CONFIG. Paths start from this file's folder.

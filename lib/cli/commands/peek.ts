@@ -1,4 +1,4 @@
-/** `firesteel peek`: rows as the model sees them. */
+/** `firesteel peek`: shows rows as the model sees them. */
 import { styleText } from 'node:util'
 import type { PairRow } from '../../tasks/rows/pairs.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
@@ -60,14 +60,14 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
 /** A row of any format. */
 interface PeekedRow {
   readonly ids: Int32Array
-  /** Labels of tokens; -100 where none is learned. */
+  /** Labels of tokens, with -100 for tokens that are not learned. */
   readonly labels?: Int32Array
-  /** The label of the whole row: a class, several, or a number. */
+  /** The label of the whole row: a class, several classes, or a number. */
   readonly label?: number | Float32Array
   /** The first and the last token of the answer. */
   readonly start?: number
   readonly end?: number
-  /** The row of the file that a window is of. */
+  /** The row of the file to which a window belongs. */
   readonly source?: number
 }
 
@@ -81,20 +81,20 @@ interface Peek {
 
 const decode = (tokenizer: Tokenizer, ids: readonly number[]) => tokenizer.decode(ids, { skipSpecialTokens: false })
 
-/** The label of the row as a whole, in words. */
+/** The label of the whole row, in words. */
 function labelText({ label }: PeekedRow, labels: readonly string[]): string {
   if (label === undefined) return ''
   if (typeof label === 'number') return `, label ${labels.length > 1 ? (labels[label] ?? label) : label}`
   return `, labels ${[...label].flatMap((value, i) => (value === 1 ? [labels[i] ?? i] : [])).join(', ') || 'none'}`
 }
 
-/** A text that is read, and the one that is learned for it. */
+/** The text that the model reads, and the text that it learns to write for it. */
 function pairText({ ids, labels: written = new Int32Array() }: PeekedRow, { place, tokenizer, colours }: Peek): string {
   const [source, target] = [decode(tokenizer, [...ids]), decode(tokenizer, [...written])]
   return `${place}: ${ids.length} tokens, ${written.length} learned\n${source}\n${colours ? styleText('green', target) : `⟦${target}⟧`}\n`
 }
 
-/** Texts that are held against one another, each on a line. */
+/** Texts that are compared with one another, each on a line. */
 function comparedText(
   { score: cosine }: PairRow,
   texts: readonly { readonly ids: Int32Array }[],
@@ -107,7 +107,7 @@ function comparedText(
   return `${place}: ${texts.map(({ ids }) => ids.length).join(' + ')} tokens${score}\n${lines.join('\n')}\n`
 }
 
-/** The text of a row in runs of tokens that are learned and that are not. */
+/** The text of a row, in alternating runs of tokens that are learned and tokens that are not. */
 export function rowText(row: PeekedRow, { place, tokenizer, colours, labels }: Peek): string {
   const { ids, start = -1, end = -1 } = row
   const isLearned = (i: number) =>
@@ -119,7 +119,8 @@ export function rowText(row: PeekedRow, { place, tokenizer, colours, labels }: P
     let to = from
     while (to < ids.length && isLearned(to) === own) to++
     if (own) learned += to - from
-    // Tokens are decoded together with those before them, because a tokenizer may drop the blank at the beginning of a text.
+    // Tokens are decoded together with those before them, because a tokenizer may drop the space at the beginning of a
+    // text.
     const before = decode(tokenizer, [...ids.subarray(0, from)])
     const upTo = decode(tokenizer, [...ids.subarray(0, to)])
     const text = upTo.startsWith(before) ? upTo.slice(before.length) : decode(tokenizer, [...ids.subarray(from, to)])

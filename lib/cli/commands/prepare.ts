@@ -1,4 +1,4 @@
-/** `firesteel prepare`: a corpus in shards of tokens. */
+/** `firesteel prepare`: turns a corpus into shards of tokens. */
 import { parseArguments } from '../arguments.js'
 import { loadConfig } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'

@@ -1,4 +1,4 @@
-/** `firesteel pretrain`: a language model from a corpus. */
+/** `firesteel pretrain`: trains a language model on a corpus. */
 import type { ExitCode } from '../exit.js'
 import { train } from './training.js'
 

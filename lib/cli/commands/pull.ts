@@ -1,4 +1,4 @@
-/** `firesteel pull`: a repository of Hugging Face as a folder. */
+/** `firesteel pull`: fetches a repository of Hugging Face into a folder. */
 import { onInterrupt } from '../../core/host.js'
 import { parseArguments } from '../arguments.js'
 import { type ExitCode, exitCodes, Interruption, UsageError } from '../exit.js'
@@ -60,7 +60,7 @@ function summary({ repository, revision, commit, folder, fetched, kept, left, by
   return `${repository}@${revision} (${commit.slice(0, 8)}) is in ${folder}: ${fetched.length} files fetched, ${bytesText(bytes)}, all verified${rest.map((each) => `; ${each}`).join('')}`
 }
 
-/** A line that is written over in a terminal; elsewhere one for each file. */
+/** In a terminal, one line that is overwritten. Elsewhere one line for each file. */
 class ProgressLine {
   readonly #began = performance.now()
   readonly #stream = process.stderr

@@ -14,7 +14,7 @@ interface Training<C extends TrainingConfig & OutputConfig> {
   begin(loaded: Loaded<C>): Promise<Job>
 }
 
-/** A command with the options that all trainings have. */
+/** A command with the options that all trainings share. */
 export async function train<C extends TrainingConfig & OutputConfig>(
   { command, usage, schema, begin }: Training<C>,
   args: readonly string[],

@@ -1,4 +1,4 @@
-/** A config that was read and checked, which still knows its places. */
+/** A config that has been read and checked, and that still knows the places of its values. */
 import { isAbsolute, relative, resolve } from 'node:path'
 import type * as z from 'zod'
 import { isFiresteelError } from '../../core/errors.js'
@@ -10,11 +10,11 @@ import { type Path, Source } from './source.js'
 export interface Loaded<C = FinetuneConfig> {
   readonly config: C
   readonly source: Source
-  /** A path of the config, which starts from the config's folder, as it is from the working folder. */
+  /** Resolves a path that is relative to the config's folder, so that it is relative to the working folder. */
   resolve(path: string): string
 }
 
-/** Reads a config and what `--set` changes of it. Throws UsageError that lists all faults with line and column. */
+/** Reads a config and applies the changes of `--set`. Throws UsageError that lists all faults with line and column. */
 export async function loadConfig<C>(
   path: string,
   assignments: readonly string[],
@@ -27,7 +27,7 @@ export async function loadConfig<C>(
     value = source.value
   } catch (error) {
     if (error instanceof UsageError) throw error
-    // An alias without an anchor, or so many of them that they would fill the memory.
+    // The config has an alias without an anchor, or so many aliases that they would fill the memory.
     const { message } = error as Error
     const text = /alias count/.test(message) ? 'aliases stand in aliases too often; write the values out' : message
     throw new UsageError(`${path}: ${text}`)
@@ -37,15 +37,15 @@ export async function loadConfig<C>(
   return { config: parsed.data, source, resolve: (each) => shortened(resolve(source.folder, each)) }
 }
 
-/** The path from the working folder, where that is no longer, so that messages can be read. */
+/** The path relative to the working folder, unless that is longer, so that messages stay short. */
 function shortened(path: string): string {
   const short = relative(process.cwd(), path)
   return short === '' || short.startsWith('..') || isAbsolute(short) ? path : short
 }
 
 /**
- * Runs something that a value of the config is used for. An error there begins with the value's place and name, instead of the name
- * of a function, which is none of the user's.
+ * Runs code that uses a value of the config. An error there begins with the value's place and name instead of a
+ * function's name, which would mean nothing to the user.
  */
 export async function placed<T>({ source }: Pick<Loaded, 'source'>, path: Path, run: () => Promise<T> | T): Promise<T> {
   try {
@@ -53,7 +53,7 @@ export async function placed<T>({ source }: Pick<Loaded, 'source'>, path: Path, 
   } catch (error) {
     if (error instanceof Error) {
       const own = isFiresteelError(error) ? error.message.replace(`[${error.op}] `, '') : error.message
-      // The same error, because its class tells the exit code.
+      // The error object stays the same, because its class determines the exit code.
       const [place, name] = [source.place(path), path.join('.')]
       error.message = `${place}: ${place === `--set ${name}` ? '' : `${name}: `}${own}`
     }

@@ -1,15 +1,18 @@
-/** Nesting of configs. It is limited, because whoever parses or checks tables in tables calls itself for each, and ends at some depth. */
+/**
+ * Nesting of configs. It is limited, because code that parses or checks nested tables recurses for each level, and
+ * overflows the stack at some depth.
+ */
 import { CST, Lexer } from 'yaml'
 
-/** Levels that a config may have. The deepest one that means something has 4. */
+/** The most levels of a config. The deepest meaningful config has 4. */
 export const mostLevels = 64
 
-/** Indicators before which, on one line, a table or list of a deeper level begins. */
+/** Indicators that can be followed, on the same line, by a table or list of a deeper level. */
 const indicators: readonly (string | null)[] = ['seq-item-ind', 'explicit-key-ind', 'map-value-ind']
 
 /**
- * The offset at which YAML is nested too deep; null where it never is. It looks at tokens alone, because the parser ends the process
- * at some thousands of levels, and then has no place to tell.
+ * The offset at which YAML is nested too deeply, or null if it never is. Only tokens are examined, because the parser
+ * crashes at some thousands of levels and cannot tell the place.
  */
 export function tooDeepAt(text: string): number | null {
   let [offset, lineStart, flow] = [0, 0, 0]
@@ -19,7 +22,7 @@ export function tooDeepAt(text: string): number | null {
   let begins = true
   for (const source of new Lexer().lex(text)) {
     const type = isScalar ? 'text' : CST.tokenType(source)
-    // Two of the lexer's tokens stand for nothing in the text.
+    // Two of the lexer's tokens do not correspond to any text.
     if (type === 'doc-mode' || type === 'flow-error-end') continue
     if (type === 'scalar') {
       isScalar = true
@@ -44,7 +47,7 @@ export function tooDeepAt(text: string): number | null {
   return null
 }
 
-/** The path at which a value is nested too deep, as aliases and modules can make it; null where it never is. */
+/** The path at which a value is nested too deeply, which aliases and modules can cause, or null if it never is. */
 export function tooDeepIn(value: unknown): readonly (string | number)[] | null {
   type Place = { readonly value: unknown; readonly path: readonly (string | number)[] }
   const open: Place[] = [{ value, path: [] }]

@@ -1,4 +1,4 @@
-/** Faults of a config in words: where, what was given, what it must be, and what was meant. */
+/** Faults of a config in words: the place, the given value, the expected value, and the likely intention. */
 import * as z from 'zod'
 import { shown } from '../../core/errors.js'
 import { nearest } from '../nearest.js'
@@ -6,7 +6,7 @@ import type { Path, Source } from './source.js'
 
 type Issue = z.core.$ZodIssue
 
-/** A schema without what makes it optional. */
+/** A schema without its optional wrappers. */
 function bare(schema: z.ZodType): z.ZodType {
   return schema instanceof z.ZodOptional ? bare(schema.unwrap() as z.ZodType) : schema
 }
@@ -46,7 +46,10 @@ function wanted(schema: z.ZodType, path: Path): string {
   return 'something else'
 }
 
-/** The issues of the member of a union that was meant: that which knows the value's keys; else the keys that none of them knows. */
+/**
+ * The issues of the intended member of a union: the member that knows the value's keys. If there is none, the keys that
+ * no member knows.
+ */
 function meant(issue: Issue): readonly Issue[] {
   if (issue.code !== 'invalid_union') return [issue]
   const branches = issue.errors.map((errors) =>
@@ -60,12 +63,12 @@ function meant(issue: Issue): readonly Issue[] {
     .flatMap((errors) => errors.filter(isOwn))
     .filter((each) => each.code === 'unrecognized_keys')
   const [first] = refusals
-  // A key that some members know is none that is misspelt.
+  // A key that some members know is not misspelt.
   const keys = first?.keys.filter((key) => refusals.every((each) => each.keys.includes(key))) ?? []
   return first === undefined || keys.length === 0 ? [issue] : [{ ...first, keys }]
 }
 
-/** A line for each fault. */
+/** One line for each fault. */
 export function problemsOf(source: Source, schema: z.ZodType, issues: readonly Issue[]): string[] {
   return issues.flatMap(meant).flatMap((issue) => {
     const path = issue.path as Path

@@ -1,6 +1,6 @@
 /**
- * The config of a fine-tuning: one schema, from which come the checks, the types, the words of errors and the JSON schema for
- * editors. A description completes the sentence 'but must be ...'.
+ * The config of a fine-tuning: one schema, which yields the checks, the types, the words of errors and the JSON schema
+ * for editors. A description completes the sentence 'but must be ...'.
  */
 import * as z from 'zod'
 import { column, count, flag, oneOrMore, path, positive, share } from './fields.js'
@@ -172,7 +172,7 @@ const replay = z
   })
   .describe('a table such as { file: general.jsonl, share: 0.2 }: general data against forgetting')
 
-/** The config of `firesteel finetune`, and of the commands that look at its data or use its result. */
+/** The config of `firesteel finetune`, and of the commands that show its data or use its result. */
 export const finetuneSchema = z
   .strictObject({
     $schema: z.string().describe('the path of the JSON schema, for editors').optional(),
@@ -192,7 +192,7 @@ export const finetuneSchema = z
   })
   .describe('a table with model, data and output')
 
-/** The config of `firesteel finetune`, as a file has it. */
+/** The config of `firesteel finetune`, in the form of a file. */
 export type FinetuneConfig = z.infer<typeof finetuneSchema>
 
 const corpus = z
@@ -275,5 +275,5 @@ export const pretrainSchema = z
   })
   .describe('a table with tokenizer, model, corpus and output')
 
-/** The config of `firesteel pretrain`, as a file has it. */
+/** The config of `firesteel pretrain`, in the form of a file. */
 export type PretrainConfig = z.infer<typeof pretrainSchema>

@@ -1,4 +1,7 @@
-/** The text of a config with its places: YAML and JSON by one parser, modules by their default export. */
+/**
+ * The text of a config with the places of its values: one parser reads YAML and JSON, and modules give their default
+ * export.
+ */
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -9,11 +12,11 @@ import { UsageError } from '../exit.js'
 import { nearest } from '../nearest.js'
 import { mostLevels, tooDeepAt, tooDeepIn } from './depth.js'
 
-/** Endings of the names of configs. */
+/** Name endings of configs. */
 const texts = ['.yaml', '.yml', '.json']
 const modules = ['.ts', '.mts', '.js', '.mjs']
 
-/** A page or two; a file of more is something else. */
+/** A config is a page or two. A larger file is something else. */
 const mostBytes = 2 ** 20
 
 export type Path = readonly (string | number)[]
@@ -32,7 +35,7 @@ export class Source {
     this.#lines = lines
   }
 
-  /** Throws UsageError with line and column where the file is no YAML or JSON. */
+  /** Throws UsageError with line and column if the file is neither YAML nor JSON. */
   static async read(path: string): Promise<Source> {
     const kind = extname(path).toLowerCase()
     const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
@@ -94,12 +97,12 @@ export class Source {
     return new Source(path, parseDocument(text), null)
   }
 
-  /** The folder that the config's paths start from. */
+  /** The folder to which the config's paths are relative. */
   get folder(): string {
     return dirname(resolve(this.path))
   }
 
-  /** `train.lr=1e-4`: the value is YAML. Throws UsageError for what is no such assignment. */
+  /** `train.lr=1e-4`: the value is YAML. Throws UsageError if the text is not an assignment. */
   set(assignment: string): void {
     const [, name, text] = /^([^=\s]+)=(.*)$/s.exec(assignment) ?? []
     const path = name?.split('.') ?? []
@@ -111,7 +114,7 @@ export class Source {
     const [fault] = [...value.errors, ...value.warnings]
     if (fault !== undefined) throw new UsageError(`--set ${said}: the value is no YAML: ${faultText(fault)}`)
     if (!isMap(this.#document.contents)) return
-    // Tables on the way take the place of whatever is no table, as of 'full' in method.lora.rank.
+    // Tables on the way replace values that are not tables, such as 'full' in method.lora.rank.
     let table = this.#document.contents as YAMLMap
     for (const key of path.slice(0, -1)) {
       let inner: unknown = table.get(key, true)
@@ -125,7 +128,7 @@ export class Source {
     this.#set.push(path)
   }
 
-  /** Throws UsageError for a config that is nested too deep, of which no message could be written. */
+  /** Throws UsageError for a config that is nested too deeply, because no message could be written about it. */
   get value(): unknown {
     const value: unknown = this.#document.toJS({ maxAliasCount: 100 })
     const deep = tooDeepIn(value)
@@ -133,7 +136,7 @@ export class Source {
     return value
   }
 
-  /** The value at a path; undefined where there is none. */
+  /** The value at a path, or undefined if there is none. */
   at(path: Path): unknown {
     let value = this.value
     for (const key of path)
@@ -144,7 +147,7 @@ export class Source {
     return value
   }
 
-  /** `config.yaml:4:11` of a value, or of its key; of the nearest table around it where there is no such value. */
+  /** `config.yaml:4:11` for a value or its key. If there is no such value, the place of the nearest table around it. */
   place(path: Path, of: 'key' | 'value' = 'value'): string {
     const set = this.#set.findLast((each) => each.every((key, i) => i >= path.length || key === String(path[i])))
     if (set !== undefined && (set.length <= path.length || this.#isMade(path))) return `--set ${set.join('.')}`
@@ -158,7 +161,7 @@ export class Source {
     return this.path
   }
 
-  /** Whether the value is a table that `--set` made, which stands nowhere in the text. */
+  /** Whether the value is a table made by `--set`, which has no place in the text. */
   #isMade(path: Path): boolean {
     const node: unknown = path.length === 0 ? null : this.#document.getIn(path, true)
     return isNode(node) && !node.range
@@ -189,7 +192,7 @@ function placeOf(text: string, offset: number): { readonly line: number; readonl
   return { line: before.length, column: (before.at(-1) as string).length + 1 }
 }
 
-/** The words for a config that is not there, with those that lie in its folder. */
+/** The message for a missing config, with the configs in its folder. */
 async function missing(path: string): Promise<string> {
   const folder = dirname(resolve(path))
   const names = await readdir(folder).catch(() => null)
@@ -216,7 +219,7 @@ async function textOf(path: string): Promise<string> {
   }
 }
 
-/** Plain words for what happens most. */
+/** Plain words for the most frequent faults. */
 function faultText({ code, message }: { readonly code: string; readonly message: string }): string {
   if (code === 'TAB_AS_INDENT') return 'a tab indents the line; use spaces'
   if (code === 'DUPLICATE_KEY') return 'the same key stands in this table twice; leave one out'
@@ -229,7 +232,7 @@ function faultText({ code, message }: { readonly code: string; readonly message:
   return message
 }
 
-/** The parser of YAML takes more than JSON. */
+/** The YAML parser accepts more than JSON. */
 function checkJson(path: string, text: string, lines: LineCounter): void {
   try {
     JSON.parse(text)

@@ -1,4 +1,4 @@
-/** Rows of files in tokens, or all the faults that were found, each with its place. */
+/** Rows of files as tokens, or all faults found, each with its place. */
 import { isFiresteelError } from '../../core/errors.js'
 import { UsageError } from '../exit.js'
 import { nearest } from '../nearest.js'
@@ -12,19 +12,20 @@ export interface ReadRows {
 }
 
 interface Fault {
-  /** Null where it is no single row's. */
+  /** Null if the fault does not belong to a single row. */
   readonly place: string | null
   readonly text: string
   /** Whether it is a fault of all rows together. */
   readonly isOfAll?: boolean
 }
 
-/** Faults that are told before reading stops. */
+/** The number of faults to report before reading stops. */
 const mostFaults = 5
 
 /**
- * Reads all rows. `read` puts them into tokens, and fails at the first wrong one; that row is then noted and left out, and the rest read
- * again, so that the user mends several in one go. Throws UsageError that lists the faults with file, line and what to do.
+ * Reads all rows. `read` turns them into tokens and fails at the first wrong one. That row is then recorded and left
+ * out, and the rest is read again, so that the user can correct several faults at once. Throws UsageError that lists
+ * the faults with file, line and advice.
  */
 export async function readRows(
   files: readonly string[],
@@ -50,7 +51,8 @@ export async function readRows(
       return { rows, places }
     } catch (error) {
       const fault = faultOf(error, places, files)
-      // Rows that are left are wrong together, as where they have one class, because others were left out.
+      // The remaining rows may be wrong together only because others were left out, for example if they have just one
+      // class.
       if (fault.isOfAll && faults.length > 0) break
       faults.push(fault)
       if (fault.place === null || faults.length === mostFaults) break
@@ -60,7 +62,7 @@ export async function readRows(
   throw new UsageError(faultsText(faults))
 }
 
-/** Columns that are missing are told with the nearest one, before anything else is made of the row. */
+/** Missing columns are reported, with the nearest name, before the row is used in any other way. */
 function checkColumns(row: Row, format: FormatName, columns: Columns): void {
   const { columns: needed, optional = [] } = formats[format]
   for (const role of [...needed, ...optional.filter((each) => columns[each] !== undefined)]) {
@@ -73,7 +75,7 @@ function checkColumns(row: Row, format: FormatName, columns: Columns): void {
   }
 }
 
-/** The fault of a table whose header is one name that others are in. */
+/** Advice for a table whose header is one name that contains others. */
 export function tableAdvice(row: Row): string {
   const [name = '', ...others] = Object.keys(row)
   const found = others.length > 0 ? undefined : [';', '\t', '|', ','].find((each) => name.includes(each))
@@ -86,7 +88,7 @@ export const columnsOf = (row: Row): string =>
     .map((name) => `'${name}'`)
     .join(', ') || 'no columns'
 
-/** An error of reading without the name of the function, and with the place of the row instead of its number. */
+/** An error of reading, without the name of the function, and with the row's place instead of its number. */
 function faultOf(error: unknown, places: readonly string[], files: readonly string[]): Fault {
   if (error instanceof RowFault) return { place: places.at(-1) ?? null, text: error.message }
   if (error instanceof UsageError) return { place: null, text: error.message }

@@ -1,4 +1,4 @@
-/** Rows of data files with their places, so that an error about one says where it stands. */
+/** Rows of data files with their places, so that an error about a row tells where it is. */
 import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { isFiresteelError, kindOf } from '../../core/errors.js'
@@ -25,9 +25,9 @@ const readers: { readonly [ending: string]: (path: string) => Promise<IterableDa
   '.parquet': async (path) => (await import('../../data/text/parquet.js')).parquet(path),
 }
 
-/** The line of the row that a pass gave last; null where rows have none. */
+/** The line of the last row that a pass returned, or null if rows have none. */
 function lineOf(state: unknown): number | null {
-  // A step's state holds that of the rows below it.
+  // A step's state contains that of the rows below it.
   for (let at = state; typeof at === 'object' && at !== null; at = (at as { own?: unknown }).own) {
     const { place } = at as { readonly place?: { readonly line?: unknown } | null }
     if (typeof place?.line === 'number') return place.line - 1
@@ -35,7 +35,9 @@ function lineOf(state: unknown): number | null {
   return null
 }
 
-/** The files that paths and patterns stand for. Throws UsageError and ValueError for those that are missing or of an unknown kind. */
+/**
+ * The files for paths and patterns. Throws UsageError and ValueError for files that are missing or of an unknown kind.
+ */
 export async function dataFiles(files: Files): Promise<readonly string[]> {
   const paths = await pathsOf('data', files)
   for (const path of paths) {
@@ -51,7 +53,7 @@ export async function dataFiles(files: Files): Promise<readonly string[]> {
   return paths
 }
 
-/** Rows whose errors say what to do, without the name of the function that read them. */
+/** Rows whose errors give advice, without the name of the function that read them. */
 async function* told(rows: AsyncIterable<unknown>): AsyncGenerator<unknown> {
   try {
     yield* rows
@@ -65,7 +67,10 @@ async function* told(rows: AsyncIterable<unknown>): AsyncGenerator<unknown> {
   }
 }
 
-/** Rows of files, one after another, by the endings of their names. Throws UsageError and ValueError with the place. */
+/**
+ * Rows of files, one after another, read according to the endings of their names. Throws UsageError and ValueError with
+ * the place.
+ */
 export async function* placedRows(files: Files): AsyncGenerator<PlacedRow> {
   for (const path of await dataFiles(files)) {
     const open = readers[extname(path).toLowerCase()] as (typeof readers)[string]

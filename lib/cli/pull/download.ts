@@ -1,4 +1,6 @@
-/** One file: fetched in as many pieces as connections last, verified, and put in its place whole. */
+/**
+ * Downloads one file: in as many pieces as connections break it into, verified, and moved to its place when complete.
+ */
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises'
@@ -15,21 +17,21 @@ export interface Download {
   readonly folder: string
   readonly signal: AbortSignal
   readonly patience: Patience
-  /** Told of bytes as they come, and of those that have to come again, which are negative. */
+  /** Called with the number of bytes as they arrive. Bytes that must be fetched again count as negative. */
   readonly onBytes: (count: number) => void
 }
 
 /** How long a pull waits for a server. */
 export interface Patience {
-  /** Connections without a single byte before a pull gives up. */
+  /** The number of connections without a single byte before a pull gives up. */
   readonly tries: number
-  /** Milliseconds before the second try, and twice as many before each that follows. */
+  /** Milliseconds before the second try, doubled before each later one. */
   readonly pause: number
   /** Milliseconds without a byte before a connection counts as broken. */
   readonly stall: number
 }
 
-/** Calls until the function comes back, or has been interrupted too often without any progress. */
+/** Calls the function until it returns, or has been interrupted too often without progress. */
 export async function persist<T>(
   run: (attempt: () => void) => Promise<T>,
   what: string,
@@ -60,9 +62,9 @@ export async function persist<T>(
   }
 }
 
-/** The hash of so many bytes to come, of the kind that the server announced. */
+/** The hash for this many bytes, of the kind announced by the server. */
 function newHash({ hash, size }: RemoteFile): Hash {
-  // Git hashes a header with the size before the bytes.
+  // Git hashes a header with the size, and then the bytes.
   return hash.by === 'sha256' ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`)
 }
 
@@ -70,13 +72,13 @@ async function addFile(hash: Hash, path: string): Promise<void> {
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
 }
 
-/** Bytes of a regular file; null where there is none. */
+/** The size of a regular file in bytes, or null if there is none. */
 async function sizeOf(path: string): Promise<number | null> {
   const found = await stat(path).catch(() => null)
   return found?.isFile() ? found.size : null
 }
 
-/** Whether the file is in its place already. */
+/** Whether the file is already in its place. */
 export async function isThere(folder: string, file: RemoteFile): Promise<boolean> {
   const path = join(folder, file.path)
   if ((await sizeOf(path)) !== file.size) return false
@@ -87,13 +89,13 @@ export async function isThere(folder: string, file: RemoteFile): Promise<boolean
 
 const partOf = (folder: string, { hash }: RemoteFile) => join(folder, unfinished, hash.hex)
 
-/** Bytes that an earlier pull has fetched of a file. */
+/** The number of bytes of a file that an earlier pull has fetched. */
 export async function fetched(folder: string, file: RemoteFile): Promise<number> {
   const size = (await sizeOf(partOf(folder, file))) ?? 0
   return size > file.size ? 0 : size
 }
 
-/** Fetches a file, or what is missing of it. Throws PullError; its `reason` 'hash' after which nothing is left of the file. */
+/** Fetches a file or its missing part. Throws PullError. After the `reason` 'hash' nothing is left of the file. */
 export async function download(to: Download, file: RemoteFile): Promise<void> {
   const { folder, signal, patience } = to
   const part = partOf(folder, file)
@@ -152,7 +154,7 @@ async function openPart(to: Download, file: RemoteFile, offset: number): Promise
   return { from: opened.from, body: watched.body(opened.body, signal) }
 }
 
-/** Ends a connection from which nothing comes. */
+/** Ends a connection that sends nothing. */
 function watch(stall: number, stalled: AbortController) {
   const reason = new Interrupted(`nothing came for ${stall / 1000} s`)
   const during = async <T>(run: () => Promise<T>): Promise<T> => {
@@ -172,7 +174,7 @@ function watch(stall: number, stalled: AbortController) {
         yield next.value
       }
     } catch (error) {
-      // Whoever writes the bytes fails outside of this generator, so that only the connection can have failed here.
+      // Errors in writing the bytes occur outside of this generator, so only the connection can have failed here.
       if (signal.aborted) throw signal.reason
       throw error instanceof Interrupted ? error : new Interrupted(`the connection broke: ${(error as Error).message}`)
     } finally {
@@ -200,7 +202,7 @@ async function wrong(part: string, file: RemoteFile, found: string): Promise<Pul
   )
 }
 
-/** Puts a whole file in its place. Folders on the way that are links are refused, because they lead outside. */
+/** Moves a complete file to its place. Links in place of folders are refused, because they lead outside. */
 async function place(folder: string, part: string, { path }: RemoteFile): Promise<void> {
   const parts = path.split('/')
   let at = folder

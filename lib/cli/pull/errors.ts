@@ -2,12 +2,13 @@
 import { ValueError } from '../../core/errors.js'
 
 /**
- * 'unauthorized': the server wants another token; 'missing': there is no such repository, revision or file; 'hash': bytes are not
- * those that the server announced; 'disk': no room; 'answer': the server's answer makes no sense; 'network': it cannot be reached.
+ * 'unauthorized': the server wants a different token; 'missing': the repository, revision or file does not exist;
+ * 'hash': the bytes do not match the server's hash; 'disk': no space; 'answer': the server's answer makes no sense;
+ * 'network': the server cannot be reached.
  */
 export type PullReason = 'unauthorized' | 'missing' | 'hash' | 'disk' | 'answer' | 'network'
 
-/** A pull that failed, and why. */
+/** A pull that failed, with the reason. */
 export class PullError extends ValueError {
   readonly reason: PullReason
   constructor(reason: PullReason, message: string, cause?: unknown) {
@@ -18,9 +19,9 @@ export class PullError extends ValueError {
 }
 Object.defineProperty(PullError.prototype, 'name', { value: 'PullError' })
 
-/** An error that another try may mend: the connection broke, or the server is busy. */
+/** An error that another try may avoid: the connection broke, or the server is busy. */
 export class Interrupted extends Error {
-  /** Milliseconds that the server asks to wait. */
+  /** The wait in milliseconds that the server asks for. */
   readonly wait: number | null
   constructor(message: string, wait: number | null = null) {
     super(message)
@@ -28,7 +29,7 @@ export class Interrupted extends Error {
   }
 }
 
-/** A full disk as an error of its own; any other error as it is. */
+/** Turns the error of a full disk into PullError. Returns any other error unchanged. */
 export function diskError(error: unknown, path: string): unknown {
   const { code } = error as NodeJS.ErrnoException
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return error

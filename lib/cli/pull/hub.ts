@@ -1,9 +1,9 @@
-/** A server with Hugging Face's API: what a repository holds, and where its files are. */
+/** A server with Hugging Face's API: the contents of a repository, and the places of its files. */
 import { shown } from '../../core/errors.js'
 import { Interrupted, PullError } from './errors.js'
 
 export interface Hub {
-  /** Without a slash at its end. */
+  /** The server's address without a slash at its end. */
   readonly endpoint: string
   readonly token: string | null
 }
@@ -16,19 +16,19 @@ export interface Repository {
 }
 
 export interface RemoteFile {
-  /** Within the repository, with slashes. */
+  /** The path within the repository, with slashes. */
   readonly path: string
   readonly size: number
   readonly hash: { readonly by: 'sha256' | 'git'; readonly hex: string }
 }
 
 export interface Listing {
-  /** The commit that the revision is now. Files are fetched by it, so that all are of one state. */
+  /** The current commit of the revision. All files are fetched from it, so that they belong to one state. */
   readonly commit: string
   readonly files: readonly RemoteFile[]
 }
 
-/** The server and the token that the environment names. Throws PullError for an address that is none. */
+/** The server and the token in the environment. Throws PullError if the address is invalid. */
 export function hubOf(env: { readonly [name: string]: string | undefined }): Hub {
   const endpoint = env['HF_ENDPOINT'] || 'https://huggingface.co'
   let url: URL
@@ -48,7 +48,7 @@ export function hubOf(env: { readonly [name: string]: string | undefined }): Hub
 const part = '[A-Za-z0-9][A-Za-z0-9._-]*'
 const repositoryPattern = new RegExp(`^(?:(datasets)/)?(${part}(?:/${part})?)(?:@(.+))?$`)
 
-/** Throws PullError for what names no repository. */
+/** Throws PullError if the text does not name a repository. */
 export function parseRepository(text: string): Repository {
   const [, kind, name, revision = 'main'] = repositoryPattern.exec(text) ?? []
   if (name === undefined || name.includes('..') || name.includes('--'))
@@ -60,11 +60,11 @@ export function parseRepository(text: string): Repository {
 }
 
 function headersOf({ token }: Hub): { [name: string]: string } {
-  // Bytes as they are, because hashes and ranges count those.
+  // Compression is turned off, because hashes and ranges refer to the uncompressed bytes.
   return { 'accept-encoding': 'identity', ...(token !== null && { authorization: `Bearer ${token}` }) }
 }
 
-/** Throws for an answer that is no success: PullError, or Interrupted where another try may help. */
+/** Throws for an answer without success: Interrupted if another try may help, otherwise PullError. */
 function checkStatus(response: Response, what: string, { token }: Hub): void {
   const { status } = response
   if (response.ok) return
@@ -86,7 +86,7 @@ function checkStatus(response: Response, what: string, { token }: Hub): void {
   throw new PullError('answer', `the server answers ${status} for ${what}${words}`)
 }
 
-/** A request whose failures to connect are Interrupted. */
+/** A request. It throws Interrupted if it fails to connect. */
 async function request(url: string, init: RequestInit): Promise<Response> {
   try {
     return await fetch(url, init)
@@ -99,7 +99,7 @@ async function request(url: string, init: RequestInit): Promise<Response> {
 
 const segments = (path: string) => path.split('/').map(encodeURIComponent).join('/')
 
-/** The files of a repository. Throws PullError, or Interrupted where another try may help. */
+/** The files of a repository. Throws Interrupted if another try may help, otherwise PullError. */
 export async function listFiles(hub: Hub, repository: Repository, signal: AbortSignal): Promise<Listing> {
   const { kind, name, revision } = repository
   const what = `${kind === 'datasets' ? 'data set' : 'model'} ${name} at revision ${revision}`
@@ -150,14 +150,14 @@ function fileOf({ rfilename, size, blobId, lfs }: Sibling, what: string): Remote
   return { path: rfilename, size: bytes as number, hash: { by: lfs ? 'sha256' : 'git', hex } }
 }
 
-/** The folder of unfinished files, within that of the repository. */
+/** The folder of unfinished files, within the folder of the repository. */
 export const unfinished = '.pull'
 
-/** Throws PullError for a name that would leave the folder on any system. */
+/** Throws PullError for a name that would lead outside the folder on any system. */
 function checkName(path: string, what: string): void {
   const parts = path.split('/')
   const safe = parts.every((each) => each !== '' && each !== '.' && each !== '..')
-  // A colon names a drive or a stream, and a backslash is a slash, to Windows.
+  // On Windows a colon marks a drive or a stream, and a backslash is a slash.
   const plain = [...path].every((sign) => sign.charCodeAt(0) >= 32 && !':\\'.includes(sign))
   if (!safe || !plain || parts[0] === unfinished)
     throw new PullError(
@@ -166,15 +166,15 @@ function checkName(path: string, what: string): void {
     )
 }
 
-/** A file's bytes from an offset on; `from` of what comes may be less, where the server knows no ranges. */
+/** A file's bytes from an offset on. `from` may be smaller than requested if the server does not support ranges. */
 export interface Bytes {
   readonly from: number
   readonly body: AsyncIterable<Uint8Array>
 }
 
 /**
- * Begins to fetch a file; null where the server gives another part than it was asked for. Throws PullError, or Interrupted where
- * another try may help.
+ * Begins to fetch a file. Null if the server sends another part than the requested one. Throws Interrupted if another
+ * try may help, otherwise PullError.
  */
 export async function openFile(
   hub: Hub,
@@ -185,7 +185,7 @@ export async function openFile(
   const repository = kind === 'datasets' ? `datasets/${name}` : name
   const url = `${hub.endpoint}/${repository}/resolve/${commit}/${segments(file.path)}`
   const range = offset > 0 ? { range: `bytes=${offset}-` } : {}
-  // fetch leaves the token out where another server is answered for, as for large files.
+  // fetch drops the token when it is redirected to another server, as for large files.
   const response = await request(url, { headers: { ...headersOf(hub), ...range }, signal })
   checkStatus(response, `file ${file.path} of ${name}`, hub)
   const body = (response.body ?? []) as AsyncIterable<Uint8Array>

@@ -1,4 +1,4 @@
-/** A repository of Hugging Face, or of a server with its API, as a folder. */
+/** Fetches a repository of Hugging Face, or of a server with its API, into a folder. */
 import { rm, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { FolderLock } from '../../train/record/lock.js'
@@ -11,10 +11,10 @@ import { type Hub, hubOf, listFiles, parseRepository, type RemoteFile, unfinishe
 export interface PullOptions {
   /** Default: the repository's name, in the working folder. */
   readonly to?: string
-  /** Patterns of paths, in which `*` and `?` stand for any characters, slashes too. Default: all files. */
+  /** Patterns of paths, in which `*` and `?` stand for any characters, including slashes. Default: all files. */
   readonly include?: readonly string[]
   readonly exclude?: readonly string[]
-  /** Default: `HF_ENDPOINT` and `HF_TOKEN` of the environment. */
+  /** Default: `HF_ENDPOINT` and `HF_TOKEN` from the environment. */
   readonly hub?: Hub
   readonly signal?: AbortSignal
   readonly patience?: Partial<Patience>
@@ -22,10 +22,10 @@ export interface PullOptions {
 }
 
 export interface PullProgress {
-  /** Bytes that are there, and those of all files that are wanted. */
+  /** Bytes present so far, and the bytes of all requested files. */
   readonly bytes: number
   readonly total: number
-  /** A file that has come just now. */
+  /** The file that was just completed. */
   readonly file: string | null
 }
 
@@ -34,17 +34,17 @@ export interface Pulled {
   readonly revision: string
   readonly commit: string
   readonly folder: string
-  /** Paths of files that were fetched, that were there, and that `include` and `exclude` leave out. */
+  /** Paths of files that were fetched, that were already present, and that `include` and `exclude` leave out. */
   readonly fetched: readonly string[]
   readonly kept: readonly string[]
   readonly left: readonly string[]
-  /** Bytes that came, without those of earlier pulls. */
+  /** Bytes received, without those of earlier pulls. */
   readonly bytes: number
 }
 
 const standardPatience: Patience = { tries: 5, pause: 500, stall: 30_000 }
 
-/** Files that are fetched at once. */
+/** The number of files fetched at once. */
 const connections = 4
 
 function matcher(patterns: readonly string[]): (path: string) => boolean {
@@ -67,7 +67,7 @@ function chosen(
   return [files.filter(isWanted), files.filter((file) => !isWanted(file))]
 }
 
-/** Throws where files want more room than there is. */
+/** Throws if the files need more space than the disk has. */
 async function checkRoom(folder: string, missing: number): Promise<void> {
   const { bavail, bsize, blocks } = await statfs(folder)
   if (blocks === 0 || missing <= bavail * bsize) return
@@ -79,9 +79,9 @@ async function checkRoom(folder: string, missing: number): Promise<void> {
 }
 
 /**
- * Fetches the files of `owner/name@revision` into a folder. Each is compared with the hash that the server announced, and
- * has its name only when it is whole; what a cut left is gone on with. Throws PullError, and ValueError where another pull
- * fills the folder.
+ * Fetches the files of `owner/name@revision` into a folder. Each file is compared with the hash announced by the
+ * server, and gets its name only when it is complete. An interrupted download is resumed. Throws PullError, and
+ * ValueError if another pull is filling the folder.
  */
 export async function pull(text: string, options: PullOptions = {}): Promise<Pulled> {
   const repository = parseRepository(text)
@@ -132,7 +132,7 @@ export async function pull(text: string, options: PullOptions = {}): Promise<Pul
         tell(file.path)
       }
     }
-    // All have ended before an error is thrown, so that nothing is written behind the program's back.
+    // An error is thrown only after all workers have ended, so that nothing is written once the call has returned.
     await Promise.all(Array.from({ length: connections }, () => work().catch((error) => failing.abort(error))))
     signal.throwIfAborted()
   } finally {

@@ -1,4 +1,4 @@
-/** The formats of rows, each with its columns and how it is put into tokens. */
+/** The formats of rows, each with its columns and its way of making tokens. */
 import { kindOf } from '../../core/errors.js'
 import type { Tensor } from '../../core/tensor.js'
 import type { Dataset } from '../../data/dataset.js'
@@ -19,7 +19,7 @@ export type FormatName = NonNullable<FinetuneConfig['data']['format']>
 
 export type Columns = NonNullable<FinetuneConfig['data']['columns']>
 
-/** Batches of all formats: of one text a row, or of several. */
+/** Batches of all formats, with one text in a row or several. */
 export type TaskBatch = { readonly ids: Tensor } | PairBatch
 
 /** Rows of all formats. */
@@ -36,7 +36,7 @@ export function textsOf(row: TaskRow): readonly TokenList[] {
   return [row.anchor, row.positive, ...(row.negative === undefined ? [] : [row.negative])]
 }
 
-/** Tokens of a batch, with those that fill up its rows. */
+/** The number of tokens of a batch, including those that pad its rows. */
 export function tokensOfBatch(batch: TaskBatch): number {
   if ('ids' in batch) return batch.ids.numel
   return batch.anchor.ids.numel + batch.positive.ids.numel + (batch.negative?.ids.numel ?? 0)
@@ -49,7 +49,7 @@ export interface RowSettings {
   readonly labels: readonly string[] | undefined
   readonly kind: LabelKind | undefined
   readonly prefix: string | undefined
-  /** The most tokens of a row; Infinity where there is no limit. */
+  /** The most tokens of a row, or Infinity if there is no limit. */
   readonly most: number
 }
 
@@ -63,10 +63,10 @@ export interface Format {
 
 const limited = (most: number) => (Number.isFinite(most) ? { maxLength: most } : {})
 
-/** The field of a column by its usual name, or by that of the config. */
+/** The field of a column: the config's name, or otherwise the usual one. */
 const field = (name: keyof Columns, columns: Columns) => columns[name] ?? name
 
-/** A fault of a row; who reads rows knows which. */
+/** A fault of a row. The reader of the rows knows which one. */
 export class RowFault extends Error {}
 
 async function* chats(rows: AsyncIterable<Row>, columns: Columns): AsyncGenerator<ChatRow> {
@@ -149,11 +149,11 @@ export const formats: { readonly [name in FormatName]: Format } = {
     optional: ['negative', 'score'],
     read: async (rows, tokenizer, { columns, most }) => {
       const { first, all, end } = await begun(rows)
-      // A column that the config names must be there; others are taken where the first row has them.
+      // A column named by the config is required. Others are used if the first row has them.
       const names = (['negative', 'score'] as const).filter((name) => Object.hasOwn(columns, name) || has(first, name))
       const optional = Object.fromEntries(names.map((name) => [name, textAt(name, columns)]))
       const settings = { anchor: textAt('anchor', columns), positive: textAt('positive', columns), ...optional }
-      // Rows that are refused must not keep their file open.
+      // If rows are refused, their file must not stay open.
       return pairRows(alike(all, columns, names), tokenizer, { ...limited(most), ...settings }).finally(end)
     },
   },
@@ -171,10 +171,10 @@ export const formats: { readonly [name in FormatName]: Format } = {
 const has = (row: Row | undefined, name: string) => row?.[name] !== undefined && row[name] !== null
 
 interface Begun {
-  /** Undefined where there are none. */
+  /** Undefined if there are no rows. */
   readonly first: Row | undefined
   readonly all: AsyncIterable<Row>
-  /** Ends the reading, wherever it is. */
+  /** Ends the reading at any point. */
   readonly end: () => Promise<void>
 }
 
@@ -190,7 +190,7 @@ async function begun(rows: AsyncIterable<Row>): Promise<Begun> {
   return { first: first.done ? undefined : first.value, all: all(), end: async () => void (await iterator.return?.()) }
 }
 
-/** Pairs of which none has a negative or a score that the first one has not, because it would be passed over. */
+/** Pairs in which only columns of the first row occur. A later negative or score would be ignored, so it is refused. */
 async function* alike(
   rows: AsyncIterable<Row>,
   columns: Columns,
@@ -204,7 +204,9 @@ async function* alike(
   }
 }
 
-/** Rows whose texts begin with the prefix. What is no text stays, so that it is refused as it is. */
+/**
+ * Rows whose texts begin with the prefix. A value that is not a text is left unchanged, so that it is refused as it is.
+ */
 async function* prefixed(rows: AsyncIterable<Row>, name: string, prefix: string): AsyncGenerator<Row> {
   for await (const row of rows) {
     const text = row[name]
@@ -212,12 +214,15 @@ async function* prefixed(rows: AsyncIterable<Row>, name: string, prefix: string)
   }
 }
 
-/** The name of a column of texts. What a row has there is checked when it is read. */
+/** The name of a column of texts. Its values are checked when a row is read. */
 function textAt(name: keyof Columns, columns: Columns): never {
   return field(name, columns) as never
 }
 
-/** Formats in the order in which the columns of a row are held against them: the one that asks for most first. */
+/**
+ * Formats in the order in which a row's columns are compared with them: the format with the most requirements comes
+ * first.
+ */
 const guesses: readonly FormatName[] = [
   'chat',
   'pairs',
@@ -229,7 +234,7 @@ const guesses: readonly FormatName[] = [
   'text',
 ]
 
-/** The format that the columns of a row tell. */
+/** The format that fits the columns of a row, or null. */
 export function formatOf(row: Row, columns: Columns = {}): FormatName | null {
   return (
     guesses.find((name) => formats[name].columns.every((column) => Object.hasOwn(row, field(column, columns)))) ?? null

@@ -1,4 +1,4 @@
-/** The tasks behind the formats: which model is loaded, and how it learns. */
+/** The tasks behind the formats: the model to load, and the way it learns. */
 import { isBlocks } from '../../core/dtype.js'
 import { AutoModel, type AutoModelOptions } from '../../models/auto.js'
 import { CausalModel } from '../../models/causal.js'
@@ -24,29 +24,29 @@ import type { Objective } from '../../train/objective.js'
 import type { FinetuneConfig } from '../config/schema.js'
 import type { FormatName, TaskBatch, TaskRow, TaskRows } from './formats.js'
 
-/** How vectors of pairs learn. */
+/** The way in which vectors of pairs learn. */
 export type Contrast = NonNullable<FinetuneConfig['data']['contrast']>
 
 /** A model of any of the tasks. */
 export type TaskModel = PretrainedModel<{ readonly vocabSize: number; readonly context?: number }>
 
-/** Parameters that an optimizer takes: all but those that are stored in blocks. */
+/** Parameters for an optimizer: all except those stored in blocks. */
 export function floatsOf(model: TaskModel): readonly Parameter[] {
   return [...model.parameters()].filter(({ dtype }) => !isBlocks(dtype))
 }
 
-/** The classes of a task, as its rows have them. */
+/** The classes of a task, from its rows. */
 export interface Labelling {
-  /** Names of the classes; of numbers, one name for each. None where the task has no labels. */
+  /** Names of the classes, with one name for each number. Empty if the task has no labels. */
   readonly labels: readonly string[]
   readonly kind: LabelKind
 }
 
 export interface Task {
-  /** Whether the loss reads what stands before the model's own head, which then learns nothing. */
+  /** Whether the loss reads the input of the model's own head, which then learns nothing. */
   readonly isHeadless?: boolean
   load(from: string | ConfigJson, labelling: Labelling | null, options?: AutoModelOptions): Promise<TaskModel>
-  /** `contrast` is the config's, of pairs alone. */
+  /** `contrast` is the config's. Only pairs have it. */
   objective(labelling: Labelling, contrast?: Contrast): Objective<TaskModel, TaskBatch, string>
 }
 
@@ -56,7 +56,7 @@ const problems = {
   number: 'regression',
 } as const
 
-/** An objective that is only ever given the models and the rows of its own task. */
+/** An objective that only ever gets the models and the rows of its own task. */
 function general<M extends TaskModel, B>(objective: Objective<M, B, string>): Objective<TaskModel, TaskBatch, string> {
   return objective as unknown as Objective<TaskModel, TaskBatch, string>
 }
@@ -106,12 +106,12 @@ export function taskOf(format: FormatName): Task {
   return tasks[format]
 }
 
-/** Columns that the model has positions for; rotary positions have no end. */
+/** The number of columns for which the model has positions. Rotary positions have no limit. */
 export function positionsOf(model: TaskModel): number {
   return model instanceof CausalModel ? model.positionLimit : (model.config.context ?? Number.POSITIVE_INFINITY)
 }
 
-/** The classes that rows have. */
+/** The classes in the rows. */
 export function labellingOf(rows: TaskRows, kind: LabelKind | undefined): Labelling {
   const { label } = rows.get(0) as { readonly label?: number | Float32Array }
   const width = label instanceof Float32Array ? label.length : 1
@@ -120,7 +120,7 @@ export function labellingOf(rows: TaskRows, kind: LabelKind | undefined): Labell
   return { labels, kind: found }
 }
 
-/** Paths of the modules that are the task's own, and of those that it has no use for. */
+/** Paths of the task's own modules, and of the modules that it does not use. */
 export function headOf(
   model: TaskModel,
   format: FormatName,
@@ -129,7 +129,7 @@ export function headOf(
   return taskOf(format).isHeadless ? { head: [], unused: head } : { head, unused: [] }
 }
 
-/** The contrast of rows, with the loss that they ask for where the config names none. */
+/** The contrast of rows, with the loss that suits them if the config names none. */
 export function contrastOf(row: TaskRow, given: Contrast = {}): Contrast {
   return 'score' in row ? { loss: 'cosine', ...given } : given
 }

@@ -1,4 +1,4 @@
-/** The model card of a run, from its record, its history and its numbers on the rows that were held back. */
+/** The model card of a run, from its record, its history and its numbers on the held-out rows. */
 import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { History } from '../../train/history.js'
@@ -11,7 +11,7 @@ import type { TrainingPlan } from './plan.js'
 /** A job's description of itself. */
 export interface CardFacts extends Pick<ModelCardOptions, 'base' | 'data' | 'library' | 'task' | 'training'> {
   readonly format: FormatName
-  /** Rows that were held back. */
+  /** The number of held-out rows. */
   readonly held: number
 }
 
@@ -46,7 +46,7 @@ export async function cardOf(
   }
 }
 
-/** Numbers on the rows that were held back: of classes with intervals, because their outputs have a row for each example. */
+/** Numbers on the held-out rows. Those of classes have intervals, because their outputs have a row for each example. */
 async function reportOf({ trainer, validation }: TrainingPlan, format: FormatName, held: number) {
   if (validation === null) return null
   if (format === 'classification') return trainer.report(validation)

@@ -1,4 +1,4 @@
-/** The job of a pre-training: a corpus in shards, and a model from its beginning. */
+/** The job of a pre-training: a corpus in shards, and a new model. */
 import { createHash } from 'node:crypto'
 import { kindOf } from '../../core/errors.js'
 import { manualSeed } from '../../core/generator.js'
@@ -44,7 +44,7 @@ async function* documents(files: readonly string[], column: string): AsyncGenera
   }
 }
 
-/** Makes the shards of a corpus, or opens those that are there. A call that was cut goes on. */
+/** Makes the shards of a corpus, or opens existing ones. Resumes a call that was interrupted. */
 export async function openCorpus(loaded: Loaded<PretrainConfig>): Promise<Corpus> {
   const { config, resolve } = loaded
   const { file, folder, column = 'text', validation, deduplicate, similarity, seed } = config.corpus
@@ -69,7 +69,7 @@ export async function openCorpus(loaded: Loaded<PretrainConfig>): Promise<Corpus
         },
       }),
     )
-    // Damaged tokens are tokens too, so that a training would tell nothing of them.
+    // Damaged tokens are still tokens, so a training would not notice them.
     try {
       await placed(loaded, ['corpus', 'folder'], async () => {
         await shards.train.verify()
@@ -104,7 +104,7 @@ export function shardsText({ train, validation, counts }: Shards): string {
   return `${countsText(counts)}; ${countText(train.tokens)} tokens${held}`
 }
 
-/** The model, made after the seed is set, so that the same config makes the same weights. */
+/** The model is made after the seed is set, so the same config makes the same weights. */
 async function makeModel(
   loaded: Loaded<PretrainConfig>,
   { load }: Pretraining,
@@ -123,7 +123,7 @@ async function makeModel(
   return model
 }
 
-/** Tokens of a window. Throws UsageError where the model says none, or has fewer positions. */
+/** The number of tokens in a window. Throws UsageError if the model does not tell it, or has fewer positions. */
 function lengthOf({ config, source }: Loaded<PretrainConfig>, model: TaskModel): number {
   const { length = model.config.context } = config
   const limit = positionsOf(model)
@@ -149,7 +149,7 @@ export async function pretraining(loaded: Loaded<PretrainConfig>): Promise<Job> 
   }
 }
 
-/** The first batch. Rows that the objective cannot use are told at their place in the config. */
+/** The first batch. Rows that the objective cannot use are reported at their place in the config. */
 async function firstOf(loaded: Loaded<PretrainConfig>, batches: PlacedBatches): Promise<TaskBatch> {
   const name = loaded.config.objective === undefined ? 'corpus' : 'objective'
   return placed(loaded, [name], async () => {
@@ -180,7 +180,7 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
     kind.rows(shards.train, shape),
   ])
   const validation = isHeld ? sameEachPass(() => made(shards.validation, { shuffle: false, seed })) : null
-  // Windows are all of one length.
+  // All windows have the same length.
   const first = await firstOf(loaded, made(shards.train, { shuffle: false, seed }))
   const digest = createHash('sha256')
     .update(JSON.stringify([shards.tokenizer, shards.counts, shards.options, shards.train.tokens]))

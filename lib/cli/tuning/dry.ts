@@ -1,4 +1,4 @@
-/** A training that is not run: what it would take, and what is wrong with it. */
+/** A training that does not run: its costs, and its faults. */
 
 import { availableMemory } from '../../backend/native/machine.js'
 import { visitTensors } from '../../core/scope.js'
@@ -9,19 +9,22 @@ import type { TrainingPlan } from './plan.js'
 
 export interface DryRun {
   readonly steps: number | null
-  /** Bytes of tensors at the peak, and those that the machine has left. */
+  /** Bytes of tensors at the peak, and the bytes left in the machine. */
   readonly peak: number | null
   readonly available: number
-  /** Seconds; null where neither epochs nor steps end the training. */
+  /** Null if neither epochs nor steps end the training. */
   readonly seconds: number | null
   readonly parameters: { readonly learning: number; readonly all: number }
   readonly findings: readonly Finding[]
 }
 
-/** Steps that are tried to measure their time. */
+/** The number of trial steps that measure the time. */
 const tried = 3
 
-/** Seconds of a pass, from the times of a long and of a middle batch: a step takes a time of its own, and one for each token. */
+/**
+ * The seconds of a pass, from the times of a long and of a middle batch, because a step's time has a constant part and
+ * a part for each token.
+ */
 async function secondsOfPass(
   { trainer, loader, longest, middle }: TrainingPlan,
   longestSeconds: number,
@@ -41,7 +44,7 @@ async function secondsOfPass(
   return own * sizes.length + perToken * sum
 }
 
-/** Checks and predicts. Weights, random numbers and the order of the data are as they were. */
+/** Checks and predicts. Weights, random numbers and the order of the data stay as they were. */
 export async function dryRun(plan: TrainingPlan): Promise<DryRun> {
   const { trainer, longest, totalSteps, fit, loader } = plan
   const report = await trainer.check(longest, { steps: tried, ...(fit.memory !== undefined && { memory: fit.memory }) })
@@ -51,7 +54,7 @@ export async function dryRun(plan: TrainingPlan): Promise<DryRun> {
   const pass =
     report.time === null || totalSteps === null ? null : await secondsOfPass(plan, report.time.step / accumulate)
   loader.loadStateDict(state)
-  // One of the two factors of a fresh adapter is 0, and so is the gradient of the other.
+  // One of the two factors of a fresh adapter is 0, and so the other one's gradient is 0 too.
   const { zero = [], nonFinite = [], cut = [] } = report.gradients ?? {}
   const isFresh = zero.every((path) => path.includes('lora_A')) && nonFinite.length + cut.length === 0
   let [learning, all] = [0, 0]

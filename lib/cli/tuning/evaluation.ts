@@ -1,4 +1,4 @@
-/** Loss and metrics of what a run has learned. */
+/** Loss and metrics of a run's result. */
 import { SGD } from '../../optim/sgd.js'
 import { byLength } from '../../tasks/by-length.js'
 import { Trainer } from '../../train/trainer.js'
@@ -8,15 +8,15 @@ import { contrastOf, floatsOf, type TaskModel, taskOf } from '../tasks/tasks.js'
 import type { Rows } from './material.js'
 import type { Tuned } from './result.js'
 
-/** Formats whose loss is that of the next token, of which the exponential is the perplexity. */
+/** Formats whose loss is that of the next token, so that its exponential is the perplexity. */
 const written: readonly FormatName[] = ['chat', 'completion', 'text', 'translation']
 
-/** Numbers with the perplexity, where they are of what writes. */
+/** The numbers, with the perplexity if the model writes text. */
 export function perplexed<N extends { readonly loss: number }>(numbers: N, format: FormatName): N {
   return { ...numbers, ...(written.includes(format) && { perplexity: Math.exp(numbers.loss) }) }
 }
 
-/** Numbers by name: the loss, the metrics of the task, and the perplexity of what writes. */
+/** Numbers by name: the loss, the metrics of the task, and the perplexity if the model writes text. */
 export async function evaluationOf(
   { config }: Loaded,
   { model, format, labelling }: Tuned,
@@ -24,7 +24,7 @@ export async function evaluationOf(
 ): Promise<{ readonly [name: string]: number }> {
   const { batchSize = 1, precision = 'float32' } = config.train ?? {}
   const trainer = new Trainer<string, TaskBatch, TaskModel>(model, {
-    // A Trainer has one, which never steps here.
+    // A Trainer needs an optimizer, but this one never steps.
     optimizer: new SGD(floatsOf(model), { lr: 0 }),
     objective: taskOf(format).objective(labelling, contrastOf(rows.get(0) as TaskRow, config.data.contrast)),
     precision,

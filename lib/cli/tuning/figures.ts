@@ -8,14 +8,14 @@ export interface RowFigures {
   readonly format: string
   readonly rows: number
   readonly validation: number
-  /** General rows that come back among the others. */
+  /** General rows that are mixed into the others. */
   readonly replayed: number
   readonly tokens: number
-  /** The share of tokens that is learned; null where rows, and not tokens, have labels. */
+  /** The share of tokens that are learned. Null if rows, rather than tokens, have labels. */
   readonly learned: number | null
-  /** Rows that were cut. */
+  /** The number of rows that were shortened. */
   readonly cut: number
-  /** Rows, or parts of rows, that were left out, by the reason. */
+  /** The number of rows, or parts of rows, that were left out, by reason. */
   readonly skipped: { readonly [reason: string]: number }
   readonly labels: readonly string[]
   readonly longest: number
@@ -45,7 +45,7 @@ export function rowFigures({ format, train, validation, replay, all, labelling }
   }
 }
 
-/** Tokens of a row that are learned; null where the row has no labels of its tokens. */
+/** The number of a row's tokens that are learned, or null if its tokens have no labels. */
 export function learnedIn(row: TaskRow): number | null {
   const { labels } = row as { readonly labels?: unknown }
   return labels instanceof Int32Array ? labels.reduce((count, label) => count + (label >= 0 ? 1 : 0), 0) : null

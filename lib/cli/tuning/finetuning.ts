@@ -16,7 +16,7 @@ import { isAdapter } from './output.js'
 import type { PlacedBatches } from './plan.js'
 import { saveResult } from './result.js'
 
-/** The batches of the longest rows of all parts, and those of middle length of the first one. */
+/** A batch of the longest rows of all parts, and one of rows of middle length from the first part. */
 async function sampleBatches(
   parts: readonly Rows[],
   batchSize: number,
@@ -35,7 +35,7 @@ async function sampleBatches(
   ]
 }
 
-/** Batches of the task, with general ones among them where the config has such. */
+/** Batches of the task, with general ones among them if the config asks for these. */
 function batchesOf(loaded: Loaded, { train, replay: general }: Data, batchSize: number): PlacedBatches {
   const shuffled = (rows: Rows) => byLength(rows, { batchSize, seed: seedOf(loaded) })
   const { share } = loaded.config.replay ?? {}
@@ -44,7 +44,7 @@ function batchesOf(loaded: Loaded, { train, replay: general }: Data, batchSize: 
     : replay(shuffled(train), shuffled(general), { share })
 }
 
-/** The objective of the rows. Throws UsageError for a contrast that they have nothing for. */
+/** The objective of the rows. Throws UsageError for a contrast that they cannot serve. */
 async function objectiveOf(loaded: Loaded, { train, format, labelling }: Data, batchSize: number) {
   const { source, config } = loaded
   const path = ['data', config.data.contrast === undefined ? 'file' : 'contrast']
@@ -72,7 +72,7 @@ function checkContrast(place: string, { loss }: Contrast, { negative, score }: P
 /** The learning rate of a model that begins with random weights. */
 const fromBeginning = 6e-4
 
-/** Reads the data before the model is loaded, because faults are there more often. */
+/** Reads the data before it loads the model, because faults in the data are more frequent. */
 export async function finetuning(loaded: Loaded): Promise<Job> {
   const { batchSize = 1 } = loaded.config.train ?? {}
   const data = await readData(loaded)

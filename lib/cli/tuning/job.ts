@@ -1,4 +1,4 @@
-/** A training from its config to its result, whatever is trained. */
+/** A training from its config to its result, whatever it trains. */
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { History } from '../../train/history.js'
@@ -15,25 +15,25 @@ import { progressLogger } from './progress.js'
 export interface Job {
   readonly work: Work
   readonly manifest: Manifest
-  /** Figures of the data, as an object and in words. */
+  /** Figures of the data, as an object and as text. */
   readonly figures: object
   readonly figuresText: string
-  /** The model card's words beside the figures of the run. */
+  /** The model card's words besides the figures of the run. */
   readonly facts: CardFacts
-  /** Saves what was learned, with its model card, and gives the folder. */
+  /** Saves the result with its model card, and returns its folder. */
   save(card: ModelCardOptions): Promise<string>
   /** Closes files. */
   close(): Promise<void>
 }
 
 export interface JobOptions {
-  /** The command that goes on with the run. */
+  /** The command that resumes the run. */
   readonly command: string
   readonly resume: boolean
   readonly json: boolean
 }
 
-/** Trains nothing: prints what that would take. */
+/** Trains nothing: prints what the training would take. */
 export async function dryJob(loaded: Loaded<TrainingConfig>, job: Job, json: boolean): Promise<ExitCode> {
   const planned = async () =>
     dryRun(planOf(loaded, job.work, { resume: false, loggers: [], onStart: async () => undefined }))
@@ -42,7 +42,7 @@ export async function dryJob(loaded: Loaded<TrainingConfig>, job: Job, json: boo
   return run.findings.some(({ level }) => level === 'fault') ? exitCodes.wrong : exitCodes.done
 }
 
-/** Trains, from the beginning or from the newest checkpoint, and saves. */
+/** Trains, from the beginning or from the newest checkpoint, and saves the result. */
 export async function runJob(
   loaded: Loaded<TrainingConfig>,
   begin: () => Promise<Job>,
@@ -83,7 +83,8 @@ async function runBegun(
   let totalSteps: number | null = null
   const minutes = config.train?.minutes
   const progress = progressLogger({ totalSteps: () => totalSteps, minutes, stream: process.stderr })
-  // Written when the training has the folder: two runs that begin there at once have both found it empty.
+  // The manifest is written once the training holds the folder, because two runs that begin there at once have both
+  // found it empty.
   const onStart = async () => {
     const now = await readManifest(output)
     if (before === null && now !== null) throw new UsageError(hasRun(loaded, output))

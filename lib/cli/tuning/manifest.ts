@@ -1,4 +1,6 @@
-/** The file in a run's folder that says with which config it began, so that it goes on with no other. */
+/**
+ * The file in a run's folder that records the config with which it began, so that it resumes only with the same config.
+ */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,9 +19,9 @@ export interface Manifest {
   readonly format: 1
   readonly firesteel: string
   readonly config: object
-  /** The format of the rows, which the config may leave to them. */
+  /** The format of the rows, which may come from the rows instead of the config. */
   readonly rows: { readonly format: FormatName; readonly count: number; readonly digest: string } & Labelling
-  /** Paths that the config names, as they were. */
+  /** The paths in the config, as they were given. */
   readonly model: string
   readonly tokenizer: string
 }
@@ -42,7 +44,7 @@ export function manifestOf(loaded: Loaded, data: Data): Manifest {
   }
 }
 
-/** The digest of rows in tokens, by which a run that goes on knows its data again. */
+/** The digest of rows in tokens, by which a resumed run recognises its data. */
 function digestOf(parts: readonly (Rows | null)[]): string {
   const hash = createHash('sha256')
   for (const part of parts)
@@ -56,7 +58,7 @@ function digestOf(parts: readonly (Rows | null)[]): string {
   return hash.digest('hex')
 }
 
-/** The manifest of a run; null where the folder has none. Throws UsageError for a file that is none. */
+/** The manifest of a run, or null if the folder has none. Throws UsageError for a file that is not a manifest. */
 export async function readManifest(folder: string): Promise<Manifest | null> {
   const path = join(folder, fileName)
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -68,15 +70,15 @@ export async function readManifest(folder: string): Promise<Manifest | null> {
     const value = JSON.parse(text) as Partial<Manifest> | null
     if (value?.format === 1 && value.config && value.rows && typeof value.model === 'string') return value as Manifest
   } catch {
-    // Told below.
+    // The error is thrown below.
   }
   throw new UsageError(`${path} is not as firesteel wrote it; restore it, or name another output`)
 }
 
-/** Options that may change when a run goes on: they say when it ends, and not what a step does. */
+/** Options that may change when a run resumes, because they decide when it ends, but not what a step does. */
 const free = ['train.epochs', 'train.steps', 'train.minutes', '$schema', 'output', 'model', 'tokenizer']
 
-/** The parts of a config that rates follow from, whichever command it is of. */
+/** The parts of a config that determine learning rates, for every command. */
 interface TrainingParts {
   readonly train?: {
     readonly schedule?: string | { readonly [kind: string]: { readonly warmup?: number } | undefined }
@@ -88,7 +90,7 @@ function flat(value: unknown, path = ''): [string, string][] {
   return Object.entries(value).flatMap(([key, inner]) => flat(inner, path === '' ? key : `${path}.${key}`))
 }
 
-/** Whether the learning rates of a run depend on how long it is. */
+/** Whether the learning rates of a run depend on its length. */
 function followsLength({ train }: TrainingParts): boolean {
   const { schedule = 'constant' } = train ?? {}
   if (typeof schedule === 'string') return schedule !== 'constant'
@@ -96,7 +98,7 @@ function followsLength({ train }: TrainingParts): boolean {
   return !Object.hasOwn(schedule, 'constant') || (warmup > 0 && warmup < 1)
 }
 
-/** Throws UsageError naming what is otherwise than when the run began. */
+/** Throws UsageError, which names the differences, if the config has changed since the run began. */
 export function checkSame({ source }: Pick<Loaded, 'source'>, before: Manifest, now: Manifest): void {
   const [old, own] = [new Map(flat(before.config)), new Map(flat(now.config))]
   const isFree = (name: string) => free.includes(name) || name.startsWith('train.checkpoints.')
@@ -116,7 +118,7 @@ export function checkSame({ source }: Pick<Loaded, 'source'>, before: Manifest, 
     throw new UsageError(`${faults.join('\n')}\nput it back to go on, or name another output for a new run`)
 }
 
-/** Into a folder that is there. */
+/** Writes into an existing folder. */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
   await writeAtomically(join(folder, fileName), [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)], 'run')
 }

@@ -1,4 +1,4 @@
-/** All that a fine-tuning begins with: the tokenizer, the rows and the model, each error with its place in the config. */
+/** All inputs of a fine-tuning: the tokenizer, the rows and the model. Each error has its place in the config. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { manualSeed } from '../../core/generator.js'
@@ -32,11 +32,11 @@ export interface Data {
   readonly format: FormatName
   readonly labelling: Labelling
   readonly train: Rows
-  /** Null where nothing is held back. */
+  /** Null if no rows are held out. */
   readonly validation: Rows | null
-  /** General rows that come back among the others; null without any. */
+  /** General rows that are mixed into the others, or null without any. */
   readonly replay: Rows | null
-  /** All rows of `data.file`, before some of them were held back. */
+  /** All rows of `data.file`, including those held out. */
   readonly all: TaskRows
   readonly places: readonly string[]
 }
@@ -55,7 +55,7 @@ async function checkFolder(path: string): Promise<void> {
   if (!found.isDirectory()) throw new UsageError(`${path} is a file, but must be a folder with config.json and weights`)
 }
 
-/** The folder of the tokenizer, which is the model's where the config names no other. */
+/** The folder of the tokenizer: the model's folder, unless the config names another. */
 export function tokenizerFolder({ config, resolve }: Loaded): string {
   return resolve(config.tokenizer ?? (config.model as string))
 }
@@ -63,7 +63,7 @@ export function tokenizerFolder({ config, resolve }: Loaded): string {
 /** The config.json of a model that begins with random weights. */
 const sizesOf = (given: object, { size }: Tokenizer): ConfigJson => ({ vocab_size: size, ...given })
 
-/** Throws UsageError for what a model that begins with random weights cannot have. */
+/** Throws UsageError for options that a model with random initial weights cannot have. */
 function checkBeginning(loaded: Loaded): void {
   const { config, source } = loaded
   if (config.tokenizer === undefined)
@@ -76,7 +76,7 @@ function checkBeginning(loaded: Loaded): void {
     )
 }
 
-/** The tokenizer and the rows. The model is not loaded for that. */
+/** The tokenizer and the rows, without loading the model. */
 export async function readData(loaded: Loaded): Promise<Data> {
   const { config, resolve, source } = loaded
   const { data } = config
@@ -91,7 +91,7 @@ export async function readData(loaded: Loaded): Promise<Data> {
   const tokenizer = await placed(loaded, [config.tokenizer === undefined ? 'model' : 'tokenizer'], () =>
     AutoTokenizer.load(tokenizerFolder(loaded)),
   )
-  // Sizes, without weights.
+  // The sizes alone are read, without weights.
   const sizes = await placed(loaded, ['model'], async () =>
     taskOf(format).load(
       from === null
@@ -131,7 +131,7 @@ export async function readData(loaded: Loaded): Promise<Data> {
   const { rows: all, places } = await read(files, settings)
   const labelling = labellingOf(all, data.labelKind)
   const classes = labelling.kind === 'number' || labelling.labels.length === 0 ? {} : { labels: labelling.labels }
-  /** Rows of other files than those that `also` names. */
+  /** Rows of files that must not be the ones in `also`. */
   const readOther = async (path: readonly string[], given: string | readonly string[], also: readonly string[]) => {
     const paths = await filesOf(path, given)
     const both = paths.find((each) => also.includes(each))
@@ -152,26 +152,26 @@ export async function readData(loaded: Loaded): Promise<Data> {
   return { ...shared, ...parts }
 }
 
-/** The words for a file that stands in two places of a config. */
+/** The message about a file that is named in two places of a config. */
 function bothText({ source }: Loaded, path: readonly string[], file: string): string {
   const why = path[0] === 'replay' ? 'so that it is nothing general' : 'so that it measures nothing'
   const instead = path[0] === 'replay' ? 'another file, or leave replay out' : 'another file, or a share such as 0.1'
   return `${source.place(path)}: ${path.join('.')} is ${file}, which the training learns from too, ${why}; name ${instead}`
 }
 
-/** Columns that a prompt takes of the model's positions. */
+/** The number of the model's positions that a prompt takes. */
 function promptColumns({ method }: FinetuneConfig): number {
   return typeof method === 'object' && 'prompt' in method ? method.prompt.tokens : 0
 }
 
-/** Windows of one text must not be in both parts, and both have of each class its share. */
+/** Windows of one text must not be split between the parts, and both parts get their share of each class. */
 function togetherness(all: TaskRows, format: FormatName, { kind }: Labelling): object {
   const rows = () => eachOf(all) as Iterable<{ readonly source?: number; readonly label?: number }>
   if (format === 'answers') return { groups: Array.from(rows(), ({ source }) => source) }
   return format === 'classification' && kind === 'class' ? { stratify: Array.from(rows(), ({ label }) => label) } : {}
 }
 
-/** The format that the first row tells. Throws UsageError where it tells none. */
+/** The format that the first row indicates. Throws UsageError if it indicates none. */
 export async function guessed(files: readonly string[], columns: RowSettings['columns'] = {}): Promise<FormatName> {
   for await (const { row, place } of placedRows(files)) {
     const format = formatOf(row, columns)
@@ -184,7 +184,7 @@ export async function guessed(files: readonly string[], columns: RowSettings['co
   throw new UsageError(`${files.join(', ')}: there are no rows; give a file with a row on each line`)
 }
 
-/** Throws UsageError for options that the format has no use for. */
+/** Throws UsageError for options that the format does not use. */
 function checkFormat({ config, source }: Loaded, format: FormatName): void {
   const uses: {
     readonly [name in 'learn' | 'template' | 'labels' | 'labelKind' | 'prefix' | 'contrast']: readonly FormatName[]
@@ -210,7 +210,7 @@ function checkFormat({ config, source }: Loaded, format: FormatName): void {
       )
 }
 
-/** The model, made after the seed is set, so that the same config makes the same weights. */
+/** The model is made after the seed is set, so the same config makes the same weights. */
 export async function makeModel(loaded: Loaded, { format, labelling, tokenizer }: Data): Promise<TaskModel> {
   const { config, resolve } = loaded
   const { model } = config

@@ -1,4 +1,4 @@
-/** The method of a config, applied to a model: what learns, at which rates, and when. */
+/** The method of a config, applied to a model: the parameters that learn, their rates, and their times. */
 import { kindOf } from '../../core/errors.js'
 import type { Callback } from '../../train/callbacks.js'
 import { type Loaded, placed } from '../config/config.js'
@@ -12,10 +12,10 @@ import type { Learning } from './plan.js'
 type Table<N extends string> = Extract<Exclude<Method, string>, { readonly [name in N]: unknown }>
 
 export interface Applied {
-  /** The parameters for the optimizer, in groups with rates of their own where the method has them. */
+  /** The parameters for the optimizer, in groups with their own rates if the method has them. */
   parameters(lr: number): Learning
   readonly callbacks: readonly Callback[]
-  /** The learning rate where the config has none. */
+  /** The learning rate if the config has none. */
   readonly lr: number
 }
 
@@ -27,7 +27,9 @@ function given<T extends object>(table: T): { [name in keyof T]: Exclude<T[name]
   return Object.fromEntries(entries) as { [name in keyof T]: Exclude<T[name], undefined> }
 }
 
-/** Applies the method. Throws UsageError, or the library's error with the method's place, for one that does not fit the model. */
+/**
+ * Applies the method. Throws UsageError, or the library's error with the method's place, if it does not fit the model.
+ */
 export async function applyMethod(loaded: Loaded, model: TaskModel, format: FormatName): Promise<Applied> {
   const { method = 'full' } = loaded.config
   const table: Exclude<Method, string> =
@@ -47,7 +49,7 @@ export async function applyMethod(loaded: Loaded, model: TaskModel, format: Form
 async function applied(model: TaskModel, table: Exclude<Method, string>, format: FormatName): Promise<Applied> {
   const tune = await import('../../finetune/index.js')
   const { head, unused } = headOf(model, format)
-  // No adapter of a layer that is not used would learn.
+  // An adapter of an unused layer would not learn.
   const left = unused.length === 0 ? {} : { excludeModules: unused }
   const plain = (lr: number, callbacks: readonly Callback[] = []): Applied => ({
     parameters: () => floatsOf(model),

@@ -1,4 +1,7 @@
-/** The objective of BERT: masked tokens in pairs of sentences, half of which follow one another in a document of the shards. */
+/**
+ * The objective of BERT: masked tokens in pairs of sentences. In half of the pairs the sentences follow one another in
+ * a document of the shards.
+ */
 import { ValueError } from '../../core/errors.js'
 import type { Dataset } from '../../data/dataset.js'
 import { AutoModel } from '../../models/auto.js'
@@ -12,7 +15,9 @@ import type { TaskBatch } from '../tasks/formats.js'
 import type { TaskModel } from '../tasks/tasks.js'
 import type { Pretraining } from './objectives.js'
 
-/** Ends of sentences: at a mark that a blank follows, at a mark of Chinese or Japanese, and at the end of a line. */
+/**
+ * Ends of sentences: after a mark with a space behind it, after a Chinese or Japanese mark, and at the end of a line.
+ */
 const ends = /(?<=[.!?…]["'”’)\]]?)\s+|(?<=[。！？][”’」』）]?)(?![”’」』）])|\n+/u
 
 /** The sentences of a text. */
@@ -25,7 +30,7 @@ export function sentencesOf(text: string): string[] {
 
 /** The sentences of each document. All are in memory. */
 async function documentsIn(shards: TokenShards, tokenizer: Tokenizer): Promise<string[][]> {
-  // Two tokens are the least that a window has.
+  // A window has at least two tokens.
   if (shards.tokens < 2) return []
   const { ids, ends: within } = await shards.windows({ length: shards.tokens, documents: true }).get(0)
   const bounds = [0, ...within, ids.length]

@@ -1,4 +1,6 @@
-/** The objectives of pre-training that a config can name: each with its model, and with batches of the shards' windows. */
+/**
+ * The objectives of pre-training that a config can name, each with its model and its batches from the shards' windows.
+ */
 import { FunctionDataset } from '../../data/dataset.js'
 import { AutoModel } from '../../models/auto.js'
 import type { ConfigJson } from '../../models/config.js'
@@ -18,7 +20,7 @@ import type { PlacedBatches } from './plan.js'
 export type ObjectiveName = 'causal' | 'masked' | 'spans'
 
 interface Shape {
-  /** Tokens of a row, with those that the tokenizer puts round it. */
+  /** The number of tokens in a row, including those that the tokenizer puts around it. */
   readonly length: number
   readonly documents: boolean
   readonly batchSize: number
@@ -31,18 +33,18 @@ interface Pass {
 
 export interface Pretraining {
   readonly name: ObjectiveName
-  /** The purpose of models of the kind, as the hub calls it. */
+  /** The hub's name for the purpose of such models. */
   readonly task: string
   load(from: string | ConfigJson): Promise<TaskModel>
   readonly objective: Objective<TaskModel, TaskBatch, string>
-  /** Reads what rows are made of, before the other two are called. */
+  /** Reads the material of rows. Called before the other two. */
   open?(shards: TokenShards, tokenizer: Tokenizer, shape: Shape): Promise<void>
-  /** The number of rows that shards have. */
+  /** The number of rows in the shards. */
   rows(shards: TokenShards, shape: Shape): number
   batches(shards: TokenShards, tokenizer: Tokenizer, shape: Shape, pass: Pass): PlacedBatches
 }
 
-/** An objective that is only ever given the models and batches of its own kind. */
+/** An objective that only ever gets the models and batches of its own kind. */
 const general = (objective: unknown) => objective as Objective<TaskModel, TaskBatch, string>
 
 const causal: Pretraining = {
@@ -58,10 +60,13 @@ type Table = Exclude<PretrainConfig['objective'], string | undefined>
 type Masked = Exclude<Extract<Table, { masked: unknown }>['masked'], undefined>
 type Spans = Exclude<Extract<Table, { spans: unknown }>['spans'], undefined>
 
-/** Tokens that the tokenizer adds to each row: [CLS] and [SEP] of an encoder, the end token of an encoder-decoder. */
+/**
+ * The number of tokens that the tokenizer adds to each row: [CLS] and [SEP] for an encoder, the end token for an
+ * encoder-decoder.
+ */
 const added = { masked: 2, spans: 1 }
 
-/** Windows of a shard's tokens that fill rows together with the added tokens. */
+/** Windows of a shard's tokens. Together with the added tokens they fill rows. */
 const windowsOf = (name: keyof typeof added, shards: TokenShards, { length }: Shape) =>
   shards.windows({ length: Math.max(2, length - added[name]), documents: false })
 
@@ -78,7 +83,8 @@ const masked = (options: Masked): Pretraining => ({
   rows: (shards, shape) => windowsOf('masked', shards, shape).length,
   batches: (shards, tokenizer, shape, pass) => {
     const windows = windowsOf('masked', shards, shape)
-    // Windows become text again, because the tokenizer decides what a word is, and adds its special tokens to each row.
+    // Windows are turned back into text, because the tokenizer decides what a word is, and adds its special tokens to
+    // each row.
     const rows = new FunctionDataset(windows.length, async (index) => {
       const { ids } = await windows.get(index)
       return maskableRow(tokenizer.decode(ids, { skipSpecialTokens: true }), tokenizer, { maxLength: shape.length })
@@ -108,7 +114,7 @@ export function pretrainingOf(given: PretrainConfig['objective'] = 'causal'): Pr
   return nextSentence ? nextSentences(defined(options)) : masked(options)
 }
 
-/** Batches that are the same in each pass, so that a run that goes on measures as one that was never cut. */
+/** Batches that are the same in each pass, so that a resumed run measures the same as one without interruption. */
 export function sameEachPass(make: () => PlacedBatches): PlacedBatches {
   const first = make()
   return {

@@ -1,4 +1,4 @@
-/** The folders that a run writes to. */
+/** The folders into which a run writes. */
 import { mkdtemp, realpath, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ValueError } from '../../core/errors.js'
@@ -7,7 +7,7 @@ import { missingFolders } from '../../train/record/place.js'
 import { type Loaded, placed } from '../config/config.js'
 import { UsageError } from '../exit.js'
 
-/** The parts of a config that say what is written, and from what a run begins. */
+/** The parts of a config that determine what is written, and from what a run begins. */
 export interface OutputConfig {
   readonly output: string
   readonly model: unknown
@@ -15,18 +15,21 @@ export interface OutputConfig {
   readonly method?: unknown
 }
 
-/** Methods that leave the model as it is, and learn beside it. */
+/** Methods that leave the model unchanged and learn beside it. */
 const adapters = ['lora', 'ia3', 'prompt']
 
 /** Whether the result is an adapter beside the model. */
 export const isAdapter = ({ config: { method } }: Loaded<OutputConfig>): boolean =>
   typeof method === 'object' && method !== null && adapters.some((name) => name in method)
 
-/** The folder of what was learned. */
+/** The folder of the result. */
 export const resultFolder = (loaded: Loaded<OutputConfig>): string =>
   join(loaded.resolve(loaded.config.output), isAdapter(loaded) ? 'adapter' : 'model')
 
-/** Makes a folder in another one, and takes it away again: rights alone do not tell, because /proc says that its owner may write. */
+/**
+ * Makes a folder inside another one and removes it again. Permissions alone are not reliable, because /proc claims that
+ * its owner may write.
+ */
 async function probe(folder: string, output: string): Promise<void> {
   try {
     await rmdir(await mkdtemp(join(folder, '.firesteel-')))
@@ -38,8 +41,8 @@ async function probe(folder: string, output: string): Promise<void> {
 }
 
 /**
- * Looks, before anything is read, whether the result has a place. Throws ValueError for a folder that cannot be made or takes no
- * files, and UsageError where the result would be written over the model or tokenizer that the run begins with.
+ * Checks, before anything is read, that the result can be written. Throws ValueError for a folder that cannot be made
+ * or accepts no files, and UsageError if the result would overwrite the model or tokenizer with which the run begins.
  */
 export async function checkOutput(loaded: Loaded<OutputConfig>): Promise<void> {
   const { config, resolve, source } = loaded

@@ -1,4 +1,4 @@
-/** The Trainer that a config asks for, and how long it trains. */
+/** The Trainer that a config asks for, and the length of its training. */
 
 import type { Resumable } from '../../core/generator.js'
 import type { LayerGroup } from '../../finetune/groups.js'
@@ -16,7 +16,7 @@ import type { TaskModel } from '../tasks/tasks.js'
 
 type Train = NonNullable<FinetuneConfig['train']>
 
-/** The part of a config that says how to train. */
+/** The part of a config that describes the training. */
 export type TrainingConfig = Pick<FinetuneConfig, 'train' | 'output'>
 
 /** Batches that know their number and their place. */
@@ -24,20 +24,20 @@ export interface PlacedBatches extends AsyncIterable<TaskBatch>, Resumable<unkno
   readonly length: number
 }
 
-/** The settings that an optimizer takes. */
+/** The parameters of an optimizer, with their settings. */
 export type Learning = optim.Parameters | readonly LayerGroup[]
 
-/** A model with what it is to learn, and from what. */
+/** A model with its training material. */
 export interface Work {
   readonly model: TaskModel
   readonly objective: Objective<TaskModel, TaskBatch, string>
   readonly loader: PlacedBatches
-  /** Null where nothing is held back. */
+  /** Null if no rows are held out. */
   readonly validation: PlacedBatches | null
-  /** The batch that takes most memory, and one of middle length. */
+  /** The batch that takes the most memory, and one of middle length. */
   readonly longest: TaskBatch
   readonly middle: TaskBatch
-  /** The learning rate where the config has none. */
+  /** The learning rate if the config has none. */
   readonly lr: number
   /** The parameters for the optimizer, at the config's rate. */
   parameters(lr: number): Learning
@@ -48,7 +48,7 @@ export interface Work {
 export interface TrainingPlan extends Pick<Work, 'loader' | 'validation' | 'longest' | 'middle'> {
   readonly trainer: Trainer<string, TaskBatch, TaskModel>
   readonly fit: FitOptions<TaskBatch>
-  /** Null where only minutes end the training. */
+  /** Null if only minutes end the training. */
   readonly totalSteps: number | null
 }
 
@@ -64,7 +64,7 @@ interface Rates {
   readonly weightDecay?: number
 }
 
-/** Steps that end the training, whichever limit comes first. */
+/** The number of steps at which the training ends, whichever limit comes first. */
 function stepsOf({ epochs, steps, minutes }: Train, stepsPerEpoch: number): number | null {
   const passes = epochs ?? (steps === undefined && minutes === undefined ? 1 : undefined)
   const limits = [...(passes === undefined ? [] : [passes * stepsPerEpoch]), ...(steps === undefined ? [] : [steps])]
@@ -105,10 +105,10 @@ function scheduleOf(
 }
 
 interface PlanOptions {
-  /** Whether to go on with the run in the config's output. */
+  /** Whether to resume the run in the config's output folder. */
   readonly resume: boolean
   readonly loggers: readonly Logger[]
-  /** Called when the training has the folder of the run, before its first step. */
+  /** Called when the training holds the folder of the run, before its first step. */
   readonly onStart: () => Promise<void>
 }
 

@@ -1,9 +1,9 @@
-/** The progress of a training, with the time that is left. */
+/** The progress of a training, with the remaining time. */
 import type { Logger, Numbers } from '../../train/record/events.js'
 import { durationText } from '../words.js'
 
 interface ProgressOptions {
-  /** Null where only time ends the training. */
+  /** Null if only time ends the training. */
   readonly totalSteps: () => number | null
   readonly minutes: number | undefined
   readonly stream: NodeJS.WriteStream
@@ -11,7 +11,7 @@ interface ProgressOptions {
   readonly now?: () => number
 }
 
-/** Milliseconds between two lines where there is no terminal. */
+/** Milliseconds between two lines outside of a terminal. */
 const pause = 10_000
 
 const numberText = (value: number) =>
@@ -25,7 +25,10 @@ function numbersText(numbers: Numbers): string {
   return [...shown, ...(countedPerSecond === undefined ? [] : [`${Math.round(countedPerSecond)} tokens/s`])].join('  ')
 }
 
-/** A line that is written over in a terminal; elsewhere one from time to time, and for epochs and validations. */
+/**
+ * In a terminal, one line that is overwritten. Elsewhere a line from time to time, and one for each epoch and
+ * validation.
+ */
 export function progressLogger({ totalSteps, minutes, stream, now = Date.now }: ProgressOptions): Logger {
   let [began, first, told, total] = [now(), 0, 0, null as number | null]
   let open = false

@@ -1,9 +1,9 @@
-/** Ranks of LoRA that are larger than the layers. */
+/** Ranks of LoRA that exceed the layers' sizes. */
 import { LoraAdapter } from '../../finetune/lora-adapter.js'
 import { isAdaptable } from '../../nn/adapter.js'
 import type { Module } from '../../nn/module.js'
 
-/** A sentence about the layers whose smaller side is below the rank of their adapter; null where there are none. */
+/** A sentence about layers whose smaller side is below their adapter's rank, or null if there are none. */
 export function rankWarning(model: Module): string | null {
   const small: { readonly path: string; readonly rank: number; readonly limit: number }[] = []
   for (const [path, layer] of model.namedModules()) {

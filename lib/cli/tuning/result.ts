@@ -10,7 +10,7 @@ import { headOf, type Labelling, type TaskModel, taskOf } from '../tasks/tasks.j
 import { readManifest } from './manifest.js'
 import { isAdapter, resultFolder } from './output.js'
 
-/** Saves what was learned, and gives the folder. */
+/** Saves the result and returns its folder. */
 export async function saveResult(
   loaded: Loaded,
   model: TaskModel,
@@ -29,7 +29,7 @@ export async function saveResult(
   return folder
 }
 
-/** Stores the weights as the run had them, because its adapter learned beside those. */
+/** Stores the weights in the run's blocks, because its adapter learned beside those. */
 async function quantizeAs(method: Loaded['config']['method'], model: TaskModel, format: FormatName): Promise<void> {
   if (typeof method !== 'object' || !('lora' in method) || method.lora.quantize === undefined) return
   const { quantizeBase } = await import('./quantized.js')
@@ -39,12 +39,12 @@ async function quantizeAs(method: Loaded['config']['method'], model: TaskModel, 
 export interface Tuned {
   readonly model: TaskModel
   readonly tokenizer: Tokenizer
-  /** The format and labels of the rows that it learned. */
+  /** The format and labels of the rows from which it learned. */
   readonly format: FormatName
   readonly labelling: Labelling
 }
 
-/** The model that a config's run has made. Throws UsageError where it has not come to its end. */
+/** The model made by a config's run. Throws UsageError if the run is not complete. */
 export async function loadTuned(loaded: Loaded): Promise<Tuned> {
   const { config, resolve, source } = loaded
   const output = resolve(config.output)
