@@ -10,10 +10,10 @@
 namespace firesteel::cuda {
 namespace {
 
-// The bound of queries and keys, below which sums of two positions are int32.
+// The most queries or keys, so that the sum of two positions fits in int32.
 constexpr int64_t most = std::numeric_limits<int32_t>::max() / 2;
 constexpr int64_t tile = 64;
-// Features that the kernels on tensor cores take, of results and of gradients.
+// The most features that the kernels on tensor cores take: of results, and in backward passes.
 constexpr int64_t most_features = 256, most_backwards = 128;
 
 bool is(const View& view, int64_t s0, int64_t s1, int64_t s2, int64_t s3) {
@@ -30,7 +30,8 @@ Heads heads_of(const View& view) {
   return {view.data, strides[0], strides[1], strides[2], strides[3], vectors};
 }
 
-// The arguments of both passes; `views`: the masks and the lengths; `numbers`: scale, offset, window, dropout.
+// Reads the arguments of both passes. `views` are the masks and the lengths; `numbers` are scale, offset, window and
+// dropout.
 bool read_attention(Device& device, Attention* job, const KernelCall& call, const View& q, const View& k, const View& v,
                     const View& out, const View& statistics, const View* views) {
   if (q.ndim != 4 || k.ndim != 4 || v.ndim != 4) return device.fail("attention: q, k and v must have 4 dimensions");
@@ -67,7 +68,7 @@ bool read_attention(Device& device, Attention* job, const KernelCall& call, cons
   job->query_heads = static_cast<int32_t>(heads);
   job->key_heads = static_cast<int32_t>(key_heads);
   job->queries = static_cast<int32_t>(queries);
-  // Without features nobody sees the weights, and their number is not bounded by memory.
+  // Without features the weights have no effect, and memory does not bound the number of keys.
   job->keys = static_cast<int32_t>(size == 0 && value_size == 0 ? 0 : keys);
   job->size = static_cast<int32_t>(size);
   job->value_size = static_cast<int32_t>(value_size);
@@ -88,7 +89,7 @@ bool suits_copies(const Heads& heads, int64_t features) {
          address(heads.data) % 16 == 0;
 }
 
-// Whether tensor cores take q, k, v and, of a backward pass, dy.
+// Whether tensor cores can take q, k, v and, in a backward pass, dy.
 bool suits_tensor_cores(const Device& device, DType dtype, const Attention& job) {
   const int64_t features = std::max(job.size, job.value_size);
   return dtype == DType::bfloat16 && device.generation >= 80 && job.keys > 0 &&
@@ -97,7 +98,7 @@ bool suits_tensor_cores(const Device& device, DType dtype, const Attention& job)
          (!job.dy.data || suits_copies(job.dy, job.value_size));
 }
 
-// A block for `tile_rows` rows of each of `heads`, and for each of `parts` of the results' features.
+// Launches a block for each `tile_rows` rows of each of `heads`, and for each of `parts` of the results' features.
 bool launch_tiles(Device& device, const std::string& entry, const Attention& job, int64_t heads, int64_t rows,
                   int64_t tile_rows, int64_t parts = 1) {
   const int64_t blocks = heads * ((rows + tile_rows - 1) / tile_rows);

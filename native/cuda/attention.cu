@@ -1,12 +1,12 @@
-// Attention by multiply-adds, of float32, and of bfloat16 in any strides (T. Dao, "FlashAttention-2", 2023): a block of
-// 256 threads has a tile of 64 rows and meets the columns, 64 at a time; a running maximum and a running sum correct
-// what was added before, and no row of scores is ever kept. Rows are queries and columns keys, or in the gradients of
-// keys and values the other way round, so that each block adds up its own rows in one order and none needs atomics:
-// scores are computed anew for each of the three gradients.
+// Attention by multiply-adds, of float32, and of bfloat16 in any strides (T. Dao, "FlashAttention-2", 2023). A block of
+// 256 threads has a tile of 64 rows and meets 64 columns at a time. A running maximum and a running sum correct what
+// was added before, so that no row of scores is ever kept. Rows are queries and columns keys; in the gradients of keys
+// and values it is the other way round, so that each block adds up its own rows in one order and none needs atomics.
+// Scores are computed anew for each of the three gradients.
 //
-// A thread has the scores of 4 neighbouring rows with columns 16 apart. Features beyond the width of an entry are
-// another block's, which computes the scores again. Columns that no row sees are skipped, so that a window costs no
-// more than its width.
+// A thread has the scores of 4 neighbouring rows with columns 16 apart. Features beyond the width of an entry belong to
+// another block, which computes the scores again. Columns that no row sees are skipped, so that a window costs no more
+// than its width.
 #include "attention_tile.h"
 #include "team.h"
 
@@ -23,8 +23,8 @@ struct alignas(16) Four {
 template <int width>
 struct alignas(16) Room {
   float left[deep][padded], right[deep][padded];  // features of rows and of columns
-  float weights[tile][padded];                    // by column, then row
-  float pieces[deep][width];                      // rows that are weighted and added up
+  float weights[tile][padded];                    // [column][row]
+  float pieces[deep][width];                      // of rows that are weighted and added up
 };
 
 template <class T>
@@ -48,7 +48,7 @@ struct Rows {
         count(count),
         features(features) {}
 
-  // 4 neighbouring features; zeros beyond the end.
+  // 4 neighbouring features, with zeros beyond the end.
   DEVICE Four at(int32_t r, int32_t feature) const {
     Four four = {};
     if (r >= count || feature >= features) return four;
@@ -106,8 +106,8 @@ DEVICE void multiply_rows(float (&sums)[4][4], Room<width>& room, const Rows<T>&
 
 DEVICE bool is_finite(float x) { return x - x == 0.0f; }
 
-// sums[r] += weights[c][r] times the features of row first + c of x, from `feature` on. If `partial`, some pairs of row
-// and column do not take part (`pairs(r, c)`), and their weight of 0 must not be multiplied by a number that is not
+// sums[r] += weights[c][r] times the features of row first + c of x, from `feature` on. If `partial`, only pairs (r, c)
+// with `pairs(r, c)` take part. The others have a weight of 0, which must not be multiplied by a number that is not
 // finite.
 template <class T, int width, class Pairs>
 DEVICE void add_weighted(float (&sums)[4][width / 16], Room<width>& room, const Rows<T>& x, int32_t first,
@@ -146,7 +146,7 @@ DEVICE void add_weighted(float (&sums)[4][width / 16], Room<width>& room, const 
   }
 }
 
-// Writes the sums of a tile's first `count` rows, each times its factor.
+// Writes the first `count` rows of a tile's sums, each multiplied by its factor.
 template <class T, int width>
 DEVICE void write_rows(const Heads& to, int32_t batch, int32_t head, int32_t first, int32_t count, int32_t feature,
                        int32_t features, const float (&sums)[4][width / 16], const float (&factors)[4]) {
@@ -165,7 +165,7 @@ DEVICE void write_rows(const Heads& to, int32_t batch, int32_t head, int32_t fir
   }
 }
 
-// The largest value, or the sum, among the 16 threads that share rows.
+// The largest value, or the sum, of the 16 threads that share rows.
 template <class F>
 DEVICE float of_row(float value, const F& together) {
 #pragma unroll
@@ -178,7 +178,7 @@ DEVICE void forward(const Attention& job) {
   SHARED(Room<width>, room);
   const int32_t heads = job.batches * job.query_heads, number = static_cast<int32_t>(blockIdx.x % heads);
   const int32_t tiles = (job.queries + tile - 1) / tile;
-  // The last queries start first, because they see most keys.
+  // The last queries start first, because they see the most keys.
   const int32_t query = (tiles - 1 - static_cast<int32_t>(blockIdx.x / heads)) * tile;
   const Head at = head_at(job, number / job.query_heads, number % job.query_heads);
   const int32_t key_head = at.head / (job.query_heads / job.key_heads);
@@ -254,7 +254,7 @@ DEVICE void gradient(const Attention& job) {
   const int32_t heads = job.batches * (by_query ? job.query_heads : job.key_heads);
   const int32_t number = static_cast<int32_t>(blockIdx.x % heads), group = job.query_heads / job.key_heads;
   const int32_t all_rows = by_query ? job.queries : job.keys, tiles = (all_rows + tile - 1) / tile;
-  // With a causal mask the last queries see most keys, and most queries see the first keys.
+  // With a causal mask, the last queries see the most keys, and the first keys are seen by the most queries.
   const int32_t order = static_cast<int32_t>(blockIdx.x / heads), row = (by_query ? tiles - 1 - order : order) * tile;
   const int32_t batch = number / (heads / job.batches), own_head = number % (heads / job.batches);
   const int32_t key_head = by_query ? own_head / group : own_head;
@@ -347,7 +347,7 @@ DEVICE void sum_rows(const Attention& job) {
 using float32 = float;
 ATTENTION(float32, 64)
 ATTENTION(float32, 128)
-// The kernels for all cases that tensor cores do not take.
+// The kernels for all cases that tensor cores cannot take.
 ATTENTION(bfloat16, 64)
 KERNEL(attention_sum_rows_float32, const __grid_constant__ Attention job) { sum_rows<float>(job); }
 KERNEL(attention_sum_rows_bfloat16, const __grid_constant__ Attention job) { sum_rows<bfloat16>(job); }

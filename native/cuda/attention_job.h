@@ -9,22 +9,22 @@ namespace firesteel::cuda {
 struct Heads {
   void* data;
   int64_t batch, head, row, column;
-  bool vectors;  // 4 neighbouring features of a row are read together
+  bool vectors;  // whether 4 neighbouring features of a row are read together
 };
 
 struct Attention {
   Heads q, k, v, out, dy, dq, dk, dv;
   Heads mask_bool, mask_add;  // [B, Hq, Tq, Tk]
-  const int32_t* lengths;     // of each batch row's keys, or null: all
-  uint64_t* wrong;            // the slot for a length that there cannot be
-  float* statistics;          // [B, Hq, 2, Tq]: the largest score, and the sum of exponentials about it
-  float* delta;               // [B, Hq, Tq]: dy out, summed over a row
+  const int32_t* lengths;     // the number of each batch row's keys; null: all keys
+  uint64_t* wrong;            // the slot for an impossible length
+  float* statistics;          // [B, Hq, 2, Tq]: the largest score, and the sum of exponentials relative to it
+  float* delta;               // [B, Hq, Tq]: the sum of dy out over a row
   float* dmask;               // [B, Hq, Tq, Tk]
   int32_t batches, query_heads, key_heads, queries, keys, size, value_size;
   float scale;
   // Key j takes part in query i if i + first <= j <= i + last.
   int32_t first, last;
-  uint64_t drop_below;  // words of random numbers below it drop
+  uint64_t drop_below;  // a pair whose random word is below it is dropped
   float kept_scale;
   uint64_t seed, random_offset;
   uint32_t stream;

@@ -1,12 +1,12 @@
-// Attention of bfloat16 on tensor cores, from Ampere on, for features that copies of 8 fit (T. Dao, "FlashAttention-2",
-// 2023). A warp has 16 rows, and their scores and sums in registers. Forward and in the gradient of queries, rows are
-// queries, kept in registers, and keys and values come by asynchronous copies while others are multiplied. In the
-// gradients of keys and values, rows are keys, of which half of the warps sum values and the others keys: each row has
-// its sums in one order, and none needs atomics.
+// Attention of bfloat16 on tensor cores, from Ampere on, if copies of 8 features fit (T. Dao, "FlashAttention-2",
+// 2023). A warp has 16 rows, and keeps their scores and sums in registers. In the forward pass and the gradient of
+// queries, rows are queries, which are kept in registers, and keys and values arrive by asynchronous copies while
+// others are multiplied. In the gradients of keys and values, rows are keys: half of the warps sum values and the
+// others keys. Each row has its sums in one order, and none needs atomics.
 //
-// Rows of shared memory are swizzled so that the 8 rows of a matrix meet all banks once. Features beyond the tensor's
-// are zeros. What is not finite and seen by a part of the rows only is added apart, because products would spread it
-// to those that must not see it.
+// Rows of shared memory are swizzled, so that the 8 rows of a matrix meet every bank once. Features beyond the tensor's
+// are zeros. Numbers that are not finite, and that only some of the rows see, are added separately, because products
+// would spread them to rows that must not see them.
 #include "attention_tile.h"
 
 using namespace firesteel::cuda;
@@ -35,7 +35,7 @@ DEVICE Rows rows_of(const Heads& heads, int32_t batch, int32_t head, int32_t cou
   return {head_of<const bfloat16>(heads, batch, head), heads.row, count, features};
 }
 
-// f(row, chunk) of what this thread copies of `rows` rows.
+// Calls f(row, chunk) for the chunks of `rows` rows that this thread copies.
 template <int size, int rows, class F>
 DEVICE void for_copies(const F& f) {
   constexpr int across = size / chunk;
@@ -83,8 +83,8 @@ DEVICE void clear_infinite(bfloat16* tile) {
   });
 }
 
-// As the left operand's 16 rows and 16 features; as twice the right one's 8 columns, whose features lie side by side;
-// and the same of rows that are the depth.
+// These load the left operand's 16 rows and 16 features; the right operand's 8 columns twice, if a column's features
+// lie side by side; and the same if the tile's rows are the depth.
 template <int size>
 DEVICE void load_left(uint32_t (&r)[4], const bfloat16* tile, int row, int feature) {
   load_matrices<false>(r, tile + place<size>(row + (lane_of() & 15), feature / chunk + (lane_of() >> 4)));
@@ -99,8 +99,8 @@ DEVICE void load_turned(uint32_t (&r)[4], const bfloat16* tile, int row, int fea
   load_matrices<true>(r, tile + place<size>(row + (lane_of() & 15), feature / chunk + (lane_of() >> 4)));
 }
 
-// Sums of 16 rows and `columns` columns: element i of block n is row lane / 4 + 8 (i / 2), column 8 n + 2 (lane % 4) +
-// i % 2.
+// Sums of 16 rows and `columns` columns. Element i of block n belongs to row lane / 4 + 8 (i / 2) and column 8 n + 2
+// (lane % 4) + i % 2.
 template <int columns>
 struct Sums {
   float of[columns / 8][4];
@@ -116,7 +116,7 @@ DEVICE void clear(Sums<columns>& sums) {
     for (int i = 0; i < 4; i++) sums.of[n][i] = 0.0f;
 }
 
-// The rows' features times those of `columns` rows of a tile.
+// The products of the left rows with `columns` rows of a tile, summed over features.
 template <int size, int columns, class Left>
 DEVICE void multiply_rows(Sums<columns>& sums, const Left& left, const bfloat16* right) {
   clear(sums);
@@ -134,7 +134,7 @@ DEVICE void multiply_rows(Sums<columns>& sums, const Left& left, const bfloat16*
   }
 }
 
-// sums += weights times the tile's rows, of which features from `feature` on.
+// sums += weights times the tile's rows, for the features from `feature` on.
 template <int size, int columns, int features>
 DEVICE void add_weighted(Sums<features>& sums, const Sums<columns>& weights, const bfloat16* tile, int feature) {
 #pragma unroll
@@ -153,7 +153,8 @@ DEVICE void add_weighted(Sums<features>& sums, const Sums<columns>& weights, con
   }
 }
 
-// The cleared part of a tile, for the pairs of this warp's rows and the tile's rows that take part.
+// Adds the numbers that were cleared from a tile, for those pairs of this warp's rows and the tile's rows that take
+// part.
 template <int features, class Pairs>
 DEVICE void add_infinite(Sums<features>& sums, const Rows& from, int32_t first, int rows, int feature,
                          const Pairs& pairs) {
@@ -170,7 +171,7 @@ DEVICE void add_infinite(Sums<features>& sums, const Rows& from, int32_t first, 
       }
 }
 
-// Rows from `first` on, as far as there are `count`, each times its factor.
+// Writes the rows from `first` on that lie below `count`, each multiplied by its factor.
 template <int features>
 DEVICE void write_rows(const Heads& to, int32_t batch, int32_t head, int32_t first, int32_t count, int feature,
                        int32_t all_features, const Sums<features>& sums, float factor, float factor_below) {
@@ -207,14 +208,14 @@ struct alignas(128) Pair {
 template <int size>
 DEVICE void forward(const Attention& job) {
   if constexpr (!has_matrix_products) return;
-  // Two warps share the rows of the largest heads, and each has half of the results' features.
+  // In the largest heads two warps share rows, and each has half of the results' features.
   constexpr int parts = size > 128 ? 2 : 1, features = size / parts, rows = 128 / parts, columns = 64 / (parts * parts);
-  // Shared memory holds the queries first, and then keys and values.
+  // Shared memory holds first the queries, and then keys and values.
   SHARED(Pair<rows * size / 2>, shared);
   bfloat16 *const k_tile = shared.of, *const v_tile = shared.of + columns * size;
   const int32_t heads = job.batches * job.query_heads, number = static_cast<int32_t>(blockIdx.x % heads);
   const int32_t tiles = (job.queries + rows - 1) / rows;
-  // The last queries start first, because they see most keys.
+  // The last queries start first, because they see the most keys.
   const int32_t first_query = (tiles - 1 - static_cast<int32_t>(blockIdx.x / heads)) * rows;
   const Head at = head_at(job, number / job.query_heads, number % job.query_heads);
   const int32_t key_head = at.head / (job.query_heads / job.key_heads);
@@ -337,7 +338,7 @@ DEVICE void forward(const Attention& job) {
              totals[0] == 0.0f ? 0.0f : 1.0f / totals[0], totals[1] == 0.0f ? 0.0f : 1.0f / totals[1]);
 }
 
-// The weight of a pair, and of the gradient of its score.
+// The weight of a pair, and the gradient of its score.
 struct Weight {
   float value, gradient;
 };
@@ -441,7 +442,7 @@ DEVICE void gradient_of_queries(const Attention& job) {
 template <int size>
 struct alignas(128) KeyTiles {
   bfloat16 k[64 * size], v[64 * size];
-  // Queries and gradients of results, of two stages.
+  // Queries and the results' gradients, of two stages.
   bfloat16 of[2][2][16 * size];
 };
 

@@ -1,11 +1,11 @@
-// Copies of blocks, and conversions from numbers and to them.
+// Copies of blocks, and conversions between blocks and numbers.
 #include "copies.h"
 #include "stored.h"
 
 namespace firesteel::cuda {
 namespace {
 
-// Blocks as the pairs of bytes that they are. False where they do not lie along the last dimension.
+// A view of blocks as the pairs of bytes of which they consist. False if they do not lie along the last dimension.
 bool seen_as_pairs(const View& blocks, View* pairs) {
   const int last = blocks.ndim - 1;
   if (last < 0 || blocks.strides[last] != 1) return false;

@@ -1,5 +1,6 @@
-// Block dtypes: numbers to blocks, in float32 and with the rounding of the quantisers that the formats come from (as
-// native/cpu/shape/blocks.cpp says), and blocks to numbers. A thread makes a block, or four numbers.
+// Block dtypes: numbers to blocks and blocks to numbers. Numbers become blocks in float32, with the rounding of the
+// quantisers that the formats come from (native/cpu/shape/blocks.cpp names them). A thread makes a block, or four
+// numbers.
 #include "blocks.h"
 #include "stored.h"
 #include "team.h"
@@ -8,7 +9,7 @@ using namespace firesteel::cuda;
 
 namespace {
 
-// The number of largest magnitude, the first of several; NaN if any is not finite.
+// The number of largest magnitude, or the first of several; NaN if any number is not finite.
 DEVICE float extreme(const float* numbers, int count) {
   float most = 0;
   for (int i = 0; i < count; i++) {
@@ -18,7 +19,7 @@ DEVICE float extreme(const float* numbers, int count) {
   return most;
 }
 
-// 1 / scale; 0 if there is no inverse, or none that float32 holds.
+// 1 / scale, or 0 if there is no inverse that float32 can hold.
 DEVICE float inverse(float scale) {
   const float result = 1.0f / scale;
   return fabsf(result) <= 3.4028234663852886e38f ? result : 0.0f;
@@ -34,7 +35,7 @@ DEVICE void encode(uint8_t* to, const float* numbers, Q8) {
   const float scale = fabsf(extreme(numbers, 32)) / 127.0f, factor = inverse(scale);
   store_half(to, scale);
   for (int i = 0; i < 32; i++) {
-    // Halves are rounded away from 0; adding one is exact in float64.
+    // Halves are rounded away from 0. The addition of one half is exact in float64.
     const double scaled = factor == 0 ? 0.0 : double(numbers[i] * factor);
     to[2 + i] = uint8_t(int8_t(scaled < 0 ? -int(0.5 - scaled) : int(scaled + 0.5)));
   }
@@ -51,7 +52,7 @@ DEVICE void encode(uint8_t* to, const float* numbers, Q4) {
   for (int i = 0; i < 16; i++) to[2 + i] = uint8_t(q4_bits(numbers[i], factor) | q4_bits(numbers[16 + i], factor) << 4);
 }
 
-// How many of the borders, halfway between levels, lie below: four of them are those that a compiler makes of
+// The number of borders (halfway between levels) below x. Four of them have the values to which a compiler rounds
 // bitsandbytes' literals.
 DEVICE uint32_t nf4_bits(float x, float factor) {
   if (factor == 0) return 7;

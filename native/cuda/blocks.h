@@ -1,5 +1,5 @@
-// Block dtypes, whose layouts lib/core/dtype.ts describes, on the device: four neighbouring numbers at a time, which no
-// block cuts. Bytes are read in pairs, because blocks lie at even addresses and at no better ones.
+// Block dtypes on the device (lib/core/dtype.ts describes their layouts). Kernels take four neighbouring numbers at a
+// time, which always lie in one block. Bytes are read in pairs, because blocks are aligned to 2 bytes and no more.
 #pragma once
 #include "scalar.h"
 
@@ -9,7 +9,7 @@ struct Numbers {
   float of[4];
 };
 
-// Four numbers as they are stored: the block's scale, and their bits where the format's `unpack` seeks them.
+// Four numbers as they are stored: the block's scale, and their bits in the places that the format's `unpack` reads.
 struct Packed {
   float scale;
   uint32_t bits;
@@ -61,7 +61,7 @@ DEVICE float nf4_level(uint32_t bits) {
                                 0.5626170039176941f,
                                 0.7229568362236023f,
                                 1.0f};
-  // Chosen bit by bit, because registers have no index.
+  // The level is chosen bit by bit, because registers cannot be indexed.
   float chosen[8];
 #pragma unroll
   for (int i = 0; i < 8; i++) chosen[i] = bits & 1 ? levels[2 * i + 1] : levels[2 * i];

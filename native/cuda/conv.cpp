@@ -1,4 +1,4 @@
-// Convolution and its two gradients as matrix products, for as many images at a time as there is room for their
+// Convolution and its two gradients as matrix products. As many images are taken at a time as there is memory for their
 // patches.
 //
 //   out [n, g, O, PQ] = weight [g, O, CRS] patches [g, CRS, n, PQ]    (O outputs and C channels of each of g groups)
@@ -14,7 +14,7 @@ namespace firesteel::cuda {
 namespace {
 
 constexpr int64_t most = std::numeric_limits<int32_t>::max();
-// The number of elements of the patches of images that are taken together.
+// The number of elements of the patches that are made at a time.
 constexpr int64_t patch_elements = int64_t(1) << 26;
 
 struct Shape {
@@ -25,7 +25,8 @@ struct Shape {
   int64_t together;  // images
 };
 
-// x [N, C, H, W], y [N, O, P, Q], weight [O, C / groups, R, S]; integers: stride, padding, dilation; numbers: groups.
+// Reads x [N, C, H, W], y [N, O, P, Q] and weight [O, C / groups, R, S]. The integers are stride, padding and dilation,
+// and the number is groups.
 bool read_shape(Device& device, Shape* shape, const KernelCall& call, const View& x, const View& y,
                 const View& weight) {
   const Integers *stride = &call.integers[0], *padding = &call.integers[1], *dilation = &call.integers[2];
@@ -136,7 +137,7 @@ bool weight_gradient(Device& device, const Launchable&, const KernelCall& call) 
   float* const patches = room.take<float>(s.groups * s.depth * windows * s.together);
   float* const turned = patches ? other.take<float>(s.O * windows * s.together) : nullptr;
   if (!turned) return false;
-  // dy as [O, images, PQ]: its patches of one tap.
+  // dy becomes [O, images, PQ], as its patches of one tap.
   Shape single = s;
   single.C = s.O;
   single.H = s.P;

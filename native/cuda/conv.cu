@@ -1,5 +1,5 @@
 // The parts of convolution beside its matrix products: gathering patches of images side by side, adding patches'
-// gradients to an image (in the order of taps, without atomic additions), bias and ReLU. They are bound by memory; each
+// gradients to an image (in the order of taps, without atomic additions), bias and ReLU. They are bound by memory. Each
 // thread has an element.
 #include "index.h"
 #include "windows.h"
@@ -8,7 +8,7 @@ using namespace firesteel::cuda;
 
 namespace {
 
-// Takes the last of the positions that `index` counts off it.
+// Splits the last of the positions off `index`, which counts all of them.
 DEVICE int32_t take(uint32_t* index, const Divisor& by) {
   const uint32_t rest = divide(*index, by);
   const auto position = static_cast<int32_t>(*index - rest * by.size);
@@ -31,7 +31,7 @@ DEVICE void gather(const Patches& job) {
   }
 }
 
-// The position of the window whose tap at `offset` lies at `at`, or -1.
+// The position of the window whose tap at `offset` lies at `at`, or -1 if there is none.
 DEVICE int32_t window_at(int32_t at, int32_t padding, int32_t offset, int32_t stride, uint32_t count) {
   const int32_t from = at + padding - offset;
   if (from < 0 || from % stride != 0) return -1;

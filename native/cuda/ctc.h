@@ -5,7 +5,8 @@
 
 namespace firesteel::cuda {
 
-// Of an odd state: the next one of the same label, or the number of states; and whether none comes before.
+// For an odd state: the next state of the same label, or the number of states if there is none; and whether the state
+// is the first of its label, which no blank is.
 struct SameLabel {
   int32_t next;
   bool first;
@@ -21,7 +22,7 @@ struct Ctc {
   bool zero_infinity;
   // The slots for lengths and labels that are out of range.
   uint64_t *wrong_steps, *wrong_labels, *wrong_label;
-  // Backward's room: two rows of beta and one of shares for each sequence, and its states of the same label.
+  // The backward pass's memory: for each sequence two rows of beta and one of shares, and its states of the same label.
   float* rows;      // [N, 3, width]
   SameLabel* same;  // [N, width]
 };

@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <string_view>
 
-// The binaries of the .cu files, each for all targets, ended by null. There are none if the library was built without
-// nvcc (scripts/build-cuda.mjs writes them).
+// The binaries of the .cu files, each for all targets, with null at the end. There are none if the library was built
+// without nvcc (scripts/build-cuda.mjs writes them).
 extern "C" __attribute__((visibility("hidden"))) const void* const firesteel_cuda_modules[];
 
 namespace firesteel::cuda {
 namespace {
 
 constexpr unsigned threads_per_block = 256;
-// More blocks than can be on a multiprocessor at once, so that they end at
-// different times without a long tail.
+// More blocks than a multiprocessor can run at once, so that they end at different times without a long tail.
 constexpr uint64_t blocks_per_processor = 16;
 
 bool built_with_kernels() { return firesteel_cuda_modules[0] != nullptr; }
@@ -63,7 +62,7 @@ bool Device::start(std::string* error) {
                  : driver.error("the kernels do not load", status);
     return false;
   }
-  // 1: does not wait for the default stream.
+  // The flag 1 means that the stream does not wait for the default stream.
   if (failed("cuStreamCreate", driver.cuStreamCreate(&stream, 1))) return false;
   if (failed("cuMemHostAlloc", late.start())) return false;
   if (!reads.start()) {
@@ -107,7 +106,7 @@ Device::~Device() {
     memory.release_all();
     driver.cuStreamDestroy_v2(stream);
   }
-  // The modules go with the context, which other queues may share.
+  // The modules are released with the context, which other queues may share.
   driver.cuDevicePrimaryCtxRelease_v2(index_);
 }
 

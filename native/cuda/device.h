@@ -1,5 +1,4 @@
-// One GPU for one queue: its stream, its memory, and the kernels of the
-// embedded binary.
+// One GPU for one queue: its stream, its memory, and the kernels of the embedded binary.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -20,8 +19,8 @@ namespace firesteel::cuda {
 
 struct Launchable;
 
-// Runs a kernel of the table: checks relations between shapes, chooses an
-// entry, computes the grid. False after Device::fail.
+// Runs a kernel of the table: checks how the shapes relate, chooses an entry and computes the grid. Returns false after
+// Device::fail.
 using Launcher = bool (*)(Device& device, const Launchable& kernel, const KernelCall& call);
 
 struct Launchable {
@@ -29,12 +28,12 @@ struct Launchable {
   Launcher launch;
   const char* entry;  // of the binary; null if none is needed. Where it is
                       // missing, so is the kernel.
-  int options = 0;    // the kernel's numbers; launch_map reads them
-  // Whether its numbers are others at each call of a program, so that no graph may hold one.
+  int options = 0;    // how many numbers the kernel has; launch_map reads them
+  // Whether its numbers differ from call to call of a program, so that no graph may hold a call.
   bool varies = false;
 };
 
-// Kernels whose launcher is written by hand, by family, ended by a null name.
+// Kernels whose launchers are written by hand, by family. A null name ends each list.
 extern const Launchable elementwise_kernels[];
 extern const Launchable shape_kernels[];
 extern const Launchable reduce_kernels[];
@@ -55,14 +54,14 @@ extern const Launchable gated_kernels[];
 extern const Launchable random_kernels[];
 extern const Launchable optimizer_kernels[];
 
-// Launches a map over single elements: the result, its operands, and up to two
-// options. The entries are named <kernel>_<dtype>.
+// Launches a map over single elements: the result, its operands, and up to two options. Its entries are named
+// <kernel>_<dtype>.
 bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call);
-// Whether launch_map takes calls of the row.
+// Whether launch_map takes calls of this row.
 bool is_map(const KernelInfo& info);
 
 inline bool is_blocks(const View& view) { return view.dtype >= first_block_dtype; }
-// The bytes of `elements` of a dtype, which are whole blocks where it has them.
+// The bytes of `elements` elements of a dtype. For a block dtype these are whole blocks.
 inline int64_t bytes_of(DType dtype, int64_t elements) {
   return elements / dtype_block[static_cast<int>(dtype)] * dtype_bytes[static_cast<int>(dtype)];
 }
@@ -79,25 +78,26 @@ struct Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  // Makes the device's context current for this thread, because the driver's functions act on that.
+  // Makes the device's context this thread's current one, on which the driver's functions act.
   void make_current();
-  // Notes a failure of the current call; always false.
+  // Notes a failure of the current call. Always returns false.
   bool fail(std::string text, ErrorCode code = ErrorCode::internal);
   // Returns true if the status is success; otherwise fails.
   bool check(const char* what, Status status);
 
-  // The number of a row of the table of kernels for the library's `launch`; -1 if this device lacks the kernel.
+  // The number by which the library's `launch` names a row of the table of kernels, or -1 if this device lacks the
+  // kernel.
   int find_kernel(const KernelInfo& info);
 
-  // An entry of the binary; null if there is none of that name.
+  // An entry of the binary, or null if it has none of that name.
   void* entry(const std::string& name);
-  // One dimension of blocks of 256 threads, as many as keep the GPU busy with
-  // `threads` threads' work.
+  // Launches blocks of 256 threads in one dimension: as many as `threads` threads' work needs, up to what keeps the GPU
+  // busy.
   bool launch(const std::string& entry, uint64_t threads, const void* parameter);
-  // The same with a given grid.
+  // The same with the given grid.
   bool launch(const std::string& entry, Grid grid, const void* parameter);
   bool copy(void* to, const void* from, size_t bytes);
-  // Fills with zeros.
+  // Fills the memory with zeros.
   bool clear(void* to, size_t bytes);
 
   const Driver& driver;
@@ -112,7 +112,7 @@ struct Device {
   Reads reads;
   LateErrors late;
   Graphs graphs;
-  uint64_t launches = 0;  // of kernels, so far; a graph counts as one
+  uint64_t launches = 0;  // of kernels so far; a graph counts as one
 
  private:
   Device(const Driver& driver, int index);
@@ -125,8 +125,8 @@ struct Device {
   std::unordered_map<std::string, void*> entries_;
 };
 
-// Memory for one call. It is released while kernels may still use it. That is sound, because the next user comes after
-// them in the stream.
+// Memory for one call. It may be released while kernels still use it, because its next user comes after them in the
+// stream.
 class Scratch {
  public:
   explicit Scratch(Device& device) : device_(device) {}
@@ -135,7 +135,7 @@ class Scratch {
   ~Scratch() {
     if (data_) device_.memory.release(data_, bytes_);
   }
-  // Once. Null after Device::fail.
+  // Must be called once only. Null after Device::fail.
   template <class T>
   T* take(int64_t count) {
     bytes_ = static_cast<size_t>(count) * sizeof(T);
@@ -150,14 +150,13 @@ class Scratch {
   size_t bytes_ = 0;
 };
 
-// The number of threads that share a row of `size` neighbouring elements (team.h), which is also the ending of the
-// entry's name.
+// The number of threads that share a row of `size` neighbouring elements (team.h). It also ends the entry's name.
 inline int team_for(int64_t size) { return size <= 1024 ? 32 : 256; }
 inline const char* team_suffix(int team) { return team == 1 ? "_1" : team == 32 ? "_32" : "_256"; }
 
 inline uint64_t address(const void* data) { return reinterpret_cast<uint64_t>(data); }
 
-// An argument's elements; null where an optional one is absent.
+// The data of a float32 argument, or null if an optional one is absent.
 inline float* floats(const View& view) { return view.ndim < 0 ? nullptr : static_cast<float*>(view.data); }
 
 }  // namespace firesteel::cuda

@@ -1,4 +1,4 @@
-// Division by arguments of a kernel, without a division instruction.
+// Division by a number that the host knows, without a division instruction.
 #pragma once
 #include <stdint.h>
 

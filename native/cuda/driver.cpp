@@ -6,8 +6,7 @@
 namespace firesteel::cuda {
 namespace {
 
-// Kernels are compiled by CUDA 13, whose code needs a driver of that version
-// (R580).
+// Kernels are compiled by CUDA 13, whose code needs a driver of at least that version (R580).
 constexpr int oldest_version = 13000;
 
 std::string version_text(int version) {
@@ -50,7 +49,8 @@ Driver open() {
   return driver;
 }
 
-// What hides GPUs from the driver, as the end of a sentence about those that it finds; nothing where nothing does.
+// The setting that hides GPUs from the driver, as the end of a sentence about those that it finds; empty if there is
+// none.
 std::string hidden_by() {
   const char* visible = getenv("CUDA_VISIBLE_DEVICES");
   return visible ? std::string(" among those that CUDA_VISIBLE_DEVICES names ('") + visible + "')" : "";

@@ -1,5 +1,4 @@
-// The CUDA driver, opened at run time: libcuda.so.1, or the library that
-// FIRESTEEL_CUDA_DRIVER names.
+// The CUDA driver, opened at run time: libcuda.so.1, or the library named by FIRESTEEL_CUDA_DRIVER.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -56,9 +55,9 @@ struct Driver {
 #undef X
   int version = 0;  // 13000 is 13.0
   int device_count = 0;
-  std::string why;  // not empty: why it cannot be used
+  std::string why;  // why the driver cannot be used; empty if it can
 
-  // How many GPUs there are, in words.
+  // The number of GPUs, in words.
   std::string found() const;
   // "<what>: <the driver's words>"
   std::string error(const char* what, Status status) const;

@@ -1,6 +1,6 @@
-// The few types of the CUDA driver's binary interface that this library uses,
-// declared by hand: no toolkit is needed to build it. Handles (context, module,
-// function, stream) are pointers, device addresses 64-bit integers.
+// The few types of the CUDA driver's binary interface that this library uses. They are declared by hand, so that no
+// toolkit is needed to build it. Handles (context, module, function, stream) are pointers, and device addresses are
+// 64-bit integers.
 #pragma once
 
 namespace firesteel::cuda {

@@ -1,6 +1,6 @@
-// Launches the entries of elementwise.cu, almost all of them by their rows in the table of kernels. Any strides and
-// broadcasts, of any rank, are reduced to the few dimensions that matter, grouped by 4 elements if rows allow, and cut
-// into launches of less than 2^31 elements.
+// Launches the entries of elementwise.cu, almost all of them by their rows in the table of kernels. Strides and
+// broadcasts of any rank are reduced to the few dimensions that matter, grouped by 4 elements if rows allow it, and cut
+// into launches of fewer than 2^31 elements.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -13,9 +13,8 @@
 namespace firesteel::cuda {
 namespace {
 
-// The iteration space of a call. Dimensions run from the innermost on; those of
-// size 1 are left out, and neighbours are joined where every operand steps
-// through both as through one.
+// The iteration space of a call. Its dimensions run from the innermost on. Those of size 1 are left out, and neighbours
+// are joined if every operand steps through both as through one.
 struct Space {
   int operands;
   int dims = 0;
@@ -64,8 +63,7 @@ int64_t element_count(const Space& space) {
   return count;
 }
 
-// Whether every operand's rows can be read 4 elements at a time, or are one
-// value each.
+// Whether every operand's rows can be read 4 elements at a time, or are a single value each.
 bool can_group(const Space& space) {
   if (space.dims > 1 && space.sizes[0] % group_size != 0) return false;
   if (space.strides[0][0] != 1) return false;
@@ -98,13 +96,13 @@ bool launch_space(Device& device, const std::string& entry, const Space& space, 
   return device.launch(entry, std::max<uint64_t>(job.count, job.rest), &job);
 }
 
-// Halves the outermost dimension until a launch can count the elements.
+// Halves the outermost dimension until a launch can count its elements.
 bool launch_parts(Device& device, const std::string& entry, Space space, const Job& options) {
   constexpr int64_t most = std::numeric_limits<int32_t>::max();
   if (element_count(space) <= most) return launch_space(device, entry, space, options);
   const int outer = space.dims - 1;
   const int64_t size = space.sizes[outer];
-  // Rows must stay cut into whole groups.
+  // Rows are cut only between groups.
   const int64_t half = size < 2 * group_size ? size / 2 : size / 2 / group_size * group_size;
   Space rest = space;
   space.sizes[outer] = half;
@@ -113,7 +111,7 @@ bool launch_parts(Device& device, const std::string& entry, Space space, const J
   return launch_parts(device, entry, space, options) && launch_parts(device, entry, rest, options);
 }
 
-// Runs an entry over views of the first one's shape.
+// Runs an entry over views of the first view's shape.
 bool map(Device& device, const std::string& entry, const View* const* views, int operands, const Job& options = {}) {
   for (int o = 1; o < operands; o++)
     if (!same_shape(*views[0], *views[o])) return device.fail("the shapes of an elementwise kernel's tensors differ");
@@ -126,14 +124,14 @@ int32_t whole(double x) {
   return x > -2147483648.0 ? static_cast<int32_t>(x) : INT32_MIN;
 }
 
-// Converts as a typed array does: towards zero, modulo 2^32, and NaN to 0.
+// Converts as a typed array does: towards zero and modulo 2^32. NaN becomes 0.
 uint32_t wrapped(double x) {
   constexpr double power = 4294967296.0;
   if (!(std::fabs(x) <= std::numeric_limits<double>::max())) return 0;
   return static_cast<uint32_t>(static_cast<int64_t>(std::fmod(x, power)));
 }
 
-// Bool and uint8 are the same bytes.
+// Bool and uint8 have the same bytes.
 std::string entry_name(const char* kernel, DType dtype) {
   return std::string(kernel) + '_' + dtype_name(dtype == DType::boolean ? DType::uint8 : dtype);
 }
@@ -149,7 +147,7 @@ bool launch_where(Device& device, const Launchable&, const KernelCall& call) {
 bool copy(Device& device, const View& to, const View& from) {
   if (is_blocks(to) || is_blocks(from)) return copy_blocks(device, to, from);
   const View* views[] = {&to, &from};
-  // uint8 from bool is a copy, bool from uint8 is not.
+  // A copy from bool to uint8 is plain, but one from uint8 to bool is not.
   const bool plain = to.dtype == from.dtype || (to.dtype == DType::uint8 && from.dtype == DType::boolean);
   if (!plain) {
     const DType source = from.dtype == DType::boolean ? DType::uint8 : from.dtype;
@@ -175,14 +173,14 @@ bool launch_accumulate(Device& device, const Launchable&, const KernelCall& call
   return map(device, entry_name("add", views[0]->dtype), views, 3);
 }
 
-// To the nearest, ties to even; NaN stays one.
+// Rounds to the nearest, ties to even. NaN stays NaN.
 uint16_t to_bfloat16(float x) {
   const auto bits = std::bit_cast<uint32_t>(x);
   if (x != x) return static_cast<uint16_t>(bits >> 16 | 64);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// The same for float16, whose least steps are 2^-24.
+// The same for float16, whose smallest steps are 2^-24.
 uint16_t to_float16(float x) {
   const auto bits = std::bit_cast<uint32_t>(x), rest = bits & 0x7fffffff;
   const auto sign = bits >> 16 & 0x8000;

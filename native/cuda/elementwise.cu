@@ -1,11 +1,8 @@
-// Elementwise kernels: out = f(inputs), over any strides and broadcasts, and
-// the copies that are of the same form. Overwrite out, which may be an input.
-// Bound by memory: each thread moves 16 bytes an operand and turn where rows
-// allow, and one element else. Entries are named <kernel>_<dtype>;
-// elementwise.cpp launches them.
+// Elementwise kernels, out = f(inputs), over any strides and broadcasts, and the copies of the same form. They
+// overwrite out, which may be an input. They are bound by memory: at each turn a thread moves 16 bytes of each operand
+// if rows allow it, and else one element. Entries are named <kernel>_<dtype>, and elementwise.cpp launches them.
 //
-// Contraction to fused multiply-add is off; the options of a kernel are p and q
-// (i and j for int32).
+// Contraction to fused multiply-add is off. The options of a kernel are p and q (i and j for int32).
 #include "gpu.h"
 #include "index.h"
 #include "job.h"
@@ -22,7 +19,7 @@ struct alignas(group_size * sizeof(T)) Group {
   T lane[group_size];
 };
 
-// Offsets of element or group `index` in each operand.
+// The offset of element or group `index` in each operand.
 template <int operands>
 DEVICE void locate(const Job& job, uint32_t index, int64_t (&at)[operands]) {
 #pragma unroll
@@ -58,7 +55,7 @@ DEVICE Group<T> load_group(const Job& job, int o, int64_t at) {
 DEVICE uint32_t thread_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE uint32_t thread_count() { return gridDim.x * blockDim.x; }
 
-// A result as it is stored.
+// A result in the form in which it is stored.
 template <class Out>
 struct Stored {
   template <class R>
@@ -93,7 +90,7 @@ DEVICE Group<Out> apply(F f, const Group<In>&... in) {
 template <int... i>
 struct Places {};
 
-// out = f(inputs), of widened inputs; input k is operand o[k].
+// out = f(inputs), of widened inputs. Input k is operand o[k].
 template <class Out, class... In, int... o, class F>
 DEVICE void map_at(const Job& job, Places<o...>, F f) {
   int64_t at[1 + sizeof...(In)] = {};
@@ -136,27 +133,25 @@ DEVICE int32_t product(int32_t a, int32_t b) { return int32_t(uint32_t(a) * uint
 
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
-// The normal distribution's function, without cancellation in the left tail,
-// and its density.
+// The distribution function of the normal distribution, without cancellation in the left tail, and its density.
 DEVICE float normal_cdf(float x) { return 0.5f * erfcf(x * -0.707106781f); }
 DEVICE float normal_density(float x) { return 0.398942280f * expf(-0.5f * x * x); }
 
-// GELU's tanh form is x s with s = sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715
-// x^3); its derivative s + x s (1 - s) 2 u'.
+// GELU's tanh form is x s with s = sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3). Its derivative is s + x s (1 - s) 2
+// u'.
 constexpr float twice_root = 1.59576912f,
                 cubic = 0.0713548163f;  // 2 sqrt(2/pi), and that times 0.044715
 
 DEVICE float gelu_weight(float x) { return sigmoid(x * fmaf(x * x, cubic, twice_root)); }
 DEVICE float gelu_slope(float x) {
   const float s = gelu_weight(x);
-  // Beyond 20 s (1 - s) is 0, and the bound keeps its factor finite.
+  // Beyond 20, s (1 - s) is 0, and the bound keeps its factor finite.
   const float bounded = fminf(fmaxf(x, -20.0f), 20.0f);
   return s * fmaf(bounded * fmaf(bounded * bounded, 3 * cubic, twice_root), 1.0f - s, 1.0f);
 }
 
-// mish(x) = x t, t = tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2)
-// (Misra, arXiv 1908.08681). From 20 on t is 1 in float32. The derivative is t
-// + x sigmoid(x) (1 - t^2) = t + x 4 e^x (1 + e^x) / (n + 2)^2.
+// mish(x) = x t, t = tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2) (Misra, arXiv 1908.08681). From 20 on, t
+// is 1 in float32. The derivative is t + x sigmoid(x) (1 - t^2) = t + x 4 e^x (1 + e^x) / (n + 2)^2.
 DEVICE float mish_bound(float x) { return x > 20.0f ? 20.0f : x; }
 DEVICE float mish(float x) {
   const float e = expf(mish_bound(x)), n = e * (e + 2.0f);
@@ -167,7 +162,7 @@ DEVICE float mish_slope(float x) {
   return fmaf(bounded, 4.0f * e * (1.0f + e) * r * r, n * r);
 }
 
-// Converts as a copy between dtypes does: towards zero, modulo 2^32, and NaN and infinities to 0.
+// Converts as a copy between dtypes does: towards zero and modulo 2^32. NaN and infinities become 0.
 DEVICE int32_t whole(float x) {
   if (!(fabsf(x) < 9.2e18f)) {
     if (!(fabsf(x) <= 3.4028235e38f)) return 0;
@@ -204,8 +199,8 @@ DEVICE float remainder_of(float a, float b) {
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-// The floor of the exact quotient. a / b itself may round up to the next whole number, so it cannot simply be rounded
-// down.
+// The floor of the exact quotient. a / b may itself be rounded up to the next whole number, so it cannot simply be
+// rounded down.
 DEVICE float floor_of_quotient(float a, float b) {
   if (b == 0) return a / b;
   const float r = fmodf(a, b);
@@ -216,7 +211,7 @@ DEVICE float floor_of_quotient(float a, float b) {
   return quotient - whole > 0.5f ? whole + 1 : whole;
 }
 
-// The least int32 by -1 wraps around.
+// The quotient of the least int32 and -1 wraps around.
 struct Division {
   int32_t quotient, rest;
 };
@@ -239,7 +234,7 @@ DEVICE float erf_inverse(float x) {
                             -0.00125372503f, -0.00417768164f, 0.246640727f,    1.50140941f};
   constexpr float far[] = {-0.000200214257f, 0.000100950558f, 0.00134934322f, -0.00367342844f, 0.00573950773f,
                            -0.0076224613f,   0.00943887047f,  1.00167406f,    2.83297682f};
-  // Infinite at the ends, NaN beyond.
+  // The result is infinite at the ends, and NaN beyond.
   if (!(fabsf(x) < 1.0f)) return x / sqrtf(1.0f - x * x);
   const float w = -logf((1.0f - x) * (1.0f + x));
   return x * (w < 5.0f ? polynomial(w - 2.5f, near) : polynomial(sqrtf(w) - 3.0f, far));
@@ -251,7 +246,7 @@ DEVICE float erf_inverse(float x) {
   [[maybe_unused]] const float p = job.numbers[0], q = job.numbers[1]; \
   [[maybe_unused]] const int32_t i = job.integers[0], j = job.integers[1]
 
-// out = f(x), one entry a line; out and x of type T.
+// out = f(x), one entry a line. out and x are of type T.
 #define UNARY(name, T, expression)                      \
   KERNEL(name, const __grid_constant__ Job job) {       \
     OPTIONS;                                            \
@@ -263,7 +258,7 @@ DEVICE float erf_inverse(float x) {
     OPTIONS;                                                       \
     map<T, T, T>(job, [=](auto a, auto b) { return expression; }); \
   }
-// out = f(a / b) of int32; a divisor of 0 is told, and gives 0.
+// out = f(a / b) of int32. A divisor of 0 is reported, and gives 0.
 #define DIVISION(name, expression)                                  \
   KERNEL(name, const __grid_constant__ Job job) {                   \
     OPTIONS;                                                        \
@@ -283,7 +278,7 @@ DEVICE float erf_inverse(float x) {
     OPTIONS;                                                                   \
     map<T, T, T>(job, [=](float dy, float x) -> float { return expression; }); \
   }
-// Of float32 and of bfloat16, which is computed in float32.
+// For float32, and for bfloat16, which is computed in float32.
 #define UNARIES(name, ...)                  \
   UNARY(name##_float32, float, __VA_ARGS__) \
   UNARY(name##_bfloat16, bfloat16, __VA_ARGS__)
@@ -423,7 +418,7 @@ BACKWARD(leaky_relu_backward, x > 0.0f ? dy : dy * p)
 BACKWARD(sigmoid_backward, dy*(1.0f - x) * x)
 BACKWARD(tanh_backward, dy*(1.0f - x * x))
 
-// Gated: a is the gate of b, or the gradient of a result beside its gate b.
+// Gated functions. a is the gate of b, or the gradient of a result whose gate is b.
 BINARIES(swiglu, a / (1.0f + expf(-a)) * b)
 BINARIES(swiglu_dup, a*(b / (1.0f + expf(-b))))
 #define GATE(name, T)                                                          \
@@ -465,7 +460,7 @@ CONVERSION(copy_uint8_to_float32, float, uint8_t, x)
 CONVERSION(copy_uint8_to_int32, int32_t, uint8_t, x)
 CONVERSION(copy_uint8_to_bool, uint8_t, uint8_t, x != 0)
 
-// out[i] = start + i * step, in float64 and rounded once; the numbers are start and step.
+// out[i] = start + i * step, computed in float64 and rounded once. The numbers are start and step.
 KERNEL(arange_float32, const __grid_constant__ Ramp job) {
   ramp<float>(job, [](double x) { return float(x); });
 }

@@ -1,5 +1,5 @@
-// The constructs beyond plain CUDA C++ that kernels use, in their form for the device; ../emulator/gpu.h has the same
-// for the CPU. So nvcc compiles a source for the GPU, and a C++ compiler compiles it for the emulator.
+// The constructs beyond plain C++ that kernels use, in their form for the device. ../emulator/gpu.h has the same for
+// the CPU, so that nvcc compiles a source for the GPU, and a C++ compiler compiles it for the emulator.
 #pragma once
 #include <stdint.h>
 
@@ -10,7 +10,8 @@
 #define KERNEL(name, parameter) extern "C" __global__ void __launch_bounds__(256) name(parameter)
 // The same, with room for two blocks on a multiprocessor: at most 128 registers.
 #define KERNEL_BY_TWO(name, parameter) extern "C" __global__ void __launch_bounds__(256, 2) name(parameter)
-// The same, with all registers that threads can have, for kernels that need more than two blocks would leave.
+// The same, with all registers that a thread can have, for kernels that need more than they would have beside a second
+// block.
 #define KERNEL_ALONE(name, parameter) extern "C" __global__ void __launch_bounds__(256, 1) name(parameter)
 #define SHARED(type, name) __shared__ type name
 
@@ -29,20 +30,20 @@ DEVICE float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
 DEVICE uint32_t bits_of(float x) { return __float_as_uint(x); }
 DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
 
-// 2^x to 2 units in the last place; 0 where it is below the least normal number.
+// 2^x with an error of at most 2 units in the last place; 0 if it is below the least normal number.
 DEVICE float power_of_two(float x) {
   float power;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
   return power;
 }
 
-// The least of all values that threads bring to a place, whatever their order.
+// Leaves the least of all values that threads bring at a place, whatever their order.
 DEVICE void bring_least(uint64_t* place, uint64_t value) {
   atomicMin(reinterpret_cast<unsigned long long*>(place), static_cast<unsigned long long>(value));
 }
 
-// Copies 16 bytes into shared memory, or zeros where not `valid`, while the thread goes on. The thread may use them
-// once it has waited for the group in which they were committed; wait_copies<n> does not wait for the last n groups.
+// Copies 16 bytes into shared memory (zeros if not `valid`) while the thread goes on. The thread may use them once it
+// has waited for the group in which they were committed. wait_copies<n> does not wait for the last n groups.
 #if __CUDA_ARCH__ >= 800
 constexpr bool has_matrix_products = true;
 
@@ -65,8 +66,8 @@ DEVICE void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
 }
 
-// Four 8x8 matrices of 16-bit elements, of which lane 8 m + i names row i of matrix m. Lane l gets elements 2 (l % 4)
-// and the next of row l / 4 of each, or with `turned` of column l / 4.
+// Loads four 8x8 matrices of 16-bit elements. Lane 8 m + i gives the address of row i of matrix m. Of each matrix, lane
+// l gets elements 2 (l % 4) and the next of row l / 4, or of column l / 4 if `turned`.
 template <bool turned>
 DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
   if (turned) {
@@ -82,8 +83,8 @@ DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
   }
 }
 
-// c += a b of the warp: a 16x16, b 16x8 bfloat16, c 16x8 float32, laid out over the lanes as the PTX manual has
-// mma.m16n8k16.
+// c += a b, for a warp: a is 16x16 and b 16x8 of bfloat16, c 16x8 of float32. Their elements are spread over the lanes
+// as the PTX manual says for mma.m16n8k16.
 DEVICE void add_product(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -91,13 +92,13 @@ DEVICE void add_product(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// A float rounded to tf32: to the 10 upper bits of its fraction, halves away from 0.
+// A float rounded to tf32, which keeps the 10 upper bits of its fraction. Ties are rounded away from 0.
 DEVICE uint32_t tf32_of(float x) {
   uint32_t bits;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
   return bits;
 }
-// The same with a 16x8, b 8x8 of tf32, as mma.m16n8k8 has them.
+// The same for a 16x8 and b 8x8 of tf32, as the manual says for mma.m16n8k8.
 DEVICE void add_product_tf32(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -105,7 +106,7 @@ DEVICE void add_product_tf32(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 #else
-// Turing has neither, and kernels built on them are not launched there.
+// Turing has neither, so kernels built on them are not launched there.
 constexpr bool has_matrix_products = false;
 DEVICE uint32_t halves_of(float, float) { return 0; }
 DEVICE void copy16(void*, const void*, bool) {}

@@ -45,7 +45,7 @@ bool Graphs::replay(int number) {
 void Graphs::drop(int number) {
   if (number < 0 || static_cast<size_t>(number) >= graphs_.size()) return;
   Graph& graph = graphs_[static_cast<size_t>(number)];
-  // A graph that runs ends all the same; who gets its memory comes after it in the stream.
+  // A graph that is running still ends. The next user of its memory comes after it in the stream.
   if (graph.executable) device_.driver.cuGraphExecDestroy(graph.executable);
   device_.memory.let_go(graph.blocks);
   device_.late.let_go(graph.slots);

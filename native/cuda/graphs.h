@@ -1,6 +1,6 @@
-// Calls that are captured once and then replayed by one call of the driver, because a small kernel takes less time than
-// its launch. A captured call is not run. What a call touches is memory of the graph as long as it lives: nobody else
-// gets it, even if the program has let it go.
+// Calls that are captured once and then replayed by a single call of the driver, because a small kernel takes less time
+// than its launch. A captured call does not run. The memory that it touches belongs to the graph as long as the graph
+// lives: nobody else gets it, even if the program has released it.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@ class Graphs {
   Graphs(const Graphs&) = delete;
   Graphs& operator=(const Graphs&) = delete;
 
-  // All must be called with the device's context current. False, or -1, after Device::fail.
+  // All must be called with the device's context current. They return false, or -1, after Device::fail.
   bool begin();
   // The graph's number.
   int end();
@@ -27,14 +27,14 @@ class Graphs {
   void drop_all();
 
   bool capturing() const { return capturing_; }
-  // False after Device::fail where calls are captured, in which `what` has no place.
+  // Returns false after Device::fail if calls are being captured, among which `what` has no place.
   bool refuse(const char* what);
   // Holds the memory of a call's tensors.
   void touch(const KernelCall& call);
 
  private:
   struct Graph {
-    void* executable = nullptr;  // null: dropped
+    void* executable = nullptr;  // null once dropped
     std::vector<uint64_t> blocks;
     std::vector<size_t> slots;
   };

@@ -8,15 +8,15 @@
 namespace firesteel::cuda {
 
 struct Head {
-  // Rows and classes, labels and statistics, those of all rows. `out` is dy, the gradients of all rows' losses, where
-  // each row has its own.
+  // Rows, classes, labels and statistics are those of all rows. `out` is dy, which holds the gradient of each row's
+  // loss if each row has its own.
   Labels labels;
   int32_t* rows;     // the numbers of the rows that count, in order
-  int32_t* count;    // how many they are
-  int32_t first;     // of the group, among these
-  int32_t together;  // of the group's room
+  int32_t* count;    // the number of rows that count
+  int32_t first;     // the group's first row, among these
+  int32_t together;  // the number of rows that the group has room for
   float* logits;     // [together, classes]
-  void* dlogits;     // [together, stride], float32 (then it is logits) or bfloat16; null: not wanted
+  void* dlogits;     // [together, stride], float32 (then it is logits) or bfloat16; null if not wanted
   int64_t stride;
   float softcap;  // 0: none
 
@@ -24,7 +24,7 @@ struct Head {
   void* to;
   const void* from;
   int64_t width;
-  bool begins;  // the first group's sums take the place of what is there
+  bool begins;  // whether this is the first group, whose sums replace what is there
 };
 
 // Elements that are converted between float32 and bfloat16.

@@ -1,4 +1,4 @@
-// The place in memory of an element's number, on the device.
+// Finds the place in memory of an element that is given by its number, on the device.
 #pragma once
 #include "divisor.h"
 #include "gpu.h"

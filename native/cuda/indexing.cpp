@@ -17,7 +17,7 @@ std::string out_of_range(int64_t dim, int64_t size) {
   return text + std::to_string(size) + "; allowed are 0 to " + std::to_string(size - 1);
 }
 
-// `large` [.., size, ..] and `small` [.., count, ..] along dim.
+// Reads `large` [.., size, ..] and `small` [.., count, ..] along dim.
 bool read_rows(Device& device, RowIndex* job, const KernelCall& call, const View& large, int64_t small_count,
                const View& index, int64_t dim) {
   if (dim < 0 || dim >= large.ndim) return device.fail("there is no such dimension to index");
@@ -44,7 +44,7 @@ bool select(Device& device, const KernelCall& call, const View& out, const View&
   job.x = x.data;
   int64_t width = element_bytes(x);
   if (is_blocks(x)) {
-    // Pairs of bytes.
+    // Blocks are taken as pairs of bytes.
     if (job.inner == 1 || x.strides[x.ndim - 1] != 1) return device.fail("blocks are not cut by an index");
     job.inner = bytes_of(x.dtype, job.inner) / 2;
     width = 2;

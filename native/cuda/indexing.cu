@@ -1,9 +1,9 @@
-// Reads and sums by index. An index outside [0, size) is brought to the call's slot, and reads 0 or adds nothing.
+// Reads and sums by index. An index outside [0, size) is recorded in the call's slot, and reads 0 or adds nothing.
 //
-// Sums have the order of the index without atomic additions. For rows, the block of an index's first occurrence finds
-// all places of the same index, in order, and adds their rows. That costs count^2 / 256 comparisons for each thread,
-// which the memory traffic of the rows hides up to some ten thousand indices. For elements, a thread has a line along
-// the dimension, to which no other thread writes.
+// Sums follow the order of the index, without atomic additions. For rows, the block of an index's first occurrence
+// finds all places of the same index, in order, and adds their rows. That costs count^2 / 256 comparisons for each
+// thread, which the memory traffic of the rows hides up to some ten thousand indices. For elements, a thread has a line
+// along the dimension, to which no other thread writes.
 #include "index.h"
 #include "indices.h"
 #include "scalar.h"
@@ -18,7 +18,7 @@ DEVICE bool in_range(uint64_t* wrong, int32_t index, int32_t size, int64_t posit
   return false;
 }
 
-// T has the width of an element, or of 4.
+// T has the width of one element, or of 4.
 template <class T>
 DEVICE void select_rows(const RowIndex& job) {
   const int64_t total = job.outer * job.count * job.inner;
@@ -108,7 +108,7 @@ template <class T>
 DEVICE void gather(const ElementIndex& job) {
   const int64_t total = job.lines * job.length;
   for (int64_t n = int64_t(blockIdx.x) * 256 + threadIdx.x; n < total; n += int64_t(gridDim.x) * 256) {
-    // Lines are the faster dimension, because neighbours along `dim` read anywhere anyway.
+    // Neighbouring threads have neighbouring lines, because neighbours along `dim` read from scattered places anyway.
     const int64_t k = n / job.lines, line = n - k * job.lines;
     const LinePlace at = place_of(job, line);
     const int64_t from = at.index + k * job.index_step;
@@ -120,7 +120,7 @@ DEVICE void gather(const ElementIndex& job) {
   }
 }
 
-// f(there, brought) for the elements of each line in order.
+// Applies f(there, brought) to the elements of each line in order.
 template <class T, class F>
 DEVICE void scatter(const ElementIndex& job, const F& f) {
   for (int64_t line = int64_t(blockIdx.x) * 256 + threadIdx.x; line < job.lines; line += int64_t(gridDim.x) * 256) {
@@ -137,7 +137,7 @@ DEVICE void scatter(const ElementIndex& job, const F& f) {
 
 DEVICE float times(float a, float b) { return a * b; }
 DEVICE int32_t times(int32_t a, int32_t b) { return int32_t(uint32_t(a) * uint32_t(b)); }
-// The larger of two; NaN if either is.
+// The larger of two numbers; NaN if either is NaN.
 DEVICE float larger(float a, float b) { return b != b ? b : largest(a, b); }
 DEVICE float smaller(float a, float b) { return b != b ? b : smallest(a, b); }
 DEVICE int32_t larger(int32_t a, int32_t b) { return largest(a, b); }

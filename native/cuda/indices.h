@@ -16,7 +16,7 @@ struct RowIndex {
   uint64_t* wrong;  // the slot for an index that is out of range
   int64_t outer, count, inner;
   int32_t size;
-  int64_t skip;  // an index that adds nothing; -1: none
+  int64_t skip;  // the index that adds nothing; -1 if there is none
 };
 
 // Single elements: element k of line l of the small tensor has index[l, k], along `dim` of the large one.

@@ -1,5 +1,5 @@
-// Interpolation: a thread has a result, the sum of its terms in the order of the tables. Neighbours share most of what
-// they read.
+// Interpolation. A thread has a result, which is the sum of its terms in the order of the tables. Neighbours share most
+// of what they read.
 #include "resampling.h"
 #include "scalar.h"
 
@@ -7,8 +7,8 @@ using namespace firesteel::cuda;
 
 namespace {
 
-// f(position, weight) of the terms of a result. Positions outside of the axis, which our tables never hold, are left
-// out.
+// Calls f(position, weight) for the terms of a result. Positions outside the axis, which our tables never hold, are
+// left out.
 template <class F>
 DEVICE void for_terms(const Taps& taps, int32_t result, const F& f) {
   if (!taps.ends) return f(result, 1.0f);
@@ -28,7 +28,7 @@ DEVICE void resample(const Resampling& job) {
     const int64_t rest = i / job.columns.results;
     const auto row = static_cast<int32_t>(rest % job.rows.results);
     const T* plane = x + rest / job.rows.results * job.rows.size * job.columns.size;
-    // -0, which leaves every number as it is.
+    // The sum begins with -0, which leaves every number unchanged.
     float sum = -0.0f;
     bool any = false;
     for_terms(job.rows, row, [&](int32_t h, float down) {

@@ -1,5 +1,5 @@
-// The arguments of elementwise kernels, from the host (elementwise.cpp) to the device (elementwise.cu): at most 2^31 -
-// 1 elements, cut into groups of 4 if memory allows.
+// The arguments of elementwise kernels, from the host (elementwise.cpp) to the device (elementwise.cu): fewer than 2^31
+// elements, in groups of 4 if memory allows.
 #pragma once
 #include <stdint.h>
 
@@ -14,10 +14,9 @@ constexpr int group_size = 4;
 
 struct Job {
   void* data[job_operands];
-  // Grouped: an operand's innermost stride is 1, and it is read 4 elements at
-  // once, or 0 (its bit of `splat` is set). `count` then counts groups, the
-  // innermost size too, and `rest` elements follow the last group, of a job
-  // with 1 dimension.
+  // Whether elements are grouped. Each operand's innermost stride is then 1 (4 elements are read at once) or 0 (its bit
+  // of `splat` is set). `count` and the innermost size count groups. The `rest` elements behind the last group belong
+  // to a job with 1 dimension.
   bool grouped;
   uint32_t splat;
   uint32_t count, rest;
@@ -29,7 +28,7 @@ struct Job {
   uint64_t* wrong;                          // the slot for a divisor of 0
 };
 
-// Numbers in equal steps.
+// Numbers at equal distances.
 struct Ramp {
   void* out;
   int64_t count;

@@ -1,5 +1,5 @@
-// What the cross entropies share on the device: which rows count, a row's loss, and the terms of its gradient. The
-// formulas stand in loss.cu.
+// The part of the cross entropies that they share on the device: which rows count, a row's loss, and the terms of its
+// gradient. loss.cu has the formulas.
 #pragma once
 #include "labels.h"
 #include "team.h"
@@ -10,7 +10,7 @@ DEVICE bool counts(const Labels& job, int32_t label) {
   return label >= 0 && label < job.classes && !(job.ignores && label == job.ignore_index);
 }
 
-// Brings a label that is neither a class nor ignored to the call's slot.
+// Records a label that is neither a class nor ignored in the call's slot.
 DEVICE void check_label(const Labels& job, int64_t row, int32_t label) {
   if (!counts(job, label) && !(job.ignores && label == job.ignore_index))
     bring_least(job.wrong, uint64_t(row) << 32 | uint32_t(label));
@@ -18,7 +18,7 @@ DEVICE void check_label(const Labels& job, int64_t row, int32_t label) {
 
 DEVICE double weight_of(const Labels& job, int32_t label) { return job.weight ? double(job.weight[label]) : 1.0; }
 
-// The sum of the classes' weights, by each thread of a team.
+// The sum of the classes' weights. Every thread of the team must call this.
 template <int team>
 DEVICE float weight_sum(const Labels& job) {
   if (!job.weight) return float(job.classes);
@@ -27,7 +27,7 @@ DEVICE float weight_sum(const Labels& job) {
   return sum_of<team>(mine);
 }
 
-// sum_c w_c (lse - x_c) where labels are smoothed, else 0; by each thread of a team. x(c) is a logit.
+// sum_c w_c (lse - x_c) if labels are smoothed, else 0. x(c) is a logit. Every thread of the team must call this.
 template <int team, class X>
 DEVICE double smooth_part(const Labels& job, const Exponentials& all, const X& x) {
   if (job.smoothing == 0) return 0;
@@ -49,7 +49,7 @@ struct RowGradient {
   float factor, everywhere, at_label;
 };
 
-// From the gradient of the row's loss and its sum of exponentials.
+// Computes the terms from the gradient of the row's loss and from its sum of exponentials.
 template <int team>
 DEVICE RowGradient row_gradient(const Labels& job, int32_t label, double gradient, float exponentials) {
   const double at_label = gradient * (1.0 - double(job.smoothing)) * weight_of(job, label);

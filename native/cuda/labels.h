@@ -16,9 +16,9 @@ struct Labels {
   double* losses;       // of rows
   uint64_t* wrong;      // the slot for a label that is out of range
   int64_t rows;
-  int64_t inner;  // of negative log likelihood: logits are [N, classes, inner], and rows N inner
+  int64_t inner;  // for negative log likelihood: logits are [N, classes, inner], and there are N inner rows
   int32_t classes, ignore_index;
-  bool ignores;  // not where ignoreIndex is no int32
+  bool ignores;  // false if ignoreIndex is not an int32
   float smoothing;
   LossReduction reduction;
 };

@@ -17,7 +17,7 @@ void replace(std::string* text, const char* name, const std::string& value) {
 
 Status LateErrors::start() {
   void* memory = nullptr;
-  // 2: the device may write to it.
+  // The flag 2 means that the device may write to it.
   const Status status = driver_.cuMemHostAlloc(&memory, (count + count_of_graphs) * sizeof(LateSlot), 2);
   if (status != Status::success) return status;
   slots_ = static_cast<LateSlot*>(memory);

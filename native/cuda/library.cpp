@@ -67,7 +67,7 @@ size_t total_bytes(Device* device) {
 }
 
 const char* synchronize(Device* device) {
-  // Nothing runs of what is captured.
+  // Captured calls do not run, so there is nothing to wait for.
   if (device->graphs.capturing()) return nullptr;
   device->make_current();
   const bool success = device->check("the GPU failed", device->driver.cuStreamSynchronize(device->stream));
@@ -82,7 +82,7 @@ const char* write(Device* device, void* to, const void* from, size_t bytes) {
   device->make_current();
   if (bytes == 0) return nullptr;
   if (!device->graphs.refuse("numbers of the program would be the same at each replay")) return result(device, false);
-  // The driver has taken the bytes of pageable memory when it returns.
+  // The driver has copied the bytes of pageable memory by the time it returns.
   const Status status = device->driver.cuMemcpyHtoDAsync_v2(address(to), from, bytes, device->stream);
   return result(device, device->check("upload", status));
 }

@@ -1,10 +1,9 @@
-// The face of the CUDA library: a C table of functions, so that the addon neither links to CUDA nor needs this library.
-// Functions that can fail return null, or a text that is valid until the next call on the device.
+// The interface of the CUDA library: a C table of functions, so that the addon does not link to CUDA, and works without
+// this library. Functions that can fail return null, or a text that is valid until the next call on the device.
 //
-// A device belongs to one queue: apart from `live_bytes`, `reserved_bytes`,
-// `available_bytes` and `total_bytes`, its functions are called by one thread at a time. All of
-// its work goes to one stream, in order; only `read`, `synchronize`,
-// `finish_reads` and the return of memory to the driver wait for it.
+// A device belongs to one queue: only one thread at a time calls its functions, apart from `live_bytes`,
+// `reserved_bytes`, `available_bytes` and `total_bytes`. All of its work goes to one stream, in order. Only `read`,
+// `synchronize`, `finish_reads` and the return of memory to the driver wait for it.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -13,13 +12,12 @@
 
 namespace firesteel::cuda {
 
-// Of this file and of the structs of core/kernel.h.
+// The version of this file and of the structs of core/kernel.h.
 constexpr uint32_t library_version = 5;
 
 struct Device;
 
-// A kernel's decoded arguments, as core/call.h has them. An absent optional
-// tensor has null data and ndim -1.
+// A kernel's decoded arguments, in the form of core/call.h. An absent optional tensor has null data and ndim -1.
 struct KernelCall {
   const View* views;
   int view_count;
@@ -28,7 +26,7 @@ struct KernelCall {
   const double* numbers;
   const Integers* integers;
   const Philox* philox;
-  // The caller, for errors that show only after the kernel has run.
+  // The caller, for errors that appear only after the kernel has run.
   const char* op;
   int label;
 };
@@ -41,12 +39,12 @@ struct LateError {
   const char* text;
 };
 
-// The end of a read, with the failure or null. Any thread may call it.
+// Called at the end of a read, with the failure or null, by any thread.
 using ReadDone = void (*)(void* owner, const char* error);
 
 struct Library {
   uint32_t version;
-  // Null if there is a usable GPU, else the reason; and the number of GPUs.
+  // Null if there is a usable GPU, else the reason why not; and the number of GPUs.
   const char* (*why)();
   int (*device_count)();
 
@@ -54,12 +52,12 @@ struct Library {
   Device* (*open)(int index, char* error, size_t error_size);
   void (*close)(Device* device);
   const char* (*name)(const Device* device);
-  // The number of a row of the table of kernels for `launch`, or -1. The row
-  // must outlive the device.
+  // The number by which `launch` names a row of the table of kernels, or -1 if there is no such kernel. The row must
+  // outlive the device.
   int (*find_kernel)(Device* device, const KernelInfo* info);
 
-  // Null if the GPU has no memory left, even after a flush, or has failed. `allocation_failure` tells a failure, and is
-  // otherwise null.
+  // Null if the GPU has no memory left, even after a flush, or if it has failed. `allocation_failure` says how it
+  // failed, and is null otherwise.
   void* (*allocate)(Device* device, size_t bytes);
   const char* (*allocation_failure)(Device* device);
   void (*release)(Device* device, void* data, size_t bytes);
@@ -67,34 +65,34 @@ struct Library {
   void (*flush)(Device* device);
   size_t (*live_bytes)(const Device* device);
   size_t (*reserved_bytes)(const Device* device);
-  // The bytes that the driver has left, and those that the GPU has, or the part of it that is this process's (MIG).
+  // The bytes that the driver has left, and the bytes of the GPU, or of the part of it that this process has (MIG).
   size_t (*available_bytes)(Device* device);
   size_t (*total_bytes)(Device* device);
 
-  // The source may change once write returns; read waits until the bytes are
-  // there.
+  // The source may change once write returns. read waits until the bytes have arrived.
   const char* (*write)(Device* device, void* to, const void* from, size_t bytes);
   const char* (*read)(Device* device, void* to, const void* from, size_t bytes);
-  // Reads in order without waiting, and calls `done` once, whatever happens. Returns false, having done nothing, if it
-  // would have to wait, or if running kernels may find faults in their data.
+  // Reads in order without waiting, and calls `done` once, whatever happens. If it would have to wait, or if running
+  // kernels may still find faults in their data, it does nothing and returns false.
   bool (*begin_read)(Device* device, void* to, const void* from, size_t bytes, ReadDone done, void* owner);
   // Waits until all reads that have begun are done.
   void (*finish_reads)(Device* device);
   const char* (*launch)(Device* device, int kernel, const KernelCall* call);
-  // Captures the calls that follow instead of running them, until end_capture, which gives the number of the graph that
-  // replay runs. Reads, writes and calls whose numbers vary fail meanwhile, with ErrorCode::value.
+  // Captures the calls that follow instead of running them, until end_capture, which returns the number of the graph
+  // for replay. Meanwhile, reads, writes and calls whose numbers vary fail with ErrorCode::value.
   const char* (*begin_capture)(Device* device);
   const char* (*end_capture)(Device* device, int* graph);
   const char* (*replay)(Device* device, int graph);
   void (*drop_graph)(Device* device, int graph);
   // The number of launches so far.
   uint64_t (*launches)(const Device* device);
-  // Whether products of float32 may round their factors to tf32, from the next launch on. At first they may not.
+  // Whether products of float32 may round their factors to tf32, from the next launch on. Initially they may not.
   void (*allow_tf32)(Device* device, bool allowed);
   // The error code of the last failed call.
   ErrorCode (*code)(const Device* device);
   const char* (*synchronize)(Device* device);
-  // After a read or synchronize, takes the first fault that a kernel has found since; false if there is none.
+  // After a read or synchronize, takes the first fault that a kernel has found since the last one; false if there is
+  // none.
   bool (*take_late_error)(Device* device, LateError* error);
 };
 

@@ -1,5 +1,5 @@
-// The arguments of kernels along one dimension: `count` lines of `size` elements, of which element i of line l lies at
-// (l / inner) size inner + l % inner + i inner in every operand that is as large as x.
+// The arguments of kernels along one dimension: `count` lines of `size` elements. In every operand that is as large as
+// x, element i of line l lies at (l / inner) size inner + l % inner + i inner.
 #pragma once
 #include <stdint.h>
 
@@ -10,8 +10,8 @@ struct Lines {
   const void *x, *y;
   int64_t count, inner;
   int32_t size;
-  int32_t direction;  // of a running sum: 1, or -1 from the end
-  uint64_t* wrong;    // the slot for one that int32 cannot hold
+  int32_t direction;  // of a running sum: 1, or -1 if it starts at the end
+  uint64_t* wrong;    // the slot for a result that int32 cannot hold
 };
 
 }  // namespace firesteel::cuda

@@ -16,7 +16,7 @@ LateSlot* expect_labels(Device& device, const KernelCall& call, int32_t classes,
 
 namespace {
 
-// `numbers`: ignoreIndex, smoothing, reduction.
+// `numbers` are ignoreIndex, smoothing and reduction.
 bool read_labels(Device& device, Labels* job, const View& loss, const View& statistics, const View& total,
                  const View& logits, const View& target, const View& weight, const double* numbers) {
   if (logits.ndim != 2) return device.fail("cross_entropy: logits are not [N, C]");
@@ -71,7 +71,7 @@ bool backward(Device& device, const Launchable&, const KernelCall& call) {
   return v[0].count == 0 || launch_rows(device, "cross_entropy_backward_", v[4].dtype, job);
 }
 
-// `numbers`: ignoreIndex, reduction.
+// `numbers` are ignoreIndex and reduction.
 bool read_picked(Device& device, Labels* job, const View& loss, const View& total, const View& log_probs,
                  const View& target, const View& weight, const double* numbers) {
   if (log_probs.ndim != 3) return device.fail("nll_loss: log_probs are not [N, C, I]");

@@ -1,12 +1,12 @@
-// Cross entropy of logits with class indices, forward and backward, fused with the logarithm of softmax: no array of
-// the logits' size is made but the gradient.
+// Cross entropy of logits with class indices, forward and backward, fused with the logarithm of softmax, so that the
+// gradient is the only array of the logits' size.
 //
 // C classes, y the label of a row, w the classes' weights (1 without), s the smoothing, W the sum of w:
 //   loss = (1 - s) w_y (lse - x_y) + s / C sum_c w_c (lse - x_c)          lse = log sum_c exp(x_c)
 //   dx_c = g (((1 - s) w_y + s W / C) exp(x_c - lse) - (1 - s) w_y [c = y] - s / C w_c)
 //
-// A warp or a block has a row. Forward reads the logits once (twice where labels are smoothed), backward once, and
-// writes the gradient once. Losses of rows are float64; one block adds them in one order.
+// A warp or a block has a row. The forward pass reads the logits once (twice if labels are smoothed). The backward pass
+// reads them once and writes the gradient once. Losses of rows are float64, and one block adds them in one order.
 #include "label_rows.h"
 
 using namespace firesteel::cuda;
@@ -107,8 +107,8 @@ LOSS(cross_entropy_backward_float32, backward, float)
 LOSS(cross_entropy_backward_bfloat16, backward, bfloat16)
 KERNEL(nll_loss_forward_float32, const __grid_constant__ Labels job) { pick<float>(job); }
 KERNEL(nll_loss_forward_bfloat16, const __grid_constant__ Labels job) { pick<bfloat16>(job); }
-// A division in float64 is a call, before which sm_90 would spill.
+// A division in float64 is a call, before which sm_90 would spill if threads had fewer registers.
 KERNEL_ALONE(nll_loss_backward_float32, const __grid_constant__ Labels job) { put<float>(job); }
 KERNEL_ALONE(nll_loss_backward_bfloat16, const __grid_constant__ Labels job) { put<bfloat16>(job); }
-// The sums of either.
+// The sums of both losses.
 KERNEL(loss_finish, const __grid_constant__ Labels job) { finish(job); }

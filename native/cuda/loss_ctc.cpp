@@ -8,7 +8,7 @@
 namespace firesteel::cuda {
 namespace {
 
-// `v`: alpha, logProbs, targets, inputLengths, targetLengths; `numbers`: blank, zeroInfinity.
+// `v` holds alpha, logProbs, targets, inputLengths and targetLengths; `numbers` holds blank and zeroInfinity.
 bool read_ctc(Device& device, Ctc* job, const View& alpha, const View* v, const double* numbers) {
   const View &log_probs = v[0], &targets = v[1];
   if (log_probs.ndim != 3 || targets.ndim != 2) return device.fail("ctc: not [T, N, C] and [N, S]");
@@ -35,7 +35,7 @@ bool read_ctc(Device& device, Ctc* job, const View& alpha, const View* v, const 
   return true;
 }
 
-// A block for each sequence.
+// Launches a block for each sequence.
 bool launch(Device& device, const char* entry, const Ctc& job) {
   return job.sequences == 0 || device.launch(entry, static_cast<uint64_t>(job.sequences * 256), &job);
 }

@@ -1,11 +1,11 @@
-// Connectionist temporal classification (Graves et al., 2006), in the formulas and with the names of
-// native/cpu/loss/ctc.cpp: T steps, N sequences, C classes, S labels at most. A target of K labels has 2 K + 1 states,
-// blanks before, between and behind; alpha and beta are logarithms, kept relative to the largest element of the row
-// before.
+// Connectionist temporal classification (Graves et al., 2006), with the formulas and names of native/cpu/loss/ctc.cpp:
+// T steps, N sequences, C classes, at most S labels. A target of K labels has 2 K + 1 states, with blanks before,
+// between and behind the labels. alpha and beta are logarithms, relative to the largest element of the previous row.
 //
-// A block has a sequence, its threads the states, and steps follow one another. Steps are short, so their time is that
-// of some barriers: many sequences at once hide it. States of one label add up to its gradient in the order of the
-// states, as lists say that are made once: the blank's, which are half of all, by a sum over the block.
+// A block has a sequence, its threads have the states, and steps follow one another. A step is so short that it takes
+// the time of a few barriers, which many sequences at once hide. States of one label add up to its gradient in the
+// order of the states, by lists that are made once. The blank's states, which are half of all, are summed over the
+// block.
 #include "ctc.h"
 #include "team.h"
 
@@ -25,7 +25,7 @@ DEVICE int32_t label_of(const Ctc& job, int64_t sequence, int32_t state) {
   return state % 2 == 0 ? job.blank : job.targets[sequence * job.labels + state / 2];
 }
 
-// Whether the state may follow the one two before it.
+// Whether the state may directly follow the state two places before it.
 DEVICE bool skips(const Ctc& job, int64_t sequence, int32_t state) {
   return state > 2 && state % 2 == 1 && label_of(job, sequence, state) != label_of(job, sequence, state - 2);
 }
@@ -66,7 +66,7 @@ DEVICE double at_end(const float* row, int32_t states) {
   return most == double(-INFINITY) ? most : most + log(exp(x - most) + exp(y - most));
 }
 
-// Of the team's values the largest, and 0 where all are -infinity.
+// The largest of the team's values, or 0 if all are -infinity.
 DEVICE float center_of(float mine) {
   const float most = largest_of<team>(mine);
   return most == -INFINITY ? 0.0f : most;
@@ -77,11 +77,11 @@ DEVICE double loss_of(const Ctc& job, const Sequence& of) {
   double taken = 0;
   for (int32_t t = 0; t < of.steps; t++) {
     const float* before = alpha + (t - 1) * int64_t(job.width);
-    // Before the first step it is as if a blank had been.
+    // The first step begins as if a blank came before it.
     const auto at = [&](int32_t s) { return t > 0 && s >= 0 ? before[s] : s == 0 ? 0.0f : -INFINITY; };
     float mine = -INFINITY;
     for (int32_t s = rank_in_team<team>(); s < of.states; s += team) mine = largest(mine, at(s));
-    // Its barriers also show all threads the row before.
+    // Its barriers also make the previous row visible to all threads.
     const float center = center_of(mine);
     taken += double(center);
     const float* y = classes_at(job, of, t);
@@ -153,7 +153,7 @@ DEVICE void gradient_of(const Ctc& job, const Sequence& of, float gradient) {
       to[label_of(job, of.number, s)] -= factor * share;
     }
     if (t == 0) break;
-    // What comes next, with what it says.
+    // beta takes in the step's log probabilities before it moves one step back.
     for (int32_t s = rank; s < states; s += team) now[s] += y[label_of(job, of.number, s)] - center_now;
     __syncthreads();
     const auto at = [&](int32_t s) { return s < states ? now[s] : -INFINITY; };
@@ -188,5 +188,5 @@ DEVICE void backward(const Ctc& job) {
 }  // namespace
 
 KERNEL(ctc_forward, const __grid_constant__ Ctc job) { forward(job); }
-// Steps keep much between barriers.
+// Steps keep many values in registers between barriers.
 KERNEL_ALONE(ctc_backward, const __grid_constant__ Ctc job) { backward(job); }

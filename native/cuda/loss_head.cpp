@@ -10,7 +10,7 @@ namespace firesteel::cuda {
 namespace {
 
 constexpr int64_t most = std::numeric_limits<int32_t>::max();
-// Logits that are there at once, and the rows of a group: whole tiles of a product.
+// The number of logits that exist at once, and the most rows of a group, in whole tiles of a product.
 constexpr int64_t logits_at_once = int64_t(1) << 26, most_rows_at_once = 4096, grain = 128;
 
 bool is_wanted(const View& gradient) { return gradient.ndim >= 0 && gradient.count > 0; }
@@ -19,7 +19,7 @@ bool fits(const View& gradient, const View& given) { return !is_wanted(gradient)
 
 class HeadCall {
  public:
-  // The views from x on, and the numbers from the soft cap on.
+  // `given` holds the views from x on, and `numbers` those from the soft cap on.
   HeadCall(Device& device, const View& dx, const View& dweight, const View& dbias, const View* given,
            const double* numbers)
       : dx(dx),
@@ -47,7 +47,8 @@ class HeadCall {
     labels.smoothing = static_cast<float>(numbers[2]);
   }
 
-  // Checks the sizes, and fills in what all kernels share. False after Device::fail, as all of these.
+  // Checks the sizes, and fills in what all kernels share. Like the functions below, it returns false after
+  // Device::fail.
   bool start(const View& statistics) {
     if (x.ndim != 2 || weight.ndim != 2 || x.sizes[1] != weight.sizes[1])
       return device_.fail("linear_cross_entropy: x is not [N, D] or weight not [V, D]");
@@ -76,8 +77,8 @@ class HeadCall {
 
   bool list_rows() { return device_.launch("head_list", Grid{1}, &job); }
 
-  // Computes the logits of all rows that count, group by group, and runs the kernel on each group's: where a gradient
-  // is wanted, it leaves that of the logits.
+  // Computes the logits of all rows that count, group by group, and runs the kernel on each group's logits. If any
+  // gradient is wanted, the kernel also makes the logits' gradient.
   bool walk(const char* kernel) {
     const bool differentiates = is_wanted(dx) || is_wanted(dweight) || is_wanted(dbias);
     if (is_wanted(dx) && !device_.clear(dx.data, bytes_of(dx))) return false;
@@ -117,7 +118,7 @@ class HeadCall {
     if (!differentiates) return true;
     job.dlogits = job.logits;
     if (halves()) {
-      // Rows of the tensor cores' copies.
+      // Rows are padded for the copies of tensor cores.
       job.stride = (classes + 7) / 8 * 8;
       job.dlogits = halves_.take<uint16_t>(together * job.stride);
     }
@@ -128,7 +129,7 @@ class HeadCall {
            (dbias_sums_ || !is_wanted(dbias));
   }
 
-  // Sums are float32: where the gradient is, in its own memory.
+  // Sums are float32. They have the gradient's own memory if the gradient is float32.
   float* sums_of(const View& gradient, Scratch& scratch) {
     if (!is_wanted(gradient)) return nullptr;
     return is_half(gradient) ? scratch.take<float>(gradient.count) : floats(gradient);
@@ -164,7 +165,7 @@ class HeadCall {
     const int64_t classes = job.labels.classes, features = x.sizes[1], together = job.together;
     const DType dtype = halves() ? DType::bfloat16 : DType::float32;
     const int64_t element = halves() ? 2 : 4, of_weight = is_half(weight) ? 2 : 4;
-    // The tensor cores take whole copies of 8 classes; the rest is a product of its own.
+    // Tensor cores take whole copies of 8 classes, and the rest is a separate product.
     const int64_t whole = halves() && classes >= 8 ? classes / 8 * 8 : classes;
     for (const int64_t first : {int64_t(0), whole}) {
       const int64_t count = first == 0 ? whole : classes - whole;

@@ -1,12 +1,12 @@
-// Cross entropy of the logits x weight^T + bias, which are never there as a whole (Hsu et al., "Liger kernel", 2024).
+// Cross entropy of the logits x weight^T + bias, which never exist as a whole (Hsu et al., "Liger kernel", 2024).
 //
-// One block lists the rows that count. Groups of them, of some hundred, take turns in one room: their rows of x are
-// gathered, the product makes their logits, and a block for each row turns these into the row's loss and, in the same
-// place or rounded beside it, into the logits' gradient, from which products make those of x and weight. How many rows
-// count is known to the GPU alone, so the host launches groups for all rows; what lies beyond ends at once.
+// One block lists the rows that count. Groups of some hundred rows take turns in one piece of memory: their rows of x
+// are gathered, a product makes their logits, and a block for each row turns these into the row's loss and, in the same
+// place or rounded beside it, into the logits' gradient, from which products make the gradients of x and weight. Only
+// the GPU knows how many rows count, so the host launches groups for all rows, and those beyond end at once.
 //
-// A row's logits are read twice (three times where labels are smoothed) and their gradient is written once. With a soft
-// cap c the logit z becomes l = c tanh(z / c), and the gradient of l is multiplied with 1 - (l / c)^2.
+// A row's logits are read twice (three times if labels are smoothed), and their gradient is written once. With a soft
+// cap c, the logit z becomes l = c tanh(z / c), and the gradient of l is multiplied by 1 - (l / c)^2.
 #include "head.h"
 #include "label_rows.h"
 
@@ -18,7 +18,7 @@ struct Votes {
   uint32_t of[warps_of_block];
 };
 
-// Of one block. With losses it writes zeros for rows that do not count, and tells wrong labels.
+// Runs in one block. If there are losses, it writes zeros for rows that do not count, and reports wrong labels.
 DEVICE void list_rows(const Head& job) {
   SHARED(Votes, votes);
   const Labels& labels = job.labels;
@@ -45,7 +45,7 @@ DEVICE void list_rows(const Head& job) {
       labels.statistics[row] = labels.statistics[labels.rows + row] = 0;
     }
     listed += all;
-    // The next votes overwrite these.
+    // The barrier is needed because the next votes overwrite these.
     __syncthreads();
   }
   weights = sum_of<256>(weights);
@@ -59,7 +59,7 @@ DEVICE int32_t rows_of_group(const Head& job) {
   return left < job.together ? left : job.together;
 }
 
-// Calls move(element of the group's room, element among all rows).
+// Calls move(element of the group's memory, element among all rows).
 template <class F>
 DEVICE void for_elements(const Head& job, const F& move) {
   const int64_t count = rows_of_group(job) * job.width;
@@ -69,7 +69,7 @@ DEVICE void for_elements(const Head& job, const F& move) {
   }
 }
 
-// T has the width of an element, or of 16 bytes.
+// T has the width of one element, or of 16 bytes.
 template <class T>
 DEVICE void gather(const Head& job) {
   for_elements(job, [&](int64_t here, int64_t there) {
@@ -84,7 +84,7 @@ DEVICE void place(const Head& job) {
   });
 }
 
-// The gradient of a row's logits, in their place where T is float.
+// Computes the gradient of a row's logits, in their place if T is float.
 template <class T>
 DEVICE void differentiate(const Head& job, int64_t i, int32_t label, double gradient, float largest, float sum) {
   const Labels& labels = job.labels;
@@ -98,7 +98,7 @@ DEVICE void differentiate(const Head& job, int64_t i, int32_t label, double grad
   }
 }
 
-// Each thread caps what it alone reads until the next barrier.
+// Each thread caps the logits that it alone reads until the next barrier.
 DEVICE void cap(const Head& job, float* x) {
   if (job.softcap == 0) return;
   for (int32_t c = rank_in_team<256>(); c < job.labels.classes; c += 256)
@@ -123,7 +123,7 @@ DEVICE void forward(const Head& job) {
       labels.losses[row] = loss_of_row(labels, label, all, x[label], smooth);
     }
     if (!job.dlogits) return;
-    // The gradient takes the place of the logits, of which the first thread has read one.
+    // The barrier is needed because the gradient replaces the logits, of which the first thread has just read one.
     __syncthreads();
     const double gradient = labels.reduction == reduce_mean ? 1 / double(*labels.total) : 1.0;
     differentiate<T>(job, i, label, gradient, all.largest, all.sum);
@@ -141,7 +141,7 @@ DEVICE void backward(const Head& job) {
   });
 }
 
-// The sums of the columns of the group's gradients: a thread has one.
+// Sums the columns of the group's gradients. A thread has one column.
 template <class T>
 DEVICE void add_columns(const Head& job) {
   const int32_t rows = rows_of_group(job);

@@ -1,5 +1,5 @@
 // Launches matrix products: joins batch dimensions to the rows if possible, cuts the depth if there are few tiles, and
-// chooses a kernel. All of this follows only from shapes and strides, so that sums have one order.
+// chooses a kernel. All of this follows from shapes and strides alone, so that sums have one order.
 #include <algorithm>
 #include <limits>
 
@@ -10,8 +10,8 @@
 namespace firesteel::cuda {
 namespace {
 
-constexpr int64_t most_layers = 65535;  // of a grid's second dimension
-// The depth is cut until there are this many blocks, but never below this depth.
+constexpr int64_t most_layers = 65535;  // the limit of a grid's second dimension
+// The depth is cut until there are this many blocks, but never into parts smaller than the least depth.
 constexpr int64_t wanted_blocks = 256, least_depth = 256, most_splits = 32;
 constexpr int64_t depth_grain = 32;
 
@@ -30,13 +30,13 @@ bool consistent(Device& device, const View& out, const View& a, const View& b, c
   if (bias && bias->count != out.sizes[n - 1]) return device.fail("matmul: bias and columns of out differ");
   if (!is_float(out) || !is_float(a) || !(is_float(b) || is_blocks(b)))
     return device.fail("matmul: tensors are float32 or bfloat16 on this device, or b is blocks");
-  // The decoder has seen that the blocks of b are whole.
+  // The decoder has checked that the blocks of b are whole.
   if (is_blocks(b) && b.count > 0 && b.strides[n - 1] != 1 && b.strides[n - 2] != 1)
     return device.fail("matmul: blocks lie along rows or columns");
   return true;
 }
 
-// Whether neighbours of `together` elements lie side by side at a multiple of their size, all along `extent`.
+// Whether every group of `together` neighbours lies side by side, at an address that is a multiple of its size.
 bool can_group(const Factor& factor, int64_t together, int64_t bytes, int dims) {
   const bool along_lines = factor.line == 1;
   if (!along_lines && factor.depth != 1) return false;
@@ -54,7 +54,7 @@ struct Shape {
 bool describe(Device& device, Product* job, Shape* shape, const View& out, const View& a, const View& b) {
   const int n = out.ndim;
   *shape = {out.sizes[n - 2], out.sizes[n - 1], a.sizes[n - 1]};
-  // The stride of a dimension of size 1 means nothing, so 1 stands for it, which counts as contiguous.
+  // The stride of a dimension of size 1 has no meaning, so 1 stands for it, which counts as contiguous.
   const auto stride = [](const View& view, int d) { return view.sizes[d] == 1 ? int64_t(0) : view.strides[d]; };
   job->a = {a.data, stride(a, n - 2), stride(a, n - 1), false, {}};
   job->b = {b.data, stride(b, n - 1), stride(b, n - 2), false, {}};
@@ -87,7 +87,8 @@ bool describe(Device& device, Product* job, Shape* shape, const View& out, const
   return true;
 }
 
-// Whether the tensor cores' kernels take the factor: their copies are of 16 bytes, all there or all beyond the end.
+// Whether the tensor cores' kernels can take the factor. Their copies have 16 bytes, which must all exist or all be
+// beyond the end.
 bool suits_copies(const Factor& factor, int64_t lines, int64_t depth, int dims, int64_t bytes) {
   const int64_t together = 16 / bytes;
   return can_group(factor, together, bytes, dims) && (factor.line == 1 ? lines : depth) % together == 0;
@@ -103,7 +104,7 @@ std::string choose(const Device& device, const Product& job, const Shape& shape,
   const bool tensor_cores = device.generation >= 80 && shape.rows > small_tile / 4 &&
                             (a == DType::bfloat16 || device.allows_tf32) &&
                             suits_copies(job.a, shape.rows, shape.depth, job.dims, bytes);
-  // Blocks are products' weights, whose left factors are not turned.
+  // Blocks are the weights of products, whose left factors are not turned.
   if (blocks && tensor_cores && a == DType::bfloat16 && order(job.a) == 'd')
     return std::string("matmul_mma_") + dtype_names[static_cast<int>(b)] + '_' + order(job.b);
   if (blocks) return "matmul_64_" + dtypes;
@@ -138,7 +139,7 @@ bool multiply(Device& device, const View& out, const View& a, const View& b, con
   const std::string entry = choose(device, job, shape, a.dtype, b.dtype);
   const int64_t tile = entry.starts_with("matmul_64_") ? small_tile : large_tile;
   const bool few = entry.starts_with("matmul_few_");
-  // Few rows take a warp for each column.
+  // In products of few rows, each column takes a warp.
   const int64_t tiles = few ? pieces(shape.columns, 8) : pieces(shape.rows, tile) * pieces(shape.columns, tile);
   if (tiles > std::numeric_limits<int32_t>::max()) return device.fail("matmul: more than 2^31 tiles");
   const int64_t wanted = pieces(wanted_blocks, tiles * job.matrices);

@@ -1,14 +1,14 @@
 // Matrix products by multiply-adds: out = a b (+ bias), or out += a b, of float32 and bfloat16 in any strides. A block
-// of 256 threads has a tile of 128x128, each thread 8x8 sums, or of 64x64 and 4x4; the next piece of the factors is on
-// its way through registers while one is multiplied. 2 operations and, of the tile of 128, 1/8 byte of shared memory
-// traffic for each multiply-add. Sums are float32 in an order that the shape alone decides.
+// of 256 threads has a tile of 128x128 (8x8 sums for each thread) or of 64x64 (4x4). The next piece of the factors is
+// on its way through registers while one is multiplied. A multiply-add is 2 operations and, in a tile of 128, moves 1/8
+// byte of shared memory. Sums are float32, in an order that the shape alone decides.
 #include "multiply_add.h"
 
 using namespace firesteel::cuda;
 
 namespace {
 
-// The parts of every sum, in order.
+// Adds the parts of every sum, in order.
 DEVICE void add_parts(const Product& job) {
   const int64_t count = int64_t(job.matrices) * job.rows * job.columns;
   const int32_t rows = live_rows(job);

@@ -1,17 +1,17 @@
-// Matrix products whose right factor is stored in blocks, which are decoded where they are loaded: tiles of 64x64 by
-// multiply-adds, as in matmul.cu. Few rows have kernels of their own (matmul_few.cu), and so has bfloat16 where there
-// are tensor cores (matmul_blocks_mma.cu).
+// Matrix products whose right factor is stored in blocks, which are decoded as they are loaded: tiles of 64x64 by
+// multiply-adds, as in matmul.cu. Few rows have their own kernels (matmul_few.cu), and so does bfloat16 on tensor cores
+// (matmul_blocks_mma.cu).
 #include "blocks.h"
 #include "multiply_add.h"
 
 namespace firesteel::cuda {
 
-// Four neighbours lie in one block, all there or all beyond the end.
+// Four neighbours lie in one block, so all of them exist or all are beyond the end.
 template <class Format, int tile>
 struct BlockCarrier {
   using At = Places<tile>;
-  int64_t at;     // the element
-  int32_t lines;  // left, from the first of these 4 on
+  int64_t at;     // of the first element
+  int32_t lines;  // that are left, from the first of these 4 on
   float held[4];
 
   DEVICE BlockCarrier(const Product& job, const Factor& factor, int64_t matrix, int32_t first_line, int32_t all_lines,

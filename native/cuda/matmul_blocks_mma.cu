@@ -1,7 +1,7 @@
-// Matrix products of bfloat16 with blocks on tensor cores, from Ampere on, in tiles of product_mma.h. A block's number
-// is decoded where it is loaded, and cut in two bfloat16, high and low, each of which is multiplied: together they lack
-// 2^-17 of it at most, where rounding the result costs 2^-9; q4_0 loses nothing. The next piece is on its way while one
-// is multiplied, a's by asynchronous copies and b's through registers.
+// Matrix products of bfloat16 with blocks on tensor cores, from Ampere on, in the tiles of product_mma.h. A block's
+// number is decoded as it is loaded, and split into two bfloat16, high and low, each of which is multiplied. Together
+// they lose at most 2^-17 of the number, while rounding the result costs 2^-9; q4_0 loses nothing. The next piece is on
+// its way while one is multiplied: a's by asynchronous copies and b's through registers.
 #include "blocks.h"
 #include "product_mma.h"
 
@@ -22,18 +22,18 @@ struct alignas(16) Chunk {
   uint32_t of[chunk<bfloat16> / 2];
 };
 
-// Two floats less what bfloat16 holds of them. Nothing is left of one that is infinite as bfloat16.
+// The part of two floats that bfloat16 does not hold. It is 0 if the float is infinite as bfloat16.
 DEVICE uint32_t rests_of(float x, float y, uint32_t halves) {
   const float rest_x = x - float_of(halves << 16), rest_y = y - float_of(halves & 0xffff0000u);
   return halves_of(fabsf(rest_x) < INFINITY ? rest_x : 0.0f, fabsf(rest_y) < INFINITY ? rest_y : 0.0f);
 }
 
-// The right factor's way into shared memory, as this thread goes it. Neighbours of a chunk lie in one block.
+// This thread's part in bringing the right factor into shared memory. Neighbours of a chunk lie in one block.
 template <class Format, bool along_depth>
 struct BlockLoader {
   using Mine = Chunks<bfloat16, along_depth>;
-  int64_t at;     // the first chunk's first element
-  int32_t lines;  // left, from the first chunk's on
+  int64_t at;     // of the first chunk's first element
+  int32_t lines;  // that are left, from the first chunk's on
   Packed held[Mine::count][2];
 
   DEVICE BlockLoader(const Product& job, const Factor& factor, int64_t matrix, int32_t first_line, int32_t all_lines,
@@ -43,7 +43,7 @@ struct BlockLoader {
     at = offset_of(job, factor, matrix) + line * factor.line + (first + Mine::depth()) * factor.depth;
   }
 
-  // `left` is the depth from the piece's first on. Goes on to the next piece.
+  // `left` is the depth that is left, from the piece's first on. Goes on to the next piece.
   DEVICE void fetch(const Factor& factor, int32_t left) {
     left -= Mine::depth();
 #pragma unroll
@@ -106,7 +106,7 @@ DEVICE void multiply(const Product& job) {
       b.fetch(job.b, left - deep);
     }
     const Stage& stage = shared.of[now];
-// Not unrolled, because both steps would take more registers than there are.
+// The loop is not unrolled, because both steps together would need too many registers.
 #pragma unroll 1
     for (int k = 0; k < deep; k += mma_step<bfloat16>)
 #pragma unroll
@@ -134,7 +134,7 @@ DEVICE void multiply(const Product& job) {
 
 }  // namespace
 
-// By the blocks' direction: d along the depth, l along the lines.
+// The letter is the direction of neighbours in blocks: d along the depth, l along the lines.
 #define BLOCKS(name, Format)                                                                                 \
   KERNEL_BY_TWO(matmul_mma_##name##_d, const __grid_constant__ Product job) { multiply<Format, true>(job); } \
   KERNEL_BY_TWO(matmul_mma_##name##_l, const __grid_constant__ Product job) { multiply<Format, false>(job); }

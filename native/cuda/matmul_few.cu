@@ -1,7 +1,7 @@
-// Products of few rows, as when a text is written token by token: each element of the right factor, whose neighbours
-// lie along the depth, is read once and multiplied with all rows. A warp has a column, or a part of its depth where
-// there are few columns; its lanes take 4 neighbours each, which are decoded where they are blocks. Bound by the
-// reading of the right factor. A sum has the order of the lanes, then of the parts.
+// Products of few rows, as when a text is written token by token. Each element of the right factor, whose neighbours
+// lie along the depth, is read once and multiplied with all rows. A warp has a column, or a part of its depth if there
+// are few columns. Its lanes take 4 neighbours each, and decode them if they are in blocks. The time is that of reading
+// the right factor. A sum follows the order of the lanes, and then of the parts.
 #include "blocks.h"
 #include "product_tile.h"
 
@@ -23,7 +23,7 @@ DEVICE Numbers left_at(const Product& job, const A* from) {
   return numbers;
 }
 
-// Elements [at, at + 4) of the right factor, by its dtype.
+// Elements [at, at + 4) of the right factor, according to its dtype.
 template <class B>
 struct Right {
   static DEVICE Numbers numbers(const void* data, int64_t at) { return numbers_at<B>(data, at); }

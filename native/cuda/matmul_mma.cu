@@ -1,5 +1,5 @@
-// Matrix products of bfloat16 on tensor cores, from Ampere on, in tiles of product_mma.h, and of float32 where tf32 is
-// precise enough for the program. Pieces come by asynchronous copies, two ahead of the one that is multiplied.
+// Matrix products on tensor cores, from Ampere on, in the tiles of product_mma.h: of bfloat16, and of float32 if tf32
+// is precise enough for the program. Pieces arrive by asynchronous copies, two ahead of the one that is multiplied.
 #include "product_mma.h"
 
 using namespace firesteel::cuda;
@@ -44,12 +44,12 @@ DEVICE void multiply(const Product& job) {
 #pragma unroll 1
   for (; left > 0; left -= mma_deep<T>) {
     wait_copies<stages - 2>();
-    // Here all copies of the step have arrived, and nobody reads the stage that is filled next.
+    // At this point all copies of the step have arrived, and nobody reads the stage that is filled next.
     __syncthreads();
     copy();
     const Stage<T>& stage = shared.of[now];
     now = now == stages - 1 ? 0 : now + 1;
-// Where floats of both factors are turned, two steps at once would take more registers than there are.
+// If floats of both factors are turned, two steps at once would need too many registers.
 #pragma unroll(sizeof(T) == 4 && !a_along_depth && !b_along_depth ? 1 : 2)
     for (int k = 0; k < mma_deep<T>; k += mma_step<T>) {
       uint32_t y[2][4];
@@ -69,7 +69,7 @@ DEVICE void multiply(const Product& job) {
 
 }  // namespace
 
-// By the factors' neighbours: d along the depth, l along the lines.
+// The letters are the directions of the factors' neighbours: d along the depth, l along the lines.
 #define ORDERS(name, T)                                                                                         \
   KERNEL_BY_TWO(matmul_mma_##name##_dd, const __grid_constant__ Product job) { multiply<T, true, true>(job); }  \
   KERNEL_BY_TWO(matmul_mma_##name##_dl, const __grid_constant__ Product job) { multiply<T, true, false>(job); } \

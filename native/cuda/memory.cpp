@@ -7,9 +7,9 @@
 namespace firesteel::cuda {
 namespace {
 
-// The driver's own alignment.
+// The alignment of the driver's own allocations.
 constexpr size_t smallest = 256;
-// So much may lie unused, or as much as is live.
+// Unused memory may be this much, or as much as the live memory.
 constexpr size_t unused_floor = size_t(512) << 20;
 
 size_t block_size(size_t bytes) {

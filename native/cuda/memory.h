@@ -1,6 +1,5 @@
-// Device memory, kept for reuse. Blocks have eight sizes per doubling; a freed
-// one serves the next request of its size, which is sound without waiting
-// because all work on it is in one stream. Not thread-safe, but for the counts.
+// Device memory, kept for reuse. Blocks have eight sizes per doubling. A freed block serves the next request of its
+// size, which needs no waiting, because all work on it is in one stream. Not thread-safe, except for the counts.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -20,23 +19,23 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  // Null if the driver has no memory even after a flush. 0 bytes are a valid block.
+  // Null if the driver has no memory even after a flush. 0 bytes are a valid request.
   void* allocate(size_t bytes);
-  // The driver's answer to the last allocation, if it was neither success nor
-  // that the memory is full.
+  // The driver's answer to the last allocation if it failed for any reason but full memory.
   Status failure() const { return failure_; }
-  // `bytes` as in allocate.
+  // `bytes` must be those given to allocate.
   void release(void* data, size_t bytes);
   // Returns unused blocks to the driver, which waits for the device.
   void flush();
   // Frees all blocks, live ones too. The device must be idle.
   void release_all();
 
-  // From now on notes each block that is allocated, or that hold() names by an address within. Nothing is returned to
-  // the driver meanwhile.
+  // From now on, notes each block that is allocated, and each that hold() names by an address within it. Meanwhile,
+  // nothing is returned to the driver.
   void begin_holding();
   void hold(const void* data);
-  // Ends it. Nobody else gets the blocks that were noted, until let_go() has been called for each list of them.
+  // Ends this, and returns the noted blocks. Nobody else gets a block until let_go() has been called for every list
+  // that has it.
   std::vector<uint64_t> end_holding();
   void let_go(const std::vector<uint64_t>& blocks);
 
@@ -47,7 +46,7 @@ class Memory {
   void give_back(uint64_t data, size_t block);
   void make_unused(uint64_t data, size_t block);
 
-  // A block that lists hold, and whether it would be unused otherwise.
+  // A block that lists hold, and whether it would be unused without them.
   struct Held {
     int lists = 0;
     bool released = false;
@@ -55,7 +54,7 @@ class Memory {
 
   const Driver& driver_;
   std::map<size_t, std::vector<uint64_t>> unused_;  // by size of block
-  std::map<uint64_t, size_t> blocks_;               // all that came from the driver
+  std::map<uint64_t, size_t> blocks_;               // all blocks from the driver
   size_t unused_bytes_ = 0;
   bool holding_ = false;
   std::set<uint64_t> noted_;

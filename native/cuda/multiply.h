@@ -1,4 +1,4 @@
-// Matrix products for kernels that consist of them.
+// Matrix products, for kernels that are made of them.
 #pragma once
 #include <algorithm>
 #include <initializer_list>
@@ -8,7 +8,7 @@
 
 namespace firesteel::cuda {
 
-// out = a b (+ bias), or out += a b; shapes, strides and dtypes as the table's matmul has them. False after
+// out = a b (+ bias), or out += a b. Shapes, strides and dtypes are those of matmul in the table. Returns false after
 // Device::fail.
 bool multiply(Device& device, const View& out, const View& a, const View& b, const View* bias, bool accumulates,
               const Live& live = {});

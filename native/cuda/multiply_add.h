@@ -4,7 +4,7 @@
 
 namespace firesteel::cuda {
 
-// So many lines and so much depth that every thread brings 4 elements of each factor.
+// The lines and the depth of a piece are such that every thread brings 4 elements of each factor.
 template <int tile>
 constexpr int deep = 1024 / tile;
 
@@ -12,13 +12,13 @@ template <int tile>
 struct alignas(16) Piece {
   float of[deep<tile>][tile + 4];
 };
-// Of a and b, one being multiplied and one being filled.
+// Pieces of a and b, two each, because one is filled while the other is multiplied.
 template <int tile>
 struct alignas(16) Pieces {
   Piece<tile> a[2], b[2];
 };
 
-// The places of 4 neighbours of a factor, as this thread brings them into shared memory.
+// The places of 4 neighbours of a factor that this thread brings into shared memory.
 template <int tile>
 struct Places {
   static DEVICE bool goes_along_depth(const Factor& factor) { return factor.line != 1; }
@@ -48,13 +48,13 @@ struct Places {
   static constexpr int32_t along_depth_groups = deep<tile> / 4;
 };
 
-// One factor's way into shared memory. The job's fields are read anew each time, because they lie in constant memory
+// Brings one factor into shared memory. It reads the job's fields anew each time, because they lie in constant memory
 // and registers are scarce.
 template <class T, int tile>
 struct Carrier {
   using At = Places<tile>;
   const T* from;
-  int32_t lines;  // left, from the first of these 4 on
+  int32_t lines;  // that are left, from the first of these 4 on
   float held[4];
 
   DEVICE Carrier(const Product& job, const Factor& factor, int64_t matrix, int32_t first_line, int32_t all_lines,
@@ -66,7 +66,7 @@ struct Carrier {
            (first + At::depth_in_piece(along_depth)) * factor.depth;
   }
 
-  // `left` is the depth from the piece's first on. Goes on to the next piece.
+  // `left` is the depth that is left, from the piece's first on. Goes on to the next piece.
   DEVICE void fetch(const Factor& factor, int32_t left) {
     const bool along_depth = At::goes_along_depth(factor);
     left -= At::depth_in_piece(along_depth);
@@ -110,7 +110,7 @@ DEVICE void multiply(const Product& job) {
       a.fetch(job.a, left - deep<tile>);
       b.fetch(job.b, left - deep<tile>);
     }
-// The large tile's 8 steps are not all unrolled, because they would take more registers than there are.
+// The large tile's 8 steps are unrolled only in part, because they would need too many registers.
 #pragma unroll 4
     for (int d = 0; d < deep<tile>; d++) {
       float x[each], y[each];

@@ -18,7 +18,7 @@ bool launch_rows(Device& device, const char* entry, const Normalisation& job) {
   return device.launch(std::string(entry) + team_suffix(team), static_cast<uint64_t>(job.rows * team), &job);
 }
 
-// x [rows, columns], whose statistics are `mean` (not of RMS norm) and `rstd`.
+// Reads x [rows, columns] and its statistics, `mean` (null for RMS norm) and `rstd`.
 bool read_rows(Device& device, Normalisation* job, const View& x, const View* mean, const View& rstd) {
   if (x.ndim != 2 || rstd.count != x.sizes[0] || (mean && mean->count != x.sizes[0]))
     return device.fail("a norm's x is not [rows, columns] with statistics of rows");
@@ -45,7 +45,7 @@ bool forward_of_rows(Device& device, const View& out, const View* mean, const Vi
   job.bias = bias ? floats(*bias) : nullptr;
   job.eps = eps;
   if (job.rows == 0) return true;
-  // The statistics of no elements are 0.
+  // The mean and the variance of no elements are 0.
   if (job.columns == 0) {
     const float value = static_cast<float>(1 / std::sqrt(eps));
     if (mean && !device.clear(mean->data, static_cast<size_t>(mean->count) * 4)) return false;
@@ -97,7 +97,7 @@ bool rms_backward(Device& device, const Launchable&, const KernelCall& call) {
   return backward_of_rows(device, v[0], v[1], nullptr, v[2], v[3], nullptr, v[4], v[5]);
 }
 
-// x [N, C, L].
+// Reads x [N, C, L].
 bool read_channels(Device& device, Normalisation* job, const View& x) {
   if (x.ndim != 3) return device.fail("a norm's x is not [N, C, L]");
   if (x.sizes[0] * x.sizes[2] > most || x.sizes[1] > most)
@@ -107,7 +107,7 @@ bool read_channels(Device& device, Normalisation* job, const View& x) {
   job->images = static_cast<int32_t>(x.sizes[0]);
   job->channels = static_cast<int32_t>(x.sizes[1]);
   job->length = make_divisor(static_cast<uint32_t>(x.sizes[2] > 0 ? x.sizes[2] : 1));
-  // Without elements there are no images.
+  // Without elements, there are no images.
   if (x.sizes[2] == 0) job->images = 0;
   return true;
 }
@@ -158,7 +158,7 @@ bool batch_backward(Device& device, const Launchable&, const KernelCall& call) {
   return launch_channels(device, "norm_channel_backward", job);
 }
 
-// The rows of group norm: [N groups, C / groups L].
+// The rows of group norm are [N groups, C / groups L].
 bool read_groups(Device& device, Normalisation* job, const View& x, int64_t groups, const View& mean,
                  const View& rstd) {
   if (x.ndim != 3 || groups < 1 || x.sizes[1] % groups != 0)

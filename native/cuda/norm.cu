@@ -1,11 +1,11 @@
-// Layer, RMS, group and batch normalisation, forward and backward; outputs are overwritten.
+// Layer, RMS, group and batch normalisation, forward and backward. Outputs are overwritten.
 //
 //   h = (x - mean) rstd, rstd = 1 / sqrt(variance + eps), out = h w + b
 //   dx = rstd (g - mean(g) - h mean(g h)) with g = dy w; dw = sum of dy h, db = sum of dy
 //
-// RMS norm has a mean of 0 and no mean(g). A warp or a block has a row (of batch norm, a block a channel) and goes over
-// it once for each of its means and once for the results, from a cache but for the first time. Variances are about the
-// mean. dw and db of rows are sums over 64 rows each, which a second kernel adds in order.
+// RMS norm has a mean of 0 and no mean(g). A warp or a block has a row (in batch norm, a block has a channel). It goes
+// over the row once for each of its means and once for the results, and reads from a cache except at first. Variances
+// are about the mean. dw and db of rows are sums over 64 rows each, which a second kernel adds in order.
 #include "index.h"
 #include "normalisation.h"
 #include "team.h"
@@ -14,7 +14,7 @@ using namespace firesteel::cuda;
 
 namespace {
 
-// The place in weight of a row's first element; that of element i is divide(i, job.length) further.
+// The place in weight of a row's first element. The place of element i is divide(i, job.length) further.
 DEVICE int32_t first_weight(const Normalisation& job, int64_t row) {
   if (job.groups == 1) return 0;
   const int32_t channels = job.columns / static_cast<int32_t>(job.length.size);
@@ -71,7 +71,7 @@ DEVICE void backward(const Normalisation& job) {
   });
 }
 
-// A thread for each column and part of the rows.
+// A thread has a column and a part of the rows.
 DEVICE void sum_columns(const Normalisation& job) {
   const int64_t parts = (job.rows + rows_of_part - 1) / rows_of_part;
   for (int64_t n = int64_t(blockIdx.x) * 256 + threadIdx.x; n < parts * job.columns; n += int64_t(gridDim.x) * 256) {
@@ -103,7 +103,7 @@ DEVICE void add_columns(const Normalisation& job) {
   }
 }
 
-// Of the elements of a channel: calls each(place, image) for those of this thread.
+// Calls each(place, image) for this thread's elements of a channel.
 template <class F>
 DEVICE void for_channel(const Normalisation& job, uint32_t channel, const F& each) {
   const uint32_t length = job.length.size, count = static_cast<uint32_t>(job.images) * length;

@@ -13,12 +13,12 @@ constexpr int rows_of_part = 64;
 struct Normalisation {
   float *out, *mean, *rstd;  // mean is null for RMS norm
   const float *x, *dy, *weight, *bias;
-  float *dweight, *dbias;  // null where not wanted
+  float *dweight, *dbias;  // null if not wanted
   float* parts;            // [2, parts, columns]: of dweight, of dbias
   float *running_mean, *running_var;
   int64_t rows;
   int32_t columns;
-  // Neighbours that share a weight, and groups of channels: row r has those of group r % groups.
+  // The number of neighbours that share a weight, and of groups of channels: row r has the weights of group r % groups.
   Divisor length;
   int32_t groups;
   int32_t images, channels;

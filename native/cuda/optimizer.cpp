@@ -1,5 +1,4 @@
-// Launches the entries of optimizer.cu: computes the numbers of a step, and passes as many of its tensors as a launch
-// takes.
+// Launches the entries of optimizer.cu: computes the numbers of a step, and passes as many tensors as a launch takes.
 #include <algorithm>
 #include <cmath>
 
@@ -14,19 +13,19 @@ constexpr int64_t block_elements = 1024;
 
 float* at(const ViewList& list, int64_t t) { return static_cast<float*>(list.items[t].data); }
 
-// The lists of a step in the order of its row: params, grads, states; shadows are the last.
+// The lists of a step in the order of its row: params, grads, states, and last shadows.
 struct Lists {
   const ViewList* lists;
   int states;
-  int shadows;        // place of the list
-  int products = -1;  // of NAdam
+  int shadows;        // the place of the list
+  int products = -1;  // the place of NAdam's products, or -1
 };
 
 bool parallel(Device& device, const Lists& l) {
   const ViewList& params = l.lists[0];
   for (int i = 1; i <= l.states + 1; i++) {
     const ViewList& list = l.lists[i];
-    // A state may be left out.
+    // A state may be absent.
     if (i > 1 && list.size == 0) continue;
     if (list.size != params.size) return device.fail("optimizer: lists of tensors differ in length");
     for (int64_t t = 0; t < list.size; t++)
@@ -71,7 +70,7 @@ bool run(Device& device, const char* entry, const Lists& l, Step job) {
   return true;
 }
 
-// The weight decay of a step, and whether it maximises.
+// A step with its weight decay, and with a sign of -1 if it maximises.
 Step step_of(double lr, double weight_decay, bool decoupled, bool maximize) {
   Step job = {};
   job.decay = static_cast<float>(decoupled ? 0 : weight_decay);
@@ -163,7 +162,7 @@ bool lion(Device& device, const Launchable&, const KernelCall& call) {
   return run(device, "step_lion", {call.lists, 1, 3}, job);
 }
 
-// Launches an entry for tensors in portions. `each` gets the number of the first.
+// Launches an entry for tensors in portions. `each` gets the number of a portion's first tensor.
 template <class F>
 bool for_portions(Device& device, const char* entry, const ViewList& tensors, NormTensors job, bool whole_grid,
                   const F& each) {

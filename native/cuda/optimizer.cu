@@ -1,6 +1,6 @@
 // Steps of optimisers: lists of tensors in one launch and one pass over memory; the norm of gradients, and their
-// scaling. Numbers of a step are computed in float64 on the host, elements in float32, by the formulas of torch.optim
-// (and Chen et al., "Symbolic discovery of optimization algorithms", 2023, for Lion).
+// scaling. The numbers of a step are computed in float64 on the host, and elements in float32, by the formulas of
+// torch.optim (for Lion, those of Chen et al., "Symbolic discovery of optimization algorithms", 2023).
 #include "scalar.h"
 #include "steps.h"
 #include "team.h"
@@ -19,7 +19,7 @@ struct States {
   float of[count > 0 ? count : 1];
 };
 
-// x = f(x, d, states, tensor). Each block of the second dimension has a tensor.
+// x = f(x, d, states, tensor). A block's second index is the number of its tensor.
 template <int count, class F>
 DEVICE void step(const Step& job, const F& f) {
   const StepTensor& tensor = job.tensors[blockIdx.y];
@@ -38,7 +38,7 @@ DEVICE void step(const Step& job, const F& f) {
   }
 }
 
-// The larger of two; NaN wins.
+// The larger of two numbers; NaN wins.
 DEVICE float larger(float a, float b) { return b != b ? b : largest(a, b); }
 
 DEVICE void sum_sizes(const NormTensors& job) {
@@ -71,7 +71,7 @@ DEVICE void finish_norm(const NormTensors& job) {
 
 DEVICE void clip(const NormTensors& job) {
   const double ratio = job.largest / (double(*job.norm) + 1e-6);
-  // NaN passes this test, because every element must become NaN.
+  // NaN passes this test, because every element must then become NaN.
   if (ratio >= 1) return;
   float* x = job.data[blockIdx.y];
   for (int64_t i = int64_t(blockIdx.x) * 256 + threadIdx.x; i < job.counts[blockIdx.y]; i += int64_t(gridDim.x) * 256)
@@ -127,7 +127,7 @@ STEP(step_lion, 1, const float v = average(n, s[0], d); s[0] = average(n + 2, s[
                                  : v,
                          x* job.shrink);)
 
-// Products of momenta, before the step that reads them.
+// The products of momenta, before the step that reads them.
 KERNEL(step_nadam_products, const __grid_constant__ Step job) {
   for (int32_t t = static_cast<int32_t>(threadIdx.x); t < job.tensor_count; t += 256)
     *job.tensors[t].product *= float(job.doubles[0]);

@@ -1,4 +1,4 @@
-// The random words of the device. Any block of a stream is computed independently.
+// The random words of the device. Every block of a stream can be computed independently of the others.
 #pragma once
 #include "gpu.h"
 
@@ -8,9 +8,9 @@ struct Words {
   uint32_t of[4];
 };
 
-// Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011); counter
-// (block, stream, 0), key `seed`. `unrolled` rounds stand side by side in the code, which is long where a kernel draws
-// words in many places.
+// Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011), with counter
+// (block, stream, 0) and key `seed`. `unrolled` is the number of rounds that the code repeats, which makes kernels long
+// if they draw words in many places.
 template <int unrolled = 10>
 DEVICE Words philox(uint64_t seed, uint32_t stream, uint64_t block) {
   uint32_t c0 = uint32_t(block), c1 = uint32_t(block >> 32), c2 = stream, c3 = 0;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t most = std::numeric_limits<int32_t>::max();
 
-// Planes of `image`, and their windows, one for each element of `pooled`.
+// Reads planes of `image`, and their windows, of which `pooled` has an element each.
 bool read_planes(Device& device, Pool* job, const View& image, const View& pooled) {
   const int n = image.ndim;
   if (n < 2 || pooled.ndim != n) return device.fail("pool2d: the ranks differ");
@@ -72,7 +72,7 @@ bool launch_maxima_slope(Device& device, const Launchable&, const KernelCall& ca
   return dx.count == 0 || device.launch("pool_maxima_slope", static_cast<uint64_t>(job.planes), &job);
 }
 
-// Numbers: countIncludePad, divisor.
+// The call's numbers are countIncludePad and divisor.
 bool averages(Device& device, const KernelCall& call, const View& image, const View& pooled, const char* entry) {
   const View &out = call.views[0], &x = call.views[1];
   Pool job;

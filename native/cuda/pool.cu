@@ -1,6 +1,6 @@
-// Pooling over windows of planes. Forward passes and the gradient of averages have a thread for each result, which
-// reads its window, or the windows that cover it, in order; the gradient of maxima, whose places only the forward pass
-// knows, has one for each plane, which adds in the order of windows.
+// Pooling over windows of planes. In forward passes, and in the gradient of averages, a thread has a result, and reads
+// its window, or the windows that cover it, in order. In the gradient of maxima, whose places only the forward pass
+// knows, a thread has a plane, and adds in the order of windows.
 #include "gpu.h"
 #include "windows.h"
 
@@ -50,7 +50,7 @@ DEVICE void maxima(const Pool& job) {
   }
 }
 
-// dx is 0 before.
+// dx must be zeros at first.
 DEVICE void maxima_slope(const Pool& job) {
   const int64_t windows = int64_t(job.P) * job.Q, size = int64_t(job.H) * job.W;
   for (int64_t plane = int64_t(blockIdx.x) * 256 + threadIdx.x; plane < job.planes; plane += int64_t(gridDim.x) * 256)

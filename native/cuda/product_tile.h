@@ -1,5 +1,5 @@
-// The common part of the kernels of matrix products: the tile of a block, the places of its matrices, and the way from
-// sums to results.
+// The common part of the kernels of matrix products: the tile of a block, the places of its matrices, and the steps
+// from sums to results.
 #pragma once
 #include "index.h"
 #include "product.h"
@@ -16,8 +16,8 @@ struct alignas(4 * sizeof(T)) Four {
 struct Part {
   int64_t matrix;
   int32_t row, column, first, end;
-  uint32_t result;  // which matrix of out, or of parts
-  bool empty;       // nothing is to be written
+  uint32_t result;  // the number of the matrix of out, or of parts
+  bool empty;       // whether there is nothing to write
 };
 
 DEVICE int32_t live_rows(const Product& job) {
@@ -26,7 +26,7 @@ DEVICE int32_t live_rows(const Product& job) {
 
 DEVICE Part part_of(const Product& job, int tile) {
   const uint32_t layer = job.first_layer + blockIdx.y;
-  // Tiles go down 8 rows of tiles before they go right, so that blocks that run together share what they read.
+  // Tiles go down 8 rows of tiles before they go right, because blocks that run together then share what they read.
   constexpr uint32_t tall = 8;
   const uint32_t rows = (job.rows + tile - 1) / tile, columns = (job.columns + tile - 1) / tile;
   const uint32_t band = blockIdx.x / (tall * columns), within = blockIdx.x - band * tall * columns;
@@ -47,7 +47,7 @@ DEVICE Part part_of(const Product& job, int tile) {
   return part;
 }
 
-// Where the factor's matrix begins, in elements.
+// The place at which the factor's matrix begins, in elements.
 DEVICE int64_t offset_of(const Product& job, const Factor& factor, int64_t matrix) {
   int64_t offset = 0;
   uint32_t index = static_cast<uint32_t>(matrix);
@@ -88,7 +88,7 @@ struct alignas(2 * count) Halves {
   bfloat16 of[count];
 };
 
-// The numbers to add to sums from `column` on; without a bias -0, which leaves every number unchanged.
+// The numbers to add to sums from `column` on. Without a bias they are -0, which leaves every number unchanged.
 template <int count>
 DEVICE Sums<count> bias_from(const Product& job, int32_t column) {
   Sums<count> bias;
@@ -98,7 +98,7 @@ DEVICE Sums<count> bias_from(const Product& job, int32_t column) {
   return bias;
 }
 
-// Kernels have this many times over, one for each of a thread's rows, so that it is kept short.
+// It is kept short, because kernels contain it many times, once for each of a thread's rows.
 template <int count>
 DEVICE void write_sums(const Product& job, const Part& part, int32_t row, int32_t column, Sums<count> sums,
                        const Sums<count>& bias) {

@@ -48,7 +48,7 @@ bool launch_dropout(Device& device, const Launchable&, const KernelCall& call) {
   if (!(p >= 0 && p <= 1)) return device.fail("dropout: p must lie in [0, 1]", ErrorCode::value);
   if (x.count > std::numeric_limits<int32_t>::max()) return device.fail("dropout: more than 2^31 elements");
   Random job = read(call);
-  // Everything is dropped, so that nothing is multiplied by the infinite scale.
+  // Everything is dropped. out is cleared, because a product with the infinite scale would be NaN.
   if (p == 1) return device.clear(out.data, static_cast<size_t>(out.count * (out.dtype == DType::bfloat16 ? 2 : 4)));
   job.a = 1 / (1 - p);
   job.bound = static_cast<uint64_t>(p * 4294967296.0 + 0.5);

@@ -1,6 +1,6 @@
-// Random numbers and dropout: element i of a call takes word i % 4 of Philox block offset + i / 4. A thread computes a
-// block and its four elements, in float64 in the order that the table of kernels states, so that every bit is the
-// CPU's. Dropout keeps no mask: its backward is itself at the same position.
+// Random numbers and dropout. Element i of a call takes word i % 4 of Philox block offset + i / 4. A thread computes a
+// block and its four elements, in float64 and in the order that the table of kernels states, so that every bit is the
+// same as on the CPU. Dropout keeps no mask: its backward pass is dropout itself at the same position.
 #include "index.h"
 #include "philox.h"
 #include "random_job.h"
@@ -43,7 +43,7 @@ DEVICE double polynomial(double x, const double (&c)[count]) {
   return value;
 }
 
-// The quantile of (word + 0.5) / 2^32 (Wichura, "Algorithm AS 241", 1988, PPND16; its third region is never met).
+// The quantile of (word + 0.5) / 2^32 (Wichura, "Algorithm AS 241", 1988, PPND16, whose third region never occurs).
 DEVICE double normal_quantile(uint32_t word) {
   constexpr double near_top[] = {2509.0809287301227, 33430.57558358813,  67265.7709270087,   45921.95393154987,
                                  13731.69376550946,  1971.5909503065513, 133.14166789178438, 3.3871328727963665};

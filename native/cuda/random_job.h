@@ -13,9 +13,9 @@ struct Random {
   int64_t count;
   uint64_t seed, offset;
   uint32_t stream;
-  double a, b;     // low and high, mean and deviation, or the scale of what is kept
-  uint64_t bound;  // words below it drop; of integers, how many there are
-  // Of dropout, x.
+  double a, b;     // low and high, mean and deviation, or the scale of the kept elements
+  uint64_t bound;  // dropout drops words below it; for integers, their number
+  // For dropout, x.
   const void* x;
   int32_t dims;
   Divisor divisors[random_dims];

@@ -56,7 +56,7 @@ bool Reads::begin(void* to, const void* from, size_t bytes, ReadDone done, void*
   try {
     begun_.push_back(read);
   } catch (const std::bad_alloc&) {
-    events_.push_back(event);  // there is room, see take_event
+    events_.push_back(event);  // there is room: see take_event
     return false;
   }
   if (!submit(read, from)) {
@@ -78,7 +78,7 @@ bool Reads::submit(const Begun& read, const void* from) {
          device_.check("the GPU failed", driver.cuEventRecord(read.event, device_.stream));
 }
 
-// Null if there is no event, or no room to keep it afterwards.
+// Null if there is no event, or no memory to keep it afterwards.
 void* Reads::take_event() {
   if (events_.empty()) {
     void* event = nullptr;

@@ -1,5 +1,6 @@
-// Asynchronous reads. The stream copies into page-locked memory, because a copy into other memory would make its caller
-// wait, and records an event. A thread waits for the events in turn, hands the bytes over, and reports the end.
+// Asynchronous reads. The stream copies into page-locked memory and records an event, because a copy into other memory
+// would make its caller wait. A thread waits for the events in turn, copies the bytes to their target, and reports the
+// end.
 #pragma once
 #include <stddef.h>
 
@@ -25,19 +26,19 @@ class Reads {
   // Finishes all reads, and returns everything to the driver.
   void stop();
 
-  // The functions of these names in Library.
+  // The functions of the same names in Library.
   bool begin(void* to, const void* from, size_t bytes, ReadDone done, void* owner);
   void finish();
 
  private:
-  // The longest asynchronous read. Longer ones are waited for, because page-locked memory is scarce.
+  // The longest asynchronous read. Longer ones make the caller wait, because page-locked memory is scarce.
   static constexpr size_t capacity = size_t(4) << 20;
 
   struct Begun {
     void* event;
     void* to;
     size_t position, bytes;  // in `staging_`
-    size_t end;              // what `first_` is once this one is done
+    size_t end;              // the value of `first_` once this read is done
     ReadDone done;
     void* owner;
   };
@@ -53,9 +54,10 @@ class Reads {
   std::condition_variable changed_;
   bool stop_ = false;
   std::deque<Begun> begun_;  // in the stream's order
-  // The part of `staging_` in use, as a ring: counted from the beginning of time, so that the difference is its size.
+  // The used part of `staging_`, which is a ring. Both numbers count from the first read on, so that their difference
+  // is the part's size.
   size_t first_ = 0, end_ = 0;
-  std::vector<void*> events_;  // that nobody waits for
+  std::vector<void*> events_;  // events that nobody waits for
 };
 
 }  // namespace firesteel::cuda

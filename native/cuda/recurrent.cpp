@@ -1,8 +1,9 @@
-// Recurrence through time: one layer, one direction, all steps. Legend in cells.h, and I inputs.
+// Recurrence through time: one layer, one direction, all steps. cells.h has the legend, and I is the number of inputs.
 //
-// Forward multiplies the input of many steps at once; each step is then a product with the state and a cell. Backward
-// goes from the last step to the first, each a cell and a product with the state's weights; the gradients of the input
-// and of the weights are products over many steps. As many steps are taken together as make good products.
+// The forward pass multiplies the input of many steps at once. Each step is then a product with the state, and a cell.
+// The backward pass goes from the last step to the first, each a cell and a product with the state's weights; the
+// gradients of the input and of the weights are products over many steps. As many steps are taken together as make good
+// products.
 #include <algorithm>
 #include <limits>
 
@@ -12,8 +13,8 @@
 namespace firesteel::cuda {
 namespace {
 
-// The rows of products over many steps: more would not make them faster. And the floats of gates that are there at
-// once.
+// The number of rows in products over many steps, which more rows would not make faster; and the number of floats of
+// gates that exist at once.
 constexpr int64_t rows_at_once = 4096, gates_at_once = int64_t(1) << 26;
 
 int64_t steps_together(int64_t steps, int64_t rows, int64_t width) {
@@ -27,7 +28,7 @@ struct Cell {
 };
 constexpr Cell lstm = {"lstm", 4, false}, gru = {"gru", 3, true}, rnn = {"rnn", 1, false};
 
-// The arguments that all cells take; those that a cell has not are absent.
+// The arguments that all cells take. Those that a cell does not have are absent.
 constexpr View absent = {nullptr, DType::float32, -1, 0, {}, {}};
 
 struct Forward {
@@ -77,7 +78,7 @@ CellStep step_of(const Sizes& s, const View& lengths, int64_t time, bool reverse
           relu};
 }
 
-// Part of a tensor whose parts have so many elements each.
+// A part of a tensor that consists of parts of this many elements each.
 float* part(const View& view, int64_t index, int64_t elements) {
   return view.ndim < 0 ? nullptr : floats(view) + index * elements;
 }
@@ -126,7 +127,7 @@ bool run_forward(Device& device, const Cell& cell, const Forward& f) {
   return true;
 }
 
-// Columns of the gates' gradients that meet rows of a weight.
+// A range of columns of the gates' gradients, and the rows of a weight that belong to it.
 struct Run {
   int64_t row, column, count;
 };
@@ -188,7 +189,7 @@ class BackwardPass {
     return dgates_ && sums_ && (before_ || b_.dw_hh.ndim < 0) && dhidden_.data && (dcell_.data || b_.cells.ndim < 0);
   }
 
-  // The gates' gradients of a step, and what reaches the state before it.
+  // Computes the gates' gradients of a step, and the gradient of the state before it.
   bool run_step(int64_t step, int64_t start) {
     const auto [T, B, I, H, K] = s_;
     const int64_t time = b_.reverse ? T - 1 - step : step, before = b_.reverse ? time + 1 : time - 1;
@@ -214,12 +215,12 @@ class BackwardPass {
 
   int64_t state_column() const { return cell_.separate ? s_.H : 0; }
 
-  // The gradients of the input, the weights and the biases, of many steps.
+  // Computes the gradients of the input, the weights and the biases, over many steps.
   bool multiply_together(int64_t start, int64_t count, bool begins) {
     const auto [T, B, I, H, K] = s_;
     const int64_t rows = count * B, separate = cell_.separate ? H : 0;
     const View x = view_of(part(b_.x, start, B * I), {rows, I}, {I, 1});
-    // The gates that both parts share, then the input's part of the last one.
+    // The gates that both parts share come first, and then the input's part of the last gate.
     for (const Run& run : {Run{0, state_column(), K - separate}, Run{K - separate, 0, separate}}) {
       if (run.count == 0) continue;
       float* const dgates = dgates_ + run.column;
@@ -257,7 +258,7 @@ class BackwardPass {
   const Cell& cell_;
   const Backward& b_;
   Sizes s_ = {};
-  int64_t width_ = 0, together_ = 0;  // columns of the gates' gradients, and steps
+  int64_t width_ = 0, together_ = 0;  // the number of columns of the gates' gradients, and of steps taken together
   Scratch dgates_room_{device_}, before_room_{device_}, sums_room_{device_}, dhidden_room_{device_},
       dcell_room_{device_};
   float *dgates_ = nullptr, *before_ = nullptr;

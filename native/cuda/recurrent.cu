@@ -1,11 +1,11 @@
-// One step of an LSTM, a GRU or a simple recurrent layer, forward and backward, behind the products of its input and of
-// its state (recurrent.cpp); the formulas are those of PyTorch, with h', c' the state before the step:
+// One step of an LSTM, a GRU or a simple recurrent layer, forward and backward. It follows the products of its input
+// and of its state (recurrent.cpp). The formulas are PyTorch's, where h' and c' are the state before the step:
 //   LSTM  c = f c' + i g   h = o tanh(c)           i, f, o sigmoids and g a tanh of input + state
 //   GRU   h = (1 - z) n + z h'                     r, z sigmoids, n = tanh(input + r state)
 //   RNN   h = tanh(input + state), or relu
 //
-// A thread has a unit of a row. Steps beyond a row's length give 0 and leave its state. A step of an LSTM reads and
-// writes about 48 bytes a unit, which is little beside its product.
+// A thread has a unit of a row. Steps beyond a row's length give 0 and leave its state unchanged. A step of an LSTM
+// reads and writes about 48 bytes for each unit, which is little beside its product.
 #include "cells.h"
 #include "team.h"
 
@@ -111,7 +111,7 @@ DEVICE void rnn_cell(const CellForward& job) {
   });
 }
 
-// Calls cell(n, row, unit, dh, h') for units whose step counts; it returns the columns of the gates' gradients.
+// Calls cell(n, row, unit, dh, h') for units whose step counts. It returns the columns of the gates' gradients.
 template <class F>
 DEVICE void backward(const CellBackward& job, int32_t columns, const F& cell) {
   for_units(job.step, [&](int64_t n, int32_t row, int32_t unit) {
@@ -159,7 +159,7 @@ DEVICE void rnn_cell_backward(const CellBackward& job) {
   });
 }
 
-// A block has 32 columns; its warps share the rows.
+// A block has 32 columns, and its warps share the rows.
 constexpr int columns_of_block = 32;
 
 struct WarpSums {
@@ -192,7 +192,7 @@ DEVICE void write_sums(const ColumnSums& job) {
 }
 
 DEVICE void mask(const Mask& job) {
-  // Without steps there still are lengths to check.
+  // Lengths are checked even if there are no steps.
   for_rows<1>((job.steps > 0 ? job.steps : 1) * job.rows, [&](int64_t n) {
     const int64_t time = n / job.rows, row = n - time * job.rows;
     const int32_t length = job.lengths[row];

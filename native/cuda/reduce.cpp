@@ -10,7 +10,7 @@ namespace firesteel::cuda {
 namespace {
 
 constexpr unsigned threads_per_block = 256;
-// The number of neighbouring outputs with which the threads of a few blocks keep the memory busy.
+// The number of neighbouring outputs from which on the threads of a few blocks keep the memory busy.
 constexpr int64_t many_outputs = 1024;
 
 // Returns false if there are more elements than a kernel can count.
@@ -28,7 +28,7 @@ std::string beyond(const char* what, const char* done) {
          " is beyond what int32 holds; convert the tensor with .to('float32') before it is " + done;
 }
 
-// out has 1 where x is reduced.
+// Launches a reduction. out has size 1 in the dimensions over which x is reduced.
 bool launch_reduction(Device& device, const Launchable& kernel, const KernelCall& call) {
   const View &out = call.views[0], &x = call.views[1];
   const std::string name = kernel.kernel;

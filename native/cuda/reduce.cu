@@ -1,9 +1,10 @@
-// Reductions over any dimensions of any strides: sums, extremes, and where they stand; and running sums, products and
-// extremes along one. Overwrite out.
+// Reductions over any dimensions of any strides: sums, extremes, and the places of extremes; and running sums, products
+// and extremes along a dimension. They overwrite out.
 //
-// Sums of float32 are float64, which is hidden behind the memory (one addition for 4 bytes) and needs no care with long
-// sums; those of int32 are int64, and what int32 cannot hold is an error. The order of additions is a function of the
-// shape alone. Running kernels have a thread for each line, whose neighbours have the lines beside it.
+// Sums of float32 are computed in float64, which the memory hides (one addition for 4 bytes) and which needs no care
+// with long sums. Sums of int32 are computed in int64, and a result that int32 cannot hold is an error. The order of
+// additions depends on the shape alone. In running kernels a thread has a line, and neighbouring threads have
+// neighbouring lines.
 #include "index.h"
 #include "lines.h"
 #include "reduction.h"
@@ -24,9 +25,9 @@ DEVICE int64_t place(const Axes& axes, uint32_t index) {
   return at;
 }
 
-// A fold is told with the functions start(), of(element, its number), together(a, b) and write(job, output, result).
+// A fold is given by the functions start(), of(element, its number), together(a, b) and write(job, output, result).
 
-// A block for each output: thread t takes elements t, t + 256, ..., lanes and warps follow as a tree.
+// A block has an output: thread t takes elements t, t + 256, ..., and lanes and warps are then combined as a tree.
 template <class T, class Fold>
 DEVICE void by_blocks(const Reduction& job) {
   for (uint32_t output = blockIdx.x; output < job.kept.count; output += gridDim.x) {
@@ -39,7 +40,7 @@ DEVICE void by_blocks(const Reduction& job) {
   }
 }
 
-// A thread for each output, if neighbouring outputs read neighbouring elements.
+// A thread has an output, if neighbouring outputs read neighbouring elements.
 template <class T, class Fold>
 DEVICE void by_threads(const Reduction& job) {
   for (uint32_t output = blockIdx.x * 256 + threadIdx.x; output < job.kept.count; output += gridDim.x * 256) {
@@ -77,7 +78,7 @@ struct WholeSum {
   }
 };
 
-// The largest element; NaN wins.
+// The largest element. NaN wins.
 struct Largest {
   static DEVICE float start() { return -INFINITY; }
   static DEVICE float of(float x, uint32_t) { return x; }
@@ -103,7 +104,7 @@ struct SmallestWhole : LargestWhole {
   static DEVICE int32_t together(int32_t a, int32_t b) { return smallest(a, b); }
 };
 
-// Unsigned integers in the order of the numbers, NaN above all; -0 is 0.
+// Maps numbers to unsigned integers of the same order, with NaN above all. -0 is 0.
 DEVICE uint32_t ordered(int32_t x, bool falling) {
   const uint32_t rising = uint32_t(x) ^ 0x80000000u;
   return falling ? ~rising : rising;
@@ -114,7 +115,8 @@ DEVICE uint32_t ordered(float x, bool falling) {
   return falling ? ~rising : rising;
 }
 
-// The place of the first element that no other beats: the largest of (element, what is left behind its place).
+// The place of the first element that no other exceeds: the largest of the pairs (element, number of elements behind
+// its place).
 template <bool smallest>
 struct Position {
   static DEVICE unsigned long long start() { return 0; }
@@ -128,7 +130,7 @@ struct Position {
   }
 };
 
-// out[i] = step(i, x[i]) along each line, by a function of its own for each line.
+// out[i] = step(i, x[i]) along each line. Each line makes its own step function.
 template <class T, class Out, class Make>
 DEVICE void along_lines(const Lines& job, const Make& make) {
   for (int64_t line = int64_t(blockIdx.x) * 256 + threadIdx.x; line < job.count; line += int64_t(gridDim.x) * 256) {
@@ -181,7 +183,7 @@ DEVICE void running_extreme(const Lines& job) {
 
 DEVICE double log_of_both(double a, double b) {
   const double less = a < b ? a : b, more = a < b ? b : a;
-  // Two equal infinities give that infinity, not NaN.
+  // Two equal infinities give that infinity instead of NaN.
   return less == more && fabs(more) == double(INFINITY) ? more : more + log1p(exp(less - more));
 }
 

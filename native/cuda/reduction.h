@@ -1,5 +1,5 @@
-// The arguments of a reduction, from the host (reduce.cpp) to the device (reduce.cu): x's dimensions in two groups,
-// those that the result keeps and those that are summed over, each at most 2^31 - 1 elements.
+// The arguments of a reduction, from the host (reduce.cpp) to the device (reduce.cu). x's dimensions form two groups,
+// those that the result keeps and those that are summed over, each of fewer than 2^31 elements.
 #pragma once
 #include <stdint.h>
 
@@ -20,7 +20,7 @@ struct Reduction {
   void* out;  // dense
   const void* x;
   Axes kept, reduced;
-  double scale;  // of sums
+  double scale;  // the factor of sums
   bool half_out;
   uint64_t* wrong;  // the slot for a sum that int32 cannot hold
 };

@@ -4,7 +4,8 @@
 
 namespace firesteel::cuda {
 
-// The terms of each result of an axis: its ends, then positions. Without a table each result is its position's element.
+// The terms of an axis's results: `ends` says where each result's terms end, and positions follow. Without a table,
+// each result is the element at its position.
 struct Taps {
   const int32_t* ends;
   const float* weights;

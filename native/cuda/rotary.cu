@@ -1,5 +1,6 @@
-// Rotary position embeddings (Su et al., "RoFormer", 2021): a thread turns a pair of features, or copies a feature
-// behind the pairs. Rows are read in any strides; 8 bytes an element, and tables that all heads share.
+// Rotary position embeddings (Su et al., "RoFormer", 2021). A thread turns a pair of features, or copies a feature
+// behind the pairs. Rows may have any strides. Each element takes 8 bytes of memory traffic, beside tables that all
+// heads share.
 #include "index.h"
 #include "rotation.h"
 #include "scalar.h"
@@ -10,7 +11,7 @@ namespace {
 
 template <class T>
 DEVICE void rotary(const Rotation& job) {
-  const int32_t parts = job.features - job.pairs;  // pairs, and single features
+  const int32_t parts = job.features - job.pairs;  // pairs, and single features behind them
   const int64_t count = job.rows * parts;
   for (int64_t i = int64_t(blockIdx.x) * 256 + threadIdx.x; i < count; i += int64_t(gridDim.x) * 256) {
     const int64_t row = i / parts;

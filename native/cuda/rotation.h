@@ -14,10 +14,10 @@ struct Rotation {
   const float *cosines, *sines;  // [tables, pairs]
   int64_t rows, rows_of_batch;
   int32_t times, features, pairs;
-  bool of_batches;  // each row of the batch has tables of its own
+  bool of_batches;  // whether each row of the batch has its own tables
   bool neighbours;
   float sign;
-  int32_t dims;  // of the rows, from the innermost on
+  int32_t dims;  // of the rows' dimensions, from the innermost on
   Divisor divisors[rotary_dims];
   int64_t strides[rotary_dims], step;
 };

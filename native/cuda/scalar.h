@@ -1,5 +1,5 @@
-// Elements of tensors as kernels compute with them: 16-bit floats are widened when they are read, and rounded once when
-// they are written.
+// Elements of tensors in the form in which kernels compute: 16-bit floats are widened when they are read, and rounded
+// once when they are written.
 #pragma once
 #include "gpu.h"
 
@@ -18,7 +18,7 @@ DEVICE uint8_t widen(uint8_t x) { return x; }
 DEVICE float widen(bfloat16 x) { return float_of(uint32_t(x.bits) << 16); }
 DEVICE float widen(float16 x) {
   const uint32_t sign = uint32_t(x.bits & 0x8000) << 16, rest = x.bits & 0x7fff;
-  // Below the least normal number steps are 2^-24.
+  // Numbers below the least normal one are multiples of 2^-24.
   if (rest < 0x400) return float_of(bits_of(float(rest) * (1.0f / 16777216)) | sign);
   return float_of(sign | ((rest << 13) + (rest < 0x7c00 ? 112u << 23 : 224u << 23)));
 }
@@ -27,7 +27,7 @@ template <class T>
 DEVICE T narrow(float x) {
   return T(x);
 }
-// To the nearest, ties to even; NaN stays one.
+// Rounds to the nearest, ties to even. NaN stays NaN.
 template <>
 DEVICE bfloat16 narrow<bfloat16>(float x) {
   const uint32_t bits = bits_of(x);
@@ -39,7 +39,7 @@ DEVICE float16 narrow<float16>(float x) {
   const uint32_t bits = bits_of(x), sign = bits >> 16 & 0x8000, rest = bits & 0x7fffffff;
   if (rest > 0x7f800000) return {uint16_t(sign | 0x7e00 | (rest >> 13 & 0x3ff))};
   if (rest >= 0x477ff000) return {uint16_t(sign | 0x7c00)};
-  // Below the least normal number: steps of 2^-24, to which the sum with 1/2 rounds.
+  // Numbers below the least normal one are multiples of 2^-24. The addition of 1/2 rounds to these.
   if (rest < 0x38800000) return {uint16_t(sign | (bits_of(float_of(rest) + 0.5f) - bits_of(0.5f)))};
   return {uint16_t(sign | ((rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13))};
 }

@@ -5,7 +5,7 @@
 namespace firesteel::cuda {
 namespace {
 
-// out, x, and of backward passes y, along dimension `dim`.
+// Reads out, x and, in backward passes, y, along dimension `dim`.
 bool launch_along(Device& device, const Launchable& kernel, const KernelCall& call) {
   const View& out = call.views[0];
   const auto dim = static_cast<int64_t>(call.numbers[0]);

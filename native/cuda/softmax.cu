@@ -1,6 +1,7 @@
-// Softmax and its logarithm along a dimension, forward and backward; overwrite out. A team of threads has a line: a
-// warp or a block where its elements lie side by side, else one thread, whose neighbours have the lines beside it.
-// Forward reads x twice and backward both operands twice, the second time mostly from a cache.
+// Softmax and its logarithm along a dimension, forward and backward. They overwrite out. A team of threads has a line:
+// a warp or a block if the line's elements lie side by side, else one thread, and neighbouring threads have
+// neighbouring lines. The forward pass reads x twice, the backward pass reads both operands twice, and the second read
+// is mostly from a cache.
 #include "lines.h"
 #include "team.h"
 
@@ -37,7 +38,7 @@ DEVICE void forward(const Lines& job) {
   });
 }
 
-// x is dy here.
+// Here x is dy.
 template <int team, bool logarithm>
 DEVICE void backward(const Lines& job) {
   for_rows<team>(job.count, [&](int64_t index) {

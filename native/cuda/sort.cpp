@@ -5,7 +5,8 @@
 namespace firesteel::cuda {
 namespace {
 
-constexpr int64_t most_elements = int64_t(1) << 30;  // of a line, so that its padded size is an int32
+constexpr int64_t most_elements = int64_t(1)
+                                  << 30;  // the most elements of a line, so that its padded size fits in int32
 
 bool launch_sort(Device& device, const Launchable&, const KernelCall& call) {
   const View &out = call.views[0], &indices = call.views[1], &x = call.views[2];

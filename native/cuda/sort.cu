@@ -1,9 +1,9 @@
-// Sorting of lines by a bitonic network over keys of 64 bits: the element as an integer of the same order above its
-// place, so that no two are equal and those of equal elements keep their order. A line is padded to a power of two.
-// Blocks sort 4096 keys at a time in shared memory; steps between keys further apart go through global memory, of which
-// a line of n elements needs log2(n / 4096)^2 / 2 of 16 bytes a key.
+// Sorting of lines by a bitonic network over keys of 64 bits. A key has the element, as an integer of the same order,
+// above its place, so that no two keys are equal and equal elements keep their order. A line is padded to a power of
+// two. Blocks sort 4096 keys at a time in shared memory. Steps between keys further apart go through global memory: a
+// line of n elements needs log2(n / 4096)^2 / 2 of them, each of 16 bytes for each key.
 //
-// Searching halves the range of a row for each value; neighbours of values read the same elements first.
+// A search halves the range of a row for each value. Neighbouring values read the same elements first.
 #include "scalar.h"
 #include "sort_job.h"
 
@@ -11,7 +11,7 @@ using namespace firesteel::cuda;
 
 namespace {
 
-// In the order of unsigned integers: NaN is largest, and -0 is 0.
+// The order of unsigned integers, in which NaN is largest and -0 is 0.
 DEVICE uint32_t rank_of(float x) {
   if (x != x) return ~0u;
   const uint32_t bits = bits_of(x == 0.0f ? 0.0f : x);
@@ -46,8 +46,8 @@ DEVICE void make_keys(const Sort& job) {
   });
 }
 
-// Pair `number` of keys a stride apart, from place `first` among all; runs rise and fall in turn, and the last one
-// rises.
+// Orders pair `number` of keys that are a stride apart, from place `first` among all. Runs rise and fall in turn, and
+// the last one rises.
 DEVICE void order_pair(uint64_t* keys, int64_t first, int32_t number, int32_t padded, int32_t run, int32_t stride) {
   const int32_t i = 2 * number - (number & (stride - 1));
   const bool rises = ((first + i) & (padded - 1) & run) == 0;
@@ -57,7 +57,8 @@ DEVICE void order_pair(uint64_t* keys, int64_t first, int32_t number, int32_t pa
   keys[i + stride] = a;
 }
 
-// A block's chunk through the strides that fit in it: of all runs up to a chunk's size, or of the steps of job.run.
+// Takes a block's chunk through the strides that fit in it, either for all runs up to the size of a chunk or for the
+// steps of job.run.
 DEVICE void order_chunks(const Sort& job, bool from_single) {
   SHARED(Keys, keys);
   for (int64_t first = int64_t(blockIdx.x) * sort_chunk; first < job.count; first += int64_t(gridDim.x) * sort_chunk) {
@@ -76,7 +77,7 @@ DEVICE void order_chunks(const Sort& job, bool from_single) {
   }
 }
 
-// One step between keys that are further apart than a chunk reaches.
+// One step between keys that are further apart than a chunk.
 DEVICE void order_pairs(const Sort& job) {
   for_elements(job.count / 2, [&](int64_t number) {
     const int64_t first = number / (job.padded / 2) * job.padded;
@@ -106,7 +107,7 @@ DEVICE void search(const Search& job) {
     int32_t low = 0, high = job.size;
     while (low < high) {
       const int32_t middle = low + (high - low) / 2;
-      // NaN is largest, here and there.
+      // NaN counts as largest, both in the row and as the value.
       if (job.right ? !(row[middle] > value) : !(row[middle] >= value))
         low = middle + 1;
       else

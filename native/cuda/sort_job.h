@@ -4,10 +4,10 @@
 
 namespace firesteel::cuda {
 
-// Keys that a block sorts in shared memory.
+// The number of keys that a block sorts in shared memory.
 constexpr int sort_chunk = 4096;
 
-// Lines of x, `inner` apart, of which the first `kept` in order are wanted.
+// Lines of x, whose elements are `inner` apart. The first `kept` of each line in order are wanted.
 struct Sort {
   void* out;
   int32_t* indices;
@@ -16,7 +16,7 @@ struct Sort {
   int64_t lines, inner;
   int64_t count;               // of all keys
   int32_t size, kept, padded;  // of a line; padded is a power of two
-  int32_t run, stride;         // of a step: runs become sorted, elements a stride apart are compared
+  int32_t run, stride;         // of a step, which sorts runs and compares elements a stride apart
   bool descending;
 };
 

@@ -1,4 +1,4 @@
-// The arguments of the kernels of optimisers, from the host (optimizer.cpp) to the device (optimizer.cu): as many
+// The arguments of the kernels of optimisers, from the host (optimizer.cpp) to the device (optimizer.cu), for as many
 // tensors as fit in a launch's parameter.
 #pragma once
 #include <stdint.h>
@@ -6,7 +6,7 @@
 namespace firesteel::cuda {
 
 constexpr int tensors_of_step = 56, states_of_step = 3;
-// Of clipping and norms; each block has one tensor's pieces.
+// The sizes of clipping and norms. Each block has pieces of one tensor.
 constexpr int tensors_of_norm = 128, norm_blocks = 64;
 
 struct StepTensor {
@@ -15,14 +15,14 @@ struct StepTensor {
   float* states[states_of_step];
   void* shadow;  // bfloat16, or null
   int64_t count;
-  float* product;  // of NAdam's momenta
+  float* product;  // the product of NAdam's momenta
 };
 
 struct Step {
   StepTensor tensors[tensors_of_step];
   int32_t tensor_count;
-  float decay;   // times p, in the gradient
-  float sign;    // -1 where it maximises
+  float decay;   // the factor of p in the gradient
+  float sign;    // -1 if the step maximises
   float shrink;  // 1 - lr * decoupled decay
   float numbers[8];
   double doubles[3];

@@ -1,4 +1,4 @@
-// The arguments of the kernels that make blocks of numbers and numbers of blocks, from the host (blocks.cpp) to the
+// The arguments of the kernels that turn numbers into blocks and blocks into numbers, from the host (blocks.cpp) to the
 // device (blocks.cu).
 #pragma once
 #include <stdint.h>

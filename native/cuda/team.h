@@ -1,4 +1,4 @@
-// Threads that work on one row together: one, a warp or a block. Their sums are trees of one form.
+// Threads that work on one row together: a single thread, a warp or a block. Their sums are trees of one form.
 #pragma once
 #include "scalar.h"
 
@@ -11,7 +11,7 @@ struct OfWarps {
   T of[warps_of_block];
 };
 
-// Combines the values of a team's threads; each gets the result. `together` must be commutative.
+// Combines the values of a team's threads. Each thread gets the result. `together` must be commutative.
 template <int size, class T, class F>
 DEVICE T combine(T value, const F& together) {
   if constexpr (size >= 32)
@@ -22,7 +22,7 @@ DEVICE T combine(T value, const F& together) {
     __syncthreads();
     value = parts.of[0];
     for (int w = 1; w < warps_of_block; w++) value = together(value, parts.of[w]);
-    // The next call overwrites the parts.
+    // The barrier is needed because the next call overwrites the parts.
     __syncthreads();
   }
   return value;
@@ -49,7 +49,7 @@ DEVICE int32_t rank_in_team() {
   return static_cast<int32_t>(threadIdx.x % size);
 }
 
-// The largest of what was seen and the sum of exp(x - largest), of one pass.
+// The largest value seen so far and the sum of exp(x - largest), computed in one pass.
 struct Exponentials {
   float largest, sum;
 };
@@ -72,7 +72,7 @@ DEVICE Exponentials of_team(const Exponentials& mine) {
 
 }  // namespace firesteel::cuda
 
-// Entries <name>_1, <name>_32 and <name>_256, by the size of the team.
+// Defines the entries <name>_1, <name>_32 and <name>_256, by the size of the team.
 #define BY_TEAMS(name, Job, body)                                       \
   KERNEL(name##_1, const __grid_constant__ Job job) { body<1>(job); }   \
   KERNEL(name##_32, const __grid_constant__ Job job) { body<32>(job); } \

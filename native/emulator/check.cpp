@@ -16,9 +16,9 @@ unsigned long faults = 0;
 
 namespace {
 
-// When and by whom: ordered before an access of the same thread, of its warp
-// after a later warp barrier, of the block after a later block barrier.
-// Shuffles do not order memory, as on a GPU.
+// An access: its time and its thread. It is ordered before a later access of the same thread, before one of its warp
+// after a later warp barrier, and before one of its block after a later block barrier. Shuffles do not order memory, as
+// on a GPU.
 struct Access {
   const void* where = nullptr;  // null: none
   unsigned thread = 0, block_epoch = 0, warp_epoch = 0;
@@ -32,10 +32,10 @@ bool before(const Access& access, const Thread& now) {
 
 struct Cell {
   Access write;
-  Access reads[2];  // the last one, and the last one of another thread before
+  Access reads[2];  // the last one, and the last one of another thread before it
 };
 
-// Two bytes of global memory, the smallest element but one, in the launch that touched them last.
+// Two bytes of global memory (only bytes are smaller elements), in the launch that touched them last.
 struct Half {
   unsigned long launch = 0;
   uint64_t block = 0;
@@ -51,7 +51,7 @@ std::unordered_map<uintptr_t, Word> words;
 unsigned long launches = 0;
 std::set<std::pair<const void*, const void*>> told;
 
-// An offset that addr2line takes.
+// An offset in the form that addr2line takes.
 uintptr_t offset(const void* where) {
   Dl_info info;
   const uintptr_t address = reinterpret_cast<uintptr_t>(where);
@@ -130,8 +130,7 @@ void check_access(const void* data, size_t bytes, bool write) {
 
 }  // namespace emulator
 
-// What the compiler calls at each access of a file that it compiles with
-// -fsanitize=thread.
+// The functions that the compiler calls at each access of a file that it compiles with -fsanitize=thread.
 #define HOOK(type, write)                                                      \
   void __tsan_##type(void* data, long bytes) {                                 \
     emulator::access(data, size_t(bytes), write, __builtin_return_address(0)); \

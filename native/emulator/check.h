@@ -1,9 +1,7 @@
-// Finds races and stray accesses of kernels compiled with -fsanitize=thread,
-// whose hooks are ours (check.cpp): two threads of a block that touch a byte of
-// shared memory without a barrier between, one of them writing; two blocks of a
-// launch that touch the same two bytes of global memory, one of them writing;
-// and global accesses outside of every allocation. A fault is counted and told
-// once per place. Without the hooks nothing of this costs anything.
+// Finds races and stray accesses of kernels that are compiled with -fsanitize=thread, whose hooks are ours (check.cpp):
+// two threads of a block that touch a byte of shared memory without a barrier between them, if one writes; two blocks
+// of a launch that touch the same two bytes of global memory, if one writes; and global accesses outside every
+// allocation. A fault is counted, and reported once for each place. Without the hooks nothing of this costs anything.
 #pragma once
 #include <stddef.h>
 
@@ -11,10 +9,10 @@ namespace emulator {
 
 struct Block;
 
-// A launch, or one of its blocks, begins.
+// Called at the beginning of a launch, and of one of its blocks.
 void check_launch();
 void check_block(const Block& block);
-// An access that the compiler does not report: by a wrapper of gpu.h.
+// Records an access that the compiler does not report, because a wrapper of gpu.h makes it.
 void check_access(const void* data, size_t bytes, bool write);
 extern bool checking;
 extern unsigned long faults;

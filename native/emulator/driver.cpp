@@ -1,24 +1,19 @@
-// The CUDA driver's functions over the emulator: a libcuda for machines without
-// a GPU. FIRESTEEL_CUDA_DRIVER names the library that this file makes together
-// with the emulated kernels; modules are not read, kernels are found by name.
+// The CUDA driver's functions over the emulator: a libcuda for machines without a GPU. FIRESTEEL_CUDA_DRIVER names the
+// library that is made of this file and the emulated kernels. Modules are not read, because kernels are found by name.
 //
-// Streams are as late as they may be: what is submitted runs when somebody
-// waits for the stream. A buffer given back too early, or a result read too
-// soon, shows. Copies from pageable memory take their bytes at once, and copies
-// into it wait for the stream, as the driver's do.
+// Streams are as late as they may be: submitted work runs only when somebody waits for the stream, so that a buffer
+// that is returned too early, or a result that is read too soon, is noticed. Copies from pageable memory take their
+// bytes at once, and copies into it wait for the stream, like the driver's.
 //
 // FIRESTEEL_EMULATOR_ORDER=reverse runs threads from the last to the first.
-// FIRESTEEL_EMULATOR_DEVICES is how many there are, 1 unless given.
-// FIRESTEEL_EMULATOR_MEMORY is their size in bytes, of which other processes
-// hold FIRESTEEL_EMULATOR_OTHERS.
+// FIRESTEEL_EMULATOR_DEVICES is the number of devices, 1 by default.
+// FIRESTEEL_EMULATOR_MEMORY is their memory in bytes, of which other processes hold FIRESTEEL_EMULATOR_OTHERS.
 // FIRESTEEL_EMULATOR_CHECK=1 checks kernels for races and stray accesses (check.h).
-// FIRESTEEL_EMULATOR_GATE names a file: until it exists nothing that was
-// submitted runs, as behind a kernel of hours; if it says "fail", the device
-// has failed.
-// FIRESTEEL_EMULATOR_FAIL is read at each call, so that a program may set it
-// between two: "allocate" (there is no memory), "launch" (no kernel starts),
-// or "address" (the next kernel touches what is not its own, after which the
-// device does nothing more, as a GPU's context).
+// FIRESTEEL_EMULATOR_GATE names a file. As long as it does not exist, no submitted work runs, as if behind a kernel
+// that takes hours. If it says "fail", the device has failed.
+// FIRESTEEL_EMULATOR_FAIL is read at each call, so that a program may set it between two calls: "allocate" (there is no
+// memory), "launch" (no kernel starts), or "address" (the next kernel touches memory that is not its own, after which
+// the device does nothing more, like a GPU's context).
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,9 +83,9 @@ thread_local void* current = nullptr;
 struct Stream {
   void* const context = current;
   std::deque<std::function<void()>> work;
-  // What is submitted while the stream is captured, which does not run.
+  // Work that is submitted while the stream is captured, which does not run.
   std::unique_ptr<std::vector<std::function<void()>>> captured;
-  // Runs what was submitted first; false if there is nothing, or it may not run.
+  // Runs the work that was submitted first. False if there is none, or it must not run.
   bool step() {
     if (work.empty() || gate() != Gate::open) return false;
     const std::function<void()> next = std::move(work.front());
@@ -133,7 +128,7 @@ Status submit(void* stream, std::function<void()> work) {
   return Status::success;
 }
 
-// Runs the stream's work until `done` is true; the lock is held while it is asked, and given up between steps.
+// Runs the stream's work until `done` is true. The lock is held while `done` is called, and released between steps.
 template <class Done>
 Status wait(Stream& stream, const Done& done) {
   for (bool stepped = true;;) {
@@ -151,7 +146,7 @@ Status wait(Stream& stream) {
   return wait(stream, [&] { return stream.work.empty(); });
 }
 
-// Page-locked memory of the host, into which copies need not wait.
+// Page-locked memory of the host. Copies into it need not wait.
 std::vector<std::pair<const char*, size_t>>& pinned() {
   static auto* pinned = new std::vector<std::pair<const char*, size_t>>;
   return *pinned;
@@ -262,7 +257,7 @@ EXPORT Status cuMemFree_v2(uint64_t data) {
 EXPORT Status cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* stream) {
   Lock lock(mutex());
   if (!valid(to, bytes)) return Status::invalid_value;
-  // The driver would read the memory at each replay, when it holds something else.
+  // The driver would read the memory at each replay, and by then it would hold something else.
   if (static_cast<Stream*>(stream)->captured) return Status::stream_capture_unsupported;
   const auto* start = static_cast<const char*>(from);
   auto staged = std::make_shared<std::vector<char>>(start, start + bytes);
@@ -400,8 +395,7 @@ EXPORT Status cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, u
   emulator::BoundKernel kernel = (*static_cast<emulator::Kernel*>(function))(arguments);
   return submit(stream, [=, kernel = std::move(kernel)] {
     emulator::run(grid, block, shared_bytes, kernel);
-    // As a GPU's checker would: a process that goes on after a race proves
-    // nothing.
+    // A process that goes on after a race proves nothing, so it ends, as under a GPU's checker.
     if (emulator::faults) _exit(3);
   });
 }

@@ -15,9 +15,8 @@
 #error "the emulator switches fibers on x86-64 only"
 #endif
 
-// Saves what a function must keep for its caller, changes stacks, restores.
-// About 10 ns with the barrier around it, where swapcontext makes two system
-// calls.
+// Saves what a function must keep for its caller, changes stacks, and restores. It takes about 10 ns, with the barrier
+// around it; swapcontext makes two system calls.
 asm(R"(
 .text
 .type emulator_switch,@function
@@ -54,7 +53,7 @@ constexpr size_t stack_bytes = size_t(64) << 10;
 // An odd step spreads the stacks over the sets of the cache.
 constexpr size_t stack_step = stack_bytes + 5 * 64;
 constexpr size_t statics_bytes = size_t(48) << 10;
-// Variables lie at odd multiples of their alignment, and may need this much between them.
+// Variables lie at odd multiples of their alignment, for which they may need this much space between them.
 constexpr size_t statics_room = statics_bytes + 2048;
 
 size_t pages(size_t bytes) { return (bytes + page - 1) & ~(page - 1); }
@@ -69,7 +68,7 @@ unsigned first_of(unsigned mask) {
   return static_cast<unsigned>(reverse ? 31 - __builtin_clz(mask) : __builtin_ctz(mask));
 }
 
-// The next set bit after `index` in the order of the run, around the end.
+// The next set bit after `index`, in the order of the run, and from the end on to the beginning.
 unsigned next_of(unsigned mask, unsigned index) {
   const unsigned bit = 1u << index;
   const unsigned later = reverse ? mask & (bit - 1) : mask & ~(bit | (bit - 1));
@@ -91,8 +90,8 @@ unsigned next_of(unsigned mask, unsigned index) {
       block.arrived, lanes, operation, block.live);
 }
 
-// Goes on with another fiber: of the same warp if one can run, else of the next
-// warp; with none left, the scheduler.
+// Continues with another fiber: one of the same warp if one can run, else one of the next warp, or the scheduler if
+// there is none.
 void next_fiber() {
   Thread* me = self;
   Block& block = *me->block;
@@ -130,7 +129,7 @@ void fiber_main() {
       fail("a thread ends while its warp waits for it in %s", meeting.operation);
   me->warp->live &= ~me->bit;
   me->warp->ready &= ~me->bit;
-  // Who has left no longer holds up a barrier.
+  // A thread that has left no longer holds up a barrier.
   if (--block.live && block.arrived == block.live) release_barrier(block);
   next_fiber();
   __builtin_unreachable();
@@ -172,8 +171,7 @@ void start_block(Block& block) {
     thread.groups.clear();
     thread.stack = stack;
     thread.stack_end = stack + stack_bytes;
-    // As emulator_switch leaves a stack: six registers, the address to return
-    // to, and none above it.
+    // The stack is as emulator_switch leaves one: six registers, the address to return to, and no address above it.
     void** top = reinterpret_cast<void**>((reinterpret_cast<uintptr_t>(stack) + stack_bytes) & ~uintptr_t(15));
     *--top = nullptr;
     *--top = reinterpret_cast<void*>(fiber_main);
@@ -212,7 +210,7 @@ void block_barrier() {
 
 bool block_vote(bool mine) {
   Block& block = *self->block;
-  // Who is at a vote two epochs later has seen that all have left this one.
+  // A thread that is at a vote two epochs later has seen all threads leave this one.
   Vote& vote = block.votes[block.epoch % 2];
   if (vote.epoch != block.epoch) vote = {block.epoch, false};
   vote.result |= mine;
@@ -224,8 +222,7 @@ void meet(const char* operation, unsigned mask, void* mine, void (*all)(void** s
   Thread* me = self;
   Warp& warp = *me->warp;
   if (!(mask & me->bit)) fail("%s: lane %u is not in its own mask %08x", operation, me->lane, mask);
-  // All lanes may be named where some have never been, in a last and partial
-  // warp.
+  // In a last, partial warp the mask may name all lanes, although some have never existed.
   if ((mask & ~warp.live) && mask != ~0u) fail("%s: mask %08x names lanes that have left", operation, mask);
   mask &= warp.live;
   Meeting* meeting = nullptr;
@@ -256,7 +253,7 @@ void* shared_variable(const void* key, size_t bytes, size_t alignment) {
   Block& block = *self->block;
   for (const SharedVariable& variable : block.variables)
     if (variable.key == key) return variable.data;
-  // An address that is a multiple of the alignment and of nothing more.
+  // The address is a multiple of the alignment, but not of twice the alignment.
   uintptr_t at = (reinterpret_cast<uintptr_t>(block.statics_next) + 2 * alignment - 1) & ~(2 * alignment - 1);
   at += alignment;
   char* data = reinterpret_cast<char*>(at);

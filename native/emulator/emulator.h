@@ -1,13 +1,10 @@
-// Runs CUDA kernels on the CPU, for machines without a GPU. The .cu source is
-// compiled by a C++ compiler against gpu.h; a block's threads are fibers of one
-// OS thread, and a fiber runs until it must wait: at a block barrier, or at a
-// warp operation whose other lanes have not come. Blocks run one after the
-// other.
+// Runs CUDA kernels on the CPU, for machines without a GPU. A C++ compiler compiles the .cu source against gpu.h. A
+// block's threads are fibers of one OS thread. A fiber runs until it must wait, at a block barrier, or at a warp
+// operation to which other lanes have not come. Blocks run one after the other.
 //
-// What goes wrong on a GPU in silence ends the process here with its place:
-// reads and writes beyond an allocation (each ends at a page nobody may touch),
-// misaligned vectors, lanes that meet in different operations, deadlocks.
-// Shared memory is full of NaN when a block begins. A library compiled with
+// Faults that a GPU passes over in silence end the process here, with their place: reads and writes beyond an
+// allocation (each allocation ends at a page that nobody may touch), misaligned vectors, lanes that meet in different
+// operations, deadlocks. Shared memory is full of NaN when a block begins. A library that is compiled with
 // -fsanitize=thread is also checked for races (check.h).
 #pragma once
 #include <stddef.h>
@@ -16,8 +13,7 @@
 #include <functional>
 #include <vector>
 
-// For what belongs to the emulator but is inlined into kernels, so that the
-// checker does not see it.
+// Marks what belongs to the emulator but is inlined into kernels, so that the checker does not see it.
 #define EMULATOR_UNCHECKED __attribute__((no_sanitize("thread")))
 
 struct uint3 {
@@ -36,7 +32,7 @@ namespace emulator {
 struct Block;
 struct Warp;
 
-// 16 bytes on their way into shared memory; from null, zeros.
+// 16 bytes on their way into shared memory; zeros if they come from null.
 struct Copy {
   char* to;
   const char* from;
@@ -49,7 +45,8 @@ struct Thread {
   Warp* warp;
   Block* block;
   const char *stack, *stack_end;
-  // Copies that nobody has waited for, in order, and how many of them had begun when each group was committed.
+  // The copies for which nobody has waited, in order, and the number of them that had begun when each group was
+  // committed.
   std::vector<Copy> copies;
   std::vector<size_t> groups;
 };
@@ -74,7 +71,7 @@ struct SharedVariable {
   char* data;
 };
 
-// Of the threads that came to a barrier.
+// A vote of the threads that came to a barrier.
 struct Vote {
   unsigned epoch = 0;
   bool result = false;
@@ -91,47 +88,44 @@ struct Block {
   std::vector<Thread> threads;
   const std::function<void()>* body;
   char *shared = nullptr,
-       *shared_end = nullptr;  // the dynamic part, which ends at a page nobody may touch
+       *shared_end = nullptr;  // the dynamic part, which ends at a page that nobody may touch
   char *statics = nullptr, *statics_next = nullptr, *statics_end = nullptr;
   size_t statics_used = 0;
   std::vector<SharedVariable> variables;
-  void* scheduler = nullptr;  // the stack pointer of who started the block
+  void* scheduler = nullptr;  // the stack pointer of the code that started the block
 };
 
-// The fiber that runs, or null outside of kernels. A pointer in static
-// thread-local room: found without a call.
+// The fiber that runs, or null outside kernels. The pointer is in static thread-local memory, where it is found without
+// a call.
 extern thread_local Thread* self __attribute__((tls_model("initial-exec")));
 
-// Runs `body` once for every thread of the grid. `reverse` takes warps and
-// lanes from the last to the first: what depends on the order of threads shows.
+// Runs `body` once for every thread of the grid. `reverse` takes warps and lanes from the last to the first, which
+// shows whatever depends on the order of threads.
 void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
 extern bool reverse;
 
 // Waits until all live threads of the block have come.
 void block_barrier();
-// The same; true if any of the threads brings true.
+// The same. True if any of the threads brings true.
 bool block_vote(bool mine);
-// Waits until the lanes of `mask` are here; the last one runs `all(slots)`,
-// which sees what every lane brought.
+// Waits until the lanes of `mask` are here. The last one runs `all(slots)`, which sees what every lane brought.
 void meet(const char* operation, unsigned mask, void* mine, void (*all)(void** slots, unsigned lanes));
-// A variable of the block in shared memory, at its own alignment and no better.
+// A variable of the block in shared memory, aligned to its own alignment and no more.
 void* shared_variable(const void* key, size_t bytes, size_t alignment);
 
-// Copies of 16 bytes that land as late as they may: when their group is waited for, from what is at the source then.
-// Until then the target is NaN.
+// Copies 16 bytes as late as possible: when their group is waited for, from what is at the source then. Until then the
+// target is NaN.
 void begin_copy(void* to, const void* from);
 void commit_copies();
-// Of the committed groups all but the last `left` land.
+// Finishes the committed groups, except the last `left`.
 void wait_copies(size_t left);
 
-// Device memory. Null where there is none. What is read before it is written is
-// NaN.
+// Device memory, or null if there is none left. It is NaN until it is written.
 void* device_allocate(size_t bytes);
 // False if `data` is not an allocation.
 bool device_release(void* data);
 size_t device_bytes_in_use();
-// Whether the bytes belong to one allocation; and whether the address is one
-// that allocations are taken from.
+// Whether the bytes belong to one allocation; and whether the address is one from which allocations are taken.
 bool device_contains(uintptr_t address, size_t bytes);
 bool device_reaches(uintptr_t address);
 

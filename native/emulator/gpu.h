@@ -1,5 +1,4 @@
-// The emulated form of native/cuda/gpu.h: what a .cu file needs when a C++
-// compiler for the CPU reads it.
+// The emulated form of native/cuda/gpu.h: what a C++ compiler for the CPU needs to compile a .cu file.
 #pragma once
 #include <math.h>
 #include <string.h>
@@ -51,7 +50,7 @@ EMULATOR_UNCHECKED inline uint32_t multiply_high(uint32_t a, uint32_t b) {
   return static_cast<uint32_t>(uint64_t(a) * b >> 32);
 }
 
-// Two roundings where a GPU has one, because not every CPU has the operation.
+// This rounds twice where a GPU rounds once, because not every CPU has the operation.
 EMULATOR_UNCHECKED inline float multiply_add(float a, float b, float c) { return a * b + c; }
 EMULATOR_UNCHECKED inline uint32_t bits_of(float x) {
   uint32_t bits;
@@ -73,14 +72,13 @@ EMULATOR_UNCHECKED inline void bring_least(uint64_t* place, uint64_t value) {
 EMULATOR_UNCHECKED inline void __syncthreads() { emulator::block_barrier(); }
 EMULATOR_UNCHECKED inline void __syncwarp(unsigned mask = ~0u) {
   emulator::meet("__syncwarp", mask, nullptr, [](void**, unsigned lanes) {
-    // Only a barrier of the whole warp orders its memory accesses for the
-    // checker.
+    // For the checker, only a barrier of the whole warp orders its memory accesses.
     emulator::Warp& warp = *emulator::self->warp;
     if (lanes == warp.live) warp.epoch++;
   });
 }
 
-// What one lane brings to a shuffle, and takes from it.
+// The value that one lane brings to a shuffle, and the one that it takes from it.
 template <class T>
 struct Shuffle {
   T value, result;
@@ -124,7 +122,7 @@ EMULATOR_UNCHECKED inline unsigned __ballot_sync(unsigned mask, bool vote) {
   });
   return mine.result;
 }
-// As __syncthreads; whether it is true for any thread of the block.
+// Like __syncthreads, and tells whether the predicate is true for any thread of the block.
 EMULATOR_UNCHECKED inline int __syncthreads_or(int predicate) { return emulator::block_vote(predicate != 0); }
 EMULATOR_UNCHECKED inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 
@@ -182,10 +180,10 @@ struct ProductOperands {
   uint32_t b[2];
 };
 
-// Lane 4 g + t holds, of two 16-bit elements each, a[r]: row g + 8 (r % 2), columns 2 t + 8 (r / 2) and the next; b[r]:
-// rows 2 t + 8 r and the next, column g; and of c element i: row g + 8 (i / 2), column 2 t + i % 2 (PTX ISA, "Matrix
-// fragments for mma.m16n8k16"). Of tf32 the columns of a, and the rows of b, are t + 4 (r / 2) and t + 4 r instead
-// (mma.m16n8k8).
+// Lane 4 g + t holds two 16-bit elements in each register. a[r] holds row g + 8 (r % 2), columns 2 t + 8 (r / 2) and
+// the next; b[r] holds rows 2 t + 8 r and the next, column g. Element i of c is in row g + 8 (i / 2), column 2 t + i %
+// 2 (PTX ISA, "Matrix fragments for mma.m16n8k16"). For tf32, the columns of a are t + 4 (r / 2), and the rows of b t +
+// 4 r (mma.m16n8k8).
 template <unsigned depth>
 EMULATOR_UNCHECKED inline void multiply_fragments(void** slots, unsigned lanes) {
   if (lanes != ~0u) emulator::fail("mma by a part of a warp");
@@ -195,7 +193,7 @@ EMULATOR_UNCHECKED inline void multiply_fragments(void** slots, unsigned lanes) 
     const ProductOperands& from = *static_cast<ProductOperands*>(slots[lane]);
     const unsigned g = lane / 4, t = lane % 4;
     for (unsigned e = 0; e < each; e++) {
-      // The cores take the 19 upper bits of tf32.
+      // Tensor cores take the 19 upper bits of tf32.
       const auto element = [e](uint32_t bits) { return float_of(each == 2 ? bits >> 16 * e << 16 : bits & ~0x1fffu); };
       for (unsigned r = 0; r < 4; r++) left[g + 8 * (r % 2)][each * t + depth / 2 * (r / 2) + e] = element(from.a[r]);
       for (unsigned r = 0; r < 2; r++) right[each * t + depth / 2 * r + e][g] = element(from.b[r]);
@@ -219,7 +217,7 @@ EMULATOR_UNCHECKED inline void add_product_tf32(float (&c)[4], const uint32_t (&
   ProductOperands mine = {c, a, {b0, b1}};
   emulator::meet("mma of tf32", ~0u, &mine, multiply_fragments<8>);
 }
-// What is not finite stays as it is.
+// Numbers that are not finite stay unchanged.
 EMULATOR_UNCHECKED inline uint32_t tf32_of(float x) {
   const uint32_t bits = bits_of(x);
   return ((bits & 0x7f800000) == 0x7f800000 ? bits : bits + 0x1000) & ~0x1fffu;

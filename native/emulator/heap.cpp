@@ -1,5 +1,4 @@
-// Device memory of the emulator: every allocation ends at a page that nobody
-// may touch.
+// The emulator's device memory. Every allocation ends at a page that nobody may touch.
 #include <string.h>
 #include <sys/mman.h>
 
@@ -12,7 +11,7 @@ namespace emulator {
 namespace {
 
 constexpr size_t page = 4096;
-// What cuMemAlloc promises.
+// The alignment that cuMemAlloc promises.
 constexpr size_t alignment = 256;
 constexpr size_t arena_bytes = size_t(1) << 40;
 
@@ -25,7 +24,7 @@ struct Heap {
   size_t bytes = 0;
 };
 
-// Never destroyed: other threads may still run when the process ends.
+// The heap is never destroyed, because other threads may still run when the process ends.
 Heap& heap() {
   static Heap* heap = new Heap;
   return *heap;

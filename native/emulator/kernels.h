@@ -1,5 +1,4 @@
-// The kernels of the library by name, and how the driver's untyped arguments
-// become a call.
+// The kernels of the library by name, and the way from the driver's untyped arguments to a call.
 #pragma once
 #include <stddef.h>
 
@@ -11,8 +10,7 @@
 
 namespace emulator {
 
-// Arguments are copied when a launch is submitted; the call runs later, in
-// every thread.
+// A call whose arguments were copied when the launch was submitted. It runs later, once in every thread.
 using BoundKernel = std::function<void()>;
 using Kernel = std::function<BoundKernel(void** arguments)>;
 

@@ -1,5 +1,5 @@
-// Kernels that are wrong, each in one way, and one that is right: what the emulator must and must not complain of.
-// Compiled with -fsanitize=thread; `faults <name>` runs one kernel (tests/cuda/device.test.ts).
+// Kernels that are wrong, each in one way, and some that are right. The emulator must report each wrong one, and no
+// other. They are compiled with -fsanitize=thread, and `faults <name>` runs one of them (tests/cuda/device.test.ts).
 #include <stdio.h>
 #include <string.h>
 
@@ -33,7 +33,7 @@ struct Fault {
 const Fault faults[] = {
     {"none", 1, [](float* out, const float* x) { swap_neighbours(out, x, true); }},
     {"race", 1, [](float* out, const float* x) { swap_neighbours(out, x, false); }},
-    // Within a warp its own barrier is enough.
+    // Within a warp, the warp's own barrier is enough.
     {"none-warp", 1,
      [](float* out, const float* x) {
        SHARED(Row, row);
