@@ -77,14 +77,14 @@ export class Guard {
   }
 
   /**
-   * Until the steps have run that the last evaluation held up; null where none are. The next evaluation waits for it, because it would
-   * overtake these steps, which would then change the mode beneath it.
+   * Resolves once the steps have run that the last evaluation held up, or null if there are none. The next evaluation waits for it.
+   * Otherwise it would overtake these steps, which would then change the mode beneath it.
    */
   get turn(): Promise<void> | null {
     return this.#turn
   }
 
-  /** Runs an evaluation; `fn` is given a check that the weights and the mode are still what they were. */
+  /** Runs an evaluation. `fn` gets a check that the weights and the mode have not changed. */
   async evaluating<R>(op: string, fn: (check: () => void) => Promise<R>): Promise<R> {
     if (this.#turn !== null) await this.#turn
     const evaluation = this.evaluate(op)

@@ -64,7 +64,7 @@ export interface Parts {
   readonly metrics: readonly string[]
   readonly batches: unknown
   readonly heldOut: HeldOut
-  /** The fingerprint of the data, where they have one. */
+  /** The fingerprint of the data, or null if they have none. */
   readonly fingerprint: string | null
   /** The number of steps that the Trainer has taken. */
   readonly steps: number
@@ -130,7 +130,7 @@ export function givenOptions({ paramGroups }: Optimizer, schedule: Schedule | un
 
 const fingerprintField = 'the fingerprint of the data'
 
-/** Steps at which an error can say that the rate was another one. */
+/** Steps at which an error can report that the rate was different. */
 const shownSteps = [0, 1, 10, 100, 1000, 10_000]
 
 /**
@@ -236,10 +236,10 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
   if (options.schedule !== undefined) loads.push(preparedState(options.schedule, saved.schedule))
   if (average !== null) loads.push(preparedState(average, saved.average))
   for (const [name, part] of Object.entries(also)) loads.push(preparedState(part, saved.also[name]))
-  // The pass that begins goes to the place in the data; here it is only checked, before anything changes.
+  // The place in the data is only checked here, before anything changes. The pass that begins goes there.
   if (saved.place.data !== null) preparedState(batches as Resumable<unknown>, saved.place.data)
   parts.heldOut.prepare(op, saved.place.validation)
-  // Last, because what is put back before may draw numbers.
+  // The random state comes last, because restoring the rest may draw numbers.
   loads.push(preparedRandomState(op, model, saved.random))
   for (const load of loads) load()
   return saved.place
