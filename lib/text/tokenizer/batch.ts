@@ -19,7 +19,7 @@ export interface EncodedBatch {
   readonly specialTokensMask: Uint8Array
   /** [from, to) of each token, one pair after the other, in UTF-16 units of its text; 0, 0 for what was added. */
   readonly offsets: Int32Array
-  /** [texts]: 1 where `maxLength` cut a text. */
+  /** [texts], 1 where `maxLength` cut a text. */
   readonly cut: Uint8Array
 }
 
