@@ -1,4 +1,4 @@
-/** LoRA (Hu et al., 2021) applied to a model: low-rank products beside frozen weights, in the slots of adaptable layers. */
+/** LoRA (Hu et al., 2021) for a model: low-rank products beside frozen weights, in the slots of adaptable layers. */
 import { shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { ownOptions } from '../core/options.js'
@@ -25,66 +25,71 @@ import { tiedEnds } from './tied.js'
 import { planTokens, type TokenIndices } from './tokens.js'
 
 export interface LoraOptions extends TargetOptions {
-  /** The adapter's name, by which it is switched, saved and removed. Default 'default'. */
+  /** The adapter's name, which switching, saving and removing it use. Default 'default'. */
   readonly name?: string
   /** Inner size of the product. Default 8. */
   readonly rank?: number
-  /** The product is scaled by alpha / rank. Default: `rank`, for layers of another rank too. */
+  /** The product is scaled by alpha / rank. Default: `rank`, even for layers with a different rank. */
   readonly alpha?: number
   /** Dropout of the product's input in training. Default 0. Embeddings have none, as in PEFT, because their input is indices. */
   readonly dropout?: number
   /**
-   * Modules that learn whole and are saved with the adapter, as a new head does: paths or their last parts. The adapter learns a
-   * copy of their weights, which stands in for the original ones while the adapter is active; two modules that share a weight get
-   * a copy each, as in PEFT, unless `ensureWeightTying` is set.
+   * Modules that learn whole and are saved with the adapter, such as a new head: paths or the last parts of paths. The
+   * adapter learns a copy of their weights, which replaces the original ones while the adapter is active. Two modules
+   * that share a weight get one copy each, as in PEFT, unless `ensureWeightTying` is set.
    */
   readonly modulesToSave?: readonly string[]
   /**
-   * Lets an embedding and a head that share a weight share its copy too, where `modulesToSave` names one of them: the other learns
-   * with it. As PEFT's `ensure_weight_tying`, which knows them by the names `embed_tokens` and `lm_head` alone; with others it
-   * changes nothing, and a warning of the process says so. Default false. Throws ValueError where `targetModules` names one of them.
+   * Lets an embedding and a head that share a weight also share its copy if `modulesToSave` names one of them, so that
+   * the other learns with it. This is PEFT's `ensure_weight_tying`, which recognises the two only by the names
+   * `embed_tokens` and `lm_head`. With other names it changes nothing, and a warning of the process says so. Default
+   * false. Throws ValueError if `targetModules` names one of them.
    */
   readonly ensureWeightTying?: boolean
   /**
-   * Other ranks and alphas for some layers. A key is a regular expression of Python for the end of a path, as in PEFT; the first
-   * that matches counts.
+   * Different ranks and alphas for some layers. A key is a regular expression of Python for the end of a path, as in
+   * PEFT. The first matching key is used.
    */
   readonly rankPattern?: { readonly [pattern: string]: number }
   readonly alphaPattern?: { readonly [pattern: string]: number }
-  /** Scale by alpha / sqrt(rank) (Kalajdzievski, 2023). Default false. */
+  /** Scales by alpha / sqrt(rank) (Kalajdzievski, 2023). Default false. */
   readonly rankStabilized?: boolean
   /**
-   * Learns the norms of what each output is computed with too (DoRA, Liu et al., 2024). Default false. Its weights are not sums: of
-   * one layer no other adapter can be merged beside it.
+   * Also learns the norm of the weights behind each output (DoRA, Liu et al., 2024). Default false. Its weights are not
+   * sums, so no other adapter can be merged in the same layer.
    */
   readonly dora?: boolean
-  /** Gives the second factor of each layer a bias. Default false. PEFT's `lora_bias`. Not for embeddings, nor with `dora`. */
+  /**
+   * Gives the second factor of each layer a bias, as PEFT's `lora_bias`. Default false. Not allowed for embeddings, nor
+   * with `dora`.
+   */
   readonly loraBias?: boolean
   /**
-   * Which biases of the model learn with the adapter: 'none', those of the layers that are adapted ('lora_only'), or 'all'. The
-   * adapter learns copies, as with `modulesToSave`. Default 'none'.
+   * The biases of the model that learn with the adapter: 'none', those of the adapted layers ('lora_only'), or 'all'.
+   * The adapter learns copies, as with `modulesToSave`. Default 'none'.
    */
   readonly bias?: 'none' | 'all' | 'lora_only'
   /**
-   * Tokens whose embeddings learn whole beside the products, as new ones do: a list for the model's input embedding, or lists by
-   * the names of embeddings. A head that shares the embedding's weight reads what they learn, as in PEFT.
+   * Tokens whose embeddings learn whole beside the products, such as new tokens: a list for the model's input
+   * embedding, or lists by the names of embeddings. A head that shares the embedding's weight uses the learned rows
+   * too, as in PEFT.
    */
   readonly trainableTokenIndices?: TokenIndices
   /**
-   * 'pissa': factors begin as the largest singular values of the weights (Meng et al., 2024), which learn faster; 'olora': as
-   * orthonormal directions of their first columns (Büyükakyüz, 2024), which are found at once in large weights. For linear layers;
-   * embeddings among them begin as without it. The weights themselves stay as they are, other than PEFT's; its loader takes the files
-   * all the same. Default: one
+   * 'pissa': factors begin as the largest singular values of the weights (Meng et al., 2024), which learn faster.
+   * 'olora': factors begin as orthonormal directions of the weights' first columns (Büyükakyüz, 2024), which are found
+   * immediately even in large weights. Both are for linear layers; embeddings among the targets begin as without this
+   * option. Unlike in PEFT the weights themselves stay unchanged, but PEFT's loader accepts the files. Default: one
    * factor begins as zeros.
    */
   readonly init?: LoraInit
-  /** For the initial weights. */
+  /** Draws the initial weights. */
   readonly generator?: Generator
 }
 
 const biasKinds = ['none', 'all', 'lora_only'] as const
 
-/** An adapter that is there, where it has these sizes; null: it has not, or there is none. */
+/** The existing adapter if it has these sizes. Null if its sizes differ, or if there is none. */
 function fitting(adapter: Adapter | undefined, { rank, dora, bias, init }: LoraAdapterOptions): LoraAdapter | null {
   const fits =
     adapter instanceof LoraAdapter &&
@@ -95,7 +100,10 @@ function fitting(adapter: Adapter | undefined, { rank, dora, bias, init }: LoraA
   return fits ? adapter : null
 }
 
-/** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
+/**
+ * Checks options against a model, which may already be adapted, and changes nothing. Throws ValueError for options that
+ * do not fit.
+ */
 export function planLora(op: string, model: Module, given: LoraOptions): Plan {
   checkModel(op, model)
   return planned(model, (naming) => planBy(op, model, given, naming))
@@ -170,7 +178,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
       )
     const scale = a / (rankStabilized ? Math.sqrt(r) : r)
     const place = (fileName: string, at: Adaptable): void => {
-      // An embedding begins as it does without, as in PEFT.
+      // An embedding begins as without the option, as in PEFT.
       const taking = at.adaptation.by === 'embedding' ? undefined : init
       const begin = { ...(taking ? { init: taking } : {}), ...(generator ? { generator } : {}) }
       const own = { rank: r, scale, dropout, bias: loraBias, dora, ...begin }
@@ -183,7 +191,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     }
     place(path, layer)
     if (adaptation.by !== 'linear' || adaptation.along === undefined) return
-    // A layer that is adapted along stands in PEFT's files within the layer that is wrapped.
+    // In PEFT's files a layer adapted together with another one is inside the wrapped layer.
     for (const [inner, module] of layer.namedModules())
       if (adaptation.along.includes(module as Adaptable) && !whole.has(module))
         place(`${path === '' ? '' : `${path}.`}base_layer.${inner}`, module as Adaptable)
@@ -199,13 +207,17 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
 }
 
 /**
- * Freezes the model and gives every target layer a low-rank adapter that learns; gives the model. Layers keep their identity, so
- * optimisers over `model.parameters()`, made before or after, train just the adapters. Targets are Linear, Embedding, Conv2d and
- * MultiheadAttention. 'all-linear' takes Linear layers, those inside other layers too, as the `out_proj` of a
- * MultiheadAttention; to adapt its queries, keys and values as well, name the attention itself (`self_attn`). A model may have
- * several adapters by name: the new one is then the only active one, until `setAdapter` or `withAdapter` say otherwise. Paths are those of `namedModules()`, where properties are in snake case (`selfAttn.outProj` is
- * `self_attn.out_proj`); those of ViT may be transformers 5's instead (`q_proj`), and its files have the names that were given. Batch norms in training learn their statistics, frozen or not: call `eval()` on them, or name them in
- * `modulesToSave`. Throws ValueError for unknown targets, and has then changed nothing.
+ * Freezes the model and gives every target layer a low-rank adapter that learns. Returns the model. Layers keep their
+ * identity, so optimizers of `model.parameters()`, made before or after, train only the adapters. Targets are Linear,
+ * Embedding, Conv2d and MultiheadAttention. 'all-linear' takes all Linear layers, including those inside other layers,
+ * such as the `out_proj` of a MultiheadAttention. To adapt its queries, keys and values as well, name the attention
+ * itself (`self_attn`). A model may have several adapters with different names. The new one is then the only active
+ * one, until `setAdapter` or `withAdapter` changes that.
+ *
+ * Paths are those of `namedModules()`, with properties in snake case (`selfAttn.outProj` is `self_attn.out_proj`).
+ * Paths of ViT may instead be transformers 5's (`q_proj`), and its files have the names that were given. Batch norms in
+ * training learn their statistics even when frozen: call `eval()` on them, or name them in `modulesToSave`. Throws
+ * ValueError for unknown targets, and has changed nothing then.
  */
 export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
   const op = 'applyLora'

@@ -1,4 +1,4 @@
-/** Merging adapters into the weights, and taking them out again. */
+/** Merges adapters into the weights, and takes them out again. */
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -16,7 +16,7 @@ import { type LayerValues, MergeableAdapter } from './mergeable.js'
 import { layersOf } from './plan.js'
 import { checkModel, listed, quoted } from './select.js'
 
-/** By memory: the tensors there, each with its name and the module whose own it is. */
+/** The model's tensors by their memory, each with its name and the module that owns it. */
 function holders(model: Module) {
   const found = new Map<object, { name: string; holder: Module; tensor: Tensor }[]>()
   for (const [path, holder] of model.namedModules())
@@ -29,7 +29,7 @@ function holders(model: Module) {
   return found
 }
 
-/** The tensors that merging reads and writes in a layer, those of its adapters included. */
+/** The tensors that merging reads and writes in a layer, including those of its adapters. */
 function stateOf(path: string, layer: Adaptable): (readonly [string, Tensor])[] {
   return layer.namedState().map(([name, tensor]) => [path === '' ? name : `${path}.${name}`, tensor])
 }
@@ -41,14 +41,14 @@ function write(op: string, layer: Adaptable, { weight, bias }: LayerValues): voi
 }
 
 export interface MergeOptions {
-  /** Which adapter. Default: to merge, those that are active; to unmerge, all that are merged. */
+  /** The adapter's name. Default: all active adapters for merging, and all merged ones for unmerging. */
   readonly name?: string
 }
 
 export interface MergeIntoOptions extends MergeOptions {
   /**
-   * Whether a weight that has another user in the model, such as an embedding tied to its head, is merged into too, as PEFT does.
-   * The other user then computes with the merged weight, so that results change. Default false: it is an error.
+   * Whether to merge into a weight that has another user in the model, such as an embedding tied to its head, as PEFT
+   * does. The other user then computes with the merged weight, so results change. Default false: it is an error.
    */
   readonly shared?: boolean
 }
@@ -60,13 +60,16 @@ function chosen(op: string, model: Module, name: string | undefined): readonly s
 }
 
 /**
- * Writes the adapters' parts into the weights, LoRA's products, DoRA's and IA3's factors: the same results without their cost. Until `unmergeLora` or `removeLora` the
- * products stop learning, and the model's state cannot be read, saved or loaded (`stateDict`, `save`, `loadStateDict`, `load`),
- * because it would hold each product twice. `saveAdapter` works, as it writes the factors alone, and so does `loadAdapter`, which
- * unmerges first. Of modules that learned whole (`modulesToSave`) the weights stay, as the module's own, when a merged adapter is
- * removed. Merging twice changes nothing. Throws ValueError, and changes nothing, where the adapter named is not active,
- * or shares a layer with another adapter that is no sum; where a weight has another user in the model, such as an embedding tied
- * to its head: merging would change that too; and where a layer cannot hold the product, as a convolution of groups.
+ * Writes the adapters' parts (LoRA's products, the factors of DoRA and IA3) into the weights: the same results without
+ * the adapters' cost. Until `unmergeLora` or `removeLora` the products stop learning, and the model's state cannot be
+ * read, saved or loaded (`stateDict`, `save`, `loadStateDict`, `load`), because it would contain each product twice.
+ * `saveAdapter` works, because it writes only the factors, and so does `loadAdapter`, which unmerges first. Modules
+ * that learned whole (`modulesToSave`) keep the learned weights as their own when a merged adapter is removed. Merging
+ * twice changes nothing.
+ *
+ * Throws ValueError, and changes nothing, if the named adapter is not active, or shares a layer with another adapter
+ * that is not a sum; if a weight has another user in the model, such as an embedding tied to its head, which merging
+ * would change too; and if a layer cannot hold the product, such as a convolution with groups.
  */
 export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
   const op = 'mergeLora'
@@ -114,7 +117,7 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
         op,
         `the weight of ${path} is read by its ${alsoRead} too, which merging would change; leave the adapter beside the weight`,
       )
-    // As an embedding that is its head too.
+    // One example is an embedding that is also its head.
     const also = (all.get(weight.storage) ?? [])
       .filter(({ holder, tensor }) => (holder !== layer || tensor !== weight) && overlaps(tensor, weight))
       .map(({ name: other }) => other)
@@ -132,15 +135,16 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
 }
 
 /**
- * Takes the parts out of the weights again: those that were merged, whatever the adapters hold now. LoRA's products are subtracted,
- * within rounding; after DoRA and IA3 the weights are what they were, bit for bit, for the memory of which merging kept a copy.
+ * Takes merged parts out of the weights again, as they were merged, whatever the adapters hold now. LoRA's products are
+ * subtracted, within rounding. After DoRA and IA3 the weights are the original ones, bit for bit, because merging kept
+ * a copy of them.
  */
 export function unmergeLora(model: Module, options: MergeOptions = {}): void {
   const op = 'unmergeLora'
   const names = chosen(op, model, checkOptions(op, options, { name: true }).name)
   const merged = names.flatMap((name) => layersOf(model, name)).filter(([, , adapter]) => adapter.merged)
   for (const [path, layer] of merged) {
-    // The adapters may hold anything now, because unmerging reads what merging noted.
+    // The adapters may hold anything now, because unmerging reads the records of merging.
     layer.adaptation.weight.storage.check(op, `the weight of ${path}`)
     layer.bias?.storage.check(op, `the bias of ${path}`)
   }

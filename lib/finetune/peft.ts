@@ -32,21 +32,24 @@ import { checkModel, endsWith } from './select.js'
 import type { TargetOptions } from './targets.js'
 import { TokenRows } from './token-rows.js'
 
-/** The beginning of names in files; PEFT wraps a model twice, but once for a prompt. */
+/** The beginning of names in files. PEFT wraps a model twice, but only once for a prompt. */
 const prefixOf = ({ kind }: Applied): string => (kind === 'prompt' ? 'base_model.' : 'base_model.model.')
-/** The one tensor of a prompt's file. */
+/** The only tensor in a prompt's file. */
 const promptKey = 'prompt_embeddings'
 const configFile = 'adapter_config.json'
 const weightsFile = 'adapter_model.safetensors'
-/** In the metadata of the weights: the hash of the config that they belong to. PEFT writes none. */
+/** The key in the metadata of the weights for the hash of their config. PEFT writes none. */
 const hashKey = 'settings_sha256'
-/** How often files of different saves are read again, because another process may be between its two renames, and after how many ms. */
+/**
+ * The number of tries to read files that belong to different saves, and the pause in ms, because another process may be
+ * between its two renames.
+ */
 const mostTries = 10
 const pause = 20
 
-/** The name of an adapter's tensor in a file, without the adapter's name, which stands after the property. */
+/** The name of an adapter's tensor in a file: without the adapter's name, which follows the property. */
 function fileName(name: string, adapter: Adapter): string {
-  // DoRA's norms were a parameter in PEFT before they were a module, and their name in files stayed.
+  // In PEFT DoRA's norms were a parameter before they became a module, and their name in files stayed.
   return name.replace(`.${adapter.adapterName}`, '').replace(/^lora_magnitude_vector\.weight$/, 'lora_magnitude_vector')
 }
 
@@ -67,14 +70,14 @@ function adapterState(
         noGrad(() => adapter.results()),
       )
     else for (const [name, tensor] of adapter.namedState()) put(path, fileName(name, adapter), tensor)
-  // The bias of an adapted layer is, in PEFT, within the layer that it wraps.
+  // In PEFT the bias of an adapted layer is inside the layer that it wraps.
   const adapted = new Set(adapters.map(([path]) => path))
   for (const [path, { named, isPart }] of saved)
     for (const [name, tensor] of named) put(path, isPart && adapted.has(path) ? `base_layer.${name}` : name, tensor)
   return found
 }
 
-/** The adapter's layers by their names in files. */
+/** The adapter's layers, by their names in files. */
 function fileNames(model: Module, name: string): (readonly [path: string, adapter: Adapter])[] {
   const layers = layersOf(model, name)
   const along = new Map(
@@ -95,7 +98,7 @@ function fileNames(model: Module, name: string): (readonly [path: string, adapte
   return [...named, ...prompts]
 }
 
-/** The copies that the adapter learned of whole modules, by path. */
+/** The adapter's learned copies of whole modules, by path. */
 function copiesNamed(model: Module, name: string): (readonly [path: string, copy: Copy])[] {
   return copiesIn(model).flatMap(([path, copies]) => {
     const copy = copies.get(name)
@@ -103,7 +106,9 @@ function copiesNamed(model: Module, name: string): (readonly [path: string, copy
   })
 }
 
-/** Names of the adapted layers, in a form that selects just these among all: as they were given, else their paths. */
+/**
+ * Names of the adapted layers that select exactly these among all layers: the given names if they do, otherwise paths.
+ */
 function targetsOf(model: Module, name: string, { kind, options }: Applied): readonly string[] | string {
   if (kind === 'prompt') return []
   const { targetModules } = options
@@ -120,7 +125,7 @@ function targetsOf(model: Module, name: string, { kind, options }: Applied): rea
   return ambiguous ? paths.map((path) => path.replace(/[^\w]/g, '\\$&')).join('|') : paths
 }
 
-/** The sizes of a model as PEFT's configs of prompts have them; null: it takes none. */
+/** The sizes of a model for PEFT's configs of prompts, or null if the model takes no prompt. */
 function promptModel(model: Module): PromptModel | null {
   const { promptSizes = null } = model as { readonly promptSizes?: PromptSizes | null }
   if (promptSizes === null) return null
@@ -129,35 +134,39 @@ function promptModel(model: Module): PromptModel | null {
 }
 
 export interface AdapterFileOptions {
-  /** Which adapter. To save, the default is the only one there is; to load, 'default'. */
+  /** The adapter's name. Default for saving: the only adapter. Default for loading: 'default'. */
   readonly name?: string
 }
 
 export interface SaveAdapterOptions extends AdapterFileOptions {
-  /** Writes a model card too, the folder's README.md, which says what is given here (see `modelCard`). */
+  /** Also writes a model card, the folder's README.md, with these contents (see `modelCard`). */
   readonly card?: ModelCardOptions
-  /** Gets the line that says what was written and proved. Default: `console.log`, for models that can be tried, as those of AutoModel. */
+  /**
+   * Receives the line about what was written and verified. Default: `console.log`, for models that can be tried, such
+   * as AutoModel's.
+   */
   readonly log?: (line: string) => void
 }
 
-/** Saves that are not done yet, by folder: one at a time, because each reads what it wrote. */
+/** Unfinished saves, by folder. They run one at a time, because each reads what it wrote. */
 const saving = new Map<string, Promise<void>>()
 
 /**
- * Writes the model's adapter, as it is at the call, into a folder, as PEFT does; the folder is made if it is not there. Both
- * files are complete before they take their places, weights first, and the weights hold a hash of the config's settings:
- * loadAdapter takes the old save or the new one, at whatever time it comes. A kill just between the two renames, of a save with
- * other settings, leaves a folder that it refuses; save again. `.partial` files of killed saves are removed by a later save,
- * when they are older than a day. Two processes must not save to one folder at the same time. Throws ValueError where the files
- * cannot be written, and the folder is then as it was.
+ * Writes the model's adapter, in its state at the call, into a folder in PEFT's form. The folder is made if missing.
+ * Both files are complete before they take their places, weights first, and the weights contain a hash of the config's
+ * settings. So loadAdapter reads either the old save or the new one, at any time. A kill exactly between the two
+ * renames, in a save with other settings, leaves a folder that loadAdapter refuses; save again. A later save removes
+ * `.partial` files of killed saves that are older than a day. Two processes must not save to one folder at the same
+ * time. Throws ValueError if the files cannot be written, and the folder then stays as it was.
  *
- * Then it reads both files and holds every number against what was there at the call. With a model that can be tried
- * (`probe()`, as AutoModel's) it also holds the outputs with the adapter that was read against those with the model's own, bit for bit,
- * unless the adapter has learned on by then, is merged, or began as singular values; and says so in a line. Throws ValueError where
- * anything differs.
+ * Then it reads both files and compares every number with the state at the call. For a model that can be tried
+ * (`probe()`, as AutoModel's models), it also compares the outputs with the read adapter to those with the model's own,
+ * bit for bit, unless the adapter has learned more by then, is merged, or began as singular values. It reports this in
+ * a line. Throws ValueError if anything differs.
  *
- * The base is not saved. Where buffers of it changed since LoRA was applied, as running statistics of a batch norm in training
- * do, or where its parameters learn, outside of `modulesToSave`, a warning of the process (FIRESTEEL_ADAPTER) names them.
+ * The base is not saved. If its buffers have changed since LoRA was applied, as running statistics of a batch norm in
+ * training do, or if its parameters learn outside of `modulesToSave`, a warning of the process (FIRESTEEL_ADAPTER)
+ * names them.
  */
 export async function saveAdapter(model: Module, folder: string, options: SaveAdapterOptions = {}): Promise<void> {
   const op = 'saveAdapter'
@@ -173,7 +182,7 @@ export async function saveAdapter(model: Module, folder: string, options: SaveAd
   warnOfLost(op, model)
   const state = adapterState(adapters, copiesNamed(model, name), namingOf(model, name), prefixOf(applied))
   const config = `${JSON.stringify(configFrom(applied, targetsOf(model, name, applied), promptModel(model)), null, 2)}\n`
-  // The hash is that of the settings as loadAdapter will read them from the text.
+  // The hash covers the settings as loadAdapter will read them from the text.
   const hash = settingsHash(appliedFrom(op, configFile, JSON.parse(config)))
   const weights = tensorFile(join(folder, weightsFile), state, { format: 'pt', [hashKey]: hash }, op)
   const kept = snapshot(state)
@@ -198,7 +207,7 @@ export async function saveAdapter(model: Module, folder: string, options: SaveAd
   }
 }
 
-/** Reads what was written and holds it against what was to be; the line that says what was found. */
+/** Reads the written files and compares them with the intended state. Returns the line with the result. */
 async function prove(
   op: string,
   model: Module,
@@ -213,7 +222,7 @@ async function prove(
   } finally {
     await files.file.close()
   }
-  // Within one turn from here, because the model may learn on.
+  // From here on everything runs in one turn, because the model may learn more.
   if (!areSame(kept, tensors))
     throw new ValueError(op, `${folder} was written, but other numbers are read from it; the folder must not be used`)
   const line = `saved ${folder}: ${kept.size} tensors, read again and proved: they are equal bit for bit`
@@ -227,7 +236,7 @@ async function prove(
     prefixOf(files.applied),
   )
   if (!areSame(kept, now)) return line
-  // No name that a program gives an adapter, because it could not be saved under it.
+  // A program cannot give this name to an adapter, because an adapter with it could not be saved.
   const { plan, adapters, whole, state } = placed(planOf(op, model, `${name}\0`, files, new Generator(0)))
   matchState(op, { namedState: () => state }, tensors, {}, join(folder, weightsFile)).write()
   return `${line}, and so are ${equalOutputs(op, folder, model, name, plan, adapters, whole)} outputs`
@@ -235,12 +244,12 @@ async function prove(
 
 interface AdapterFiles {
   readonly applied: Applied
-  /** Modules in `modulesToSave` that a model need not have. */
+  /** Names in `modulesToSave` that the model need not have. */
   readonly optional: readonly string[]
   readonly file: SafetensorsFile
 }
 
-/** The config's options and the open file of its weights, both of one save. */
+/** The config's options and the open file of its weights, both from one save. */
 async function openTogether(op: string, folder: string): Promise<AdapterFiles> {
   checkPath(op, 'read', folder)
   const [config, path] = [join(folder, configFile), join(folder, weightsFile)]
@@ -261,7 +270,10 @@ async function openTogether(op: string, folder: string): Promise<AdapterFiles> {
   }
 }
 
-/** Names of biases that PEFT writes once more where all biases learn: those of modules that learn whole, also as they were before. */
+/**
+ * Names of biases that PEFT writes twice if all biases learn: those of modules that learn whole, which it also writes
+ * in their original state.
+ */
 function secondBiases({ applied, saved }: Plan, names: Iterable<string>): string[] {
   if (applied.kind !== 'lora' || applied.options.bias !== 'all') return []
   const again = saved.flatMap(([path]) =>
@@ -271,8 +283,9 @@ function secondBiases({ applied, saved }: Plan, names: Iterable<string>): string
 }
 
 /**
- * The plan that puts a file's adapter into a model. Optional modules that the model does not have are left out. PEFT reads `modules_to_save` as
- * ends of paths, so that 'norm' is input_layernorm too: such modules are taken where the file holds their weights.
+ * The plan that puts a file's adapter into a model. Optional modules that the model does not have are left out. PEFT
+ * reads `modules_to_save` as ends of paths, so 'norm' also means input_layernorm. Such modules are included if the file
+ * holds their weights.
  */
 function planOf(
   op: string,
@@ -310,8 +323,8 @@ function planOf(
 }
 
 /**
- * The targets of a file without those that are all within modules that learn whole: PEFT writes every linear layer that it found for
- * 'all-linear', those of a head too, and adapts none of these.
+ * The targets of a file, without those that lie entirely within modules that learn whole. For 'all-linear' PEFT writes
+ * every linear layer that it found, including those of a head, but does not adapt these.
  */
 function beside(
   { targetModules }: Pick<TargetOptions, 'targetModules'>,
@@ -343,13 +356,15 @@ function placed(plan: Plan) {
 }
 
 /**
- * Applies an adapter that PEFT or saveAdapter wrote. A model that has one of that name already gets the file's in its place: rank,
- * alpha, patterns, dropout, layers and weights; what was merged is unmerged first. It is then the only active one. Optimisers
- * over `model.parameters()` go on with it; where the rank is another, what they remember of its weights begins anew. Where PEFT
- * wrote the weight of an adapted layer too, as it does of embeddings, that is loaded. Another process may save to the folder at
- * the same time. Throws ValueError for a config that is none or asks for what is not there, for files of different saves, and
- * where an adapter that is active cannot be switched off, and StateDictError listing every weight that is missing, unexpected or
- * misshapen; the model has not changed then.
+ * Applies an adapter that was written by PEFT or saveAdapter. If the model already has an adapter of that name, the
+ * file's replaces it: rank, alpha, patterns, dropout, layers and weights, and merged parts are unmerged first. It is
+ * then the only active adapter. Optimizers of `model.parameters()` continue with it. If the rank differs, their state
+ * for its weights begins anew. If PEFT also wrote the weight of an adapted layer, as it does for embeddings, that is
+ * loaded too. Another process may save to the folder at the same time.
+ *
+ * Throws ValueError for a config that is invalid or asks for modules that do not exist, for files of different saves,
+ * and if an active adapter cannot be switched off. Throws StateDictError that lists every weight that is missing,
+ * unexpected or of the wrong shape. The model has not changed then.
  */
 export async function loadAdapter(model: Module, folder: string, options: AdapterFileOptions = {}): Promise<void> {
   const op = 'loadAdapter'
@@ -370,7 +385,8 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
     }
     return found
   }
-  // Once before the file is read, for what of it is wanted, and again after, because the model may have changed meanwhile.
+  // The plan is made once before the file is read, to know which tensors are needed, and again afterwards, because the
+  // model may have changed meanwhile.
   const path = join(folder, weightsFile)
   let tensors: Map<string, Tensor>
   try {

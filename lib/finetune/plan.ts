@@ -1,4 +1,4 @@
-/** An adapter that is to be applied to a model: checked, and then put in at once. */
+/** An adapter that will be applied to a model: checked first, and then attached in one step. */
 import { isBlocks, isFloating } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -17,26 +17,29 @@ export interface PlannedPlace {
   /** The place's name in the adapter's files. */
   readonly fileName: string
   readonly layer: Slotted
-  /** The adapter for it: the one that is there where that fits, so that optimisers know it. */
+  /** Makes the adapter for this place, or returns the existing one if that fits, so that optimizers still know it. */
   make(): Adapter
-  /** Gives the settings of the plan to an adapter that was there. */
+  /** Gives the plan's settings to an existing adapter. */
   settle(adapter: Adapter): void
 }
 
-/** The result of applying an adapter: places for its parts, modules that learn whole, and modules whose bias learns. */
+/**
+ * All that is needed to apply an adapter: places for its parts, modules that learn whole, and modules whose bias
+ * learns.
+ */
 export interface Plan {
   readonly name: string
   readonly applied: Applied
-  /** The names that the options have. */
+  /** The names of the options. */
   readonly naming: Naming
   readonly layers: readonly PlannedPlace[]
   readonly saved: readonly Named[]
-  /** Whether modules that share a weight share its copy. */
+  /** Whether modules that share a weight also share its copy. */
   readonly tied?: boolean
   readonly biases: readonly Named[]
 }
 
-/** Every layer of the model with an adapter of this name that was applied, by path. */
+/** Every layer of the model with an applied adapter of this name, by path. */
 export function layersOf(model: Module, name: string): (readonly [string, Adaptable, MergeableAdapter])[] {
   return adaptableLayers(model).flatMap(([path, layer]) => {
     const adapter = layer.adapters.get(name)
@@ -44,7 +47,7 @@ export function layersOf(model: Module, name: string): (readonly [string, Adapta
   })
 }
 
-/** Modules that learn whole, by the names in `modulesToSave`. Throws ValueError naming entries that name none. */
+/** Modules that learn whole, by the names in `modulesToSave`. Throws ValueError that lists entries without a module. */
 export function savedModules(
   op: string,
   model: Module,
@@ -58,7 +61,10 @@ export function savedModules(
   return found.filter(([, module]) => !within.has(module))
 }
 
-/** Throws where modules cannot learn whole: of a dtype that does not learn, or in part another adapter's. */
+/**
+ * Throws if modules cannot learn whole, because their dtype does not learn, or because a part belongs to another
+ * adapter.
+ */
 export function checkSaved(op: string, name: string, saved: readonly Named[]): void {
   for (const [path, module] of saved) {
     for (const [own, { dtype }] of module.namedParameters())
@@ -79,7 +85,7 @@ export function checkSaved(op: string, name: string, saved: readonly Named[]): v
   }
 }
 
-/** The bias of a module's own; null: it has none that can learn. */
+/** The module's own bias, or null if it has none that can learn. */
 function biasOf(module: Module): Parameter | null {
   for (const [name, parameter] of module.namedParameters())
     if (name === 'bias' && isFloating(parameter.dtype)) return parameter
@@ -101,12 +107,12 @@ export function biasModules(
   })
 }
 
-/** The adapters that a plan asks for, by the places that they are for. */
+/** The adapters of a plan, by their places. */
 export function adaptersOf({ layers }: Plan): ReadonlyMap<Slotted, Adapter> {
   return new Map(layers.map((place) => [place.layer, place.make()]))
 }
 
-/** The weights of modules that learn whole: those that the adapter has, else copies of the original ones. */
+/** The weights of modules that learn whole: the adapter's existing ones, or else copies of the original ones. */
 export function copiesOf({ name, saved, biases, tied = false }: Plan): ReadonlyMap<Module, Copy> {
   const there = (module: Module, isBias: boolean): Copy | undefined => {
     const copy = copiesAt(module)?.get(name)
@@ -116,7 +122,7 @@ export function copiesOf({ name, saved, biases, tied = false }: Plan): ReadonlyM
     const before = modules.map(([, module]) => there(module, names !== null))
     const tensors = before.flatMap((copy) => [...new Set(copy?.named.map(([, tensor]) => tensor))])
     const made = new Map(tensors.map((tensor) => [originalOf(tensor), tensor]))
-    // Tied copies are one for each original, and others are one for each module.
+    // There is one tied copy for each original, and one other copy for each module.
     const fits = new Set(tensors).size === (areTied ? made.size : tensors.length)
     if (!fits) made.clear()
     return modules.map(([, module], i) => {
@@ -124,11 +130,11 @@ export function copiesOf({ name, saved, biases, tied = false }: Plan): ReadonlyM
       return [module, copy ?? copyOf(module, names, areTied ? made : undefined)] as const
     })
   }
-  // A bias that two modules share stays one, because PEFT copies none.
+  // A bias that two modules share stays shared, because PEFT copies no biases.
   return new Map([...copies(saved, null, tied), ...copies(biases, ['bias'], true)])
 }
 
-/** Puts adapters in, which take the place of those of their name and are then the only active ones. */
+/** Attaches adapters. They replace those of their name, and are then the only active ones. */
 export function attach(
   model: Module,
   plan: Plan,
@@ -147,16 +153,16 @@ export function attach(
     layer.adapters.put(name, adapter.train(layer.training) as Adapter)
   }
   activate(model, [name])
-  // Another adapter over the same base: what changed since the first is still not the base's.
+  // For a further adapter on the same base, changes since the first one are still not part of the base.
   if (appliedNames(model).length === 0) noteBase(model)
   noteApplied(model, name, applied, naming)
 }
 
 /**
- * Takes adapters away, all that were applied or the one named: without what they learned, unless it was merged. Modules in
- * `modulesToSave` have their original weights again, or keep those of an adapter that was merged. Others that were active stay so.
- * The base stays frozen, as applying them left it, because what learned before that is not known; call `unfreeze(model)` to train it.
- * Throws ValueError if there is none.
+ * Removes all applied adapters or the named one, without what they learned, unless it was merged. Modules in
+ * `modulesToSave` get their original weights back, or keep those of an adapter that was merged. Other active adapters
+ * stay active. The base stays frozen, because it is not known which of its parameters learned before; call
+ * `unfreeze(model)` to train it. Throws ValueError if there is no adapter.
  */
 export function removeLora(model: Module, options: { readonly name?: string } = {}): void {
   const op = 'removeLora'
