@@ -1,4 +1,4 @@
-/** Activations by the names that `config.json` has for them, which are those of transformers' table. */
+/** Activations by the names in `config.json`, which are those of transformers' table. */
 import type { Tensor } from '../core/tensor.js'
 import {
   add,
@@ -23,7 +23,7 @@ import {
 const exactGelu = (x: Tensor): Tensor => gelu(x)
 const tanhGelu = (x: Tensor): Tensor => gelu(x, { approximate: 'tanh' })
 
-/** The normal distribution whose mean and deviation bring it near to the square of ReLU (Ma et al., 2022). */
+/** The cumulative normal distribution whose mean and deviation approximate the square of ReLU (Ma et al., 2022). */
 function laplace(x: Tensor): Tensor {
   const [mean, deviation] = [0.707107, 0.282095]
   return mul(add(erf(mul(sub(x, mean), 1 / (deviation * Math.SQRT2)) as Tensor), 1), 0.5)
@@ -58,7 +58,7 @@ export type ActivationName = keyof typeof activations
 
 export const activationNames = Object.keys(activations) as readonly ActivationName[]
 
-/** The function of that name. `gelu` is exact; `gelu_new` and its kin are its approximation by tanh. */
+/** The function with this name. `gelu` is exact. `gelu_new` and its relatives are its approximation by tanh. */
 export function activationOf(name: ActivationName): (x: Tensor) => Tensor {
   return activations[name]
 }

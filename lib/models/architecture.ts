@@ -1,35 +1,39 @@
-/** A kind of model, as those see it who load, save and choose models. */
+/** A kind of model, for the code that loads, saves and chooses models. */
 import { namedAs } from '../core/errors.js'
 import type { LayerOptions } from '../nn/layer.js'
 import { type ConfigJson, Settings } from './config.js'
 import type { PretrainedModel } from './pretrained.js'
 
-/** Names in files, where they are not the model's own. */
+/** Names in files, if they differ from the model's own. */
 export interface FileNames {
-  /** The module that a folder of the model without its head holds, as GPT-2's `transformer`: its names lack that beginning. */
+  /**
+   * The module in a folder of the model without its head, such as GPT-2's `transformer`: names in that folder lack this
+   * beginning.
+   */
   readonly base?: string
-  /** The model's name for a name of an old file, as LayerNorm.gamma. */
+  /** The model's name for a name in an old file, such as LayerNorm.gamma. */
   readonly rename?: (name: string) => string
-  /** Tensors in files besides weights, as tables that follow from the configuration, by the model's names. */
+  /** Tensors in files that are not weights, such as tables that follow from the configuration, by the model's names. */
   readonly ignored?: RegExp
 }
 
-/** A kind of model: what makes one of a configuration. `AutoModel` has a list of them. */
+/** A kind of model: makes a model from a configuration. `AutoModel` has a list of them. */
 export interface Architecture<C extends object = object, M extends PretrainedModel<C> = PretrainedModel<C>> {
-  /** Its class in transformers, as `architectures` of a configuration has it. */
+  /** Its class in transformers, as in `architectures` of a configuration. */
   readonly name: string
   /** Its `model_type`s. */
   readonly modelTypes: readonly string[]
   readonly files?: FileNames
-  /** Names of the modules that a new head has, which folders of a model for something else lack. */
+  /** Names of the modules of a new head, which are missing in folders of a model for another task. */
   readonly head?: readonly string[]
   /**
-   * Names of the embedding's weight and the head's, where these are one or two by what a folder holds, whatever its settings say:
-   * one where the head is missing or has the same values. Then `settle` gives the settings that say so.
+   * Names of the embedding's weight and the head's, for models in which the folder's content, whatever its settings
+   * say, decides whether these are one or two: they are one if the head is missing or has the same values. Then
+   * `settle` returns the matching settings.
    */
   readonly ends?: { readonly embedding: string; readonly head: string }
   settle?(json: ConfigJson, tied: boolean): ConfigJson
-  /** Takes what `config.json` says. */
+  /** Reads the content of `config.json`. */
   read(settings: Settings): C
   make(config: C, json: ConfigJson, options: LayerOptions): M
 }
@@ -47,7 +51,7 @@ export function configOf<C extends object, M extends PretrainedModel<C>>(
   return config
 }
 
-/** A model of a configuration, with the weights that training begins with. */
+/** A model from a configuration, with initial weights for training. */
 export function fromConfig<C extends object, M extends PretrainedModel<C>>(
   op: string,
   architecture: Architecture<C, M>,
@@ -68,7 +72,7 @@ export function fromConfig<C extends object, M extends PretrainedModel<C>>(
   })
 }
 
-/** The options of layers among others. */
+/** The options of layers within a larger object. */
 export function layerOf({
   device,
   dtype,

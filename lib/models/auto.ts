@@ -1,4 +1,4 @@
-/** Models by what a folder's `config.json` says they are. */
+/** Chooses models by the `config.json` of a folder. */
 import { join } from 'node:path'
 import { DTypeError, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
@@ -15,7 +15,7 @@ import { type FreshParts, type LoadModelOptions, loadModel } from './load.js'
 import type { PretrainedModel } from './pretrained.js'
 import type { Seq2SeqModel } from './seq2seq.js'
 
-/** The tasks that models are loaded for, and the class of models of each. */
+/** The tasks for which models are loaded, and the class of models for each. */
 interface Tasks {
   readonly causalLM: CausalModel
   readonly seq2seq: Seq2SeqModel
@@ -31,7 +31,7 @@ interface Tasks {
   readonly imageClassification: ImageClassifier
 }
 
-/** An architecture for a task, of folders with one of these `model_type`s. Its file is loaded when it is needed. */
+/** An architecture for a task, for folders with one of these `model_type`s. Its file is loaded only when needed. */
 interface Entry<T extends keyof Tasks> {
   readonly task: T
   readonly modelTypes: readonly string[]
@@ -80,31 +80,34 @@ const registry: readonly Entry<keyof Tasks>[] = [
 ]
 
 export interface AutoModelOptions extends LoadModelOptions {
-  /** The generator of the weights, where a configuration is given. */
+  /** The generator of the initial weights, if a configuration is given. */
   readonly generator?: Generator
 }
 
 /** Options of models with a head. */
 export interface LoadHeadOptions extends AutoModelOptions {
   /**
-   * A head that the folder does not have begins with initial weights, as fine-tuning does. Default false: it is an error, as every
-   * weight that is missing.
+   * Whether a head that the folder lacks begins with initial weights, as for fine-tuning. Default false: a missing head
+   * is an error, like every missing weight.
    */
   readonly newHead?: boolean
 }
 
 export interface LoadClassifierOptions extends LoadHeadOptions {
-  /** Names of the classes, in order. With them `newHead` is true unless given. Default: those of `config.json`. */
+  /** Names of the classes, in order. If they are given, `newHead` defaults to true. Default: those of `config.json`. */
   readonly labels?: readonly string[]
 }
 
 export interface LoadSequenceClassifierOptions extends LoadClassifierOptions {
-  /** The kind of the labels, and so the loss. Default: that of `config.json`. */
+  /** The kind of the labels, which determines the loss. Default: that of `config.json`. */
   readonly problemType?: ProblemType
 }
 
 export interface LoadImageClassifierOptions extends LoadSequenceClassifierOptions {
-  /** Gets a line where the folder's head has another size than the labels, so that a new one begins. Default: `console.log`. */
+  /**
+   * Receives a line if the folder's head does not match the number of labels, so that a new head begins. Default:
+   * `console.log`.
+   */
   readonly log?: (line: string) => void
 }
 
@@ -132,7 +135,7 @@ interface Renewed extends Pick<FreshParts, 'replaced'> {
   readonly newHead?: boolean
 }
 
-/** A model of a folder; or, of a configuration, one with the weights that training begins with. */
+/** A model from a folder, or from a configuration with initial weights for training. */
 async function load<T extends keyof Tasks>(
   task: T,
   op: string,
@@ -167,7 +170,7 @@ async function load<T extends keyof Tasks>(
   return fromConfig(op, architecture, json, layerOf({ device, dtype: own, generator }))
 }
 
-/** A model with a head that may be new, of other classes than `config.json` has. */
+/** A model with a head that may be new, for classes other than those of `config.json`. */
 function loadHead<T extends keyof Tasks>(
   task: T,
   op: string,
@@ -193,9 +196,11 @@ function loadHead<T extends keyof Tasks>(
 }
 
 /**
- * Models from Hugging Face folders: `config.json` with `model.safetensors`, or with shards and their index. Instead of a folder, the
- * object that a `config.json` holds gives a model with the weights that training begins with. Each method throws ValueError for an architecture that is unknown, listing those that are known, and for settings that are wrong, unknown or
- * unsupported; and StateDictError listing all weights that are missing, left over or misshapen.
+ * Models from Hugging Face folders: `config.json` with `model.safetensors`, or with shards and their index. If an
+ * object with the content of a `config.json` is given instead of a folder, the model has initial weights for training.
+ * Each method throws ValueError for an unknown architecture, with a list of the known ones, and for settings that are
+ * wrong, unknown or unsupported. It throws StateDictError that lists all weights that are missing, unexpected or of the
+ * wrong shape.
  */
 export const AutoModel = {
   /** A model that predicts the next token. */
@@ -204,22 +209,22 @@ export const AutoModel = {
     return load('causalLM', op, from, checkOptions(op, options, autoNames))
   },
 
-  /** A model that writes a text given another one. */
+  /** A model that generates a text for another one. */
   forSeq2Seq(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<Seq2SeqModel> {
     const op = 'AutoModel.forSeq2Seq'
     return load('seq2seq', op, from, checkOptions(op, options, autoNames))
   },
 
   /**
-   * An encoder without a head, for vectors of texts: see `EncoderBody.embed`. A pooler that the folder lacks begins with initial
-   * weights; `embed` does not use it.
+   * An encoder without a head, for vectors of texts: see `EncoderBody.embed`. A pooler that the folder lacks begins
+   * with initial weights, but `embed` does not use it.
    */
   forEmbedding(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<EncoderBody> {
     const op = 'AutoModel.forEmbedding'
     return load('embedding', op, from, checkOptions(op, options, autoNames), { newHead: true })
   },
 
-  /** An encoder that fills masked tokens in. */
+  /** An encoder that fills in masked tokens. */
   forMaskedLM(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<MaskedLM> {
     const op = 'AutoModel.forMaskedLM'
     return load('maskedLM', op, from, checkOptions(op, options, autoNames))
@@ -231,13 +236,16 @@ export const AutoModel = {
     return loadHead('preTraining', op, from, ownOptions(op, options, headNames))
   },
 
-  /** BERT with the head that tells whether a text follows another. */
+  /** BERT with the head that decides whether a text follows another. */
   forNextSentencePrediction(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<BertNextSentence> {
     const op = 'AutoModel.forNextSentencePrediction'
     return loadHead('nextSentence', op, from, ownOptions(op, options, headNames))
   },
 
-  /** A classifier of texts and pairs: of one class each, of several, or a regression. Other heads in the folder stay out. */
+  /**
+   * A classifier of texts and pairs, with one class each, several classes, or a regression. Other heads in the folder
+   * are left out.
+   */
   forSequenceClassification(
     from: string | ConfigJson,
     options: LoadSequenceClassifierOptions = {},
@@ -246,27 +254,27 @@ export const AutoModel = {
     return loadHead('sequenceClassification', op, from, ownOptions(op, options, sequenceNames))
   },
 
-  /** A classifier of tokens. Other heads in the folder stay out. */
+  /** A classifier of tokens. Other heads in the folder are left out. */
   forTokenClassification(from: string | ConfigJson, options: LoadClassifierOptions = {}): Promise<TokenClassifier> {
     const op = 'AutoModel.forTokenClassification'
     return loadHead('tokenClassification', op, from, ownOptions(op, options, classifierNames))
   },
 
-  /** A model that finds answers in texts. Other heads in the folder stay out. */
+  /** A model that finds answers in texts. Other heads in the folder are left out. */
   forQuestionAnswering(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<QuestionAnswerer> {
     const op = 'AutoModel.forQuestionAnswering'
     return loadHead('questionAnswering', op, from, ownOptions(op, options, headNames))
   },
 
-  /** A model that chooses one of several texts. Other heads in the folder stay out. */
+  /** A model that chooses one of several texts. Other heads in the folder are left out. */
   forMultipleChoice(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<MultipleChoice> {
     const op = 'AutoModel.forMultipleChoice'
     return loadHead('multipleChoice', op, from, ownOptions(op, options, headNames))
   },
 
   /**
-   * A model of images without a head, for vectors of images: see `ImageBody.embed`. A pooler that the folder lacks begins with
-   * initial weights; `embed` does not use it.
+   * A model of images without a head, for vectors of images: see `ImageBody.embed`. A pooler that the folder lacks
+   * begins with initial weights, but `embed` does not use it.
    */
   forImageEmbedding(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<ImageBody> {
     const op = 'AutoModel.forImageEmbedding'
@@ -274,8 +282,8 @@ export const AutoModel = {
   },
 
   /**
-   * A classifier of images. With labels, a head that the folder lacks, or has for another number of classes, begins with initial
-   * weights, and a line says so.
+   * A classifier of images. With labels, a head that the folder lacks, or that has another number of classes, begins
+   * with initial weights, and a line reports that.
    */
   forImageClassification(
     from: string | ConfigJson,

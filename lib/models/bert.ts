@@ -1,7 +1,7 @@
 /**
- * BERT (Devlin et al., 2018): an encoder of Transformer blocks over the sum of embeddings of tokens, places and texts, the norm
- * behind attention and network, and heads for what it is pre-trained on and fine-tuned for. Names and numbers are those of
- * transformers' Bert models.
+ * BERT (Devlin et al., 2018): an encoder of Transformer blocks over the sum of embeddings of tokens, positions and
+ * token types, with norms after attention and network, and heads for its pre-training and for fine-tuning. Names and
+ * numbers are those of transformers' Bert models.
  */
 
 import { checkTensor } from '../autograd/operator.js'
@@ -52,9 +52,12 @@ import type { SaveOptions } from './save.js'
 import { classLoss } from './scores.js'
 
 export interface BertConfig extends EncoderConfig {
-  /** Rows of the table of positions: the longest sequence, and in RoBERTa those before the first position. */
+  /**
+   * The number of rows in the table of positions: the longest sequence, and in RoBERTa also the rows before the first
+   * position.
+   */
   readonly positions: number
-  /** How many kinds of texts there are in a sequence. */
+  /** The number of token types in a sequence. */
   readonly types: number
 }
 
@@ -77,7 +80,7 @@ class BertEmbeddings extends Module {
   }
 
   forward(ids: Tensor, positions: Tensor, { types, prompt }: Tokens): Tensor {
-    // All tokens are of the first text unless said.
+    // By default all tokens belong to the first text.
     const type =
       types === null ? select(this.tokenTypeEmbeddings.weight, 0, 0) : this.tokenTypeEmbeddings.forward(types)
     const tokens = this.wordEmbeddings.forward(ids)
@@ -111,7 +114,7 @@ class BertSelfAttention extends Module {
   }
 }
 
-/** A projection onto the residual stream, and the norm behind the sum. */
+/** A projection onto the residual stream, and the norm after the sum. */
 class BertOutput extends Module {
   static override readonly stateNames = { norm: 'LayerNorm' }
   readonly dense: Linear
@@ -192,7 +195,7 @@ class BertEncoder extends Module {
   }
 }
 
-/** One vector for a text: of its first token, which is there for that. */
+/** One vector for a text, from its first token, which exists for that purpose. */
 class BertPooler extends Module {
   readonly dense: Linear
 
@@ -236,7 +239,7 @@ export class Bert extends EncoderBody<BertConfig> {
     return this.embeddings.wordEmbeddings
   }
 
-  /** The position that padding has, whose embedding is not learned. */
+  /** The position of padding, whose embedding is not learned. */
   protected get positionPadding(): number | null {
     return null
   }
@@ -251,7 +254,7 @@ export class Bert extends EncoderBody<BertConfig> {
     return this.encoder.forward(this.embeddings.forward(ids, places, tokens), tokens.mask)
   }
 
-  /** The vector of a text that heads for whole texts read: states [B, T, width] -> [B, width]. */
+  /** The vector of a text for heads that classify whole texts: states [B, T, width] -> [B, width]. */
   pool(states: Tensor): Tensor {
     return (this.pooler as BertPooler).forward(states)
   }
@@ -315,15 +318,18 @@ class BertMaskedLM extends MaskedLM<BertConfig> {
   }
 }
 
-/** Scores of the two tasks of pre-training: each token of each column, [B, T, vocabSize], and whether texts follow, [B, 2]. */
+/**
+ * Scores of the two tasks of pre-training: every token for each column, [B, T, vocabSize], and whether the second text
+ * follows the first, [B, 2].
+ */
 export type PreTrainingScores = { readonly predictions: Tensor; readonly nextSentence: Tensor }
 
 export interface PreTrainingInputs extends LabelledInputs {
-  /** int32 [B]: 0 where the second text follows the first, 1 where it does not. */
+  /** int32 [B]: 0 if the second text follows the first, otherwise 1. */
   readonly nextSentenceLabels: Tensor
 }
 
-/** Masked tokens and next sentences at once. */
+/** BERT with both heads of pre-training: masked tokens and next sentences. */
 export class BertPreTraining extends EncoderModel<BertConfig> {
   readonly cls: { readonly predictions: BertPredictions; readonly seq_relationship: Linear }
   declare readonly body: Bert
@@ -351,8 +357,9 @@ export class BertPreTraining extends EncoderModel<BertConfig> {
   }
 
   /**
-   * The mean over masked tokens, int32 labels [B, T], -100 where none is learned, plus the mean over pairs; times the pairs, whose
-   * number is the count. A batch without masked tokens teaches the pairs alone. Logits of tokens are not held.
+   * The mean over masked tokens, int32 labels [B, T] with -100 for those that are not learned, plus the mean over
+   * pairs, all times the number of pairs, which is the count. A batch without masked tokens teaches only the pairs.
+   * Logits of tokens are not kept.
    */
   loss(ids: Tensor, inputs: PreTrainingInputs): Loss {
     const op = `${this.constructor.name}.loss`
@@ -392,7 +399,7 @@ export class BertNextSentence extends EncoderModel<BertConfig> {
     return this.cls.seq_relationship.forward(this.body.pool(this.body.forward(ids, inputs)))
   }
 
-  /** The summed cross entropy of labels, int32 [B], and how many are not -100. */
+  /** The summed cross entropy of labels, int32 [B], and the number of labels that are not -100. */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
     const { labels, ...rest } = ownOptions(op, inputs, { ...encoderNames, labels: true } as const)
@@ -436,7 +443,7 @@ export class BertMultipleChoice extends MultipleChoice<BertConfig> {
   }
 }
 
-/** The parts that heads are made of. */
+/** The parts from which heads are made. */
 export type HeadArguments = readonly [
   architecture: Architecture<object, PretrainedModel>,
   body: Bert,
@@ -444,7 +451,7 @@ export type HeadArguments = readonly [
   options: LayerOptions,
 ]
 
-/** Takes settings that BERT and RoBERTa have alike. */
+/** Reads settings that BERT and RoBERTa share. */
 export function readBert(
   settings: Settings,
   own: { readonly vocabSize: number; readonly padToken: number },
@@ -452,7 +459,7 @@ export function readBert(
   settings.only('is_decoder', false)
   settings.only('add_cross_attention', false)
   settings.only('position_embedding_type', 'absolute')
-  // Settings of BERT's own program, which reads none of them.
+  // Settings of BERT's original program, which never used them.
   settings.unused('directionality', 'pooler_fc_size', 'pooler_num_attention_heads', 'pooler_num_fc_layers')
   settings.unused('pooler_size_per_head', 'pooler_type')
   const width = settings.size('hidden_size', 768)

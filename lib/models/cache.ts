@@ -1,4 +1,4 @@
-/** Keys and values of the columns that a decoder has seen, in memory that is taken once and written in place. */
+/** Keys and values of the columns that a decoder has read, in memory that is allocated once and written in place. */
 import { noGrad } from '../autograd/mode.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
@@ -10,23 +10,26 @@ import { indexSelect } from '../ops/indexing/index.js'
 import { copyInto } from '../ops/inplace.js'
 import { cat, clone, narrow } from '../ops/shape/index.js'
 
-/** Columns whose rows of a table are computed together. */
+/** The number of columns whose rows of a table are computed together. */
 const columnsOfTable = 256
 
-/** The sight of a layer's queries: keys and values [B, H, T, D] of the columns from `first` on. */
+/** The view of a layer's queries: keys and values [B, H, T, D] of the columns from `first` on. */
 export interface Seen {
   readonly keys: Tensor
   readonly values: Tensor
   readonly first: number
 }
 
-/** Columns of a memory [B, H, T, D]: a view, and no operator, because each layer takes four of them a token, none with a graph. */
+/**
+ * Columns of a memory [B, H, T, D]: a view rather than an operator, because each layer makes four of them for every
+ * token, and none needs a graph.
+ */
 function columnsIn({ storage, sizes, steps, offset }: Tensor, from: number, count: number): Tensor {
   const [b, h, , d] = sizes as readonly [number, number, number, number]
   return new Tensor(storage, [b, h, count, d], steps, offset + from * (steps[2] as number))
 }
 
-/** The sight of a layer's queries once the new columns, which are views of it, are written. */
+/** The view of a layer's queries after the new columns, which are parts of it, have been written. */
 export interface Placed extends Seen {
   readonly newKeys: Tensor
   readonly newValues: Tensor
@@ -38,12 +41,15 @@ function filled(placed: Placed, k: Tensor, v: Tensor): Seen {
   return placed
 }
 
-/** One layer's memory. A layer with a window keeps what its next query sees, and moves that to the front when the end is reached. */
+/**
+ * One layer's memory. A layer with a window keeps the columns that its next query sees, and moves them to the front
+ * when it reaches the end.
+ */
 class LayerCache {
   #keys: Tensor
   #values: Tensor
   readonly #window: number | undefined
-  /** The column of the first that is kept, and how many are. */
+  /** The column of the first kept one, and the number of kept ones. */
   #first = 0
   #count = 0
 
@@ -63,7 +69,7 @@ class LayerCache {
     const placed = this.place(added)
     if (placed !== null) return filled(placed, k, v)
     const kept = Math.min(count, (this.#window as number) - 1)
-    // More columns at once than there is room for: they see each other, and the last of them stay.
+    // There are more columns at once than there is room for: they see each other, and the last of them are kept.
     const whole = (memory: Tensor, more: Tensor) => cat([narrow(memory, 2, count - kept, kept), more], 2)
     const seen = { keys: whole(this.#keys, k), values: whole(this.#values, v), first: this.#first + count - kept }
     const last = Math.min(kept + added, (this.#window as number) - 1)
@@ -74,7 +80,10 @@ class LayerCache {
     return seen
   }
 
-  /** Takes room for more columns behind those that are there; null where there is too little, even without what no query sees. */
+  /**
+   * Reserves room for more columns after the existing ones. Null if there is too little, even without the columns that
+   * no query sees.
+   */
   place(added: number): Placed | null {
     const room = this.#keys.sizes[2] as number
     if (this.#count + added <= room) return this.#next(added)
@@ -129,8 +138,9 @@ class LayerCache {
 }
 
 /**
- * The keys and values that a decoder computed, for up to `capacity` columns, prompt and new tokens together. A model fills it when
- * it is called with `{ cache }` under `noGrad`; its next call then needs the new columns alone. `dispose()` frees it.
+ * The keys and values that a decoder computed, for up to `capacity` columns, prompt and new tokens together. A model
+ * fills it when it is called with `{ cache }` under `noGrad`. Its next call then needs only the new columns.
+ * `dispose()` frees it.
  */
 export class KvCache {
   readonly capacity: number
@@ -147,12 +157,12 @@ export class KvCache {
     this.capacity = capacity
   }
 
-  /** Columns that are in it, without those of a prompt that has learned. */
+  /** The number of its columns, without those of a learned prompt. */
   get length(): number {
     return this.#length
   }
 
-  /** Throws where a call's ids [B, T] do not fit behind what is there, or have another prompt before them. */
+  /** Throws if a call's ids [B, T] do not fit after the existing columns, or if the call has a different prompt. */
   check(op: string, ids: Tensor, prompt: Prompt | null = null): void {
     const [rows = 0, columns = 0] = ids.sizes
     if (this.#length === 0) this.#prompt = prompt
@@ -172,14 +182,14 @@ export class KvCache {
       )
   }
 
-  /** Puts keys and values [B, H, T, D] of a layer behind those that are there; what its queries may see. */
+  /** Appends keys and values [B, H, T, D] of a layer. Returns the columns that its queries may see. */
   append(layer: number, k: Tensor, v: Tensor, window?: number): Seen {
     return noGrad(() => this.#layer(layer, k, v, window).append(k, v))
   }
 
   /**
-   * Room for keys and values like these behind those that are there, which the caller writes at once. Null where a window leaves too
-   * little for so many columns: `append` then takes them.
+   * Room for keys and values of this shape after the existing ones, which the caller must write at once. Null if a
+   * window leaves too little room for them: use `append` then.
    */
   place(layer: number, k: Tensor, v: Tensor, window?: number): Placed | null {
     return noGrad(() => this.#layer(layer, k, v, window).place(k.sizes[2] as number))
@@ -192,8 +202,8 @@ export class KvCache {
   }
 
   /**
-   * The row of a column in tables [columns, ..] that `make` gives for a run of columns, because a table for each token alone costs a
-   * call of every operator that it is made of. Tables live as long as the cache, one set for each `key`.
+   * The row of a column in tables [columns, ..] that `make` computes for a run of columns, because a table for each
+   * single token would cost a call of every operator in it. Tables live as long as the cache, one set for each `key`.
    */
   rowOf(key: object, column: number, make: (from: number, count: number) => readonly Tensor[]): readonly Tensor[] {
     const from = column - (column % columnsOfTable)
@@ -206,12 +216,15 @@ export class KvCache {
     return found.tables.map((table) => narrow(table, 0, column - from, 1))
   }
 
-  /** Tells that all layers have these columns now. */
+  /** Records that all layers now have these columns. */
   advance(columns: number): void {
     this.#length += columns
   }
 
-  /** Row i becomes what row `rows[i]` was, as beams ask for. With fewer or more rows than before it takes new memory. */
+  /**
+   * Row i takes the place of the former row `rows[i]`, for beams. If the number of rows changes, new memory is
+   * allocated.
+   */
   reorder(given: readonly number[]): void {
     const most = this.#rows ?? 0
     const rows = listOf('KvCache.reorder', 'rows', given, 'a list of places')

@@ -24,16 +24,19 @@ import { PromptableModel } from './promptable.js'
 import { endTokensOf, ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
 
 export interface CausalConfig {
-  /** Tokens in the vocabulary. */
+  /** The number of tokens in the vocabulary. */
   readonly vocabSize: number
-  /** The longest sequence that the model was made for. */
+  /** The longest sequence for which the model was made. */
   readonly context: number
   /** Whether the head's weight is the embedding's. */
   readonly tieWordEmbeddings: boolean
 }
 
 export interface CausalLossInputs extends CausalInputs {
-  /** int32 [B, T]: the tokens themselves, -100 where none is to be learned; each is predicted from those before it. Default: ids. */
+  /**
+   * int32 [B, T]: the tokens themselves, with -100 for tokens that are not learned. Each is predicted from the tokens
+   * before it. Default: ids.
+   */
   readonly labels?: Tensor | null
 }
 
@@ -44,7 +47,10 @@ export interface ChatOptions
 const { tokenizer: _, ...streamNames } = samplingNames
 const chatNames: OptionNames<ChatOptions> = { ...streamNames, tools: true, template: true, variables: true }
 
-/** Labels [B, T] moved to the columns that predict them, of hidden states [B, C, width]: T, or more where a prompt comes first. */
+/**
+ * Labels [B, T], moved to the columns of hidden states [B, C, width] that predict them. C is T, or more if a prompt
+ * comes first.
+ */
 function nextLabels(labels: Tensor, hidden: Tensor): Tensor {
   const [b, t] = labels.sizes as readonly [number, number]
   const before = (hidden.sizes[1] as number) - t
@@ -60,13 +66,13 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   protected abstract body(ids: Tensor, columns: Columns): Tensor
   /** The embedding of tokens. */
   abstract inputEmbedding(): Embedding
-  /** The layer that scores tokens; its weight may be the embedding's. */
+  /** The layer that computes scores of tokens. Its weight may be the embedding's. */
   abstract outputHead(): Linear
   protected abstract replaceEmbedding(embedding: Embedding, head: Linear): void
 
   /**
-   * The hidden states that the head scores: int32 ids [B, T] -> [B, T, width]. Where a prompt of embeddings is active, its columns
-   * come before, as in PEFT.
+   * The hidden states from which the head computes scores: int32 ids [B, T] -> [B, T, width]. If a prompt of embeddings
+   * is active, its columns come first, as in PEFT.
    */
   hidden(ids: Tensor, inputs: CausalInputs = {}): Tensor {
     const columns = columnsOf(this.constructor.name, ids, inputs, this.adapters.prompt)
@@ -81,12 +87,15 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     return states
   }
 
-  /** Tokens that end a text, by `generation_config.json`, else by `config.json`. Throws ValueError for what is none. */
+  /**
+   * Tokens that end a text: those of `generation_config.json`, or otherwise of `config.json`. Throws ValueError for an
+   * invalid one.
+   */
   get endTokens(): readonly number[] {
     return endTokensOf(this, this.toConfig()['eos_token_id'])
   }
 
-  /** How many positions there are at most; rotary ones have no end. */
+  /** The number of positions. Rotary positions have no limit. */
   get positionLimit(): number {
     return Number.POSITIVE_INFINITY
   }
@@ -96,14 +105,17 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     return this.outputHead().forward(hidden)
   }
 
-  /** Scores of the token after each: int32 ids [B, T] -> [B, T, vocabSize], with columns of a prompt before as `hidden` has them. */
+  /**
+   * Scores of the token after each token: int32 ids [B, T] -> [B, T, vocabSize]. Columns of a prompt come first, as in
+   * `hidden`.
+   */
   forward(ids: Tensor, inputs: CausalInputs = {}): Tensor {
     return this.logits(this.hidden(ids, inputs))
   }
 
   /**
-   * The summed cross entropy of each label given the tokens before it, and how many labels are learned. Logits are not kept, nor
-   * computed where no label is learned, unless the head has adapters or hooks.
+   * The summed cross entropy of each label given the tokens before it, and the number of learned labels. Logits are not
+   * kept, nor computed for labels that are not learned, unless the head has adapters or hooks.
    */
   loss(ids: Tensor, inputs: CausalLossInputs = {}): Loss {
     const { target, rest } = this.#targetOf(`${this.constructor.name}.loss`, ids, inputs)
@@ -121,8 +133,8 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   }
 
   /**
-   * The logarithm of the probability of each token given those before it, as preference training asks for: ids [B, T] -> [B, T],
-   * where column t tells of the token at t + 1. It is 0 where no label is learned, and in the last column.
+   * The log probability of each token given the tokens before it, for preference training: ids [B, T] -> [B, T]. Column
+   * t is that of the token at t + 1. It is 0 for labels that are not learned, and in the last column.
    */
   tokenLogProbs(ids: Tensor, inputs: CausalLossInputs = {}): Tensor {
     const { target, rest } = this.#targetOf(`${this.constructor.name}.tokenLogProbs`, ids, inputs)
@@ -140,12 +152,12 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     return narrow(found, 1, (next.sizes[1] as number) - columns, columns)
   }
 
-  /** c: logits are c tanh(logit / c); undefined: as they are. */
+  /** c: logits become c tanh(logit / c). undefined: they stay unchanged. */
   protected get logitCap(): number | undefined {
     return undefined
   }
 
-  /** Without the logits, which may be most of the memory, where the head is nothing but its weight. */
+  /** If the head consists only of its weight, this works without the logits, which may take most of the memory. */
   #fromHead(
     hidden: Tensor,
     { fused, plain }: { fused(x: Tensor, weight: Tensor, softcap?: number): Tensor; plain(logits: Tensor): Tensor },
@@ -154,7 +166,7 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     return isBare(head) ? fused(hidden, head.weight, this.logitCap) : plain(this.logits(hidden))
   }
 
-  /** The tokens to be predicted, and the inputs without them. */
+  /** The tokens to predict, and the inputs without them. */
   #targetOf(op: string, ids: Tensor, inputs: CausalLossInputs): { target: Tensor; rest: CausalInputs } {
     const { labels, ...rest } = ownOptions(op, inputs, { ...causalNames, labels: true })
     checkTensor(op, 'ids', ids)
@@ -177,9 +189,9 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   }
 
   /**
-   * Makes the vocabulary larger or smaller, in place: rows that stay are kept, new ones are the mean of all, as transformers
-   * begins with. The embedding, and the head where it is one of its own, are new layers with new parameters: make optimisers
-   * afterwards. Throws ValueError where adapters are on them.
+   * Makes the vocabulary larger or smaller, in place. Remaining rows are kept, and new ones begin as the mean of all,
+   * as in transformers. The embedding, and the head if it is separate, become new layers with new parameters, so make
+   * optimizers afterwards. Throws ValueError if the layers have adapters.
    */
   resizeTokenEmbeddings(count: number): void {
     const op = `${this.constructor.name}.resizeTokenEmbeddings`
@@ -189,8 +201,8 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   }
 
   /**
-   * Writes on: tokens that follow each prompt, by greedy search, sampling or beams. See `GenerateOptions`. The event loop is free
-   * while the device computes.
+   * Generates tokens that follow each prompt, by greedy search, sampling or beams. See `GenerateOptions`. The event
+   * loop is free while the device computes.
    */
   generate(
     prompts: Tensor | readonly number[] | readonly (readonly number[])[],
@@ -199,7 +211,10 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     return generate(this, prompts, options)
   }
 
-  /** The tokens that follow one prompt, each as soon as it is there; with a tokenizer, pieces of text that are whole characters. */
+  /**
+   * The tokens that follow one prompt, each as soon as it is generated. With a tokenizer, pieces of text with complete
+   * characters.
+   */
   stream(
     prompt: readonly number[],
     options: StreamOptions & { readonly tokenizer: NonNullable<StreamOptions['tokenizer']> },
@@ -210,8 +225,8 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   }
 
   /**
-   * The answer to a chat, in pieces that are whole characters: by the tokenizer's template, until a token that ends a text, of the
-   * model or the tokenizer. Throws ValueError where there is no template, or where it refuses the messages.
+   * The answer to a chat, in pieces of complete characters: formatted by the tokenizer's template, up to an end token
+   * of the model or the tokenizer. Throws ValueError if there is no template, or if it refuses the messages.
    */
   async *chat(
     tokenizer: Tokenizer,

@@ -1,4 +1,4 @@
-/** Where the columns of a decoder's call stand, and who sees whom. */
+/** The places of a decoder call's columns, and the columns that each one sees. */
 import { isGradEnabled } from '../autograd/mode.js'
 import { checkDType, checkTensor } from '../autograd/operator.js'
 import { formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
@@ -17,18 +17,21 @@ import { KvCache, type Seen } from './cache.js'
 
 export interface CausalInputs {
   /**
-   * int32 or bool [B, T], with a cache [B, cached + T]: 1 where a column is a token, 0 where it is padding, on either side. What a
-   * padding column gives means nothing. Default: all are tokens.
+   * int32 or bool [B, T], with a cache [B, cached + T]: 1 for a column with a token, 0 for padding, on either side. The
+   * output of a padding column is meaningless. Default: all are tokens.
    */
   readonly attentionMask?: Tensor | null
-  /** int32 [B, T]: the position of each token. Default: they count from 0, or with a mask the tokens before each. */
+  /**
+   * int32 [B, T]: the position of each token. Default: numbers from 0, or with a mask the number of tokens before each.
+   */
   readonly positions?: Tensor | null
   /**
-   * int32 [B, T]: the number of the document that each token belongs to, where a row holds several: tokens see those of their own
-   * document alone. Needs `positions`, which begin anew in each document; not with a cache. Default: a row is one document.
+   * int32 [B, T]: the number of each token's document, if a row contains several. Tokens see only those of their own
+   * document. Needs `positions`, which begin anew in each document. Not allowed with a cache. Default: a row is one
+   * document.
    */
   readonly documents?: Tensor | null
-  /** Keys and values of the columns before these; the call puts its own behind them. Only under `noGrad`. */
+  /** Keys and values of the earlier columns. The call appends its own. Only under `noGrad`. */
   readonly cache?: KvCache | null
 }
 
@@ -39,25 +42,27 @@ export const causalNames: OptionNames<CausalInputs> = {
   cache: true,
 }
 
-/** A call's columns, the same for all layers. Those of a prompt, which has learned, come before the tokens. */
+/** A call's columns, the same for all layers. Those of a learned prompt come before the tokens. */
 export interface Columns {
-  /** The number of columns that the layers do not compute, because they are in the cache or those of a prefix. */
+  /** The number of columns that the layers do not compute, because they are in the cache or belong to a prefix. */
   readonly offset: number
-  /** How many columns the layers compute: C. */
+  /** The number of columns that the layers compute: C. */
   readonly count: number
   /** int32 [B, C]; null: offset, offset + 1, ... */
   readonly positions: Tensor | null
-  /** bool [B, 1, 1, offset + C], or [B, 1, T, T] where rows hold documents; null: all are tokens of one. */
+  /**
+   * bool [B, 1, 1, offset + C], or [B, 1, T, T] if rows contain documents, or null if all are tokens of one document.
+   */
   readonly mask: Tensor | null
   readonly cache: KvCache | null
-  /** The prompt before the tokens, where it is not in the cache yet. */
+  /** The prompt before the tokens, if it is not in the cache yet. */
   readonly prompt: Prompt | null
 }
 
 const integers = ['int32'] as const
 const masks = ['int32', 'uint8', 'bool'] as const
 
-/** Checks a call's inputs. Throws ShapeError, DTypeError and ValueError that name what does not fit. */
+/** Checks a call's inputs. Throws ShapeError, DTypeError and ValueError, which name the input that does not fit. */
 export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs, prompt: Prompt | null = null): Columns {
   const {
     attentionMask = null,
@@ -99,7 +104,7 @@ export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs, prompt:
       ])
   }
   if (documents !== null) checkDocuments(op, ids, { documents, positions, cache, prompt })
-  // Columns of the prompt, all in all and among those that are computed now.
+  // The number of the prompt's columns: all of them, and those computed in this call.
   const virtual = prompt?.tokens ?? 0
   const isFirst = offset === 0
   const computed = isFirst ? (prompt?.computed ?? 0) : 0
@@ -117,7 +122,7 @@ export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs, prompt:
   }
 }
 
-/** A mask [B, T] with the columns of a prompt before it, which all see. */
+/** A mask [B, T] with the columns of a prompt before it, which every token sees. */
 export function afterPrompt(mask: Tensor, virtual: number): Tensor {
   if (virtual === 0) return mask
   const { sizes, device } = mask
@@ -125,7 +130,7 @@ export function afterPrompt(mask: Tensor, virtual: number): Tensor {
   return cat([seen, castTo(mask, 'int32')], 1)
 }
 
-/** Positions of tokens that come behind a prompt, and of those of its columns that are computed. */
+/** Positions of tokens after a prompt, and of those of its columns that are computed. */
 function moved(positions: Tensor | null, virtual: number, computed: number): Tensor | null {
   if (positions === null || virtual === 0) return positions
   const later: Tensor = add(positions, virtual)
@@ -135,12 +140,12 @@ function moved(positions: Tensor | null, virtual: number, computed: number): Ten
   return cat([expand(unsqueeze(first, 0), [sizes[0] as number, computed]), later], 1)
 }
 
-/** Embeddings of the tokens with those of the call's prompt before them: what the first layer gets. */
+/** Embeddings of the tokens after those of the call's prompt: the input of the first layer. */
 export function withPrompt(x: Tensor, { prompt }: Columns): Tensor {
   return prompt === null ? x : prompt.before(x)
 }
 
-/** Throws where documents come with what knows nothing of them. */
+/** Throws if documents are combined with a feature that does not support them. */
 function checkDocuments(
   op: string,
   ids: Tensor,
@@ -175,12 +180,12 @@ function checkDocuments(
     )
 }
 
-/** Whether a column's document is another's: [B, T] -> bool [B, 1, T, T]. */
+/** Whether two columns belong to the same document: [B, T] -> bool [B, 1, T, T]. */
 function sameDocument(documents: Tensor): Tensor {
   return unsqueeze(eq(unsqueeze(documents, 2), unsqueeze(documents, 1)), 1)
 }
 
-/** How many tokens stand before each of the last columns; 0 in padding before the first. */
+/** The number of tokens before each of the last columns. 0 in padding before the first token. */
 function tokensBefore(mask: Tensor, columns: number): Tensor {
   const counted: Tensor = clamp(sub(cumsum(castTo(castTo(mask, 'bool'), 'int32'), 1), 1), 0)
   return narrow(counted, 1, (mask.sizes[1] as number) - columns, columns)
@@ -191,13 +196,16 @@ export interface AttendOptions {
   readonly layer: number
   readonly scale: number
   readonly window?: number | undefined
-  /** How queries and keys are turned by their positions; null, the default: they are not, or were before. */
+  /** The rotation of queries and keys by their positions. Null, the default: they are not rotated, or already were. */
   readonly turn?: RotaryTable | null
   readonly dropoutP?: number
   readonly generator?: Generator | undefined
 }
 
-/** The columns that the call's queries see: keys and values [B, H, T, D] of the call itself, or with those in the cache. */
+/**
+ * The columns that the call's queries see: keys and values [B, H, T, D] of the call alone, or together with those in
+ * the cache.
+ */
 export function seenBy(own: Tensor, ownValues: Tensor, columns: Columns, layer: number, window?: number) {
   const { cache, prompt } = columns
   const [k, v] = prompt === null ? [own, ownValues] : prompt.beforeKeys(layer, own, ownValues)
@@ -209,7 +217,7 @@ function sight({ keys, values, first }: Seen, { offset, mask }: Columns) {
   return { keys, values, attnMask, offset: offset - first }
 }
 
-/** As `seenBy`, with queries and keys that have yet to be turned by their positions. */
+/** Like `seenBy`, for queries and keys that are not yet rotated by their positions. */
 export function turnedAndSeen(
   { q, k, v }: Projected,
   table: RotaryTable,
@@ -224,12 +232,12 @@ export function turnedAndSeen(
   return { q: query, ...sight(placed, columns) }
 }
 
-/** A projection [B, T, H * D] by heads: [B, H, T, D], a view. */
+/** A projection [B, T, H * D], split into heads: [B, H, T, D], a view. */
 export function headsOf(x: Tensor, headDim: number): Tensor {
   return isGradEnabled() ? transpose(unflatten(x, -1, [-1, headDim]), 1, 2) : headsWithin(x, headDim, 0, 1)
 }
 
-/** Heads [B, H, T, D] beside each other: [B, T, H * D], a view where they lie so in memory. */
+/** Heads [B, H, T, D] side by side: [B, T, H * D], a view if memory has that order. */
 export function joinHeads(x: Tensor): Tensor {
   const [b, heads, t, d] = x.sizes as readonly [number, number, number, number]
   const [row, head, column, feature] = x.steps as readonly [number, number, number, number]
@@ -237,7 +245,7 @@ export function joinHeads(x: Tensor): Tensor {
   return new Tensor(x.storage, [b, t, heads * d], [row, column, feature], x.offset)
 }
 
-/** Queries, keys and values of one projection [B, T, 3 * H * D] by heads: [B, H, T, D] each, views. */
+/** Queries, keys and values from one projection [B, T, 3 * H * D], split into heads: [B, H, T, D] each, views. */
 export function threeByHeads(x: Tensor, headDim: number): readonly [q: Tensor, k: Tensor, v: Tensor] {
   if (isGradEnabled()) {
     const [q, k, v] = chunk(x, 3, -1) as [Tensor, Tensor, Tensor]
@@ -246,7 +254,10 @@ export function threeByHeads(x: Tensor, headDim: number): readonly [q: Tensor, k
   return [headsWithin(x, headDim, 0, 3), headsWithin(x, headDim, 1, 3), headsWithin(x, headDim, 2, 3)]
 }
 
-/** One of the equal parts of a projection, by heads: one view instead of several operators, because each layer has three a token. */
+/**
+ * One of the equal parts of a projection, split into heads: one view instead of several operators, because each layer
+ * makes three for every token.
+ */
 function headsWithin({ storage, sizes, steps, offset }: Tensor, headDim: number, part: number, parts: number): Tensor {
   const [b, t, width] = sizes as readonly [number, number, number]
   const [row, column, feature] = steps as readonly [number, number, number]
@@ -255,7 +266,7 @@ function headsWithin({ storage, sizes, steps, offset }: Tensor, headDim: number,
   return new Tensor(storage, [b, heads, t, headDim], strides, offset + part * heads * headDim * feature)
 }
 
-/** Causal attention of q [B, Hq, T, D] to k and v [B, Hk, T, D] and to what the cache holds: [B, Hq, T, D]. */
+/** Causal attention from q [B, Hq, T, D] to k and v [B, Hk, T, D] and to the content of the cache: [B, Hq, T, D]. */
 export function attend({ q, k, v }: Projected, columns: Columns, options: AttendOptions): Tensor {
   const { layer, scale, window, turn = null, dropoutP = 0, generator } = options
   const {

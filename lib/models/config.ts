@@ -1,6 +1,6 @@
 /**
- * Settings of a model as `config.json` has them. What a setting says is taken, or refused by its name; none is ignored unless it
- * is known to change no number.
+ * Settings of a model from `config.json`. Every setting is either used, or refused by its name. None is ignored unless
+ * it is known to change no number.
  */
 import { isDType } from '../core/dtype.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
@@ -9,7 +9,7 @@ import { readJson } from '../io/json.js'
 /** The object in a `config.json`. */
 export type ConfigJson = { readonly [name: string]: unknown }
 
-/** Settings about the file, its program or its tokens, or how to train or to write text: they change no output. */
+/** Settings about the file, its program or its tokens, or about training or generation. They change no output. */
 const harmless = new Set([
   'architectures',
   'model_type',
@@ -70,28 +70,28 @@ const harmless = new Set([
   'remove_invalid_values',
   'exponential_decay_length_penalty',
   'chunk_size_feed_forward',
-  // Whoever loads the weights reads it.
+  // The loader of the weights reads this one.
   'quantization_config',
   'is_llama_config',
   'unsloth_fixed',
   'unsloth_version',
 ])
 
-/** The deepest published models have some hundred. */
+/** The deepest published models have a few hundred layers. */
 const mostLayers = 4096
 
-/** Classes that are numbers alone; ImageNet's largest set has 22,000. */
+/** The most classes that a file may count without naming them. ImageNet's largest set has 22,000. */
 export const mostLabels = 2 ** 20
 
-/** A setting that is off, or of a program that marked it as its own. */
+/** A setting that is off, or that belongs to another program, which marked it as its own. */
 function isIdle(name: string, value: unknown): boolean {
   const empty = typeof value === 'object' && value !== null && Object.keys(value).length === 0
   return value === null || value === false || empty || name.startsWith('_') || name.includes('.')
 }
 
 /**
- * Reads settings one by one, notes which were asked for, and collects all that is wrong for one error: `close()` throws it. Until
- * then a getter gives its fallback, or a value of the right type, for what is wrong.
+ * Reads settings one by one, records which were used, and collects all faults for one error, which `close()` throws.
+ * Until then a getter returns its fallback, or a value of the right type, for a faulty setting.
  */
 export class Settings {
   readonly json: ConfigJson
@@ -100,7 +100,7 @@ export class Settings {
   readonly #faults: string[] = []
   readonly #asked = new Set<string>()
 
-  /** Throws ValueError where the value is no object. */
+  /** Throws ValueError if the value is not an object. */
   constructor(op: string, path: string, json: unknown) {
     if (typeof json !== 'object' || json === null || Array.isArray(json))
       throw new ValueError(op, `${path} holds ${kindOf(json)}, but must hold an object of settings`)
@@ -109,7 +109,7 @@ export class Settings {
     this.json = json as ConfigJson
   }
 
-  /** The value as it stands there; undefined where it is missing or null. */
+  /** The value as it is in the file, or undefined if it is missing or null. */
   value(name: string): unknown {
     this.#asked.add(name)
     return Object.hasOwn(this.json, name) ? (this.json[name] ?? undefined) : undefined
@@ -136,21 +136,21 @@ export class Settings {
     return this.#take(name, fits, 'a positive integer', fallback, 1)
   }
 
-  /** How many blocks there are, each of which is made before any weight is read. */
+  /** The number of blocks. All of them are made before any weight is read. */
   layers(name: string, fallback?: number): number {
     const fits = (value: unknown): value is number =>
       Number.isInteger(value) && Number(value) > 0 && Number(value) <= mostLayers
     return this.#take(name, fits, `an integer from 1 to ${mostLayers}`, fallback, 1)
   }
 
-  /** The number of classes, each of which has a name. */
+  /** The number of classes, each with a name. */
   labels(name: string, fallback: number): number {
     const fits = (value: unknown): value is number =>
       Number.isInteger(value) && Number(value) > 0 && Number(value) <= mostLabels
     return this.#take(name, fits, `an integer from 1 to ${mostLabels}`, fallback, 1)
   }
 
-  /** A count, or null where the file says so; the fallback where it says nothing. */
+  /** A count, or null if the file says null. The fallback if the setting is missing. */
   sizeOrNull(name: string, fallback: number | null): number | null {
     if (Object.hasOwn(this.json, name) ? this.json[name] === null : fallback === null) {
       this.#asked.add(name)
@@ -159,7 +159,7 @@ export class Settings {
     return this.size(name, fallback ?? 1)
   }
 
-  /** As `sizeOrNull`, of any positive number. */
+  /** Like `sizeOrNull`, for any positive number. */
   positiveOrNull(name: string, fallback: number | null): number | null {
     if (Object.hasOwn(this.json, name) ? this.json[name] === null : fallback === null) {
       this.#asked.add(name)
@@ -168,7 +168,7 @@ export class Settings {
     return this.positive(name, fallback ?? 1)
   }
 
-  /** The id of a token of a vocabulary; null where there is none. A negative one counts from the end, as PyTorch reads it. */
+  /** The id of a token in a vocabulary, or null if there is none. A negative id counts from the end, as in PyTorch. */
   token(name: string, vocabSize: number): number | null {
     const value = this.value(name)
     if (value === undefined) return null
@@ -189,7 +189,7 @@ export class Settings {
     return this.#take(name, fits, 'a positive number', fallback, 1)
   }
 
-  /** A probability of dropping. */
+  /** A dropout probability. */
   dropout(name: string, fallback?: number): number {
     const fits = (value: unknown): value is number => Number.isFinite(value) && 0 <= Number(value) && Number(value) < 1
     return this.#take(name, fits, 'a probability from 0 to below 1', fallback, 0)
@@ -200,13 +200,13 @@ export class Settings {
     return this.#take(name, fits, 'true or false', fallback, false)
   }
 
-  /** One of these. */
+  /** One of these texts. */
   choice<const T extends string>(name: string, choices: readonly T[], fallback?: T): T {
     const fits = (value: unknown): value is T => choices.includes(value as T)
     return this.#take(name, fits, `one of ${choices.join(', ')}`, fallback, choices[0] as T)
   }
 
-  /** A list of `count` of these. */
+  /** A list of `count` of these texts. */
   list<const T extends string>(
     name: string,
     choices: readonly T[],
@@ -218,7 +218,7 @@ export class Settings {
     return this.#take(name, fits, `a list of ${count}, each ${choices.join(' or ')}`, fallback, fallback)
   }
 
-  /** Refuses every value but this one, which a missing setting has too: the model computes as if it were so. */
+  /** Refuses every value except this one, which is also the default: the model computes as if it were set. */
   only(name: string, supported: unknown): void {
     const value = this.value(name)
     if (value !== undefined && value !== supported)
@@ -230,7 +230,7 @@ export class Settings {
     for (const name of names) this.#asked.add(name)
   }
 
-  /** An object within, whose faults are told with these; null where there is none. */
+  /** An object within the settings, whose faults are reported together with these, or null if there is none. */
   object(name: string): ConfigJson | null {
     const fits = (value: unknown): value is ConfigJson => typeof value === 'object' && !Array.isArray(value)
     const none: ConfigJson = {}
@@ -238,7 +238,7 @@ export class Settings {
     return found === none ? null : found
   }
 
-  /** Throws ValueError listing all that is wrong, and the settings that nobody asked for unless they change nothing. */
+  /** Throws ValueError that lists all faults, and the unused settings unless they change nothing. */
   close(): void {
     const unknown = Object.entries(this.json)
       .filter(([name, value]) => !this.#asked.has(name) && !harmless.has(name) && !isIdle(name, value))
@@ -248,12 +248,15 @@ export class Settings {
   }
 }
 
-/** The content of a `config.json`. Throws ValueError for what is no such file. */
+/** The content of a `config.json`. Throws ValueError if the file is not one. */
 export async function readConfig(op: string, path: string): Promise<ConfigJson> {
   return new Settings(op, path, await readJson(op, path)).json
 }
 
-/** The dtype of the weights, in either spelling; null where the file does not say. Throws ValueError for one that is none. */
+/**
+ * The dtype of the weights, in either spelling, or null if the file does not name it. Throws ValueError for an unknown
+ * one.
+ */
 export function dtypeOf(op: string, path: string, json: ConfigJson): 'float32' | 'bfloat16' | 'float16' | null {
   const value = json['dtype'] ?? json['torch_dtype'] ?? null
   if (value === null) return null
@@ -262,7 +265,7 @@ export function dtypeOf(op: string, path: string, json: ConfigJson): 'float32' |
   throw new ValueError(op, `${path}: dtype is ${shown(value)}, but must be float32, bfloat16 or float16`)
 }
 
-/** Settings that transformers 5 refuses unless they are written as fractions, 5.0 instead of 5. */
+/** Settings that transformers 5 accepts only as fractions, 5.0 instead of 5. */
 const fractions = new Set([
   'attn_logit_softcapping',
   'final_logit_softcapping',
@@ -286,10 +289,10 @@ const fractions = new Set([
   'short_factor',
 ])
 
-/** No text of a configuration begins so. */
+/** No text in a configuration begins with this. */
 const mark = '\u0001fraction:'
 
-/** The text of a `config.json` that transformers reads, too. */
+/** The text of a `config.json` that transformers can also read. */
 export function configText(json: ConfigJson): string {
   const marked = (value: unknown): unknown =>
     Number.isSafeInteger(value) ? `${mark}${value}` : Array.isArray(value) ? value.map(marked) : value

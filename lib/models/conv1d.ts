@@ -8,15 +8,15 @@ import { linear } from '../ops/matmul.js'
 import { transpose } from '../ops/shape/index.js'
 
 /**
- * GPT-2's linear layer, y = x W + b, whose weight is stored [in, out]: [.., inFeatures] -> [.., outFeatures]. The name is that of
- * transformers. To adapters it is a linear layer like any other.
+ * GPT-2's linear layer, y = x W + b, whose weight is stored as [in, out]: [.., inFeatures] -> [.., outFeatures]. The
+ * name is transformers'. For adapters it is an ordinary linear layer.
  */
 export class Conv1D extends Adaptable {
   readonly inFeatures: number
   readonly outFeatures: number
   /**
-   * [inFeatures, outFeatures]; of a block dtype [outFeatures, inFeatures], as bitsandbytes and llama.cpp have it too, because blocks
-   * along what a product sums over are read twice as fast.
+   * [inFeatures, outFeatures]. In a block dtype it is [outFeatures, inFeatures], as in bitsandbytes and llama.cpp,
+   * because blocks along the summed dimension are read twice as fast.
    */
   weight: Parameter
   /** [outFeatures] */
@@ -59,7 +59,7 @@ export class Conv1D extends Adaptable {
     return linear(x, this.#rows(), this.bias)
   }
 
-  /** The weight as [outFeatures, inFeatures], as it is stored. */
+  /** The weight as [outFeatures, inFeatures], in its stored form. */
   #rows(): Tensor {
     return isBlocks(this.weight.dtype) ? this.weight : transpose(this.weight, 0, 1)
   }

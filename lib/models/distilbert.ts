@@ -1,6 +1,6 @@
 /**
- * DistilBERT (Sanh et al., 2019): BERT with half the layers, without embeddings of texts and without a pooler. Names and numbers
- * are those of transformers' DistilBert models.
+ * DistilBERT (Sanh et al., 2019): BERT with half the layers, without embeddings of token types and without a pooler.
+ * Names and numbers are those of transformers' DistilBert models.
  */
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
@@ -161,7 +161,7 @@ export class DistilBert extends EncoderBody<DistilBertConfig> {
   }
 }
 
-/** The parts that heads are made of. */
+/** The parts from which heads are made. */
 type HeadArguments = readonly [
   architecture: Architecture<object, PretrainedModel>,
   body: DistilBert,
@@ -236,7 +236,7 @@ class DistilBertMultipleChoice extends MultipleChoice<DistilBertConfig> {
 }
 
 function read(settings: Settings): DistilBertConfig {
-  // The table of positions is in the folder, however it began.
+  // The folder contains the table of positions, however it was initialised.
   settings.unused('sinusoidal_pos_embds', 'tie_weights_')
   const width = settings.size('dim', 768)
   const heads = settings.size('n_heads', 12)

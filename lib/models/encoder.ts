@@ -1,4 +1,4 @@
-/** The common part of encoders of text: every token sees every other, and heads read what comes out. */
+/** The common part of text encoders: every token sees every other one, and heads read the output. */
 import { checkDType, checkTensor } from '../autograd/operator.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -21,60 +21,68 @@ import type { EmbedOptions } from './inference/embed.js'
 import { PretrainedModel } from './pretrained.js'
 import { PromptableModel } from './promptable.js'
 
-/** The kind of a sequence's labels, and so its loss: classes, yes or no for each label, or numbers. */
+/** The kind of a sequence's labels, which determines its loss: classes, yes or no for each label, or numbers. */
 export const problemTypes = ['single_label_classification', 'multi_label_classification', 'regression'] as const
 
 export type ProblemType = (typeof problemTypes)[number]
 
 export interface EncoderConfig {
-  /** Tokens in the vocabulary. */
+  /** The number of tokens in the vocabulary. */
   readonly vocabSize: number
   /** The longest sequence. */
   readonly context: number
   readonly width: number
   readonly layers: number
   readonly heads: number
-  /** Width of the network between two attentions. */
+  /** Width of the feed-forward network. */
   readonly inner: number
   readonly activation: ActivationName
   readonly eps: number
-  /** Dropout of what is added to the residual stream, and of embeddings. */
+  /** Dropout before additions to the residual stream, and of embeddings. */
   readonly dropout: number
   readonly attentionDropout: number
-  /** In front of the layer that classifies sequences, that which classifies tokens, and that which finds answers. */
+  /**
+   * Dropout before the layer that classifies sequences, the one that classifies tokens, and the one that finds answers.
+   */
   readonly headDropout: { readonly sequence: number; readonly token: number; readonly answer: number }
-  /** The token whose embedding is not learned; null: there is none. */
+  /** The token whose embedding is not learned, or null if there is none. */
   readonly padToken: number | null
   /** Names of the classes. */
   readonly labels: readonly string[]
-  /** Null: the loss goes by the number of classes and the dtype of labels, as in transformers. */
+  /** Null: the number of classes and the dtype of labels determine the loss, as in transformers. */
   readonly problemType: ProblemType | null
-  /** Whether the weight of masked language modelling's head is the embedding's. */
+  /** Whether the weight of the head for masked language modelling is the embedding's. */
   readonly tieWordEmbeddings: boolean
 }
 
 export interface EncoderInputs {
-  /** int32 or bool [B, T]: 1 where a column is a token, 0 where it is padding, whose outputs mean nothing. Default: all are tokens. */
+  /**
+   * int32 or bool [B, T]: 1 for a column with a token, 0 for padding, whose outputs are meaningless. Default: all are
+   * tokens.
+   */
   readonly attentionMask?: Tensor | null
-  /** int32 [B, T]: which text of a pair a token belongs to. Default: 0. Only for models with such an embedding. */
+  /** int32 [B, T]: the text of a pair to which a token belongs. Default: 0. Only for models with such an embedding. */
   readonly tokenTypeIds?: Tensor | null
-  /** int32 [B, T]. Default: the model's own count. */
+  /** int32 [B, T]. Default: the model's own numbering. */
   readonly positions?: Tensor | null
 }
 
 export const encoderNames: OptionNames<EncoderInputs> = { attentionMask: true, tokenTypeIds: true, positions: true }
 
-/** A call's columns as layers need them. */
+/** A call's columns in the form for layers. */
 export interface Tokens {
   readonly types: Tensor | null
   readonly positions: Tensor | null
-  /** bool [B, 1, 1, C], true where a column is seen; null: all are. Columns C are the tokens T, behind those of the prompt. */
+  /**
+   * bool [B, 1, 1, C], true for a column that is seen, or null if all are. Columns C are the tokens T after those of
+   * the prompt.
+   */
   readonly mask: Tensor | null
-  /** The embeddings that come before those of the tokens. */
+  /** The embeddings before those of the tokens. */
   readonly prompt: Prompt | null
 }
 
-/** Checks labels and the like of a shape. Throws ShapeError and DTypeError. */
+/** Checks the shape of labels and similar tensors. Throws ShapeError and DTypeError. */
 export function checkShaped(
   op: string,
   name: string,
@@ -100,14 +108,14 @@ function checkIds(op: string, ids: Tensor, context: number, virtual: number): vo
     throw new ValueError(op, `there are ${length} columns, but the model has ${context} positions; give shorter texts`)
 }
 
-/** The model between the tokens and a head: int32 ids [B, T] -> states [B, T, width]. It is a model of its own too. */
+/** The model between the tokens and a head: int32 ids [B, T] -> states [B, T, width]. It is also a complete model. */
 export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> extends PretrainedModel<C> {
   /** Its name within a model with a head. */
   abstract readonly prefix: string
   abstract inputEmbedding(): Embedding
   protected abstract states(ids: Tensor, tokens: Tokens): Tensor
 
-  /** Whether tokens of the second text of a pair have another embedding than those of the first. */
+  /** Whether tokens of a pair's second text have a different embedding than those of the first. */
   get hasTypes(): boolean {
     return true
   }
@@ -117,7 +125,7 @@ export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> e
     return this.read(ids, inputs, null)
   }
 
-  /** As `forward`, with the columns of a prompt before those of the tokens: [B, C, width]. */
+  /** Like `forward`, with the columns of a prompt before those of the tokens: [B, C, width]. */
   read(ids: Tensor, inputs: EncoderInputs, prompt: Prompt | null): Tensor {
     const op = this.constructor.name
     const { attentionMask = null, tokenTypeIds = null, positions = null } = checkOptions(op, inputs, encoderNames)
@@ -143,14 +151,14 @@ export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> e
   }
 
   /**
-   * One vector for each text, as sentence-transformers has it: the mean of the states of its tokens, of length 1. int32 ids
-   * [B, T] -> [B, width].
+   * One vector for each text, as in sentence-transformers: the mean of its tokens' states, normalised to length 1.
+   * int32 ids [B, T] -> [B, width].
    */
   embed(ids: Tensor, inputs?: EncoderInputs): Tensor
   /**
-   * The vector of a text, or one for each of several: float32 numbers, `width` of them. By default the mean of the states of its tokens, of
-   * length 1. The model runs in evaluation mode, without a graph. Throws ValueError for a text that is longer than the model takes,
-   * unless `maxLength` cuts it, and for a tokenizer of another model.
+   * The vector of a text, or one for each of several texts: `width` float32 numbers. By default it is the mean of its
+   * tokens' states, normalised to length 1. The model runs in evaluation mode, without a graph. Throws ValueError for a
+   * text that is too long for the model, unless `maxLength` cuts it, and for a tokenizer of another model.
    */
   embed(tokenizer: Tokenizer, text: string, options?: EmbedOptions): Promise<Float32Array>
   embed(tokenizer: Tokenizer, texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>
@@ -168,7 +176,7 @@ export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> e
   #embedIds(ids: Tensor, inputs: EncoderInputs): Tensor {
     const states = this.forward(ids, inputs)
     const { attentionMask = null } = inputs
-    // The sum, because its direction is the mean's.
+    // The sum is enough, because it has the mean's direction.
     const total: Tensor =
       attentionMask === null
         ? sum(states, 1)
@@ -182,14 +190,14 @@ export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> e
   }
 }
 
-/** Types of tokens [B, T] behind columns of a prompt, which belong to the first text. */
+/** Types of tokens [B, T] after columns of a prompt, which belong to the first text. */
 function asFirstText(types: Tensor, virtual: number): Tensor {
   if (virtual === 0) return types
   const { sizes, device } = types
   return cat([zeros([sizes[0] as number, virtual], { dtype: 'int32', device }), types], 1)
 }
 
-/** Tokens of two texts, one of which is shorter, that have room behind `virtual` columns. */
+/** Tokens of two texts, one of them shorter, which fit after `virtual` columns. */
 export function probeOf(body: EncoderBody, virtual = 0): { ids: Tensor; inputs: EncoderInputs } {
   const { vocabSize, context } = body.config
   const length = Math.max(1, Math.min(8, context - virtual))
@@ -211,7 +219,7 @@ export abstract class EncoderModel<out C extends EncoderConfig = EncoderConfig> 
     this.body = body
   }
 
-  /** Files name the body by its kind, as `bert`. */
+  /** Files name the body by its kind, such as `bert`. */
   override stateName(property: string): string {
     return property === 'body' ? this.body.prefix : super.stateName(property)
   }
@@ -237,7 +245,7 @@ export abstract class EncoderModel<out C extends EncoderConfig = EncoderConfig> 
   }
 }
 
-/** Attention of all tokens to all that are no padding: projections [B, T, width] -> [B, T, width]. */
+/** Attention from all tokens to all tokens that are not padding: projections [B, T, width] -> [B, T, width]. */
 export function attendAll(
   q: Tensor,
   k: Tensor,
@@ -250,7 +258,7 @@ export function attendAll(
   return reshape(transpose(seen, 1, 2), q.sizes)
 }
 
-/** Names of the classes, in order; the count and the names that transformers takes where the file has none. */
+/** Names of the classes, in order. If the file has none, the number and the names are transformers' defaults. */
 export function labelsOf(settings: Settings): readonly string[] {
   const names = settings.object('id2label')
   if (names === null) {
@@ -268,19 +276,20 @@ export function problemTypeOf(settings: Settings): ProblemType | null {
   return settings.value('problem_type') === undefined ? null : settings.choice('problem_type', problemTypes)
 }
 
-/** The token of padding; the family's own where the file says nothing. */
+/** The token of padding, or the family's default if the file does not name one. */
 export function padTokenOf(settings: Settings, vocabSize: number, fallback: number): number | null {
   if (Object.hasOwn(settings.json, 'pad_token_id')) return settings.token('pad_token_id', vocabSize)
   return fallback < vocabSize ? fallback : null
 }
 
 /**
- * How files name what a model of a family has. A folder often holds other heads than the one that is wanted: pre-trained BERT
- * has those of its pre-training. `parts` are all heads of the family; those that are not in `own` stay out.
+ * The naming of a family's tensors in files. A folder often contains heads other than the requested one: pre-trained
+ * BERT has those of its pre-training. `parts` are all heads of the family, and those that are not in `own` are left
+ * out.
  */
 export function encoderFiles(prefix: string, parts: readonly string[], own: readonly string[] | null): FileNames {
   const rename = (name: string): string => {
-    // TensorFlow's names, in BERT's first folders.
+    // BERT's first folders use TensorFlow's names.
     const plain = name.replace(/LayerNorm\.gamma$/, 'LayerNorm.weight').replace(/LayerNorm\.beta$/, 'LayerNorm.bias')
     return own === null && plain.startsWith(`${prefix}.`) ? plain.slice(prefix.length + 1) : plain
   }

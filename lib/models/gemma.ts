@@ -1,7 +1,7 @@
 /**
- * Gemma 2 and 3 (Gemma Team, 2024 and 2025): decoders whose blocks normalise what goes into attention and network and what comes
- * out, whose layers take turns between a window and all keys, with scores that a tanh bounds (2) or norms of heads (3). Names and
- * numbers are those of transformers, text alone.
+ * Gemma 2 and 3 (Gemma Team, 2024 and 2025): decoders whose blocks normalise the inputs and outputs of attention and
+ * network. Their layers alternate between a window and all keys. Scores are bounded by a tanh (Gemma 2), or heads are
+ * normalised (Gemma 3). Names and numbers are those of transformers. Only text is supported.
  */
 import type { Tensor } from '../core/tensor.js'
 import { Embedding } from '../nn/embedding.js'
@@ -27,7 +27,7 @@ const layerKinds = ['sliding_attention', 'full_attention'] as const
 type LayerKind = (typeof layerKinds)[number]
 
 export interface GemmaConfig extends CausalConfig, GroupedConfig {
-  /** 'sliding_attention' sees `window` keys, 'full_attention' all before it. */
+  /** 'sliding_attention' sees `window` keys, and 'full_attention' all earlier ones. */
   readonly kinds: readonly LayerKind[]
   readonly window: number
   readonly inner: number
@@ -37,15 +37,15 @@ export interface GemmaConfig extends CausalConfig, GroupedConfig {
   readonly headNorms: boolean
   /** Rotary positions of each kind of layer. */
   readonly ropes: { readonly [kind in LayerKind]: Rope }
-  /** c: logits are c tanh(logit / c); null: as they are. */
+  /** c: logits become c tanh(logit / c). null: they stay unchanged. */
   readonly logitCap: number | null
   /** The token whose embedding learns nothing. */
   readonly padToken: number | null
 }
 
-/** x over its root mean square, times 1 + weight: in float32, whatever x is. */
+/** x divided by its root mean square, times 1 + weight, computed in float32 for every dtype of x. */
 class GemmaNorm extends Module {
-  /** [size], zeros at first. */
+  /** [size], initially zeros. */
   readonly weight: Parameter
   readonly #eps: number
 
@@ -115,7 +115,7 @@ class GemmaBody extends Module {
     const { ropes, kinds, width } = this.#config
     const embedded = this.embedTokens.forward(ids)
     const { dtype, device } = embedded
-    // The factor is rounded to the dtype of the embedding, as transformers rounds it.
+    // The factor is rounded to the dtype of the embedding, as in transformers.
     const scaled: Tensor = mul(
       embedded,
       dtype === 'float32' ? Math.sqrt(width) : full([], Math.sqrt(width), { dtype, device }),
@@ -192,10 +192,10 @@ export class Gemma extends CausalModel<GemmaConfig> {
   }
 }
 
-/** Settings that both generations have alike. */
+/** Settings that both generations share. */
 function common(settings: Settings) {
   settings.only('use_bidirectional_attention', false)
-  // Gemma reads hidden_activation; the older name stands beside it in published folders.
+  // Gemma reads hidden_activation. Published folders also contain the older name.
   settings.unused('hidden_act')
   const heads = settings.size('num_attention_heads', 8)
   const keyHeads = settings.size('num_key_value_heads', 4)
@@ -219,7 +219,7 @@ function common(settings: Settings) {
   }
 }
 
-/** The kinds of layers as they are listed, else every `pattern`th is full. */
+/** The listed kinds of layers, or otherwise every `pattern`th layer is full. */
 function kindsOf(settings: Settings, pattern: number): readonly LayerKind[] {
   const layers = settings.layers('num_hidden_layers', 26)
   const usual = Array.from({ length: layers }, (_, i) => layerKinds[(i + 1) % pattern === 0 ? 1 : 0])
@@ -254,12 +254,12 @@ function readGemma3(settings: Settings): GemmaConfig {
     return { base: kind === 'full_attention' ? whole : local, headDim: own.headDim, maxPositions: context }
   }
   const byKind = readRopeByKind(settings, layerKinds, defaults)
-  // Before transformers 5 the scaling was that of full layers alone.
+  // Before transformers 5 the scaling applied only to full layers.
   const ropes = byKind ?? {
     full_attention: readRope(settings, defaults('full_attention')),
     sliding_attention: { base: local, scaling: null, headDim: own.headDim },
   }
-  // Gemma 2 alone has such a bound; transformers reads none here.
+  // Only Gemma 2 has this bound. transformers does not read it here.
   settings.unused('attn_logit_softcapping')
   return {
     ...own,

@@ -1,5 +1,5 @@
 /**
- * GPT-2 (Radford et al., 2019): a decoder of Transformer blocks with learned positions, the norm in front of attention and of the
+ * GPT-2 (Radford et al., 2019): a decoder of Transformer blocks with learned positions, norms before attention and
  * network, and the embedding as head. Names and numbers are those of transformers' GPT2LMHeadModel.
  */
 import type { Generator } from '../core/generator.js'
@@ -27,11 +27,11 @@ export interface Gpt2Config extends CausalConfig {
   readonly width: number
   readonly layers: number
   readonly heads: number
-  /** Width of the network between two attentions. */
+  /** Width of the feed-forward network. */
   readonly inner: number
   readonly activation: ActivationName
   readonly eps: number
-  /** Dropout of what is added to the residual stream. */
+  /** Dropout before additions to the residual stream. */
   readonly dropout: number
   readonly embeddingDropout: number
   readonly attentionDropout: number
@@ -188,7 +188,10 @@ export class Gpt2 extends CausalModel<Gpt2Config> {
     this.lmHead = head
   }
 
-  /** The projections onto the residual stream begin smaller by the root of how many there are, as the paper has it. */
+  /**
+   * The initial weights of projections onto the residual stream are divided by the root of the projections' number, as
+   * in the paper.
+   */
   override initialize(part: Module, generator?: Generator): void {
     super.initialize(part, generator)
     const std = this.initializerRange / Math.sqrt(2 * this.config.layers)
@@ -200,11 +203,11 @@ export class Gpt2 extends CausalModel<Gpt2Config> {
 export const gpt2Architecture: Architecture<Gpt2Config, Gpt2> = {
   name: 'GPT2LMHeadModel',
   modelTypes: ['gpt2'],
-  // The folders of OpenAI's own weights hold the masks of causality beside them.
+  // The folders of OpenAI's own weights also contain the causal masks.
   files: { base: 'transformer', ignored: /\.attn\.(masked_)?bias$/ },
   read(settings) {
     settings.only('add_cross_attention', false)
-    // Says in which order products are rounded, not what they are.
+    // It sets the order in which products are rounded, not their values.
     settings.unused('reorder_and_upcast_attn', 'n_ctx')
     settings.unused(
       'summary_type',
@@ -243,9 +246,9 @@ export interface Gpt2Options extends LayerOptions {
   readonly heads?: number
   /** The longest sequence. */
   readonly context?: number
-  /** Width between two attentions; default 4 times `width`. */
+  /** Width of the feed-forward network. Default: 4 times `width`. */
   readonly inner?: number
-  /** Everywhere that GPT-2 drops. Default 0.1. */
+  /** Every dropout of GPT-2. Default 0.1. */
   readonly dropout?: number
   readonly activation?: ActivationName
   readonly tieWordEmbeddings?: boolean
@@ -268,8 +271,8 @@ const gpt2Names: OptionNames<Gpt2Options> = {
 }
 
 /**
- * A GPT-2 with the weights that training begins with; sizes are those of the smallest published one unless given. Throws ValueError
- * for sizes that do not go together.
+ * A GPT-2 with initial weights for training. Default sizes are those of the smallest published one. Throws ValueError
+ * for sizes that do not fit together.
  */
 export function gpt2(options: Gpt2Options = {}): Gpt2 {
   const own = ownOptions('gpt2', options, gpt2Names)
@@ -289,7 +292,7 @@ export function gpt2(options: Gpt2Options = {}): Gpt2 {
       embd_pdrop: dropout,
       attn_pdrop: dropout,
       tie_word_embeddings: own.tieWordEmbeddings,
-      // Not transformers' own, which would be 50256 whatever the vocabulary is.
+      // transformers' default would be 50256, whatever the vocabulary.
       bos_token_id: null,
       eos_token_id: endTokens ?? null,
     },

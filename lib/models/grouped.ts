@@ -1,4 +1,6 @@
-/** The parts of Llama, its kin and Gemma: attention of grouped heads with rotary positions, and a gated network. */
+/**
+ * The parts of Llama, its relatives and Gemma: attention of grouped heads with rotary positions, and a gated network.
+ */
 import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import type { LayerOptions } from '../nn/layer.js'
@@ -19,22 +21,22 @@ export interface GroupedConfig {
   /** Heads of keys and values, each for a group of query heads. */
   readonly keyHeads: number
   readonly headDim: number
-  /** Biases of the projections to queries, keys and values, and of the one from the heads. */
+  /** Biases of the projections to queries, keys and values, and of the output projection. */
   readonly inBias: boolean
   readonly outBias: boolean
   readonly attentionDropout: number
   /** The factor of products of queries and keys. */
   readonly scale: number
-  /** c: scores are c tanh(score / c) (Gemma 2); null: as they are. */
+  /** c: scores become c tanh(score / c) (Gemma 2). null: they stay unchanged. */
   readonly softcap: number | null
 }
 
 export interface GroupedPlace {
   /** The layer's place in the cache. */
   readonly layer: number
-  /** How many keys a query sees, its own among them. Undefined: all before it. */
+  /** The number of keys that a query sees, including its own. Undefined: all earlier ones. */
   readonly window: number | undefined
-  /** Makes a norm of each head's queries and keys; null: there is none. */
+  /** Makes a norm of each head's queries and keys. Null if there is none. */
   readonly headNorm: ((size: number) => Module & { forward(x: Tensor): Tensor }) | null
 }
 
@@ -77,7 +79,7 @@ export class GroupedAttention extends Module {
     return this.oProj.forward(joinHeads(seen))
   }
 
-  /** With scores that a tanh keeps between -cap and cap, before masks. */
+  /** Attention whose scores a tanh keeps between -cap and cap, before masks. */
   #capped(projected: Projected, columns: Columns, { turn, cap }: { turn: RotaryTable; cap: number }): Tensor {
     const { attentionDropout, scale } = this.#config
     const { layer, window } = this.#place

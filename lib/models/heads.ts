@@ -1,4 +1,4 @@
-/** Heads of encoders, by what they are for: what comes out, and the loss. */
+/** Heads of encoders, by their task: the output and the loss. */
 
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
@@ -47,7 +47,7 @@ const labelledNames = { ...encoderNames, labels: true } as const
 export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> extends EncoderModel<C> {
   /** The input of the last layer: states [B, T, width] -> [B, T, width]. */
   protected abstract transformed(states: Tensor): Tensor
-  /** The layer that scores tokens; its weight may be the embedding's. */
+  /** The layer that computes scores of tokens. Its weight may be the embedding's. */
   abstract outputHead(): Linear
 
   forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
@@ -55,8 +55,8 @@ export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> exte
   }
 
   /**
-   * The summed cross entropy of labels, int32 [B, T], -100 where none is learned, and how many are. Logits are not held, so that
-   * there is no output.
+   * The summed cross entropy of labels, int32 [B, T] with -100 for those that are not learned, and the number of
+   * learned ones. Logits are not kept, so there is no output.
    */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
@@ -67,9 +67,10 @@ export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> exte
   }
 
   /**
-   * The most probable tokens for each mask of a text, a list for each mask in order, the best first: `(await model.fill(tokenizer, 'Paris is
-   * [MASK].'))[0]`. Each mask is filled as if the others stayed. The model runs in evaluation mode, without a graph. Throws ValueError for
-   * a text without a mask, one that is longer than the model takes, and a tokenizer of another model.
+   * The most probable tokens for each mask of a text, a list for each mask in order, the best first: `(await
+   * model.fill(tokenizer, 'Paris is [MASK].'))[0]`. Each mask is filled as if the others stayed. The model runs in
+   * evaluation mode, without a graph. Throws ValueError for a text without a mask, for one that is too long for the
+   * model, and for a tokenizer of another model.
    */
   fill(tokenizer: Tokenizer, text: string, options?: FillOptions): Promise<Filled[][]>
   fill(tokenizer: Tokenizer, texts: readonly string[], options?: FillOptions): Promise<Filled[][][]>
@@ -87,9 +88,9 @@ export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> exte
   }
 }
 
-/** The loss of masked tokens by the last layer and what it scores. */
+/** The loss of masked tokens, from the last layer and its input. */
 export function maskedLoss(head: Linear, states: Tensor, labels: Tensor): Loss & { count: Tensor } {
-  // Adapters work on what the layer gives, so it has to run.
+  // Adapters change the layer's output, so the layer must run.
   if (head.adapters.names.length > 0) return classLoss(head.forward(states), labels)
   const total = linearCrossEntropy(states, head.weight, labels, {
     linearBias: head.bias,
@@ -108,19 +109,19 @@ export function isTied(model: Scoring): boolean {
   return model.outputHead().weight.storage === model.inputEmbedding().weight.storage
 }
 
-/** A parameter with the bias of a head, by the name that files have for it besides the head's own. */
+/** A parameter with the bias of a head, under the name that files use besides the head's own. */
 export interface NamedBias {
   bias: Parameter
 }
 
-/** Transformers ties the two names of a head's bias where weights are tied, and otherwise reads both. */
+/** transformers ties the two names of a head's bias if weights are tied, and otherwise reads both. */
 export function tieHead(model: Scoring, named: NamedBias | null): void {
   const head = model.outputHead()
   head.weight = model.inputEmbedding().weight
   if (named !== null && head.bias !== null) named.bias = head.bias
 }
 
-/** A save needs both names of the bias in the file where weights are tied no longer. */
+/** If weights are no longer tied, a save needs both names of the bias in the file. */
 export function untieBias(model: Scoring, named: NamedBias): void {
   const { bias } = model.outputHead()
   if (bias === null || isTied(model) || bias !== named.bias) return
@@ -132,7 +133,10 @@ export abstract class SequenceClassifier<out C extends EncoderConfig = EncoderCo
   /** States [B, T, width] -> [B, classes]. */
   protected abstract scores(states: Tensor): Tensor
 
-  /** Other heads take no prompts, because they score each column, where PEFT has those of the prompt among them. */
+  /**
+   * Other heads take no prompts, because they compute scores of each column, and in PEFT these include the prompt's
+   * columns.
+   */
   override get promptSizes(): PromptSizes {
     const { width, layers, heads } = this.config
     return { width, layers, keyHeads: heads, headDim: width / heads, reader: 'encoder' }
@@ -143,9 +147,9 @@ export abstract class SequenceClassifier<out C extends EncoderConfig = EncoderCo
   }
 
   /**
-   * By `problemType`: summed cross entropy of classes, int32 [B]; of yes and no for each class, float32 [B, classes]; or squares
-   * of the errors of numbers, float32 [B, classes] or, where there is one, [B]. Where the configuration has none, one class
-   * means numbers, and otherwise the dtype tells.
+   * The loss by `problemType`: summed cross entropy of classes, int32 [B]; of yes and no for each class, float32 [B,
+   * classes]; or squared errors of numbers, float32 [B, classes] or, for a single one, [B]. If the configuration has no
+   * type, one class means numbers, and otherwise the dtype decides.
    */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
@@ -155,10 +159,10 @@ export abstract class SequenceClassifier<out C extends EncoderConfig = EncoderCo
   }
 
   /**
-   * The class of a text or a pair, or of each of several, with the scores of all: `(await model.classify(tokenizer, 'fine')).label`. Of
-   * several classes a row, `labels` are those above `threshold`; of a regression, scores are the numbers. The model runs in evaluation
-   * mode, without a graph. Throws ValueError for a text that is longer than the model takes, unless `maxLength` cuts it, and for a
-   * tokenizer of another model.
+   * The class of a text or a pair, or of each of several, with the scores of all classes: `(await
+   * model.classify(tokenizer, 'fine')).label`. If a row has several classes, `labels` are those above `threshold`. For
+   * a regression the scores are the numbers. The model runs in evaluation mode, without a graph. Throws ValueError for
+   * a text that is too long for the model, unless `maxLength` cuts it, and for a tokenizer of another model.
    */
   classify(tokenizer: Tokenizer, text: string | TextPair, options?: ClassifyOptions): Promise<Classified>
   classify(
@@ -197,7 +201,10 @@ export class TokenClassifier<out C extends EncoderConfig = EncoderConfig> extend
     return this.classifier.forward(this.dropout.forward(this.body.forward(ids, inputs)))
   }
 
-  /** The summed cross entropy of labels, int32 [B, T], -100 where none is learned, and how many are. */
+  /**
+   * The summed cross entropy of labels, int32 [B, T] with -100 for those that are not learned, and the number of
+   * learned ones.
+   */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
     const { labels, ...rest } = ownOptions(op, inputs, labelledNames)
@@ -207,8 +214,8 @@ export class TokenClassifier<out C extends EncoderConfig = EncoderConfig> extend
   }
 
   /**
-   * The parts of a text, or of each of several, that have a tag, such as names, in order: `{ label, score, text, start, end }`. The model
-   * runs in evaluation mode, without a graph. Throws ValueError for a tokenizer of another model.
+   * The tagged parts of a text, such as names, or of each of several texts, in order: `{ label, score, text, start, end
+   * }`. The model runs in evaluation mode, without a graph. Throws ValueError for a tokenizer of another model.
    */
   tag(tokenizer: Tokenizer, text: string, options?: TagOptions): Promise<Entity[]>
   tag(tokenizer: Tokenizer, texts: readonly string[], options?: TagOptions): Promise<Entity[][]>
@@ -222,16 +229,16 @@ export class TokenClassifier<out C extends EncoderConfig = EncoderConfig> extend
   }
 }
 
-/** Scores of each column as the first and as the last of an answer, [B, T]. */
+/** Scores of each column as the first and as the last one of an answer, [B, T]. */
 export type Answers = { readonly start: Tensor; readonly end: Tensor }
 
 export interface AnswerInputs extends EncoderInputs {
-  /** int32 [B]: the columns where answers begin, and where they end; T or more where a row has none. */
+  /** int32 [B]: the columns at which answers begin and end. T or more if a row has none. */
   readonly startPositions: Tensor
   readonly endPositions: Tensor
 }
 
-/** Finds answers within a text: int32 ids [B, T] -> where they begin and end. */
+/** Finds answers within a text: int32 ids [B, T] -> scores of their beginnings and ends. */
 export class QuestionAnswerer<out C extends EncoderConfig = EncoderConfig> extends EncoderModel<C> {
   readonly dropout: Dropout
   readonly qaOutputs: Linear
@@ -254,8 +261,8 @@ export class QuestionAnswerer<out C extends EncoderConfig = EncoderConfig> exten
   }
 
   /**
-   * The summed cross entropy of both ends over the columns, and how many ends are learned: those from T on are not, and negative
-   * ones mean the first column, as in transformers.
+   * The summed cross entropy of both ends over the columns, and the number of learned ends. Ends from T on are not
+   * learned, and negative ones mean the first column, as in transformers.
    */
   loss(ids: Tensor, inputs: AnswerInputs): Loss {
     const op = `${this.constructor.name}.loss`
@@ -272,9 +279,9 @@ export class QuestionAnswerer<out C extends EncoderConfig = EncoderConfig> exten
   }
 
   /**
-   * The part of a text that answers a question, or one for each of several questions: `await model.answer(tokenizer, { question, context })`.
-   * With `noAnswer` it may be empty. The model runs in evaluation mode, without a graph. Throws ValueError where the question leaves
-   * no room for the text, and for a tokenizer of another model.
+   * The part of a text that answers a question, or one for each of several questions: `await model.answer(tokenizer, {
+   * question, context })`. With `noAnswer` it may be empty. The model runs in evaluation mode, without a graph. Throws
+   * ValueError if the question leaves no room for the text, and for a tokenizer of another model.
    */
   answer(tokenizer: Tokenizer, question: Question, options?: AnswerOptions): Promise<Answer>
   answer(tokenizer: Tokenizer, questions: readonly Question[], options?: AnswerOptions): Promise<Answer[]>
@@ -290,7 +297,10 @@ export class QuestionAnswerer<out C extends EncoderConfig = EncoderConfig> exten
     return isList ? best : (best[0] as Answer)
   }
 
-  /** The `topK` best answers to a question, the best first; of overlapping windows the same part may come twice. As `answer` otherwise. */
+  /**
+   * The `topK` best answers to a question, the best first. Overlapping windows may return the same part twice.
+   * Otherwise like `answer`.
+   */
   async answers(
     tokenizer: Tokenizer,
     question: Question,
@@ -306,7 +316,7 @@ export abstract class MultipleChoice<out C extends EncoderConfig = EncoderConfig
   /** States [B, T, width] -> [B, 1]. */
   protected abstract scores(states: Tensor): Tensor
 
-  /** Inputs are [B, choices, T], as ids are. */
+  /** Inputs have the same shape as ids, [B, choices, T]. */
   forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
     const op = this.constructor.name
     checkTensor(op, 'ids', ids)
@@ -328,7 +338,7 @@ export abstract class MultipleChoice<out C extends EncoderConfig = EncoderConfig
     return reshape(this.scores(this.body.forward(flat(ids, 'ids'), each)), [rows, choices])
   }
 
-  /** The summed cross entropy of the right choices, int32 [B], and how many rows have one that is not -100. */
+  /** The summed cross entropy of the right choices, int32 [B], and the number of rows whose choice is not -100. */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
     const { labels, ...rest } = ownOptions(op, inputs, labelledNames)

@@ -1,4 +1,4 @@
-/** The common part of models of images: what they take, the vector that a body makes of an image, and the classes of a head. */
+/** The common part of models of images: their input, the body's vector for an image, and the head's classes. */
 import { checkDType, checkTensor } from '../autograd/operator.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -16,30 +16,32 @@ import { PretrainedModel } from './pretrained.js'
 import { labelledLoss } from './scores.js'
 
 export interface ImageConfig {
-  /** Colours of a pixel. */
+  /** The number of colour channels of a pixel. */
   readonly channels: number
-  /** Sizes of images, [height, width]; null: any. */
+  /** The size of images, [height, width], or null for any. */
   readonly imageSize: readonly [height: number, width: number] | null
-  /** The length of the vector that stands for an image. */
+  /** The length of the vector that represents an image. */
   readonly width: number
   /** Names of the classes. */
   readonly labels: readonly string[]
-  /** Null: the loss goes by the number of classes and the dtype of labels, as in transformers. */
+  /** Null: the number of classes and the dtype of labels determine the loss, as in transformers. */
   readonly problemType: ProblemType | null
 }
 
-/** The model between pixels and a head: float32 [N, channels, H, W] -> states. It is a model of its own too. */
+/** The model between pixels and a head: float32 [N, channels, H, W] -> states. It is also a complete model. */
 export abstract class ImageBody<out C extends ImageConfig = ImageConfig> extends PretrainedModel<C> {
   /** Its name within a model with a head. */
   abstract readonly prefix: string
-  /** A weight of the first layer, whose dtype and device pixels take. */
+  /** A weight of the first layer. Pixels must have its dtype and device. */
   abstract firstWeight(): Parameter
   /** States of the last layer. */
   protected abstract states(pixels: Tensor): Tensor
   /** One vector for each image: states -> [N, width]. */
   abstract gathered(states: Tensor): Tensor
 
-  /** Throws ShapeError for images of other channels or sizes than the model's, DTypeError for pixels that are bytes. */
+  /**
+   * Throws ShapeError for images whose channels or sizes are not the model's, and DTypeError for pixels that are bytes.
+   */
   forward(pixels: Tensor): Tensor {
     this.checkPixels(pixels, this.config.imageSize)
     return this.states(castTo(pixels, this.firstWeight().dtype))
@@ -71,7 +73,7 @@ export abstract class ImageBody<out C extends ImageConfig = ImageConfig> extends
   }
 }
 
-/** Two images of waves. */
+/** Two images with waves. */
 function probeOf(body: ImageBody): Tensor {
   const { channels, imageSize } = body.config
   const shape = [2, channels, ...(imageSize ?? [64, 64])] as const
@@ -79,7 +81,7 @@ function probeOf(body: ImageBody): Tensor {
   return fromTypedArray(values, [...shape], { device: body.firstWeight().device })
 }
 
-/** A body with a head that scores classes: pixels [N, channels, H, W] -> [N, classes]. */
+/** A body with a head that computes scores of classes: pixels [N, channels, H, W] -> [N, classes]. */
 export abstract class ImageClassifier<out C extends ImageConfig = ImageConfig> extends PretrainedModel<C> {
   readonly body: ImageBody<C>
   readonly #architecture: Architecture<object, PretrainedModel>
@@ -93,7 +95,7 @@ export abstract class ImageClassifier<out C extends ImageConfig = ImageConfig> e
   /** Vectors [N, width] -> scores [N, classes]. */
   protected abstract scores(vectors: Tensor): Tensor
 
-  /** Files name the body by its kind, as `resnet`. */
+  /** Files name the body by its kind, such as `resnet`. */
   override stateName(property: string): string {
     return property === 'body' ? this.body.prefix : super.stateName(property)
   }
@@ -106,7 +108,7 @@ export abstract class ImageClassifier<out C extends ImageConfig = ImageConfig> e
     return this.body.blocks()
   }
 
-  /** The body's kind says what weights begin with, the head's too. */
+  /** The body's kind determines the initial weights, including the head's. */
   override initialize(...given: Parameters<PretrainedModel['initialize']>): void {
     this.body.initialize(...given)
   }
@@ -116,9 +118,9 @@ export abstract class ImageClassifier<out C extends ImageConfig = ImageConfig> e
   }
 
   /**
-   * By `problemType`: summed cross entropy of classes, int32 [N]; of yes and no for each class, float32 [N, classes]; or squares
-   * of the errors of numbers, float32 [N, classes] or, where there is one, [N]. Where the configuration has none, one class
-   * means numbers, and otherwise the dtype tells.
+   * The loss by `problemType`: summed cross entropy of classes, int32 [N]; of yes and no for each class, float32 [N,
+   * classes]; or squared errors of numbers, float32 [N, classes] or, for a single one, [N]. If the configuration has no
+   * type, one class means numbers, and otherwise the dtype decides.
    */
   loss(pixels: Tensor, inputs: { readonly labels: Tensor }): Loss {
     const op = `${this.constructor.name}.loss`
@@ -127,10 +129,10 @@ export abstract class ImageClassifier<out C extends ImageConfig = ImageConfig> e
   }
 
   /**
-   * The class of a picture, or of each of several, with the scores of all, as of texts: `(await model.classify('cat.jpg')).label`.
-   * Pictures and paths of files go through the processor, which is that of the model's folder unless one is given; a tensor holds
-   * pixels as the model takes them, [N, channels, H, W]. The model runs in evaluation mode, without a graph. Throws ValueError where
-   * there is no processor.
+   * The class of a picture, or of each of several, with the scores of all classes, as for texts: `(await
+   * model.classify('cat.jpg')).label`. Pictures and paths of files go through the processor: the given one, or that of
+   * the model's folder. A tensor contains pixels in the model's form, [N, channels, H, W]. The model runs in evaluation
+   * mode, without a graph. Throws ValueError if there is no processor.
    */
   classify(image: Image, options?: ClassifyImagesOptions): Promise<Classified>
   classify(images: Tensor | readonly Image[], options?: ClassifyImagesOptions): Promise<Classified[]>
@@ -147,7 +149,7 @@ export abstract class ImageClassifier<out C extends ImageConfig = ImageConfig> e
   }
 }
 
-/** Names of the classes for a count of them, or for their names. */
+/** Names of the classes, from their number or from a list of names. */
 export function classNames(op: string, classes: number | readonly string[] | undefined): ConfigJson {
   if (classes === undefined) return {}
   const isCount = typeof classes === 'number' && Number.isSafeInteger(classes) && classes > 0 && classes <= mostLabels
@@ -165,13 +167,16 @@ export function classNames(op: string, classes: number | readonly string[] | und
 }
 
 interface ImageFiles {
-  /** Parts of the body in files that the model has not, as a pooler. */
+  /** Parts of the body in files that the model does not have, such as a pooler. */
   readonly left?: readonly string[]
-  /** The model's name for that of a file. */
+  /** The model's name for a name in a file. */
   readonly rename?: (name: string) => string
 }
 
-/** How files name what a body has, alone or within a model with a head. A folder may hold a head that the body alone does not want. */
+/**
+ * The naming of a body's tensors in files, alone or within a model with a head. A folder may contain a head that the
+ * body alone does not need.
+ */
 export function imageFiles(
   prefix: string,
   alone: boolean,

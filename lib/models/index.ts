@@ -1,4 +1,4 @@
-/** Models of Hugging Face's folders, and writing with them. */
+/** Models from Hugging Face's folders, and generation with them. */
 export type { ActivationName } from './activation.js'
 export type { Architecture } from './architecture.js'
 export {

@@ -1,7 +1,7 @@
 /**
- * Llama (Touvron et al., 2023) and those that differ from it in what a configuration says: Mistral's window, Qwen 2's biases,
- * Qwen 3's norms of heads, SmolLM. A decoder with rotary positions, grouped heads, RMS norms in front of attention and of a gated
- * network. Names and numbers are those of transformers.
+ * Llama (Touvron et al., 2023) and its relatives, which differ from it only in their configuration: Mistral's window,
+ * Qwen 2's biases, Qwen 3's norms of heads, SmolLM. A decoder with rotary positions, grouped heads, and RMS norms
+ * before attention and a gated network. Names and numbers are those of transformers.
  */
 import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -29,10 +29,10 @@ export interface LlamaConfig extends CausalConfig, GroupedConfig {
   readonly activation: ActivationName
   readonly eps: number
   readonly mlpBias: boolean
-  /** Whether each head's queries and keys are normalised, as Qwen 3's. */
+  /** Whether each head's queries and keys are normalised, as in Qwen 3. */
   readonly headNorms: boolean
   readonly rope: Rope
-  /** How many keys each layer's queries see; null: all before them. */
+  /** The number of keys that each layer's queries see, or null for all earlier ones. */
   readonly windows: readonly (number | null)[]
   /** The token whose embedding learns nothing. */
   readonly padToken: number | null
@@ -84,7 +84,7 @@ class LlamaBody extends Module {
   }
 }
 
-/** A Llama or one of its kin with its head: int32 ids [B, T] -> scores of the next token [B, T, vocabSize]. */
+/** A Llama, or a relative, with its head: int32 ids [B, T] -> scores of the next token [B, T, vocabSize]. */
 export class Llama extends CausalModel<LlamaConfig> {
   readonly model: LlamaBody
   lmHead: Linear
@@ -133,12 +133,14 @@ export class Llama extends CausalModel<LlamaConfig> {
   }
 }
 
-/** Differences of the kin where a configuration does not say them, and those that none can say. */
+/** The relatives' differences, both the defaults of settings and those that no setting expresses. */
 interface Kind {
   readonly name: string
   readonly modelType: string
   readonly headDim?: number
-  /** Biases of the projections to queries, keys and values, and of all of attention's, where that is a setting. */
+  /**
+   * Biases of the projections to queries, keys and values, and of all of attention's projections, if that is a setting.
+   */
   readonly inBias?: boolean
   readonly biasSettings: readonly ('attention_bias' | 'mlp_bias')[]
   readonly headNorms?: boolean
@@ -146,7 +148,7 @@ interface Kind {
   windows(settings: Settings, layers: number): readonly (number | null)[]
 }
 
-/** Qwen's window, which is off unless `use_sliding_window` says otherwise, and then begins at a layer. */
+/** Qwen's window. It is off unless `use_sliding_window` is set, and then begins at some layer. */
 function lateWindows(settings: Settings, layers: number): readonly (number | null)[] {
   const used = settings.flag('use_sliding_window', false)
   const window = settings.sizeOrNull('sliding_window', null)
@@ -208,7 +210,7 @@ function architectureOf(kind: Kind): Architecture<LlamaConfig, Llama> {
   const own: Architecture<LlamaConfig, Llama> = {
     name: kind.name,
     modelTypes: [kind.modelType],
-    // Frequencies follow from the configuration; old files have them.
+    // Frequencies follow from the configuration, but old files contain them.
     files: { base: 'model', ignored: /rotary_emb\.inv_freq$/ },
     read: (settings) => read(settings, kind),
     make: (config, json, options) => new Llama(own, config, json, options),
@@ -256,13 +258,13 @@ export interface LlamaOptions extends LayerOptions {
   readonly layers?: number
   readonly width?: number
   readonly heads?: number
-  /** Heads of keys and values. Default: as many as of queries. */
+  /** The number of heads of keys and values. Default: as many as of queries. */
   readonly keyHeads?: number
-  /** Features of a head. Default: width / heads. */
+  /** The number of features in a head. Default: width / heads. */
   readonly headDim?: number
   /** Width of the gated network. */
   readonly inner?: number
-  /** The longest text that it is made for. */
+  /** The longest text for which the model is made. */
   readonly context?: number
   /** Base of the rotary frequencies. Default 10000. */
   readonly base?: number
@@ -287,8 +289,8 @@ const llamaNames: OptionNames<LlamaOptions> = {
 }
 
 /**
- * A Llama with the weights that training begins with; sizes are those of Llama 7B unless given. Throws ValueError for sizes that do
- * not go together.
+ * A Llama with initial weights for training. Default sizes are those of Llama 7B. Throws ValueError for sizes that do
+ * not fit together.
  */
 export function llama(options: LlamaOptions = {}): Llama {
   const own = ownOptions('llama', options, llamaNames)
@@ -306,7 +308,7 @@ export function llama(options: LlamaOptions = {}): Llama {
       max_position_embeddings: own.context,
       rope_theta: own.base,
       tie_word_embeddings: own.tieWordEmbeddings,
-      // Not transformers' own, which would be 1 and 2 whatever the vocabulary is.
+      // transformers' defaults would be 1 and 2, whatever the vocabulary.
       bos_token_id: null,
       eos_token_id: own.endTokens ?? null,
     },

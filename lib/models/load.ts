@@ -1,4 +1,4 @@
-/** A model from a folder: made on meta, where it costs no memory, and given the weights piece by piece. */
+/** Loads a model from a folder: it is made on meta, where it takes no memory, and gets the weights piece by piece. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { noGrad } from '../autograd/mode.js'
@@ -23,25 +23,31 @@ import { checkQuantization, Nf4Source } from './nf4.js'
 import type { PretrainedModel } from './pretrained.js'
 
 export interface LoadModelOptions {
-  /** Where the model comes to be. Default: the default device. */
+  /** The device for the model. Default: the default device. */
   readonly device?: string | Device
   /**
-   * The dtype of its weights. Default float32, in which training is safe; 'auto' is the one that `config.json` names, which for
-   * bfloat16 takes half the memory. float16, which no kernel computes in, becomes float32. Weights in NF4 stay so, and are frozen.
+   * The dtype of its weights. Default float32, in which training is safe. 'auto' is the dtype named in `config.json`;
+   * bfloat16 takes half the memory. float16, in which no kernel computes, becomes float32. Weights in NF4 stay in NF4,
+   * and are frozen.
    */
   readonly dtype?: 'auto' | 'float32' | 'bfloat16'
 }
 
-/** Names of modules that the folder may lack: they begin with initial weights, as a new head on a body that is there. */
+/**
+ * Names of modules that the folder may lack. They begin with initial weights, such as a new head on an existing body.
+ */
 export interface FreshParts {
   readonly fresh?: readonly string[]
-  /** They begin anew too where the folder has them in another size, and this gets a line that says so. Default: that is an error. */
+  /**
+   * Called with a line if the folder has these modules in another size, and they therefore begin anew. Default: that is
+   * an error.
+   */
   readonly replaced?: (line: string) => void
 }
 
 const dtypes = ['auto', 'float32', 'bfloat16'] as const
 
-/** Names of the model for those of the folder, and the names that stay out. */
+/** The model's names for those of the folder, and the names that are left out. */
 function naming(
   model: PretrainedModel,
   source: TensorSource,
@@ -50,7 +56,7 @@ function naming(
 ): LoadOptions {
   const own = new Map(model.namedState())
   const { base, ignored, rename = (name) => name } = files
-  // A body that was saved alone has names without the beginning that it has within a model with a head.
+  // A body that was saved alone has names without the beginning that they have within a model with a head.
   const isBody = base !== undefined && !source.names.some((name) => name.startsWith(`${base}.`))
   const called = (name: string): string => {
     const plain = rename(name)
@@ -78,7 +84,7 @@ function naming(
   return { rename: called, exclude }
 }
 
-/** Gives memory and initial weights to what the folder did not have. */
+/** Gives memory and initial weights to parts that the folder does not contain. */
 function begin(model: PretrainedModel, device: Device, names: readonly string[]): void {
   const isLeft = (part: Module) => [...part.parameters()].some((parameter) => parameter.device.kind === 'meta')
   const left = model.namedModules().filter(([path, part]) => names.includes(path) && isLeft(part))
@@ -91,7 +97,10 @@ function begin(model: PretrainedModel, device: Device, names: readonly string[])
   for (const [, part] of left) model.initialize(part)
 }
 
-/** Parameters whose blocks will come: they take the memory of these, and learn nothing. A Conv1D's will be [out, in]. */
+/**
+ * Prepares parameters whose blocks will be loaded: they take only the blocks' memory, and do not learn. A Conv1D's
+ * weight becomes [out, in].
+ */
 function storeInBlocks(model: PretrainedModel, names: Iterable<string>): void {
   const own = new Map(model.namedParameters())
   const layers = new Map<Parameter, Adaptable>()
@@ -107,7 +116,7 @@ function storeInBlocks(model: PretrainedModel, names: Iterable<string>): void {
   })
 }
 
-/** The settings, with what the folder's weights say of them. */
+/** The settings, completed by evidence from the folder's weights. */
 async function settled(
   op: string,
   json: ConfigJson,
@@ -117,7 +126,7 @@ async function settled(
   const { embedding, head } = ends
   const [table, scores] = [source.spec(embedding), source.spec(head)]
   if (scores === undefined) return settle(json, true)
-  // A misfit is told with all others, when the model is filled.
+  // A mismatch is reported together with all others, when the model is filled.
   const comparable = table !== undefined && sameShape(table.shape, scores.shape)
   return settle(
     json,
@@ -125,7 +134,7 @@ async function settled(
   )
 }
 
-/** The model of a configuration on meta. */
+/** The model of a configuration, on meta. */
 export function skeleton<C extends object, M extends PretrainedModel<C>>(
   op: string,
   path: string,
@@ -137,14 +146,14 @@ export function skeleton<C extends object, M extends PretrainedModel<C>>(
     throw new DTypeError(op, `dtype is ${shown(dtype)}, but must be one of ${dtypes.join(', ')}`)
   const config = configOf(op, path, json, architecture)
   const own = dtypeOf(op, path, json) === 'bfloat16' ? 'bfloat16' : 'float32'
-  // Nothing is drawn on meta, so the program's generator need not move.
+  // Nothing is drawn on meta, so the program's generator stays as it is.
   const generator = new Generator(0)
   return architecture.make(config, json, { device: 'meta', dtype: dtype === 'auto' ? own : dtype, generator })
 }
 
 /**
- * The model of a folder with `config.json` and weights. Throws ValueError for settings that are wrong, unknown or unsupported,
- * and StateDictError listing all weights that are missing, left over or misshapen.
+ * The model of a folder with `config.json` and weights. Throws ValueError for settings that are wrong, unknown or
+ * unsupported, and StateDictError that lists all weights that are missing, unexpected or of the wrong shape.
  */
 export async function loadModel<C extends object, M extends PretrainedModel<C>>(
   op: string,

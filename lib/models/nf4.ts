@@ -1,6 +1,6 @@
 /**
- * Weights that bitsandbytes stored in NF4 (Dettmers et al., 2023), read as the block dtype `nf4`: its packed bytes are the same, and
- * its magnitudes, which stand beside them and may be quantised themselves, go between them.
+ * Weights that bitsandbytes stored in NF4 (Dettmers et al., 2023), read as the block dtype `nf4`. The packed bytes are
+ * the same. The magnitudes, which bitsandbytes stores separately and may quantise again, are placed between them.
  */
 import type { FilePart } from '../core/device.js'
 import { dtypes } from '../core/dtype.js'
@@ -12,20 +12,20 @@ import type { ConfigJson } from './config.js'
 const { block } = dtypes.nf4
 const packedBytes = block / 2
 const blockBytes = 4 + packedBytes
-/** The name of a weight's description, behind that of the weight. */
+/** The ending of the name of a weight's description, after the weight's name. */
 const stateName = '.quant_state.bitsandbytes__nf4'
 const companions = ['.absmax', '.nested_absmax', '.nested_quant_map', '.quant_map', stateName]
 
-/** A weight as its description has it. */
+/** A weight according to its description. */
 interface Quantised {
   readonly shape: Shape
-  /** How many numbers share a magnitude: one or several blocks of the dtype. */
+  /** The number of numbers that share a magnitude: one or several blocks of the dtype. */
   readonly per: number
-  /** Magnitudes: float32, or codes with what these stand for. */
+  /** Magnitudes are float32, or codes with the numbers that they represent. */
   readonly nested: { readonly block: number; readonly offset: number } | null
 }
 
-/** The settings of `quantization_config`, where it is one that is supported. Throws ValueError naming what is not. */
+/** Whether `quantization_config` has supported settings of NF4. Throws ValueError that names unsupported ones. */
 export function checkQuantization(op: string, path: string, json: ConfigJson): boolean {
   const config = json['quantization_config'] ?? null
   if (config === null) return false
@@ -66,13 +66,13 @@ function parse(op: string, path: string, name: string, text: string): Quantised 
   return { shape: sizes, per, nested: { block: nestedBlock as number, offset: offset as number } }
 }
 
-/** A source in which each weight in NF4 is one tensor of blocks; all others are as they were. */
+/** A source in which each weight in NF4 is one tensor of blocks. All other tensors are unchanged. */
 export class Nf4Source implements TensorSource {
   readonly path: string
   readonly names: readonly string[]
   readonly #source: TensorSource
   readonly #quantised: ReadonlyMap<string, Quantised>
-  /** Those of the weight that was read last: it comes in pieces. */
+  /** The magnitudes of the last weight that was read, because a weight is read in pieces. */
   #magnitudes: { readonly name: string; readonly values: Float32Array } | null = null
 
   private constructor(source: TensorSource, quantised: ReadonlyMap<string, Quantised>) {
@@ -83,7 +83,7 @@ export class Nf4Source implements TensorSource {
     this.#quantised = quantised
   }
 
-  /** Reads the descriptions. Throws ValueError for a weight whose parts do not go together. */
+  /** Reads the descriptions. Throws ValueError for a weight whose parts do not fit together. */
   static async open(op: string, source: TensorSource): Promise<Nf4Source> {
     const quantised = new Map<string, Quantised>()
     for (const name of source.names) {
@@ -126,7 +126,7 @@ export class Nf4Source implements TensorSource {
     const blocks = this.#blocksIn(found, into)
     const packed = new Uint8Array(blocks * packedBytes)
     await this.#source.read(name, packed, (from / blockBytes) * packedBytes)
-    // Within one turn, because they are small and a piece may be read without one.
+    // Everything is read within one turn, because the parts are small and a piece may be read synchronously.
     return this.#together(name, found, packed, into, from)
   }
 
@@ -150,7 +150,7 @@ export class Nf4Source implements TensorSource {
     return into === undefined ? countOf(shape) / block : into.length / blockBytes
   }
 
-  /** Blocks as the dtype has them: the magnitude, and then the packed bytes. */
+  /** Blocks in the dtype's form: the magnitude, and then the packed bytes. */
   #together(name: string, found: Quantised, packed: Uint8Array, into: FileArray | undefined, from: number): FileTensor {
     const blocks = packed.length / packedBytes
     const data = (into ?? new Uint8Array(blocks * blockBytes)) as Uint8Array
@@ -178,7 +178,7 @@ export class Nf4Source implements TensorSource {
       const codes = part('.absmax', new Uint8Array(count))
       const table = part('.nested_quant_map', new Float32Array(256))
       const largest = part('.nested_absmax', new Float32Array(Math.ceil(count / nested.block)))
-      // Rounded after each step, as bitsandbytes computes in float32.
+      // Rounded after each step, because bitsandbytes computes in float32.
       values = Float32Array.from(codes, (code, i) => {
         const scaled = Math.fround((table[code] as number) * (largest[Math.floor(i / nested.block)] as number))
         return scaled + Math.fround(nested.offset)

@@ -1,4 +1,6 @@
-/** The common part of all models of Hugging Face's folders: a configuration, a folder to be saved to, and initial weights. */
+/**
+ * The common part of all models of Hugging Face's folders: a configuration, saving to a folder, and initial weights.
+ */
 import { noGrad } from '../autograd/mode.js'
 import { type DType, isBlocks } from '../core/dtype.js'
 import { DTypeError, ValueError } from '../core/errors.js'
@@ -16,25 +18,30 @@ import type { ConfigJson } from './config.js'
 import { Conv1D } from './conv1d.js'
 import { type SaveOptions, saveModel } from './save.js'
 
-/** A model that a Hugging Face folder holds. */
+/** A model that a Hugging Face folder can hold. */
 export abstract class PretrainedModel<out C extends object = object> extends Module {
   #config: C
   readonly #json: ConfigJson
 
-  /** The content of `generation_config.json` beside the configuration; null where there is none. It is saved again. */
+  /**
+   * The content of `generation_config.json` beside the configuration, or null if there is none. Saving writes it again.
+   */
   generationConfig: ConfigJson | null = null
 
-  /** The content of `preprocessor_config.json`, which says how pictures become pixels; likewise. */
+  /**
+   * The content of `preprocessor_config.json`, which describes how pictures become pixels, or null. Saving writes it
+   * again.
+   */
   preprocessorConfig: ConfigJson | null = null
 
-  /** `json` is what `config` was read from. */
+  /** `json` is the object from which `config` was read. */
   constructor(config: C, json: ConfigJson) {
     super()
     this.#config = config
     this.#json = json
   }
 
-  /** The configuration that the model was made of. */
+  /** The configuration from which the model was made. */
   get config(): C {
     return this.#config
   }
@@ -44,29 +51,30 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
   /** The layers in the middle, from the input to the output. */
   abstract blocks(): Module[]
 
-  /** Settings that a saved `config.json` has otherwise than the one that the model was made of. */
+  /** Settings in a saved `config.json` that differ from those from which the model was made. */
   protected get changes(): ConfigJson {
     return {}
   }
 
-  /** Writes to the model's configuration, because it may change size. */
+  /** Changes the model's configuration, because its vocabulary may be resized. */
   protected reconfigure(change: Partial<C>): void {
     this.#config = { ...this.#config, ...change }
   }
 
-  /** The `config.json` of the model as it is now. */
+  /** The `config.json` of the model in its present state. */
   toConfig(): ConfigJson {
     return { ...this.#json, architectures: [this.architecture.name], ...this.changes }
   }
 
-  /** The deviation of initial weights. */
+  /** The standard deviation of initial weights. */
   protected get initializerRange(): number {
     return Number(this.#json['initializer_range'] ?? 0.02)
   }
 
   /**
-   * Gives a part of the model, or all of it, the weights that training begins with, as transformers does: normal ones of
-   * deviation `initializer_range` for linear layers and embeddings, zeros for biases and padding. Norms stay as they were made.
+   * Gives a part of the model, or all of it, initial weights for training, as in transformers: normally distributed
+   * ones with the standard deviation `initializer_range` for linear layers and embeddings, and zeros for biases and
+   * padding. Norms stay unchanged.
    */
   initialize(part: Module, generator?: Generator): void {
     const std = this.initializerRange
@@ -74,7 +82,7 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
     noGrad(() => {
       for (const layer of part.modules()) {
         if (!(layer instanceof Linear || layer instanceof Conv1D || layer instanceof Embedding)) continue
-        // Tied weights once, so that both draw the same numbers.
+        // Tied weights are initialised once, so that both names draw the same numbers.
         if (done.has(layer.weight)) continue
         done.add(layer.weight)
         normal_(layer.weight, 0, std, { generator })
@@ -85,7 +93,10 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
     })
   }
 
-  /** Throws where adapters stand beside the weights, or these are in blocks or of several dtypes: no such folder holds that. */
+  /**
+   * Throws if the model has adapters, or weights in blocks or in several dtypes, because this kind of folder cannot
+   * hold them.
+   */
   checkPlain(op: string): void {
     const dtypes = new Map<DType, string>()
     for (const [name, { dtype }] of this.namedParameters()) {
@@ -115,16 +126,16 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
   }
 
   /**
-   * Writes `config.json` and `model.safetensors`, as transformers has them, into a folder, which is made where it is not there.
-   * Then it makes a model of what was written and holds its outputs against this model's, bit for bit, and says so in a line.
-   * That takes the memory of the weights once more. `card` adds a README.md, as the hub has it. A tied pair that is no longer one is written as two, and
-   * `tie_word_embeddings` says false. Throws ValueError where it cannot be written, where the model has adapters, or where the
-   * folder gives other outputs.
+   * Writes `config.json` and `model.safetensors`, in transformers' form, into a folder, which is made if missing. Then
+   * it loads a model from the written files, compares its outputs with this model's, bit for bit, and reports that in a
+   * line. This takes the memory of the weights once more. `card` adds a README.md in the hub's form. A tied pair that
+   * is no longer tied is written as two tensors, and `tie_word_embeddings` becomes false. Throws ValueError if the
+   * files cannot be written, if the model has adapters, or if the folder's outputs differ.
    */
   override async save(folder: string, options: SaveOptions = {}): Promise<void> {
     await saveModel(this, folder, options)
   }
 
-  /** The outputs that prove a save, of a few inputs that follow from the configuration. */
+  /** The outputs that verify a save, for a few inputs derived from the configuration. */
   abstract probe(): readonly Tensor[]
 }

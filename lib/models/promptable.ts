@@ -1,4 +1,4 @@
-/** The common part of models that take prompts, which learn while the weights stay. */
+/** The common part of models that support prompts, which learn while the weights stay unchanged. */
 import { type PromptSizes, Prompts } from '../nn/prompt.js'
 import type { OnGenerator, OnHolder, OnTensor } from '../nn/walk.js'
 import { PretrainedModel } from './pretrained.js'
@@ -6,17 +6,17 @@ import { PretrainedModel } from './pretrained.js'
 export abstract class PromptableModel<out C extends object = object> extends PretrainedModel<C> {
   readonly #prompts = new Prompts(this)
 
-  /** Prompts that have learned, by name: see `applyPrompt`. */
+  /** Learned prompts, by name: see `applyPrompt`. */
   get adapters(): Prompts {
     return this.#prompts
   }
 
-  /** The sizes that prompts of this model have; null: it takes none. */
+  /** The sizes of this model's prompts, or null if it takes none. */
   get promptSizes(): PromptSizes | null {
     return null
   }
 
-  /** Also the prompts, under the names that PEFT gives them. */
+  /** Also visits the prompts, under PEFT's names. */
   override visitOwn(
     onTensor: OnTensor | null,
     onHolder: OnHolder | null,

@@ -1,7 +1,8 @@
 /**
- * ResNet (He et al., 2015): convolutions in blocks that add what they compute to what they got. Each stage after the first halves
- * the image; the mean over its last one stands for it. Names and numbers are those of transformers' ResNet models, which halve
- * within a bottleneck at the 3 x 3 convolution (version 1.5) unless `downsample_in_bottleneck` says at the first one.
+ * ResNet (He et al., 2015): convolutions in blocks that add their result to their input. Each stage after the first
+ * halves the image, and the mean over the last stage represents it. Names and numbers are those of transformers' ResNet
+ * models. A bottleneck halves at its 3 x 3 convolution (version 1.5), or at the first one if `downsample_in_bottleneck`
+ * is set.
  */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
@@ -28,9 +29,9 @@ import { labelsOf, problemTypeOf } from './encoder.js'
 import { classNames, ImageBody, ImageClassifier, type ImageConfig, imageFiles } from './image.js'
 
 export interface ResNetConfig extends ImageConfig {
-  /** Channels behind the first convolution. */
+  /** The number of channels after the first convolution. */
   readonly embeddingSize: number
-  /** Channels of each stage, and its blocks. */
+  /** The number of channels and the number of blocks in each stage. */
   readonly stages: readonly { readonly size: number; readonly depth: number }[]
   readonly kind: 'basic' | 'bottleneck'
   readonly activation: ActivationName
@@ -44,7 +45,7 @@ interface ConvNormOptions {
   readonly activation?: ActivationName | null
 }
 
-/** A convolution that keeps the size unless it strides, batch norm, and an activation. */
+/** A convolution, which keeps the size unless it has a stride, batch norm, and an activation. */
 class ConvNorm extends Module {
   readonly convolution: Conv2d
   readonly normalization: BatchNorm2d
@@ -68,10 +69,10 @@ class ConvNorm extends Module {
   }
 }
 
-/** How one bottleneck's inner channels relate to its outer ones. */
+/** The ratio of a bottleneck's outer channels to its inner ones. */
 const reduction = 4
 
-/** Two or three convolutions, whose result is added to x, or where sizes change to a projection of x. */
+/** Two or three convolutions, whose result is added to x, or to a projection of x if sizes change. */
 class ResNetBlock extends Module {
   readonly shortcut: ConvNorm | null
   readonly layer: readonly ConvNorm[]
@@ -81,7 +82,7 @@ class ResNetBlock extends Module {
     super()
     const { activation, kind, downsampleInBottleneck } = config
     this.shortcut = from === to && stride === 1 ? null : new ConvNorm(from, to, { kernel: 1, stride }, options)
-    // Within a block it is ReLU, whatever the configuration's activation is, as in transformers.
+    // Within a block it is ReLU, whatever the configured activation is, as in transformers.
     if (kind === 'basic')
       this.layer = [new ConvNorm(from, to, { stride, activation: 'relu' }, options), new ConvNorm(to, to, {}, options)]
     else {
@@ -117,7 +118,7 @@ class ResNetStage extends Module {
   }
 }
 
-/** The first convolution, and a pool: together they quarter the image. */
+/** The first convolution and a pool. Together they divide the image's sides by four. */
 class ResNetEmbedder extends Module {
   readonly embedder: ConvNorm
   readonly pooler: MaxPool2d
@@ -175,7 +176,9 @@ export class ResNet extends ImageBody<ResNetConfig> {
     return flatten(adaptiveAvgPool2d(states, 1), 1)
   }
 
-  /** As the paper (He et al., 2015, "Delving Deep into Rectifiers") has it for convolutions; linear layers begin as PyTorch's do. */
+  /**
+   * Convolutions as in the paper (He et al., 2015, "Delving Deep into Rectifiers"), and linear layers as in PyTorch.
+   */
   override initialize(part: Module, generator?: Generator): void {
     noGrad(() => {
       for (const layer of part.modules()) {
@@ -200,7 +203,7 @@ class ResNetClassifier extends ImageClassifier<ResNetConfig> {
     options: LayerOptions,
   ) {
     super(architecture, body, json)
-    // The place of the linear layer is its name in files.
+    // The linear layer's place in the Sequential is its name in files.
     this.classifier = new Sequential(new Flatten(), new Linear(body.config.width, body.config.labels.length, options))
   }
 
@@ -209,7 +212,7 @@ class ResNetClassifier extends ImageClassifier<ResNetConfig> {
   }
 }
 
-/** The deepest published one has 50 blocks, the one with most channels 8,192. */
+/** The deepest published model has 50 blocks, and the widest has 8,192 channels. */
 const most = { depth: 1024, size: 2 ** 16 }
 
 function listOf(settings: Settings, name: string, fallback: readonly number[], limit: number): readonly number[] {
@@ -221,7 +224,7 @@ function listOf(settings: Settings, name: string, fallback: readonly number[], l
 }
 
 function read(settings: Settings): ResNetConfig {
-  // Which states a backbone gives.
+  // They choose the states that a backbone returns.
   settings.unused('out_features', 'out_indices', 'stage_names')
   const sizes = listOf(settings, 'hidden_sizes', [256, 512, 1024, 2048], most.size)
   const depths = listOf(settings, 'depths', [3, 4, 6, 3], most.depth)
@@ -266,7 +269,7 @@ export const resnetArchitectures = {
   imageClassification: classification,
 } as const
 
-/** The published depths, by their number of layers with weights. */
+/** The published depths, by the number of their layers with weights. */
 const published = {
   18: { kind: 'basic', depths: [2, 2, 2, 2] },
   34: { kind: 'basic', depths: [3, 4, 6, 3] },
@@ -278,19 +281,23 @@ const published = {
 export type ResNetDepth = keyof typeof published
 
 export interface ResNetOptions extends LayerOptions {
-  /** How many classes there are, or their names. Default 1000. */
+  /** The number of classes, or their names. Default 1000. */
   readonly classes?: number | readonly string[]
-  /** Colours of a pixel. Default 3. */
+  /** The number of colour channels of a pixel. Default 3. */
   readonly channels?: number
-  /** Channels behind the first convolution, which all others follow: 64 in the paper. Fewer make a smaller model. Default 64. */
+  /**
+   * The number of channels after the first convolution, to which all others are proportional: 64 in the paper. A
+   * smaller number makes a smaller model. Default 64.
+   */
   readonly width?: number
 }
 
 const resnetNames: OptionNames<ResNetOptions> = { ...layerOptions, classes: true, channels: true, width: true }
 
 /**
- * A ResNet of 18, 34, 50, 101 or 152 layers with the weights that training begins with, and a head for classes. Other shapes come
- * from a configuration, by `AutoModel.forImageClassification`. Throws ValueError for another depth, or sizes that are none.
+ * A ResNet of 18, 34, 50, 101 or 152 layers with initial weights for training, and a head for classes. Other shapes
+ * come from a configuration, through `AutoModel.forImageClassification`. Throws ValueError for another depth, or for
+ * invalid sizes.
  */
 export function resnet(depth: ResNetDepth, options: ResNetOptions = {}): ImageClassifier<ResNetConfig> {
   const op = 'resnet'

@@ -1,6 +1,7 @@
 /**
- * RoBERTa (Liu et al., 2019): BERT trained longer and on tokens alone. Its positions count the tokens that are no padding, from
- * the row behind padding's own, and its heads are others. Names and numbers are those of transformers' Roberta models.
+ * RoBERTa (Liu et al., 2019): BERT trained longer, and only on tokens. Its positions count the tokens that are not
+ * padding, beginning after padding's own row, and its heads differ. Names and numbers are those of transformers'
+ * Roberta models.
  */
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
@@ -34,7 +35,10 @@ export class Roberta extends Bert {
     return this.config.padToken
   }
 
-  /** Ids tell what padding is here, and not the mask. Behind a prompt all columns count, because transformers sees no ids then. */
+  /**
+   * Padding is recognised by the ids here, not by the mask. After a prompt all columns count, because transformers has
+   * no ids then.
+   */
   protected override placesOf(ids: Tensor, virtual: number): Tensor {
     const padding = this.config.padToken as number
     if (virtual > 0) return add(super.placesOf(ids, virtual), padding + 1)
@@ -58,7 +62,7 @@ class RobertaLMHead extends Module {
     this.decoder = new Linear(width, vocabSize, options)
   }
 
-  /** The decoder's input. The activation is GELU, whatever that of the blocks is. */
+  /** The input of the decoder layer. Its activation is GELU, whatever the blocks' activation is. */
   forward(states: Tensor): Tensor {
     return this.layerNorm.forward(gelu(this.dense.forward(states)))
   }

@@ -1,4 +1,7 @@
-/** Rotary positions as `config.json` tells them: `rope_parameters` of transformers 5, `rope_theta` and `rope_scaling` of before. */
+/**
+ * Rotary positions from `config.json`: `rope_parameters` of transformers 5, and `rope_theta` and `rope_scaling` of
+ * earlier versions.
+ */
 import { kindOf, shown } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { countFrom } from '../ops/attention/angles.js'
@@ -14,11 +17,11 @@ import type { ConfigJson, Settings } from './config.js'
 export interface Rope {
   readonly base: number
   readonly scaling: RotaryScaling | null
-  /** Features of a head, all of which turn. */
+  /** The number of features in a head. All of them are rotated. */
   readonly headDim: number
 }
 
-/** The settings beside the rotary ones that the rotation depends on. */
+/** The other settings on which the rotation depends. */
 export interface RopeDefaults {
   readonly base: number
   readonly headDim: number
@@ -35,7 +38,7 @@ const names: { readonly [name: string]: string } = {
   mscaleAllDim: 'mscale_all_dim',
 }
 
-/** The scaling of these settings. */
+/** The scaling in these settings. */
 function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults: RopeDefaults): RotaryScaling | null {
   const asked = new Set([
     'rope_theta',
@@ -63,7 +66,7 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
     asked.add(name)
     return (json[name] ?? null) === null ? {} : { [property]: take(name) }
   }
-  // Beside the table, as Phi-3 has it, it comes before the one within.
+  // If it is outside the table, as in Phi-3, it takes precedence over the one inside.
   const beside = settings.value('original_max_position_embeddings')
   const original = () =>
     typeof beside === 'number' ? beside : take('original_max_position_embeddings', defaults.maxPositions)
@@ -106,7 +109,7 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
           shortFactor: list('short_factor'),
           longFactor: list('long_factor'),
           originalMaxPositions,
-          // It is read for the factor of queries and keys alone, which is 1 for all below 1.
+          // It affects only the factor of queries and keys, which is 1 for all values below 1.
           factor: Math.max(1, take('factor', defaults.maxPositions / originalMaxPositions)),
           ...given('attentionFactor'),
         }
@@ -119,7 +122,7 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
     }
   }
   const found = scaling()
-  // Transformers passes over what is left beside a plain embedding, too.
+  // For a plain embedding, settings without a use are ignored, as in transformers.
   if (found !== null)
     for (const name of Object.keys(json))
       if (!asked.has(name) && (json[name] ?? null) !== null)
@@ -137,7 +140,7 @@ function ropeOf(settings: Settings, where: string, json: ConfigJson, base: numbe
   const theta = json['rope_theta'] ?? base
   if (!(typeof theta === 'number' && theta > 0 && Number.isFinite(theta)))
     settings.fault(`${where}.rope_theta is ${shown(theta)}, but must be a positive number`)
-  // transformers passes over it in these architectures, whatever a file says, so that no number could be right.
+  // transformers ignores this setting in these architectures, whatever a file says, so no result could be right.
   const share = json['partial_rotary_factor'] ?? settings.value('partial_rotary_factor') ?? 1
   if (share !== 1) settings.fault(`${where}.partial_rotary_factor is ${shown(share)}, but only 1 is supported`)
   if (defaults.headDim % 2 !== 0) settings.fault(`heads have ${defaults.headDim} features, but pairs of them turn`)
@@ -158,8 +161,8 @@ export function readRope(settings: Settings, defaults: RopeDefaults): Rope {
 }
 
 /**
- * The rotary settings of each kind of layer, as transformers 5 writes them: `rope_parameters` with a table for each kind. Null
- * where the file has no such tables.
+ * The rotary settings of each kind of layer, in the form of transformers 5: `rope_parameters` with a table for each
+ * kind. Null if the file has no such tables.
  */
 export function readRopeByKind<K extends string>(
   settings: Settings,
@@ -177,7 +180,9 @@ export function readRopeByKind<K extends string>(
   return Object.fromEntries(found) as { readonly [Kind in K]: Rope }
 }
 
-/** How a call's queries and keys are turned, by a table that all layers share; x [B, T, width] is what they work on. */
+/**
+ * The rotation of a call's queries and keys, by a table that all layers share. x [B, T, width] is the layers' input.
+ */
 export function turnOf(rope: Rope, { offset, positions, cache }: Columns, x: Tensor): RotaryTable {
   const { base, scaling, headDim } = rope
   const [b, t] = x.sizes as readonly [number, number]
@@ -191,7 +196,7 @@ export function turnOf(rope: Rope, { offset, positions, cache }: Columns, x: Ten
     }) as [Tensor, Tensor]
     return { cosines, sines }
   }
-  // Only frequencies that follow the length of the text wait for the positions.
+  // Only frequencies that depend on the length of the text wait for the positions.
   const length = positions !== null && grows ? (max(positions).item() as number) + 1 : offset + t
   const places: Tensor =
     positions === null ? countFrom(offset, t, dtype, x.device) : reshape(castTo(positions, dtype), [b, 1, t])

@@ -1,4 +1,4 @@
-/** A model into a folder that transformers loads, with the proof that the folder holds the model. */
+/** Saves a model into a folder that transformers can load, and verifies that the folder holds the model. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { noGrad } from '../autograd/mode.js'
@@ -17,13 +17,13 @@ import { loadModel } from './load.js'
 import type { PretrainedModel } from './pretrained.js'
 
 export interface SaveOptions {
-  /** Writes a model card too, the folder's README.md, which says what is given here (see `modelCard`). */
+  /** Also writes a model card, the folder's README.md, with these contents (see `modelCard`). */
   readonly card?: ModelCardOptions
-  /** Gets the line that says what was written and proved. Default: `console.log`. */
+  /** Receives the line about what was written and verified. Default: `console.log`. */
   readonly log?: (line: string) => void
 }
 
-/** Bits of the outputs in evaluation mode. */
+/** The bits of the outputs in evaluation mode. */
 function outputsOf(model: PretrainedModel): Uint8Array[] {
   const restore = captureModes(model)
   model.eval()
@@ -41,7 +41,7 @@ function outputsOf(model: PretrainedModel): Uint8Array[] {
   }
 }
 
-/** As `PretrainedModel.save` says. */
+/** Implements `PretrainedModel.save`. */
 export async function saveModel(model: PretrainedModel, folder: string, options: SaveOptions): Promise<void> {
   const op = 'save'
   const { log = console.log, card } = checkOptions(op, options, { log: true, card: true })
@@ -52,7 +52,7 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
   const state = new Map(withoutAliases(readState(op, model)))
   const dtype = state.values().next().value?.dtype ?? 'float32'
   const config = { ...model.toConfig() } as { [name: string]: unknown }
-  // transformers 5 has `dtype`, and those before `torch_dtype`, which it reads too.
+  // transformers 5 uses `dtype`. Earlier versions use `torch_dtype`, which version 5 also reads.
   delete config['dtype']
   config['torch_dtype'] = dtype
   const weights = tensorFile(join(folder, 'model.safetensors'), state, { format: 'pt' }, op)

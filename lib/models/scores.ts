@@ -1,4 +1,4 @@
-/** Losses of scores: of classes, and of a whole text or image by the kind of its labels. */
+/** Losses of scores: of classes, and of a whole text or image, by the kind of its labels. */
 import { checkTensor } from '../autograd/operator.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
@@ -21,9 +21,10 @@ export function classLoss(scores: Tensor, labels: Tensor, none = ignored): Loss 
 }
 
 /**
- * Scores [N, classes] against labels: summed cross entropy of classes, int32 [N], -100 where none is learned; of yes and no for
- * each class, float32 [N, classes]; or squares of the errors of numbers, float32 [N, classes] or, where there is one, [N].
- * Without a problem type, one class means numbers, and otherwise the dtype tells, as in transformers.
+ * The loss of scores [N, classes] against labels: summed cross entropy of classes, int32 [N] with -100 for those that
+ * are not learned; of yes and no for each class, float32 [N, classes]; or squared errors of numbers, float32 [N,
+ * classes] or, for a single one, [N]. Without a problem type, one class means numbers, and otherwise the dtype decides,
+ * as in transformers.
  */
 export function labelledLoss(op: string, output: Tensor, labels: Tensor, problemType: ProblemType | null): Loss {
   checkTensor(op, 'labels', labels)

@@ -28,45 +28,54 @@ import { Source } from './source.js'
 import { endTokensOf, ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
 
 export interface Seq2SeqConfig {
-  /** Tokens in the vocabulary. */
+  /** The number of tokens in the vocabulary. */
   readonly vocabSize: number
   /** Whether the head's weight is the embedding's. */
   readonly tieWordEmbeddings: boolean
-  /** The token that every text of the decoder begins with. */
+  /** The token with which every text of the decoder begins. */
   readonly startToken: number
-  /** The token that the decoder reads where a label is not learned. */
+  /** The token that the decoder reads in place of a label that is not learned. */
   readonly padToken: number
   /** Tokens that end a text. */
   readonly endTokens: readonly number[]
 }
 
 export interface SourceInputs {
-  /** int32 or bool [B, S]: 1 where a column of the source is a token, 0 where it is padding, on either side. Default: all are tokens. */
+  /**
+   * int32 or bool [B, S]: 1 for a column of the source with a token, 0 for padding, on either side. Default: all are
+   * tokens.
+   */
   readonly attentionMask?: Tensor | null
 }
 
 export interface Seq2SeqInputs extends SourceInputs {
-  /** int32 [B, T]: what the decoder reads. Default: the labels, each one column later, behind the start token. */
+  /** int32 [B, T]: the decoder's input. Default: the labels, each one column later, after the start token. */
   readonly decoderIds?: Tensor | null
-  /** int32 [B, T]: the text to be written, its end token included; -100 where none is to be learned, as in padding. */
+  /**
+   * int32 [B, T]: the text to generate, including its end token, with -100 for labels that are not learned, such as
+   * padding.
+   */
   readonly labels?: Tensor | null
 }
 
 export interface Seq2SeqLossInputs extends Seq2SeqInputs {
   readonly labels: Tensor
-  /** The share of each label's probability that all tokens have in common (Szegedy et al., 2016). In [0, 1]; default 0. */
+  /**
+   * The share of each label's probability that is spread evenly over all tokens (Szegedy et al., 2016). In [0, 1].
+   * Default 0.
+   */
   readonly labelSmoothing?: number
 }
 
 export interface DecodeInputs {
-  /** Keys and values of the columns before these; the call puts its own behind them. Only under `noGrad`. */
+  /** Keys and values of the earlier columns. The call appends its own. Only under `noGrad`. */
   readonly cache?: KvCache | null
 }
 
 export interface TranslateOptions extends Omit<GenerateOptions, 'tokenizer' | 'returnSequences' | 'logProbs'> {
-  /** Put in front of each text, as T5's `translate English to German: `. Default: nothing. */
+  /** Put before each text, such as T5's `translate English to German: `. Default: nothing. */
   readonly prefix?: string
-  /** Texts at once. Default 16. */
+  /** The number of texts processed at once. Default 16. */
   readonly batchSize?: number
 }
 
@@ -85,26 +94,27 @@ function checkIds(op: string, name: string, ids: Tensor): void {
     ])
 }
 
-/** A model that writes a text given another one. */
+/** A model that generates a text for another one. */
 export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> extends PromptableModel<C> {
   /**
-   * The encoder's last states: ids [B, S] and mask, bool [B, 1, 1, C] or null -> [B, C, width]. Columns C are those of the tokens, behind those of the prompt.
+   * The encoder's last states: ids [B, S] and mask, bool [B, 1, 1, C] or null -> [B, C, width]. Columns C are the
+   * tokens' columns after the prompt's.
    */
   protected abstract encoded(ids: Tensor, mask: Tensor | null, prompt: Prompt | null): Tensor
   /** The decoder's last states: ids [B, T] -> [B, T, width]. */
   protected abstract decoded(ids: Tensor, source: Source, columns: Columns): Tensor
   /** The embedding of tokens. */
   abstract inputEmbedding(): Embedding
-  /** The layer that scores tokens; its weight may be the embedding's. */
+  /** The layer that computes scores of tokens. Its weight may be the embedding's. */
   abstract outputHead(): Linear
   protected abstract replaceEmbedding(embedding: Embedding, head: Linear): void
 
-  /** The head's input, made of last states: [.., width] -> [.., width]. */
+  /** The head's input, computed from last states: [.., width] -> [.., width]. */
   protected scaled(states: Tensor): Tensor {
     return states
   }
 
-  /** Reads texts: int32 ids [B, S]. Where a prompt of embeddings is active, its columns come before, as in PEFT. */
+  /** Encodes texts: int32 ids [B, S]. If a prompt of embeddings is active, its columns come first, as in PEFT. */
   encode(ids: Tensor, inputs: SourceInputs = {}): Source {
     const op = `${this.constructor.name}.encode`
     const { attentionMask = null } = checkOptions(op, inputs, sourceNames)
@@ -118,8 +128,8 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
   }
 
   /**
-   * The decoder's last states, given what was read: int32 ids [B, T] -> [B, T, width]. With a cache, the source keeps its keys and
-   * values too, and later calls need the new columns alone.
+   * The decoder's last states, given the encoded source: int32 ids [B, T] -> [B, T, width]. With a cache, the source
+   * also keeps its keys and values, and later calls need only the new columns.
    */
   decode(ids: Tensor, source: Source, inputs: DecodeInputs = {}): Tensor {
     const op = `${this.constructor.name}.decode`
@@ -141,7 +151,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     return this.outputHead().forward(this.scaled(states))
   }
 
-  /** Scores of the token after each that the decoder reads: int32 ids [B, S] -> [B, T, vocabSize]. */
+  /** Scores of the token after each one in the decoder's input: int32 ids [B, S] -> [B, T, vocabSize]. */
   forward(ids: Tensor, inputs: Seq2SeqInputs): Tensor {
     return this.logits(
       this.#states(this.constructor.name, ids, checkOptions(this.constructor.name, inputs, inputNames)),
@@ -149,8 +159,8 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
   }
 
   /**
-   * The summed cross entropy of each label given the source and the labels before it, and how many labels are learned. Logits are
-   * not kept, unless the head has adapters or hooks.
+   * The summed cross entropy of each label given the source and the labels before it, and the number of learned labels.
+   * Logits are not kept, unless the head has adapters or hooks.
    */
   loss(ids: Tensor, inputs: Seq2SeqLossInputs): Loss {
     const op = `${this.constructor.name}.loss`
@@ -185,7 +195,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     return this.decode(read, this.encode(ids, { attentionMask }))
   }
 
-  /** The decoder's input for labels: each one column later, behind the start token; int32 [B, T] -> [B, T]. */
+  /** The decoder's input for labels: each one column later, after the start token. int32 [B, T] -> [B, T]. */
   shiftRight(labels: Tensor): Tensor {
     checkIds(`${this.constructor.name}.shiftRight`, 'labels', labels)
     const { startToken, padToken } = this.config
@@ -195,12 +205,18 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     return maskedFill(shifted, eq(shifted, ignored), padToken)
   }
 
-  /** Tokens that end a text, by `generation_config.json`, else by `config.json`. Throws ValueError for what is none. */
+  /**
+   * Tokens that end a text: those of `generation_config.json`, or otherwise of `config.json`. Throws ValueError for an
+   * invalid one.
+   */
   get endTokens(): readonly number[] {
     return endTokensOf(this, this.config.endTokens)
   }
 
-  /** The token that generation begins with, by `generation_config.json`, else by `config.json`. Throws ValueError where it is none. */
+  /**
+   * The token with which generation begins: that of `generation_config.json`, or otherwise of `config.json`. Throws
+   * ValueError for an invalid one.
+   */
   get startToken(): number {
     const { startToken, vocabSize } = this.config
     const value = this.generationConfig?.['decoder_start_token_id'] ?? startToken
@@ -217,9 +233,10 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
   }
 
   /**
-   * Makes the vocabulary larger or smaller, in place: rows that stay are kept, new ones are the mean of all, as transformers
-   * begins with. The embedding, and the head where it is one of its own, are new layers with new parameters: make optimisers
-   * afterwards. Throws ValueError where adapters are on them, and for a size without the start token or the padding.
+   * Makes the vocabulary larger or smaller, in place. Remaining rows are kept, and new ones begin as the mean of all,
+   * as in transformers. The embedding, and the head if it is separate, become new layers with new parameters, so make
+   * optimizers afterwards. Throws ValueError if the layers have adapters, and for a size without the start token or the
+   * padding token.
    */
   resizeTokenEmbeddings(count: number): void {
     const op = `${this.constructor.name}.resizeTokenEmbeddings`
@@ -233,9 +250,9 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
   }
 
   /**
-   * Writes a text for each source: by greedy search, sampling or beams. See `GenerateOptions`. Each source is read once. `sources`
-   * are token ids of one text or of several, with what the tokenizer puts at their end. The event loop is free while the device
-   * computes.
+   * Generates a text for each source, by greedy search, sampling or beams. See `GenerateOptions`. Each source is read
+   * once. `sources` are token ids of one text or of several, including the tokens that the tokenizer adds at their end.
+   * The event loop is free while the device computes.
    */
   generate(
     sources: Tensor | readonly number[] | readonly (readonly number[])[],
@@ -244,7 +261,10 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     return generateFrom(this, sources, options)
   }
 
-  /** The tokens of the text for one source, each as soon as it is there; with a tokenizer, pieces of text that are whole characters. */
+  /**
+   * The tokens of the text for one source, each as soon as it is generated. With a tokenizer, pieces of text with
+   * complete characters.
+   */
   stream(
     source: readonly number[],
     options: StreamOptions & { readonly tokenizer: NonNullable<StreamOptions['tokenizer']> },
@@ -255,9 +275,9 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
   }
 
   /**
-   * The model's text for a text, or for each of several: a translation, a summary, whatever it has learned. Texts of like length
-   * are read together. One that reaches `maxNewTokens`, 64 by default, is cut there; `generate` tells of each whether it was
-   * (`finish`). Throws ValueError for what is no text.
+   * The model's text for a text, or for each of several texts: a translation, a summary, or whatever the model has
+   * learned. Texts of similar length are processed together. A text that reaches `maxNewTokens`, 64 by default, is cut
+   * there; `generate` tells for each whether that happened (`finish`). Throws ValueError for values that are not texts.
    */
   translate(tokenizer: Tokenizer, text: string, options?: TranslateOptions): Promise<string>
   translate(tokenizer: Tokenizer, texts: readonly string[], options?: TranslateOptions): Promise<string[]>

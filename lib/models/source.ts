@@ -1,4 +1,7 @@
-/** The text that a decoder attends to, as the encoder left it, with the keys and values that the decoder's layers made of it. */
+/**
+ * The text to which a decoder attends, as the encoder encoded it, with the keys and values that the decoder's layers
+ * compute from it.
+ */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
@@ -12,15 +15,15 @@ import { reshape, transpose, unflatten } from '../ops/shape/index.js'
 export type KeysAndValues = readonly [keys: Tensor, values: Tensor]
 
 /**
- * A batch of encoded texts. Several rows of the decoder may read one of them, as beams do: they are then queries of one batch row,
- * so that keys and values stand in memory, and are read, once for all of them.
+ * A batch of encoded texts. Several rows of the decoder, such as beams, may read one of them. They then become queries
+ * of one batch row, so that keys and values are stored and read only once for all of them.
  */
 export class Source {
   /** [B, S, width] */
   readonly states: Tensor
-  /** bool [B, 1, 1, S], true where a column is a token; null: all are. */
+  /** bool [B, 1, 1, S], true for a column with a token, or null if all are tokens. */
   readonly mask: Tensor | null
-  /** Rows of the decoder that read each text; they stand beside each other. */
+  /** The number of the decoder's rows that read each text. They are side by side. */
   readonly copies: number
   readonly #kept: (KeysAndValues | undefined)[]
 
@@ -31,12 +34,12 @@ export class Source {
     this.#kept = kept
   }
 
-  /** Rows that the decoder must have. */
+  /** The number of rows that the decoder must have. */
   get rows(): number {
     return (this.states.sizes[0] as number) * this.copies
   }
 
-  /** Keys and values that a layer makes of the states, made once where they are to be kept. */
+  /** Keys and values that a layer computes from the states, computed only once if they are to be kept. */
   keysAndValues(layer: number, kept: boolean, make: (states: Tensor) => KeysAndValues): KeysAndValues {
     if (!kept) return make(this.states)
     const found = this.#kept[layer]
@@ -47,7 +50,7 @@ export class Source {
     return made
   }
 
-  /** Queries [B copies, H, T, D] as those of B texts: [B, H, copies T, D]. */
+  /** Queries [B copies, H, T, D], rearranged into those of B texts: [B, H, copies T, D]. */
   fold(q: Tensor): Tensor {
     if (this.copies === 1) return q
     const [, heads, columns, size] = q.sizes as readonly [number, number, number, number]
@@ -55,7 +58,7 @@ export class Source {
     return reshape(beside, [this.states.sizes[0] as number, heads, this.copies * columns, size])
   }
 
-  /** The other way: [B, H, copies T, D] -> [B copies, H, T, D]. */
+  /** The inverse: [B, H, copies T, D] -> [B copies, H, T, D]. */
   unfold(out: Tensor): Tensor {
     if (this.copies === 1) return out
     const [, heads, , size] = out.sizes as readonly [number, number, number, number]
@@ -64,8 +67,8 @@ export class Source {
   }
 
   /**
-   * The source of a decoder whose row i goes on from row `rows[i]`. What stays as it is, is shared with this one; what is no longer
-   * needed is freed. Throws ValueError for a row that is not there.
+   * The source for a decoder whose row i continues the former row `rows[i]`. Unchanged parts are shared with this
+   * source, and parts that are no longer needed are freed. Throws ValueError for a row that does not exist.
    */
   reorder(given: readonly number[]): Source {
     const rows = listOf('Source.reorder', 'rows', given, 'a list of places')
@@ -87,7 +90,7 @@ export class Source {
     return picked
   }
 
-  /** Lets it outlive the scopes that it was made in; it is then freed by the garbage collector or by `dispose()`. */
+  /** Lets it outlive the scopes in which it was made. The garbage collector or `dispose()` then frees it. */
   keep(): this {
     keep(this.states)
     if (this.mask !== null) keep(this.mask)
@@ -104,7 +107,10 @@ export class Source {
   }
 }
 
-/** The texts of rows, each once, where equally many rows of each stand beside each other; else one for each row. */
+/**
+ * The texts of rows, each listed once if every text has the same number of adjacent rows, or otherwise one text for
+ * each row.
+ */
 function grouped(rows: readonly number[]): { readonly texts: readonly number[]; readonly copies: number } {
   const texts = rows.filter((text, i) => text !== rows[i - 1])
   const copies = rows.length / texts.length

@@ -6,26 +6,29 @@ import type { Seq2SeqConfig } from './seq2seq.js'
 
 export interface T5Config extends Seq2SeqConfig {
   readonly width: number
-  /** Blocks of the encoder, and of the decoder. */
+  /** The number of blocks in the encoder, and in the decoder. */
   readonly layers: number
   readonly decoderLayers: number
   readonly heads: number
   readonly headDim: number
-  /** Width of the network behind attention. */
+  /** Width of the feed-forward network. */
   readonly inner: number
   readonly activation: ActivationName
-  /** Whether what is activated is multiplied with a second projection (Shazeer, 2020). */
+  /** Whether the activated projection is multiplied by a second one (Shazeer, 2020). */
   readonly gated: boolean
-  /** Groups of distances between query and key, each with a bias of its own; all from `maxDistance` on are one. */
+  /**
+   * The number of groups of distances between query and key, each with its own bias. All distances from `maxDistance`
+   * on form one group.
+   */
   readonly buckets: number
   readonly maxDistance: number
   readonly eps: number
   readonly dropout: number
-  /** Whether the head takes the last states divided by the root of their width, as that of the first T5. */
+  /** Whether the head's input is the last states divided by the root of their width, as in the first T5. */
   readonly scaleOutputs: boolean
 }
 
-/** Differences between T5 and mT5 that a configuration does not say. */
+/** Differences between T5 and mT5 that a configuration does not contain. */
 export interface T5Kind {
   readonly name: string
   readonly modelType: string
@@ -36,24 +39,27 @@ export interface T5Kind {
     readonly heads: number
     readonly inner: number
   }
-  /** Whether there are models whose head takes scaled states. */
+  /** Whether this kind includes models whose head takes scaled states. */
   readonly scales: boolean
 }
 
-/** Whether the head takes scaled states: T5 1.1, which does not, is told by a head of its own, or by transformers 5's flag. */
+/**
+ * Whether the head takes scaled states. T5 1.1, whose head does not, is recognised by a separate head, or by
+ * transformers 5's flag.
+ */
 export function scalesOutputs(json: ConfigJson): boolean {
   const flag = json['scale_decoder_outputs']
   return typeof flag === 'boolean' ? flag : json['tie_word_embeddings'] !== false
 }
 
-/** A token that can be read, so that none is counted from the end. */
+/** A token that can be read, so negative ones, which count from the end, are refused. */
 function tokenOf(settings: Settings, name: string, vocabSize: number): number | null {
   const token = settings.token(name, vocabSize)
   if (token !== null && token < 0) settings.fault(`${name} is ${token}, but must be a token of the ${vocabSize}`)
   return token
 }
 
-/** Token 1 where the file does not say; none where it says null. */
+/** Token 1 if the file does not say, or none if it says null. */
 function endTokensOf(settings: Settings, vocabSize: number): readonly number[] {
   const value = Object.hasOwn(settings.json, 'eos_token_id') ? (settings.value('eos_token_id') ?? []) : 1
   const tokens: readonly unknown[] = Array.isArray(value) ? value : [value]
@@ -64,10 +70,10 @@ function endTokensOf(settings: Settings, vocabSize: number): readonly number[] {
   return []
 }
 
-/** The configuration in `config.json`; what is wrong there, `Settings.close` tells. */
+/** The configuration in `config.json`. `Settings.close` reports its faults. */
 export function readT5(settings: Settings, kind: T5Kind): T5Config {
   const { sizes } = kind
-  // Positions have no end, and the others are of heads for other tasks.
+  // Positions have no limit, and the other setting is for heads of other tasks.
   settings.unused('n_positions', 'classifier_dropout')
   settings.only('is_encoder_decoder', true)
   settings.only('is_decoder', false)
@@ -96,7 +102,7 @@ export function readT5(settings: Settings, kind: T5Kind): T5Config {
     heads: settings.size('num_heads', sizes.heads),
     headDim: settings.size('d_kv', 64),
     inner: settings.size('d_ff', sizes.inner),
-    // GELU behind a gate is its approximation by tanh, whatever it is called, because the folders of T5 1.1 mean that.
+    // GELU with a gate is its approximation by tanh, whatever its name, because the folders of T5 1.1 mean that.
     activation: settings.choice('dense_act_fn', activationNames, projection === 'gated-gelu' ? 'gelu_new' : named),
     gated: settings.flag('is_gated_act', projection.startsWith('gated-')),
     buckets,

@@ -1,7 +1,7 @@
 /**
- * T5 (Raffel et al., 2020) and mT5 (Xue et al., 2021): an encoder-decoder with RMS norms in front of each part, without biases,
- * whose attention knows positions by a bias of each head for the distance of query and key. T5 1.1 and mT5 have a gated network and a
- * head of their own. Names and numbers are those of transformers' T5ForConditionalGeneration.
+ * T5 (Raffel et al., 2020) and mT5 (Xue et al., 2021): an encoder-decoder without biases, with RMS norms before each
+ * part. Attention knows positions through each head's bias for the distance of query and key. T5 1.1 and mT5 have a
+ * gated network and a separate head. Names and numbers are those of transformers' T5ForConditionalGeneration.
  */
 import type { Generator } from '../core/generator.js'
 import { type OptionNames, ownOptions } from '../core/options.js'
@@ -28,10 +28,10 @@ import type { Source } from './source.js'
 import { readT5, scalesOutputs, type T5Config, type T5Kind } from './t5-config.js'
 
 /**
- * The bucket of a key that stands `distance` columns behind its query, of those whose keys have one bias. Half of the buckets are for
- * single distances, the others for ranges that grow by the same factor up to `maxDistance`. In both directions, keys behind the query
- * have the upper half of all buckets; in one direction nobody sees them, and they have the query's own. Rounded as float32, because
- * some ranges end at a whole number.
+ * The bucket of a key that is `distance` columns after its query. All keys of a bucket share one bias. Half of the
+ * buckets are for single distances, and the others for ranges that grow by a constant factor up to `maxDistance`. In
+ * both directions, keys after the query have the upper half of all buckets. In one direction they are not visible, and
+ * have the query's own bucket. Computed in float32, because some ranges end at a whole number.
  */
 export function relativeBucket(distance: number, bidirectional: boolean, buckets: number, maxDistance: number): number {
   const count = bidirectional ? Math.floor(buckets / 2) : buckets
@@ -44,7 +44,7 @@ export function relativeBucket(distance: number, bidirectional: boolean, buckets
   return first + Math.min(count - 1, single + Math.trunc(fround(share * (count - single))))
 }
 
-/** Projections to heads and back, and attention without the division by the root of a head's size. */
+/** Projections to heads and back, and attention without division by the root of a head's size. */
 abstract class T5Attention extends Module {
   readonly q: Linear
   readonly k: Linear
@@ -81,7 +81,7 @@ abstract class T5Attention extends Module {
 }
 
 class T5SelfAttention extends T5Attention {
-  /** The biases of all layers of a stack, which its first one has. */
+  /** The biases of all layers of a stack. Only the first layer has them. */
   readonly relativeAttentionBias: Embedding | null
 
   constructor(config: T5Config, layer: number, options: LayerOptions) {
@@ -89,7 +89,9 @@ class T5SelfAttention extends T5Attention {
     this.relativeAttentionBias = layer === 0 ? new Embedding(config.buckets, config.heads, options) : null
   }
 
-  /** `bias` [B or 1, heads, Tq, Tk] is added to the scores; columns are those of a decoder, null in the encoder. */
+  /**
+   * `bias` [B or 1, heads, Tq, Tk] is added to the scores. `columns` are those of a decoder, or null in the encoder.
+   */
   forward(x: Tensor, bias: Tensor, columns: Columns | null): Tensor {
     const [q, k, v] = [this.q, this.k, this.v].map((layer) => this.split(layer.forward(x))) as [Tensor, Tensor, Tensor]
     if (columns === null) return this.joined(this.attend(q, k, v, { attnMask: bias }))
@@ -147,7 +149,7 @@ class T5Layer<
   readonly dropout: Dropout
   readonly #name: string
 
-  /** Files name what is inside by `name`. */
+  /** Files name the inner module by `name`. */
   constructor({ width, eps, dropout }: T5Config, name: string, inner: M, options: LayerOptions) {
     super()
     this.inner = inner
@@ -286,7 +288,10 @@ class T5Decoder extends T5Stack<T5DecoderBlock> {
   }
 }
 
-/** T5 with its head: int32 ids [B, S] of a text and [B, T] of what is written -> scores of the next token [B, T, vocabSize]. */
+/**
+ * T5 with its head: int32 ids [B, S] of a text and [B, T] of the generated text -> scores of the next token [B, T,
+ * vocabSize].
+ */
 export class T5 extends Seq2SeqModel<T5Config> {
   shared: Embedding
   readonly encoder: T5Encoder
@@ -313,7 +318,7 @@ export class T5 extends Seq2SeqModel<T5Config> {
     return this.#architecture
   }
 
-  /** Those of the encoder, then those of the decoder. */
+  /** The blocks of the encoder, then those of the decoder. */
   override blocks(): Module[] {
     return [...this.encoder.block, ...this.decoder.block]
   }
@@ -354,7 +359,10 @@ export class T5 extends Seq2SeqModel<T5Config> {
     return { ...super.changes, scale_decoder_outputs: this.config.scaleOutputs }
   }
 
-  /** Deviations by the size of what a layer reads, as in the code of the paper: they make up for attention without a scale. */
+  /**
+   * Standard deviations depend on the size of a layer's input, as in the code of the paper. They compensate for
+   * attention without a scale.
+   */
   override initialize(part: Module, generator?: Generator): void {
     const { width, headDim, heads, inner } = this.config
     const factor = Number(this.toConfig()['initializer_factor'] ?? 1)
@@ -382,7 +390,7 @@ function architectureOf(kind: T5Kind): Architecture<T5Config, T5> {
   const own: Architecture<T5Config, T5> = {
     name: kind.name,
     modelTypes: [kind.modelType],
-    // The first folders have a bias that nothing reads.
+    // The first folders contain a bias that is never used.
     files: { ignored: /^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$/ },
     ends: { embedding: 'shared.weight', head: 'lm_head.weight' },
     settle: (json, tied) => ({
@@ -414,22 +422,25 @@ export const mt5Architecture = architectureOf({
 
 export interface T5Options extends LayerOptions {
   readonly vocabSize?: number
-  /** Blocks of the encoder; those of the decoder are as many unless given. */
+  /** The number of blocks in the encoder, and by default also in the decoder. */
   readonly layers?: number
   readonly decoderLayers?: number
   readonly width?: number
   readonly heads?: number
-  /** Features of a head. Default 64, whatever the width is. */
+  /** The number of features in a head. Default 64, whatever the width is. */
   readonly headDim?: number
-  /** Width of the network behind attention. */
+  /** Width of the feed-forward network. */
   readonly inner?: number
-  /** Its activation, behind a gate where the name says so. Default 'relu', T5's first; T5 1.1 has 'gated-gelu'. */
+  /**
+   * The activation of the feed-forward network, with a gate if the name says so. Default 'relu', as in the first T5. T5
+   * 1.1 has 'gated-gelu'.
+   */
   readonly feedForward?: ActivationName | `gated-${ActivationName}`
-  /** Everywhere that T5 drops. Default 0.1. */
+  /** Every dropout of T5. Default 0.1. */
   readonly dropout?: number
-  /** Whether the head is the embedding, which then takes states that are scaled. Default true; T5 1.1 has false. */
+  /** Whether the head is the embedding, which then takes scaled states. Default true. T5 1.1 has false. */
   readonly tieWordEmbeddings?: boolean
-  /** The token of padding, with which the decoder also begins unless `startToken` is given. Default 0. */
+  /** The token of padding, which also begins the decoder's input unless `startToken` is given. Default 0. */
   readonly padToken?: number
   readonly startToken?: number
   /** Tokens that end a text. */
@@ -454,8 +465,8 @@ const t5Names: OptionNames<T5Options> = {
 }
 
 /**
- * A T5 with the weights that training begins with; sizes are those of T5 small unless given. Throws ValueError for sizes that do not
- * go together.
+ * A T5 with initial weights for training. Default sizes are those of T5 small. Throws ValueError for sizes that do not
+ * fit together.
  */
 export function t5(options: T5Options = {}): T5 {
   const own = ownOptions('t5', options, t5Names)
@@ -476,7 +487,7 @@ export function t5(options: T5Options = {}): T5 {
       tie_word_embeddings: own.tieWordEmbeddings,
       pad_token_id: padToken,
       decoder_start_token_id: own.startToken ?? padToken,
-      // Not transformers' own, which would be 1 whatever the vocabulary is.
+      // transformers' default would be 1, whatever the vocabulary.
       eos_token_id: own.endTokens ?? null,
     },
     layerOf(own),

@@ -1,7 +1,7 @@
 /**
- * Vision transformer (Dosovitskiy et al., 2020): an image is cut into patches, each is projected to a vector, and an encoder attends
- * to all of them. The state of a vector that is put before the patches stands for the image. Names are those of published folders;
- * numbers are those of transformers' ViT models.
+ * Vision transformer (Dosovitskiy et al., 2020): an image is cut into patches, each is projected to a vector, and an
+ * encoder attends to all of them. The state of an extra vector before the patches represents the image. Names are those
+ * of published folders, and numbers those of transformers' ViT models.
  */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
@@ -31,11 +31,11 @@ export interface VitConfig extends ImageConfig {
   readonly patchSize: readonly [height: number, width: number]
   readonly layers: number
   readonly heads: number
-  /** Width of the network between two attentions. */
+  /** Width of the feed-forward network. */
   readonly inner: number
   readonly activation: ActivationName
   readonly eps: number
-  /** Dropout of what is added to the residual stream, and of embeddings. */
+  /** Dropout before additions to the residual stream, and of embeddings. */
   readonly dropout: number
   readonly attentionDropout: number
   /** Whether queries, keys and values have biases. */
@@ -43,14 +43,14 @@ export interface VitConfig extends ImageConfig {
   readonly pooler: { readonly width: number; readonly activation: ActivationName }
 }
 
-/** Patches along both sides. */
+/** The number of patches along both sides. */
 const gridOf = (
   [height, width]: readonly [number, number],
   { patchSize }: VitConfig,
 ): [rows: number, columns: number] => [Math.floor(height / patchSize[0]), Math.floor(width / patchSize[1])]
 
 class VitEmbeddings extends Module {
-  /** [1, 1, width]: what stands before the patches. */
+  /** [1, 1, width]: the vector before the patches. */
   readonly clsToken: Parameter
   /** [1, 1 + patches, width] */
   readonly positionEmbeddings: Parameter
@@ -115,7 +115,7 @@ class VitAttention extends Module {
   }
 }
 
-/** The norms stand before attention and network, so that the stream of states is never normalised itself. */
+/** The norms come before attention and network, so the stream of states itself is never normalised. */
 class VitBlock extends Module {
   readonly attention: VitAttention
   readonly intermediate: { readonly dense: Linear }
@@ -144,7 +144,7 @@ class VitBlock extends Module {
   }
 }
 
-/** A layer over the state that stands for the image. */
+/** A layer over the state that represents the image. */
 class VitPooler extends Module {
   readonly dense: Linear
   readonly #activation: (x: Tensor) => Tensor
@@ -167,8 +167,8 @@ export class Vit extends ImageBody<VitConfig> {
   readonly layernorm: LayerNorm
   readonly pooler: VitPooler | null
   /**
-   * Whether images may have other sizes than the model's: its positions are then resampled (bicubic) to their grid of patches. While
-   * it is false, such images are refused.
+   * Whether images may have sizes other than the model's. Its positions are then resampled (bicubic) to their grid of
+   * patches. While it is false, these images are refused.
    */
   interpolatePositions = false
 
@@ -219,21 +219,21 @@ export class Vit extends ImageBody<VitConfig> {
     return select(states, 1, 0)
   }
 
-  /** The output of the pooler, as transformers calls it: states [N, 1 + patches, width] -> [N, pooler's width]. */
+  /** The output of the pooler, in transformers' terms: states [N, 1 + patches, width] -> [N, pooler's width]. */
   pool(states: Tensor): Tensor {
     if (this.pooler === null)
       throw new ValueError('Vit.pool', 'a classifier has no pooler; AutoModel.forImageEmbedding gives a model with one')
     return this.pooler.forward(this.gathered(states))
   }
 
-  /** The name that transformers 5, and with it PEFT's files, has for a path, which is that of published folders. */
+  /** The name in transformers 5, and therefore in PEFT's files, for a path with the names of published folders. */
   adapterName(path: string): string {
     return current.reduce((name, [from, to]) => name.replace(from, to), path)
   }
 
   /**
-   * As transformers: normal weights of deviation `initializer_range`, and zeros for biases. It cuts positions off at 2, which is a
-   * hundred deviations away.
+   * Initial weights as in transformers: normally distributed ones with the standard deviation `initializer_range`, and
+   * zeros for biases. transformers cuts positions off at 2, which is a hundred deviations away.
    */
   override initialize(part: Module, generator?: Generator): void {
     const std = this.initializerRange
@@ -249,7 +249,7 @@ export class Vit extends ImageBody<VitConfig> {
   }
 }
 
-/** ViT with a head over the state that stands for the image: pixels [N, channels, H, W] -> [N, classes]. */
+/** ViT with a head over the state that represents the image: pixels [N, channels, H, W] -> [N, classes]. */
 export class VitClassifier extends ImageClassifier<VitConfig> {
   declare readonly body: Vit
   readonly classifier: Linear
@@ -263,13 +263,13 @@ export class VitClassifier extends ImageClassifier<VitConfig> {
     return this.classifier.forward(vectors)
   }
 
-  /** As that of the body. */
+  /** The same as the body's. */
   adapterName(path: string): string {
     return this.body.adapterName(path)
   }
 }
 
-/** Transformers 5 has other names within a program, and some folders have them, too. */
+/** transformers 5 uses other names within a program, and some folders contain them too. */
 const renamed: readonly (readonly [RegExp, string])[] = [
   [/^(vit\.)?layers\.(\d+)\./, '$1encoder.layer.$2.'],
   [/\.attention\.q_proj\./, '.attention.attention.query.'],
@@ -280,11 +280,11 @@ const renamed: readonly (readonly [RegExp, string])[] = [
   [/\.mlp\.fc2\./, '.output.dense.'],
 ]
 
-/** The name in published folders for one that transformers 5 gives. */
+/** The name in published folders for a name in transformers 5. */
 export const publishedVitName = (name: string): string =>
   renamed.reduce((plain, [from, to]) => plain.replace(from, to), name)
 
-/** The way back, for names of modules and of tensors. */
+/** The inverse, for names of modules and of tensors. */
 const current: readonly (readonly [RegExp, string])[] = [
   [/^(vit\.)?encoder\.layer\.(\d+)(?=\.|$)/, '$1layers.$2'],
   [/^((?:vit\.)?layers\.\d+)\.attention\.attention\.query(?=\.|$)/, '$1.attention.q_proj'],
@@ -308,7 +308,7 @@ function pairOf(settings: Settings, name: string, fallback: number): [number, nu
 }
 
 function read(settings: Settings): VitConfig {
-  // The decoder of masked images has it.
+  // Only the decoder of masked images uses it.
   settings.unused('encoder_stride')
   const width = settings.size('hidden_size', 768)
   const heads = settings.size('num_attention_heads', 12)
@@ -342,7 +342,7 @@ function read(settings: Settings): VitConfig {
   }
 }
 
-/** Parts that folders of pre-training hold besides. */
+/** Additional parts in folders from pre-training. */
 const left = ['embeddings.mask_token', 'decoder'] as const
 
 const classification: Architecture<VitConfig, VitClassifier> = {
@@ -368,20 +368,20 @@ export const vitArchitectures = {
 } as const
 
 export interface VitOptions extends LayerOptions {
-  /** How many classes there are, or their names. Default 1000. */
+  /** The number of classes, or their names. Default 1000. */
   readonly classes?: number | readonly string[]
-  /** Colours of a pixel. Default 3. */
+  /** The number of colour channels of a pixel. Default 3. */
   readonly channels?: number
   /** One side of square images, or [height, width]. Default 224. */
   readonly imageSize?: number | readonly [height: number, width: number]
-  /** Likewise of patches. Default 16. */
+  /** The same for patches. Default 16. */
   readonly patchSize?: number | readonly [height: number, width: number]
   readonly width?: number
   readonly layers?: number
   readonly heads?: number
-  /** Width between two attentions; default 4 times `width`. */
+  /** Width of the feed-forward network. Default: 4 times `width`. */
   readonly inner?: number
-  /** Everywhere but in attention. Default 0. */
+  /** Every dropout except attention's. Default 0. */
   readonly dropout?: number
   readonly qkvBias?: boolean
   readonly activation?: ActivationName
@@ -403,11 +403,11 @@ const vitNames: OptionNames<VitOptions> = {
 }
 
 /**
- * Throws where patches leave a border of images over, which no layer would see. Folders may have such sizes, because transformers
- * computes them so.
+ * Throws if patches leave out a border of images, which no layer would see. Folders may have these sizes, because
+ * transformers accepts them.
  */
 function checkDivided(op: string, { imageSize = 224, patchSize = 16 }: VitOptions): void {
-  // Sizes that are wrong by themselves are refused with all settings.
+  // Sizes that are wrong on their own are refused together with all other settings.
   const sides = (size: number | readonly number[]) => {
     const pair: readonly unknown[] = Array.isArray(size) ? size : [size, size]
     return pair.length === 2 && pair.every(Number.isInteger) ? (pair as readonly number[]) : null
@@ -424,8 +424,8 @@ function checkDivided(op: string, { imageSize = 224, patchSize = 16 }: VitOption
 }
 
 /**
- * A ViT with the weights that training begins with, and a head for classes; sizes are those of ViT-Base/16 unless given. Throws
- * ValueError for sizes that do not go together.
+ * A ViT with initial weights for training, and a head for classes. Default sizes are those of ViT-Base/16. Throws
+ * ValueError for sizes that do not fit together.
  */
 export function vit(options: VitOptions = {}): VitClassifier {
   const op = 'vit'

@@ -1,4 +1,4 @@
-/** The two ends of a language model: the embedding of its vocabulary, and the layer that scores it. */
+/** The two ends of a language model: the embedding of its vocabulary, and the layer that computes its scores. */
 import { noGrad } from '../autograd/mode.js'
 import { isFloating } from '../core/dtype.js'
 import { namedAs, shown, ValueError } from '../core/errors.js'
@@ -19,8 +19,8 @@ export interface Ends {
 }
 
 /**
- * Tokens that end a text, of `generation_config.json`, else of `config.json`. Throws ValueError for what is none, because with it left
- * out no text would ever end.
+ * Tokens that end a text: those of `generation_config.json`, or otherwise of `config.json`. Throws ValueError for an
+ * invalid one, because without it no text would ever end.
  */
 export function endTokensOf(
   { constructor: { name }, generationConfig }: PretrainedModel,
@@ -53,8 +53,8 @@ function resizedTable(weight: Parameter, count: number): Parameter {
 }
 
 /**
- * New layers for a vocabulary of `count` tokens, tied as these are: rows that stay are kept, new ones are the mean of all. Throws
- * ValueError where adapters are on them.
+ * New layers for a vocabulary of `count` tokens, tied like these ones. Remaining rows are kept, and new ones are the
+ * mean of all. Throws ValueError if the layers have adapters.
  */
 export function resizedEnds(op: string, ends: Ends, count: number): Ends {
   const { embedding, head } = ends
@@ -80,7 +80,10 @@ export function resizedEnds(op: string, ends: Ends, count: number): Ends {
   })
 }
 
-/** Whether the head is nothing but its weight, so that a loss can be had without the logits, which may be most of the memory. */
+/**
+ * Whether the head consists only of its weight, so that a loss can be computed without the logits, which may take most
+ * of the memory.
+ */
 export function isBare(head: Linear): boolean {
   return head.adapters.names.length === 0 && !head.hasForwardHooks && isFloating(head.weight.dtype)
 }

@@ -1,6 +1,6 @@
 /**
- * Beam search as transformers has it, which keeps `beams` texts that go on beside the best ones that ended. Scores are sums of log
- * probabilities, those of ended texts divided by their new length to the power of `lengthPenalty`.
+ * Beam search as in transformers, which keeps `beams` unfinished texts beside the best finished ones. Scores are sums
+ * of log probabilities. Those of finished texts are divided by their new length to the power of `lengthPenalty`.
  */
 
 import type { Plan } from './options.js'
@@ -11,7 +11,10 @@ import { type Finish, finishOf } from './stop.js'
 export interface BeamPlan {
   readonly beams: number
   readonly lengthPenalty: number
-  /** True: a row ends once `beams` texts ended; false: once none that goes on is better by its score now; 'never': or may become so. */
+  /**
+   * true: a row ends once `beams` texts are finished; false: once no unfinished one has a better score at its present
+   * length; 'never': once none can reach a better score.
+   */
   readonly earlyStopping: boolean | 'never'
 }
 
@@ -21,7 +24,7 @@ export interface BeamText {
   readonly finish: Finish
 }
 
-/** A text in the search; `from` is the row of the batch that it goes on from. */
+/** A text in the search. `from` is the row of the batch that it continues. */
 interface Beam {
   readonly tokens: readonly number[]
   readonly score: number
@@ -33,10 +36,13 @@ interface Ended extends Beam {
   readonly done: boolean
 }
 
-/** The score of places that hold no text: none is below it. */
+/** The score of places without a text. No other score is lower. */
 const nothing = -1e9
 
-/** The best of all continuations of a row's beams: (beam, token) by score, the first of equals first. */
+/**
+ * The best of all continuations of a row's beams: (beam, token) pairs in the order of their scores, the first of equals
+ * first.
+ */
 function bestContinuations(scores: readonly Float64Array[], count: number) {
   const found: { beam: number; token: number; score: number }[] = []
   scores.forEach((row, beam) => {
@@ -58,9 +64,9 @@ const byScore = (a: { score: number }, b: { score: number }) => b.score - a.scor
 class Search {
   running: Beam[]
   ended: Ended[]
-  /** Whether a text that goes on may still become one of the best. */
+  /** Whether an unfinished text may still become one of the best. */
   open = true
-  /** Whether all continuations of the last step ended. */
+  /** Whether all continuations of the last step are finished. */
   stuck = false
   readonly #prompt: readonly number[]
   readonly #plan: Plan
@@ -73,7 +79,7 @@ class Search {
     this.#beams = beams
     this.#first = index * beams.beams
     const places = Array.from({ length: beams.beams }, (_, i) => i)
-    // All begin alike, so that only the first has continuations at first.
+    // All beams begin with the same text, so at first only one of them has continuations.
     this.running = places.map((i) => ({
       tokens: [],
       score: i === 0 ? 0 : nothing,
@@ -101,7 +107,7 @@ class Search {
       this.#plan.process(own, this.#prompt, tokens)
       return own.map((each) => each + score)
     })
-    // So many that enough go on even if every beam's best tokens end it.
+    // So many that enough texts continue even if every beam's best tokens are stop tokens.
     const kept = Math.max(2, 1 + this.#plan.stopTokens.length) * beams
     const found = bestContinuations(scores, kept).map(({ beam, token, score }): Beam => {
       const tokens = [...(this.running[beam] as Beam).tokens, token]
@@ -131,7 +137,10 @@ class Search {
   }
 }
 
-/** Runs the search over rows that stand `beams` times beside each other in the decoder; the best texts of each row, best first. */
+/**
+ * Runs the search over rows that are `beams` times side by side in the decoder. Returns the best texts of each row, the
+ * best first.
+ */
 export async function searchBeams(
   decoder: Rows,
   prompts: readonly (readonly number[])[],

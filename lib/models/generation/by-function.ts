@@ -1,4 +1,4 @@
-/** Writing with a model of one's own, of any form, which is a function of the texts so far. */
+/** Generation with a program's own model of any form, given as a function of the texts so far. */
 import { defaultDevice, device as deviceOf } from '../../backend/devices.js'
 import type { Device } from '../../core/device.js'
 import { formatShape, kindOf, namedAs, ShapeError, ValueError } from '../../core/errors.js'
@@ -10,22 +10,24 @@ import { promptsOf } from './decoder.js'
 import { type Generated, type GenerateOptions, generateNames, write } from './generate.js'
 import { Rows } from './rows.js'
 
-/** The texts so far, on the device that is asked for. */
+/** The texts so far, on the requested device. */
 export interface TextsSoFar {
   /** int32 [R, T] */
   readonly ids: Tensor
-  /** int32 [R]: the beginning that each row goes on from, counted from 0. Beams of a beginning are rows of their own. */
+  /**
+   * int32 [R]: the number of the beginning that each row continues, from 0. Each beam of a beginning has its own row.
+   */
   readonly from: Tensor
 }
 
 export interface GenerateByOptions extends GenerateOptions {
-  /** The device of the tensors that the function gets. Default: the default device. */
+  /** The device of the tensors that the function receives. Default: the default device. */
   readonly device?: string | Device
 }
 
 const op = 'generateBy'
 
-/** Ids are not checked against a vocabulary, whose size nobody tells. */
+/** Ids are not checked against a vocabulary, because its size is not known. */
 const mostTokens = 2 ** 31
 
 class FunctionRows extends Rows {
@@ -83,10 +85,11 @@ class FunctionRows extends Rows {
 }
 
 /**
- * Writes on from beginnings, as models of folders do with `generate`: by greedy search, sampling or beams. `next` gives the scores
- * [R, vocabulary] of the token after each text so far. It is called once for each new token, under `noGrad` and in a `scope`; put the
- * model into evaluation mode before. Beginnings, lists of token ids, are of one length. Give `stopTokens`, else each text gets
- * `maxNewTokens`. Throws ValueError for other beginnings, and ShapeError for scores of another form.
+ * Continues beginnings, as `generate` does for models from folders: by greedy search, sampling or beams. `next` returns
+ * the scores [R, vocabulary] of the token after each text so far. It is called once for each new token, under `noGrad`
+ * and in a `scope`. Put the model into evaluation mode first. Beginnings are lists of token ids with equal lengths.
+ * Give `stopTokens`, because otherwise each text gets `maxNewTokens`. Throws ValueError for other beginnings, and
+ * ShapeError for scores of another shape.
  */
 export async function generateBy(
   next: (texts: TextsSoFar) => Tensor,

@@ -1,4 +1,4 @@
-/** A model writing on: prompts beside each other, and then a token for each row, through a cache. */
+/** A model that generates: it reads prompts side by side, and then one token for each row, through a cache. */
 import type { Device } from '../../core/device.js'
 import { formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
 import { Tensor } from '../../core/tensor.js'
@@ -18,16 +18,16 @@ export interface Scorer extends Module {
   readonly endTokens: readonly number[]
 }
 
-/** A model that writes on from what it reads. */
+/** A model that continues its own input. */
 export interface Decodable extends Scorer {
   hidden(ids: Tensor, inputs?: CausalInputs): Tensor
-  /** Infinity where positions have no end. */
+  /** Infinity if positions have no limit. */
   readonly positionLimit: number
-  /** Prompts that have learned, whose columns come before the text. */
+  /** Learned prompts, whose columns come before the text. */
   readonly adapters: Prompts
 }
 
-/** Prompts as lists, of one text or several. Throws ValueError for what is none. */
+/** Prompts as lists, from one text or several. Throws ValueError for other values. */
 export function promptsOf(op: string, prompts: unknown, vocabSize: number): readonly (readonly number[])[] {
   const lists: unknown = prompts instanceof Tensor ? rowsOf(op, prompts) : prompts
   if (!Array.isArray(lists) || lists.length === 0)
@@ -56,7 +56,10 @@ function rowsOf(op: string, ids: Tensor): number[][] {
   )
 }
 
-/** Throws ValueError where the model has no positions for all that is to be written, because the text would be lost at the last. */
+/**
+ * Throws ValueError if the model has too few positions for the whole text, because otherwise the call would fail at its
+ * end and lose the text.
+ */
 export function checkRoom(
   op: string,
   { positionLimit, adapters }: Decodable,
@@ -64,7 +67,7 @@ export function checkRoom(
   maxNewTokens: number,
 ): void {
   const longest = Math.max(...prompts.map(({ length }) => length))
-  // The last token is written, but not read.
+  // The last token is generated, but not read.
   const before = adapters.prompt?.tokens ?? 0
   if (before + longest + maxNewTokens - 1 > positionLimit)
     throw new ValueError(
@@ -74,12 +77,12 @@ export function checkRoom(
     )
 }
 
-/** Rows of a batch as a model sees them: shorter prompts are padded on the left. */
+/** The rows of a batch in the model's form: shorter prompts are padded on the left. */
 export abstract class Decoder<M extends Scorer = Scorer> extends Rows {
   protected readonly model: M
   readonly #cache: KvCache
   readonly #device: Device
-  /** Columns of padding in front of each row. */
+  /** The number of padding columns before each row. */
   #padding: readonly number[]
   readonly #prompts: readonly (readonly number[])[]
 
@@ -93,10 +96,10 @@ export abstract class Decoder<M extends Scorer = Scorer> extends Rows {
     this.#device = model.inputEmbedding().weight.device
   }
 
-  /** The states that the model's head scores: ids [B, T] -> [B, T, width]. */
+  /** The states from which the model's head computes scores: ids [B, T] -> [B, T, width]. */
   protected abstract hidden(ids: Tensor, inputs: CausalInputs): Tensor
 
-  /** Columns that the model has seen. */
+  /** The number of columns that the model has read. */
   get columns(): number {
     return this.#cache.length
   }
@@ -146,7 +149,7 @@ export abstract class Decoder<M extends Scorer = Scorer> extends Rows {
   }
 }
 
-/** A decoder whose model reads nothing but the prompts. */
+/** A decoder whose model reads only the prompts. */
 export class PromptDecoder extends Decoder<Decodable> {
   protected override hidden(ids: Tensor, inputs: CausalInputs): Tensor {
     return this.model.hidden(ids, inputs)

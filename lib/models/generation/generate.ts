@@ -1,4 +1,4 @@
-/** Writing on: tokens that follow prompts. */
+/** Generates the tokens that follow prompts. */
 import { shown, ValueError } from '../../core/errors.js'
 import { defaultGenerator } from '../../core/generator.js'
 import { type OptionNames, ownOptions } from '../../core/options.js'
@@ -11,17 +11,20 @@ import { best, draw, logProbabilities } from './scores.js'
 import { type Finish, finishOf, textOf } from './stop.js'
 
 export interface GenerateOptions extends SamplingOptions {
-  /** Also the logarithm of the probability that the model, before penalties and filters, gave to each new token. Default false. */
+  /**
+   * Whether to also return the log probability that the model, before penalties and filters, gave to each new token.
+   * Default false.
+   */
   readonly logProbs?: boolean
-  /** Beams of a beam search. Default 1: none. */
+  /** The number of beams in a beam search. Default 1, which means no beam search. */
   readonly beams?: number
-  /** How many texts of each prompt's beams are given, the best first. Default 1. */
+  /** The number of texts to return from each prompt's beams, the best first. Default 1. */
   readonly returnSequences?: number
-  /** The power of its new length that a text's score is divided by: above 0 longer ones are preferred. Default 1. */
+  /** A text's score is divided by its new length to this power. Above 0 longer texts are preferred. Default 1. */
   readonly lengthPenalty?: number
   /**
-   * When a beam search ends. False, the default: once no text that goes on is better, by its length now, than those that ended;
-   * 'never': than it could become; true: once `beams` texts ended.
+   * When a beam search ends. false, the default: once no unfinished text is better, at its present length, than the
+   * finished ones; 'never': once none can become better; true: once `beams` texts are finished.
    */
   readonly earlyStopping?: boolean | 'never'
 }
@@ -35,18 +38,18 @@ export const generateNames: OptionNames<GenerateOptions> = {
   earlyStopping: true,
 }
 
-/** The most beams of a search: each prompt has a row in memory for each of them. */
+/** The most beams of a search. Each beam of a prompt takes a row in memory. */
 const mostBeams = 4096
 
-/** A text that was written. */
+/** A generated text. */
 export interface Generated {
-  /** The new tokens, the stop token included. */
+  /** The new tokens, including the stop token. */
   readonly tokens: readonly number[]
   readonly finish: Finish
-  /** With a tokenizer: the new text, without what ended it. */
+  /** With a tokenizer: the new text, without the stop token or string that ended it. */
   readonly text?: string
   readonly logProbs?: readonly number[]
-  /** The number that the texts of a beam search are compared by. */
+  /** The number by which the texts of a beam search are compared. */
   readonly score?: number
 }
 
@@ -76,7 +79,7 @@ function beamPlan(op: string, options: GenerateOptions, plan: Plan): (BeamPlan &
   return { beams, lengthPenalty, earlyStopping, returned: returnSequences }
 }
 
-/** A token that was chosen, and the logarithm of its probability where that is wanted. */
+/** A chosen token, with its log probability if that is requested. */
 export interface Chosen {
   readonly token: number
   readonly logProb: number | null
@@ -90,7 +93,7 @@ export function choose(
   added: readonly number[],
   logProbs: boolean,
 ): Chosen {
-  // A vocabulary is large: its scores are copied only to be changed.
+  // A vocabulary is large, so its scores are copied only if they will be changed.
   const scores = plan.changes ? new Float64Array(logits) : logits
   if (scores instanceof Float64Array) plan.process(scores, prompt, added)
   const token = plan.sample ? draw(scores, (plan.generator ?? defaultGenerator()).random()) : best(scores)
@@ -104,15 +107,15 @@ interface Row {
   finish: Finish | null
 }
 
-/** The beginnings of texts, and rows in which they are written on. */
+/** The beginnings of texts, and rows that continue them. */
 export interface Beginning {
   /** The first tokens of each text. */
   readonly prompts: readonly (readonly number[])[]
-  /** Each prompt becomes `copies` rows. */
+  /** Turns each prompt into `copies` rows. */
   open(copies: number): Rows
 }
 
-/** As `CausalModel.generate` says: the texts of each prompt, one after the other. */
+/** Implements `CausalModel.generate`: the texts of each prompt, one after the other. */
 export function generate(
   model: Decodable,
   given: Tensor | readonly number[] | readonly (readonly number[])[],
@@ -126,7 +129,7 @@ export function generate(
   })
 }
 
-/** Texts that begin as `begin` says, by the options. */
+/** Texts that continue `begin`, according to the options. */
 export async function write(
   op: string,
   options: GenerateOptions,
@@ -175,7 +178,7 @@ function textFor(plan: Plan, tokens: readonly number[], finish: Finish): { reado
   return text === undefined ? {} : { text }
 }
 
-/** Rows that ended leave the batch, so that they cost nothing. */
+/** Finished rows leave the batch, so they cost nothing. */
 async function writeRows(
   decoder: Rows,
   prompts: readonly (readonly number[])[],

@@ -1,4 +1,4 @@
-/** How to write on, checked. */
+/** The checked options of generation. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkGenerator, Generator } from '../../core/generator.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
@@ -20,35 +20,44 @@ export interface TokenDecoder {
 }
 
 export interface SamplingOptions {
-  /** New tokens at most. Default: 64. */
+  /** The most new tokens. Default 64. */
   readonly maxNewTokens?: number
-  /** New tokens before a text may end. Default 0. */
+  /** The number of new tokens before a text may end. Default 0. */
   readonly minNewTokens?: number
-  /** Draw each token by its probability. Default: whether one of the next five is given; else the best token is taken. */
+  /**
+   * Whether to draw each token by its probability. Default: true if one of the next five options is given, otherwise
+   * the best token is taken.
+   */
   readonly sample?: boolean
-  /** Scores are divided by it. Default 1. */
+  /** Scores are divided by this number. Default 1. */
   readonly temperature?: number
-  /** Only the best so many tokens. */
+  /** Keeps only this many best tokens. */
   readonly topK?: number
-  /** Only the best tokens that have this probability together. */
+  /** Keeps only the best tokens, up to this total probability. */
   readonly topP?: number
-  /** Only tokens with this share of the best one's probability. */
+  /** Keeps only tokens with at least this share of the best one's probability. */
   readonly minP?: number
-  /** Only the most typical tokens that have this probability together. */
+  /** Keeps only the most typical tokens, up to this total probability. */
   readonly typicalP?: number
-  /** Scores of tokens that are there are divided by it, negative ones multiplied. Default 1. */
+  /**
+   * Positive scores of tokens that are already in the text are divided by this number, and negative ones multiplied by
+   * it. Default 1.
+   */
   readonly repetitionPenalty?: number
-  /** No run of so many tokens comes twice. Default: any may. */
+  /** No run of this many tokens occurs twice. Default: any run may. */
   readonly noRepeatNgramSize?: number
-  /** Tokens that end a text. Default: those of the folder's generation_config.json or config.json; [] for none. */
+  /** Tokens that end a text. Default: those in the folder's generation_config.json or config.json. [] for none. */
   readonly stopTokens?: number | readonly number[]
-  /** Texts that end one as soon as they are in what is new; they need a tokenizer. */
+  /** Strings that end a text as soon as its new part contains one. They need a tokenizer. */
   readonly stopStrings?: string | readonly string[]
   readonly tokenizer?: TokenDecoder
-  /** The same texts for the same seed. Default: the generator, by default this thread's, goes on. */
+  /**
+   * Makes the same texts for the same seed. Default: the `generator` continues, or this thread's generator if none is
+   * given.
+   */
   readonly seed?: number
   readonly generator?: Generator
-  /** Ends the call with the signal's reason. */
+  /** Aborting it ends the call with the signal's reason. */
   readonly signal?: AbortSignal
 }
 
@@ -73,7 +82,7 @@ export const samplingNames: OptionNames<SamplingOptions> = {
 
 const filters = ['temperature', 'topK', 'topP', 'minP', 'typicalP'] as const
 
-/** Options of which every one has a value. */
+/** Options with a value for each. */
 export interface Plan {
   readonly maxNewTokens: number
   readonly sample: boolean
@@ -84,7 +93,7 @@ export interface Plan {
   readonly signal: AbortSignal | undefined
   /** Whether `process` does anything. */
   readonly changes: boolean
-  /** Penalties and filters of the next token's scores, given the prompt and the new tokens. */
+  /** Applies penalties and filters to the next token's scores, given the prompt and the new tokens. */
   process(scores: Scores, prompt: readonly number[], added: readonly number[]): void
 }
 
@@ -92,12 +101,12 @@ function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
   return value === undefined ? [] : Array.isArray(value) ? [...value] : [value as T]
 }
 
-/** The tokens that end a text where the options do not say so. They are not asked for where they do. */
+/** The tokens that end a text if the options do not name them. They are read only in that case. */
 export interface Ends {
   readonly endTokens: readonly number[]
 }
 
-/** Throws ValueError for each option that is not what it must be. */
+/** Throws ValueError for each invalid option. */
 export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
   checkOptions(op, options, samplingNames)
   const must = (name: keyof SamplingOptions, fits: (value: number) => boolean, what: string): number | undefined => {

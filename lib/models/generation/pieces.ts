@@ -1,21 +1,25 @@
-/** Text out of tokens as they come, in pieces that are whole characters. */
+/** Turns tokens into text as they arrive, in pieces of complete characters. */
 import type { Plan } from './options.js'
 
-/** The character that decoders write for bytes that are no whole one yet. */
+/** The character that decoders write for bytes of an incomplete character. */
 const unfinished = '\ufffd'
 
-/** Tokens after which the text before a line's end is given up, so that decoding stays cheap however long the text is. */
+/**
+ * After this many tokens the text before a line's end is released, so that decoding stays cheap however long the text
+ * is.
+ */
 const mostPending = 64
 
 /**
- * Gives the text of tokens as soon as it cannot change. A character of several tokens waits for the last of them, and what may be
- * the beginning of a stop string waits until it is one, and is then left out, or until it is none.
+ * Returns the text of tokens as soon as it cannot change. A character of several tokens waits for its last one. The
+ * possible beginning of a stop string waits until it is complete, and is then dropped, or until it turns out not to be
+ * one.
  */
 export class PieceWriter {
   readonly #plan: Pick<Plan, 'tokenizer' | 'stopStrings'>
-  /** Tokens that are decoded together, because what a token writes depends on those before it, as spaces do. */
+  /** Tokens that are decoded together, because the text of a token, such as its spaces, depends on those before it. */
   #tokens: number[] = []
-  /** How much of their text was given, or waits in #held. */
+  /** The length of their text that was returned, or that waits in #held. */
   #taken = 0
   #held = ''
   #ended = false
@@ -24,7 +28,7 @@ export class PieceWriter {
     this.#plan = plan
   }
 
-  /** Whether a stop string was met. */
+  /** Whether a stop string has occurred. */
   get ended(): boolean {
     return this.#ended
   }
@@ -40,7 +44,7 @@ export class PieceWriter {
     return this.#give(false)
   }
 
-  /** The text that still waits, as it is. */
+  /** The text that is still waiting. */
   end(): string {
     this.#held += this.#decode().slice(this.#taken)
     return this.#give(true)
@@ -50,7 +54,7 @@ export class PieceWriter {
     return (this.#plan.tokenizer as NonNullable<Plan['tokenizer']>).decode(this.#tokens)
   }
 
-  /** Goes on with the last tokens alone, whose text is known; others before them cannot change what follows. */
+  /** Continues with only the last tokens, whose text is known. Tokens before them cannot change the following text. */
   #restart(): void {
     this.#tokens = this.#tokens.slice(-mostPending / 4)
     this.#taken = this.#decode().length
@@ -72,7 +76,7 @@ export class PieceWriter {
   }
 }
 
-/** How much of the text's end is the beginning of a stop string. */
+/** The length of the text's end that is the beginning of a stop string. */
 function beginning(text: string, stop: string): number {
   for (let length = Math.min(text.length, stop.length - 1); length > 0; length--)
     if (text.endsWith(stop.slice(0, length))) return length

@@ -1,4 +1,4 @@
-/** Changes of the next token's scores before one is chosen. All work in place; -Infinity rules a token out. */
+/** Changes to the next token's scores before one is chosen. All work in place, and -Infinity excludes a token. */
 
 export type Scores = Float64Array
 
@@ -16,7 +16,10 @@ export function logProbabilities(scores: ArrayLike<number>): Float64Array {
   return logs
 }
 
-/** Scores of tokens that are there already are divided by `penalty`, negative ones multiplied with it (Keskar et al., 2019). */
+/**
+ * Divides positive scores of tokens that are already in the text by `penalty`, and multiplies negative ones by it
+ * (Keskar et al., 2019).
+ */
 export function repetitionPenalty(scores: Scores, tokens: Iterable<number>, penalty: number): void {
   for (const token of new Set(tokens)) {
     const score = scores[token]
@@ -24,7 +27,7 @@ export function repetitionPenalty(scores: Scores, tokens: Iterable<number>, pena
   }
 }
 
-/** Rules out tokens that would repeat a run of `size` tokens. */
+/** Excludes tokens that would repeat a run of `size` tokens. */
 export function noRepeatNgrams(scores: Scores, tokens: readonly number[], size: number): void {
   const last = tokens.length - (size - 1)
   if (last < 0) return
@@ -35,26 +38,26 @@ export function noRepeatNgrams(scores: Scores, tokens: readonly number[], size: 
   }
 }
 
-/** Rules tokens out. */
+/** Excludes tokens. */
 export function ban(scores: Scores, tokens: readonly number[]): void {
   for (const token of tokens) if (token < scores.length) scores[token] = never
 }
 
-/** Divides scores: below 1 the likely becomes likelier. */
+/** Divides scores. Below 1 likely tokens become even likelier. */
 export function temperature(scores: Scores, value: number): void {
   for (let i = 0; i < scores.length; i++) scores[i] = (scores[i] as number) / value
 }
 
-/** Keeps the `count` best, and those that are as good as the last of them. */
+/** Keeps the `count` best tokens, and those that equal the last of them. */
 export function topK(scores: Scores, count: number): void {
   if (count >= scores.length) return
   const best = kthLargest(scores, count)
   for (let i = 0; i < scores.length; i++) if ((scores[i] as number) < best) scores[i] = never
 }
 
-/** The kth of the scores in falling order, without sorting them. */
+/** The kth largest score, found without sorting. */
 function kthLargest(scores: Scores, k: number): number {
-  // A heap of the k best, the least of them on top.
+  // A heap of the k best scores, with the smallest on top.
   const heap = new Float64Array(k).fill(never)
   for (const score of scores) {
     if (score <= (heap[0] as number)) continue
@@ -73,12 +76,13 @@ function kthLargest(scores: Scores, k: number): number {
 }
 
 /**
- * Keeps the best tokens whose probabilities together reach `mass` (nucleus sampling, Holtzman et al., 2020), the one that reaches it
- * included.
+ * Keeps the best tokens up to and including the one with which their total probability reaches `mass` (nucleus
+ * sampling, Holtzman et al., 2020).
  */
 export function topP(scores: Scores, mass: number): void {
   const logs = logProbabilities(scores)
-  // All tokens below this together stay under what may be left out, so that few are left to sort.
+  // All tokens below this floor together have less than the probability that may be dropped, so only few remain to be
+  // sorted.
   const floor = Math.log((1 - mass) / scores.length)
   const candidates: number[] = []
   for (let i = 0; i < logs.length; i++) if ((logs[i] as number) >= floor) candidates.push(i)
@@ -101,7 +105,9 @@ export function minP(scores: Scores, share: number): void {
   for (let i = 0; i < scores.length; i++) if ((scores[i] as number) < least) scores[i] = never
 }
 
-/** Keeps the tokens whose surprise is nearest to the expected one, until they reach `mass` (Meister et al., 2023). */
+/**
+ * Keeps the tokens whose surprise is nearest to the expected surprise, until they reach `mass` (Meister et al., 2023).
+ */
 export function typicalP(scores: Scores, mass: number): void {
   const logs = logProbabilities(scores)
   let entropy = 0
@@ -118,14 +124,14 @@ export function typicalP(scores: Scores, mass: number): void {
   for (let i = 0; i < scores.length; i++) if (!kept.has(i)) scores[i] = never
 }
 
-/** The token with the best score, the first of several. */
+/** The token with the best score. Of several, the first. */
 export function best(scores: ArrayLike<number>): number {
   let found = 0
   for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[found] as number)) found = i
   return found
 }
 
-/** A token by its probability; `unit` is uniform in [0, 1). */
+/** Draws a token by its probability. `unit` is uniform in [0, 1). */
 export function draw(scores: ArrayLike<number>, unit: number): number {
   let peak = never
   for (let i = 0; i < scores.length; i++) peak = Math.max(peak, scores[i] as number)
@@ -140,6 +146,6 @@ export function draw(scores: ArrayLike<number>, unit: number): number {
     left -= weight
     if (left < 0) return i
   }
-  // Rounding may leave a trace behind the last token that is possible.
+  // Rounding may leave a remainder after the last possible token.
   return last
 }

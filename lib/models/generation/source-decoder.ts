@@ -1,4 +1,6 @@
-/** An encoder-decoder writing: the encoder reads each source once, and the decoder writes on from its start token. */
+/**
+ * Generation by an encoder-decoder: the encoder reads each source once, and the decoder continues from its start token.
+ */
 import type { Tensor } from '../../core/tensor.js'
 import { fromTypedArray } from '../../ops/creation.js'
 import type { KvCache } from '../cache.js'
@@ -8,7 +10,7 @@ import { Decoder, promptsOf, type Scorer } from './decoder.js'
 import { type Generated, type GenerateOptions, write } from './generate.js'
 import { type StreamOptions, streamOf } from './stream.js'
 
-/** A model that writes given a source. */
+/** A model that generates a text for a source. */
 export interface SourceDecodable extends Scorer {
   readonly startToken: number
   encode(ids: Tensor, inputs?: { readonly attentionMask?: Tensor | null }): Source
@@ -60,7 +62,7 @@ class SourceDecoder extends Decoder<SourceDecodable> {
   }
 }
 
-/** As `Seq2SeqModel.generate` says: the texts of each source, one after the other. */
+/** Implements `Seq2SeqModel.generate`: the texts of each source, one after the other. */
 export function generateFrom(
   model: SourceDecodable,
   given: Tensor | readonly number[] | readonly (readonly number[])[],
@@ -74,7 +76,7 @@ export function generateFrom(
   })
 }
 
-/** As `Seq2SeqModel.stream` says. */
+/** Implements `Seq2SeqModel.stream`. */
 export function streamFrom(
   model: SourceDecodable,
   given: readonly number[],

@@ -1,16 +1,16 @@
-/** When a text ends. */
+/** Decides when a text ends. */
 import type { Plan } from './options.js'
 
-/** Why a text ended: a stop token, a stop string, or as many tokens as were asked for. */
+/** The reason why a text ended: a stop token, a stop string, or the requested number of tokens. */
 export type Finish = 'token' | 'string' | 'length'
 
-/** Tokens at the end of a text that a stop string may be in: a character is four tokens at most. */
+/** The tokens at the end of a text that may contain a stop string, because a character takes at most four tokens. */
 function tailOf(tokens: readonly number[], stopStrings: readonly string[]): readonly number[] {
   const longest = Math.max(...stopStrings.map(({ length }) => length))
   return tokens.slice(-(4 * longest + 8))
 }
 
-/** Whether the new tokens are a whole text; null: it goes on. */
+/** The reason why the new tokens end the text, or null if it continues. */
 export function finishOf(
   { stopTokens, stopStrings, tokenizer, maxNewTokens }: Plan,
   added: readonly number[],
@@ -23,7 +23,7 @@ export function finishOf(
   return added.length >= maxNewTokens ? 'length' : null
 }
 
-/** The new text, without what ended it. */
+/** The new text, without the stop token or string that ended it. */
 export function textOf({ tokenizer, stopStrings }: Plan, added: readonly number[], finish: Finish): string | undefined {
   if (tokenizer === null) return undefined
   const text = tokenizer.decode(finish === 'token' ? added.slice(0, -1) : added)

@@ -1,4 +1,4 @@
-/** A text token by token, or piece by piece. */
+/** Streams a text token by token, or piece by piece. */
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import { checkRoom, type Decodable, PromptDecoder, promptsOf } from './decoder.js'
 import { type Beginning, choose } from './generate.js'
@@ -11,7 +11,7 @@ export interface StreamOptions extends SamplingOptions {}
 
 const names: OptionNames<StreamOptions> = samplingNames
 
-/** As `CausalModel.stream` says. */
+/** Implements `CausalModel.stream`. */
 export function stream(
   model: Decodable,
   given: readonly number[],
@@ -25,7 +25,7 @@ export function stream(
   })
 }
 
-/** The one text that begins as `begin` says, by the options. */
+/** The single text that continues `begin`, according to the options. */
 export async function* streamOf(
   op: string,
   options: StreamOptions,

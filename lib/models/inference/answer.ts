@@ -1,4 +1,7 @@
-/** Answers to questions, as parts of texts. After Chen et al. (2017); numbers are those of transformers' question answering. */
+/**
+ * Answers to questions, as parts of texts, after Chen et al. (2017). Numbers are those of transformers' question
+ * answering.
+ */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, type OptionNames, ownOptions } from '../../core/options.js'
 import type { Encoding } from '../../text/tokenizer/encoding.js'
@@ -22,13 +25,22 @@ export interface Question {
 }
 
 export interface AnswerOptions extends TextsOptions {
-  /** The most tokens of question and text together; a longer text is read in windows. Default 384, or what model and tokenizer take. */
+  /**
+   * The most tokens of question and text together. A longer text is read in windows. Default: 384, or the limit of
+   * model and tokenizer if that is smaller.
+   */
   readonly maxLength?: number
-  /** Tokens of the text that a window shares with the one before it. Default 128, or half of `maxLength` where that is less. */
+  /**
+   * The number of the text's tokens that a window shares with the one before it. Default: 128, or half of `maxLength`
+   * if that is smaller.
+   */
   readonly stride?: number
   /** The most tokens of an answer. Default 15. */
   readonly maxAnswerTokens?: number
-  /** Whether the text may have no answer: then an empty one, with the model's score for that, is among the others. Default false. */
+  /**
+   * Whether the text may have no answer. An empty answer, with the model's score for it, is then one of the candidates.
+   * Default false.
+   */
   readonly noAnswer?: boolean
   /** Whether answers begin and end with whole words. Default true. */
   readonly wholeWords?: boolean
@@ -50,7 +62,7 @@ export interface Answer {
   /** [start, end) in UTF-16 units of the context, as `String.slice` counts. */
   readonly start: number
   readonly end: number
-  /** The probability of its first token times that of its last, among those of the window. */
+  /** The probability of its first token times that of its last token, relative to the tokens of the window. */
   readonly score: number
 }
 
@@ -62,7 +74,7 @@ function checkQuestion(op: string, { question, context }: Question, which: strin
       throw new ValueError(op, `the ${name}${which} is ${kindOf(text)}, but must be a text that is not empty`)
 }
 
-/** As `QuestionAnswerer.answer` says: the best answers to each question. */
+/** Implements `QuestionAnswerer.answer`: the best answers to each question. */
 export async function answerAll(
   model: QuestionAnswerer,
   tokenizer: Tokenizer,
@@ -124,7 +136,7 @@ export async function answerAll(
   })
 }
 
-/** One window where all fits, because then the stride, whatever it is, shares nothing. */
+/** One window if everything fits, because then the stride has no effect. */
 function windowsFor(
   tokenizer: Tokenizer,
   { question, context }: Question,
@@ -138,13 +150,13 @@ function windowsFor(
 interface Scores {
   readonly start: Float64Array
   readonly end: Float64Array
-  /** Whether a token is the context's. */
+  /** Whether a token belongs to the context. */
   readonly own: readonly boolean[]
-  /** The score of the window's first token for both ends, by which models say that there is no answer. */
+  /** The score of the window's first token for both ends, with which models say that there is no answer. */
   readonly none: number
 }
 
-/** Probabilities among the tokens of the context and the first, which stands for no answer. */
+/** Probabilities among the tokens of the context and the first token, which represents 'no answer'. */
 function scoresOf({ ids, sequences }: Encoding, start: Float32Array, end: Float32Array, cls: number | null): Scores {
   const allowed = ids.map((id, i) => sequences[i] === 1 || id === cls)
   const among = (logits: Float32Array) => softmaxOf(allowed.map((may, i) => (may ? (logits[i] as number) : -10_000)))
@@ -161,7 +173,7 @@ interface SpanScore {
   readonly score: number
 }
 
-/** The best spans of at most so many tokens, the best first. */
+/** The best spans up to this number of tokens, the best first. */
 function bestSpans({ start, end, own }: Scores, longest: number, count: number): readonly SpanScore[] {
   const spans: SpanScore[] = []
   for (let first = 0; first < start.length; first++) {
@@ -179,7 +191,7 @@ function bestSpans({ start, end, own }: Scores, longest: number, count: number):
   return spans
 }
 
-/** The characters of a span, to the ends of its words where these are known. */
+/** The characters of a span, extended to the ends of its words if these are known. */
 function charactersOf(
   { words, offsets, sequences }: Encoding,
   { first, last }: SpanScore,

@@ -1,4 +1,4 @@
-/** Classes of images. */
+/** Classifies images. */
 import { checkTensor } from '../../autograd/operator.js'
 import { ValueError } from '../../core/errors.js'
 import { type OptionNames, ownOptions } from '../../core/options.js'
@@ -15,9 +15,9 @@ import { type Classified, type VerdictOptions, verdicts } from './verdict.js'
 export type Image = Picture | string
 
 export interface ClassifyImagesOptions extends VerdictOptions {
-  /** The way from pictures to pixels. Default: that of the model's folder. */
+  /** The processor from pictures to pixels. Default: the one in the model's folder. */
   readonly processor?: ImageProcessor
-  /** Images a batch. Default 16. */
+  /** The number of images in a batch. Default 16. */
   readonly batchSize?: number
 }
 
@@ -28,7 +28,7 @@ const names: OptionNames<ClassifyImagesOptions> = {
   threshold: true,
 }
 
-/** As `ImageClassifier.classify` says. */
+/** Implements `ImageClassifier.classify`. */
 export async function classifyImages(
   model: ImageClassifier,
   images: Tensor | Image | readonly Image[],
@@ -51,7 +51,7 @@ export async function classifyImages(
   if (images instanceof Tensor) {
     checkTensor(op, 'images', images)
     const count = images.sizes[0] ?? 0
-    // The model's own check tells what is wrong with pixels that are no batch.
+    // The model's own check reports pixels that are not a batch.
     if (images.ndim !== 4 || count <= batchSize) await tell(images)
     else
       for (let at = 0; at < count; at += batchSize) await tell(narrow(images, 0, at, Math.min(batchSize, count - at)))

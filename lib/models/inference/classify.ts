@@ -1,4 +1,4 @@
-/** Classes of texts. */
+/** Classifies texts. */
 import { type OptionNames, ownOptions } from '../../core/options.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import type { SequenceClassifier } from '../heads.js'
@@ -24,7 +24,7 @@ const isText = (value: unknown): boolean => {
   return typeof text === 'string' && typeof pair === 'string'
 }
 
-/** As `SequenceClassifier.classify` says. */
+/** Implements `SequenceClassifier.classify`. */
 export async function classify(
   model: SequenceClassifier,
   tokenizer: Tokenizer,

@@ -1,4 +1,4 @@
-/** Vectors of texts. */
+/** Computes vectors of texts. */
 import { shown, ValueError } from '../../core/errors.js'
 import { checkFlag, type OptionNames, ownOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -10,7 +10,10 @@ import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import type { EncoderBody } from '../encoder.js'
 import { type CutOptions, checkCount, encodeTexts, listOfTexts, runTexts } from './run.js'
 
-/** How the states of a text's tokens become one: their mean, the first token's, or the largest of each number. */
+/**
+ * The way in which the states of a text's tokens become one vector: their mean, the first token's state, or the largest
+ * value of each number.
+ */
 export type Pooling = 'mean' | 'cls' | 'max'
 
 const poolings: readonly Pooling[] = ['mean', 'cls', 'max']
@@ -35,7 +38,7 @@ export function checkPooling(op: string, { pooling, normalize: unit }: PoolingOp
   if (unit !== undefined) checkFlag(op, 'normalize', unit)
 }
 
-/** One vector of the states of a text's tokens: [B, T, width] and the mask [B, T] -> [B, width]. */
+/** One vector from the states of a text's tokens: [B, T, width] and the mask [B, T] -> [B, width]. */
 export function pooled(
   states: Tensor,
   mask: Tensor | null,
@@ -57,7 +60,7 @@ function together(states: Tensor, mask: Tensor | null, pooling: Pooling): Tensor
   return div(sum(mul(states, weights), 1), clamp(sum(weights, 1), 1e-9))
 }
 
-/** As `EncoderBody.embed` says of texts. */
+/** Implements `EncoderBody.embed` for texts. */
 export async function embedTexts(
   model: EncoderBody,
   tokenizer: Tokenizer,

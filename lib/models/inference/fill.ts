@@ -1,4 +1,4 @@
-/** Tokens for masks. */
+/** Finds tokens for masks. */
 import { kindOf, ValueError } from '../../core/errors.js'
 import { listOf, type OptionNames, ownOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -11,9 +11,12 @@ import type { MaskedLM } from '../heads.js'
 import { type CutOptions, checkCount, encodeTexts, listOfTexts, type ResultRow, runTexts, softmaxOf } from './run.js'
 
 export interface FillOptions extends CutOptions {
-  /** How many tokens are given for each mask. Default 5, or as many as `targets`. */
+  /** The number of tokens to return for each mask. Default 5, or the number of `targets`. */
   readonly topK?: number
-  /** The tokens that are compared, as the vocabulary writes them. Their probabilities are those among all tokens. Default: all. */
+  /**
+   * The tokens to compare, as the vocabulary writes them. Their probabilities are relative to all tokens. Default: all
+   * tokens.
+   */
   readonly targets?: readonly string[]
 }
 
@@ -26,11 +29,11 @@ export interface Filled {
   readonly id: number
   /** Its probability among all tokens. */
   readonly score: number
-  /** The text with it; other masks stay. */
+  /** The text with this token in place of the mask. Other masks stay. */
   readonly text: string
 }
 
-/** As `MaskedLM.fill` says. `scored` is the model's head: states [N, width] -> [N, vocabSize]. */
+/** Implements `MaskedLM.fill`. `scored` is the model's head: states [N, width] -> [N, vocabSize]. */
 export async function fill(
   model: MaskedLM,
   tokenizer: Tokenizer,
@@ -100,8 +103,9 @@ function masksIn({ ids }: Encoding, mask: number): readonly number[] {
 }
 
 /**
- * Scores of the masks alone, because those of all columns may be most of the memory: states [B, T, width] and the masks' columns -> [B, K,
- * vocabSize], K the most masks of a text; where there are fewer, the last places mean nothing.
+ * Scores of the masks only, because those of all columns may take most of the memory: states [B, T, width] and the
+ * masks' columns -> [B, K, vocabSize]. K is the largest number of masks in a text. For a text with fewer, the last
+ * places are meaningless.
  */
 function scoresAt(states: Tensor, columns: readonly (readonly number[])[], scored: (states: Tensor) => Tensor): Tensor {
   const [rows, width, size] = states.sizes as readonly [number, number, number]

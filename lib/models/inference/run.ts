@@ -1,4 +1,6 @@
-/** Texts through an encoder, for predictions: in tokens, in padded batches, in evaluation mode and without a graph. */
+/**
+ * Runs texts through an encoder for predictions: as tokens, in padded batches, in evaluation mode and without a graph.
+ */
 import { noGrad } from '../../autograd/mode.js'
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { scope } from '../../core/scope.js'
@@ -17,17 +19,17 @@ export interface PredictingModel extends Module {
 }
 
 export interface TextsOptions {
-  /** Texts a batch. Default 16. */
+  /** The number of texts in a batch. Default 16. */
   readonly batchSize?: number
 }
 
-/** Options of texts that are cut, not read in windows. */
+/** Options for texts that are cut rather than read in windows. */
 export interface CutOptions extends TextsOptions {
-  /** Cuts a text to so many tokens. Default: a text of more tokens than the model has positions is an error. */
+  /** Cuts a text to this many tokens. Default: a text with more tokens than the model has positions is an error. */
   readonly maxLength?: number
 }
 
-/** A pair of texts, as a program gives one. */
+/** A pair of texts in the form for programs. */
 export interface TextPair {
   readonly text: string
   readonly pair: string
@@ -55,7 +57,10 @@ export function checkCount(
     )
 }
 
-/** The most tokens of a text or a window: as asked for, else those of the model, or of the tokenizer where these are fewer. */
+/**
+ * The most tokens of a text or a window: the requested number, or otherwise the model's or the tokenizer's limit,
+ * whichever is smaller.
+ */
 export function lengthFor(
   op: string,
   model: PredictingModel,
@@ -68,7 +73,7 @@ export function lengthFor(
   return maxLength ?? Math.min(context, tokenizer.maxLength ?? context, usual ?? context)
 }
 
-/** The texts that a program gave, as a list, and whether it gave one alone. */
+/** The given texts as a list, and whether a single one was given. */
 export function listOfTexts<T>(
   op: string,
   given: T | readonly T[],
@@ -85,7 +90,10 @@ export function listOfTexts<T>(
   return { texts: texts as readonly T[], single: !Array.isArray(given) }
 }
 
-/** Throws ValueError where a text does not fit the model: in its length, or in tokens that the model does not know. */
+/**
+ * Throws ValueError for a text that does not fit the model, because it is too long or has tokens that the model does
+ * not know.
+ */
 export function checkEncodings(op: string, model: PredictingModel, encodings: readonly Encoding[]): void {
   const { vocabSize, context } = model.config
   for (const [i, { ids, tokens }] of encodings.entries()) {
@@ -105,7 +113,7 @@ export function checkEncodings(op: string, model: PredictingModel, encodings: re
   }
 }
 
-/** Texts in tokens, cut where that is asked for. */
+/** Texts as tokens, cut if that is requested. */
 export function encodeTexts(
   op: string,
   model: PredictingModel,
@@ -125,15 +133,15 @@ export function encodeTexts(
   return encodings
 }
 
-/** Rows of a result, one for each text: `values` in row-major order of `sizes`. */
+/** Rows of a result, one for each text. `values` are in row-major order of `sizes`. */
 export interface ResultRow {
   readonly values: Float32Array
   readonly sizes: readonly number[]
 }
 
 /**
- * Runs the model on all texts, long ones with long ones, and gives for each its rows of every tensor that `run` gives, [B, ..]. Columns of
- * padding are among them, at the end of dimension 1 where that is of tokens.
+ * Runs the model on all texts, grouped by length. Returns for each text its rows of every tensor from `run`, [B, ..].
+ * They include columns of padding at the end of dimension 1, if that is the dimension of tokens.
  */
 export async function runTexts(
   model: PredictingModel,
@@ -165,7 +173,10 @@ export async function runTexts(
 
 const lengthOf = (encoding: Encoding | undefined): number => encoding?.ids.length ?? 0
 
-/** Runs the function with the model in evaluation mode, without a graph, and frees all but its result. Modes are as before then. */
+/**
+ * Runs the function with the model in evaluation mode and without a graph, and frees everything except its result. Then
+ * modes are restored.
+ */
 export function predicting<R>(model: Module, run: () => R): R {
   const restore = captureModes(model)
   model.eval()
@@ -185,7 +196,7 @@ export function softmaxOf(logits: ArrayLike<number>): Float64Array {
   return scores.map((score) => score / sum)
 }
 
-/** The index of the largest; of equal ones the first. */
+/** The index of the largest score. Of equal ones, the first. */
 export function largest(scores: ArrayLike<number>): number {
   let best = 0
   for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[best] as number)) best = i

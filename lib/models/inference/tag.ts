@@ -1,4 +1,4 @@
-/** Tags of parts of texts, such as names. Groups and numbers are those of transformers' token classification. */
+/** Tags parts of texts, such as names. Groups and numbers are those of transformers' token classification. */
 import { shown, ValueError } from '../../core/errors.js'
 import { listOf, type OptionNames, ownOptions } from '../../core/options.js'
 import type { Encoding } from '../../text/tokenizer/encoding.js'
@@ -18,8 +18,9 @@ import {
 } from './run.js'
 
 /**
- * How tokens become entities. `none`: each token is one. `simple`: neighbours of one tag are one, B- and I- told apart. The others first let
- * the tokens of a word agree: on the tag of its first token, of the mean of its scores, or of its surest token.
+ * The way in which tokens become entities. 'none': each token is one. 'simple': neighbours with the same tag are one,
+ * with B- and I- distinguished. The others first make the tokens of a word agree: on the tag of its first token, of its
+ * mean scores, or of its most certain token.
  */
 export type Aggregation = 'none' | 'simple' | 'first' | 'average' | 'max'
 
@@ -28,11 +29,16 @@ const aggregations: readonly Aggregation[] = ['none', 'simple', 'first', 'averag
 export interface TagOptions extends TextsOptions {
   /** Default 'simple'. */
   readonly aggregation?: Aggregation
-  /** Labels that are left out. Default ['O']. */
+  /** Labels to leave out. Default ['O']. */
   readonly ignore?: readonly string[]
-  /** The most tokens of a window; a longer text is read in several. Default: what model and tokenizer take. */
+  /**
+   * The most tokens of a window. A longer text is read in several windows. Default: the limit of model and tokenizer.
+   */
   readonly maxLength?: number
-  /** Tokens that a window shares with the one before it. Default a quarter of `maxLength`. Of entities that overlap the longer one stays. */
+  /**
+   * The number of tokens that a window shares with the one before it. Default: a quarter of `maxLength`. Of overlapping
+   * entities the longer one is kept.
+   */
   readonly stride?: number
 }
 
@@ -44,9 +50,9 @@ const tagNames: OptionNames<TagOptions> = {
   stride: true,
 }
 
-/** A part of the text that has a tag. */
+/** A tagged part of the text. */
 export interface Entity {
-  /** The tag, without B- and I- but for aggregation 'none'. */
+  /** The tag, without B- and I-, except for aggregation 'none'. */
   readonly label: string
   /** The mean probability of its tokens or words. */
   readonly score: number
@@ -61,7 +67,7 @@ interface Piece {
   readonly scores: Float64Array
   readonly start: number
   readonly end: number
-  /** Whether it goes on with the word of the piece before. */
+  /** Whether it continues the previous piece's word. */
   readonly goesOn: boolean
 }
 
@@ -73,7 +79,7 @@ interface Tagged {
   readonly end: number
 }
 
-/** As `TokenClassifier.tag` says. */
+/** Implements `TokenClassifier.tag`. */
 export async function tag(
   model: TokenClassifier,
   tokenizer: Tokenizer,
@@ -135,9 +141,9 @@ function windowsFor(tokenizer: Tokenizer, text: string, maxLength: number, strid
   return [first, ...first.overflowing]
 }
 
-/** How a tokenizer's tokens show that they go on with a word. */
+/** The way in which a tokenizer marks tokens that continue a word. */
 interface Words {
-  /** Whether tokens within a word are marked, as by ## in WordPiece; otherwise blanks between words tell. */
+  /** Whether tokens within a word are marked, as by ## in WordPiece. Otherwise spaces separate words. */
   readonly marked: boolean
   readonly unknown: number | null
 }
@@ -197,7 +203,7 @@ function entitiesOf(
   )
 }
 
-/** The scores that the tokens of a word agree on. */
+/** The scores on which the tokens of a word agree. */
 function agreed(word: readonly Piece[], aggregation: 'first' | 'average' | 'max'): ArrayLike<number> {
   const [first] = word as readonly [Piece]
   if (aggregation === 'first') return first.scores
@@ -207,13 +213,13 @@ function agreed(word: readonly Piece[], aggregation: 'first' | 'average' | 'max'
   return word.reduce((best, piece) => (sureness(piece) > sureness(best) ? piece : best)).scores
 }
 
-/** The parts of a tag such as B-PER. One without them goes on, as I- does. */
+/** The parts of a tag such as B-PER. A tag without these parts continues an entity, as I- does. */
 function partsOf(label: string): { readonly begins: boolean; readonly name: string } {
   if (label.startsWith('B-')) return { begins: true, name: label.slice(2) }
   return { begins: false, name: label.startsWith('I-') ? label.slice(2) : label }
 }
 
-/** Neighbours of one tag, up to one that begins anew, as one. */
+/** Joins neighbours with the same tag, up to one that begins a new entity. */
 function grouped(tagged: readonly Tagged[]): Tagged[] {
   const groups: Tagged[][] = []
   for (const each of tagged) {
@@ -230,7 +236,7 @@ function grouped(tagged: readonly Tagged[]): Tagged[] {
   })
 }
 
-/** The entities without those that overlap a longer one of another window, or a surer one as long. */
+/** The entities without those that overlap another window's longer one, or its more certain one of equal length. */
 function withoutOverlaps(text: string, entities: readonly Tagged[]): Tagged[] {
   const lengthOf = ({ start, end }: Tagged): number => pointsIn(text.slice(start, end))
   const sorted = entities.toSorted((a, b) => a.start - b.start)

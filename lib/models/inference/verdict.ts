@@ -1,42 +1,45 @@
-/** Classes of what a classifier scores: texts and images alike. */
+/** Turns a classifier's outputs into classes, for texts and images alike. */
 import { shown, ValueError } from '../../core/errors.js'
 import type { ProblemType } from '../encoder.js'
 import { largest, softmaxOf } from './run.js'
 
-/** How scores come of what the model gives. */
+/** The function that turns outputs into scores. */
 export type Activation = 'softmax' | 'sigmoid' | 'none'
 
 export interface VerdictOptions {
   /**
-   * Default: none where the model's `problemType` says regression; sigmoid where it says several labels, or where there is only one; else
-   * softmax.
+   * Default: 'none' if the model's `problemType` is regression, 'sigmoid' if it is several labels or if there is only
+   * one label, and otherwise 'softmax'.
    */
   readonly activation?: Activation
   /**
-   * With sigmoid: the score above which a label is among `labels`, for all or each. With softmax over two labels: the score above which it
-   * is the second, one number. Default 0.5. `chooseThreshold` of `firesteel/finetune` finds it.
+   * With sigmoid: the score above which a label is among `labels`, one number for all labels or one for each. With
+   * softmax over two labels: the score above which the answer is the second, one number. Default 0.5. `chooseThreshold`
+   * of `firesteel/finetune` finds a value.
    */
   readonly threshold?: number | readonly number[]
 }
 
 /** The class of a text or an image. */
 export interface Classified {
-  /** The label with the highest score, or, of two, that which the threshold chooses. */
+  /** The label with the highest score, or, of two labels, the one chosen by the threshold. */
   readonly label: string
   readonly score: number
-  /** The score of every label: probabilities, or of a regression the numbers themselves. */
+  /** The score of every label: probabilities, or the numbers themselves for a regression. */
   readonly scores: { readonly [label: string]: number }
   /** With sigmoid: the labels above the threshold, the best first. */
   readonly labels?: readonly string[]
 }
 
-/** The labels of a model, and what kind of labels they are. */
+/** The labels of a model, and their kind. */
 interface Classes {
   readonly labels: readonly string[]
   readonly problemType: ProblemType | null
 }
 
-/** A function from the scores of one row, as the model gives them, to its class. Throws ValueError for options that do not fit. */
+/**
+ * Returns a function from one row of the model's outputs to its class. Throws ValueError for options that do not fit.
+ */
 export function verdicts(
   op: string,
   { labels, problemType }: Classes,

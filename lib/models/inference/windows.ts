@@ -1,14 +1,14 @@
-/** Windows over a text that is longer than a model takes. */
+/** Windows over a text that is too long for a model. */
 import type { Encoding } from '../../text/tokenizer/encoding.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 
-/** How long windows are, and how many tokens of the text one shares with the one before it. */
+/** The length of windows, and the number of the text's tokens that a window shares with the one before it. */
 export interface WindowOptions {
   readonly maxLength: number
   readonly stride: number
 }
 
-/** A question with each window of a text. Throws ValueError where the question leaves no room. */
+/** A question with each window of a text. Throws ValueError if the question leaves no room. */
 export function windowsOf(
   tokenizer: Tokenizer,
   question: string,
