@@ -1,6 +1,7 @@
 /**
- * The price of checkpointing every block of a GPT of 12 layers: the peak of activations below a third, a step at most 1.4 times
- * as long. Plain and checkpointed steps take turns, and medians are compared, because a machine has other work too.
+ * Measures the cost of checkpointing every block of a GPT of 12 layers: the peak of activations must stay below a
+ * third, and a step must take at most 1.4 times as long. Plain and checkpointed steps take turns, and medians are
+ * compared, because the machine also does other work.
  *
  * Usage: npx tsx tests/end-to-end/checkpoint.ts [STEPS]. Ends with `N passed, N failed`.
  */
@@ -24,8 +25,8 @@ function makeStep(Model: typeof Gpt): () => void {
   const model = new Model(sizes, {})
   const optimizer = new f.optim.SGD(model.parameters(), { lr: 0.1 })
   const ids = f.randint(0, sizes.vocab, [batch, sizes.t])
-  // Not the ids: the head has the embedding's weights, and would know them without learning, so that gradients were denormal numbers,
-  // with which a processor is a hundred times slower.
+  // The targets are not the ids, because the head has the embedding's weights and would predict the ids without
+  // learning. Gradients would then be denormal numbers, which slow a processor down a hundredfold.
   const targets = f.randint(0, sizes.vocab, [batch * sizes.t])
   return () => {
     f.scope(() => {
@@ -40,7 +41,7 @@ function makeStep(Model: typeof Gpt): () => void {
 const ways = [makeStep(Gpt), makeStep(Checkpointed)]
 const device = f.defaultDevice()
 const [wall, cpu, peak] = [0, 1, 2].map(() => ways.map((): number[] => [])) as [number[][], number[][], number[][]]
-// The first round makes what stays.
+// The first round allocates what stays.
 for (let round = -1; round < steps; round++)
   ways.forEach((step, way) => {
     device.synchronize()
@@ -59,7 +60,7 @@ const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[
 const [plain, checkpointed] = [0, 1] as const
 const ratio = (of: number[][]) => median(of[checkpointed] as number[]) / median(of[plain] as number[])
 
-// Gradients are part of the peak, and the same in both.
+// Gradients are part of the peak, and equal in both.
 let gradients = 0
 for (const { numel } of new Gpt(sizes, {}).parameters()) gradients += 4 * numel
 const activations = ratio(peak.map((values) => values.map((bytes) => bytes - gradients)))

@@ -1,9 +1,10 @@
 /**
- * The command line beside its promises: `npx tsx tests/end-to-end/commands.ts [--minilm FOLDER] [--only REGEX]`.
+ * Checks promises of the command line: `npx tsx tests/end-to-end/commands.ts [--minilm FOLDER] [--only REGEX]`.
  *
- * On three configs `--dry` predicts the peak memory of tensors to a tenth of what the training then takes. With the folder of MiniLM a
- * training of it, too, and one that is killed by SIGKILL and gone on with ends with the bytes of one that was not, and tells of a
- * lower loss within a minute. Times are told only. Prints a table and ends with 'N passed, N failed'.
+ * On three configs, `--dry` must predict the peak memory of tensors to within a tenth of what the training then takes.
+ * With the folder of MiniLM, the same holds for its training, a run that is killed by SIGKILL and resumed must end with
+ * the bytes of an uninterrupted one, and must report a lower loss within a minute. Other times are only printed. Prints
+ * a table and ends with 'N passed, N failed'.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -23,7 +24,7 @@ const self = fileURLToPath(import.meta.url)
 const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url))
 const tsx = ['--import', import.meta.resolve('tsx')]
 
-/** A training in a process of its own: its peak in bytes, and its seconds, from the first step to the end of the last one. */
+/** A training in its own process: its peak in bytes, and its seconds from the first step to the end of the last one. */
 async function train(config: string): Promise<void> {
   const code = await finetuneCommand([config, '--json'])
   const steps = readFileSync(join(resolve(config, '..'), 'runs', nameOf(config), 'events.jsonl'), 'utf8')
@@ -126,7 +127,10 @@ function jsonOf(parts: readonly string[]): { readonly [name: string]: unknown } 
   return JSON.parse(stdout.trim().split('\n').at(-1) as string) as { readonly [name: string]: unknown }
 }
 
-/** Kills a training of MiniLM behind its fourth step and goes on; the seconds until it tells of a loss below the first one. */
+/**
+ * Kills a training of MiniLM after its fourth step and resumes it. Returns the seconds until a loss below the first one
+ * is reported.
+ */
 async function killed(folder: string): Promise<{ readonly equal: boolean; readonly improved: number }> {
   const path = join(folder, 'minilm.json')
   const values = (name: string, steps: number) => {
@@ -142,7 +146,7 @@ async function killed(folder: string): Promise<{ readonly equal: boolean; readon
   await ended
   if (readdirSync(join(folder, 'runs/killed')).includes('model')) throw new Error('it had ended before it was killed')
   jsonOf([main, 'finetune', ...values('killed', 12), '--resume', '--json'])
-  // The losses of a run that nobody stops, as its folder has them, from the beginning of the process.
+  // The losses of an uninterrupted run, as its folder has them. Seconds count from the beginning of the process.
   const start = Date.now()
   jsonOf([main, 'finetune', ...values('uncut', 12), '--json'])
   const events = readFileSync(join(folder, 'runs/uncut/events.jsonl'), 'utf8').trim().split('\n')

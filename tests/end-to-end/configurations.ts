@@ -1,4 +1,7 @@
-/** Trainings whose peak memory is predicted and measured: three models, batch sizes, adapters, checkpointing, mixed precision. */
+/**
+ * Trainings whose peak memory is predicted and measured: three models with batch sizes, adapters, checkpointing and
+ * mixed precision.
+ */
 import { cnn, Gpt, type GptSizes, Tagger } from '../../bench/models.js'
 import { applyLora } from '../../lib/finetune/index.js'
 import {
@@ -22,12 +25,14 @@ export interface Configuration {
   readonly make: () => {
     readonly trainer: Trainer<string, Batch>
     readonly batch: Batch
-    /** Parts that fit is to cut batches into, by the memory that it is given. */
+    /** The number of parts into which fit must cut batches, because of the memory that it is given. */
     readonly parts?: number
   }
 }
 
-/** Residual blocks of convolutions that keep the size, with a head: a model whose blocks are worth computing again. */
+/**
+ * Residual blocks of convolutions that keep the size, with a head. It is a model whose blocks are worth recomputing.
+ */
 class Residual extends nn.Module {
   readonly conv1: nn.Conv2d
   readonly norm: nn.GroupNorm
@@ -45,7 +50,7 @@ class Residual extends nn.Module {
   }
 }
 
-/** Logits of every place in one table [B * T, classes], as the loss takes them. */
+/** Logits of all places in one table [B * T, classes], as the loss takes them. */
 class Flat extends nn.Module {
   readonly inner: nn.Model
 
@@ -65,7 +70,7 @@ class Flat extends nn.Module {
 
 const ids = (shape: readonly number[], most: number) => randint(0, most, shape, { dtype: 'int32' })
 
-/** `scale` divides what makes the models large. */
+/** `scale` divides the sizes that make the models large. */
 export function configurations(scale = 1): readonly Configuration[] {
   const part = (count: number) => Math.max(1, Math.round(count / scale))
   const images = (rows: number): Batch => [randn([rows, 1, 28, 28]), ids([rows], 10)]
@@ -145,11 +150,11 @@ export interface Outcome {
   readonly predicted: MemoryPrediction
   /** memory().peakBytes of steps in the middle of a training. */
   readonly measured: number
-  /** What the allocator had from the system then, scratch space of kernels included. */
+  /** The memory that the allocator then had from the system, including scratch memory of kernels. */
   readonly reserved: number
 }
 
-/** Lets all garbage go: a request that cannot be met makes the device collect before it refuses. */
+/** Frees all garbage: a request that cannot be met makes the device collect before it refuses. */
 function collect(): void {
   try {
     zeros([2 ** 50])

@@ -1,4 +1,4 @@
-/** Runs the ways of workers.mjs to end a process in processes of their own, and says how each must end. */
+/** Runs each way of workers.mjs to end a process in its own process, and says how the process must end. */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Report } from './measure.js'
@@ -23,7 +23,7 @@ const exitCodes: { readonly [E in Ending]: number } = {
   'throw in a worker': 0,
 }
 
-/** From the last word of the process to its end; a kernel may run to the end of a chunk. */
+/** The most milliseconds from the last word of the process to its end. A kernel may run to the end of a chunk. */
 const promptly = 3000
 
 export function runEnding(node: NodeBinary, name: Ending): Report {

@@ -1,6 +1,7 @@
 /**
- * How long the event loop waits while the Trainer runs a CNN, with a loader, checkpoints and loggers: `tsx event-loop.ts SECONDS`. Prints one
- * line of JSON with milliseconds between the turns of a timer of one.
+ * Measures how long the event loop waits while the Trainer trains a CNN with a loader, checkpoints and loggers: `tsx
+ * event-loop.ts SECONDS`. Prints one line of JSON with the milliseconds between the turns of a timer of one
+ * millisecond.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -43,7 +44,7 @@ const trainer = new Trainer(model, {
   loggers: [tensorBoard(join(folder, 'board')), csvLogger(join(folder, 'steps.csv'), { rows: 'step' })],
 })
 
-// The first steps compile what runs once only; what matters is how training goes on.
+// The first steps compile code that runs only once. The rest of the training is what matters.
 await trainer.fit(loader, { epochs: 1, progress: false })
 const delay = monitorEventLoopDelay({ resolution: 1 })
 delay.enable()
@@ -62,7 +63,7 @@ process.stdout.write(
   `${JSON.stringify({
     steps,
     seconds: (performance.now() - started) / 1000,
-    /** Processors that this process had, on average: with less than one, its waits are the machine's. */
+    /** The number of processors that this process had on average. If it is below one, the waits are the machine's. */
     processors: (user + system) / 1e3 / (performance.now() - started),
     median: milliseconds(delay.percentile(50)),
     p99: milliseconds(delay.percentile(99)),

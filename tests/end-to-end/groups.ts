@@ -1,14 +1,15 @@
 /**
- * Real control groups with a limit of memory, for processes that must meet it: the system ends whoever passes it, which no
- * stand-in would. Making one takes the rights to (root, mostly); where there are none, the reason is told.
+ * Control groups with a limit of memory, for processes that must reach it. They are real ones, because the system then
+ * ends whatever exceeds the limit, which no substitute would do. Making one needs the permission (mostly root's). If it
+ * is missing, the reason is reported.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 
 export interface Group {
-  /** What makes a shell, and what replaces it, a member. */
+  /** The folder by which a shell, and what replaces it, becomes a member. */
   readonly folder: string
-  /** How often the system has ended a member for want of memory. */
+  /** The number of times that the system has ended a member because memory ran out. */
   kills(): number
   remove(): void
 }
@@ -18,7 +19,7 @@ interface Hierarchy {
   readonly folder: string
 }
 
-/** Where groups with a limit of memory can be made. */
+/** The place where groups with a limit of memory can be made. */
 function findHierarchy(): Hierarchy | null {
   const found: Hierarchy[] = []
   for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
@@ -34,7 +35,7 @@ function findHierarchy(): Hierarchy | null {
 
 let made = 0
 
-/** Creates a group; `within` makes it a child of another. No limit where `bytes` is null. */
+/** Creates a group below `parent`. It has no limit if `bytes` is null. */
 function create(hierarchy: Hierarchy, parent: string, bytes: number | null): Group {
   const { version } = hierarchy
   const folder = `${parent}/firesteel-test-${process.pid}-${made++}`
@@ -58,7 +59,7 @@ function create(hierarchy: Hierarchy, parent: string, bytes: number | null): Gro
   }
 }
 
-/** A group, or a child without a limit of one that has it; a string says why there can be none. */
+/** A group, or a child without a limit of a group that has one. A string says why there can be none. */
 export function makeGroup(bytes: number, place: 'own' | 'ancestor' = 'own'): Group | string {
   if (process.platform !== 'linux' || !existsSync('/proc/self/mountinfo')) return 'this system has no control groups'
   const hierarchy = findHierarchy()

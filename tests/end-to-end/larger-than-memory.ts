@@ -1,8 +1,9 @@
 /**
- * Trains on a NumPy file ten times larger than the memory that the process may still take (`ulimit -v`), and on a tenth of the
- * same rows in memory, without a limit: the same steps, which must take the same time to a tenth. Rows of a batch are
- * neighbours in the file, so that each batch is one read, and the batches come in a random order. With --processor the processors' time is
- * compared in place of the clock's, for a machine that is busy; waiting for a disk is not in it.
+ * Trains on a NumPy file ten times larger than the memory that the process may still take (`ulimit -v`), and on a tenth
+ * of the same rows in memory, without a limit. Both take the same number of steps, which must take the same time to
+ * within a tenth. Rows of a batch are neighbours in the file, so that each batch is one read, and batches come in
+ * random order. With --processor, processor time is compared instead of the clock's time, for a busy machine; it does
+ * not include waiting for a disk.
  *
  * Usage: npx tsx tests/end-to-end/larger-than-memory.ts [--megabytes 2000] [--steps 2000] [--slower 1.1] [--processor]
  */
@@ -21,7 +22,7 @@ const { values: options } = parseArgs({
     steps: { type: 'string', default: '2000' },
     slower: { type: 'string', default: '1.1' },
     processor: { type: 'boolean', default: false },
-    /** Within a process of its own: the file, and how its rows are read. */
+    /** Only for the process that measures: the file, and the way in which its rows are read. */
     file: { type: 'string' },
     mode: { type: 'string', default: 'disk' },
   },
@@ -31,10 +32,10 @@ const [features, batchSize, steps] = [784, 128, Number(options.steps)]
 interface Measured {
   /** The median time of a step, by the clock. */
   readonly milliseconds: number
-  /** The mean time of a step, by the processors. */
+  /** The mean processor time of a step. */
   readonly processor: number
   readonly loss: number
-  /** The largest address space, in kB: what `ulimit -v` counts. */
+  /** The largest address space, in kB, which `ulimit -v` limits. */
   readonly virtual: number
   readonly resident: number
 }
@@ -99,7 +100,10 @@ async function train(file: string, inMemory: boolean): Promise<Measured> {
   }
 }
 
-/** Random numbers as NumPy writes them, a piece of a megabyte again and again with another first number. */
+/**
+ * Writes random numbers in NumPy's format: the same piece of about a megabyte again and again, with another first
+ * number.
+ */
 function write(path: string, rows: number): void {
   const dict = `{'descr': '<f4', 'fortran_order': False, 'shape': (${rows}, ${features}), }`.padEnd(117)
   const file = openSync(path, 'w')
@@ -115,7 +119,7 @@ function write(path: string, rows: number): void {
 
 const timeOf = ({ milliseconds, processor }: Measured) => (options.processor ? processor : milliseconds)
 
-/** In a process that may take so many kB of addresses; null for any. */
+/** Measures in a process that may take `limit` kB of addresses, or any number if it is null. */
 function measure(file: string, mode: string, limit: number | null, count = steps): Measured {
   const own = `"${process.execPath}" --import tsx "${fileURLToPath(import.meta.url)}" --file "${file}" --mode ${mode} --steps ${count}`
   const command = limit === null ? own : `ulimit -v ${limit}; ${own}`
@@ -135,9 +139,9 @@ else {
     write(file, Math.floor(bytes / (4 * features)))
     write(few, 4 * batchSize)
     const allowed = bytes / 10
-    // What the process takes without any data to speak of, which the limit comes on top of.
+    // The memory that the process takes with hardly any data. The limit is above it.
     const base = measure(few, 'disk', null, 200)
-    // In turn, and the better of two, because the machine may do something else meanwhile.
+    // The two take turns, and the better time of each counts, because the machine may do other work meanwhile.
     const both = Array.from({ length: 2 }, () => [
       measure(file, 'disk', base.virtual + Math.floor(allowed / 1024)),
       measure(file, 'memory', null),

@@ -1,6 +1,7 @@
 /**
- * How long small predictions take while the CNN trains: `tsx tests/end-to-end/latency.ts [--seconds 10]`, beside it in this thread, and in
- * this thread while a worker trains. Prints the median and the 99th percentile of each, in milliseconds.
+ * Measures how long small predictions take while the CNN trains: `tsx tests/end-to-end/latency.ts [--seconds 10]`.
+ * First nothing trains, then the CNN trains in the same thread, and then in a worker. Prints the median and the 99th
+ * percentile of each, in milliseconds.
  */
 import { parseArgs } from 'node:util'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
@@ -32,7 +33,7 @@ async function train(until: () => boolean): Promise<number> {
 
 const seconds = Number(parseArgs({ options: { seconds: { type: 'string', default: '10' } } }).values.seconds)
 
-/** Waits of requests that come every 20 ms or as soon as the one before is answered. */
+/** The waits of requests that come every 20 ms, or as soon as the previous one is answered. */
 async function predictions(): Promise<number[]> {
   const served = new nn.Sequential(new nn.Linear(32, 64), new nn.ReLU(), new nn.Linear(64, 4)).eval()
   const input = randn([1, 32])
@@ -60,7 +61,7 @@ if (isMainThread) {
   const beside = await predictions()
   over = true
   print('training in the same thread', beside, `, ${await training} steps`)
-  // Node 20 does not let a worker begin with TypeScript.
+  // Node 20 cannot start a worker from TypeScript.
   const begin = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(import.meta.url)}) })`
   const worker = new Worker(begin, { eval: true, argv: process.argv.slice(2) })
   await new Promise((resolve) => worker.once('message', resolve))

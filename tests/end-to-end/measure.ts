@@ -1,4 +1,4 @@
-/** Runs scenarios of memory.ts in processes of their own, and says what is allowed of them. */
+/** Runs scenarios of memory.ts in their own processes, and says what is allowed. */
 import { type ChildProcess, fork, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { guardShare } from '../../lib/backend/native/memory.js'
@@ -8,7 +8,7 @@ import type { NodeBinary } from './nodes.js'
 const script = fileURLToPath(new URL('memory.ts', import.meta.url))
 const tsx = ['--import', 'tsx']
 
-/** Loops of one's own, in the order of the check; `trainer` is apart. */
+/** The scenarios with their own loop, in the order of the check. `trainer` is separate. */
 export const loops = [
   'plain',
   'microtasks',
@@ -21,16 +21,16 @@ export const loops = [
 export interface Report {
   readonly name: string
   readonly figures: string
-  /** What is out of bounds. */
+  /** The figures that are out of bounds. */
   readonly faults: readonly string[]
 }
 
 /**
- * The device lets 256 MB gather before it looks for garbage, and twice that of what survived two collections before it
- * runs a full one; Node with tsx and the library take 115 MB.
+ * The device lets 256 MB of garbage gather before it collects, and twice as much of what survived two collections
+ * before it runs a full one. Node with tsx and the library take 115 MB.
  */
 const residentLimit = 700e6
-/** What a process holds when the device looks for garbage for the first time. */
+/** The memory of a process when the device first looks for garbage. */
 const residentAtFirstCollection = 380e6
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`
@@ -42,8 +42,8 @@ function check(condition: boolean, fault: string): string[] {
 }
 
 /**
- * Small garbage stays as long as a small tensor that shares its guard, so the counts before and after may differ by as many
- * as a guard takes. A leak shows as one for every step.
+ * Small garbage stays as long as a small tensor that shares its guard, so the counts before and after may differ by as
+ * many tensors as a guard has. A leak shows as one tensor for every step.
  */
 function checkHeld(more: number): readonly string[] {
   return check(more < guardShare, `${more} tensors are held that nobody holds`)
@@ -75,7 +75,7 @@ export function runLoop(node: NodeBinary, name: string, steps: number): Report {
         `the process grew from ${megabytes(rss1)} to ${megabytes(rss2)}`,
       ),
       ...check(heap2 < heap1 + 10e6, `the JavaScript heap grew from ${megabytes(heap1)} to ${megabytes(heap2)}`),
-      // Fewer where the step was never to run again: its optimiser is garbage by then.
+      // There are fewer if the step never runs again, because its optimiser is then garbage.
       ...checkHeld(tensorsAfter - tensorsBefore),
     ],
   }
@@ -118,7 +118,7 @@ class TrainerProcess {
     this.blocks.push(await this.#answer<TrainerBlock>())
   }
 
-  /** After a collection of all garbage. */
+  /** Counts what is left after a collection of all garbage. */
   async survivors(): Promise<{ readonly tensors: number; readonly heap: number }> {
     this.#child.send(0)
     return this.#answer()
@@ -130,8 +130,8 @@ class TrainerProcess {
 }
 
 /**
- * The Trainer in two processes, one of them beside a JavaScript heap of 300 MB. They take turns, so that what else the
- * machine does meets both alike, and the fastest turns are compared.
+ * The Trainer in two processes, one of them beside a JavaScript heap of 300 MB. They take turns, so that the machine's
+ * other work affects both alike, and the fastest turns are compared.
  */
 export async function runTrainers(
   node: NodeBinary,
@@ -183,7 +183,9 @@ interface LoopDelay {
   readonly most: number
 }
 
-/** The waits of the event loop while the Trainer runs a CNN with a loader, checkpoints and loggers, in milliseconds. */
+/**
+ * The waits of the event loop while the Trainer trains a CNN with a loader, checkpoints and loggers, in milliseconds.
+ */
 export function runEventLoop(node: NodeBinary, seconds: number, allowed: number): Report {
   const name = 'event loop beside the Trainer'
   const program = fileURLToPath(new URL('event-loop.ts', import.meta.url))

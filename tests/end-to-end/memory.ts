@@ -1,8 +1,9 @@
 /**
- * One scenario of the memory check, in a process of its own: `tsx memory.ts SCENARIO STEPS`. Prints one line of JSON with
- * what the process held (resident size, `memory()`) along the way; measure.ts says what is allowed.
+ * One scenario of the memory check, in its own process: `tsx memory.ts SCENARIO STEPS`. Prints one line of JSON with
+ * the memory that the process held along the way (resident size, `memory()`); measure.ts says what is allowed.
  *
- * A step makes about 2 MB of garbage in tensors of 256 KB: 5,000 steps make 10 GB, so that what is not freed is seen.
+ * A step makes about 2 MB of garbage in tensors of 256 KB. 5,000 steps make 10 GB, so that memory that is not freed is
+ * noticed.
  */
 import { resourceUsage } from 'node:process'
 import {
@@ -24,7 +25,7 @@ const rows = 1024
 const features = 64
 const classes = 10
 
-/** A model that throws in the middle of its forward. */
+/** A model that throws in the middle of its forward pass. */
 class Thrower extends nn.Module {
   forward(x: Tensor): Tensor {
     x.mul(2).relu()
@@ -54,7 +55,7 @@ const labels = fromTypedArray(
 
 type Step = () => unknown
 
-/** Runs the step, which must throw what it throws on purpose. */
+/** Runs the step, which must throw its deliberate error. */
 function midway(step: Step): Step {
   return () => {
     try {
@@ -79,7 +80,7 @@ function makeTraining(middle?: nn.Layer): { readonly model: nn.Sequential; reado
   return { model, step }
 }
 
-/** Makes the step of a scenario; a loop of one's own, without scopes but where the scenario is about them. */
+/** Makes the step of a scenario. Scenarios have their own loop, with scopes only if they are about scopes. */
 const scenarios: { readonly [name: string]: () => Step } = {
   plain: () => makeTraining().step,
   microtasks: () => makeTraining().step,
@@ -131,12 +132,14 @@ export interface Outcome {
   readonly device: string
   readonly samples: readonly Sample[]
   readonly peakRss: number
-  /** Tensors that lived before the steps and after them, each after all garbage was collected. */
+  /** The numbers of tensors that lived before and after the steps, each after a collection of all garbage. */
   readonly tensorsBefore: number
   readonly tensorsAfter: number
 }
 
-/** What lives once all garbage is gone: a request that cannot be met makes the device collect before it refuses. */
+/**
+ * The number of tensors left without garbage: a request that cannot be met makes the device collect before it refuses.
+ */
 function survivors(): number {
   try {
     zeros([2 ** 50])
@@ -172,7 +175,7 @@ async function measure(name: string, steps: number): Promise<Outcome> {
   return { steps, seconds, device: defaultDevice().name, samples, peakRss, tensorsBefore, tensorsAfter: survivors() }
 }
 
-/** Objects of about so many bytes that stay: an application's own data. */
+/** Objects of about this many bytes that stay, as an application's own data does. */
 function ballast(bytes: number): unknown {
   const held: unknown[] = []
   while (process.memoryUsage().heapUsed < bytes)
@@ -183,9 +186,9 @@ function ballast(bytes: number): unknown {
 
 let held: unknown = null
 
-/** Answers each message of the parent with how long so many steps of the Trainer took. */
+/** Answers each message of the parent with the time that this many steps of the Trainer took. */
 function serveTrainer(heapBytes: number): void {
-  // A tenth more: some of what is counted is garbage.
+  // The heap gets a tenth more, because some of what is counted is garbage.
   held = heapBytes > 0 ? ballast(1.1 * heapBytes) : null
   const model = makeModel()
   const trainer = new Trainer(model, {

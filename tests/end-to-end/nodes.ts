@@ -11,14 +11,14 @@ function find(major: number): NodeBinary {
   const script = 'console.log(JSON.stringify({ version: process.versions.node, path: process.execPath }))'
   const { stdout, stderr, status } = spawnSync('npx', ['-y', '-p', `node@${major}`, 'node', '-e', script], {
     encoding: 'utf8',
-    // npm of a newer version may look for a binary in its own prefix; outside of this package it has none.
+    // A newer npm may look for a binary in its own prefix, and outside this package it has none.
     cwd: '/',
   })
   if (status !== 0) throw new Error(`npm's package node@${major} does not run: ${stderr}`)
   return JSON.parse(stdout) as NodeBinary
 }
 
-/** FIRESTEEL_TEST_NODES, such as '20,22,24': the majors to run on. */
+/** The majors to run on, from FIRESTEEL_TEST_NODES, such as '20,22,24'. */
 export function nodesToTest(fallback: string): NodeBinary[] {
   return (process.env['FIRESTEEL_TEST_NODES'] || fallback).split(',').map((major) => find(Number(major)))
 }

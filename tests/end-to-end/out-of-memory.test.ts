@@ -1,4 +1,7 @@
-/** The end of memory: an error before the system ends the process, nothing held afterwards, and a process that goes on. */
+/**
+ * The end of memory: an error comes before the system ends the process, nothing is held afterwards, and the process
+ * goes on.
+ */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { loadNative } from '../../lib/backend/native/loader.js'
 import * as f from '../../lib/index.js'
@@ -14,7 +17,7 @@ interface Met {
   readonly message: string
 }
 
-// A virtual machine gives a page to a process in many microseconds when it is busy.
+// A busy virtual machine takes many microseconds to give a page to a process.
 vi.setConfig({ testTimeout: 240_000 })
 
 const reason = (() => {
@@ -37,7 +40,7 @@ describe.skipIf(reason !== null || !native).each([
   })
   afterAll(() => group.remove())
 
-  /** Runs a scenario, which must live, and gives the errors it met; all are of one class. */
+  /** Runs a scenario, which must survive, and returns the errors that it met. All are of one class. */
   async function meet(name: string, device = 'cpu', flags: readonly string[] = []): Promise<readonly string[]> {
     const env = { FIRESTEEL_DEVICE: device }
     const kills = group.kills()
@@ -160,7 +163,7 @@ describe.skipIf(!native)('the end of memory', () => {
     await expect(y.data()).rejects.toThrow(f.IndexOutOfRangeError)
     model.forward(ids)
     await expect(y.data()).rejects.toThrow(/^\[\w+\] .*7.*Sequential\.0\.table/)
-    // At an optimiser's step as well, before it would learn from nonsense.
+    // An optimiser's step throws it as well, before it would learn from nonsense.
     const optimizer = new f.optim.SGD(model.parameters(), { lr: 0.1 })
     model.forward(ids).sum().backward()
     expect(() => {

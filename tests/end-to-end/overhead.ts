@@ -1,8 +1,8 @@
 /**
- * The time of the Trainer's steps beside a bare loop of the same: `tsx tests/end-to-end/overhead.ts [--rounds 15] [--processor]`, where the last
- * counts the processors' time in place of the clock's, for a machine that is busy. All loops take
- * turns, and of each the least time of some steps in a row counts, because whatever else runs on the machine only adds to it. Prints a line for each, and
- * fails where the Trainer adds more than 2 % to the CNN's step or 5 % to the MLP's.
+ * Compares the time of the Trainer's steps with that of a bare loop: `tsx tests/end-to-end/overhead.ts [--rounds 15]
+ * [--processor]`. With --processor, processor time counts instead of the clock's time, for a busy machine. All loops
+ * take turns, and the least time of some steps in a row counts for each, because the machine's other work only adds to
+ * it. Prints a line for each, and fails if the Trainer adds more than 2 % to the CNN's step or 5 % to the MLP's.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,7 +27,7 @@ const { values } = parseArgs({
 })
 const rounds = Number(values.rounds)
 
-/** Milliseconds: of the clock, or of all the processors' time that this process had. */
+/** Milliseconds, by the clock or of the processor time that this process had. */
 function now(): number {
   if (!values.processor) return performance.now()
   const { user, system } = process.cpuUsage()
@@ -64,7 +64,7 @@ interface Workload {
   readonly shape: readonly [number, ...number[]]
   readonly steps: number
   readonly inRow: number
-  /** The most that the Trainer's step may take of the bare loop's. */
+  /** The largest allowed ratio of the Trainer's step to the bare loop's. */
   readonly most: number
 }
 
@@ -82,7 +82,9 @@ for (const { name, model: make, shape, steps, inRow, most } of workloads) {
     return { model, optimizer: new optim.AdamW(model.parameters(), { lr: 1e-3 }) }
   }
 
-  /** Calls a loop with what is to be called when a loss is there; gives the milliseconds a step of the quickest few in a row. */
+  /**
+   * Runs a loop, which calls `seen` at each loss. Returns the milliseconds for each step of the fastest few in a row.
+   */
   const timed = async (loop: (seen: () => void) => Promise<unknown>) => {
     const times: number[] = []
     await loop(() => void times.push(now()))
@@ -90,7 +92,7 @@ for (const { name, model: make, shape, steps, inRow, most } of workloads) {
     return Math.min(...spans)
   }
 
-  /** As short as a loop can be that frees its tensors, reads its losses, runs two steps ahead and lets the event loop turn. */
+  /** The shortest loop that frees its tensors, reads its losses, runs two steps ahead and lets the event loop turn. */
   const bare = () => {
     const { model, optimizer } = made()
     return async (seen: () => void) => {

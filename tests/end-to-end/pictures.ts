@@ -1,13 +1,14 @@
 /**
- * Pictures a second from a folder of JPEGs that it makes (500 x 375, as ImageNet's are), decoded alone and with the steps of a
- * training, by the loader's own thread and by one and two workers. libvips decodes in threads of its own in any case, as many
- * at a time as UV_THREADPOOL_SIZE says (4), which workers share: to see what one processor decodes, set it to 1.
+ * Measures pictures per second from a folder of JPEGs that it makes (500 x 375, like ImageNet's): decoding alone, and
+ * with the steps of a training, by the loader's own thread and by one and two workers. libvips always decodes in its
+ * own threads, as many at a time as UV_THREADPOOL_SIZE says (4), and workers share them. Set it to 1 to see what one
+ * processor decodes.
  *
- * On a busy machine the clock says nothing. The processors' time does: what a picture takes with two workers and with one, and how much of it
- * is the loader's thread, which is what no worker can share.
+ * On a busy machine the clock says nothing, but processor time does: what a picture takes with two workers and with
+ * one, and how much of it is the loader's thread, which no worker can share.
  *
- * Usage: npx tsx tests/end-to-end/pictures.ts [--pictures 512] [--passes 3] [--least 0]; fails where the second worker raises
- * the throughput with steps by less than `least`.
+ * Usage: npx tsx tests/end-to-end/pictures.ts [--pictures 512] [--passes 3] [--least 0]. Fails if the second worker
+ * multiplies the throughput with steps by less than `least`.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -34,13 +35,13 @@ const { values: options } = parseArgs({
 const [width, height] = [500, 375]
 const folder = mkdtempSync(join(tmpdir(), 'firesteel-pictures-'))
 
-/** Milliseconds of processors' time that this thread had, as Linux counts it: in hundredths of a second. */
+/** Milliseconds of this thread's processor time. Linux counts it in hundredths of a second. */
 function ownMilliseconds(): number {
   const fields = readFileSync(`/proc/self/task/${process.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
   return 10 * (Number(fields[11]) + Number(fields[12]))
 }
 
-/** Waves with noise, which are as hard to decode as photographs. */
+/** Writes waves with noise, which are as hard to decode as photographs. */
 async function write(path: string, random: Generator): Promise<void> {
   const [across, down] = [random.randint(20, 90), random.randint(20, 90)]
   const noise = Uint8Array.from({ length: 4096 }, () => random.randint(0, 24))

@@ -1,6 +1,7 @@
 /**
- * Predicted against measured peak memory of training steps, on twelve configurations: `npx tsx tests/end-to-end/predict.ts`.
- * Prints a table and ends with 'N passed, N failed'. A difference of more than a tenth is a failure.
+ * Compares the predicted with the measured peak memory of training steps, on twelve configurations: `npx tsx
+ * tests/end-to-end/predict.ts`. Prints a table and ends with 'N passed, N failed'. A difference of more than a tenth is
+ * a failure.
  */
 import { manualSeed } from '../../lib/index.js'
 import { compare, configurations } from './configurations.js'

@@ -1,4 +1,4 @@
-/** The short form of run.ts, on the Node that runs the tests: memory that stays bounded, and processes that end. */
+/** The short form of run.ts, on the Node that runs the tests: memory stays bounded, and processes end. */
 import { describe, expect, it } from 'vitest'
 import { unavailable } from '../../lib/index.js'
 import { endings, runEnding } from './endings.js'
@@ -12,14 +12,14 @@ describe.skipIf(unavailable('cpu') !== null && process.env['FIRESTEEL_REQUIRE'] 
       expect(faults, figures).toEqual([])
     }, 60_000)
 
-  // Other work on the machine meets both processes, but in so few turns not alike, and V8's own
-  // heap still grows to its size: the narrow bounds are run.ts's.
+  // Over so few turns, other work on the machine does not affect both processes alike, and V8's own heap still grows to
+  // its size. run.ts has the narrow bounds.
   it('train beside a large heap', async () => {
     const { faults, figures } = await runTrainers(thisNode, 6, 100, { ratio: 2, growth: 1.15 })
     expect(faults, figures).toEqual([])
   }, 60_000)
 
-  // Twice what is promised: other work takes the cores away for longer than the Trainer does.
+  // The bound is twice the promised one, because other work takes the cores away for longer than the Trainer does.
   it('train beside other work of the event loop', () => {
     const { faults, figures } = runEventLoop(thisNode, 2, 60)
     process.stdout.write(`event loop: ${figures}\n`)

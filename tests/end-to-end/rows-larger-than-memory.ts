@@ -1,6 +1,7 @@
 /**
- * Puts a file of JSON lines into tokens and takes some steps on them, with all rows in memory and with room for a few MiB of them
- * (FIRESTEEL_ROWS_MEMORY): the same losses, and the second process must hold so much less as the rows that it has no room for.
+ * Puts a file of JSON lines into tokens and takes some steps on them, with all rows in memory, and with memory for a
+ * few MiB of them (FIRESTEEL_ROWS_MEMORY). Losses must be the same, and the second process must hold less, by the size
+ * of the rows that do not fit.
  *
  * Usage: npx tsx tests/end-to-end/rows-larger-than-memory.ts [--rows 60000] [--words 400]
  */
@@ -19,7 +20,7 @@ const { values: options } = parseArgs({
   options: {
     rows: { type: 'string', default: '60000' },
     words: { type: 'string', default: '400' },
-    /** Within a process of its own: the file. */
+    /** Only for the process that measures: the file. */
     file: { type: 'string' },
   },
 })
@@ -76,7 +77,7 @@ else {
     const [memory, disk] = [measure(file, '100000'), measure(file, String(roomy))]
     const same = JSON.stringify(memory.losses) === JSON.stringify(disk.losses)
     const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`
-    // Ids and labels of four bytes each.
+    // Ids and labels have four bytes each.
     const saved = rows * words * 8 - roomy * 2 ** 20
     process.stdout.write(
       `${rows} rows of ${words} tokens or more, at least ${megabytes(saved + roomy * 2 ** 20)}\n` +

@@ -1,5 +1,5 @@
 /**
- * The long checks of whole processes, on every Node that is promised: `tsx tests/end-to-end/run.ts [--steps 5000]`.
+ * The long checks of whole processes, on every promised version of Node: `tsx tests/end-to-end/run.ts [--steps 5000]`.
  * Prints a line for each and ends with 'N passed, N failed'.
  */
 import { parseArgs } from 'node:util'
@@ -9,7 +9,10 @@ import { nodesToTest } from './nodes.js'
 
 const { values } = parseArgs({ options: { steps: { type: 'string', default: '5000' } } })
 const steps = Number(values.steps)
-/** Steps of the Trainer in one turn: long enough for a collection of young objects in each, else as many turns as can be. */
+/**
+ * The Trainer's steps in one turn. They are just enough for a collection of young objects in each turn, so that there
+ * are as many turns as possible.
+ */
 const turnSteps = 100
 
 let passed = 0
@@ -25,7 +28,7 @@ function print({ name, figures, faults }: Report): void {
 for (const node of nodesToTest('20,22,24')) {
   process.stdout.write(`Node ${node.version}, ${steps} steps each\n`)
   for (const name of loops) print(runLoop(node, name, steps))
-  // The ratio is a figure to read: on a busy machine only a gross one is a fault.
+  // The ratio is only printed for reading. On a busy machine, only a gross one is a fault.
   print(await runTrainers(node, Math.ceil(steps / turnSteps), turnSteps, { ratio: 2, growth: 1.15 }))
   print(runEventLoop(node, 5, 30))
   for (const name of endings) print(runEnding(node, name))

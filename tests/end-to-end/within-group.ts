@@ -1,6 +1,7 @@
 /**
- * One way to meet the end of memory, in a process of a control group with a limit of 640 MiB: `tsx within-group.ts SCENARIO`.
- * Prints one line of JSON: the errors met. Afterwards each shows that the process is of use: a small network learns.
+ * One way to reach the end of memory, in a process of a control group with a limit of 640 MiB: `tsx within-group.ts
+ * SCENARIO`. Prints one line of JSON with the errors. Each scenario then shows that the process still works: a small
+ * network learns.
  */
 import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
@@ -13,7 +14,7 @@ import { createGzip } from 'node:zlib'
 import { readIdx } from '../../lib/data/datasets/index.js'
 import * as f from '../../lib/index.js'
 
-/** Elements of 128 MiB of float32. */
+/** The elements of 128 MiB of float32. */
 const block = 2 ** 25
 
 interface Met {
@@ -28,7 +29,7 @@ function note(error: unknown): void {
   met.push({ name, message })
 }
 
-/** Runs it, and notes what it throws. */
+/** Runs `fn`, and notes what it throws. */
 function attempt(fn: () => unknown): void {
   try {
     fn()
@@ -37,13 +38,13 @@ function attempt(fn: () => unknown): void {
   }
 }
 
-/** Makes what `make` gives, again and again without waiting, until it throws; how often it did not. */
+/** Calls `make` again and again without waiting, until it throws. Returns how many calls did not throw. */
 function exhaust(make: () => unknown, most = 100): number {
   const held: unknown[] = []
   attempt(() => {
     while (held.length < most) held.push(make())
   })
-  // What waited has room too, and errors that come late are here at the latest.
+  // Now the waiting work has memory too, and late errors arrive here at the latest.
   attempt(() => f.defaultDevice().synchronize())
   return held.length
 }
@@ -56,7 +57,7 @@ function deepNetwork(width: number): Network {
   return new f.nn.Sequential<readonly f.nn.Layer[]>(...layers)
 }
 
-/** A step of training on so many rows; `wait` waits for each layer. */
+/** Takes a training step on this many rows. If `wait`, it waits for each layer. */
 function stepOf(model: Network, optimizer: f.optim.SGD, rows: number, wait: boolean): number {
   return f.scope(() => {
     let x: f.Tensor = f.ones([rows, 256])
@@ -88,7 +89,7 @@ function train(wait: boolean): void {
   if (!(last < first)) throw new Error(`the loss went from ${first} to ${last}`)
 }
 
-/** What lives when all garbage has been collected. */
+/** Describes what lives after all garbage has been collected. */
 function held(): string {
   attempt(() => f.zeros([2 ** 50]))
   if (met.pop()?.name !== 'OutOfMemoryError') throw new Error('four petabytes were given')
@@ -96,7 +97,7 @@ function held(): string {
   return `${tensors} tensors, ${bytes} bytes`
 }
 
-/** A model whose embedding is most of what is held. */
+/** A model whose embedding is most of what it holds. */
 class Words extends f.nn.Module {
   readonly words = new f.nn.Embedding(2 ** 20, 64)
   forward(ids: f.Tensor): f.Tensor {
@@ -109,13 +110,13 @@ const scenarios: { readonly [name: string]: () => unknown } = {
   bytes: () => exhaust(() => f.zeros([4 * block], { dtype: 'bool' })),
   many: () => exhaust(() => f.ones([2 ** 18]).add(1), 1e6),
   rounds() {
-    const kept = f.zeros([3 * block]) // touched once; each round touches the rest
+    const kept = f.zeros([3 * block]) // touched once; each round touches the rest of the memory
     for (let i = 0; i < 30; i++) exhaust(() => f.scope(() => f.keep(f.zeros([block / 4]).add(1))))
     if (kept.sum().item() !== 0) throw new Error('what was kept has changed')
   },
   'a deep network': () => train(false),
   'a deep network, waited for': () => train(true),
-  /** There is room for the maxima, but not for their places: both are given up. */
+  /** There is memory for the maxima, but not for their places. Both are given up. */
   'half of an operator'() {
     const x = f.ones([1, 1, 7500, 7500])
     const before = held()
@@ -135,12 +136,12 @@ const scenarios: { readonly [name: string]: () => unknown } = {
     if (model.words.weight.storage.freed) throw new Error('the model is gone')
   },
   'batch norm': () => attempt(() => new f.nn.BatchNorm2d(2147483647)),
-  /** The kernel copies the transposed matrix first, which only it knows of: the error is a late one. */
+  /** The kernel first copies the transposed matrix, which only the kernel knows, so the error is a late one. */
   scratch() {
     const x = f.ones([7500, 7500])
     attempt(() => f.add(x, x.transpose(0, 1)).select(0, 0).select(0, 0).item())
   },
-  /** What the allocator keeps is no room for an array until it has been given back. */
+  /** Memory that the allocator keeps is no use to an array until it has been returned. */
   async cached() {
     for (const wait of [true, false]) {
       const a = f.zeros([2 * block])
@@ -154,7 +155,7 @@ const scenarios: { readonly [name: string]: () => unknown } = {
     const rest = f.ones([2 * block])
     attempt(() => [rest.dataSync(), rest.dataSync(), rest.dataSync()])
   },
-  /** A file without bytes on the disk, and a small one that unpacks to much. */
+  /** A file without bytes on the disk, and a small one that unpacks to a large one. */
   async files() {
     const folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
     try {
@@ -195,7 +196,7 @@ const scenarios: { readonly [name: string]: () => unknown } = {
     })
   },
   'small tensors': () => exhaust(() => f.zeros([1]), 50e6),
-  /** Each knows only by the addon what the others were promised. */
+  /** A worker learns only from the addon what memory the others were promised. */
   workers: () =>
     Promise.all(
       [0, 1, 2].map(

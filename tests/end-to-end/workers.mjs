@@ -1,4 +1,4 @@
-// Ends a process whose threads train, in the way its argument names; run by endings.ts.
+// Ends a process whose threads train, in the way that its argument names. endings.ts runs it.
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { tsImport } from 'tsx/esm/api' // in workers, Node 20 does not apply `--import tsx`
 
@@ -6,7 +6,7 @@ const firesteel = await tsImport('../../lib/index.ts', import.meta.url)
 const { crossEntropy, defaultDevice, full, matmul, manualSeed, nn, optim, randn, scope, fromTypedArray } = firesteel
 const ending = process.argv[2] ?? workerData
 
-/** Steps of a small network; gives its first and last loss. */
+/** Takes steps of a small network, and returns its first and last loss. */
 function train(seed, steps) {
   manualSeed(seed)
   const model = new nn.Sequential(new nn.Linear(64, 128), new nn.ReLU(), new nn.Linear(128, 10))
@@ -28,7 +28,10 @@ function train(seed, steps) {
   return [losses[0], losses.at(-1)]
 }
 
-/** Queues many kernels of a tenth of a second or more, and returns at once: the last result, and what one kernel takes. */
+/**
+ * Queues many kernels of a tenth of a second or more, and returns at once, with the last result and the time of one
+ * kernel.
+ */
 function queueLongWork(kernels) {
   const a = full([3072, 3072], 0.001)
   matmul(a, a)
@@ -45,10 +48,10 @@ function say(text) {
   process.stdout.write(`${text} at ${Date.now()}\n`)
 }
 
-/** Kernels in the queue of a worker that is ended. */
+/** The number of kernels in the queue of a worker that is ended. */
 const queued = 100
 
-/** What the fourth worker does while the others train. */
+/** The role of the fourth worker while the others train. */
 const lastRoles = {
   'train and terminate': 'terminate',
   'terminate while it waits': 'terminate blocked',
@@ -81,7 +84,8 @@ if (!isMainThread) {
     const started = Date.now()
     await victim.worker.terminate()
     took = Date.now() - started
-    // The kernel that runs is ended or runs to its end; those that wait do not, though a busy machine may slow down fourfold.
+    // The running kernel is ended or runs to its end. Those that wait do not run, though a busy machine may slow it
+    // down fourfold.
     if (took > (queued * each) / 4)
       throw new Error(`a worker with ${queued} kernels of ${each} ms in its queue took ${took} ms to end`)
   } else if ((await victim.error).message !== 'on purpose, in a worker') throw new Error('another error')
@@ -95,7 +99,7 @@ if (!isMainThread) {
     const clean = await exit
     if (clean !== 0) throw new Error(`a worker that trained exited with ${clean}`)
   }
-  const [before, after] = train(9, 50) // the main thread's own device is none the worse
+  const [before, after] = train(9, 50) // the main thread's own device is not affected
   if (!(after < before)) throw new Error('the main thread did not learn')
   say(`${defaultDevice().name}: 3 workers learned, the fourth was ended within ${took} ms`)
 } else {

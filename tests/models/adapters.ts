@@ -23,9 +23,9 @@ import { cat } from '../../lib/ops/shape/index.js'
 import type { Loss } from '../../lib/train/objective.js'
 import { type Folder, given, notImplemented, type Result, Tally } from './folder.js'
 
-/** What stands in an adapter's reference.json beside that of a model. */
+/** The fields of an adapter's reference.json beyond those of a model. */
 export interface AdapterJson {
-  /** The folder of the base, from the directory of all. */
+  /** The folder of the base, relative to the directory of all folders. */
   readonly base: string
   readonly merged?: boolean
   readonly r?: number
@@ -45,7 +45,7 @@ const floats = (x: Tensor) => x.dataSync() as Float32Array
 
 const largest = (of: Float32Array) => of.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
 
-/** The base with the inputs of the reference. */
+/** Opens the base with the reference's inputs. */
 async function open(folder: AdapterFolder): Promise<Opened> {
   const { base, class: name } = folder.json
   const path = join(folder.root, base)
@@ -55,7 +55,7 @@ async function open(folder: AdapterFolder): Promise<Opened> {
     const model = (await AutoModel.forCausalLM(path)).eval()
     const inputs = () => ({
       ...(has('attention_mask') ? { attentionMask: given(folder, 'in.attention_mask') } : {}),
-      // Without positions transformers counts columns, padding among them.
+      // Without positions, transformers counts columns, including padding.
       positions: countColumns(ids()),
     })
     return {
@@ -105,7 +105,10 @@ function countColumns({ shape }: Tensor): Tensor {
   )
 }
 
-/** Whether a number of logits [B, C, V] is that of a token, or of a prompt before the T tokens: what padding gives means nothing. */
+/**
+ * Whether element i of logits [B, C, V] belongs to a token, or to a prompt before the T tokens. Padding's logits have
+ * no meaning.
+ */
 function seenBy(folder: AdapterFolder, logits: Tensor): (i: number) => boolean {
   const mask = folder.tensors.get('in.attention_mask')
   if (mask === undefined || logits.ndim !== 3 || !/CausalLM|LMHead/.test(folder.json.class)) return () => true
@@ -126,15 +129,18 @@ function checkLogits(opened: Opened, folder: AdapterFolder, expected: string, ta
   )
 }
 
-/** The name that a parameter has in transformers, of models whose folders have others. */
+/** The name that a parameter has in transformers, for models whose folders have other names. */
 function fileNameOf(model: PretrainedModel, name: string): string {
   const { adapterName } = model as { adapterName?(path: string): string }
   return adapterName === undefined ? name : adapterName.call(model, name)
 }
 
-/** Names that a gradient of PEFT's wrapped model has here: biases that learn are copies, as modules that learn whole. */
+/**
+ * The names that a gradient of PEFT's wrapped model has here. Biases that learn are copies, like modules that learn
+ * whole.
+ */
 function ownNames(key: string): string[] {
-  // A prompt wraps the model once, and models may have a part that is called `model`.
+  // A prompt wraps the model only once, and models may have a part that is called `model`.
   const names = [/^grad\.(base_model\.(model\.)?)?/, /^grad\.(base_model\.)?/].map((start) => key.replace(start, ''))
   return names.flatMap((name) => [name, name.replace(/(\.base_layer)?\.bias$/, '.modules_to_save.default.bias')])
 }
@@ -148,9 +154,10 @@ function checkGradients({ model, loss }: Opened, folder: AdapterFolder, tally: T
   const named = new Map(model.namedParameters())
   const expected = [...folder.tensors].filter(([key]) => key.startsWith('grad.'))
   const known = new Set<string>()
-  // What does not change the loss, as a bias of all keys, has a gradient of rounding errors alone.
+  // A parameter that does not change the loss, such as a bias of all keys, has a gradient of rounding errors alone.
   const noise = 1e-6 * Math.max(0, ...expected.map(([, { data }]) => largest(data as Float32Array)))
-  // Of an encoder that a file does not hold the last bias is left to compare: its gradient is the sum of those of all columns.
+  // If a file does not hold the encoder, only its last bias can be compared, because its gradient is the sum of the
+  // gradients of all columns.
   const isEncoder = (key: string) => /\.(transform|mlp_head)\.\d+\./.test(key)
   const last = expected.filter(([key]) => isEncoder(key) && key.endsWith('.bias')).at(-1)
   if (last !== undefined) {
@@ -239,7 +246,7 @@ async function checkCombined(folder: AdapterFolder, tally: Tally): Promise<Resul
   return tally.result()
 }
 
-/** Factors that begin as singular values: what is left of the weights, the update, and the norms of rows and columns. */
+/** Factors that begin as singular values: the rest of the weights, the update, and the norms of rows and columns. */
 async function checkPissa(folder: AdapterFolder, tally: Tally): Promise<Result> {
   const { base, r: rank = 0, lora_alpha: alpha = 0 } = folder.json
   const model = await AutoModel.forCausalLM(join(folder.root, base))

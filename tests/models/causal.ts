@@ -1,4 +1,7 @@
-/** Decoder-only models: logits, hidden states, loss, gradients, texts by greedy search and beams, filters of sampling. */
+/**
+ * Decoder-only models: logits, hidden states, loss, gradients, texts by greedy search and beams, and the filters of
+ * sampling.
+ */
 import { noGrad } from '../../lib/autograd/mode.js'
 import { scope } from '../../lib/core/scope.js'
 import * as scores from '../../lib/models/generation/scores.js'
@@ -40,7 +43,7 @@ async function checkTexts(model: CausalModel, folder: Folder, tally: Tally): Pro
   await checkRuns(model, prompts, columns, generation, tally)
 }
 
-/** Texts that transformers wrote; `columns` stand in front of what is new. */
+/** Compares with the texts that transformers wrote. `columns` tokens precede the new ones. */
 export async function checkRuns(
   model: Pick<CausalModel, 'generate'>,
   prompts: readonly (readonly number[])[],
@@ -54,7 +57,7 @@ export async function checkRuns(
     const each = texts.length / prompts.length
     texts.forEach(({ tokens, score }, i) => {
       const expected = run.ids[i]?.slice(columns) as number[]
-      // A row that ended is filled up by transformers.
+      // transformers pads a row that has ended.
       const got = expected.map((_, column) => tokens[column] ?? (run['num_beams'] ? run['eos_token_id'] : 0))
       const row = Math.floor(i / each)
       tally.is(
@@ -69,7 +72,7 @@ export async function checkRuns(
   }
 }
 
-/** Probabilities of the next token after each filter. */
+/** Compares the probabilities of the next token after each filter. */
 function checkFilters({ sampling }: Folder, tally: Tally): void {
   if (sampling === null) return
   const logits = sampling.get('in.logits')?.data as Float32Array
@@ -106,7 +109,7 @@ function checkNumbers(model: CausalModel, folder: Folder, tally: Tally): void {
   }
   const masked = folder.tensors.get('in.attention_mask')?.data as Int32Array | undefined
   const values = (name: string) => folder.tensors.get(name)?.data as Float32Array
-  // Outputs at padding mean nothing.
+  // Outputs at padding have no meaning.
   const seen = (width: number) => (i: number) => masked === undefined || masked[Math.floor(i / width)] === 1
   const hidden: Float32Array[] = []
   const hooks = model
@@ -150,7 +153,7 @@ function checkNumbers(model: CausalModel, folder: Folder, tally: Tally): void {
   loss.backward()
   for (const [key, { data }] of gradients) {
     const name = key.slice('grad.'.length)
-    // Weights in blocks are frozen; the reference's are those of their numbers.
+    // Weights in blocks are frozen. The reference has gradients of their decoded numbers.
     if (named.get(name)?.requiresGrad === false) continue
     const grad = named.get(name)?.grad
     if (grad)
@@ -163,7 +166,7 @@ function checkNumbers(model: CausalModel, folder: Folder, tally: Tally): void {
   )
 }
 
-/** The model in the dtype that its weights are stored in. */
+/** Checks the model in the dtype in which its weights are stored. */
 async function checkStored(folder: Folder, tally: Tally): Promise<void> {
   const model = (await AutoModel.forCausalLM(folder.path, { dtype: 'auto' })).eval()
   const [ids, attentionMask] = [given(folder, 'in.input_ids'), given(folder, 'in.attention_mask')]
@@ -181,7 +184,7 @@ async function checkStored(folder: Folder, tally: Tally): Promise<void> {
   const seen = (i: number) => masked[Math.floor(i / tokens)] === 1
   const farthest = (of: Float32Array) =>
     Math.max(...of.map((value, i) => (seen(i) ? Math.abs(value - (values('out.logits')[i] as number)) : 0)))
-  // Both round in other places; who is nearer to the numbers of float32 is not worse.
+  // The two round in different places. Ours must not be farther from the numbers of float32.
   const [ours, theirs] = [farthest(got), farthest(values('out.logits_low_precision'))]
   tally.is(`logits in 16 bits are off by ${ours}, those of transformers by ${theirs}`, ours <= 1.25 * theirs)
 }

@@ -1,10 +1,10 @@
-"""Adapters of PEFT whose settings are drawn, for the models of a directory, with PEFT's numbers, in the form that main.ts reads.
+"""Writes PEFT adapters with drawn settings and PEFT's numbers, for the models of a directory, in the form that main.ts reads.
 
     python drawn_adapters.py DIRECTORY SEED COUNT [FAMILY ...]      # COUNT folders of each family under DIRECTORY/adapters
     MODELS_DIR=DIRECTORY npm run test:models -- adapters
 
-DIRECTORY/models is what drawn_models.py wrote. Numbers are those of the adapter as PEFT's own loader reads it. What PEFT itself
-refuses is told of and left out. Needs torch, transformers, safetensors and peft.
+drawn_models.py writes DIRECTORY/models. Numbers are those of the adapter as PEFT's own loader reads it. Settings that PEFT
+itself refuses are reported and left out. Needs torch, transformers, safetensors and peft.
 """
 import json, pathlib, random, shutil, sys, warnings
 import peft, torch
@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 LLAMA = (["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], ["embed_tokens"], ["lm_head", "norm", "embed_tokens"])
 BERT = (["query", "key", "value", "attention.output.dense", "intermediate.dense"], ["word_embeddings"], ["classifier", "pooler", "LayerNorm"])
-# Linear layers, embeddings, and modules that may learn whole. In T5, PEFT reaches no forward with an adapter of `shared`.
+# Linear layers, embeddings, and modules that may learn whole. In T5, PEFT never runs an adapter of `shared`.
 PARTS = {
     "gpt2": (["c_attn", "c_fc", "mlp.c_proj", "attn.c_proj"], ["wte", "wpe"], ["lm_head", "ln_f", "wte"]),
     "bert": BERT, "roberta": BERT,
@@ -34,7 +34,7 @@ def draw(r, family, model, task):
     some = lambda parts: r.sample(parts, min(len(parts), r.randint(1, 3)))
     chance = lambda share: r.random() < share
     kinds = ["lora"] * 8 + ["ia3"] * 2
-    # Other tasks' models have no place for prompts.
+    # The models of other tasks have no place for prompts.
     kinds += ["prompt", "ptuning", "prefix"] if task in ("CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS") else []
     kind, tokens = r.choice(kinds), r.choice([1, 2, 3, 5])
     saved = {"modules_to_save": some(whole)} if whole and chance(0.25) else {}
@@ -67,7 +67,7 @@ def write(folder, root, base, name, r, seed):
     load = lambda: getattr(T, name).from_pretrained(base, dtype=torch.float32, attn_implementation="eager").eval()
     task = next(task for end, task in TASKS.items() if name.endswith(end))
     given = {k[3:]: x for k, x in load_file(base / "reference.safetensors").items() if k.startswith("in.") and k != "in.position_ids"}
-    # A row without padding.
+    # The first row, which has no padding.
     given = {k: x[:1] for k, x in given.items()} if task == "CAUSAL_LM" else given
     x = {k: v if v.is_floating_point() else v.long() for k, v in given.items()}
     model = load()
@@ -83,7 +83,7 @@ def write(folder, root, base, name, r, seed):
     isPrompt = config.is_prompt_learning
     loaded = peft.PeftModel.from_pretrained(load(), folder, is_trainable=not isPrompt).eval()
     outputs = {"logits": loaded(**x).logits}
-    # The file of a prompt has the result of its encoder, and no encoder.
+    # A prompt's file has the result of its encoder, but not the encoder.
     learning = made.eval() if isPrompt else loaded
     loss = learning(**x).loss
     learning.zero_grad(set_to_none=True)

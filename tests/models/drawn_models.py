@@ -1,10 +1,10 @@
-"""Folders of models whose settings are drawn, with the numbers that transformers computes, in the form that main.ts reads.
+"""Writes folders of models with drawn settings and the numbers that transformers computes, in the form that main.ts reads.
 
     python drawn_models.py OUT SEED COUNT [FAMILY ...]      # COUNT folders of each family under OUT/models
     MODELS_DIR=OUT npm run test:models
 
-Half of the configurations are then written as transformers 4 had them. Numbers are those of the folder as transformers reads it.
-What transformers itself refuses is told of and left out. Needs torch, transformers and safetensors.
+Half of the configurations are written in transformers 4's form. Numbers are those of the folder as transformers reads it.
+Settings that transformers itself refuses are reported and left out. Needs torch, transformers and safetensors.
 """
 import json, pathlib, random, shutil, sys
 import torch
@@ -43,7 +43,7 @@ def rope(r, head_dim, kinds=("default", "default", "linear", "dynamic", "yarn", 
 
 
 def grouped(r, family):
-    """Settings that Llama, its kin and Gemma have alike, and the size of a head."""
+    """Settings that Llama, its relatives and Gemma share, and the size of a head."""
     key_heads, head_dim, vocab = r.choice([1, 2, 3]), r.choice([4, 6, 8, 10, 14, 16]), r.choice([97, 128, 241])
     heads = key_heads * r.choice([1, 2, 3, 4])
     width = heads * r.choice([head_dim, 4, 6, 8])
@@ -108,7 +108,7 @@ def gemma(r, family, config):
 
 
 def randomise(model, seed):
-    """Gives every parameter a distinct value, norms and biases too, and every running statistic."""
+    """Gives every parameter (including norms and biases) and every running statistic a distinct value."""
     g = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for _, p in model.named_parameters():
@@ -146,7 +146,7 @@ class Folder:
         self.path, self.r, self.seed = path, r, seed
 
     def model(self, kind, config):
-        """The model of a configuration as transformers reads it from the folder."""
+        """The model of a configuration, read by transformers from the folder."""
         config._attn_implementation = "eager"
         model = kind(config)
         randomise(model, self.seed)
@@ -170,7 +170,7 @@ class Folder:
 
 
 def steady(model, **given):
-    """A greedy continuation; None where weights that moved by rounding give another."""
+    """A greedy continuation; None if weights that differ by rounding give another one."""
     g = torch.Generator().manual_seed(1)
     kept = [p.detach().clone() for p in model.parameters()]
     run = lambda: model.generate(**given, max_new_tokens=NEW, do_sample=False, eos_token_id=None, pad_token_id=0)
@@ -190,7 +190,7 @@ def hidden(outputs):
 
 def causal(folder, kind, config):
     model = folder.model(kind, config)
-    # Frequencies that follow the longest text depend on what the model has read before.
+    # Frequencies that follow the longest text depend on what the model has read so far.
     grows = any(name in json.dumps(config.to_dict().get("rope_parameters")) for name in ("dynamic", "longrope"))
     for attempt in range(30):
         g = torch.Generator().manual_seed(folder.seed + 1000 * attempt)
@@ -274,7 +274,7 @@ def t5(folder, name):
         layer_norm_epsilon=r.choice([1e-6, 1e-4]), feed_forward_proj=r.choice(projections), eos_token_id=r.choice([1, 2]),
         decoder_start_token_id=r.choice([0, 3]), tie_word_embeddings=r.random() < 0.6)
     model = folder.model(getattr(T, f"{name}ForConditionalGeneration"), config)
-    # transformers 5.24 sizes the cache by the encoder's layers.
+    # transformers 5.24 sizes the cache by the number of the encoder's layers.
     cached = config.num_layers == config.num_decoder_layers
     for attempt in range(30):
         g = torch.Generator().manual_seed(folder.seed + 1000 * attempt)

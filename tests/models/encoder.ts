@@ -11,14 +11,14 @@ import { transpose } from '../../lib/ops/shape/index.js'
 import type { Loss } from '../../lib/train/objective.js'
 import { type Folder, given, type Result, Tally } from './folder.js'
 
-/** A model as all of these are called: outputs by the names of the reference. */
+/** A model in the form in which all of these are called: its outputs have the reference's names. */
 interface Opened {
   readonly model: PretrainedModel
   run(ids: Tensor, inputs: object): { readonly [output: string]: Tensor }
   loss(ids: Tensor, inputs: object): Loss
 }
 
-/** What calls of models have names for, by the reference's. */
+/** The names that calls of models have for the reference's inputs. */
 const inputNames: { readonly [name: string]: string } = {
   attention_mask: 'attentionMask',
   token_type_ids: 'tokenTypeIds',
@@ -96,7 +96,7 @@ function checkNumbers({ model, run, loss }: Opened, folder: Folder, tally: Tally
   const inputs = all.map((name) => [inputNames[name] ?? name, given(folder, `in.${name}`)] as const)
   const columns = Object.fromEntries(inputs.filter(([name]) => /^(attentionMask|tokenTypeIds|positions)$/.test(name)))
   const mask = folder.tensors.get('in.attention_mask')?.data as Int32Array | undefined
-  // Outputs at padding mean nothing.
+  // Outputs at padding have no meaning.
   const seen = (x: Tensor) => {
     const perColumn = x.numel / ids.numel
     const isColumns = x.ndim >= ids.ndim && x.sizes[1] === ids.sizes[1]
@@ -126,7 +126,7 @@ function checkNumbers({ model, run, loss }: Opened, folder: Folder, tally: Tally
   value.backward()
   const named = new Map(model.namedParameters())
   const gradients = [...folder.tensors].filter(([key]) => key.startsWith('grad.'))
-  // What does not change the loss, as a bias of all keys, has a gradient of rounding errors alone.
+  // A parameter that does not change the loss, such as a bias of all keys, has a gradient of rounding errors alone.
   const noise = 1e-6 * Math.max(0.1, ...gradients.map(([, { data }]) => largest(data as Float32Array)))
   for (const [key, { data }] of gradients) {
     const name = key.slice('grad.'.length)
@@ -140,7 +140,7 @@ function checkNumbers({ model, run, loss }: Opened, folder: Folder, tally: Tally
   tally.is('every gradient has a reference', extra.length === 0, extra.map(([name]) => name).join(', '))
 }
 
-/** A saved folder has the same names and weights as the one that was read. */
+/** A saved folder must have the same names and weights as the one that was read. */
 async function checkSave(name: string, { model }: Opened, tally: Tally): Promise<void> {
   const path = mkdtempSync(join(tmpdir(), 'firesteel-encoder-'))
   try {

@@ -1,4 +1,4 @@
-/** A folder with a model and reference numbers, and how results are held against these. */
+/** A folder with a model and reference numbers, and the comparison of results with these. */
 import type { Tensor } from '../../lib/core/tensor.js'
 import type { FileTensor } from '../../lib/io/source.js'
 import { fromTypedArray } from '../../lib/ops/creation.js'
@@ -15,7 +15,7 @@ export interface Folder {
   readonly sampling: ReadonlyMap<string, FileTensor> | null
 }
 
-/** A continuation as transformers wrote it, with the settings. */
+/** A continuation that transformers wrote, with its settings. */
 export interface Run {
   readonly ids: readonly (readonly number[])[]
   readonly max_new_tokens: number
@@ -48,13 +48,16 @@ export class Tally {
   readonly faults: string[] = []
   readonly #worst = new Map<string, number>()
 
-  /** That a fact holds. */
+  /** Counts whether a fact holds. */
   is(what: string, holds: boolean, instead = ''): void {
     if (holds) this.passed++
     else this.faults.push(`${what}${instead === '' ? '' : `: ${instead}`}`)
   }
 
-  /** The largest difference relative to the largest expected value, where `compared` says so, is at most `bound`. */
+  /**
+   * Counts whether the largest difference, relative to the largest expected value, is at most `bound`. Only elements
+   * with `compared` are compared.
+   */
   close(
     kind: string,
     what: string,

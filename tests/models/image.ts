@@ -1,4 +1,7 @@
-/** Models of images: outputs, hidden states, loss, gradients, running statistics, the folder that a save writes; and processors. */
+/**
+ * Models of images: outputs, hidden states, loss, gradients, running statistics, and the folder that a save writes; and
+ * processors.
+ */
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,7 +21,7 @@ import { type Folder, given, type Result, Tally } from './folder.js'
 const floats = (x: Tensor): Float32Array => x.dataSync() as Float32Array
 const largest = (values: Float32Array): number => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
 
-/** What hidden states stand between. */
+/** The modules before, between and after which hidden states are taken. */
 const stages = ({ body }: ImageClassifier): readonly Module[] =>
   body instanceof ResNet ? body.encoder.stages : body.blocks()
 
@@ -49,7 +52,7 @@ function checkNumbers(model: ImageClassifier, folder: Folder, tally: Tally): voi
   value.backward()
   const named = new Map(model.namedParameters())
   const gradients = [...folder.tensors].filter(([key]) => key.startsWith('grad.'))
-  // What does not change the loss, as a bias of all keys, has a gradient of rounding errors alone.
+  // A parameter that does not change the loss, such as a bias of all keys, has a gradient of rounding errors alone.
   const noise = 1e-6 * Math.max(0, ...gradients.map(([, { data }]) => largest(data as Float32Array)))
   for (const [key, { data }] of gradients) {
     const name = publishedVitName(key.slice('grad.'.length))
@@ -62,7 +65,7 @@ function checkNumbers(model: ImageClassifier, folder: Folder, tally: Tally): voi
   tally.is('every parameter has a reference', gradients.length === named.size, `${gradients.length} of ${named.size}`)
 }
 
-/** Batch norm in training: the batch's own statistics, and what the running ones are after that one pass. */
+/** Batch norm in training: the batch's own statistics, and the running statistics after one pass. */
 function checkTraining(model: ImageClassifier, folder: Folder, tally: Tally): void {
   const expected = folder.tensors.get('out.train_logits')
   if (expected === undefined) return
@@ -90,14 +93,14 @@ function checkTraining(model: ImageClassifier, folder: Folder, tally: Tally): vo
     const name = /^out\.train\.(.*)$/.exec(key)?.[1]
     if (name === undefined) continue
     const [own, old] = [buffers.get(name), before.get(name)]
-    // A reference that was taken after the statistics were put back says nothing of the pass.
+    // A reference that was taken after the statistics were restored says nothing about the pass.
     const isStale = old?.every((value, i) => value === data[i])
     if (own === undefined) tally.is(`there is a buffer ${name}`, false)
     else if (!isStale) tally.close('statistics', name, floats(own), data as Float32Array, 1e-4)
   }
 }
 
-/** A saved folder has the same names, weights and statistics as the model. */
+/** A saved folder must have the same names, weights and statistics as the model. */
 async function checkSave(model: ImageClassifier, tally: Tally): Promise<void> {
   const path = mkdtempSync(join(tmpdir(), 'firesteel-image-'))
   try {
@@ -132,7 +135,7 @@ export async function checkImageModel(folder: Folder): Promise<Result> {
   return tally.result()
 }
 
-/** The pixels that transformers makes of pictures, by the settings of each folder under `images`. */
+/** Compares the pixels that transformers makes of pictures, by the settings of each folder under `images`. */
 export async function checkProcessors(images: string, matches: (name: string) => boolean): Promise<Result> {
   const tally = new Tally()
   for (const name of existsSync(images) ? readdirSync(images).sort().filter(matches) : []) {

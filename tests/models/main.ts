@@ -1,10 +1,11 @@
 /**
- * Holds models of Hugging Face folders to the numbers that transformers computed with them: outputs, losses, gradients, texts. Then
- * tokenizers to their ids. Folders of what nothing here can run are counted.
+ * Compares models of Hugging Face folders with the numbers that transformers computed with them: outputs, losses,
+ * gradients, texts. Then compares tokenizers' ids. Folders that nothing here can run are counted.
  *
- * Usage: npm run test:models [-- REGEX of folders]. MODELS_DIR names another directory of the same form: models/, tokenizers/ and
- * others; drawn_models.py and drawn_adapters.py write such a one, of drawn settings. MINILM_DIR names the weights of
- * all-MiniLM-L6-v2, FIRESTEEL_TEST_DEVICES the devices (default reference,cpu). Exit code 1 if a case fails.
+ * Usage: npm run test:models [-- REGEX of folders]. MODELS_DIR names another directory of the same form: models/,
+ * tokenizers/ and others; drawn_models.py and drawn_adapters.py write such a directory, with drawn settings. MINILM_DIR
+ * names the weights of all-MiniLM-L6-v2, and FIRESTEEL_TEST_DEVICES the devices (default reference,cpu). The exit code
+ * is 1 if a case fails.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +23,7 @@ import { checkSeq2Seq } from './seq2seq.js'
 import { checkNf4, checkTorch } from './stored.js'
 import { checkTexts, tallied } from './tokenizers.js'
 
-/** By the class in transformers that the numbers were computed with: what checks such a folder. */
+/** The check of a folder, by the class in transformers that computed its numbers. */
 const kinds: readonly (readonly [classes: RegExp, check: Check])[] = [
   [/ForCausalLM$|^GPT2LMHeadModel$/, checkCausal],
   [/^M?T5ForConditionalGeneration$/, checkSeq2Seq],
@@ -78,7 +79,7 @@ for (const device of (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').
   if (failed > 0 || (names.length > 0 && passed === 0)) process.exitCode = 1
 }
 
-/** Parts that no device takes part in. */
+/** The parts that need no device. */
 const parts: readonly (readonly [name: string, check: () => Promise<Result>])[] = [
   ['images', () => checkProcessors(join(root, 'images'), isImages)],
   ['torch', () => checkTorch(join(root, 'torch'))],
@@ -103,7 +104,7 @@ if (pattern.test('tokenizers') && existsSync(join(root, 'tokenizers'))) {
 for (const part of readdirSync(root)) {
   const known = ['models', 'adapters', 'tokenizers', 'chat', 'images', 'torch', 'quantised', 'gguf', 'minilm']
   if (known.includes(part) || !isFolder(join(root, part))) continue
-  // The source of other runs' tokens, for which there are no numbers.
+  // This folder is the source of other runs' tokens, and has no numbers.
   if (readdirSync(join(root, part)).join() === 'tokenizer.json') {
     const { ids } = (await AutoTokenizer.load(join(root, part))).encode('The state of the union is strong.')
     console.log(

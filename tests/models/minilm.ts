@@ -1,6 +1,7 @@
 /**
- * all-MiniLM-L6-v2 with its real weights: ids, hidden states, vectors of 40 real sentences, and which are nearest to each, against
- * PyTorch's; and the similarities that its own page publishes. The weights are in the folder that MINILM_DIR names.
+ * Compares all-MiniLM-L6-v2 with its real weights with PyTorch: ids, hidden states, vectors of 40 real sentences, and
+ * the nearest sentences of each; and with the similarities that its own page publishes. The weights are in the folder
+ * that MINILM_DIR names.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -25,7 +26,7 @@ interface Reference {
 
 const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, value, i) => sum + value * (b[i] as number), 0)
 
-/** Rows but the vector's own, the most similar first. */
+/** The rows other than the vector's own, the most similar first. */
 function nearest(vectors: readonly Float32Array[], row: number, count: number): number[] {
   const own = vectors[row] as Float32Array
   const others = vectors.map((each, i) => ({ i, similarity: dot(own, each) })).filter(({ i }) => i !== row)

@@ -1,6 +1,6 @@
 """
-Writes data/pipelines.json: what transformers' pipelines say of texts, with models whose weights follow from a formula, which
-pipelines.test.ts fills its models by. Question answering, which transformers 5 has no pipeline for, is computed as version 4 did.
+Writes data/pipelines.json, the answers of transformers' pipelines to texts. The weights of the models follow from a formula, by
+which pipelines.test.ts fills its models. transformers 5 has no pipeline for question answering, so version 4's way is computed.
 Usage: python tests/models/pipelines.py (transformers 5.24, torch 2.13)
 """
 import json

@@ -1,4 +1,7 @@
-/** Encoder-decoders: states of both sides, logits, loss, gradients, texts by greedy search and beams, and the folder that a save writes. */
+/**
+ * Encoder-decoders: states of both sides, logits, loss, gradients, texts by greedy search and beams, and the folder
+ * that a save writes.
+ */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,7 +23,7 @@ function checkNumbers(model: Seq2SeqModel, folder: Folder, tally: Tally): void {
   noGrad(() => {
     const source = model.encode(ids, inputs)
     const width = source.states.sizes[2] as number
-    // Outputs at padding mean nothing.
+    // Outputs at padding have no meaning.
     const seen = (i: number) => mask === undefined || mask[Math.floor(i / width)] === 1
     const encoder = values('out.encoder_hidden')
     if (encoder) tally.close('hidden', 'encoder states', floats(source.states), encoder, 1e-4, seen)
@@ -58,11 +61,11 @@ async function checkTexts(model: Seq2SeqModel, folder: Folder, tally: Tally): Pr
       (_, column) => mask === undefined || mask[i * columns + column] === 1,
     ),
   )
-  // In front of what is new stands the start token.
+  // The start token precedes the new tokens.
   await checkRuns(model, sources, 1, generation, tally)
 }
 
-/** A saved folder gives the same names and weights. */
+/** A saved folder must give the same names and weights. */
 async function checkSave(model: Seq2SeqModel, tally: Tally): Promise<void> {
   const path = mkdtempSync(join(tmpdir(), 'firesteel-seq2seq-'))
   try {

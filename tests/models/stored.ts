@@ -1,4 +1,4 @@
-/** Weights as others store them: files of `torch.save`, and NF4 of bitsandbytes. */
+/** Weights in other libraries' formats: files of `torch.save`, and bitsandbytes' NF4. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { readSafetensors } from '../../lib/io/safetensors.js'
@@ -13,8 +13,8 @@ async function messageOf(work: Promise<unknown>): Promise<string> {
 }
 
 /**
- * Each file holds the tensors of `<name>-expected.safetensors`, or else of expected.safetensors, bit for bit; those that
- * begin with `refuse` are refused, and name what they ask for.
+ * Each file must hold the tensors of `<name>-expected.safetensors`, or else of expected.safetensors, bit for bit. Files
+ * whose names begin with `refuse` must be refused, in words that name what they ask for.
  */
 export async function checkTorch(folder: string): Promise<Result> {
   const tally = new Tally()
@@ -47,7 +47,7 @@ export async function checkTorch(folder: string): Promise<Result> {
   return tally.result()
 }
 
-/** Tensors in memory, as a file has them. */
+/** Tensors in memory, in the form of a file. */
 function sourceOf(tensors: ReadonlyMap<string, FileTensor>): TensorSource {
   const at = (name: string) => tensors.get(name) as FileTensor
   const readSync = (name: string, into: FileArray, from: number): FileTensor => {
@@ -87,7 +87,10 @@ function stored(
   return sourceOf(found)
 }
 
-/** Weights whose rows are whole blocks become the reference's numbers, bit for bit; others are refused by their shape. */
+/**
+ * Weights whose rows are whole blocks must become the reference's numbers, bit for bit. Others must be refused, with
+ * their shape named.
+ */
 export async function checkNf4(folder: string): Promise<Result> {
   const tally = new Tally()
   const path = join(folder, 'nf4.safetensors')

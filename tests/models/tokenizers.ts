@@ -1,9 +1,9 @@
 /**
- * Holds tokenizers to the numbers of Hugging Face's tokenizers 0.23 (and templates to those of jinja2): ids, tokens, offsets in
- * UTF-16 units, decoded texts, pairs, and batches that are cut and filled up.
+ * Compares tokenizers with Hugging Face's tokenizers 0.23 (and templates with jinja2): ids, tokens, offsets in UTF-16
+ * units, decoded texts, pairs, and batches that are cut and padded.
  *
- * Usage: npm run test:tokenizers. TOKENIZERS_DIR names another folder of the same form, or MODELS_DIR one that has it as `tokenizers`.
- * Prints `N passed, N failed`; exit code 1 if a case fails.
+ * Usage: npm run test:tokenizers. TOKENIZERS_DIR names another folder of the same form, or MODELS_DIR one that has it
+ * as `tokenizers`. Prints `N passed, N failed`. The exit code is 1 if a case fails.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -82,7 +82,7 @@ export interface Tally {
   failed: number
 }
 
-/** Runs a check; what it throws is a failure. */
+/** Runs a check. If it throws, it has failed. */
 export type Check = (name: string, run: () => void | Promise<void>) => Promise<void>
 
 export function tallied(): { readonly tally: Tally; readonly check: Check } {
@@ -99,7 +99,7 @@ export function tallied(): { readonly tally: Tally; readonly check: Check } {
   return { tally, check }
 }
 
-/** Throws unless two values are the same as JSON. */
+/** Throws unless two values are equal as JSON. */
 export function same(what: string, got: unknown, expected: unknown): void {
   const [own, theirs] = [JSON.stringify(got), JSON.stringify(expected)]
   if (own !== theirs) throw new Error(`${what}: ${own?.slice(0, 300)}, expected ${theirs?.slice(0, 300)}`)
@@ -179,7 +179,9 @@ interface ChatCase {
   readonly error?: string
 }
 
-/** Templates: the text, and what of it the assistant must produce; or the template's words where it refuses. */
+/**
+ * Templates: the text, and the part of it that the assistant must produce; or the template's own words if it refuses.
+ */
 export async function checkChats(file: string, check: Check): Promise<void> {
   for (const { name, template, messages, options, ...expected } of JSON.parse(readFileSync(file, 'utf8')) as ChatCase[])
     await check(`chat ${name}`, async () => {
@@ -201,13 +203,13 @@ export async function checkChats(file: string, check: Check): Promise<void> {
     })
 }
 
-/** Every folder with cases.json under `folder`. */
+/** Checks every folder with cases.json under `folder`. */
 export async function checkTokenizers(folder: string, check: Check): Promise<void> {
   for (const name of readdirSync(folder).sort())
     if (existsSync(join(folder, name, 'cases.json'))) await checkFolder(name, join(folder, name), check)
 }
 
-/** The cases of a folder that has `tokenizers` and `chat`. */
+/** Checks the cases of a folder that has `tokenizers` and `chat`. */
 export async function checkTexts(folder: string, check: Check): Promise<void> {
   await checkTokenizers(join(folder, 'tokenizers'), check)
   const chats = join(folder, 'chat', 'cases.json')
