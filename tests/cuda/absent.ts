@@ -1,4 +1,4 @@
-/** Prints why there is no GPU, and what the CPU computes all the same. */
+/** Prints why there is no GPU, and what the CPU still computes. */
 import { device } from '../../lib/backend/devices.js'
 import { tensor } from '../../lib/index.js'
 

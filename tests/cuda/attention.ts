@@ -1,7 +1,8 @@
 /**
- * Attention in bfloat16, whose sizes and strides choose each of the kernels, held to the composite in float64 on the
- * reference device: sizes around tiles, heads of each width, what masks and windows hide, and NaN where nobody may see
- * it. Ends with an error at any difference, between two runs too. Under the checker, which is slow, the smaller ones.
+ * Attention in bfloat16, with sizes and strides that choose each of the kernels, compared with the composite in float64
+ * on the reference device: sizes around tiles, heads of each width, keys that masks and windows hide, and NaN where
+ * nobody may see it. Any difference, also between two runs, ends it with an error. Under the checker, which is slow,
+ * only the smaller cases run.
  */
 import { device } from '../../lib/backend/devices.js'
 import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'
@@ -13,9 +14,9 @@ interface Problem {
   readonly options?: f.AttentionOptions
   readonly mask?: 'bool' | 'added'
   readonly lengths?: readonly number[]
-  /** Queries, keys and values are NaN from this position on, with as many queries as keys and a window. */
+  /** Queries, keys and values are NaN from this position on. There must be as many queries as keys, and a window. */
   readonly nan?: number
-  /** Lies beyond the features of each row. */
+  /** The number of elements beyond the features of each row. */
   readonly gap?: number
 }
 
@@ -36,7 +37,7 @@ function numbers(rows: number, size: number, unseen: (row: number) => boolean = 
   )
 }
 
-/** Outputs and gradients of q, k and v. */
+/** Outputs, and gradients of q, k and v. */
 function attend(on: f.Device, problem: Problem, data: readonly Float64Array[]): Float64Array[] {
   const { sizes, mask, lengths, gap = 0 } = problem
   const [b, hq, hk, tq, tk, d, dv] = sizes
@@ -93,7 +94,8 @@ function check(problem: Problem): void {
     numbers(b * hq * tq, dv, queries),
     numbers(tq, tk),
   ]
-  // The composite knows only products, which spread NaN: it gets zeros there. Keys that a query of NaN sees are NaN too.
+  // The composite consists of products, which spread NaN, so it gets zeros instead. Keys that a query of NaN sees
+  // become NaN too.
   const clean = [nan, nan, nan + 1 - (options?.window ?? 1), nan + 1 - (options?.window ?? 1)]
   const exact = attend(
     reference,
@@ -123,7 +125,7 @@ function check(problem: Problem): void {
 
 const causal = { isCausal: true }
 const small: readonly Problem[] = [
-  // A warp's rows, a tile of keys of the backward pass and one more; heads in groups.
+  // A warp's rows, a tile of keys of the backward pass and one more, and heads in groups.
   { sizes: [1, 2, 1, 17, 33, 16, 24], options: causal },
   { sizes: [2, 1, 1, 3, 65, 64, 64], options: { ...causal, offset: 62 } },
   // Dropped weights, a mask, and lengths.
@@ -132,7 +134,7 @@ const small: readonly Problem[] = [
   // NaN in a tile that some rows see.
   { sizes: [1, 1, 1, 24, 24, 16, 16], nan: 20, options: { ...causal, window: 4 } },
   { sizes: [1, 1, 1, 24, 24, 5, 5], nan: 20, options: { ...causal, window: 4 } },
-  // No copies of 8.
+  // Sizes that no copy of 8 fits.
   { sizes: [1, 2, 2, 5, 9, 6, 7], options: causal },
   { sizes: [1, 1, 1, 7, 66, 16, 16], gap: 4 },
 ]

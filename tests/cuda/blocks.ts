@@ -1,7 +1,7 @@
 /**
- * Block dtypes: numbers to blocks and back, to the reference device's bits; products by blocks along the depth and along the
- * columns, with rows around the few that have a kernel of their own, and sizes around tiles, held to sums in float64 and twice
- * to the same bits. Ends with an error at any difference.
+ * Block dtypes. Numbers to blocks and back must have the reference device's bits. Products with blocks along the depth
+ * and along the columns, with rows around the few that have their own kernel, and sizes around tiles, are compared with
+ * sums in float64, and twice to the same bits. Any difference ends it with an error.
  */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'
@@ -23,7 +23,7 @@ const numbers = (count: number): Float32Array =>
 
 const read = (x: f.Tensor): number[] => Array.from(x.dataSync())
 
-/** Magnitudes of all kinds: zeros, subnormal and infinite scales, infinities and NaN. */
+/** Converts magnitudes of all kinds: zeros, subnormal and infinite scales, infinities and NaN. */
 function convert(dtype: Format): void {
   const block = formats[dtype]
   const scales = [1, 0, 2 ** -20, 2 ** -26, 1e-40, 3e4, 1e6, 1e38, Number.POSITIVE_INFINITY, Number.NaN, 0.1, 7]
@@ -47,7 +47,7 @@ function convert(dtype: Format): void {
   assert.deepEqual(results[0], results[1], dtype)
 }
 
-/** In float64 on the reference device. */
+/** A tensor, which on the reference device is float64. */
 const place = (values: Float32Array, shape: readonly number[], on: f.Device): f.Tensor =>
   on === reference
     ? f.fromTypedArray(Float64Array.from(values), [...shape], { dtype: 'float64', device: on })
@@ -56,7 +56,7 @@ const place = (values: Float32Array, shape: readonly number[], on: f.Device): f.
 interface Product {
   readonly format: Format
   readonly dtype: 'float32' | 'bfloat16'
-  /** Columns, where blocks lie along them, or else the depth are whole blocks. */
+  /** The columns if blocks lie along them, or else the depth, must be whole blocks. */
   readonly sizes: readonly [batch: number, rows: number, columns: number, depth: number]
   readonly along: 'depth' | 'columns'
 }
@@ -82,7 +82,7 @@ function multiply({ format, dtype, sizes, along }: Product): void {
     const where = `${JSON.stringify({ format, dtype, sizes, along })}: element ${i}`
     const one = found[i] as number
     if (!Object.is(one, again[i])) throw new Error(`${where} is ${one}, then ${again[i]}`)
-    // Tensor cores multiply two parts of a weight, which lack 2^-17 of it at most; a term is 1/4 in the mean.
+    // Tensor cores multiply two parts of a weight, which together lack at most 2^-17 of it. A term is 1/4 on average.
     const roundings = dtype === 'bfloat16' ? 2 ** -8 * Math.abs(value) + 2 ** -19 * depth : 0
     const allowed = roundings + 2 ** -22 * (depth + 8)
     if (!(Math.abs(one - value) <= allowed)) throw new Error(`${where} is ${one}, and should be ${value}`)
@@ -96,12 +96,12 @@ for (const format of ['q8_0', 'q4_0', 'nf4'] as const) {
   multiply({ ...plain, sizes: [1, 3, 9, 192] })
   multiply({ ...plain, dtype: 'bfloat16', sizes: [2, 9, 5, block] })
   multiply({ ...plain, along: 'columns', sizes: [2, 3, block, 7] })
-  // Tensor cores: more rows than they refuse, and more pieces than there are stages.
+  // Tensor cores: more rows than they refuse, and more pieces than stages.
   const cores = { format, dtype: 'bfloat16' } as const
   multiply({ ...cores, along: 'depth', sizes: [2, 17, 9, block + 64] })
   multiply({ ...cores, along: 'columns', sizes: [1, 20, block, 72] })
   if (checks) continue
-  // Tiles of 128, ragged, with a depth that is cut in parts.
+  // Ragged tiles of 128, with a depth that is cut into parts.
   multiply({ ...cores, along: 'depth', sizes: [1, 16, 7, 64] })
   multiply({ ...cores, along: 'depth', sizes: [1, 135, 131, 64] })
   multiply({ ...cores, along: 'depth', sizes: [1, 17, 7, 512 + block] })
@@ -109,7 +109,7 @@ for (const format of ['q8_0', 'q4_0', 'nf4'] as const) {
   multiply({ ...cores, along: 'columns', sizes: [1, 17, block, 520] })
   // A warp's 128 numbers, and 8 columns of a block.
   for (const rows of [1, 8]) multiply({ ...plain, dtype: 'bfloat16', sizes: [1, rows, 17, 128 + block] })
-  // Tiles of 64, with a depth that is cut in parts.
+  // Tiles of 64, with a depth that is cut into parts.
   for (const rows of [9, 65]) multiply({ ...plain, sizes: [1, rows, 65, 512 + block] })
   // A depth that no copy of 8 fits.
   multiply({ ...plain, dtype: 'bfloat16', along: 'columns', sizes: [1, 20, 192, 33] })

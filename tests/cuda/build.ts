@@ -1,4 +1,6 @@
-/** Before the tests of CUDA: builds the emulator's driver. Needs a C++ compiler on x86-64, and no GPU, toolkit or driver. */
+/**
+ * Builds the emulator's driver before the tests of CUDA. Needs a C++ compiler on x86-64, but no GPU, toolkit or driver.
+ */
 import type { TestProject } from 'vitest/node'
 import { buildCuda } from '../../scripts/build-cuda.mjs'
 

@@ -1,7 +1,8 @@
 /**
- * Runs the cases of operators on the CUDA device, forward and backward, and holds them to the reference device in float64.
- * Prints how many agree and how many are refused by name; any difference ends the process with an error. Under the checker,
- * which is slow, the smaller ones. Arguments name families; default: those whose kernels the device has.
+ * Runs the cases of operators on the CUDA device, forward and backward, and compares them with the reference device in
+ * float64. Prints how many agree and how many are refused by name. Any difference ends the process with an error. Under
+ * the checker, which is slow, only the smaller cases run. Arguments name families; by default those whose kernels the
+ * device has.
  */
 import { createHash } from 'node:crypto'
 import { device } from '../../lib/backend/devices.js'
@@ -31,7 +32,7 @@ const families = chosen ?? [
 ]
 const checks = process.env['FIRESTEEL_EMULATOR_CHECK'] === '1'
 const largest = checks ? 700 : 4000
-// Every how many cases; drawn by name, so that a new case moves no other.
+// One case in so many runs. Names decide which, so that a new case moves no other.
 const share = checks ? 8 : 3
 
 const count = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)

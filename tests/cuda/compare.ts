@@ -1,6 +1,6 @@
 /**
- * The bench's small workloads on the CPU and the GPU, side by side: the same losses, and no more launches a step than there
- * were, or an error. Prints how many there are.
+ * Compares the bench's small workloads on the CPU and the GPU. Different losses, or more launches for a step than
+ * before, are an error. Prints the number of workloads.
  */
 import assert from 'node:assert/strict'
 import { CudaDevice } from '../../lib/backend/cuda/device.js'
@@ -10,7 +10,10 @@ import { compare, device as findDevice, scope } from '../../lib/index.js'
 const gpu = findDevice('cuda') as CudaDevice
 assert.ok(gpu instanceof CudaDevice)
 const all = workloads('small')
-/** Launches a step, in the order of the workloads. Each waits 4 us for the one before, so that more are slower. */
+/**
+ * The most launches for a step, in the order of the workloads. Each launch waits 4 us for the previous one, so that
+ * more of them are slower.
+ */
 const mostLaunches = [1, 9, 23, 8, 14, 18, 68]
 assert.equal(all.length, mostLaunches.length)
 for (const [i, { name, make }] of all.entries()) {

@@ -1,7 +1,7 @@
 /**
- * Connectionist temporal classification with states and classes around a block's threads, repeated labels and labels that
- * are the blank. Held to the reference device in float64, forward and backward, and twice to the same bits; wrong lengths and
- * labels by name. Ends with an error at any difference.
+ * Connectionist temporal classification, with numbers of states and classes around a block's threads, repeated labels,
+ * and labels that are the blank. Compared with the reference device in float64, forward and backward, and twice to the
+ * same bits. Wrong lengths and labels must be refused by name. Any difference ends it with an error.
  */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'
@@ -16,7 +16,7 @@ const random = (): number => {
   return state / 2 ** 32
 }
 
-/** In float64 on the reference device. */
+/** A tensor, which on the reference device is float64. */
 const place = (values: Float32Array, shape: readonly number[], on: f.Device): f.Tensor =>
   on === reference
     ? f.fromTypedArray(Float64Array.from(values), [...shape], { dtype: 'float64', device: on })
@@ -31,7 +31,7 @@ interface Sizes {
 
 function check({ steps, classes, labels, blank }: Sizes): void {
   const values = Float32Array.from({ length: steps * 2 * classes }, () => 4 * random())
-  // Few enough that they are repeated.
+  // There are so few classes that labels are repeated.
   const targets = Int32Array.from({ length: 2 * labels }, () => Math.floor(random() * Math.min(classes, 5)))
   const outcome = (on: f.Device) =>
     f.scope(() => {
@@ -47,14 +47,14 @@ function check({ steps, classes, labels, blank }: Sizes): void {
       return [loss, gradient as f.Tensor].map((t) => Array.from(t.dataSync()))
     })
   const found = outcome(gpu)
-  // Once is enough where there are many steps.
+  // With many steps, one run is enough.
   const again = steps > 100 ? found : outcome(gpu)
   for (const [k, exact] of outcome(reference).entries())
     for (const [i, value] of exact.entries()) {
       const [one, two] = [found[k]?.[i] as number, again[k]?.[i] as number]
       const where = `${steps} steps, ${classes} classes, ${labels} labels: value ${k}, element ${i}`
       if (!Object.is(one, two)) throw new Error(`${where} is ${one}, then ${two}`)
-      // Logarithms of sums over all steps come with the roundings of each.
+      // Each step adds roundings to the logarithms of sums over all steps.
       const allowed = 2 ** -23 * (64 + 8 * steps) * Math.max(1, k === 0 ? Math.abs(value) / 16 : 1)
       if (!(Object.is(one, value) || Math.abs(one - value) <= allowed))
         throw new Error(`${where} is ${one}, and should be ${value}`)

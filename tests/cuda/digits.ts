@@ -1,4 +1,7 @@
-/** First steps of a network on handwritten digits: the losses and parameters of the CPU, or an error. */
+/**
+ * The first steps of a network on handwritten digits. Losses and parameters must be those of the CPU, or it is an
+ * error.
+ */
 import assert from 'node:assert/strict'
 import { mnist } from '../../lib/data/datasets/index.js'
 import { type Device, device, manualSeed, nn, optim, scope, type Tensor, tensor } from '../../lib/index.js'

@@ -1,6 +1,7 @@
 /**
- * A GPU that fails: no memory, no launch, an illegal address. Each is a typed error, the process lives, and what still works
- * goes on. The failure begins and ends between calls, when the device is idle. Argument: what fails.
+ * A GPU that fails: no memory, no launch, an illegal address. Each must be a typed error, the process must survive, and
+ * what still works must go on. The failure begins and ends between calls, when the device is idle. The argument says
+ * what fails.
  */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'
@@ -17,7 +18,7 @@ function begin(what: string): void {
   process.env['FIRESTEEL_EMULATOR_FAIL'] = what
 }
 
-/** Ends the failure, after what it hit was told. */
+/** Ends the failure, after its errors were reported. */
 function end(): void {
   try {
     gpu.synchronize()
@@ -30,7 +31,7 @@ const what = process.argv[2] as string
 assert.equal(sumOf(x.add(1)), 9)
 begin(what)
 if (what === 'allocate') {
-  // More than the blocks that lie unused, so that the driver is asked.
+  // These are more than the unused blocks, so the driver is asked.
   const error = thrownBy(() => sumOf(ones([100_000], { device: 'cuda' }).add(1)))
   assert.ok(error instanceof OutOfMemoryError, String(error))
   // The error names the module that holds the memory.
@@ -48,7 +49,7 @@ if (what === 'allocate') {
   assert.ok(error instanceof InternalError, String(error))
   assert.match(error.message, /the GPU failed: an illegal memory access was encountered \(700\)/)
   delete process.env['FIRESTEEL_EMULATOR_FAIL']
-  // The device is lost, and says so whatever it is asked.
+  // The device is lost, and says so at every call.
   assert.throws(() => sumOf(x.mul(2)), /illegal memory access/)
   await assert.rejects(x.data(), /illegal memory access/)
 }

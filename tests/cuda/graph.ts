@@ -1,6 +1,7 @@
 /**
- * Graphs of the GPU: forward and backward passes that are replayed give the bits of those that are called, whatever takes
- * memory meanwhile; faults in the data are told; what a graph may not hold is refused. Ends with an error else.
+ * Graphs of the GPU. Replayed forward and backward passes must give the bits of called ones, whatever takes memory
+ * meanwhile. Faults in the data must be reported, and calls that a graph may not hold refused. Anything else ends it
+ * with an error.
  */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'
@@ -22,7 +23,7 @@ const batches = Array.from({ length: steps }, (_, i) => ({
   target: Int32Array.from({ length: 6 }, (_, row) => (row + i) % 3),
 }))
 
-/** The losses and the last weights of a training in which `prepare` makes the step out of the pass. */
+/** The losses and the last weights of a training. `prepare` turns the pass into the step. */
 function train(prepare: (pass: () => void, zeroGrad: () => void) => () => void): number[] {
   f.manualSeed(3)
   const model = new nn.Sequential(
@@ -75,7 +76,7 @@ const captured = train((pass) => {
   return () => {
     if (graph === null) graphs.push((graph = f.captureGraph(pass)))
     else replayed = launchesOf(() => graph?.replay())
-    // Whoever takes memory now must not get the graph's.
+    // Tensors that take memory now must not get the graph's.
     for (const count of [3, 8, 18, 24, 40, 48, 64]) garbage.push(f.full([count], Number.NaN, on))
   }
 })
@@ -87,13 +88,13 @@ assert.equal(replayed, 1)
 for (const tensor of garbage)
   assert.ok(tensor.dataSync().every(Number.isNaN), "a replay wrote into a stranger's memory")
 
-// A graph ends once.
+// A graph is disposed of only once.
 const [graph] = graphs as [f.CudaGraph]
 graph.dispose()
 graph.dispose()
 assert.throws(() => graph.replay(), f.ValueError)
 
-// What a captured call reads may be disposed: nobody else gets its memory.
+// A tensor that a captured call reads may be disposed of, because nobody else gets its memory.
 const read = f.full([1000], 2, on)
 const result: { sum: f.Tensor | null } = { sum: null }
 const held = f.captureGraph(() => {
@@ -104,14 +105,14 @@ read.dispose()
 const strangers = [1000, 1000, 1000].map((count) => f.full([count], 5, on))
 held.replay()
 assert.equal((result.sum as f.Tensor).item(), 6000)
-// The memory comes back with the end of the graph.
+// The memory becomes free when the graph is disposed of.
 held.dispose()
 const { reservedBytes } = gpu.memory()
 assert.equal(f.zeros([1000], on).sum().item(), 0)
 assert.equal(gpu.memory().reservedBytes, reservedBytes)
 for (const stranger of strangers) assert.equal(stranger.sum().item(), 5000)
 
-// Scratch space too is the graph's: here sums of two parts of the depth.
+// Scratch memory belongs to the graph too. Here it holds sums of two parts of the depth.
 const [left, right] = [f.full([17, 600], 1, on), f.full([600, 12], 1, on)]
 const product: { out: f.Tensor | null } = { out: null }
 const multiplying = f.captureGraph(() => {
@@ -123,7 +124,7 @@ assert.ok((product.out as f.Tensor).dataSync().every((value) => value === 600))
 for (const other of others) assert.ok(other.dataSync().every(Number.isNaN), 'a replay wrote into memory of others')
 multiplying.dispose()
 
-// A fault that only the data tell is told after each replay that finds it, by the call that was captured.
+// A fault that depends on the data is reported after each replay that finds it, by the captured call.
 const rows = f.zeros([4, 2], on)
 const index = f.tensor([0, 3], { ...on, dtype: 'int32' })
 const chosen: { rows: f.Tensor | null } = { rows: null }
@@ -143,7 +144,7 @@ for (const [wrong, told] of [
 }
 choosing.dispose()
 
-// What a graph may not hold, after which the device goes on.
+// Calls that a graph may not hold are refused, and the device then goes on.
 const x = f.full([300], 1, on)
 const weight = new nn.Parameter(f.full([3], 1, on))
 const sgd = new optim.SGD([weight], { lr: 0.1 })

@@ -1,7 +1,7 @@
 /**
- * The fused head in float32 and bfloat16: sizes around its blocks, its groups of rows and the copies of the tensor cores,
- * with rows that do not count between the others. Held to the reference device in float64, forward and backward, and twice
- * to the same bits. Ends with an error at any difference.
+ * The fused head in float32 and bfloat16: sizes around its blocks, its groups of rows and the copies of tensor cores,
+ * with rows between the others that do not count. Compared with the reference device in float64, forward and backward,
+ * and twice to the same bits. Any difference ends it with an error.
  */
 import { device } from '../../lib/backend/devices.js'
 import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'
@@ -16,7 +16,7 @@ interface Head {
   readonly classes: number
   readonly features: number
   readonly dtype: 'float32' | 'bfloat16'
-  /** Every how many rows one is ignored. */
+  /** One row in so many is ignored. */
   readonly ignoredEvery: number
   readonly reduction: 'mean' | 'none'
   readonly softcap?: number
@@ -29,11 +29,11 @@ const random = (): number => {
   return state / 2 ** 31 - 1
 }
 
-/** Numbers that both dtypes hold. */
+/** Numbers that both dtypes can hold. */
 const numbers = (count: number): Float64Array =>
   Float64Array.from({ length: count }, () => fromBfloat16(toBfloat16(random())))
 
-/** The loss and the gradients of x, weight and bias. */
+/** The loss, and the gradients of x, weight and bias. */
 function outcome(
   on: f.Device,
   dtype: 'float32' | 'float64' | 'bfloat16',
@@ -61,7 +61,7 @@ function outcome(
       weight: make(given[3] as Float64Array, [classes]),
     }
     const loss = f.linearCrossEntropy(x, weight, target, options)
-    // Of about the size of a mean's, so that one bound holds for both.
+    // The sum is scaled to about the size of a mean, so that one bound holds for both.
     const total = reduction === 'none' ? loss.mul(1 / rows).sum() : loss
     const gradients = f.grad([total], inputs)
     return [loss, ...gradients].map((t) =>
@@ -78,10 +78,10 @@ function check(head: Head): void {
     i % ignoredEvery === ignoredEvery - 1 ? -100 : Math.floor(((random() + 1) / 2) * classes),
   )
   const found = outcome(gpu, dtype, head, given, labels)
-  // Once is enough where there are many.
+  // With many rows, one run is enough.
   const again = rows > 1000 ? found : outcome(gpu, dtype, head, given, labels)
   const exact = outcome(reference, 'float64', head, given, labels)
-  // No sum of gradients has terms of more than 3 in all. Those of bfloat16 are rounded twice.
+  // The terms of each gradient's sum add up to at most 3 in magnitude. Those of bfloat16 are rounded twice.
   const bound = dtype === 'bfloat16' ? 3 * 2 ** -8 : 2 ** -23 * (64 + features + classes)
   for (const [k, values] of exact.entries())
     for (const [i, value] of values.entries()) {
@@ -96,10 +96,10 @@ function check(head: Head): void {
 const plain = { dtype: 'float32', ignoredEvery: 3, reduction: 'mean' } as const
 const half = { dtype: 'bfloat16', ignoredEvery: 4, reduction: 'mean' } as const
 const heads: Head[] = [
-  // Tensor cores: fewer classes than a copy has, one copy, a rest; rows that count around a tile.
+  // Tensor cores: fewer classes than a copy has, exactly one copy, and a rest; numbers of counting rows around a tile.
   ...[7, 8, 9].map((classes) => ({ ...half, rows: 44, classes, features: 8 })),
   { ...half, rows: 172, classes: 16, features: 8, reduction: 'none' },
-  // Multiply-adds, with the softcap's and smoothing's terms.
+  // Multiply-adds, with the terms of softcap and smoothing.
   { ...plain, rows: 70, classes: 13, features: 5, softcap: 2, smoothing: 0.1, reduction: 'none' },
   { ...half, rows: 20, classes: 12, features: 3, softcap: 2, smoothing: 0.1 },
 ]

@@ -1,4 +1,4 @@
-/** CUDA's kernels, on the emulator, held to the reference's. */
+/** CUDA's kernels, on the emulator, compared with the reference's. */
 import { describe, expect, it } from 'vitest'
 import { expectClean } from './process.js'
 

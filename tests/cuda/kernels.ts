@@ -1,6 +1,7 @@
 /**
- * Holds the kernels of single elements, and copies, of the CUDA device to the reference device, in float64 where the kernel's
- * dtype is float32. Prints how many agree; any difference ends the process with an error. The others have cases.ts.
+ * Compares the kernels of single elements, and copies, of the CUDA device with the reference device, which uses float64
+ * where the kernel's dtype is float32. Prints how many agree. Any difference ends the process with an error. cases.ts
+ * has the other kernels.
  */
 import { kernelOf } from '../../lib/backend/call.js'
 import { device } from '../../lib/backend/devices.js'
@@ -13,11 +14,11 @@ import { type DType, dtypes } from '../../lib/core/dtype.js'
 const gpu = device('cuda')
 const reference = device('reference')
 
-/** Where the elements of an operand lie, beside a result of `shape`. */
+/** The layout of an operand's elements, for a result of `shape`. */
 interface Layout {
   readonly shape: readonly number[]
   readonly strides: readonly (readonly number[])[]
-  /** Elements before the first one: another alignment. */
+  /** The number of elements before the first one, which changes the alignment. */
   readonly offset: number
 }
 
@@ -30,7 +31,8 @@ function dense(shape: readonly number[], offset = 0): Layout {
   return { shape, strides: [strides, strides, strides], offset }
 }
 
-// Lengths around groups of 4, warps and blocks; rows that are whole groups, and not; every kind of broadcast and transpose.
+// Lengths around groups of 4, warps and blocks; rows that are whole groups, and others; every kind of broadcast and
+// transpose.
 const layouts: readonly Layout[] = [
   ...[0, 1, 3, 4, 5, 31, 255, 1025, 4099].map((n) => dense([n])),
   dense([]),
@@ -140,7 +142,7 @@ function makeOperand(dtype: DType, layout: Layout, place: number, corners: reado
 
 const isFloat = (dtype: DType) => dtype === 'float32' || isHalf(dtype)
 
-/** The operand's memory on a device; on the reference device floats are widened to float64. */
+/** Copies the operand to a device. On the reference device, floats are widened to float64. */
 function place(on: Device, operand: Operand): StridedView {
   const dtype = on === reference && isFloat(operand.dtype) ? 'float64' : operand.dtype
   const { numbers } = operand
@@ -170,7 +172,7 @@ interface Case {
   readonly T: DType
   readonly layout: Layout
   readonly options: { readonly [name: string]: number | boolean }
-  /** For kernels of any dtype: what is read. */
+  /** For kernels of any dtype: the dtype that is read. */
   readonly from?: DType
 }
 
@@ -178,13 +180,14 @@ function compare(test: Case, dtype: DType, expected: ArrayLike<number>, actual: 
   const name = `${test.kernel} ${test.from ?? ''}>${test.T} [${test.layout.shape}] ${JSON.stringify(test.options)}`
   if (expected.length !== actual.length) throw new Error(`${name}: ${actual.length} elements`)
   for (let i = 0; i < expected.length; i++) {
-    // Through the dtype: what is too large for it is infinite there.
+    // The expected value goes through the dtype, in which too large a number is infinite.
     const exact = expected[i] as number
     const half = isHalf(dtype) ? dtype : null
     const want = half !== null ? widen(half)(narrow(half)(exact)) : dtype === 'float32' ? Math.fround(exact) : exact
     const got = half !== null ? widen(half)(actual[i] as number) : (actual[i] as number)
     if (Object.is(want, got) || want === got) continue
-    // A few units in the last place, and what cancels in the derivatives' sums of terms up to the inputs' size.
+    // The bound allows a few units in the last place, and cancellation in the derivatives' sums, whose terms may have
+    // the inputs' size.
     if (Math.abs(want - got) <= (half !== null ? 2 ** -7 : 4e-6) * Math.abs(want) + 1e-6) continue
     throw new Error(`${name}: element ${i} is ${got}, the reference has ${expected[i]}`)
   }
@@ -213,7 +216,7 @@ function runCase(test: Case): void {
       if (role === 'out') {
         pair = { gpu: fresh(gpu, dtype, test.layout.shape), reference: fresh(reference, dtype, test.layout.shape) }
       } else {
-        // Slopes at infinity are a matter of the formula: 0 times infinity in one, the limit in the other.
+        // Slopes at infinity depend on the formula: 0 times infinity in one, the limit in the other.
         const corners = test.kernel.endsWith('_backward') ? finite : special
         const made = makeOperand(dtype, test.layout, inputs++, corners)
         const operand = dividesWhole(test) ? { ...made, numbers: made.numbers.map((x) => x || 7) } : made
@@ -227,7 +230,7 @@ function runCase(test: Case): void {
   gpu.run(kernelOf(test.kernel as (typeof kernelNames)[number]), calls.gpu as KernelCall)
   reference.run(kernelOf(test.kernel as (typeof kernelNames)[number]), calls.reference as KernelCall)
   if (result === null) throw new Error(`${test.kernel} has no result`)
-  // All of the memory: what lies between strided results must be as it was.
+  // All of the memory is compared, because elements between strided results must be unchanged.
   const whole = (view: StridedView): StridedView => ({ ...view, offset: 0, sizes: [view.storage.count], steps: [1] })
   compare(test, result.gpu.dtype, reference.readSync(whole(result.reference)), gpu.readSync(whole(result.gpu)))
   for (const [on, call] of [
@@ -267,13 +270,16 @@ const optionSets: { readonly [kernel: string]: readonly { readonly [name: string
   quotient: [{ floors: false }, { floors: true }],
 }
 
-/** Of int32, a divisor of 0 is an error. */
+/** For int32, a divisor of 0 is an error in these. */
 const dividing = new Set<string>(['fmod', 'remainder', 'quotient'])
 function dividesWhole({ kernel, T }: Case): boolean {
   return T === 'int32' && dividing.has(kernel)
 }
 
-/** Sums over some dimensions, and all: of transposes, broadcasts, nothing, and as many outputs as threads serve. */
+/**
+ * Compares sums over some dimensions and over all: of transposes, of broadcasts, of nothing, and for as many outputs as
+ * threads serve.
+ */
 function checkSums(): void {
   const sums: readonly (readonly [shape: readonly number[], out: readonly number[], strides?: readonly number[]])[] = [
     [[1000], [1]],
@@ -308,7 +314,7 @@ function checkSums(): void {
   for (const [shape, outShape, strides = denseStrides(shape)] of sums)
     for (const T of ['float32', 'int32'] as const) {
       const made = makeOperand(T, { shape, strides: [strides], offset: 0 }, 0, finite)
-      // Sums beyond int32 are an error that a GPU has no way to report yet.
+      // Numbers are small, because a sum beyond int32 is an error.
       const operand = T === 'int32' ? { ...made, numbers: made.numbers.map((x) => x % 100) } : made
       const run = (on: Device) => {
         const x = place(on, operand)
@@ -321,7 +327,7 @@ function checkSums(): void {
     }
 }
 
-/** Strides of results that a kernel updates must not overlap. */
+/** Whether a kernel can update results of this layout. Their strides must not overlap. */
 function updatable(layout: Layout): boolean {
   return layout.shape.every((size, d) => size <= 1 || layout.strides[0]?.[d] !== 0)
 }

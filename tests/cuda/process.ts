@@ -1,4 +1,7 @@
-/** Programs on the CUDA device over the emulator's fake driver, as processes, because the driver is named by a variable that is read once. */
+/**
+ * Runs programs on the CUDA device over the emulator's fake driver, as processes, because the variable that names the
+ * driver is read only once.
+ */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { expect, inject } from 'vitest'
@@ -12,14 +15,14 @@ export function start(script: string, variables: Variables, args: readonly strin
   return spawnSync(process.execPath, [`${root}build/compiled/tests/cuda/${script}`, ...args], {
     encoding: 'utf8',
     cwd: root,
-    // A process takes a few seconds of a core, which may be shared with much else.
+    // A process takes a few seconds of a core, which it may share with much other work.
     timeout: 240_000,
     killSignal: 'SIGKILL',
     env: { ...process.env, ...variables },
   })
 }
 
-/** What the program prints, which must end well and complain of nothing. */
+/** Returns what the program prints. It must end well and report no fault. */
 export function expectClean(script: string, variables: Variables = {}): string {
   const { status, stdout, stderr } = start(script, { FIRESTEEL_CUDA_DRIVER: fakeDriver, ...variables })
   expect(stderr).toBe('')

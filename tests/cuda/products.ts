@@ -1,6 +1,7 @@
 /**
- * Matrix products whose sizes and strides choose each of the kernels, held to sums in float64: every order of the factors'
- * neighbours, sizes around tiles and pieces, batches, cut depths. Ends with an error at any difference, between two runs too.
+ * Matrix products with sizes and strides that choose each of the kernels, compared with sums in float64: every order of
+ * the factors' neighbours, sizes around tiles and pieces, batches, cut depths. Any difference, also between two runs,
+ * ends it with an error.
  */
 import { kernelOf } from '../../lib/backend/call.js'
 import { device } from '../../lib/backend/devices.js'
@@ -17,9 +18,9 @@ interface Product {
   readonly alongDepth: readonly [a: boolean, b: boolean]
   readonly bias?: Float
   readonly accumulates?: boolean
-  /** Elements before each factor. */
+  /** The number of elements before each factor. */
   readonly offset?: number
-  /** With tf32 allowed: whether it is what the factors are rounded to. */
+  /** Whether the factors are rounded to tf32 while tf32 is allowed. Undefined: it is not allowed. */
   readonly tf32?: boolean
 }
 
@@ -32,7 +33,7 @@ function next(): number {
   return state / 2 ** 31 - 1
 }
 
-/** To 10 bits of fraction, halves away from 0. */
+/** Rounds to 10 bits of fraction, ties away from 0. */
 function toTf32(x: number): number {
   const word = new Uint32Array(Float32Array.of(x).buffer)
   word[0] = ((word[0] as number) + 0x1000) & ~0x1fff
@@ -123,19 +124,20 @@ for (const alongDepth of orders)
     { sizes: [3, 24, 16, 8], dtypes: ['bfloat16', 'bfloat16', 'bfloat16'], alongDepth, bias: 'bfloat16' },
     { sizes: [2, 17, 9, 40], dtypes: halves, alongDepth },
     { sizes: [1, 24, 16, 648], dtypes: halves, alongDepth, accumulates: true },
-    // The same with tf32, where copies are of 4; as many rows as stay in float32; another dtype beside.
+    // The same with tf32, where copies have 4 elements; the most rows that stay in float32; another dtype for one
+    // factor.
     { sizes: [1, 132, 68, 84], dtypes: floats, alongDepth, tf32: true },
     { sizes: [3, 24, 12, 4], dtypes: ['bfloat16', 'float32', 'float32'], alongDepth, bias: 'bfloat16', tf32: true },
     { sizes: [1, 20, 16, 548], dtypes: floats, alongDepth, accumulates: true, tf32: true },
     { sizes: [1, 16, 12, 20], dtypes: floats, alongDepth, tf32: false },
     { sizes: [1, 21, 13, 18], dtypes: floats, alongDepth, tf32: false },
     { sizes: [1, 20, 12, 16], dtypes: ['float32', 'float32', 'bfloat16'], alongDepth, tf32: false },
-    // Few rows: a warp's 128 numbers and a rest, a cut depth, columns around a block's 8 warps; one row more.
+    // Few rows: a warp's 128 numbers and a rest; a cut depth; columns around a block's 8 warps; one row more.
     { sizes: [2, 1, 7, 132], dtypes: floats, alongDepth, bias: 'float32' },
     { sizes: [1, 8, 9, 520], dtypes: halves, alongDepth, accumulates: true },
     { sizes: [1, 8, 8, 516], dtypes: ['bfloat16', 'float32', 'bfloat16'], alongDepth, bias: 'bfloat16' },
     { sizes: [1, 9, 8, 516], dtypes: ['float32', 'bfloat16', 'float32'], alongDepth },
-    // Multiply-adds: ragged, misaligned, a cut depth.
+    // Multiply-adds: ragged, misaligned, with a cut depth.
     { sizes: [2, 67, 70, 37], dtypes: floats, alongDepth, bias: 'float32' },
     { sizes: [1, 8, 64, 32], dtypes: floats, alongDepth, offset: 1 },
     { sizes: [1, 5, 7, 600], dtypes: floats, alongDepth, accumulates: true },
@@ -144,7 +146,7 @@ for (const alongDepth of orders)
   )
 for (const depth of [0, 1, 15, 16, 17])
   small.push({ sizes: [1, 3, 4, depth], dtypes: floats, alongDepth: [true, false] })
-// So many tiles of 128 that they are chosen.
+// These have so many tiles of 128 that such tiles are chosen.
 const large = orders.map((alongDepth): Product => ({ sizes: [17, 250, 193, 11], dtypes: floats, alongDepth }))
 
 for (const product of checks ? small : [...small, ...large]) check(product)

@@ -1,7 +1,7 @@
 /**
- * LSTM, GRU and RNN through time, both ways, with and without lengths and states: sizes around the blocks of units and of
- * columns, and more rows than a product over many steps takes. Held to the reference device in float64, forward and backward,
- * and twice to the same bits. Ends with an error at any difference.
+ * LSTM, GRU and RNN through time, in both directions, with and without lengths and states: sizes around the blocks of
+ * units and of columns, and more rows than a product over many steps takes. Compared with the reference device in
+ * float64, forward and backward, and twice to the same bits. Any difference ends it with an error.
  */
 import { device } from '../../lib/backend/devices.js'
 import * as f from '../../lib/index.js'
@@ -27,7 +27,7 @@ const numbers = (count: number): Float32Array =>
     return (state / 2 ** 31 - 1) / 2
   })
 
-/** In float64 on the reference device. */
+/** A tensor, which on the reference device is float64. */
 const place = (values: Float32Array, shape: readonly number[], on: f.Device): f.Tensor =>
   on === reference
     ? f.fromTypedArray(Float64Array.from(values), [...shape], { dtype: 'float64', device: on })
@@ -89,7 +89,7 @@ function check(layer: Layer): void {
   const counts = [T * B * I, ...direction, ...direction, state, state, T * state, state, state]
   const given = counts.map(numbers)
   const found = outcome(gpu, layer, given)
-  // Once is enough where there are many.
+  // With many rows, one run is enough.
   const again = B > 10 ? found : outcome(gpu, layer, given)
   for (const [k, values] of outcome(reference, layer, given).entries()) {
     const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 1)
@@ -114,6 +114,6 @@ for (const cell of ['lstm', 'gru', 'rnn'] as const) {
   check({ ...full, lengths: false, sizes: [2, 16, 2, 16] })
   check({ ...plain, lengths: true, initial: true, sizes: [2, 257, 1, 1] })
   check({ ...plain, bias: true, sizes: [1, 5, 1, 11] })
-  // Steps of 4096 rows together, forward and backward.
+  // Steps with 4096 rows together, forward and backward.
   check({ ...full, sizes: [3, 2048, 1, 1] })
 }

@@ -1,4 +1,7 @@
-/** Two GPUs of 100 MB, of which others hold 60: each computes, tensors go from one to the other, and errors name what there is. */
+/**
+ * Two GPUs of 100 MB, of which other processes hold 60. Each computes, tensors move between them, and errors name the
+ * memory that there is.
+ */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'
 import { DeviceError, OutOfMemoryError, setDefaultDevice, tensor, zeros } from '../../lib/index.js'
@@ -12,7 +15,7 @@ assert.throws(
 
 const x = tensor([1, 2, 3], { device: first })
 const y = tensor([10, 20, 30], { device: second })
-// In turns, so that each call finds the other GPU's context.
+// The GPUs take turns, so that each call finds the other's context.
 for (let i = 0; i < 3; i++) {
   assert.deepEqual([...x.add(i).dataSync()], [1 + i, 2 + i, 3 + i])
   assert.deepEqual([...(await y.add(i).data())], [10 + i, 20 + i, 30 + i])

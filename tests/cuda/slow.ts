@@ -1,6 +1,7 @@
 /**
- * Reads behind a kernel that ends only when this thread lets it: FIRESTEEL_EMULATOR_GATE names a file that nothing on the
- * device gets past until it exists. A read that waited on this thread would wait for ever. Argument: what the file says.
+ * Reads behind a kernel that ends only when this thread lets it. FIRESTEEL_EMULATOR_GATE names a file, and nothing on
+ * the device runs until it exists. A read that waited on this thread would wait forever. The argument is the text of
+ * the file.
  */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
@@ -27,7 +28,8 @@ function read(name: string, from: { data(): Promise<{ readonly [element: number]
     () => undefined,
   )
 }
-// More than fit in the memory that copies go through, so that some are the executor's part; and work before, between, after.
+// These reads are too large for the memory through which copies go, so that the executor takes some of them. There is
+// work before, between and after them.
 for (let i = 0; i < 4; i++) {
   read('small', x.add(i), 2)
   if (i % 2 === 1) read('large', large, 1_999_999)

@@ -1,6 +1,6 @@
 /**
- * Sorting of lines that one block cannot hold, beside one another and padded, with equal elements, NaN and both zeros: held
- * to the reference device bit for bit. Ends with an error at any difference.
+ * Sorting of lines that one block cannot hold, side by side and padded, with equal elements, NaN and both zeros. Must
+ * have the reference device's bits. Any difference ends it with an error.
  */
 import { device } from '../../lib/backend/devices.js'
 import * as f from '../../lib/index.js'
@@ -8,7 +8,7 @@ import * as f from '../../lib/index.js'
 const gpu = device('cuda')
 const reference = device('reference')
 
-/** Few enough values that many are equal. */
+/** There are so few values that many are equal. */
 function numbers(count: number): Float32Array {
   let state = 3
   const special = [Number.NaN, -0, 0, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]
@@ -33,7 +33,7 @@ function check(shape: readonly number[], dim: number, descending: boolean, kept:
       throw new Error(`[${shape}] along ${dim}, element ${i} is ${value}, and should be ${right[i]}`)
 }
 
-// A chunk of 4096 keys: less than, as many as, and more than it holds; and several lines in one.
+// A chunk of 4096 keys: fewer keys, exactly as many, and more; and several lines in one chunk.
 check([3, 300], 1, false, 300)
 check([4096], 0, true, 9)
 check([4097, 2], 0, false, 4097)

@@ -1,4 +1,7 @@
-/** Tensors on the GPU: there and back, computed and differentiated, and what is missing, said. Ends with an error else. */
+/**
+ * Tensors on the GPU: moved there and back, computed, differentiated, and errors that name what is missing. Anything
+ * else ends it with an error.
+ */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'
 import { DeviceError, DTypeError, IndexOutOfRangeError, nn, optim, tensor, ValueError, zeros } from '../../lib/index.js'
@@ -43,7 +46,7 @@ const trained = (on: string) => {
 }
 assert.deepEqual(trained('cuda'), trained('cpu'))
 
-// A read larger than what is copied at once waits on another thread: timers run meanwhile, and the order is kept.
+// A read that is larger than one copy waits on another thread. Timers run meanwhile, and the order is kept.
 const large = zeros([300_000], { device: 'cuda' })
 let turns = 0
 const timer = setInterval(() => turns++, 0)
@@ -66,7 +69,7 @@ for (const [i, v] of [0.5, -1, 2].entries()) {
   assert.ok(Math.abs((gradient[i] as number) - expected) < 1e-5 * Math.abs(expected))
 }
 
-// A gradient that is summed over what was broadcast.
+// A gradient that is summed over a broadcast dimension.
 const bias = tensor([1, 2, 3], { device: 'cuda', requiresGrad: true })
 x.mul(bias).sum().backward()
 assert.deepEqual([...(bias.grad?.dataSync() ?? [])], [5, 3, -3])
@@ -76,7 +79,8 @@ assert.throws(
   (error) => error instanceof DeviceError && /cuda:0 has no kernel 'nothing'/.test(error.message),
 )
 
-// What a kernel finds wrong in its data is told at the next read, as the operator's error; the device goes on.
+// A fault that a kernel finds in its data is reported at the next read, as the operator's error, and the device goes
+// on.
 const ids = tensor([0, 7, -1], { dtype: 'int32', device: 'cuda' })
 const wrong = /\[indexSelect\] index 7 at position 1 is out of range for dimension 0 of size 2; allowed are 0 to 1/
 const selected = x.indexSelect(0, ids)

@@ -1,4 +1,4 @@
-/** Reading a folder of golden cases: what PyTorch computed in float64, rounded to float32. */
+/** Reads a folder of golden cases, whose numbers PyTorch computed in float64 and which are rounded to float32. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Tensor } from '../../lib/core/tensor.js'
@@ -62,7 +62,7 @@ export class Given {
     return role in this.golden.tensors
   }
 
-  /** The tensor of a role; inputs and parameters that have an expected gradient want one. */
+  /** The tensor of a role. Inputs and parameters with an expected gradient require one. */
   tensor(role: string): Tensor {
     let made = this.#made.get(role)
     if (made === undefined) {
@@ -77,7 +77,7 @@ export class Given {
     return this.tensor(`in.${name}`)
   }
 
-  /** All roles that begin so, with the rest of their names. */
+  /** All roles with this prefix, without the prefix. */
   roles(prefix: string): string[] {
     return Object.keys(this.golden.tensors)
       .filter((role) => role.startsWith(prefix))

@@ -1,8 +1,10 @@
 /**
- * Runs every golden case on every backend and compares outputs, gradients, buffers and whole runs with PyTorch's numbers.
+ * Runs every golden case on every backend and compares outputs, gradients, buffers and whole runs with PyTorch's
+ * numbers.
  *
- * Usage: npm run test:goldens [-- REGEX of kinds]. GOLDENS_DIR names another folder of the same form; FIRESTEEL_TEST_DEVICES the devices
- * (default reference,cpu), each of which must be there. Exit code 1 if a case fails.
+ * Usage: npm run test:goldens [-- REGEX of kinds]. GOLDENS_DIR names another folder of the same form.
+ * FIRESTEEL_TEST_DEVICES names the devices (default reference,cpu), which must all be there. The exit code is 1 if a
+ * case fails.
  */
 import { fileURLToPath } from 'node:url'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
@@ -18,12 +20,14 @@ const runs = { ...optimizers.runs, ...schedules.runs, ...training.runs }
 
 const float32 = 2 ** -23
 
-/** Allowed error, relative to the largest expected value: a few roundings, and those of a sum of that many terms. */
+/**
+ * The allowed error, relative to the largest expected value: a few roundings, and those of a sum of this many terms.
+ */
 function tolerance(reduces: number): number {
   return float32 * (16 + 4 * Math.sqrt(reduces))
 }
 
-/** The largest error relative to the tensor's scale, as a share of what is allowed. */
+/** The largest error relative to the tensor's scale, as a share of the allowed error. */
 function share({ what, got, expected, reduces, bound }: Comparison): { error: number; share: number } {
   if (got.length !== expected.length) throw new Error(`${what}: ${got.length} values, ${expected.length} expected`)
   let scale = 1e-6

@@ -1,4 +1,4 @@
-/** Golden kinds of optimisers on a quadratic, of clipping and of averages: the parameters after every step. */
+/** Golden kinds of optimisers on a quadratic, of clipping, and of averages: the parameters after every step. */
 import { noGrad } from '../../lib/autograd/mode.js'
 import type { Tensor } from '../../lib/core/tensor.js'
 import * as nn from '../../lib/nn/index.js'
@@ -29,7 +29,7 @@ export function makeOptimizer(kind: string, params: Iterable<nn.Parameter>, opti
   return new (optimizers[kind] as Make)([...params], options as never)
 }
 
-/** ((a w - b)^2).mean() + 0.1 (w^4).sum(), or .mean() where the case says so: the parameter after every step. */
+/** The parameter after every step on ((a w - b)^2).mean() + 0.1 (w^4).sum(), or .mean() if the case says so. */
 function quadratic(kind: string) {
   return (given: Given): Comparison[] => {
     const [a, b] = [given.in('a'), given.in('b')]
@@ -71,7 +71,7 @@ function clip(given: Given): Comparison[] {
   ]
 }
 
-/** `w` holds a parameter's values after each step, in rows. */
+/** Each row of `w` has a parameter's values after one step. */
 function ema(given: Given): Comparison[] {
   const rows = given.in('w')
   const model = new nn.Linear(1, 1, { bias: false }).to(given.device)

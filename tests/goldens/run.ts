@@ -1,13 +1,13 @@
-/** What a kind of golden case that is a whole run gives. */
+/** The result of a golden case that is a whole run. */
 import type { Given } from './cases.js'
 
-/** Pairs of what came out and what was expected, each with the number of steps or elements that errors grew over. */
+/** Results and expected values, each with the number of steps or elements over which errors grow. */
 export interface Comparison {
   readonly what: string
   readonly got: ArrayLike<number>
   readonly expected: ArrayLike<number>
   readonly reduces: number
-  /** An absolute bound instead, where rounding decides the value. */
+  /** An absolute bound instead, for values that rounding decides. */
   readonly bound?: number
 }
 

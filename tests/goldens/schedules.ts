@@ -27,7 +27,7 @@ function schedule(make: (optimizer: optim.SGD, given: Given) => Steps) {
 const of = (Class: unknown, more: Options = {}) =>
   schedule((optimizer, given) => new (Class as Make)(optimizer, { ...given.golden.args, ...more } as never))
 
-/** `0.95 ** step`, the only form of function there is. */
+/** `0.95 ** step`, the only form of function in the cases. */
 function powers(text: string): (step: number) => number {
   const [, base] = /^([\d.]+) \*\* step$/.exec(text) ?? []
   if (base === undefined) throw new Error(`${text} is no power`)

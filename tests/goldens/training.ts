@@ -6,7 +6,7 @@ import type { Given } from './cases.js'
 import { makeOptimizer } from './optimizers.js'
 import type { Comparison, Runs } from './run.js'
 
-/** A parameter's sizes, which tell the sizes of its layer. */
+/** A parameter's sizes, which determine the sizes of its layer. */
 const sizes = (given: Given, name: string) => given.values(`param.${name}`).shape as [number, number, number, number]
 
 class Cnn extends nn.Module {
@@ -70,8 +70,8 @@ function mlp(given: Given): Model {
 }
 
 /**
- * `beforeBatchNorm` names a bias that the batch norm behind it cancels: its gradient is 0 but for rounding, and Adam turns
- * that rounding into steps of up to the learning rate. It can only be held to that.
+ * `beforeBatchNorm` names a bias that the following batch norm cancels. Its gradient is 0 except for rounding, and Adam
+ * turns that rounding into steps of up to the learning rate, so the bias can be compared only to that accuracy.
  */
 function training(make: (given: Given) => Model, input: string, beforeBatchNorm?: string) {
   return (given: Given): Comparison[] => {
@@ -96,7 +96,8 @@ function training(make: (given: Given) => Model, input: string, beforeBatchNorm?
       optimizer.step()
       losses.push(loss.item())
     }
-    // Rounding errors of a step feed into the next: they grow over the steps as over a sum of that many elements of each layer.
+    // A step's rounding errors enter the next step. They grow over the steps as over a sum of that many elements of
+    // each layer.
     const reduces = steps ** 2 * 1000
     const trained = [...model.namedParameters()].map(([name, p]) => ({
       what: name,

@@ -1,10 +1,10 @@
 /**
- * Adjustment on real data, film reviews of one sentence: an ensemble beside its members, and a search over three settings that is killed
- * and goes on, beside one that was not.
+ * Adjustment on real data, film reviews of one sentence: an ensemble compared with its members, and a search over three
+ * settings that is killed and resumed, compared with one that was not.
  *
  * Usage: npx tsx tests/recipes/adjust.ts --corpora DIR [--only ensemble,search]
- * DIR holds sentiment/movieReviewSnippets_GroundTruth.txt. Exit code 1 where the ensemble is not better than each of its members on the
- * test set, or where the killed search has another table.
+ * DIR holds sentiment/movieReviewSnippets_GroundTruth.txt. The exit code is 1 if the ensemble is not better than each
+ * of its members on the test set, or if the killed search has another table.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -74,7 +74,7 @@ interface Read {
   readonly ids: ReadonlyMap<Row, readonly number[]>
 }
 
-/** Numbers the parts that stand at least twice in the training rows, and leaves out the others. */
+/** Numbers the parts that occur at least twice in the training rows, and leaves out the others. */
 function read(reading: Reading): Read {
   const parts = new Map(all.map((row) => [row, readings[reading](row.text)]))
   const counts = new Map<string, number>()
@@ -91,7 +91,7 @@ const texts: { readonly [R in Reading]: Read } = {
   'four characters': read('four characters'),
 }
 
-/** A sentence by each reading, [B, N]. */
+/** Each reading of a sentence, [B, N]. */
 type Sentences = { readonly [R in Reading]: Tensor }
 
 function* batchesOf(rows: readonly Row[], size: number, order: readonly number[]): Generator<[Sentences, Tensor]> {
@@ -190,7 +190,9 @@ function searched(folder: string) {
   })
 }
 
-/** A search in a process of its own, which is killed once so many trials are in the table. Returns how many were. */
+/**
+ * Runs a search in its own process, and kills it once this many trials are in the table. Returns the number of trials.
+ */
 async function killed(folder: string, after: number): Promise<number> {
   const own = [...process.execArgv, fileURLToPath(import.meta.url), '--corpora', corpora, '--folder', folder]
   const child = spawn(process.execPath, own, { stdio: 'inherit' })

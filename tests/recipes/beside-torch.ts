@@ -1,6 +1,6 @@
 /**
- * Training of one model twice, from the same weights with the same batches in the same order: by the library, and by PyTorch, whose
- * part is `beside_torch.py`.
+ * Trains one model twice, from the same weights with the same batches in the same order: by the library, and by
+ * PyTorch, whose part is `beside_torch.py`.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -18,7 +18,7 @@ export interface Lesson<M extends PretrainedModel, R, B> {
   readonly rows: TokenizedRows<R, B>
   readonly batchSize: number
   readonly steps: number
-  /** The highest rate: it rises over the first tenth of the steps, and falls to 0 at the end. */
+  /** The highest rate. The rate rises over the first tenth of the steps, and falls to 0 at the end. */
   readonly lr: number
 }
 
@@ -28,13 +28,16 @@ export interface Learned {
   readonly cpuSeconds: number
 }
 
-/** AdamW's settings, of every parameter, and the bound of the gradient's norm. */
+/** AdamW's settings for every parameter, and the bound of the gradient's norm. */
 const recipe = { betas: [0.9, 0.98], eps: 1e-8, weightDecay: 0.01, clipNorm: 1 } as const
 
-/** The most that the first losses may differ by, relative to PyTorch's. */
+/** The largest allowed difference of the first losses, relative to PyTorch's. */
 const lossBound = 1e-3
 
-/** One thread, no downloads, and memory that glibc keeps: else it returns large tensors to the system, which doubles PyTorch's times. */
+/**
+ * One thread, no downloads, and memory that glibc keeps. Otherwise glibc returns large tensors to the system, which
+ * doubles PyTorch's times.
+ */
 const torchEnvironment = {
   ...{ OMP_NUM_THREADS: '1', MKL_NUM_THREADS: '1', HF_HUB_OFFLINE: '1' },
   ...{ MALLOC_MMAP_THRESHOLD_: String(2 ** 33), MALLOC_TRIM_THRESHOLD_: String(2 ** 33) },
@@ -42,7 +45,7 @@ const torchEnvironment = {
 
 const warmupOf = (steps: number): number => Math.ceil(steps / 10)
 
-/** Fisher and Yates, from the end. */
+/** Shuffles by Fisher and Yates, from the end. */
 export function orderOf(count: number, random: () => number): number[] {
   const order = Array.from({ length: count }, (_, i) => i)
   for (let i = count - 1; i > 0; i--) {
@@ -52,7 +55,7 @@ export function orderOf(count: number, random: () => number): number[] {
   return order
 }
 
-/** The rows of every step: all in a random order, again and again. */
+/** The rows of every step: all rows in random order, again and again. */
 function* stepsOf({ rows, batchSize, steps }: Lesson<never, unknown, unknown>): Generator<readonly number[]> {
   const random = randomOf(1)
   let order: number[] = []
@@ -87,7 +90,7 @@ export async function learn<M extends PretrainedModel, R, B>(lesson: Lesson<M, R
   return { losses: await Promise.all(losses), cpuSeconds: (user + system) / 1e6 }
 }
 
-/** A text, or two joined by the tokenizer, and which of its tokens may be part of an answer. */
+/** A text, or two texts joined by the tokenizer, and the tokens that may be part of an answer. */
 export interface Read {
   readonly ids: readonly number[]
   readonly types?: readonly number[]
@@ -97,7 +100,7 @@ export interface Read {
 export interface Exam {
   readonly head: 'answers' | 'writing'
   readonly texts: readonly Read[]
-  /** The most tokens of an answer. */
+  /** The largest number of tokens of an answer. */
   readonly longest: number
 }
 
@@ -106,7 +109,7 @@ export interface TorchLearned extends Learned {
   readonly answers: readonly (readonly number[])[]
 }
 
-/** PyTorch's part: call it before `learn`, which changes the weights. */
+/** PyTorch's part. It must be called before `learn`, which changes the weights. */
 export async function learnInTorch<M extends PretrainedModel, R, B>(
   python: string,
   lesson: Lesson<M, R, B>,
@@ -132,7 +135,7 @@ export async function learnInTorch<M extends PretrainedModel, R, B>(
   }
 }
 
-/** Prints how near the first losses are and what both cost, and returns what is off. */
+/** Prints how close the first losses are and the cost of both sides. Returns the losses that are too far apart. */
 export function compareLosses(part: string, own: Learned, torch: Learned): readonly string[] {
   const off = torch.losses.slice(0, 20).map((loss, i) => Math.abs((own.losses[i] as number) / loss - 1))
   const worst = Math.max(...off)

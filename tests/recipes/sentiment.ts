@@ -1,11 +1,13 @@
 /**
- * MiniLM fine-tuned on movie-review sentences by each strategy, beside PyTorch's figures with the same recipe, order and initial weights
- * (`baselines.json`): first losses, accuracy, memory and time. Each strategy runs in a process of its own, so that its peak memory is
- * its own.
+ * MiniLM fine-tuned on movie-review sentences by each strategy, compared with PyTorch's figures with the same recipe,
+ * order and initial weights (`baselines.json`): first losses, accuracy, memory and time. Each strategy runs in its own
+ * process, so that its peak memory is its own.
  *
- * Usage: npx tsx tests/recipes/sentiment.ts --minilm DIR --corpora DIR [--baselines FILE] [--only full,lora] [--seeds 0,1,2] [--steps 20]
- * DIR are folders of a Hugging Face model and of `sentiment/movieReviewSnippets_GroundTruth.txt`. By default 20 steps are taken and
- * compared; `--steps all` takes all 116 and measures the test set too. Exit code 1 where a loss is off by more than 1e-3.
+ * Usage: npx tsx tests/recipes/sentiment.ts --minilm DIR --corpora DIR [--baselines FILE] [--only full,lora]
+ *        [--seeds 0,1,2] [--steps 20]
+ * DIR are the folder of a Hugging Face model, and the folder with `sentiment/movieReviewSnippets_GroundTruth.txt`. By
+ * default 20 steps are taken and compared. `--steps all` takes all 116 and also measures the test set. The exit code is
+ * 1 if a loss is off by more than 1e-3.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -60,7 +62,7 @@ const { values: args } = parseArgs({
 if (args.minilm === undefined || args.corpora === undefined) throw new Error('needs --minilm DIR and --corpora DIR')
 const folders = { minilm: args.minilm, corpora: args.corpora }
 
-/** What `baselines.json` has of a run. */
+/** The fields that `baselines.json` has for a run. */
 interface Baseline {
   readonly accuracy: number
   readonly objective?: number
@@ -113,7 +115,7 @@ async function readRows(): Promise<Rows> {
   return { train: rows.filter((_, i) => i % 10 === 3 || i % 10 === 8), test: rows.filter((_, i) => i % 5 === 0) }
 }
 
-/** mulberry32's order: for i from n - 1 down to 1, swap i with floor(u * (i + 1)). */
+/** An order drawn by mulberry32: for i from n - 1 down to 1, swap i with floor(u * (i + 1)). */
 function orderOf(n: number, seed: number): number[] {
   const random = randomOf(seed)
   const order = Array.from({ length: n }, (_, i) => i)
@@ -130,7 +132,7 @@ interface Texts {
   readonly labels: Tensor
 }
 
-/** Rows in order, padded with 0 to the longest of the batch. */
+/** Rows in the given order, padded with 0 to the longest of the batch. */
 function* batchesOf(rows: readonly Row[], order: readonly number[], size: number): Generator<Texts> {
   for (let start = 0; start < order.length; start += size) {
     const chosen = order.slice(start, start + size).map((i) => rows[i] as Row)
@@ -152,7 +154,7 @@ function* batchesOf(rows: readonly Row[], order: readonly number[], size: number
   }
 }
 
-/** The mean of the last hidden states where the mask is 1, and one linear layer that starts at zero. */
+/** The mean of the last hidden states where the mask is 1, followed by a linear layer that starts at zero. */
 class SentenceClassifier extends nn.Module {
   readonly encoder: EncoderBody
   readonly head: nn.Linear
@@ -161,7 +163,7 @@ class SentenceClassifier extends nn.Module {
     this.encoder = encoder
     this.head = new nn.Linear(384, 2)
     noGrad(() => [this.head.weight.fill_(0), this.head.bias?.fill_(0)])
-    // No dropout in training, as in the baseline. The pooler is no part of it.
+    // There is no dropout in training, as in the baseline. The pooler is not used.
     encoder.eval()
     Object.assign(encoder, { pooler: null })
   }
@@ -186,7 +188,7 @@ interface Strategy {
   readonly callbacks?: readonly Callback[]
 }
 
-/** Up to 1 over the first tenth of the steps, then down to 0 at the end. */
+/** Rises to 1 over the first tenth of the steps, then falls to 0 at the end. */
 function linearWarmup(total: number): optim.Rate {
   const warm = Math.max(1, Math.round(total * 0.1))
   return (base, step) => base * (step < warm ? (step + 1) / warm : (total - step) / Math.max(1, total - warm))
@@ -261,7 +263,7 @@ interface Outcome {
   readonly trainable: number
   readonly accuracy: number | null
   readonly cpuSeconds: number
-  /** Over the loaded model: of all tensors, and of the process. */
+  /** Peak memory beyond that of the loaded model: of all tensors, and of the process. */
   readonly peakTensors: number
   readonly peakProcess: number
 }

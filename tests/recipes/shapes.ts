@@ -1,4 +1,4 @@
-/** Small models of each architecture, with a batch and a loss, on which every strategy of fine-tuning is tried. */
+/** Small models of each architecture, with a batch and a loss, on which every strategy of fine-tuning is tested. */
 import { type Device, Generator, type nn, randn, type Tensor, tensor } from '../../lib/index.js'
 import { fromConfig } from '../../lib/models/architecture.js'
 import { bertArchitectures } from '../../lib/models/bert.js'
@@ -35,7 +35,7 @@ function perCount({ total, count }: { readonly total: Tensor; readonly count: Te
   return typeof count === 'number' ? total.div(count) : total.div(count.detach())
 }
 
-/** What makes each of the shapes, anew and with the same weights at each call. */
+/** Makes each of the shapes, anew and with the same weights at each call. */
 export const shapes: { readonly [name: string]: (sizes: ShapeSizes, device?: Device) => Shape } = {
   'GPT-2': (sizes, device) => {
     const { layers, width, columns: context } = sizes

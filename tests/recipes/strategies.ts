@@ -1,9 +1,10 @@
 /**
- * A table of every strategy of fine-tuning over each architecture: parameters that learn, peak memory over the model, processor time,
- * first and last loss. Models are small and random, and learn one batch by heart.
+ * A table of every strategy of fine-tuning over each architecture: parameters that learn, peak memory beyond the model,
+ * processor time, first and last loss. Models are small and random, and memorise one batch.
  *
- * Usage: npx tsx tests/recipes/strategies.ts [--only REGEX] [--steps 20] [--layers 4] [--width 64] [--rows 8] [--columns 32]
- * REGEX selects rows by 'architecture strategy'. Exit code 1 where a strategy learns nothing.
+ * Usage: npx tsx tests/recipes/strategies.ts [--only REGEX] [--steps 20] [--layers 4] [--width 64] [--rows 8]
+ *        [--columns 32]
+ * REGEX selects rows by 'architecture strategy'. The exit code is 1 if a strategy learns nothing.
  */
 import { parseArgs } from 'node:util'
 import {
@@ -54,7 +55,7 @@ function withLora({ model, head, adapted }: Shape, options: { readonly dora?: bo
   unfreeze(model, head)
 }
 
-/** What each strategy does to the model before training. */
+/** The change that each strategy makes to the model before training. */
 const strategies: { readonly [name: string]: (shape: Shape) => Plan | undefined } = {
   full: () => undefined,
   'last block': ({ model }) => {

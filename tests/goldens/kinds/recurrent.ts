@@ -14,7 +14,7 @@ const options = (given: Given) => ({
 })
 const nonlinearity = (given: Given) => given.option<'tanh' | 'relu'>('nonlinearity', 'tanh')
 
-/** A layer whose state is one tensor. */
+/** A layer whose state is a single tensor. */
 const layer = (make: (given: Given) => nn.GRU | nn.RNN): Kind =>
   module(make, (m: nn.GRU | nn.RNN, given) => {
     const { output, state } = m.forward(given.in('x'), given.has('in.h0') ? given.in('h0') : undefined, {
@@ -25,7 +25,7 @@ const layer = (make: (given: Given) => nn.GRU | nn.RNN): Kind =>
 
 const functions = f as unknown as { readonly [name: string]: (x: Tensor) => Tensor }
 
-/** h = f(x Whx^T + h Whh^T + bh), y = g(h Wyh^T + by), with f and g by name. */
+/** h = f(x Whx^T + h Whh^T + bh), y = g(h Wyh^T + by), with f and g given by name. */
 const elman: Kind = {
   run(given) {
     const names = ['whx', 'whh', 'bh', 'wyh', 'by'] as const

@@ -10,7 +10,7 @@ const spread = (fn: typeof ops.variance) =>
     largest,
   )
 
-/** Numbers that JSON has no word for are written as texts. */
+/** JSON cannot express some numbers, which are written as texts. */
 const order = (given: Given): number => {
   const p = given.option<number | string>('p', 2)
   return typeof p === 'number' ? p : p.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
