@@ -1,4 +1,4 @@
-/** Bars of each workload: how many times longer the peers take, and the share of the bound. */
+/** Bars for each workload: the ratios of the peers' times, and the share of the bound. */
 import type { Row } from './measure.js'
 import type { PeerName } from './peers.js'
 import { element, hint, label, logScale } from './svg.js'
@@ -9,7 +9,7 @@ const rowHeight = 34
 const barHeight = 9
 const top = 28
 const gap = 40
-/** The ratios' panel, then that of the shares. */
+/** The panel of the ratios, and that of the shares. */
 const panels = { ratios: [left, 690], shares: [690 + gap, width - 16] } as const
 const ratioRange = { low: 0.5, high: 8 }
 const peers: readonly (readonly [PeerName, string])[] = [

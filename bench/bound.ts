@@ -1,8 +1,8 @@
 /**
- * How fast the machine allows a workload to be: the sum over its kernel calls of the time that the multiply-adds take at
- * their peak, or the bytes at the bandwidth of the nearest cache that would hold all of the call's tensors, whichever is
- * longer. Nothing is assumed to overlap between calls, and nothing to be left out: a fusion that saves a call lowers the
- * bound. A convolution counts as the direct one, so that another algorithm may beat its bound.
+ * The machine's bound on the speed of a workload: the sum, over its kernel calls, of the time that the multiply-adds
+ * take at their peak, or the bytes at the bandwidth of the nearest cache that would hold all of the call's tensors,
+ * whichever is longer. The bound assumes that calls do not overlap and that none can be left out, so a fusion that
+ * saves a call lowers it. A convolution counts as a direct one, so another algorithm may beat its bound.
  */
 import type { KernelRecord } from '../lib/core/device.js'
 import type { Level, Machine, Rates } from './machine.js'
@@ -23,14 +23,16 @@ export interface KernelSum {
 
 export interface Bound {
   readonly seconds: number
-  /** What limits the largest part; 'calls' where the machine has so little to do that only the way to it counts. */
+  /**
+   * The limit of the largest part. It is 'calls' if the machine has so little to do that only the path to it counts.
+   */
   readonly limit: Limit | 'calls'
-  /** Bytes that the largest call touches. */
+  /** The bytes that the largest call touches. */
   readonly workingSet: number
   readonly kernels: readonly KernelSum[]
 }
 
-/** Where calls ask for less than this each, their bound says nothing. */
+/** If calls need less than this each, their bound says nothing. */
 const leastCallSeconds = 2e-7
 
 function callBound(record: KernelRecord, machine: Machine, rates: Rates): { seconds: number; limit: Limit } {
@@ -38,7 +40,7 @@ function callBound(record: KernelRecord, machine: Machine, rates: Rates): { seco
   const level = machine.levelOf(bytes)
   const { read, copy } = rates.bandwidth[level]
   const arithmetic = (2 * multiplyAdds) / (dtype === 'bfloat16' ? rates.bfloat16 : rates.float32)
-  // What is written costs as much as in a copy; reading beyond that goes at its own rate.
+  // Bytes that are written cost as much as in a copy. Bytes that are read beyond those cost as much as in a read.
   const paired = Math.min(readBytes, writtenBytes)
   const traffic = (paired + writtenBytes) / copy + (readBytes - paired) / read
   return arithmetic >= traffic ? { seconds: arithmetic, limit: 'flops' } : { seconds: traffic, limit: level }
@@ -81,7 +83,7 @@ export function boundOf(records: readonly KernelRecord[], machine: Machine, rate
   }
 }
 
-/** Traces of the same calls as one: of each call the least time. */
+/** Joins traces of the same calls into one, with the least time of each call. */
 export function leastTimes(traces: readonly (readonly KernelRecord[])[]): readonly KernelRecord[] {
   const [first = [], ...others] = traces
   return first.map((record, i) => ({

@@ -1,4 +1,4 @@
-/** Operators that are called by themselves: each is its inputs, and what is made of them. */
+/** Operators that are called on their own. Each is given by its inputs, and by what is made of them. */
 import {
   adaptiveMaxPool2d,
   einsum,
@@ -15,19 +15,19 @@ import type { Maker } from './maker.js'
 import { type Builder, flag, operator, size, slowAttention, type Workload } from './work.js'
 
 interface Call {
-  /** Those that want a gradient, and parameters behind them. */
+  /** The inputs that require a gradient, followed by parameters. */
   readonly leaves: readonly Tensor[]
   readonly forward: () => Tensor
-  /** Terms of the longest sum. */
+  /** The number of terms of the longest sum. */
   readonly reduces: number
-  /** Operations of one forward pass on the reference device. */
+  /** The operations of one forward pass on the reference device. */
   readonly operations: number
 }
 
 type Sizes = (name: string, fallback?: number) => number
 type Floats = (...shape: number[]) => Tensor
 
-/** A builder of a call; `floats` makes inputs, which want gradients unless the workload says `"backward": false`. */
+/** A builder of a call. `floats` makes inputs, which require gradients unless the workload says `"backward": false`. */
 const call =
   (make: (sizes: Sizes, floats: Floats, maker: Maker, workload: Workload) => Call): Builder =>
   (workload, maker) => {
@@ -39,7 +39,7 @@ const call =
     return operator(forward, leaves, { reduces, operations: operations * (backward ? 3 : 1) })
   }
 
-/** Attention of queries [b, heads, t, d], with what else a workload says of it. */
+/** Attention of queries [b, heads, t, d], with the workload's other options. */
 const attentionOf = call((n, floats, maker, w) => {
   const [b, heads, t, d] = [n('b'), n('heads'), n('t'), n('d')]
   const [queries, window] = [n('queries', t), w['window'] === undefined ? undefined : n('window')]

@@ -16,7 +16,7 @@ export const convWork: Builder = (w, make) => {
     Math.floor((height + 2 * pad - kernel) / stride + 1) * Math.floor((width + 2 * pad - kernel) / stride + 1)
   const depth = (c / groups) * kernel * kernel
   return operator(() => layer.forward(x), [x, ...layer.parameters()], {
-    // The bias' gradient sums over all pixels of the batch.
+    // The gradient of the bias sums over all pixels of the batch.
     reduces: backward ? Math.max(depth, n * pixels) : depth,
     operations: (backward ? 6 : 2) * n * out * pixels * depth,
   })

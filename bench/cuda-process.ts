@@ -1,8 +1,10 @@
 /**
- * The bench of a GPU, for scripts/check-cuda/run.py: writes what each workload should take before the first is measured, then
- * what it takes. The file is whole after each workload, so that a run that is cut short leaves what it has.
+ * The bench of a GPU, for scripts/check-cuda/run.py. It writes the predicted time of each workload before it measures
+ * the first, and then the measured times. The file is complete after each workload, so that an interrupted run leaves
+ * its results.
  *
- * Usage: node cuda-process.js FILE SIZE SECONDS [NAME]. NAME stands for the driver's name of the GPU in the list of data sheets.
+ * Usage: node cuda-process.js FILE SIZE SECONDS [NAME]. NAME stands for the driver's name of the GPU in the list of
+ * data sheets.
  */
 import { writeFileSync } from 'node:fs'
 import { compare, describeDevice, device as findDevice, scope, trace } from 'firesteel'
@@ -14,10 +16,13 @@ import { findGpu, launchSeconds, type Prediction, predict } from './gpus.js'
 
 interface Entry extends Pick<Workload, 'name' | 'kind' | 'sizes'> {
   readonly predicted: Prediction | null
-  /** Milliseconds a step, the median of samples that each wait for the device once; null before, and where `why` says more. */
+  /**
+   * Milliseconds for a step: the median of samples that each wait for the device once. Null before the measurement, and
+   * if `why` says so.
+   */
   measured: number | null
   steps: number
-  /** Launches of kernels in a step. */
+  /** The number of kernel launches in a step. */
   launches: number | null
   peakBytes: number
   why: string | null
@@ -41,7 +46,7 @@ function predicted({ make }: Workload): Prediction | null {
   })
 }
 
-/** The launches of a step that is not the first. */
+/** The number of launches in a step that is not the first. */
 function launchesOf(step: () => unknown): number | null {
   if (!(device instanceof CudaDevice)) return null
   scope(() => void step())

@@ -1,4 +1,4 @@
-/** Twelve workloads that nobody has tuned for: drawn from a seed, of sizes as they come. */
+/** Twelve workloads that nobody has tuned for. Their sizes are drawn from a seed. */
 import type { Workload } from './work.js'
 
 /** Draws numbers from a seed (splitmix32). */
@@ -18,7 +18,7 @@ class Draw {
     return ((z ^ (z >>> 16)) >>> 0) / 2 ** 32
   }
 
-  /** An integer between the two, small ones as often as large ones by ratio. */
+  /** An integer between the two. Its logarithm is uniform. */
   between(low: number, high: number): number {
     return Math.min(high, Math.floor(low * ((high + 1) / low) ** this.#next()))
   }
@@ -34,7 +34,7 @@ class Draw {
 
 type Sizes = { readonly [name: string]: number | boolean }
 
-/** A convolution that keeps the image's size, where the kernel is odd. */
+/** A convolution that keeps the image's size if the kernel is odd. */
 function convolution(draw: Draw, channels: Sizes & { readonly kernel: number }): Sizes {
   return { n: draw.between(3, 13), h: draw.between(19, 61), w: draw.between(19, 61), ...channels }
 }
@@ -82,7 +82,7 @@ function sizes(draw: Draw): readonly (readonly [kind: string, sizes: Sizes])[] {
   ]
 }
 
-/** Always the same twelve for a seed. */
+/** Draws the same twelve workloads whenever the seed is the same. */
 export function drawWorkloads(seed: number): readonly Workload[] {
   return sizes(new Draw(seed)).map(([kind, values], i) => ({
     name: `drawn${String(i + 1).padStart(2, '0')}_${kind}_${Object.values(values).map(Number).join('x')}`,

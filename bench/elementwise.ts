@@ -11,7 +11,10 @@ export const geluWork: Builder = (w, make) => {
   })
 }
 
-/** Many sums of two small tensors, one after another: what a call costs. No scope: the garbage collector frees them. */
+/**
+ * Many sums of two small tensors, one after another, which measure the cost of a call. There is no scope, because the
+ * garbage collector is to free them.
+ */
 export const addTinyWork: Builder = (w, make) => {
   const [count, calls] = [size(w, 'size'), size(w, 'calls')]
   const a: Tensor = make.floats([count])

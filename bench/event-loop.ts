@@ -1,10 +1,13 @@
-/** How long the event loop stands still while the Trainer trains. */
+/** Measures how long the event loop is blocked while the Trainer trains. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { DataLoader, type Device, fromTypedArray, nn, optim, type Tensor, TensorDataset, Trainer } from 'firesteel'
 import { cnn } from './models.js'
 
 const side = 28
-/** Segments of each digit on a seven-segment display: top, upper left, upper right, middle, lower left, lower right, bottom. */
+/**
+ * The segments of each digit on a seven-segment display: top, upper left, upper right, middle, lower left, lower right,
+ * bottom.
+ */
 const segments = [
   0b1110111, 0b0010010, 0b1011101, 0b1011011, 0b0111010, 0b1101011, 0b1101111, 0b1010010, 0b1111111, 0b1111011,
 ]
@@ -19,7 +22,7 @@ const bars = [
   [8, 21, 12, 3],
 ] as const
 
-/** Digits of seven segments, each a few pixels off its place. */
+/** Digits of seven segments, each displaced by a few pixels. */
 function digits(count: number, device: Device): TensorDataset<readonly [Tensor, Tensor]> {
   const images = new Float32Array(count * side * side)
   const labels = new Int32Array(count)
@@ -46,7 +49,7 @@ export interface EventLoopDelay {
   readonly loss: number
 }
 
-/** Trains the CNN of the bench and watches the event loop meanwhile. */
+/** Trains the bench's CNN and watches the event loop meanwhile. */
 export async function measureEventLoop(device: Device): Promise<EventLoopDelay> {
   const count = 128 * 40
   const model = cnn({ device })

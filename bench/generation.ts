@@ -1,8 +1,9 @@
 /**
- * Times language models that read a prompt and write on, in each dtype of their weights, and holds each against what the
- * machine allows: tsx bench/generation.ts --help. Peers take turns: PyTorch with transformers, and llama.cpp by node-llama-cpp.
+ * Times language models that read a prompt and continue it, in each dtype of their weights, and compares each with the
+ * machine's bound: `tsx bench/generation.ts --help`. Peers take turns: PyTorch with transformers, and llama.cpp by
+ * node-llama-cpp.
  *
- * Weights are random and so are the tokens, because neither matters to the time.
+ * Weights and tokens are random, because neither affects the time.
  */
 import { loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -63,24 +64,24 @@ interface Settings {
   readonly repeats: number
 }
 
-/** Seconds of the prompt, and of one token of those that follow. */
+/** Seconds for the prompt, and for each token that follows. */
 interface Sample {
   readonly prefill: number
   readonly decode: number
 }
 
-/** Samples of one model and of the peers, and what the machine would have allowed. */
+/** Samples of one model and of the peers, and the machine's bound. */
 interface Figures {
   readonly name: string
   /** The least of the samples. */
   readonly best: Sample
   readonly bound: Sample
   readonly share: Sample
-  /** Seconds of a token's kernels: see `kernelSum`. */
+  /** Seconds of a token's kernels (see `kernelSum`). */
   readonly kernels: number
   /** The bytes of the weights that a token needs. */
   readonly bytes: number
-  /** Bytes, and multiply-adds, a second. */
+  /** Bytes per second, and multiply-adds per second. */
   readonly bandwidth: number
   readonly rate: number
   readonly peers: readonly {
@@ -100,7 +101,7 @@ function modelOf(shape: ShapeName, dtype: WeightDType): Gpt2 | Llama {
   return quantize(model, dtype, { modules: /./ })
 }
 
-/** Bytes of the weights that a token needs: all but tables of which it needs a row. */
+/** The bytes of the weights that a token needs. Tables of which it needs only one row are left out. */
 function weightBytes(model: Gpt2 | Llama): number {
   let bytes = 0
   const bytesOf = { float32: 4, bfloat16: 2, q8_0: 34 / 32, q4_0: 18 / 32 } as { readonly [dtype: string]: number }
@@ -117,7 +118,7 @@ async function sample(model: Gpt2 | Llama, vocab: number, { prompt, fresh }: Set
   return { prefill: (first - started) / 1000, decode: (performance.now() - first) / 1000 / fresh }
 }
 
-/** Multiply-adds a second of a plain product. */
+/** The multiply-adds per second of a plain product. */
 function productRate(device: Device, dtype: 'float32' | 'bfloat16'): number {
   const size = 1024
   return scope(() => {
@@ -163,7 +164,7 @@ async function row(
   }
   const kernels = kernelSum(device, model, settings)
   const bytes = weightBytes(model)
-  // The head sees the prompt's last token only.
+  // The head sees only the prompt's last token.
   const head = model.outputHead().weight.numel
   const layers = [...model.parameters()].reduce((sum, { numel, ndim }) => sum + (ndim > 1 ? numel : 0), 0) - head
   const bound = { prefill: (settings.prompt * layers + head) / rate, decode: bytes / bandwidth }
@@ -253,7 +254,7 @@ async function main(args: readonly string[]): Promise<void> {
       date: new Date().toISOString(),
       commit: currentCommit(),
       settings,
-      // The load of the last minute tells who else used the machine.
+      // The load of the last minute shows whether anybody else used the machine.
       load: loadavg()[0],
       machine: new Machine(device).describe(),
       rows,

@@ -1,13 +1,16 @@
-/** Figures from the data sheets of GPUs, and the time that they predict for a workload before anybody has measured it. */
+/** Figures from the data sheets of GPUs, and the time that they predict for a workload before it has been measured. */
 import type { KernelRecord } from '../lib/core/device.js'
 
-/** A GPU by NVIDIA's data sheets; dense rates, without sparsity. */
+/** A GPU, by NVIDIA's data sheets. Rates are dense ones, without sparsity. */
 export interface Gpu {
   readonly name: string
-  /** Operations a second, a multiply-add being two: float32 outside of tensor cores, and bfloat16 within; 0 where there is none. */
+  /**
+   * Operations per second, of which a multiply-add counts as two: float32 outside tensor cores, and bfloat16 on them (0
+   * if there are none).
+   */
   readonly float32: number
   readonly bfloat16: number
-  /** Bytes a second of its memory. */
+  /** Bytes per second of its memory. */
   readonly bandwidth: number
 }
 
@@ -18,7 +21,7 @@ const gpu = (name: string, float32: number, bfloat16: number, bandwidth: number)
   bandwidth: bandwidth * 1e9,
 })
 
-/** More particular names first, because the first that is part of the driver's name is taken. */
+/** More specific names come first, because the first one that is part of the driver's name is taken. */
 const gpus: readonly Gpu[] = [
   gpu('B200', 75, 2250, 8000),
   gpu('H200', 67, 989, 4800),
@@ -34,31 +37,31 @@ const gpus: readonly Gpu[] = [
   gpu('RTX 4090', 82.6, 165.2, 1008),
 ]
 
-/** The GPU whose name is part of the driver's; null where the list has none. */
+/** The GPU whose name is part of the driver's, or null if the list has none. */
 export function findGpu(driverName: string): Gpu | null {
   const words = ` ${driverName} `
   return (
     gpus.find(({ name }) => {
       const at = words.indexOf(name)
-      // L4 is no part of L40.
+      // L4 must not match L40.
       return at > 0 && !/[0-9A-Za-z]/.test((words[at - 1] as string) + (words[at + name.length] as string))
     }) ?? null
   )
 }
 
-/** A kernel begins so long after the one before it, however little it does. */
+/** The least time between the beginnings of two kernels, however little the first one does. */
 export const launchSeconds = 4e-6
 
 export interface Prediction {
   readonly milliseconds: number
-  /** The part that takes longest. */
+  /** The part that takes the longest. */
   readonly limit: 'arithmetic' | 'memory' | 'launches'
   readonly launches: number
 }
 
 /**
- * The least time of a step: each kernel as long as its multiply-adds take at the peak, or its bytes at the bandwidth, whichever
- * is longer, but never less than a launch. Kernels do not overlap.
+ * The least time of a step. Each kernel takes as long as its multiply-adds at the peak, or its bytes at the bandwidth,
+ * whichever is longer, but never less than a launch. Kernels do not overlap.
  */
 export function predict(records: readonly KernelRecord[], gpu: Gpu): Prediction {
   const parts = { arithmetic: 0, memory: 0, launches: 0 }

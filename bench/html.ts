@@ -1,4 +1,4 @@
-/** One page about a run, that needs nothing else: no script, no font, no other file. */
+/** A page about a run that needs nothing else: no script, no font, no other file. */
 import { writeFileSync } from 'node:fs'
 import { peerBars } from './bars.js'
 import type { Row } from './measure.js'
@@ -7,7 +7,10 @@ import type { Results } from './results.js'
 import { roofline } from './roofline.js'
 import { escapeText } from './svg.js'
 
-/** Colours by Okabe and Ito, who chose them for every kind of eyes; lightened where the page is dark. */
+/**
+ * Colours by Okabe and Ito, who chose them for people with any kind of colour vision. They are lightened on a dark
+ * page.
+ */
 const style = `
 :root { color-scheme: light dark; --back: #fff; --ink: #1b1b1b; --faint: #767676; --grid: #e2e2e2; --roof: #444;
   --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #b0569a; --c4: #8a6d00; --c5: #3a9ad9; --c6: #777; }

@@ -7,7 +7,7 @@ export const interpolateWork: Builder = (w, make) => {
   const mode = w['mode'] as InterpolateMode
   const x = make.floats([n, c, height, width], 1, flag(w, 'backward', true))
   return operator(() => interpolate(x, { scaleFactor: factor, mode }), [x], {
-    // An element of x is in as many of the results as two steps of the source cover, in each dimension.
+    // In each dimension, an element of x is part of as many results as two steps of the source cover.
     reduces: (4 * factor) ** 2,
     operations: 50 * n * c * height * width * factor ** 2,
   })

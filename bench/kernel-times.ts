@@ -1,4 +1,4 @@
-/** The kernels of one token, by the least time that each took: what a machine that others use tells of a model's speed. */
+/** The kernels of one token, by the least time of each. It shows a model's speed on a machine that others use too. */
 import { type Device, type nn, noGrad, scope, type Tensor, tensor, trace } from 'firesteel'
 import { KvCache } from 'firesteel/models'
 import { leastTimes } from './bound.js'
@@ -8,7 +8,10 @@ interface Writer extends nn.Module {
   logits(hidden: Tensor): Tensor
 }
 
-/** Seconds of the kernels of a token behind a prompt, summed; each run on its own, the least of `repeats` tokens. */
+/**
+ * Seconds of the kernels of a token behind a prompt, summed. Each kernel runs on its own, and the least of `repeats`
+ * tokens counts.
+ */
 export function kernelSum(
   device: Device,
   model: Writer,

@@ -13,8 +13,8 @@ export const crossEntropyWork: Builder = (w, make) => {
 }
 
 /**
- * The mean cross entropy of the logits of a linear layer, x [rows, d] and weight [cols, d]: of `share` percent of the rows, as
- * masked language models learn 15.
+ * The mean cross entropy of the logits of a linear layer, x [rows, d] and weight [cols, d], for `share` percent of the
+ * rows. Masked language models learn 15 percent.
  */
 export const linearCrossEntropyWork: Builder = (w, make) => {
   const [rows, cols, d, share] = [size(w, 'rows'), size(w, 'cols'), size(w, 'd'), size(w, 'share', 100)]

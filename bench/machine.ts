@@ -1,4 +1,4 @@
-/** What the machine gives at most: measured at the start, and again between samples, for it is not always the same. */
+/** The machine's highest rates. They are measured at the start and again between samples, because they vary. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import type { NativeDevice } from '../lib/backend/native/device.js'
@@ -7,16 +7,19 @@ export type Level = 'L1' | 'L2' | 'L3' | 'memory'
 export const levels: readonly Level[] = ['L1', 'L2', 'L3', 'memory']
 const instructionSets = ['base', 'neon', 'avx2', 'avx512']
 
-/** Bytes a second. */
+/** Bytes per second. */
 export interface Bandwidth {
   readonly read: number
-  /** Read and written. */
+  /** Bytes that are read and written. */
   readonly copy: number
 }
 
-/** What one number of threads gives. */
+/** The rates for one number of threads. */
 export interface Rates {
-  /** Operations a second, a multiply-add being two; bfloat16 as float32 where the processor has no products of its own. */
+  /**
+   * Operations per second, of which a multiply-add counts as two. bfloat16 equals float32 if the processor has no
+   * bfloat16 products.
+   */
   readonly float32: number
   readonly bfloat16: number
   readonly bandwidth: { readonly [L in Level]: Bandwidth }
@@ -28,7 +31,7 @@ export interface Caches {
   readonly L3: number
 }
 
-/** Without a host name. */
+/** The description has no host name. */
 export interface MachineDescription {
   readonly processor: string
   readonly cores: number
@@ -38,14 +41,14 @@ export interface MachineDescription {
   readonly platform: string
   readonly isa: string
   readonly threads: number
-  /** Of float32, by instruction set and number of threads. */
+  /** The peaks of float32, by instruction set and number of threads. */
   readonly peaks: readonly { readonly isa: string; readonly threads: number; readonly operations: number }[]
   readonly rates: readonly ({ readonly threads: number } & Rates)[]
 }
 
 const cacheFolder = '/sys/devices/system/cpu/cpu0/cache'
 
-/** Bytes of the data caches that one core sees; usual ones where the system does not tell. */
+/** The bytes of the data caches that one core sees, or usual sizes if the system does not tell. */
 function readCaches(): Caches {
   const sizes = { L1: 32 << 10, L2: 512 << 10, L3: 8 << 20 }
   try {
@@ -58,7 +61,7 @@ function readCaches(): Caches {
           Number.parseInt(text('size'), 10) * (text('size').endsWith('M') ? 1 << 20 : 1 << 10)
     }
   } catch {
-    // Not Linux, or hidden.
+    // The system is not Linux, or hides its caches.
   }
   return sizes
 }
@@ -82,7 +85,7 @@ export function bestRates(all: readonly Rates[]): Rates {
   }))
 }
 
-/** With what was seen since: of the device's number of threads, the best. */
+/** Adds the rates measured since. For the device's number of threads, the best ones count. */
 export function withRates(description: MachineDescription, seen: readonly Rates[]): MachineDescription {
   const { threads, rates } = description
   const better = (own: Rates) => bestRates([own, ...seen])
@@ -97,7 +100,7 @@ export class Machine {
     this.#device = device
   }
 
-  /** The nearest level that holds so many bytes when all threads share them out. */
+  /** The nearest level that holds this many bytes if all threads share them. */
   levelOf(bytes: number): Level {
     const { L1, L2, L3 } = this.caches
     const threads = this.#device.threads
@@ -106,14 +109,15 @@ export class Machine {
     return bytes <= L3 ? 'L3' : 'memory'
   }
 
-  /** Whether a working set is so large that hardly any of it is found in the caches again. */
+  /** Whether a working set is so large that hardly any of it stays in the caches. */
   exceedsCaches(bytes: number): boolean {
     return bytes > 4 * this.caches.L3
   }
 
   #bandwidth(level: Level, threads: number, seconds: number): Bandwidth {
     const { L1, L2, L3 } = this.caches
-    // Half of a cache, for it holds other things too; for memory STREAM's rule, each array of a copy being 4 times L3.
+    // A working set is half of a cache, because the cache holds other things too. For memory, STREAM's rule applies:
+    // each array of a copy is 4 times L3.
     const workingSet = { L1: (threads * L1) / 2, L2: (threads * L2) / 2, L3: L3 / 2, memory: 8 * L3 }[level]
     return {
       read: this.#device.bandwidth('read', workingSet, { threads, seconds }),
@@ -121,7 +125,7 @@ export class Machine {
     }
   }
 
-  /** Each figure in about `seconds`; the bandwidth of levels that are not wanted is 0. */
+  /** Measures each figure for about `seconds`. The bandwidth of levels that are not wanted is 0. */
   measure(wanted: readonly Level[] = levels, { threads = this.#device.threads, seconds = 0.003 } = {}): Rates {
     const float32 = this.#device.multiplyAddPeak('float32', { threads, seconds })
     const bandwidth = (level: Level) =>

@@ -1,6 +1,6 @@
 /**
- * Times the library on the workloads of workloads.json and on twelve drawn ones, and holds each against what the machine
- * allows. With --against torch it takes turns with PyTorch and OpenBLAS, and checks every result.
+ * Times the library on the workloads of workloads.json and on twelve drawn ones, and compares each with the machine's
+ * bound. With --against torch, it takes turns with PyTorch and OpenBLAS, and checks every result.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ import { currentCommit, peerVersions, type Results, save, writeJson } from './re
 import { builderOf, readWorkloads } from './suite.js'
 import type { Work, Workload } from './work.js'
 
-/** Operations a second of the reference backend. */
+/** The operations per second of the reference backend. */
 function referenceRate(device: Device): number {
   const work = (builderOf({ name: '', kind: 'matmul' }) as (w: Workload, make: Maker) => Work)(
     { name: 'rate', kind: 'matmul', m: 96, n: 96, k: 96 },
@@ -50,7 +50,7 @@ interface Entry {
   readonly drawn: boolean
 }
 
-/** Runs the workloads one after another; a line each as soon as it is done. */
+/** Runs the workloads one after another, and prints a line for each as soon as it is done. */
 async function run(entries: readonly Entry[], path: string, options: Options, course: Course): Promise<readonly Row[]> {
   const rows: Row[] = []
   const native = course.devices.find((device) => device instanceof NativeDevice)

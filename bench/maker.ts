@@ -1,4 +1,7 @@
-/** The workloads' tensors, equal in every program: a hash of the tensor's number and the element's place (see peers/torch_bench.py). */
+/**
+ * The workloads' tensors, which are the same in every program: a hash of the tensor's number and the element's place
+ * (see peers/torch_bench.py).
+ */
 import { type Device, fromTypedArray, type nn, noGrad, type Tensor } from 'firesteel'
 
 const golden = 0x9e3779b9
@@ -15,7 +18,7 @@ export class Maker {
     this.device = device
   }
 
-  /** The next tensor's bits, 24 an element; `each` turns them into what `out` holds. */
+  /** The next tensor's bits, 24 for each element. `each` turns them into an element of `out`. */
   #fill<A extends Float32Array | Int32Array>(out: A, each: (bits: number) => number): A {
     const start = Math.imul(++this.#made, golden)
     for (let i = 0; i < out.length; i++) {
@@ -45,7 +48,7 @@ export class Maker {
     return fromTypedArray(values, shape, { device: this.device })
   }
 
-  /** How much of each of `count` sequences of `most` elements there is: from a half on. */
+  /** The lengths of `count` sequences of at most `most` elements. Each is more than half of that. */
   lengths(most: number, count: number): Tensor {
     const values = this.#fill(new Int32Array(count), (bits) => most - (bits % (most >> 1)))
     return fromTypedArray(values, [count], { device: this.device })
@@ -56,7 +59,10 @@ export class Maker {
     noGrad(() => parameter.copy_(fromTypedArray(values, parameter.shape, { device: this.device })))
   }
 
-  /** Sets every parameter in order: matrices by their fan-in, vectors small, and around 1 where they are weights. */
+  /**
+   * Sets every parameter in order: matrices by their fan-in, vectors to small numbers, and vectors that are weights to
+   * numbers near 1.
+   */
   parameters<M extends nn.Module>(module: M): M {
     for (const [name, parameter] of module.namedParameters()) {
       const { shape, numel } = parameter
@@ -70,7 +76,7 @@ export class Maker {
     return module
   }
 
-  /** A parameter's next values, in [-scale, scale). */
+  /** Sets a parameter to its next values, in [-scale, scale). */
   uniform(parameter: Tensor, scale: number): void {
     this.set(parameter, this.#uniform(parameter.numel, scale))
   }

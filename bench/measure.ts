@@ -1,4 +1,4 @@
-/** One workload on every device and peer, in turns. */
+/** Measures one workload on every device and peer, in turns. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Device, DeviceError, setDefaultDevice, trace } from 'firesteel'
 import { type Bound, boundOf, leastTimes } from './bound.js'
@@ -11,19 +11,22 @@ import { type Interval, pairedRatio } from './statistics.js'
 import { builderOf } from './suite.js'
 import type { Check, Work, Workload } from './work.js'
 
-/** The reference backend is asked for what takes less than this, judged by its speed on a small product. */
+/** The reference backend runs only workloads that take less than this, judged by its speed on a small product. */
 const referenceSeconds = 20
 /**
- * Everybody runs a workload for this long before it is timed. What takes microseconds needs more: the JavaScript around
- * the kernels is then most of it, and not yet compiled for good.
+ * Everybody runs a workload for this long before it is timed. Workloads of microseconds need longer, because most of
+ * their time is the JavaScript around the kernels, which is not fully compiled at first.
  */
 const warmUpSeconds = { short: 1, long: 0.2 }
 const shortSeconds = 5e-3
-/** A sample is the least of as many calls as fill this, at most so many: one alone finds caches cold and threads asleep. */
+/**
+ * A sample is the least of as many calls as fill this time, up to `mostCalls`. A single call would find caches cold and
+ * threads asleep.
+ */
 const sampleSeconds = 0.03
 const mostCalls = 50
 
-/** Of one workload on one backend; seconds, minima, null where there is none. */
+/** The result of one workload on one backend, in seconds: minima, or null if there is none. */
 export interface Row {
   readonly name: string
   readonly backend: string
@@ -31,16 +34,16 @@ export interface Row {
   readonly torch: number | null
   readonly torchTuned: number | null
   readonly openblas: number | null
-  /** Whether every number of the check is PyTorch's. */
+  /** Whether every number of the check agrees with PyTorch's. */
   readonly checked: boolean
   readonly drawn: boolean
   readonly note: string
-  /** How many times longer the peer takes, from samples in turns. */
+  /** The ratios of the peers' times to ours, from samples in turns. */
   readonly ratios: { readonly [P in PeerName]: Interval | null }
   readonly bound: Bound | null
-  /** Bound over best. */
+  /** The bound divided by the best time. */
   readonly share: number | null
-  /** Operations a second that the machine gave meanwhile, and so on; what the bound is from. */
+  /** The machine's rates meanwhile, from which the bound is computed. */
   readonly rates: Rates | null
   readonly memory: MemoryUse | null
 }
@@ -50,17 +53,17 @@ export interface Course {
   readonly repeats: number
   readonly peers: Peers | null
   readonly machine: Machine | null
-  /** Operations a second of the reference backend. */
+  /** The operations per second of the reference backend. */
   readonly referenceRate: number | null
 }
 
-/** A backend that has a workload in hand. */
+/** A backend that runs a workload. */
 interface Player {
   readonly device: Device
   readonly work: Work
   readonly check: Check
   readonly repeats: number
-  /** Calls of a sample. */
+  /** The number of calls in a sample. */
   readonly calls: number
   readonly samples: number[]
 }
@@ -72,20 +75,20 @@ export function secondsOf(device: Device, run: () => void): number {
   return (performance.now() - started) / 1000
 }
 
-/** Builds a workload on a device, checks and warms it up; a text says why not. */
+/** Builds a workload on a device, checks it and warms it up. A text says why that is impossible. */
 function prepare(workload: Workload, device: Device, { repeats, referenceRate }: Course): Player | string {
   const builder = builderOf(workload)
   if (typeof builder === 'string') return builder
   setDefaultDevice(device)
   const work = builder(workload, new Maker(device))
   if (device.kind === 'reference') {
-    // Some of its kernels run at a third of the rate.
+    // Some of its kernels run at a third of this rate.
     if (referenceRate !== null && (3 * work.checkCalls * work.operations) / referenceRate > referenceSeconds)
       return `not run: would take more than ${referenceSeconds} s`
     const started = performance.now()
     const check = work.check()
     const first = (performance.now() - started) / 1000 / work.checkCalls
-    // What takes long needs no second look; what does not is timed once it is compiled.
+    // Slow workloads need no second run, and fast ones are timed once they are compiled.
     return { device, work, check, repeats: first > 1 ? 0 : 1, calls: 1, samples: [first] }
   }
   const check = work.check()
@@ -103,14 +106,14 @@ function sample({ device, work, calls, samples }: Player): void {
   samples.push(best)
 }
 
-/** What its kernels are and take, each run on its own. */
+/** The kernels and their times, each run on its own. */
 function traceOf({ device, work, calls }: Player) {
   return leastTimes(Array.from({ length: calls > 1 ? 3 : 1 }, () => trace(work.run, device).kernels))
 }
 
 const least = (samples: readonly number[]): number | null => (samples.length === 0 ? null : Math.min(...samples))
 
-/** `drawn` workloads are new to everybody, and spared the reference backend where there is another. */
+/** `drawn` workloads are new to everybody, and do not run on the reference backend if there is another. */
 export async function measure(workload: Workload, drawn: boolean, course: Course): Promise<readonly Row[]> {
   const { peers, machine, repeats } = course
   const devices = course.devices.filter((device, i) => !drawn || device.kind !== 'reference' || i === 0)

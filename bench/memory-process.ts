@@ -1,5 +1,6 @@
 /**
- * Trains a few steps of one workload in a process of its own, and prints what that took of memory (`OwnMemory`).
+ * Trains a few steps of one workload in its own process, and prints the memory that they took (`OwnMemory`).
+ *
  * Usage: node --expose-gc --import tsx bench/memory-process.ts WORKLOADS NAME THREADS
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -11,7 +12,7 @@ import { builderOf, readWorkloads } from './suite.js'
 
 const steps = 5
 
-/** VmRSS or VmHWM (the most that VmRSS has been), in bytes. */
+/** VmRSS, or VmHWM (the largest VmRSS so far), in bytes. */
 function resident(field: 'VmRSS' | 'VmHWM'): number {
   const found = new RegExp(`${field}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))
   if (found === null) throw new Error(`/proc/self/status has no ${field}`)
@@ -29,7 +30,7 @@ const { run } = builder(workload, new Maker(cpu))
 cpu.synchronize()
 globalThis.gc?.()
 const before = resident('VmRSS')
-writeFileSync('/proc/self/clear_refs', '5') // VmHWM begins again
+writeFileSync('/proc/self/clear_refs', '5') // resets VmHWM
 for (let i = 0; i < steps; i++) run()
 cpu.synchronize()
 const { reservedBytes, peakBytes } = memory(cpu)

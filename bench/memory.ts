@@ -1,4 +1,4 @@
-/** What a training takes of memory beyond its model, ours and PyTorch's, each in a process of its own. */
+/** The memory that a training takes beyond its model, ours and PyTorch's, each in its own process. */
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -8,12 +8,12 @@ const execute = promisify(execFile)
 const here = fileURLToPath(new URL('./', import.meta.url))
 
 export interface Growth {
-  /** By how many bytes the process grew at most, from the model's creation on. */
+  /** The most bytes by which the process grew from the model's creation on. */
   readonly growth: number
 }
 
 export interface OwnMemory extends Growth {
-  /** What the allocator has from the system, and the most that live tensors summed up to. */
+  /** The memory that the allocator has from the system, and the largest sum of live tensors. */
   readonly reserved: number
   readonly tensors: number
 }
@@ -28,7 +28,7 @@ async function run<R>(program: string, args: readonly string[], environment: obj
   return JSON.parse(stdout) as R
 }
 
-/** Trains a few steps of a workload with each. Linux tells the growth; elsewhere this fails. */
+/** Trains a few steps of a workload with each. Only Linux reports the growth, so this fails elsewhere. */
 export async function measureMemory(
   name: string,
   workloads: string,

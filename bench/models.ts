@@ -5,7 +5,7 @@ const { gelu, scaledDotProductAttention } = nn.functional
 
 export interface GptSizes {
   readonly vocab: number
-  /** Positions. */
+  /** The number of positions. */
   readonly t: number
   readonly d: number
   readonly heads: number
@@ -44,7 +44,7 @@ class Block extends nn.Module {
   }
 }
 
-/** Logits [b, t, vocab] of ids [b, t]; the head's weight is the embedding's. */
+/** Logits [b, t, vocab] of ids [b, t]. The head shares the embedding's weight. */
 export class Gpt extends nn.Module {
   readonly wte: nn.Embedding
   readonly wpe: nn.Embedding
@@ -70,7 +70,7 @@ export class Gpt extends nn.Module {
   }
 }
 
-/** Embedding, LSTM, a linear head on the last step: logits [b, classes] of ids [t, b]. */
+/** Embedding, LSTM, and a linear head on the last step: logits [b, classes] of ids [t, b]. */
 export class Tagger extends nn.Module {
   readonly embedding: nn.Embedding
   readonly lstm: nn.LSTM

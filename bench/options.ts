@@ -30,7 +30,7 @@ export interface Options {
   readonly only: RegExp
   /** null: native and reference. */
   readonly backend: string | null
-  /** null: as the native device has it. */
+  /** null: the native device's own number. */
   readonly threads: number | null
   readonly repeats: number
   readonly json: string | null
@@ -43,7 +43,7 @@ export interface Options {
   readonly against: 'torch' | null
   readonly peerScript: string
   readonly peerPython: string | null
-  /** What library and peers are held to; null: each takes the best there is. */
+  /** The instruction set to which library and peers are limited. null: each takes the best there is. */
   readonly isa: string | null
 }
 
@@ -62,7 +62,7 @@ function pattern(text: string): RegExp {
   }
 }
 
-/** The options of a command line; throws an error that says what is wrong. Null: the usage was asked for. */
+/** The options of a command line, or null if the usage was asked for. Throws an error that says what is wrong. */
 export function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options | null {
   const text = { type: 'string' } as const
   const { values } = parseArgs({

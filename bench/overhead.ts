@@ -1,9 +1,12 @@
-/** What the library costs beside its kernels. */
+/** The library's own costs, beside its kernels. */
 import { type Device, setDefaultDevice, tensor } from 'firesteel'
 import { measureEventLoop } from './event-loop.js'
 import { secondsOf } from './measure.js'
 
-/** Microseconds of a sum of 16 elements through the public functions, its collection included: the least of some runs. */
+/**
+ * Microseconds of a sum of 16 elements through the public functions, including its collection. The least of several
+ * runs counts.
+ */
 function tinyAdd(device: Device): number {
   const values = (sign: number) => Array.from({ length: 16 }, (_, i) => sign * i)
   const [a, b] = [tensor(values(1), { device }), tensor(values(-1), { device })]
@@ -16,7 +19,7 @@ function tinyAdd(device: Device): number {
   return (best / calls) * 1e6
 }
 
-/** Two lines: a tiny operator, and the event loop beside a training. */
+/** Two lines: one about a tiny operator, and one about the event loop beside a training. */
 export async function overheadLines(device: Device): Promise<string> {
   setDefaultDevice(device)
   const add = tinyAdd(device)

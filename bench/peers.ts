@@ -1,4 +1,7 @@
-/** Peers: processes that time one call of a workload for each name they are sent (peers/torch_bench.py has the protocol). */
+/**
+ * Peers: processes that time one call of a workload for each name that they receive (peers/torch_bench.py describes the
+ * protocol).
+ */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -10,7 +13,7 @@ import type { Check, Workload } from './work.js'
 const here = fileURLToPath(new URL('./peers/', import.meta.url))
 const root = fileURLToPath(new URL('../', import.meta.url))
 
-/** glibc's defaults give large blocks back to the system after every use, which costs PyTorch up to half its speed. */
+/** By default, glibc returns large blocks to the system after every use, which costs PyTorch up to half its speed. */
 export const memorySettings = {
   THP_MEM_ALLOC_ENABLE: '1',
   MALLOC_MMAP_THRESHOLD_: '8589934592',
@@ -19,8 +22,8 @@ export const memorySettings = {
 } as const
 
 /**
- * What holds the peers to an instruction set, as FIRESTEEL_ISA holds the library: PyTorch's own kernels, oneDNN, MKL and
- * OpenBLAS each have a variable of their own. Nothing for null, or for a set that they have no name for.
+ * The variables that limit the peers to an instruction set, as FIRESTEEL_ISA limits the library. PyTorch's own kernels,
+ * oneDNN, MKL and OpenBLAS each have their own. There are none for null, or for a set that the peers have no name for.
  */
 export function instructionSetSettings(isa: string | null): { readonly [name: string]: string } {
   const names = { avx2: ['avx2', 'AVX2', 'AVX2', 'Haswell'], base: ['default', 'SSE41', 'SSE4_2', 'Nehalem'] }
@@ -36,19 +39,19 @@ export function instructionSetSettings(isa: string | null): { readonly [name: st
 
 export interface PeerRow {
   readonly name: string
-  /** Seconds of the one call. */
+  /** Seconds of this call. */
   readonly best: number
   readonly check: Check
 }
 
 export interface PeerPlace {
-  /** torch_bench.py, or a folder with it. */
+  /** torch_bench.py, or a folder that contains it. */
   readonly script: string
-  /** A Python that has PyTorch; null: .peers/venv, made when it is missing. */
+  /** A Python that has PyTorch. null: .peers/venv, which is made if it is missing. */
   readonly python: string | null
 }
 
-/** Where the peer's program and its Python are; makes the environment in .peers/ if there is none. */
+/** Finds the peer's program and its Python. Makes the environment in .peers/ if there is none. */
 export function findPeer({ script, python }: PeerPlace): { readonly script: string; readonly python: string } {
   const path = script.endsWith('.py') ? resolve(script) : resolve(script, 'torch_bench.py')
   if (!existsSync(path)) throw new Error(`there is no ${path}; FIRESTEEL_PEERS names torch_bench.py or its folder`)
@@ -79,7 +82,7 @@ export class Peer extends ServedPeer {
     super(where.python, [where.script, '--serve', '--threads', String(threads), '--workloads', workloads], environment)
   }
 
-  /** Times one call of a workload; the first time it also builds, checks and warms up. */
+  /** Times one call of a workload. The first call for a name also builds, checks and warms up. */
   time(name: string): Promise<PeerRow> {
     return this.ask(name)
   }
@@ -87,16 +90,16 @@ export class Peer extends ServedPeer {
 
 export type PeerName = 'torch' | 'torchTuned' | 'openblas'
 
-/** Threads that spin after their work go to sleep before the other's turn. */
+/** The pause before the other's turn, in which threads that spin after their work go to sleep. */
 export const pauseMilliseconds = 10
-/** A sample of a peer that is much slower than the others has fewer calls. */
+/** The limit of a sample's time, because of which a peer that is much slower than the others makes fewer calls. */
 const mostMilliseconds = 200
 
-/** PyTorch as it comes and with the memory settings, and OpenBLAS for what it can do. */
+/** PyTorch by default and with the memory settings, and OpenBLAS for the workloads that it can run. */
 export class Peers {
   readonly #peers: Map<PeerName, Peer>
 
-  /** `isa`: what they are held to, or null. */
+  /** `isa` is the instruction set to which they are limited, or null. */
   constructor(place: PeerPlace, threads: number, workloads: string, isa: string | null) {
     const torch = findPeer(place)
     const openblas = { script: `${here}openblas_bench.py`, python: torch.python }
@@ -108,13 +111,13 @@ export class Peers {
     ])
   }
 
-  /** Who has this workload. */
+  /** The peers that can run this workload. */
   of({ kind, dtype = 'f32' }: Workload): readonly PeerName[] {
     const names = [...this.#peers.keys()]
     return kind === 'matmul' && dtype === 'f32' ? names : names.filter((name) => name !== 'openblas')
   }
 
-  /** The least of so many calls, or of as many as take a fifth of a second. Null from OpenBLAS where it is not available. */
+  /** The least of this many calls, or of as many as take a fifth of a second. Null if OpenBLAS is not available. */
   async sample(peer: PeerName, workload: string, calls: number): Promise<PeerRow | null> {
     const process = this.#peers.get(peer)
     if (process === undefined) return null
@@ -135,7 +138,7 @@ export class Peers {
     }
   }
 
-  /** Calls a workload for some time, so that what is compiled or cached on the way is. */
+  /** Calls a workload for some time, so that everything that gets compiled or cached on the way is. */
   async warmUp(peer: PeerName, workload: string, seconds: number): Promise<void> {
     const until = performance.now() + seconds * 1000
     while (performance.now() < until && (await this.sample(peer, workload, 10)) !== null);

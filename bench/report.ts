@@ -1,4 +1,4 @@
-/** The bench's table and what it adds up to. */
+/** The bench's table and its summary. */
 import type { Bound } from './bound.js'
 import type { Machine, MachineDescription } from './machine.js'
 import type { Row } from './measure.js'
@@ -30,7 +30,7 @@ export function formatRatio(ratio: Interval | null): string {
   return confidence < 0.9 ? estimate.toFixed(2) : `${estimate.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`
 }
 
-/** Such as `flops`, `L2`, or `memory~` where part of it stays in the caches. */
+/** The limit's name, such as `flops`, `L2`, or `memory~` if part of the memory stays in the caches. */
 export function limitOf({ limit, workingSet }: Bound, machine: Pick<Machine, 'exceedsCaches'>): string {
   return limit === 'memory' && !machine.exceedsCaches(workingSet) ? 'memory~' : limit
 }
@@ -82,7 +82,7 @@ export function machineLines({ processor, cores, caches, peaks, rates }: Machine
   ].join('\n')
 }
 
-/** One line on what was checked, and where there is something to compare, how it stands. */
+/** One line on what was checked and, if there is a peer, on how the library compares. */
 export function summary(rows: readonly Row[], backend: string): string {
   const ours = rows.filter((row) => row.backend === backend && row.best !== null)
   const unchecked = ours.filter(({ checked }) => !checked).map(({ name }) => name)

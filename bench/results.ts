@@ -1,4 +1,4 @@
-/** What a run leaves behind. */
+/** The results that a run saves. */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -10,13 +10,13 @@ const folder = fileURLToPath(new URL('./results/', import.meta.url))
 export interface Results {
   /** ISO 8601, UTC. */
   readonly date: string
-  /** The first digits of the commit, with a plus where files differ from it; null outside of a checkout. */
+  /** The first digits of the commit, with a plus if files differ from it. Null outside a checkout. */
   readonly commit: string | null
   readonly seed: number | null
   readonly repeats: number
-  /** Such as `PyTorch 2.13.0+cpu, numpy 2.4.6`; null without peers. */
+  /** Such as `PyTorch 2.13.0+cpu, numpy 2.4.6`. Null without peers. */
   readonly peers: string | null
-  /** The instruction set that FIRESTEEL_ISA held library and peers to; null: each took the best there is. */
+  /** The instruction set to which FIRESTEEL_ISA limited library and peers. Null: each took the best there is. */
   readonly peersHeldTo: string | null
   readonly machine: MachineDescription | null
   readonly rows: readonly Row[]
@@ -44,7 +44,9 @@ export function writeJson(path: string, results: object): void {
   writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`)
 }
 
-/** Saves under the day, the instruction set and the number of threads; a second run of a day replaces the first. */
+/**
+ * Saves under the day, the instruction set and the number of threads. A second run on the same day replaces the first.
+ */
 export function save(results: Results): string {
   mkdirSync(folder, { recursive: true })
   const { machine, date } = results

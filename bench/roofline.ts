@@ -1,4 +1,4 @@
-/** The roofline: every kernel of every workload between what the machine multiplies and what it moves. */
+/** The roofline: every kernel of every workload, below the machine's rates of multiplication and of memory traffic. */
 import { type Family, familyOf } from '../lib/backend/table/index.js'
 import type { KernelSum } from './bound.js'
 import type { MachineDescription } from './machine.js'
@@ -6,14 +6,14 @@ import type { Row } from './measure.js'
 import { element, escapeText, hint, label, logScale, powers } from './svg.js'
 
 const size = { width: 960, height: 560, left: 64, right: 165, top: 16, bottom: 48 }
-/** Operations a byte, and a second. */
+/** The range of operations per byte. */
 const intensities = { low: 1 / 16, high: 512 }
 /** A kernel without multiply-adds is drawn as if it did one operation for every float that it moves. */
 const bytesPerOperation = 4
-/** Operations a second; what is slower, for it is mostly the way to the kernel, is drawn at the edge. */
+/** Operations per second. Slower kernels, whose time is mostly that of the call, are drawn at the edge. */
 const lowest = 1e8
 
-/** Classes of the page's style sheet, one a group of families. */
+/** The classes of the page's style sheet, one for each group of families. */
 const groups = {
   matmul: ['matmul'],
   convolution: ['conv', 'pool'],
@@ -38,9 +38,9 @@ const named = (threads: number): string => (threads === 1 ? '1 thread' : `${thre
 type Scale = (value: number) => number
 
 interface Plot {
-  /** Of operations a byte. */
+  /** The scale of operations per byte. */
   readonly x: Scale
-  /** Of operations a second. */
+  /** The scale of operations per second. */
   readonly y: Scale
   readonly highest: number
 }
@@ -63,7 +63,7 @@ function point({ x, y }: Plot, row: Row, sum: KernelSum): string {
     class: `g${groupOf(sum.kernel)}${row.drawn ? ' drawn' : ''}`,
     cx: x(operations / sum.bytes),
     cy: y(rate),
-    // The area tells the part of the workload's time.
+    // The area shows the kernel's part of the workload's time.
     r: 2.5 + 4.5 * Math.sqrt(sum.seconds / Math.max(row.best ?? 0, sum.seconds)),
   }
   return element('circle', attributes, hint(text))

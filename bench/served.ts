@@ -1,4 +1,4 @@
-/** A process that answers each line with one of JSON. The bench asks peers this way that are programs of their own. */
+/** A process that answers each line with a line of JSON. By this, the bench asks peers that are separate programs. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { createInterface, type Interface } from 'node:readline'
 
@@ -21,7 +21,7 @@ export class ServedPeer {
     this.#child.on('close', (code) => this.#fail(`ended with code ${code}`))
     this.#lines = createInterface({ input: this.#child.stdout })
     this.#lines.on('line', (line) => {
-      // Libraries print lines of their own.
+      // Libraries print their own lines.
       if (!line.startsWith('{') && line !== 'null') return
       this.#waiting?.resolve(line)
       this.#waiting = null
@@ -34,7 +34,7 @@ export class ServedPeer {
     this.#waiting = null
   }
 
-  /** Its answer; null where it has none to this. */
+  /** Returns the answer, or null if the process has none to this question. */
   async ask<A>(question: object | string): Promise<A> {
     if (this.#ended) throw new Error(`${this.#called} has ended: ${this.#errors.trim()}`)
     const line = await new Promise<string>((resolve, reject) => {

@@ -1,16 +1,22 @@
-/** What a handful of noisy samples allow to say. */
+/** Conclusions from a handful of noisy samples. */
 
 export interface Interval {
   readonly estimate: number
   readonly low: number
   readonly high: number
-  /** How often such an interval holds the true value; below what was asked for where there are too few samples. */
+  /**
+   * The probability with which such an interval holds the true value. It is below the requested one if there are too
+   * few samples.
+   */
   readonly confidence: number
 }
 
-/** Of `n` numbers that are symmetric about 0: the chance that the ranks of the positive ones sum to less than `limit`. */
+/**
+ * For `n` numbers that are symmetric about 0: the probability that the ranks of the positive ones sum to less than
+ * `limit`.
+ */
 function rankSumBelow(n: number, limit: number): number {
-  // ways[s]: in how many ways a subset of the ranks 1 to n sums to s
+  // ways[s] is the number of subsets of the ranks 1 to n that sum to s.
   const ways = new Float64Array((n * (n + 1)) / 2 + 1)
   ways[0] = 1
   for (let rank = 1; rank <= n; rank++)
@@ -21,8 +27,8 @@ function rankSumBelow(n: number, limit: number): number {
 }
 
 /**
- * The centre of a symmetric distribution, with the interval that Wilcoxon's signed-rank test does not reject: the median of
- * all pairs' means, and two of their order statistics (Hodges and Lehmann 1963). One wild sample moves it little.
+ * The centre of a symmetric distribution, with the interval that Wilcoxon's signed-rank test does not reject: the
+ * median of all pairs' means, and two of their order statistics (Hodges and Lehmann 1963). One outlier hardly moves it.
  */
 export function signedRankInterval(values: readonly number[], confidence = 0.95): Interval {
   const n = values.length
@@ -42,7 +48,7 @@ export function signedRankInterval(values: readonly number[], confidence = 0.95)
   }
 }
 
-/** How many times longer theirs takes, from samples that were taken in turns; null without samples. */
+/** The ratio of their times to ours, from samples that were taken in turns. Null without samples. */
 export function pairedRatio(theirs: readonly number[], ours: readonly number[]): Interval | null {
   const pairs = Math.min(theirs.length, ours.length)
   if (pairs === 0) return null

@@ -1,4 +1,4 @@
-/** Which kinds of workloads the library's operators express, and who builds them. */
+/** The kinds of workloads that the library's operators can express, and their builders. */
 import { readFileSync } from 'node:fs'
 import { attentionWork } from './attention.js'
 import { breadth } from './breadth.js'
@@ -40,7 +40,7 @@ const builders = new Map<string, Builder>([
   ...Object.entries(breadth),
 ])
 
-/** The builder of a workload, or why there is none. */
+/** The builder of a workload, or the reason why there is none. */
 export function builderOf({ kind, dtype = 'f32' }: Workload): Builder | string {
   if (dtype !== 'f32' && !(dtype === 'bf16' && (kind === 'matmul' || kind === 'conv2d')))
     return `the bench has no ${kind} in ${dtype}`

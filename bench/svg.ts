@@ -19,12 +19,12 @@ export function label(x: number, y: number, text: string, attributes: Attributes
   return element('text', { x, y, ...attributes }, escapeText(text))
 }
 
-/** What a pointer that rests on an element tells. */
+/** The text that appears when the pointer rests on an element. */
 export function hint(text: string): string {
   return element('title', {}, escapeText(text))
 }
 
-/** Maps [low, high] to [from, to], by ratios. */
+/** Maps [low, high] to [from, to] on a logarithmic scale. */
 export function logScale(low: number, high: number, from: number, to: number): (value: number) => number {
   const factor = (to - from) / Math.log(high / low)
   return (value) => from + Math.log(Math.min(high, Math.max(low, value)) / low) * factor

@@ -6,7 +6,7 @@ import { type Builder, size, slowRecurrence, training } from './work.js'
 
 const { crossEntropy } = nn.functional
 
-/** Multiply and add, forward and twice backward, for each parameter that an item meets. */
+/** A multiplication and an addition, once forward and twice backward, for each parameter that an item meets. */
 function stepOperations(model: nn.Module, items: number): number {
   let parameters = 0
   for (const { numel } of model.parameters()) parameters += numel

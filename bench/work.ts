@@ -1,8 +1,8 @@
-/** What a workload is to the bench: something to time, and numbers that another implementation must reproduce. */
+/** The bench's view of a workload: something to time, and numbers that another implementation must reproduce. */
 import { type nn, ones, optim, scope, type Tensor, zeroGrad } from 'firesteel'
 import type { Maker } from './maker.js'
 
-/** One entry of the workloads file; beside `name` and `kind` the sizes of its kind. */
+/** One entry of the workloads file. Beside `name` and `kind` it has the sizes of its kind. */
 export interface Workload {
   readonly name: string
   readonly kind: string
@@ -14,19 +14,25 @@ export interface Workload {
 export type Check = { readonly out: number; readonly grads: readonly number[] } | { readonly losses: readonly number[] }
 
 export interface Work {
-  /** One call, submitted; whoever times it waits for the device. */
+  /** Submits one call. Whoever times it waits for the device. */
   readonly run: () => void
   /** Called once, before any `run`. */
   readonly check: () => Check
-  /** Calls that a check takes. */
+  /** The number of calls that a check takes. */
   readonly checkCalls: number
-  /** Terms of the longest sum behind one number of the check, rounding of consecutive layers included. */
+  /**
+   * The number of terms of the longest sum behind one number of the check, including the rounding of consecutive
+   * layers.
+   */
   readonly reduces: number
-  /** Absent where all is float32. Mixed: products of bfloat16 decide over what is added up in float32. */
+  /**
+   * Absent if everything is float32. 'mixed': products are of bfloat16 and sums of float32, so that bfloat16's rounding
+   * decides.
+   */
   readonly precision?: 'mixed'
   /**
-   * How much a call asks of the reference device: floating point operations, roughly, more where its kernel is far from the
-   * speed of its matmul.
+   * The approximate number of floating point operations of a call on the reference device, increased if its kernel is
+   * much slower than its matmul.
    */
   readonly operations: number
 }
@@ -34,9 +40,9 @@ export interface Work {
 /** Makes the workloads of one kind. */
 export type Builder = (workload: Workload, make: Maker) => Work
 
-/** The reference LSTM is written for its meaning: that much slower than matmul. */
+/** The factor by which the reference LSTM is slower than matmul, because it is written to be read. */
 export const slowRecurrence = 12
-/** Likewise attention. */
+/** The same factor for attention. */
 export const slowAttention = 2
 
 /** A size of a workload. */
@@ -64,7 +70,7 @@ export function norm(x: Tensor): number {
 
 type Costs = Pick<Work, 'reduces' | 'operations' | 'precision'>
 
-/** Runs `forward`, and where leaves want gradients also backward from a gradient of ones. */
+/** Runs `forward` and, if leaves require gradients, also backward from a gradient of ones. */
 export function operator(forward: () => Tensor, leaves: readonly Tensor[], costs: Costs): Work {
   const wanting = leaves.filter((leaf) => leaf.requiresGrad)
   const call = (): Tensor => {

@@ -1,5 +1,6 @@
-// Times llama.cpp for bench/generation.ts, as torch_generation.py does PyTorch: node llama_generation.mjs FOLDER, whose
-// node_modules have node-llama-cpp, and which holds a file SHAPE-DTYPE.gguf for each dtype that it is asked for.
+// Times llama.cpp for bench/generation.ts, as torch_generation.py times PyTorch. Usage: node llama_generation.mjs
+// FOLDER. The folder's node_modules must have node-llama-cpp, and the folder a file SHAPE-DTYPE.gguf for each requested
+// dtype.
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'

@@ -1,8 +1,8 @@
-"""Times OpenBLAS, as numpy has it, on the float32 matmuls of workloads.json; the protocol of torch_bench.py --serve.
+"""Times numpy's OpenBLAS on the float32 matmuls of workloads.json, by the protocol of torch_bench.py --serve.
 
 Usage: openblas_bench.py --serve --workloads FILE --threads N
-Names come on standard input, one a line, and each is timed once per line, into memory that is there already:
-{"name", "seconds", "best", "check": {"out": L2 norm, "grads": []}}. Ends with a message where numpy has another BLAS.
+Names come on standard input, one per line, and each line times one call, into memory that is already allocated:
+{"name", "seconds", "best", "check": {"out": L2 norm, "grads": []}}. Ends with a message if numpy has another BLAS.
 """
 import argparse, json, os, sys, time
 
@@ -11,8 +11,8 @@ parser.add_argument("--serve", action="store_true", required=True)
 parser.add_argument("--workloads", required=True)
 parser.add_argument("--threads", type=int, default=2)
 arguments = parser.parse_args()
-os.environ["OPENBLAS_NUM_THREADS"] = str(arguments.threads)  # read when numpy loads it
-# Its threads spin for 2^26 cycles after a product, into the others' turns; 2^20 are less than the pause between turns.
+os.environ["OPENBLAS_NUM_THREADS"] = str(arguments.threads)  # numpy reads it when it loads OpenBLAS
+# By default its threads spin for 2^26 cycles after a product, into the others' turns. 2^20 are less than the pause.
 os.environ["OPENBLAS_THREAD_TIMEOUT"] = "20"
 
 try:
@@ -25,7 +25,7 @@ if "openblas" not in blas:
 
 
 def floats(n, *shape):
-    """Tensor number n, as torch_bench.py makes it."""
+    """Tensor number n, made as by torch_bench.py."""
     with np.errstate(over="ignore"):
         h = np.arange(np.prod(shape), dtype=np.uint32) + np.uint32(n * 0x9E3779B9 & 0xFFFFFFFF)
         for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):

@@ -1,4 +1,4 @@
-"""PyTorch on the workloads of a file of cuda-process.ts: medians by CUDA events, eager and compiled, added to the file.
+"""Times PyTorch on the workloads of a file by cuda-process.ts, and adds the medians (by CUDA events, eager and compiled).
 
 Usage: torch_cuda.py FILE SECONDS
 """
@@ -114,7 +114,7 @@ makers = {f.__name__: f for f in (matmul, conv, lstm, attention, mlp, cnn, gpt)}
 
 
 def median(step, seconds):
-    """Milliseconds of a step between two events."""
+    """Milliseconds for a step, between two events."""
     for _ in range(3):
         step()
     torch.cuda.synchronize()
@@ -132,7 +132,7 @@ def median(step, seconds):
 def main():
     path, seconds = sys.argv[1], float(sys.argv[2])
     torch.set_default_device("cuda")
-    # float32 as the library has it; the other rounds factors to ten bits.
+    # The library's float32 is not rounded. tf32 would round factors to ten bits.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     with open(path) as file:
@@ -146,7 +146,7 @@ def main():
                 if name == "compiled":
                     step = torch.compile(step)
                 entry[name] = median(step, seconds)
-            except Exception as error:  # What PyTorch cannot do here is told, and the others go on.
+            except Exception as error:  # A failure of PyTorch is reported, and the others go on.
                 entry[name] = None
                 entry[f"{name}_why"] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             with open(path, "w") as file:

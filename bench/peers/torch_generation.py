@@ -1,7 +1,7 @@
-"""Times PyTorch with transformers for bench/generation.ts: answers each line of JSON on stdin with one on stdout.
+"""Times PyTorch with transformers for bench/generation.ts: answers each line of JSON on stdin with a line on stdout.
 
-{"shape", "dtype", "threads", "prompt", "fresh"} -> {"prefill", "decode"}: seconds of the prompt, and of one token of those that
-follow, or null for a dtype or shape that it lacks.
+{"shape", "dtype", "threads", "prompt", "fresh"} -> {"prefill", "decode"}: seconds for the prompt, and for each token that
+follows, or null for a dtype or shape that it lacks.
 """
 import json, sys, time
 

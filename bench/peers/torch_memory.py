@@ -1,4 +1,4 @@
-"""Trains a few steps of one workload with PyTorch, and prints by how many bytes the process grew: {"growth"}.
+"""Trains a few steps of one workload with PyTorch, and prints the bytes by which the process grew: {"growth"}.
 
 Usage: torch_memory.py TORCH_BENCH WORKLOADS NAME THREADS     (as memory-process.ts does it with Firesteel)
 """
@@ -13,7 +13,7 @@ def resident(field):
         return int(re.search(rf"{field}:\s+(\d+) kB", status.read())[1]) * 1024
 
 
-# The program runs when it is loaded; with nothing to serve it only sets the threads.
+# The program runs when it is loaded. With nothing to serve, it only sets the threads.
 sys.argv = [script, "--serve", "--threads", threads, "--workloads", workloads]
 sys.stdin = io.StringIO()
 spec = importlib.util.spec_from_file_location("torch_bench", script)
@@ -26,7 +26,7 @@ run, _ = bench.build(workload)
 gc.collect()
 before = resident("VmRSS")
 with open("/proc/self/clear_refs", "w") as clear:
-    clear.write("5")  # VmHWM begins again
+    clear.write("5")  # resets VmHWM
 for _ in range(steps):
     run()
 print(json.dumps({"growth": resident("VmHWM") - before}))

@@ -1,6 +1,6 @@
 /**
- * Measures how long the event loop waits while the Trainer trains a CNN with a loader, checkpoints and loggers: `tsx
- * event-loop.ts SECONDS`. Prints one line of JSON with the milliseconds between the turns of a timer of one
+ * Measures how long the event loop waits while the Trainer trains a CNN with a loader, checkpoints and loggers:
+ * `tsx event-loop.ts SECONDS`. Prints one line of JSON with the milliseconds between the turns of a timer of one
  * millisecond.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
