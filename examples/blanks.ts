@@ -1,8 +1,9 @@
 /**
- * Puts the blanks back into a text that has lost them: for every character of a line, whether a word ends with it.
+ * Restores the blanks of a text that has lost them: for every character of a line, it predicts whether a word ends
+ * there.
  *
- * Shows: a sequence task by an objective over batches of any form, where padding does not count; lines of any length in buckets;
- * F1 over what counts; a warm-up; lines in the console; predictions for new lines.
+ * Shows: a sequence task by an objective over batches of any form, in which padding does not count; lines of any length
+ * in buckets; F1 over the characters that count; a warm-up; lines in the console; predictions for new lines.
  * Usage: npx tsx examples/blanks.ts [--text FILE] [--epochs 5] [--lines 1500]
  */
 import { parseArgs } from 'node:util'
@@ -33,7 +34,7 @@ const { values: options } = parseArgs({
 })
 const longest = 100
 const ignored = -100
-/** Lines of words between single blanks. */
+/** Lines of words that are separated by single blanks. */
 const lines = [...new Set(readText(options.text).split('\n'))]
   .map((line) => line.slice(0, longest).trim().replaceAll(/\s+/g, ' '))
   .filter((line) => line.split(' ').length > 4)
@@ -41,7 +42,7 @@ const lines = [...new Set(readText(options.text).split('\n'))]
 const vocabulary = vocabularyOf(lines.join('').replaceAll(' ', ''))
 console.log(`${lines.length} lines, ${vocabulary.size} characters`)
 
-/** A batch of lines without their blanks, as wide as the longest; what is behind the others' ends is ignored. */
+/** A batch of lines without their blanks, as wide as the longest. Places behind the ends of the others are ignored. */
 interface Lines {
   readonly ids: Tensor
   /** 1 where a blank follows. */
@@ -71,13 +72,13 @@ class Blanks extends nn.Module {
   readonly lstm = new nn.LSTM(24, 48, { bidirectional: true, batchFirst: true })
   readonly head = new nn.Linear(96, 2)
 
-  /** Characters [B, T] to two logits each [B, T, 2]. */
+  /** Characters [B, T] to two logits for each [B, T, 2]. */
   forward(ids: Tensor): Tensor {
     return this.head.forward(this.lstm.forward(this.embed.forward(ids)).output)
   }
 }
 
-/** Losses are sums over characters, so that short lines and long ones count by what they have of them. */
+/** Losses are sums over characters, so that lines count by their number of characters. */
 const objective: Objective<Blanks, Lines, 'f1'> = {
   loss(network, { ids, labels }) {
     const logits = network.forward(ids).flatten(0, 1)
@@ -107,7 +108,7 @@ const trainer = new Trainer(model, {
 })
 await trainer.fit(batches, { epochs, validation: new DataLoader(held, { batchSize: 128, collate }) })
 
-/** The line with blanks where the model sees the ends of words. */
+/** The line with blanks at the predicted ends of words. */
 function spaced(line: string): string {
   model.eval()
   const bare = line.replaceAll(' ', '')

@@ -1,7 +1,7 @@
 /**
  * Learns a text character by character with an LSTM, then writes more of it.
  *
- * Shows: a module of one's own, a loop of one's own, a recurrent state that is carried from step to step without its graph,
+ * Shows: your own module, your own loop, a recurrent state that is carried from step to step without its graph,
  * clipping, and sampling one character at a time.
  * Usage: npx tsx examples/char-lstm.ts [--text FILE] [--steps 400] [--length 200] [--temperature 0.6] [--start 'The ']
  */
@@ -22,7 +22,10 @@ const { values: options } = parseArgs({
 type State = readonly [hidden: Tensor, cell: Tensor]
 const hidden = 192
 
-/** Characters [T, B] to the logits of the next ones [T, B, characters]. Its layers are found because they are its properties. */
+/**
+ * Characters [T, B] to the logits of the next ones [T, B, characters]. Its layers are found because they are its
+ * properties.
+ */
 class CharModel extends nn.Module {
   readonly embed: nn.Embedding
   readonly lstm: nn.LSTM
@@ -49,7 +52,7 @@ const model = new CharModel(vocabulary.size)
 const optimizer = new optim.Adam(model.parameters(), { lr: 3e-3 })
 console.log(`${ids.length} characters, ${vocabulary.size} different ones`)
 
-// The text in as many columns as there are sequences in a batch; each step reads the next `span` rows of all of them.
+// The text stands in as many columns as a batch has sequences. Each step reads the next `span` rows of all columns.
 const [batch, span] = [32, 48]
 const rows = Math.floor((ids.length - 1) / batch)
 if (rows < span) throw new Error(`the text has ${ids.length} characters, but must have at least ${batch * span + 1}`)
@@ -65,7 +68,7 @@ for (let step = 0; step < Number(options.steps); step++) {
     at = 0
     state = nothing(batch)
   }
-  // What the scope returns lives on; the rest of the step is freed at its end.
+  // The tensors that the scope returns stay. The rest of the step is freed at the scope's end.
   const [loss, after] = scope((): [Tensor, State] => {
     const { logits, state: next } = model.forward(window(at, 0), state)
     const value = nn.functional.crossEntropy(logits.reshape([-1, vocabulary.size]), window(at, 1).reshape([-1]))
@@ -73,13 +76,13 @@ for (let step = 0; step < Number(options.steps); step++) {
     optim.clipGradNorm(model.parameters(), 1)
     optimizer.step()
     optimizer.zeroGrad()
-    // Detached: gradients end here, and the graph of this step can be freed.
+    // Detached tensors end the gradients here, so that the graph of this step can be freed.
     return [value.detach(), [next[0].detach(), next[1].detach()]]
   })
   for (const each of state) each.dispose()
   state = after
   at += span
-  // Reading the loss without waiting would fill the queue; awaiting it also lets the event loop turn.
+  // Without waiting for the loss, the steps would fill the queue. The wait also lets the event loop turn.
   const [number = Number.NaN] = await loss.data()
   if (step % 50 === 0 || step === Number(options.steps) - 1) console.log(`step ${step}: loss ${number.toFixed(3)}`)
 }

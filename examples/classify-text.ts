@@ -1,8 +1,8 @@
 /**
  * Tells TypeScript from C++ by a single line of code, with a transformer over lines of any length.
  *
- * Shows: padding and the mask that goes with it, through attention and the mean; a dataset of one's own; a metric of one's
- * own; predicting for new lines.
+ * Shows: padding, and the mask for it in attention and in the mean; your own dataset; your own metric; predictions for
+ * new lines.
  * Usage: npx tsx examples/classify-text.ts [--epochs 3] [--lines 6000]
  */
 import { readdirSync, readFileSync } from 'node:fs'
@@ -33,7 +33,7 @@ const languages = ['TypeScript', 'C++']
 const longest = 64
 const width = 64
 
-/** Bytes of a line as ids from 1; 0 is the padding. */
+/** The bytes of a line as ids from 1. 0 is the padding. */
 const encode = (line: string) =>
   Uint8Array.from(Buffer.from(line.trim()).subarray(0, longest), (byte) => Math.max(1, byte & 127))
 
@@ -50,7 +50,7 @@ const all: Line[] = [linesOf('lib', ['.ts']), linesOf('native', ['.cpp', '.h'])]
   lines.map((line) => ({ ids: encode(line), label })),
 )
 
-/** Lines of a batch side by side, filled up with 0 to the longest of them: [B, T] ids and [B] labels. */
+/** Lines as a batch, padded with 0 to the longest of them: [B, T] ids and [B] labels. */
 function collate(items: readonly Line[]): readonly [Tensor, Tensor] {
   const length = Math.max(1, ...items.map(({ ids }) => ids.length))
   const padded = new Int32Array(items.length * length)
@@ -69,7 +69,7 @@ class Classifier extends nn.Module {
     const [, length = 0] = ids.shape
     const padding = ids.eq(0)
     const x = this.embed.forward(ids).add(this.positions.forward(arange(length)))
-    // No line looks at the padding of its batch, so its result does not depend on which lines stand beside it.
+    // No line attends to the padding of its batch, so its result does not depend on the batch's other lines.
     const y = this.layer.forward(x, { srcKeyPaddingMask: padding })
     const real = where(padding, 0, 1).unsqueeze(2)
     const mean = y.mul(real).sum(1).div(real.sum(1))
@@ -77,7 +77,7 @@ class Classifier extends nn.Module {
   }
 }
 
-/** The share of C++ lines that were found: the Trainer keeps metrics of one's own beside the loss. */
+/** The share of C++ lines that were recognised. The Trainer reports your own metrics beside the loss. */
 function recall(of: number): Metric {
   const found = new Map<'hits' | 'all', number>()
   let pending: Promise<void>[] = []
@@ -87,7 +87,7 @@ function recall(of: number): Metric {
       pending = []
     },
     update(output, target) {
-      // Only started here: whoever waits for the device within a step makes it slow.
+      // The reads are only started here, because waiting for the device within a step would make it slow.
       const guesses = output.argmax(1).data()
       const labels = target.data()
       pending.push(
@@ -108,7 +108,7 @@ function recall(of: number): Metric {
 }
 
 manualSeed(0)
-// Every seventh line is held back. The two languages alternate, so that a cut at --lines keeps both.
+// Every seventh line is held back. The two languages are mixed, so that a cut at --lines keeps both.
 const mixed = all.map((line, i) => ({ line, key: Math.imul(i, 0x9e3779b1) >>> 0 })).sort((a, b) => a.key - b.key)
 const chosen = mixed.slice(0, Number(options.lines)).map(({ line }) => line)
 const dataset = (lines: readonly Line[]) => new FunctionDataset(lines.length, (i) => lines[i] as Line, collate)
@@ -132,7 +132,7 @@ for (const { epoch, loss, validation } of history.epochs)
     `epoch ${epoch + 1}: loss ${loss.toFixed(3)}, accuracy ${validation?.['accuracy']?.toFixed(4)}, C++ found ${validation?.['recall']?.toFixed(4)}`,
   )
 
-/** How likely each line is of each language. */
+/** The probability of each language for each line. */
 function predict(lines: readonly string[]): Float32Array {
   model.eval()
   const [ids] = collate(lines.map((line) => ({ ids: encode(line), label: 0 })))

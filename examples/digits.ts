@@ -1,5 +1,6 @@
 /**
  * Trains a small convolutional network on handwritten digits.
+ *
  * Usage: npm start [-- --data DIR] [--epochs N], where DIR is a folder of IDX files (default: the MNIST digits).
  */
 import { parseArgs } from 'node:util'

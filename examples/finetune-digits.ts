@@ -1,6 +1,7 @@
 /**
  * Pre-trains on the digits 0 to 4, then adapts to 5 to 9 with few examples, in four ways: all weights, a frozen body,
- * gradual unfreezing, and LoRA. Saves the LoRA adapter, loads it into a fresh copy, and merges it.
+ * gradual unfreezing, and LoRA. Saves the LoRA adapter, loads it into a fresh copy of the base, and merges it.
+ *
  * Usage: npx tsx examples/finetune-digits.ts [--shots 20] [--epochs 12]
  */
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -47,7 +48,7 @@ const epochs = Number(values.epochs)
 
 type Digits = BatchSource<readonly [Tensor, Tensor]>
 
-/** The items whose label lies in [from, to), at most `each` a label. */
+/** The items whose label is in [from, to), with at most `each` of a label. */
 function digits(images: ImageDataset, from: number, to: number, each = Number.POSITIVE_INFINITY): Digits {
   const seen = new Map<number, number>()
   const indices = [...images.labels.keys()].filter((i) => {
@@ -87,7 +88,7 @@ function trainer(model: Network, lr: number, callbacks: readonly Callback[] = []
   })
 }
 
-/** A copy with weights of its own. */
+/** A copy with its own weights. */
 function copy(model: Network): Network {
   const other = network()
   other.loadStateDict(model.stateDict())
@@ -167,7 +168,7 @@ for (const { name, lr, prepare } of ways) {
   adapted.set(name, model)
 }
 
-// The adapter in PEFT's files, into a fresh copy of the base.
+// The adapter is saved in PEFT's files, and loaded into a fresh copy of the base.
 const tuned = adapted.get('LoRA, rank 8') as Network
 const folder = await mkdtemp(join(tmpdir(), 'adapter-'))
 await saveAdapter(tuned, folder)
@@ -185,7 +186,8 @@ mergeLora(tuned)
 console.log(`merged: logits differ by ${largest(unmerged, logits(tuned)).toExponential(2)}`)
 unmergeLora(tuned)
 
-// What a step really runs and keeps: no weight gradients for frozen layers, no activations for frozen weights.
+// The kernels that a step runs and the memory that it keeps: frozen layers need no weight gradients, and frozen weights
+// no activations.
 const [input, labels] = await few.batch([0, 1, 2, 3])
 console.log(
   '\none step of 4    kept for backward   backward kernels   weight gradients of convolutions   input gradients',

@@ -1,10 +1,11 @@
 /**
- * Teaches an encoder from a Hugging Face folder to classify texts: a CSV file of texts with labels in, a folder with a classifier and
- * the classes of texts out.
+ * Teaches an encoder from a Hugging Face folder to classify texts. It reads a CSV file of texts with labels, and writes
+ * a folder with a classifier and the classes of the texts.
  *
- * Shows: rows in tokens, whose faults are found before the training; parts with each class in proportion; batches of alike lengths; the
- * upper blocks alone; early stopping by F1; a model that knows its task.
- *     npx tsx examples/finetune-encoder.ts --model ./bert-base --data reviews.csv --text review --label mood --save ./reviews-bert
+ * Shows: rows in tokens, whose faults are found before the training; parts with each class in proportion; batches of
+ * similar lengths; training of the upper blocks alone; early stopping by F1; a model that knows its task.
+ *     npx tsx examples/finetune-encoder.ts --model ./bert-base --data reviews.csv --text review --label mood --save
+ * ./reviews-bert
  */
 import { parseArgs } from 'node:util'
 import { DataLoader, earlyStopping, manualSeed, optim, splitRows, Trainer } from 'firesteel'
@@ -23,7 +24,7 @@ const { values, positionals } = parseArgs({
     save: named('./classifier'),
     epochs: named('5'),
     lr: named('5e-5'),
-    /** Blocks that learn, from the last; all of them by default. */
+    /** The number of blocks that learn, counted from the last. By default all of them learn. */
     blocks: { type: 'string' },
   },
 })

@@ -1,5 +1,6 @@
 /**
- * Teaches a chat model from a Hugging Face folder by LoRA: a file of chats in, an adapter and an answer out.
+ * Teaches a chat model from a Hugging Face folder by LoRA. It reads a file of chats, saves an adapter, and prints an
+ * answer.
  *
  *     npx tsx examples/finetune-llm.ts --model ./SmolLM2-135M-Instruct --chats chats.jsonl --adapter ./adapter
  *

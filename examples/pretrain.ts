@@ -1,9 +1,12 @@
 /**
- * Pre-trains a small GPT from texts alone: a tokenizer, shards of tokens without duplicates, a run that may be killed at any moment
- * and goes on, and what it learned in bits a byte. Start it again with the same folder after a kill.
+ * Pre-trains a small GPT from texts alone: a tokenizer, shards of tokens without duplicates, a run that may be killed
+ * at any moment and then resumed, and the result in bits per byte. After a kill, start it again with the same folder.
  *
- * Shows: readers of files, a tokenizer of one's own, `prepare` and batches of its shards, a schedule with a warm-up, checkpoints.
- * Usage: npx tsx examples/pretrain.ts [--text 'corpus/*.txt'] [--folder runs/pretrain] [--steps 300] [--vocabulary 1000] [--start 'The']
+ * Shows: readers of files, your own tokenizer, `prepare` and batches of its shards, a schedule with a warm-up,
+ * checkpoints.
+ * Usage: npx tsx examples/pretrain.ts [--text 'corpus/*.txt'] [--folder runs/pretrain] [--steps 300] [--vocabulary
+ * 1000]
+ *        [--start 'The']
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'

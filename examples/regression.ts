@@ -1,8 +1,8 @@
 /**
- * Weighs penguins by their beaks and flippers: a regression on a table, as a run in a folder.
+ * Estimates the weight of penguins from their beaks and flippers: a regression on a table, as a run in a folder.
  *
- * Shows: the learning-rate range test, a run's folder with its events, a table of the epochs, averages of the weights, the best
- * weights of the run, metrics of numbers, the curves at the end.
+ * Shows: the learning-rate range test, a run's folder with its events, a table of the epochs, averages of the weights,
+ * the best weights of the run, metrics of numbers, and the curves at the end.
  * Usage: npx tsx examples/regression.ts [--epochs 40] [--run runs/penguins]
  */
 import { mkdtempSync, readFileSync } from 'node:fs'
@@ -30,7 +30,7 @@ const { values: options } = parseArgs({
 })
 const run = options.run ?? join(mkdtempSync(join(tmpdir(), 'firesteel-')), 'penguins')
 
-// The numbers of a row; rows without a measurement are left out, and counted.
+// The numbers of a row. Rows that lack a measurement are left out, and counted.
 const numbers = ['beak_length_mm', 'beak_depth_mm', 'flipper_length_mm'] as const
 const text = readFileSync(new URL('data/penguins.csv', import.meta.url), 'utf8')
 const [header = [], ...lines] = text
@@ -47,7 +47,7 @@ const rows = whole.map((cells) => ({
 }))
 const { train, validation } = splitRows(rows, { validation: 0.2, stratify: 'species', seed: 0 })
 
-// Means and deviations are those of the rows that are learned from.
+// Means and deviations are those of the training rows.
 const scales = train[0]?.x.map((_, column) => {
   const values = train.map(({ x }) => x[column] ?? 0)
   const mean = values.reduce((a, b) => a + b, 0) / values.length
@@ -82,7 +82,7 @@ const trainer = new Trainer(model, {
   loggers: [csvLogger(join(run, 'epochs.csv'))],
 })
 
-// A short training at growing rates, of which nothing stays.
+// A short training at growing rates, which leaves the model unchanged.
 const found = await findLearningRate(trainer, batches, { from: 1e-5, to: 1, steps: 60 })
 console.log(found)
 for (const group of optimizer.paramGroups) group.lr = Math.min(0.02, found.suggestion ?? 0.01)

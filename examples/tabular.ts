@@ -1,7 +1,7 @@
 /**
- * Tells the species of a penguin from a table with numbers, categories and gaps.
+ * Predicts the species of a penguin from a table with numbers, categories and gaps.
  *
- * Shows: tensors of one's own data, a TensorDataset, parameter groups (no decay on biases and norms), a schedule, early
+ * Shows: tensors of your own data, a TensorDataset, parameter groups (no decay on biases and norms), a schedule, early
  * stopping, predictions as probabilities, saving and loading.
  * Usage: npx tsx examples/tabular.ts [--epochs 60]
  */
@@ -27,7 +27,7 @@ import {
 
 const { values: options } = parseArgs({ options: { epochs: { type: 'string', default: '60' } } })
 
-// A row is an object of strings, by the names in the first line.
+// A row is an object of strings, whose names are in the first line.
 type Row = { readonly [column: string]: string }
 const text = await readFile(new URL('data/penguins.csv', import.meta.url), 'utf8')
 const [header = [], ...lines] = text
@@ -40,7 +40,7 @@ const species = ['Adelie', 'Chinstrap', 'Gentoo']
 const numbers = ['beak_length_mm', 'beak_depth_mm', 'flipper_length_mm', 'body_mass_g']
 const categories = { island: ['Biscoe', 'Dream', 'Torgersen'], sex: ['female', 'male'] }
 
-// Every fifth row is held back, and its numbers are not looked at before the end.
+// Every fifth row is held back, and its numbers are not used before the end.
 const training = rows.filter((_, i) => i % 5 !== 0)
 const held = rows.filter((_, i) => i % 5 === 0)
 
@@ -52,7 +52,7 @@ const scales = numbers.map((name) => {
   return { mean, std }
 })
 
-/** A number becomes its distance from the mean (0 where it is missing), a category one 1 among zeros. */
+/** A number becomes its distance from the mean (0 if it is missing), and a category becomes a 1 among zeros. */
 function features(row: Row): number[] {
   const measured = numbers.map((name, i) => {
     const { mean, std } = scales[i] ?? { mean: 0, std: 1 }
@@ -116,7 +116,7 @@ await served.load(join(folder, 'model.safetensors'))
 await rm(folder, { recursive: true })
 served.eval()
 
-/** Probabilities of the species of some rows. */
+/** The probabilities of the species of some rows. */
 function predict(some: readonly Row[]): Float32Array {
   return scope(() =>
     noGrad(() => {

@@ -1,4 +1,4 @@
-/** The text that the examples learn from: a file of one's own, or the pages of this project. */
+/** The text that the examples learn from: your own file, or the pages of this project. */
 import { readFileSync } from 'node:fs'
 
 const pages = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'bench/results/README.md']
@@ -23,7 +23,7 @@ export function vocabularyOf(text: string) {
   }
 }
 
-/** One index, drawn with the probabilities that logits stand for; a lower temperature keeps to the likely ones. */
+/** An index, drawn with the probabilities that the logits express. A lower temperature favours the likely ones. */
 export function draw(logits: ArrayLike<number>, temperature: number, random: () => number): number {
   const largest = Array.from(logits).reduce((a, b) => Math.max(a, b))
   const weights = Array.from(logits, (x) => Math.exp((x - largest) / temperature))

@@ -1,9 +1,10 @@
 /**
- * Pre-trains a small GPT on a text, with the Trainer, and lets it go on writing.
+ * Pre-trains a small GPT on a text with the Trainer, and lets it continue the text.
  *
- * Shows: a transformer of one's own with a tied head, windows of a text as a dataset, a metric of one's own, a callback, a
- * schedule with a warm-up, parameter groups, gradient clipping, bfloat16, saving and resuming from a file.
- * Usage: npx tsx examples/tiny-gpt.ts [--text FILE] [--epochs 4] [--length 200] [--precision bfloat16] [--from FILE] [--save FILE]
+ * Shows: your own transformer with a tied head, windows of a text as a dataset, your own metric, a callback, a schedule
+ * with a warm-up, parameter groups, gradient clipping, bfloat16, and saving and resuming from a file.
+ * Usage: npx tsx examples/tiny-gpt.ts [--text FILE] [--epochs 4] [--length 200] [--precision bfloat16] [--from FILE]
+ *        [--save FILE]
  */
 import { parseArgs } from 'node:util'
 import {
@@ -34,7 +35,7 @@ const { values: options } = parseArgs({
 })
 const [context, width, heads, depth] = [64, 96, 4, 3]
 
-/** Pre-norm: attention and a feed-forward net, each added to what came in. */
+/** Pre-norm: attention and a feed-forward network, each added to its input. */
 class Block extends nn.Module {
   readonly norm1 = new nn.LayerNorm(width)
   readonly attention = new nn.MultiheadAttention(width, heads)
@@ -68,7 +69,7 @@ class GPT extends nn.Module {
     const [, length = 0] = ids.shape
     let x = this.tokens.forward(ids).add(this.positions.forward(arange(length)))
     for (const block of this.blocks) x = block.forward(x)
-    // The head is the embedding's own table: one parameter in two places.
+    // The head is the embedding's own table, so one parameter has two places.
     return nn.functional.linear(this.norm.forward(x), this.tokens.weight)
   }
 }
@@ -78,7 +79,9 @@ const text = readText(options.text)
 const vocabulary = vocabularyOf(text)
 const ids = vocabulary.encode(text)
 
-/** Windows of a part of the text, one every `every` characters: `context` of them, and the same shifted by one. */
+/**
+ * Windows of a part of the text, one for every `every` characters: `context` characters, and the same shifted by one.
+ */
 function windows(part: Int32Array, every: number) {
   type Window = { readonly input: Int32Array; readonly target: Int32Array }
   return new FunctionDataset<Window, readonly [Tensor, Tensor]>(
