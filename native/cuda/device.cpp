@@ -58,8 +58,8 @@ bool Device::start(std::string* error) {
     }
     *error = !built_with_kernels() ? "the CUDA library was built without nvcc and holds no kernels"
              : status == Status::no_binary_for_gpu
-                 ? name + " is older than the kernels serve: sm_75 (Turing) or later is needed"
-                 : driver.error("the kernels do not load", status);
+                 ? name + " is older than the kernels support: sm_75 (Turing) or later is needed"
+                 : driver.error("the kernels cannot be loaded", status);
     return false;
   }
   // The flag 1 means that the stream does not wait for the default stream.

@@ -34,7 +34,7 @@ Driver open() {
   FIRESTEEL_CUDA_FUNCTIONS(X)
 #undef X
   if (driver.cuDriverGetVersion(&driver.version) == Status::success && driver.version < oldest_version) {
-    driver.why = "the NVIDIA driver is too old: it serves CUDA " + version_text(driver.version) + ", and CUDA " +
+    driver.why = "the NVIDIA driver is too old: it supports CUDA " + version_text(driver.version) + ", and CUDA " +
                  version_text(oldest_version) + " (driver 580 or later) is needed";
     return driver;
   }

@@ -23,7 +23,7 @@ bool Reads::start() {
   try {
     thread_ = std::thread([this] { work(); });
   } catch (const std::system_error&) {
-    return device_.fail("the system gives no thread for reads");
+    return device_.fail("the system cannot start a thread for reads");
   }
   return true;
 }

@@ -7,6 +7,7 @@
 //
 // FIRESTEEL_EMULATOR_ORDER=reverse runs threads from the last to the first.
 // FIRESTEEL_EMULATOR_DEVICES is the number of devices, 1 by default.
+// FIRESTEEL_EMULATOR_VERSION is the CUDA version that the driver supports, 13000 (13.0) by default.
 // FIRESTEEL_EMULATOR_MEMORY is their memory in bytes, of which other processes hold FIRESTEEL_EMULATOR_OTHERS.
 // FIRESTEEL_EMULATOR_CHECK=1 checks kernels for races and stray accesses (check.h).
 // FIRESTEEL_EMULATOR_GATE names a file. As long as it does not exist, no submitted work runs, as if behind a kernel

@@ -39,7 +39,7 @@ describe('without a GPU', () => {
   })
 
   it.each([
-    [{ FIRESTEEL_EMULATOR_VERSION: '12040' }, 'the NVIDIA driver is too old: it serves CUDA 12.4'],
+    [{ FIRESTEEL_EMULATOR_VERSION: '12040' }, 'the NVIDIA driver is too old: it supports CUDA 12.4'],
     [{ FIRESTEEL_EMULATOR_DEVICES: '0' }, 'the NVIDIA driver finds no GPU\n'],
     [
       { FIRESTEEL_EMULATOR_DEVICES: '0', CUDA_VISIBLE_DEVICES: '-1' },
