@@ -26,8 +26,7 @@ using Launcher = bool (*)(Device& device, const Launchable& kernel, const Kernel
 struct Launchable {
   const char* kernel;
   Launcher launch;
-  const char* entry;  // of the binary; null if none is needed. Where it is
-                      // missing, so is the kernel.
+  const char* entry;  // of the binary, without which there is no kernel; null if none is needed
   int options = 0;    // how many numbers the kernel has; launch_map reads them
   // Whether its numbers differ from call to call of a program, so that no graph may hold a call.
   bool varies = false;

@@ -1,7 +1,7 @@
 /**
  * Connectionist temporal classification, with numbers of states and classes around a block's threads, repeated labels,
  * and labels that are the blank. Compared with the reference device in float64, forward and backward, and twice to the
- * same bits. Wrong lengths and labels must be refused by name. Any difference ends it with an error.
+ * same bits. Wrong lengths and labels must be refused by name. Any difference is an error.
  */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'

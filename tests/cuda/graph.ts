@@ -1,7 +1,7 @@
 /**
  * Graphs of the GPU. Replayed forward and backward passes must give the bits of called ones, whatever takes memory
- * meanwhile. Faults in the data must be reported, and calls that a graph may not hold refused. Anything else ends it
- * with an error.
+ * meanwhile. Faults in the data must be reported, and calls that a graph may not hold refused. Anything else is an
+ * error.
  */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'

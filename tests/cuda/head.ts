@@ -1,7 +1,7 @@
 /**
  * The fused head in float32 and bfloat16: sizes around its blocks, its groups of rows and the copies of tensor cores,
  * with rows between the others that do not count. Compared with the reference device in float64, forward and backward,
- * and twice to the same bits. Any difference ends it with an error.
+ * and twice to the same bits. Any difference is an error.
  */
 import { device } from '../../lib/backend/devices.js'
 import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'

@@ -1,7 +1,7 @@
 /**
  * LSTM, GRU and RNN through time, in both directions, with and without lengths and states: sizes around the blocks of
  * units and of columns, and more rows than a product over many steps takes. Compared with the reference device in
- * float64, forward and backward, and twice to the same bits. Any difference ends it with an error.
+ * float64, forward and backward, and twice to the same bits. Any difference is an error.
  */
 import { device } from '../../lib/backend/devices.js'
 import * as f from '../../lib/index.js'

@@ -1,6 +1,6 @@
 /**
  * Sorting of lines that one block cannot hold, side by side and padded, with equal elements, NaN and both zeros. Must
- * have the reference device's bits. Any difference ends it with an error.
+ * have the reference device's bits. Any difference is an error.
  */
 import { device } from '../../lib/backend/devices.js'
 import * as f from '../../lib/index.js'

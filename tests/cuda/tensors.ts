@@ -1,6 +1,6 @@
 /**
  * Tensors on the GPU: moved there and back, computed, differentiated, and errors that name what is missing. Anything
- * else ends it with an error.
+ * else is an error.
  */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'

@@ -74,7 +74,7 @@ function optimizerOf(model: nn.Module, lr: number) {
   return { optimizer, schedule, clipGradNorm: 1 }
 }
 
-/** Whether the model learned what it must. */
+/** Trains the poems' model, and returns whether it learned enough. */
 async function poetry(folder: string): Promise<boolean> {
   const start = performance.now()
   manualSeed(0)
