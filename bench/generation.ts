@@ -20,20 +20,20 @@ import { ServedPeer } from './served.js'
 import { type Interval, pairedRatio } from './statistics.js'
 
 const usage = `Usage: tsx bench/generation.ts [options]
-  --only REGEX      shapes and dtypes whose name, such as llama360m-q8_0, matches
-  --threads N       of the native kernels and of the peers (default 2)
+  --only REGEX      only shapes and dtypes whose name, such as llama360m-q8_0, matches
+  --threads N       threads of the native kernels and of the peers (default 2)
   --prompt N        tokens that are read at once (default 256)
-  --new N           tokens that are written, one after the other (default 32)
+  --new N           tokens that are written, one after another (default 32)
   --repeats N       samples of each, in turns with the peers (default 5)
-  --python FILE     takes turns with PyTorch and transformers by this interpreter
+  --python FILE     takes turns with PyTorch and transformers in this interpreter
   --llama FOLDER    takes turns with llama.cpp: the folder has node_modules/node-llama-cpp (version 3, installed without
-                    scripts) and a file such as llama360m-q8_0.gguf for each dtype that it is to be timed with
+                    scripts) and a file such as llama360m-q8_0.gguf for each dtype that is timed
   --json FILE       writes all figures
-The table: tokens a second, by the shortest of the samples; the share of the bound; how many times longer a peer takes.
-The bound of a token that is written: the bytes of all weights that it needs at the bandwidth of memory. The bound of the
-prompt: its multiply-adds at the speed of a plain product of 1024 x 1024 matrices in the weights' dtype, float32 for blocks.
-Where others use the machine a sample tells little, but kernels do: the least time of each kernel of a token, run on its own in
-as many tokens as there are repeats, summed.`
+The table: tokens per second, by the shortest of the samples; the share of the bound; the peers' times divided by ours.
+The bound of a written token is the bytes of all weights that it needs, at the bandwidth of memory. The bound of the prompt is
+its multiply-adds, at the speed of a plain product of 1024 x 1024 matrices in the weights' dtype (float32 for blocks).
+If others use the machine, a sample says little, but kernels say more: the sum of the least times of a token's kernels. Each
+kernel runs on its own, in as many tokens as there are repeats.`
 
 const shapes = {
   gpt2: { vocab: 50257, make: () => gpt2({}) },

@@ -6,25 +6,25 @@ import { seedOf } from './draw.js'
 import { defaultScript } from './peers.js'
 
 export const usage = `Usage: npm run bench -- [options]
-  --only REGEX       workloads whose name matches
+  --only REGEX       only workloads whose name matches
   --backend NAME     one device (cpu, reference, cuda) instead of cpu and reference
-  --threads N        threads of the native kernels and of PyTorch (default: what the native kernels choose)
-  --repeats N        samples of each workload, six at least for an interval at 95% (default 7; the reference backend takes 1)
+  --threads N        threads of the native kernels and of PyTorch (default: the native kernels' choice)
+  --repeats N        samples of each workload, at least six for an interval at 95% (default 7; the reference backend takes 1)
   --seed N           draws twelve more shapes (default: the date, as in 20260131); --no-drawn leaves them out
-  --json FILE        writes {"rows": [...]}, minima in seconds, and all that the table says
-  --html FILE        one page: a roofline with every kernel, and bars against the peers
-  --save             keeps the run under bench/results, by its date
+  --json FILE        writes {"rows": [...]}, with minima in seconds, and everything in the table
+  --html FILE        writes a page: a roofline with every kernel, and bars against the peers
+  --save             saves the run under bench/results, by its date
   --workloads FILE   other workloads of the same kinds (default bench/workloads.json)
-  --against torch    takes turns with PyTorch, as it comes and with memory settings, and checks every result against it;
-                     with OpenBLAS (numpy's) where matrices are multiplied; and watches what a training takes of memory
-  --no-memory        leaves the latter out, which takes as long as the rest
-  --python FILE      an interpreter that has PyTorch (or FIRESTEEL_PEERS_PYTHON; default .peers/venv, made when missing)
+  --against torch    takes turns with PyTorch, by default and with memory settings, and checks every result against it;
+                     takes turns with numpy's OpenBLAS if matrices are multiplied; and measures the memory of trainings
+  --no-memory        leaves out the memory of trainings, which takes as long as the rest
+  --python FILE      an interpreter that has PyTorch (or FIRESTEEL_PEERS_PYTHON; default .peers/venv, made if missing)
   FIRESTEEL_PEERS    another torch_bench.py, or its folder
-  FIRESTEEL_ISA      holds the library to an instruction set (base, avx2, avx512), and the peers to the same
-The table: seconds are minima; share is that of the bound (bench/bound.ts), with what limits it: flops, the memory, or the
-cache that holds the largest call's tensors (memory~: they are within 4 times L3, and part of them stays in it); ratios are
-how many times longer a peer takes, from samples in turns, with the interval of the signed-rank test at 95%.
-Without --only it also tells what a sum of 16 elements takes, and how long the event loop stands still while the Trainer runs.`
+  FIRESTEEL_ISA      limits library and peers to an instruction set (base, avx2, avx512)
+The table: seconds are minima. share is the bound (bench/bound.ts) divided by the time, with its limit: flops, the memory, or
+the cache that holds the largest call's tensors (memory~: they are within 4 times L3, and part of them stays in it). ratios
+are the peers' times divided by ours, from samples in turns, with the interval of the signed-rank test at 95%.
+Without --only, it also prints the time of a sum of 16 elements, and how long the Trainer blocks the event loop.`
 
 export interface Options {
   readonly only: RegExp
@@ -58,7 +58,7 @@ function pattern(text: string): RegExp {
   try {
     return new RegExp(text)
   } catch (error) {
-    throw new Error(`--only '${text}' is no regular expression: ${(error as Error).message}`)
+    throw new Error(`--only '${text}' is not a regular expression: ${(error as Error).message}`)
   }
 }
 
@@ -87,13 +87,13 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
   if (values.help) return null
   const { against } = values
   if (against !== undefined && against !== 'torch')
-    throw new Error(`--against is '${against}', but the one peer known is 'torch'`)
-  if (values.python !== undefined && against === undefined)
-    throw new Error('--python is of use with --against torch only')
-  if (values.seed !== undefined && values['no-drawn']) throw new Error('--seed and --no-drawn exclude each other')
+    throw new Error(`--against is '${against}', but the only peer is 'torch'`)
+  if (values.python !== undefined && against === undefined) throw new Error('--python needs --against torch')
+  if (values.seed !== undefined && values['no-drawn'])
+    throw new Error('--seed and --no-drawn cannot be combined: leave one out')
   const seed = values.seed === undefined ? seedOf(new Date()) : positive('--seed', values.seed, 2 ** 31 - 1)
   const workloads = resolve(values.workloads ?? fileURLToPath(new URL('./workloads.json', import.meta.url)))
-  if (!existsSync(workloads)) throw new Error(`--workloads: there is no ${workloads}`)
+  if (!existsSync(workloads)) throw new Error(`--workloads: there is no file ${workloads}`)
   return {
     only: pattern(values.only ?? ''),
     backend: values.backend ?? null,

@@ -54,9 +54,9 @@ export interface PeerPlace {
 /** Finds the peer's program and its Python. Makes the environment in .peers/ if there is none. */
 export function findPeer({ script, python }: PeerPlace): { readonly script: string; readonly python: string } {
   const path = script.endsWith('.py') ? resolve(script) : resolve(script, 'torch_bench.py')
-  if (!existsSync(path)) throw new Error(`there is no ${path}; FIRESTEEL_PEERS names torch_bench.py or its folder`)
+  if (!existsSync(path)) throw new Error(`there is no ${path}; FIRESTEEL_PEERS must name torch_bench.py or its folder`)
   if (python !== null) {
-    if (!existsSync(python)) throw new Error(`there is no ${python}; --python names an interpreter that has PyTorch`)
+    if (!existsSync(python)) throw new Error(`there is no ${python}; give --python an interpreter that has PyTorch`)
     return { script: path, python: resolve(python) }
   }
   const made = `${root}.peers/venv/bin/python`

@@ -32,7 +32,8 @@ export class Goldens {
     const tensors = await readSafetensors(join(folder, 'tensors.safetensors'))
     const read = new Map<string, GoldenTensor>()
     for (const [key, { shape, data }] of tensors) {
-      if (!(data instanceof Int32Array || data instanceof Float32Array)) throw new Error(`${key} is no I32 or F32`)
+      if (!(data instanceof Int32Array || data instanceof Float32Array))
+        throw new Error(`${key} is neither I32 nor F32`)
       read.set(key, { shape, data })
     }
     return new Goldens(cases, read)

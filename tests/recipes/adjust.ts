@@ -236,7 +236,7 @@ if (args.folder !== undefined) await searched(args.folder)
 else
   for (const name of args.only.split(',')) {
     const part = parts[name]
-    if (part === undefined) throw new Error(`--only has ${name}, but knows ${Object.keys(parts).join(' and ')}`)
+    if (part === undefined) throw new Error(`--only has ${name}, but the parts are ${Object.keys(parts).join(' and ')}`)
     if (!(await part())) {
       console.error(`${name}: does not hold`)
       process.exitCode = 1

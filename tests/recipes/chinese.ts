@@ -223,7 +223,7 @@ const parts: { readonly [name: string]: readonly [(folder: string) => Promise<bo
   }
 for (const name of wanted) {
   const [run, folder, option] = parts[name] ?? []
-  if (run === undefined) throw new Error(`--only has ${name}, but knows ${Object.keys(parts).join(' and ')}`)
+  if (run === undefined) throw new Error(`--only has ${name}, but the parts are ${Object.keys(parts).join(' and ')}`)
   if (folder === undefined) throw new Error(`${name} needs ${option} DIR`)
   if (!(await run(folder))) {
     console.error(`${name}: learned less than it must`)

@@ -38,7 +38,7 @@ const elman: Kind = {
       Tensor,
     ]
     const [ofState, ofOutput] = [functions[given.arg<string>('f')], functions[given.arg<string>('g')]]
-    if (ofState === undefined || ofOutput === undefined) throw new Error('f or g is no function of one tensor')
+    if (ofState === undefined || ofOutput === undefined) throw new Error('f or g is not a function of one tensor')
     const x = given.in('x')
     const { output, state } = f.recurrent(
       (part, h) => {
