@@ -65,7 +65,7 @@ export function findPeer({ script, python }: PeerPlace): { readonly script: stri
     const setup = existsSync(beside) ? beside : `${here}setup.sh`
     console.error(`making .peers/ with ${setup} (once; it downloads PyTorch)`)
     const { status } = spawnSync('bash', [setup, `${root}.peers`], { stdio: ['ignore', 2, 2] })
-    if (status !== 0) throw new Error(`${setup} failed; --python names an interpreter that has PyTorch already`)
+    if (status !== 0) throw new Error(`${setup} failed; give --python an interpreter that already has PyTorch`)
   }
   return { script: path, python: made }
 }

@@ -30,7 +30,7 @@ const of = (Class: unknown, more: Options = {}) =>
 /** `0.95 ** step`, the only form of function in the cases. */
 function powers(text: string): (step: number) => number {
   const [, base] = /^([\d.]+) \*\* step$/.exec(text) ?? []
-  if (base === undefined) throw new Error(`${text} is not a power of step`)
+  if (base === undefined) throw new Error(`${text} is not of the form '0.95 ** step'`)
   return (step) => Number(base) ** step
 }
 
