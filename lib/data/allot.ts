@@ -30,7 +30,7 @@ export function allot(
   if (empty >= 0)
     throw new ValueError(
       op,
-      `no group is left for ${names[empty]}: there are ${new Set(groups).size} groups of ${count} rows; hold more back, or fewer parts`,
+      `no group is left for ${names[empty]}: there are ${new Set(groups).size} groups of ${count} rows; hold out larger or fewer parts`,
     )
   return parts.map((part) => part.sort((a, b) => a - b))
 }

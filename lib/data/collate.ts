@@ -80,7 +80,7 @@ export function collateFor<R>(
   rowDTypes: RowDTypes | undefined,
   device?: string,
 ): Collated<R> {
-  if (rows.length === 0) throw new ValueError(op, 'there are no rows to make a batch of')
+  if (rows.length === 0) throw new ValueError(op, 'there are no rows for a batch')
   return collated({ op, values: rows, path: '', depth: 0, dtype: rowDTypes, device }) as Collated<R>
 }
 
@@ -109,7 +109,7 @@ function collated(column: Column): unknown {
   for (const [i, value] of values.entries()) {
     const own = kindOfValue(value)
     if (own === null)
-      throw new ValueError(op, `${place(i, path)} is ${kindOf(value)}, which no tensor can be made from; ${advice}`)
+      throw new ValueError(op, `${place(i, path)} is ${kindOf(value)}, which cannot become a tensor; ${advice}`)
     if (own !== kind)
       throw new ValueError(
         op,
@@ -137,7 +137,7 @@ function isNumbers(value: unknown, deep: boolean): boolean {
 
 function dtypeOf({ op, path, dtype }: Column): DType | undefined {
   if (dtype !== undefined && (typeof dtype !== 'string' || !Object.hasOwn(dtypes, dtype)))
-    throw new ValueError(op, `dtypes name ${shown(dtype)} for ${place(0, path)}, which is no dtype`)
+    throw new ValueError(op, `dtypes name ${shown(dtype)} for ${place(0, path)}, which is not a dtype`)
   return dtype as DType | undefined
 }
 
@@ -152,7 +152,7 @@ function numbers({ op, values, path, device }: Column, kind: Kind, dtype: DType 
       throw new ShapeError(
         op,
         `rows have different sizes: ${place(0, path)} is ${formatShape(first)}, but ${place(i, path)} ${formatShape(size)}; pad ` +
-          'them to one size in a collate, or cut them by map',
+          'them to one size in a collate, or cut them with map',
         [first, size],
       )
   if (kind === 'tensor') {
@@ -166,7 +166,7 @@ function numbers({ op, values, path, device }: Column, kind: Kind, dtype: DType 
     if (other >= 0)
       throw new ValueError(
         op,
-        `${place(other, path)} and ${place(0, path)} are pictures of bytes and of floats; ${advice}`,
+        `${place(other, path)} and ${place(0, path)} are pictures of different kinds, bytes and floats; ${advice}`,
       )
     askRoom(values.length * (pictures[0] as Picture).data.byteLength, op)
     return fromTypedArray(planesOf(pictures), [values.length, ...first], options)
@@ -192,7 +192,7 @@ function sizesOf(value: unknown): readonly number[] {
 
 function bigIntegers(op: string, values: readonly bigint[]): BigInt64Array {
   const wide = values.find((value) => BigInt.asIntN(64, value) !== value)
-  if (wide !== undefined) throw new ValueError(op, `a row holds a bigint of more than 64 bits, which no dtype holds`)
+  if (wide !== undefined) throw new ValueError(op, `a row has a bigint of more than 64 bits, which fits no dtype`)
   return BigInt64Array.from(values)
 }
 
@@ -212,7 +212,7 @@ function dtypesWithin({ op, path, dtype }: Column, names: readonly string[]): { 
   if (typeof dtype !== 'object' || dtype === null)
     throw new ValueError(
       op,
-      `dtypes name ${shown(dtype)} for ${place(0, path)}, which has places ${names.join(', ')}; name each`,
+      `dtypes name ${shown(dtype)} for ${place(0, path)}, which has the places ${names.join(', ')}; give a dtype for each`,
     )
   const unknown = Object.keys(dtype).filter((name) => !names.includes(name))
   if (unknown.length > 0)

@@ -77,7 +77,7 @@ export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
     throw new ValueError(
       op,
       `workers cannot make the rows of ${kindOf(this)}, because functions and tensors stay in their thread; export a function ` +
-        "that makes the dataset from a module, and give await moduleDataset(new URL('./rows.js', import.meta.url)), or leave " +
+        "that makes the dataset from a module, and pass await moduleDataset(new URL('./rows.js', import.meta.url)), or leave " +
         'workers out',
     )
   }
@@ -158,7 +158,7 @@ function checkIndices(op: string, indices: Iterable<number>, length: number): re
   const own = listOf(op, 'the indices', indices, 'an array of integers')
   for (const index of own)
     if (!Number.isInteger(index) || index < 0 || index >= length)
-      throw new ValueError(op, `index ${shown(index)} lies outside of the ${length} items`)
+      throw new ValueError(op, `index ${shown(index)} lies outside the ${length} items`)
   return own
 }
 
@@ -228,7 +228,7 @@ export class FunctionDataset<R, B = Collated<R>> extends Dataset<R, B> {
     if (typeof get !== 'function' || (collate !== undefined && typeof collate !== 'function'))
       throw new ValueError(
         'FunctionDataset',
-        'needs two functions: get(index), and collate(rows), which makes the batch and may be left out',
+        'needs a function get(index), and optionally collate(rows), which makes the batch',
       )
     this.length = length
     this.#get = get
@@ -248,7 +248,10 @@ export class FunctionDataset<R, B = Collated<R>> extends Dataset<R, B> {
 /** A source with rows, or with only batches, as a dataset of rows. */
 function withRows<R, B>(op: string, source: Dataset<R, B> | BatchSource<B>): Dataset<R, B> {
   if (source instanceof Dataset) return source
-  throw new ValueError(op, 'the dataset has a batch(indices) method but no rows; extend Dataset, and say get(index)')
+  throw new ValueError(
+    op,
+    'the dataset has a batch(indices) method, but no rows; extend Dataset, and define get(index)',
+  )
 }
 
 /** Some of another dataset's rows, in the given order. */

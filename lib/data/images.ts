@@ -45,7 +45,7 @@ export class ImageDataset extends Dataset<
       if (!isBytes(bytes))
         throw new ValueError(
           'ImageDataset',
-          `${name} must be a Uint8Array, because a pixel is a number from 0 to 255 and a label a class`,
+          `${name} must be a Uint8Array, because pixels are numbers from 0 to 255, and labels are classes`,
         )
     if (!Array.isArray(shape) || shape.length !== 3 || !shape.every((side) => Number.isSafeInteger(side) && side > 0))
       throw new ValueError('ImageDataset', `shape is ${shown(shape)}, but must be [C, H, W], three positive integers`)
@@ -77,7 +77,7 @@ export class ImageDataset extends Dataset<
   /** [C, H, W], and its class. */
   get(index: number): readonly [Tensor, number] {
     if (!Number.isInteger(index) || index < 0 || index >= this.length)
-      throw new ValueError('ImageDataset', `index ${shown(index)} lies outside of the ${this.length} images`)
+      throw new ValueError('ImageDataset', `index ${shown(index)} lies outside the ${this.length} images`)
     const [images] = this.batch([index])
     return [select(images, 0, 0), this.labels[index] as number]
   }

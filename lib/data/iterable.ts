@@ -47,12 +47,12 @@ function checkFunction(op: string, fn: unknown): void {
 
 function checkPassState(op: string, state: PassState, step: string | undefined): PassState {
   if (typeof state !== 'object' || state === null)
-    throw new ValueError(op, `the state is ${kindOf(state)}, but must be what state() gave`)
+    throw new ValueError(op, `the state is ${kindOf(state)}, but must be a result of state()`)
   if (state.step !== step) {
     const named = (each: unknown) => (each === undefined ? 'rows that are read' : kindOf(each))
     throw new ValueError(
       op,
-      `the state is of ${named(state.step)}, but here are ${step === undefined ? named(step) : `the rows of ${named(step)}`}; go on ` +
+      `the state is of ${named(state.step)}, but these are ${step === undefined ? named(step) : `the rows of ${named(step)}`}; continue ` +
         'with the same steps in the same order',
     )
   }
@@ -112,7 +112,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
       if (skipped < from.given)
         throw new ValueError(
           'IterableDataset.pass',
-          `the rows end after ${skipped}, but ${from.given} were given before; go on with the same data`,
+          `the rows end after ${skipped}, but the state is after ${from.given}; continue with the same data`,
         )
     }
     const place = (): PassState => {
@@ -218,7 +218,7 @@ function checkDatasets(op: string, others: readonly unknown[]): void {
     if (!(other instanceof IterableDataset))
       throw new ValueError(
         op,
-        `takes iterable datasets, but got ${kindOf(other)}; new IterableDataset(() => rows) makes one of an array`,
+        `takes iterable datasets, but got ${kindOf(other)}; new IterableDataset(() => rows) makes one from an array`,
       )
 }
 

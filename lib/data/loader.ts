@@ -173,7 +173,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     if (prefetch < workers)
       throw new ValueError(
         op,
-        `there are ${workers} workers, but only ${prefetch} batches are made ahead (prefetch), so that some had nothing to do; give ` +
+        `there are ${workers} workers, but only ${prefetch} batches are made ahead (prefetch), so some workers would be idle; give ` +
           `a prefetch of at least ${workers}`,
       )
     checkMix(op, mix)
@@ -186,7 +186,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     if (this.#source instanceof IterableDataset && (shuffle || sampler !== undefined))
       throw new ValueError(
         op,
-        `rows come as they are read, so that ${shuffle ? 'shuffle' : 'a sampler'} has nothing to choose from; use ` +
+        `the rows are a stream, so ${shuffle ? 'shuffle' : 'a sampler'} cannot choose among them; use ` +
           'dataset.shuffle(buffer), or read all rows: await dataset.toArray()',
       )
     if (workers > 0) checkWorkers(op, dataset, options.collate)
@@ -245,23 +245,23 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
       if (saved !== undefined && saved !== now)
         throw new ValueError(
           op,
-          `${name} is ${shown(now)}, but was ${shown(saved)} in the state; go on with the same options`,
+          `${name} is ${shown(now)}, but was ${shown(saved)} in the state; continue with the same options`,
         )
     }
     if ((own.generator === undefined) !== (this.#generator === undefined))
       throw new ValueError(
         op,
-        `the loader has ${this.#generator === undefined ? 'no' : 'a'} generator of its own, but that of the state had ${own.generator === undefined ? 'none' : 'one'}; go on with the same options`,
+        `the loader has ${this.#generator === undefined ? 'no' : 'a'} generator option, but that of the state had ${own.generator === undefined ? 'none' : 'one'}; continue with the same options`,
       )
     if (own.batch > this.length)
       throw new ValueError(
         op,
-        `the state is behind batch ${own.batch}, but a pass has ${this.length}; it is another loader's`,
+        `the state is after batch ${own.batch}, but a pass has ${this.length}; it belongs to another loader`,
       )
     if (own.rows !== undefined && !(this.#source instanceof IterableDataset) && own.rows !== this.#source.length)
       throw new ValueError(
         op,
-        `the state is of ${own.rows} rows, but the dataset has ${this.#source.length}; go on with the same data`,
+        `the state is of ${own.rows} rows, but the dataset has ${this.#source.length}; continue with the same data`,
       )
     const draw = own.generator === undefined ? undefined : this.#generator?.[prepareState](own.generator)
     return () => {
@@ -482,12 +482,12 @@ function checkWorkers(op: string, dataset: unknown, collate: unknown): void {
     throw new ValueError(
       op,
       'workers cannot call collate, because functions stay in their thread; make the batches in a module: a Dataset with ' +
-        'batch(indices), by moduleDataset',
+        'batch(indices), through moduleDataset',
     )
   if (!(dataset instanceof Dataset))
     throw new ValueError(
       op,
-      `workers make rows by index of datasets, but the rows are ${kindOf(dataset)}; put what makes them into a module, by ` +
+      `workers need a Dataset, which makes rows by index, but the rows are ${kindOf(dataset)}; make them in a module, with ` +
         'moduleDataset, or leave workers out',
     )
   describeDataset(op, dataset)
@@ -544,7 +544,7 @@ function sourceOf<R, B>(
     if ('next' in dataset)
       throw new ValueError(
         op,
-        'the rows are an iterator, which is used up after one pass; give what begins each: new IterableDataset(() => rows())',
+        'the rows are an iterator, which is used up after one pass; give a function that begins each pass: new IterableDataset(() => rows())',
       )
     return new IterableDataset(() => dataset as AsyncIterable<R>)
   }
@@ -552,7 +552,7 @@ function sourceOf<R, B>(
   if (own)
     throw new ValueError(
       op,
-      'the dataset makes its batches itself; leave collate and dtypes out, or extend Dataset and say get(index)',
+      'the dataset makes its batches itself; leave collate and dtypes out, or extend Dataset and define get(index)',
     )
   return dataset as BatchSource<B>
 }
@@ -560,7 +560,7 @@ function sourceOf<R, B>(
 function checkState(state: DataLoaderState): DataLoaderState {
   const op = 'DataLoader.loadStateDict'
   if (typeof state !== 'object' || state === null)
-    throw new ValueError(op, `the state is ${kindOf(state)}, but must be what stateDict() gave`)
+    throw new ValueError(op, `the state is ${kindOf(state)}, but must be a result of stateDict()`)
   const { epoch, batch, order, rows, source, before, generator } = state
   for (const [name, value] of Object.entries({ epoch, batch, rows: rows ?? 0 }))
     if (!Number.isSafeInteger(value) || value < 0)

@@ -39,9 +39,9 @@ export async function moduleDataset<R = unknown>(
   if (typeof module === 'string' && /^\.{0,2}\//.test(module))
     throw new ValueError(
       op,
-      `nobody knows from where the path ${shown(module)} counts; give new URL(${shown(module)}, import.meta.url)`,
+      `it is unknown to which folder the path ${shown(module)} is relative; give new URL(${shown(module)}, import.meta.url)`,
     )
-  if (typeof name !== 'string') throw new ValueError(op, `name is ${kindOf(name)}, but must be that of a function`)
+  if (typeof name !== 'string') throw new ValueError(op, `name is ${kindOf(name)}, but must be a function's name`)
   if (!Array.isArray(args)) throw new ValueError(op, `args are ${kindOf(args)}, but must be an array`)
   const recipe: Recipe = { module: String(module), name, args: copied(op, args) }
   let exports: { readonly [name: string]: unknown }
@@ -83,7 +83,7 @@ function asDataset<R>(op: string, given: unknown, { module, name }: Recipe): Dat
     )
   throw new ValueError(
     op,
-    `${name} of ${module} gave ${kindOf(given)}, but must give a Dataset, an array, or something with a length and get(index)`,
+    `${name} of ${module} gave ${kindOf(given)}, but must return a Dataset, an array, or an object with a length and get(index)`,
   )
 }
 

@@ -33,7 +33,7 @@ export function pack(batch: unknown, moved: ArrayBuffer[], depth = 0): Packed {
   if (depth > mostDepth) throw new ValueError('DataLoader', `a batch is nested deeper than ${mostDepth}`)
   if (batch instanceof Tensor) {
     if (isBlocks(batch.dtype))
-      throw new ValueError('DataLoader', `a worker's batch holds a tensor of ${batch.dtype}, which only models hold`)
+      throw new ValueError('DataLoader', `a worker's batch has a tensor of ${batch.dtype}, which only models can have`)
     const data = dataSync(batch)
     moved.push(data.buffer as ArrayBuffer)
     return { kind: 'tensor', data, shape: batch.sizes, dtype: batch.dtype }
@@ -43,7 +43,7 @@ export function pack(batch: unknown, moved: ArrayBuffer[], depth = 0): Packed {
   if (typeof batch === 'function' || typeof batch === 'symbol')
     throw new ValueError(
       'DataLoader',
-      `a worker's batch holds ${kindOf(batch)}, which stays in its thread; leave it out`,
+      `a worker's batch has ${kindOf(batch)}, which cannot leave its thread; leave it out`,
     )
   if (typeof batch !== 'object' || batch === null || Object.getPrototypeOf(batch) !== Object.prototype)
     return { kind: 'value', value: batch }

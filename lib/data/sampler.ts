@@ -68,7 +68,7 @@ export function weighted(weights: ArrayLike<number>, options: WeightedOptions = 
   const check = ({ length, shuffle }: SamplerPass) => {
     if (length !== own.length)
       throw new ValueError(op, `there are ${own.length} weights, but the dataset has ${length} rows; give one for each`)
-    if (shuffle) throw new ValueError(op, 'rows come in a random order already; leave shuffle out')
+    if (shuffle) throw new ValueError(op, 'the sampler already orders rows randomly; leave shuffle out')
   }
   return {
     count(pass) {
@@ -115,7 +115,7 @@ export function byLength(lengths: ArrayLike<number>, options: ByLengthOptions = 
     if (long >= 0)
       throw new ValueError(
         op,
-        `row ${long} has ${own[long]} tokens, but a batch holds ${tokens}; cut it, or give more tokens`,
+        `row ${long} has ${own[long]} tokens, but a batch holds ${tokens}; shorten it, or raise tokens`,
       )
   }
   const sorted = (order: ArrayLike<number>) =>
@@ -127,7 +127,7 @@ export function byLength(lengths: ArrayLike<number>, options: ByLengthOptions = 
         `there are ${own.length} lengths, but the dataset has ${pass.length} rows; give one for each`,
       )
     if (tokens === undefined) return [...cut(order, order.length, pass)]
-    if (pass.dropLast) throw new ValueError(op, 'batches by tokens have any number of rows; leave dropLast out')
+    if (pass.dropLast) throw new ValueError(op, 'batches by tokens have different numbers of rows; leave dropLast out')
     return cutByTokens(order, own, tokens)
   }
   return {

@@ -81,7 +81,7 @@ export class Spill {
     const bytes = new Uint8Array((this.#ends[index] as number) - from)
     for (let done = 0; done < bytes.length; ) {
       const read = readSync(this.#file, bytes, done, bytes.length - done, from + done)
-      if (read === 0) throw new ValueError(this.#op, `the temporary file of rows in ${this.#folder} was cut`)
+      if (read === 0) throw new ValueError(this.#op, `the temporary file of rows in ${this.#folder} was shortened`)
       done += read
     }
     return deserialize(bytes)
@@ -95,8 +95,8 @@ export class Spill {
     const { code, message } = error as NodeJS.ErrnoException
     return new ValueError(
       this.#op,
-      `rows that memory is not to hold cannot be written to ${this.#folder}: ${code === 'ENOSPC' ? 'the disk is full' : message}; make ` +
-        'room there, or let TMPDIR name another folder',
+      `rows that should not stay in memory cannot be written to ${this.#folder}: ${code === 'ENOSPC' ? 'the disk is full' : message}; make ` +
+        'room there, or set TMPDIR to another folder',
     )
   }
 }

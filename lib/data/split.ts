@@ -67,7 +67,7 @@ export function splitRows<R>(rows: Indexed<R, unknown> | IterableDataset<R>, opt
   if (held.length === 0)
     throw new ValueError(
       op,
-      'nothing is held back; say how much, as in { validation: 0.1 } or { validation: 500, test: 500 }',
+      'no rows are held out; say how many, as in { validation: 0.1 } or { validation: 500, test: 500 }',
     )
   for (const name of held) checkSize(op, name, sizes[name] as number)
   const shares = held.map((name) => sizes[name] as number)
@@ -159,7 +159,7 @@ export function randomSplit<R>(
   if (!(whole && sum === count) && Math.abs(sum - 1) > 1e-9)
     throw new ValueError(
       op,
-      `lengths ${shown(own)} make ${sum}, but must make the ${count} rows, or 1 where they are shares`,
+      `lengths ${shown(own)} add up to ${sum}, but must add up to the ${count} rows, or to 1 if they are shares`,
     )
   const counts = whole && sum === count ? own : own.map((share) => Math.floor(share * count + 1e-9))
   for (let i = 0, left = count - counts.reduce((a, b) => a + b, 0); i < left; i++)
@@ -176,7 +176,7 @@ function part<R>(rows: Indexed<R, unknown>, indices: readonly number[]): unknown
 function lengthOf(op: string, rows: unknown): number {
   if (Array.isArray(rows)) return rows.length
   if (rows instanceof IterableDataset)
-    throw new ValueError(op, 'rows come as they are read; read them all first: await dataset.toArray()')
+    throw new ValueError(op, 'the rows are a stream; read all of them first: await dataset.toArray()')
   if (!(rows instanceof Dataset))
     throw new ValueError(op, `rows are ${kindOf(rows)}, but must be an array or a Dataset`)
   checkSource(op, rows)
@@ -213,7 +213,7 @@ function keysOf<R>(op: string, name: string, rows: Indexed<R, unknown>, by: By<R
       row.catch(() => undefined)
       throw new ValueError(
         op,
-        `rows of the dataset come later (get gives promises); give ${name} as a list, one for each row`,
+        `rows of the dataset arrive later (get returns promises); give ${name} as a list with an entry for each row`,
       )
     }
     return keyOf(op, name, i, row as R, by)
@@ -251,14 +251,10 @@ function splitStream<R>(
   const op = 'splitRows'
   const advice = 'read all rows first: splitRows(await rows.toArray(), ...)'
   if (shares.some((share) => share >= 1))
-    throw new ValueError(
-      op,
-      `rows come as they are read, so that only shares can be held back, no numbers of rows; ${advice}`,
-    )
-  if (stratify !== undefined)
-    throw new ValueError(op, `rows come as they are read, so that classes are not known; ${advice}`)
+    throw new ValueError(op, `the rows are a stream, so only shares can be held out, not numbers of rows; ${advice}`)
+  if (stratify !== undefined) throw new ValueError(op, `the rows are a stream, so classes are not known; ${advice}`)
   if (typeof groups === 'object')
-    throw new ValueError(op, 'rows come as they are read; give groups as a field or a function of a row')
+    throw new ValueError(op, 'the rows are a stream; give groups as a field or a function of a row')
   if (groups !== undefined && typeof groups !== 'function' && typeof groups !== 'string')
     throw new ValueError(op, `groups is ${kindOf(groups)}, but must be a field or a function of a row`)
   const sum = shares.reduce((total, share) => total + share, 0)

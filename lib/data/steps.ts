@@ -171,7 +171,7 @@ export function checkedCollate<R, B>(
   if (typeof collate !== 'function')
     throw new ValueError(op, `collate is ${kindOf(collate)}, but must be a function of rows`)
   if (dtypes !== undefined)
-    throw new ValueError(op, 'dtypes are for the default collate; with a collate of your own, name them there')
+    throw new ValueError(op, 'dtypes are only for the default collate; choose them within your own collate instead')
   return collate
 }
 

@@ -22,7 +22,7 @@ export function startThread(op: string, file: ThreadFile, workerData: unknown): 
   if (!existsSync(path))
     throw new ValueError(
       op,
-      `workers need the file of their threads, which is not at ${path}; leave firesteel out of what is bundled, or leave workers out`,
+      `workers need the file of their threads, which is not at ${path}; exclude firesteel from the bundle, or leave workers out`,
     )
   return new NodeWorker(path, { workerData })
 }

@@ -22,7 +22,7 @@ async function make(): Promise<Dataset<unknown>> {
   const dataset = await datasetOf(description)
   if (dataset.length !== length)
     throw new Error(
-      `the dataset has ${dataset.length} rows in a worker, but ${length} in the loader's thread; what makes it must give the ` +
+      `the dataset has ${dataset.length} rows in a worker, but ${length} in the loader's thread; the function that makes it must return the ` +
         'same rows each time',
     )
   return dataset

@@ -166,7 +166,10 @@ async function load<T extends keyof Tasks>(
   const { device, dtype = 'float32' } = loading
   const own = dtype === 'auto' ? (dtypeOf(op, what, json) ?? 'float32') : dtype
   if (own !== 'float32' && own !== 'bfloat16')
-    throw new DTypeError(op, `dtype is ${shown(own)}, but must be float32 or bfloat16, or 'auto' for that of ${what}`)
+    throw new DTypeError(
+      op,
+      `dtype is ${shown(own)}, but must be float32 or bfloat16, or 'auto' for the dtype of ${what}`,
+    )
   return fromConfig(op, architecture, json, layerOf({ device, dtype: own, generator }))
 }
 
@@ -184,7 +187,7 @@ function loadHead<T extends keyof Tasks>(
     throw new ValueError(op, `problemType is ${shown(problemType)}, but must be one of ${problemTypes.join(', ')}`)
   const isList = Array.isArray(labels) && labels.length > 0 && labels.every((label) => typeof label === 'string')
   if (labels !== undefined && !(isList && new Set(labels).size === labels.length))
-    throw new ValueError(op, `labels are ${shown(labels)}, but must be names, at least one, and each once`)
+    throw new ValueError(op, `labels are ${shown(labels)}, but must be one or more different names`)
   const changes = {
     ...(labels && {
       id2label: Object.fromEntries(labels.map((label, i) => [i, label])),

@@ -465,7 +465,7 @@ export function readBert(
   const width = settings.size('hidden_size', 768)
   const heads = settings.size('num_attention_heads', 12)
   if (width % heads !== 0)
-    settings.fault(`hidden_size is ${width}, which ${heads} heads (num_attention_heads) do not divide`)
+    settings.fault(`hidden_size is ${width}, but must be a multiple of num_attention_heads, ${heads}`)
   const vocabSize = settings.size('vocab_size', own.vocabSize)
   const positions = settings.size('max_position_embeddings', 512)
   const dropout = settings.dropout('hidden_dropout_prob', 0.1)

@@ -178,7 +178,7 @@ export class KvCache {
     if (this.#length + columns > this.capacity)
       throw new ValueError(
         op,
-        `${columns} columns do not fit behind the ${this.#length} in a cache of ${this.capacity}; make a larger one`,
+        `${columns} columns do not fit after the ${this.#length} in a cache of ${this.capacity}; make a larger one`,
       )
   }
 

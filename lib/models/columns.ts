@@ -79,7 +79,7 @@ export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs, prompt:
   if (cache !== null) {
     if (!(cache instanceof KvCache)) throw new ValueError(op, `cache is ${kindOf(cache)}, but must be a KvCache`)
     if (isGradEnabled())
-      throw new ValueError(op, 'a cache holds no graph; call the model under noGrad, or without a cache to train')
+      throw new ValueError(op, 'a cache cannot hold a graph; call the model under noGrad, or without a cache to train')
     cache.check(op, ids, prompt)
   }
   const [b, t] = ids.sizes as readonly [number, number]
@@ -166,17 +166,17 @@ function checkDocuments(
   if (positions === null)
     throw new ValueError(
       op,
-      'documents are given without positions, which begin anew in each; give both, as packed does',
+      'documents are given without positions, which must begin anew in each; give both, as packed does',
     )
   if (cache !== null)
     throw new ValueError(
       op,
-      'documents are given with a cache, whose columns belong to none; write on one document a row',
+      'documents are given with a cache, whose columns belong to no document; give one document for each row',
     )
   if (prompt !== null)
     throw new ValueError(
       op,
-      'documents are given while a prompt is active, which stands before the first of a row only; give one document a row',
+      'documents are given while a prompt is active, which only comes before the first one of a row; give one document for each row',
     )
 }
 

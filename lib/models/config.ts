@@ -173,7 +173,7 @@ export class Settings {
     const value = this.value(name)
     if (value === undefined) return null
     if (Number.isInteger(value) && Math.abs((value as number) + 0.5) < vocabSize) return value as number
-    this.fault(`${name} is ${shown(value)}, but must be a token of the ${vocabSize}, or null`)
+    this.fault(`${name} is ${shown(value)}, but must be one of the ${vocabSize} tokens, or null`)
     return null
   }
 

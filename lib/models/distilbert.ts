@@ -240,7 +240,7 @@ function read(settings: Settings): DistilBertConfig {
   settings.unused('sinusoidal_pos_embds', 'tie_weights_')
   const width = settings.size('dim', 768)
   const heads = settings.size('n_heads', 12)
-  if (width % heads !== 0) settings.fault(`dim is ${width}, which ${heads} heads (n_heads) do not divide`)
+  if (width % heads !== 0) settings.fault(`dim is ${width}, but must be a multiple of n_heads, ${heads}`)
   const vocabSize = settings.size('vocab_size', 30_522)
   const dropout = settings.dropout('dropout', 0.1)
   return {

@@ -136,7 +136,7 @@ export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> e
       if (prompt !== null)
         throw new ValueError(
           op,
-          'positions are given while a prompt is active, which moves all of them; leave them out',
+          'positions are given while a prompt is active, which shifts all of them; leave them out',
         )
       checkShaped(op, 'positions', positions, ids.sizes, ['int32'])
     }
@@ -268,7 +268,7 @@ export function labelsOf(settings: Settings): readonly string[] {
   settings.unused('num_labels')
   const labels = Object.keys(names).map((_, i) => names[i])
   if (labels.length > 0 && labels.every((label) => typeof label === 'string')) return labels
-  settings.fault(`id2label has the keys ${Object.keys(names).join(', ')}, but must name classes from 0 on`)
+  settings.fault(`id2label has the keys ${Object.keys(names).join(', ')}, but must number the classes from 0`)
   return ['?']
 }
 

@@ -200,7 +200,7 @@ function common(settings: Settings) {
   const heads = settings.size('num_attention_heads', 8)
   const keyHeads = settings.size('num_key_value_heads', 4)
   if (heads % keyHeads !== 0)
-    settings.fault(`num_attention_heads is ${heads}, no multiple of num_key_value_heads, ${keyHeads}`)
+    settings.fault(`num_attention_heads is ${heads}, but must be a multiple of num_key_value_heads, ${keyHeads}`)
   const bias = settings.flag('attention_bias', false)
   return {
     width: settings.size('hidden_size', 2304),

@@ -218,7 +218,7 @@ export const gpt2Architecture: Architecture<Gpt2Config, Gpt2> = {
     )
     const width = settings.size('n_embd', 768)
     const heads = settings.size('n_head', 12)
-    if (width % heads !== 0) settings.fault(`n_embd is ${width}, which ${heads} heads (n_head) do not divide`)
+    if (width % heads !== 0) settings.fault(`n_embd is ${width}, but must be a multiple of n_head, ${heads}`)
     return {
       vocabSize: settings.size('vocab_size', 50_257),
       context: settings.size('n_positions', 1024),

@@ -63,7 +63,7 @@ export abstract class ImageBody<out C extends ImageConfig = ImageConfig> extends
       throw new ShapeError(
         op,
         `pixels are ${formatShape(pixels.sizes)}, but must be [N, ${channels}, ${size === null ? 'H, W' : size.join(', ')}], with at ` +
-          'least one image; an ImageProcessor makes them of pictures',
+          'least one image; an ImageProcessor makes them from pictures',
         [pixels.sizes],
       )
   }
@@ -158,7 +158,7 @@ export function classNames(op: string, classes: number | readonly string[] | und
   if (!isList || new Set(list).size !== list.length)
     throw new ValueError(
       op,
-      `classes are ${shown(classes)}, but must be how many there are, up to ${mostLabels}, or their names, each once`,
+      `classes are ${shown(classes)}, but must be their number, up to ${mostLabels}, or their names, all different`,
     )
   return {
     id2label: Object.fromEntries(list.map((name, i) => [i, name])),

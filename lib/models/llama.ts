@@ -175,7 +175,7 @@ function read(settings: Settings, kind: Kind): LlamaConfig {
   const heads = settings.size('num_attention_heads', 32)
   const keyHeads = settings.size('num_key_value_heads', defaults['keyHeads'] ?? heads)
   if (heads % keyHeads !== 0)
-    settings.fault(`num_attention_heads is ${heads}, no multiple of num_key_value_heads, ${keyHeads}`)
+    settings.fault(`num_attention_heads is ${heads}, but must be a multiple of num_key_value_heads, ${keyHeads}`)
   const headDim = settings.size('head_dim', kind.headDim ?? Math.floor(width / heads))
   const layers = settings.layers('num_hidden_layers', 32)
   const context = settings.size('max_position_embeddings', defaults['context'] ?? 32_768)

@@ -48,21 +48,21 @@ function parse(op: string, path: string, name: string, text: string): Quantised 
   try {
     state = JSON.parse(text) as typeof state
   } catch {
-    fail('is no JSON')
+    fail('is not valid JSON')
   }
   const { quant_type: type, blocksize, shape, nested_blocksize: nestedBlock, nested_offset: offset } = state
-  if (type !== 'nf4') fail(`says quant_type ${shown(type)}, but must say nf4`)
+  if (type !== 'nf4') fail(`has quant_type ${shown(type)}, but must have nf4`)
   const per = blocksize as number
   if (!(Number.isSafeInteger(per) && per > 0 && per % block === 0))
-    fail(`says blocks of ${shown(blocksize)} numbers, but only multiples of ${block} are supported`)
+    fail(`has blocks of ${shown(blocksize)} numbers, but only multiples of ${block} are supported`)
   const sizes =
     Array.isArray(shape) && shape.every((size) => Number.isSafeInteger(size) && size > 0) ? (shape as number[]) : []
-  if (sizes.length !== 2) fail(`says shape ${shown(shape)}, but must say that of a matrix`)
+  if (sizes.length !== 2) fail(`has shape ${shown(shape)}, but must have that of a matrix`)
   if ((sizes[1] as number) % block !== 0)
-    fail(`says shape ${shown(shape)}, whose rows hold no whole blocks of ${block}, which cannot be multiplied with`)
+    fail(`has shape ${shown(shape)}, but its rows must be whole blocks of ${block}, because products need these`)
   if (nestedBlock === undefined) return { shape: sizes, per, nested: null }
   if (!(Number.isSafeInteger(nestedBlock) && (nestedBlock as number) > 0 && Number.isFinite(offset)))
-    fail('says no nested_blocksize and nested_offset that are numbers')
+    fail('must have nested_blocksize and nested_offset that are numbers')
   return { shape: sizes, per, nested: { block: nestedBlock as number, offset: offset as number } }
 }
 

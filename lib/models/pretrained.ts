@@ -103,7 +103,7 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
       if (isBlocks(dtype))
         throw new ValueError(
           op,
-          `${name} is of ${dtype} blocks, which such a folder does not hold; save what learns beside them with saveAdapter`,
+          `${name} is in ${dtype} blocks, which this kind of folder cannot hold; save the adapters beside them with saveAdapter`,
         )
       if (dtype !== 'float32' && dtype !== 'bfloat16')
         throw new DTypeError(op, `${name} is ${dtype}, but must be float32 or bfloat16; convert the model with .to()`)
@@ -120,7 +120,7 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
       if (isAdaptable(layer) && layer.adapters.names.length > 0)
         throw new ValueError(
           op,
-          `${path} has the adapter '${layer.adapters.names[0]}'; save it with saveAdapter, or merge it and take it out before ` +
+          `${path} has the adapter '${layer.adapters.names[0]}'; save it with saveAdapter, or merge it and remove it first ` +
             '(mergeLora, removeLora)',
         )
   }

@@ -232,7 +232,7 @@ function read(settings: Settings): ResNetConfig {
     settings.fault(`hidden_sizes has ${sizes.length} stages, but depths has ${depths.length}`)
   const kind = settings.choice('layer_type', ['basic', 'bottleneck'], 'bottleneck')
   if (kind === 'bottleneck' && sizes.some((size) => size < reduction))
-    settings.fault(`hidden_sizes are ${sizes.join(', ')}, but bottlenecks need at least ${reduction} channels`)
+    settings.fault(`hidden_sizes are ${sizes.join(', ')}, but bottlenecks need at least ${reduction} channels each`)
   return {
     channels: settings.size('num_channels', 3),
     imageSize: null,

@@ -128,7 +128,7 @@ function read(settings: Settings): BertConfig {
   const { padToken, positions } = config
   if (padToken === null || padToken < 0 || padToken + 1 >= positions)
     settings.fault(
-      `pad_token_id is ${padToken}, but must be from 0 to ${positions - 2}, because positions begin behind it (max_position_embeddings ${positions})`,
+      `pad_token_id is ${padToken}, but must be from 0 to ${positions - 2}, because positions begin after it (max_position_embeddings ${positions})`,
     )
   return { ...config, context: positions - 1 - (padToken ?? 0) }
 }

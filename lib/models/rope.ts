@@ -143,7 +143,10 @@ function ropeOf(settings: Settings, where: string, json: ConfigJson, base: numbe
   // transformers ignores this setting in these architectures, whatever a file says, so no result could be right.
   const share = json['partial_rotary_factor'] ?? settings.value('partial_rotary_factor') ?? 1
   if (share !== 1) settings.fault(`${where}.partial_rotary_factor is ${shown(share)}, but only 1 is supported`)
-  if (defaults.headDim % 2 !== 0) settings.fault(`heads have ${defaults.headDim} features, but pairs of them turn`)
+  if (defaults.headDim % 2 !== 0)
+    settings.fault(
+      `heads have ${defaults.headDim} features, but the number must be even, because they are rotated in pairs`,
+    )
   return { base: Number(theta), scaling: scalingOf(settings, where, json, defaults), headDim: defaults.headDim }
 }
 

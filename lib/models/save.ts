@@ -81,8 +81,8 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
     if (!same)
       throw new ValueError(
         op,
-        `${folder} was written, but a model made of it gives other outputs than this one; the folder must not be used. A layer ` +
-          'or a forward that was changed by the program is no part of config.json',
+        `${folder} was written, but a model loaded from it gives other outputs than this one, so do not use the folder. A layer ` +
+          'or a forward that the program changed is not part of config.json',
       )
   } finally {
     for (const tensor of twin.stateDict().values()) tensor.dispose()

@@ -135,7 +135,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     const op = `${this.constructor.name}.decode`
     const { cache = null } = checkOptions(op, inputs, { cache: true })
     if (!(source instanceof Source))
-      throw new ValueError(op, `the source is ${kindOf(source)}, but must be what encode() gave`)
+      throw new ValueError(op, `the source is ${kindOf(source)}, but must be a result of encode()`)
     const { prompt } = this.adapters
     const columns = columnsOf(op, ids, { cache }, prompt?.kind === 'prefix' ? prompt : null)
     if (ids.sizes[0] !== source.rows)
@@ -223,7 +223,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     if (Number.isInteger(value) && Number(value) >= 0 && Number(value) < vocabSize) return Number(value)
     throw new ValueError(
       this.constructor.name,
-      `decoder_start_token_id of generation_config.json is ${shown(value)}, but must be a token of the ${vocabSize}`,
+      `decoder_start_token_id of generation_config.json is ${shown(value)}, but must be one of the ${vocabSize} tokens`,
     )
   }
 

@@ -73,10 +73,7 @@ export class Source {
   reorder(given: readonly number[]): Source {
     const rows = listOf('Source.reorder', 'rows', given, 'a list of places')
     if (rows.length === 0 || rows.some((row) => !Number.isInteger(row) || row < 0 || row >= this.rows))
-      throw new ValueError(
-        'Source.reorder',
-        `rows are ${shown(rows)}, but must be places of the ${this.rows} there are`,
-      )
+      throw new ValueError('Source.reorder', `rows are ${shown(rows)}, but must be places among the ${this.rows} rows`)
     const { texts, copies } = grouped(rows.map((row) => Math.floor(row / this.copies)))
     if (texts.length === this.states.sizes[0] && texts.every((text, i) => text === i))
       return copies === this.copies ? this : new Source(this.states, this.mask, copies, this.#kept)

@@ -55,7 +55,7 @@ export function scalesOutputs(json: ConfigJson): boolean {
 /** A token that can be read, so negative ones, which count from the end, are refused. */
 function tokenOf(settings: Settings, name: string, vocabSize: number): number | null {
   const token = settings.token(name, vocabSize)
-  if (token !== null && token < 0) settings.fault(`${name} is ${token}, but must be a token of the ${vocabSize}`)
+  if (token !== null && token < 0) settings.fault(`${name} is ${token}, but must be one of the ${vocabSize} tokens`)
   return token
 }
 
@@ -66,7 +66,7 @@ function endTokensOf(settings: Settings, vocabSize: number): readonly number[] {
   const fits = (token: unknown): token is number =>
     Number.isInteger(token) && Number(token) >= 0 && (Number(token) < vocabSize || value === 1)
   if (tokens.every(fits)) return tokens
-  settings.fault(`eos_token_id is ${shown(value)}, but must be a token of the ${vocabSize}, a list of them, or null`)
+  settings.fault(`eos_token_id is ${shown(value)}, but must be one of the ${vocabSize} tokens, a list of them, or null`)
   return []
 }
 

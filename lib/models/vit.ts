@@ -203,7 +203,7 @@ export class Vit extends ImageBody<VitConfig> {
     if (gridOf(size, this.config).includes(0))
       throw new ValueError(
         'Vit',
-        `images of ${size.join(' x ')} hold no patch of ${this.config.patchSize.join(' x ')} pixels`,
+        `images of ${size.join(' x ')} pixels do not contain a patch of ${this.config.patchSize.join(' x ')}`,
       )
     return this.states(castTo(pixels, this.firstWeight().dtype))
   }
@@ -222,7 +222,7 @@ export class Vit extends ImageBody<VitConfig> {
   /** The output of the pooler, in transformers' terms: states [N, 1 + patches, width] -> [N, pooler's width]. */
   pool(states: Tensor): Tensor {
     if (this.pooler === null)
-      throw new ValueError('Vit.pool', 'a classifier has no pooler; AutoModel.forImageEmbedding gives a model with one')
+      throw new ValueError('Vit.pool', 'a classifier has no pooler; AutoModel.forImageEmbedding loads a model with one')
     return this.pooler.forward(this.gathered(states))
   }
 
@@ -313,12 +313,12 @@ function read(settings: Settings): VitConfig {
   const width = settings.size('hidden_size', 768)
   const heads = settings.size('num_attention_heads', 12)
   if (width % heads !== 0)
-    settings.fault(`hidden_size is ${width}, which ${heads} heads (num_attention_heads) do not divide`)
+    settings.fault(`hidden_size is ${width}, but must be a multiple of num_attention_heads, ${heads}`)
   const imageSize = pairOf(settings, 'image_size', 224)
   const patchSize = pairOf(settings, 'patch_size', 16)
   if (patchSize.some((side, i) => side > (imageSize[i] as number)))
     settings.fault(
-      `image_size is ${imageSize.join(' x ')}, which holds no patch of patch_size ${patchSize.join(' x ')}`,
+      `image_size is ${imageSize.join(' x ')}, which does not contain a patch of patch_size ${patchSize.join(' x ')}`,
     )
   return {
     channels: settings.size('num_channels', 3),
@@ -419,7 +419,7 @@ function checkDivided(op: string, { imageSize = 224, patchSize = 16 }: VitOption
   const fitting = image.map((side, i) => side - (side % (patch[i] as number)))
   throw new ValueError(
     op,
-    `imageSize is ${image.join(' x ')}, which patches of patchSize ${patch.join(' x ')} do not fill; give an imageSize such as ${fitting.join(' x ')}, or other patches`,
+    `imageSize is ${image.join(' x ')}, which patches of patchSize ${patch.join(' x ')} do not fill; give an imageSize such as ${fitting.join(' x ')}, or another patchSize`,
   )
 }
 

@@ -33,7 +33,7 @@ export function endTokensOf(
   const file = own === null ? 'config.json' : 'generation_config.json'
   throw new ValueError(
     name,
-    `eos_token_id of ${file} is ${shown(value)}, but must be a token id, a list of them, or null; mend it, or give stopTokens`,
+    `eos_token_id of ${file} is ${shown(value)}, but must be a token id, a list of them, or null; correct it, or give stopTokens`,
   )
 }
 

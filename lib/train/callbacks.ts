@@ -134,7 +134,7 @@ function watching(
     throw new ValueError(op, `monitor is ${shown(monitor)}, but must be a path such as 'validation.loss'`)
   const { mode = modeOf(op, monitor) } = options
   if (!(Number.isFinite(minDelta) && minDelta >= 0))
-    throw new ValueError(op, `minDelta is ${shown(minDelta)}, but must be a number, not negative`)
+    throw new ValueError(op, `minDelta is ${shown(minDelta)}, but must be a number of at least 0`)
   if (typeof restoreBest !== 'boolean')
     throw new ValueError(op, `restoreBest is ${shown(restoreBest)}, but must be true or false`)
   if (mode !== 'min' && mode !== 'max') throw new ValueError(op, `mode is ${shown(mode)}, but must be 'min' or 'max'`)
@@ -166,7 +166,7 @@ function watching(
       if (!monitors.includes(monitor))
         throw new ValueError(
           op,
-          `there is no '${monitor}' to monitor, but ${monitors.join(', ')}; give the Trainer that metric, or fit a validation set`,
+          `there is no '${monitor}' to monitor, but only ${monitors.join(', ')}; give the Trainer that metric, or give fit a validation set`,
         )
       best = null
       waited = 0

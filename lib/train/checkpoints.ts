@@ -103,7 +103,7 @@ export class Checkpoints {
     if (newest !== undefined && (steps === 0 || newest.step > steps))
       throw new ValueError(
         op,
-        `${this.#folder} has checkpoints up to step ${newest.step} already; go on with them (resume: 'auto'), or name another folder`,
+        `${this.#folder} already has checkpoints up to step ${newest.step}; continue from them (resume: 'auto'), or name another folder`,
       )
   }
 
@@ -153,11 +153,11 @@ export class Checkpoints {
       } catch (error) {
         if (!(error instanceof ValueError)) throw error
         fault = error
-        warn(`${error.message}; the checkpoint before it is tried`)
+        warn(`${error.message}; trying the checkpoint before it`)
       }
     }
     if (all.length > 0)
-      throw Object.assign(new ValueError(op, `none of the ${all.length} checkpoints in ${this.#folder} is whole`), {
+      throw Object.assign(new ValueError(op, `none of the ${all.length} checkpoints in ${this.#folder} is complete`), {
         cause: fault,
       })
     return null

@@ -21,7 +21,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
   const { forward, parameters } = (model ?? {}) as { readonly [name: string]: unknown }
   if (typeof forward !== 'function' || typeof parameters !== 'function')
     fail(
-      `the model is ${kindOf(model)}, but must be a module${typeof model === 'function' ? '; put functions and the modules that learn into one nn.Sequential' : ''}`,
+      `the model is ${kindOf(model)}, but must be a module${typeof model === 'function' ? '; put functions and learning modules into one nn.Sequential' : ''}`,
     )
   checkOptions('Trainer', options, {
     optimizer: true,
@@ -52,13 +52,13 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
   if (typeof optimizer?.step !== 'function' || typeof optimizer.parameters !== 'function') fail('needs an optimizer')
   if (schedule !== undefined) {
     if (typeof schedule?.step !== 'function')
-      fail(`the schedule is ${kindOf(schedule)}, but must be one, as optim.LinearLR is`)
+      fail(`the schedule is ${kindOf(schedule)}, but must be a schedule, such as optim.LinearLR`)
     if (!('end' in schedule))
       fail(
-        `the schedule is ${kindOf(schedule)}, which is stepped with a number: in onEpochEnd call its step(validation.loss), and leave the option out`,
+        `the schedule is ${kindOf(schedule)}, whose step takes a number; call step(validation.loss) in onEpochEnd, and leave the option out`,
       )
     if (schedule.optimizer !== optimizer)
-      fail("the schedule is another optimizer's, so that it would change nothing here; make it with this one")
+      fail('the schedule belongs to another optimizer, so it would change nothing here; make it with this one')
   } else if (scheduleEvery !== undefined) fail('scheduleEvery needs a schedule')
   if (scheduleEvery !== undefined && scheduleEvery !== 'step' && scheduleEvery !== 'epoch')
     fail(`scheduleEvery is ${shown(scheduleEvery)}, but must be 'step' or 'epoch'`)
@@ -68,7 +68,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     fail(`precision is ${shown(precision)}, but must be 'float32' or 'bfloat16'`)
   const { average, averageAfter } = options
   if (average !== undefined && typeof average !== 'function')
-    fail(`average is ${kindOf(average)}, but must be as optim.ema(0.999) is`)
+    fail(`average is ${kindOf(average)}, but must be an averaging such as optim.ema(0.999)`)
   if (averageAfter !== undefined && !(Number.isSafeInteger(averageAfter) && averageAfter >= 0))
     fail(`averageAfter is ${shown(averageAfter)}, but must be a number of steps`)
   if (averageAfter !== undefined && average === undefined) fail('averageAfter needs an average')
@@ -79,7 +79,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
   checkMetrics(options.objective?.metrics)
   for (const name of Object.keys(metrics ?? {}))
     if (Object.hasOwn(options.objective?.metrics ?? {}, name))
-      fail(`metric ${name} is the objective's too; give one of them another name`)
+      fail(`metric ${name} is also a metric of the objective; give one of them another name`)
   checkCallbacks(callbacks)
 }
 
@@ -102,7 +102,7 @@ function checkRecord(options: AnyOptions, fail: (message: string) => never): voi
   if (gradNorm !== undefined) checkFlag('Trainer', 'gradNorm', gradNorm)
   const told = run !== undefined || checkpoints !== undefined || (loggers ?? []).length > 0
   for (const [name, value] of Object.entries({ logEvery, gradNorm }))
-    if (value !== undefined && !told) fail(`${name} needs a run or loggers, which are told it`)
+    if (value !== undefined && !told) fail(`${name} needs a run or loggers to report to`)
 }
 
 function checkObjective({ loss, objective, step }: AnyOptions, fail: (message: string) => never): void {
@@ -134,13 +134,13 @@ function checkMetrics(metrics: unknown): void {
     if (reserved.includes(name) || name.includes('.'))
       throw new ValueError(
         'Trainer',
-        `a metric cannot be named '${name}': records hold ${reserved.join(', ')}, and paths have dots`,
+        `a metric cannot be named '${name}': records already contain ${reserved.join(', ')}, and dots separate paths`,
       )
     const { update, compute, reset } = (metric ?? {}) as { readonly [method: string]: unknown }
     if (typeof metric !== 'function' && [update, compute, reset].some((method) => typeof method !== 'function'))
       throw new ValueError(
         'Trainer',
-        `metric ${name} is ${kindOf(metric)}, but must be a function that makes a metric, or one`,
+        `metric ${name} is ${kindOf(metric)}, but must be a metric, or a function that makes one`,
       )
   }
 }
@@ -158,7 +158,10 @@ function checkCallbacks(callbacks: unknown): void {
     for (const name in callback) {
       if (!/^on[A-Z]/.test(name)) continue
       if (!hooks.includes(name))
-        throw new ValueError('Trainer', `callback ${i} has ${name}, which nobody calls; there are ${hooks.join(', ')}`)
+        throw new ValueError(
+          'Trainer',
+          `callback ${i} has ${name}, which is never called; there are ${hooks.join(', ')}`,
+        )
       const hook: unknown = callback[name]
       if (hook !== undefined && typeof hook !== 'function')
         throw new ValueError('Trainer', `${name} of callback ${i} is ${kindOf(hook)}, but must be a function`)
@@ -237,7 +240,7 @@ export function checkBare(op: string, options: CommonOptions<never>): void {
   if (given.length > 0)
     throw new ValueError(
       op,
-      `${given.join(' and ')} would be passed over; call fit, or leave them out and do it in the loop`,
+      `${given.join(' and ')} would be ignored; call fit, or leave them out and handle them in the loop`,
     )
 }
 
@@ -245,7 +248,7 @@ function checkResume(op: string, resume: unknown, checkpoints: unknown): void {
   if (resume === undefined) return
   if (resume !== 'auto') throw new ValueError(op, `resume is ${shown(resume)}, but must be 'auto'`)
   if (checkpoints === undefined)
-    throw new ValueError(op, "resume needs the Trainer's option checkpoints: { folder }, where the run is to be found")
+    throw new ValueError(op, "resume needs the Trainer's option checkpoints: { folder }, which names the run's folder")
 }
 
 /**
@@ -293,7 +296,7 @@ export function checkBatch(op: string, batch: Batch): Batch {
   if (input.sizes[0] === 0)
     throw new ValueError(
       op,
-      `a batch has no rows: input ${formatShape(input.sizes)}, target ${formatShape(target.sizes)}; the mean over none is no number, leave it out`,
+      `a batch has no rows: input ${formatShape(input.sizes)}, target ${formatShape(target.sizes)}; a mean over no rows does not exist, so leave the batch out`,
     )
   return batch as unknown as Batch
 }
@@ -301,7 +304,10 @@ export function checkBatch(op: string, batch: Batch): Batch {
 /** Refuses a promise from the model, because a step is one turn of the event loop. */
 export function checkOutput(op: string, output: unknown): void {
   if (output instanceof Promise)
-    throw new ValueError(op, `the model's forward gave ${kindOf(output)}, but must give what the loss takes, at once`)
+    throw new ValueError(
+      op,
+      `the model's forward gave ${kindOf(output)}, but must give the loss's input, not a promise`,
+    )
 }
 
 /** Throws unless the loss function returned a tensor of one floating element. */
@@ -335,7 +341,7 @@ export function checkReached(op: string, optimized: readonly Parameter[]): void 
   if (!optimized.some((parameter) => parameter.peekGrad() !== null))
     throw new AutogradError(
       op,
-      `the loss reaches none of the optimizer's ${optimized.length} parameters; see that it is computed from the model's output, and that what learns is in the optimizer`,
+      `the loss reaches none of the optimizer's ${optimized.length} parameters; check that it is computed from the model's output, and that the learning parameters are in the optimizer`,
     )
 }
 

@@ -79,7 +79,7 @@ export class Ensemble<M extends Voter = Voter> extends Module {
       if (!sameShape(output.sizes, first.sizes))
         throw new ShapeError(
           op,
-          `member 0 gave ${formatShape(first.sizes)}, but member ${i} ${formatShape(output.sizes)}; members answer the same question`,
+          `member 0 gave ${formatShape(first.sizes)}, but member ${i} ${formatShape(output.sizes)}; members must give results of the same shape`,
           [first.sizes, output.sizes],
         )
     })
@@ -113,7 +113,7 @@ function votes(outputs: readonly Tensor[], dim: number): Tensor {
 /** Copies the given models into a list. Throws ValueError unless there is at least one, and each is a different module. */
 export function modelsOf<M extends Module>(op: string, name: string, given: Iterable<M>): M[] {
   const models = listOf(op, name, given, 'a list of modules')
-  if (models.length === 0) throw new ValueError(op, `${name} are none; give at least one module`)
+  if (models.length === 0) throw new ValueError(op, `${name} are empty; give at least one module`)
   models.forEach((model: unknown, i) => {
     if (!(model instanceof Module)) throw new ValueError(op, `${name}[${i}] is ${kindOf(model)}, but must be a module`)
     const before = models.indexOf(model as M)

@@ -65,11 +65,11 @@ export async function findLearningRate<M extends string, B, Mod extends Module>(
   batches: Batches<B>,
   options: FindLearningRateOptions = {},
 ): Promise<LearningRateCurve> {
-  if (!(trainer instanceof Trainer)) throw new ValueError(op, 'needs a Trainer, whose optimizer and loss are tried')
+  if (!(trainer instanceof Trainer)) throw new ValueError(op, 'needs a Trainer with the optimizer and loss to try')
   const { from = 1e-7, to = 10, steps = 100, diverged = 4, signal } = checked(options)
   checkBatches(op, batches)
   checkSignal(op, signal)
-  if (trainer.running) throw new ValueError(op, 'the Trainer is training; wait for the end of that')
+  if (trainer.running) throw new ValueError(op, 'the Trainer is training; wait until that has ended')
   const { model, options: given } = trainer
   const { optimizer } = given
   const restore = remember(model, optimizer, batches)

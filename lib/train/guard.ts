@@ -54,7 +54,7 @@ export class Guard {
     const timer = setTimeout(
       () =>
         warn(
-          `[${op}] has waited ${longWait / 1000} seconds for an evaluation or prediction of its model; leave the loop over predict() before the next step`,
+          `[${op}] has waited ${longWait / 1000} seconds for an evaluation or prediction of its model; end the loop over predict() before the next step`,
         ),
       longWait,
     )
@@ -131,8 +131,8 @@ export class Guard {
       if (this.#model.training || changed())
         throw new ValueError(
           op,
-          `the model's ${this.#model.training ? 'mode' : 'weights'} changed while it was being evaluated, so that the numbers would be of no one model; ` +
-            'await the evaluation before the next step of a loop of your own',
+          `the model's ${this.#model.training ? 'mode' : 'weights'} changed while it was being evaluated, so the numbers would belong to no single model; ` +
+            'await the evaluation before the next step of your own loop',
         )
     }
   }

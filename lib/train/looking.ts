@@ -53,7 +53,7 @@ export class Looking<M extends string> {
     if (this.#options.step !== undefined)
       throw new ValueError(
         op,
-        'model cannot take the place of that which `step` runs itself; give the Trainer a loss or an objective, which are told the model',
+        'model cannot replace the one that `step` runs itself; give the Trainer a loss or an objective instead, which receive the model',
       )
     return this.#lookedAt(model)
   }

@@ -165,7 +165,7 @@ function predicted(output: unknown, by: string): Tensor {
   if (output instanceof Tensor) return output
   throw new ValueError(
     'Trainer.predict',
-    `${by} gave ${kindOf(output)} for an output, but a prediction is a tensor; give the Trainer an objective with ` +
+    `${by} gave ${kindOf(output)} as an output, but a prediction must be a tensor; give the Trainer an objective with ` +
       'predict(model, batch)',
   )
 }
@@ -221,7 +221,7 @@ function checkSums(op: string, loss: unknown): asserts loss is Loss {
   if (!isFloating(total.dtype)) throw new DTypeError(op, `the total is ${total.dtype}, but must be floating`)
   if (typeof count !== 'number') checkElement(op, 'count', count)
   else if (!(Number.isFinite(count) && count >= 0))
-    throw new ValueError(op, `the count is ${shown(count)}, but must be a number, not negative`)
+    throw new ValueError(op, `the count is ${shown(count)}, but must be a number of at least 0`)
   if (target !== undefined && !(target instanceof Tensor))
     throw new ValueError(op, `the target of the objective is ${kindOf(target)}, but must be a tensor`)
 }

@@ -60,7 +60,7 @@ export class Pass<M extends string> {
     for (const [name, given] of Object.entries<Metric<never> | (() => Metric<never>)>(metrics)) {
       const metric = typeof given === 'function' ? given() : (given.fresh?.() ?? given)
       if (typeof metric?.update !== 'function' || typeof metric.compute !== 'function')
-        throw new ValueError(op, `the function for metric ${name} gave ${shown(metric)}, which is no metric`)
+        throw new ValueError(op, `the function for metric ${name} gave ${shown(metric)}, which is not a metric`)
       if (metric === given) {
         if (inUse.has(metric)) {
           this.end()
@@ -112,7 +112,7 @@ export class Pass<M extends string> {
       if (!(count >= 0 && count < Number.POSITIVE_INFINITY))
         throw new ValueError(
           this.#op,
-          `the count of batch ${index + 1} is ${count}, but must be a number, not negative; its step was taken already`,
+          `the count of batch ${index + 1} is ${count}, but must be a number of at least 0; its step has already been taken`,
         )
       this.#total += total
       this.#count += count
@@ -167,7 +167,7 @@ export class Pass<M extends string> {
         throw new ValueError(
           this.#op,
           `metric ${name} has no stateDict() and loadStateDict(), which checkpoints within an epoch need; metrics of the library ` +
-            'have them (extend metrics.RunningMean), or leave checkpoints out',
+            'have both (extend metrics.RunningMean), or leave checkpoints out',
         )
   }
 

@@ -32,10 +32,7 @@ export function progressBar(
 ): Callback {
   if (stream === undefined) return {}
   if (typeof stream?.write !== 'function')
-    throw new ValueError(
-      'progressBar',
-      `the stream is ${kindOf(stream)}, but must be one to write to, as process.stderr is`,
-    )
+    throw new ValueError('progressBar', `the stream is ${kindOf(stream)}, but must be writable, such as process.stderr`)
   if (!stream.isTTY) return {}
   let bar: SingleBar | null = null
   let done = ''

@@ -208,18 +208,18 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
     throw new ValueError(op, message)
   }
   const saved = state as RunState
-  if (saved?.format !== 1) fail(`${path} is no checkpoint of a Trainer, or one of a later version`)
+  if (saved?.format !== 1) fail(`${path} is not a checkpoint of a Trainer, or is one from a later version`)
   if (!isPlace(saved.place) || typeof saved.config !== 'object' || saved.config === null)
-    fail(`${path} does not say where the run was; it was written by something else`)
-  const advice = 'begin another run in another folder'
+    fail(`${path} does not contain the place of a run; it was written by something else`)
+  const advice = 'begin a new run in another folder'
   for (const [field, now] of Object.entries(config)) {
     const before = saved.config[field]
     // Checkpoints of earlier versions lack some fields.
     if (before === now || !Object.hasOwn(saved.config, field)) continue
     if (field === fingerprintField)
-      fail(`the data are not those of ${path}, as their fingerprints show; go on with the same data, or ${advice}`)
+      fail(`the data are not those of ${path}, as their fingerprints show; continue with the same data, or ${advice}`)
     fail(
-      `${field} is ${shown(now)}, but was ${shown(before)} when ${path} was written; go on with the same configuration, or ${advice}`,
+      `${field} is ${shown(now)}, but was ${shown(before)} when ${path} was written; continue with the same configuration, or ${advice}`,
     )
   }
   const { model, average, options, batches } = parts
@@ -261,6 +261,6 @@ export async function* behind<B>(
   if (passed < count)
     throw new ValueError(
       op,
-      `the batches end after ${passed}, but ${count} were taken before; go on with the same data`,
+      `the batches end after ${passed}, but ${count} were taken before; continue with the same data`,
     )
 }

@@ -106,6 +106,6 @@ export async function openSaver(
   // Loggers learn this from the start event, and a caller that made the folder for this training already knows.
   const knows = loggers.length > 0 || callbacks.some((callback) => beginsAnew in callback)
   if (resume === 'auto' && saver.from === null && !knows)
-    warn(`[${op}] begins anew, because there is no checkpoint in ${folder} to go on from`)
+    warn(`[${op}] starts from the beginning, because there is no checkpoint in ${folder} to resume from`)
   return saver
 }

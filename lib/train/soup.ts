@@ -50,7 +50,7 @@ export async function averageWeights<M extends Module>(models: Iterable<M>, opti
   if (!(into instanceof Module))
     throw new ValueError(op, `into is ${kindOf(into)}, but must be a module for the average`)
   if (greedy !== undefined && typeof greedy !== 'function')
-    throw new ValueError(op, `greedy is ${kindOf(greedy)}, but must be a function of a model that gives a number`)
+    throw new ValueError(op, `greedy is ${kindOf(greedy)}, but must be a function that gives a number for a model`)
   const states = all.map((model) => stateDict(model))
   checkFit(op, states, stateDict(into))
   const versions = states.map((state) => [...state.values()].map(({ storage }) => storage.version))
@@ -59,7 +59,7 @@ export async function averageWeights<M extends Module>(models: Iterable<M>, opti
       if ([...state.values()].some(({ storage }, j) => storage.version !== versions[i]?.[j]))
         throw new ValueError(
           op,
-          `the weights of models[${i}] changed while they were averaged; train it before or after`,
+          `the weights of models[${i}] changed while they were averaged; train it before or afterwards`,
         )
     })
   }
@@ -122,7 +122,7 @@ function checkFit(op: string, states: readonly StateDict[], into: StateDict): vo
       if (own.has(storage))
         throw new ValueError(
           op,
-          `into shares ${path} with models[${i}], which would be overwritten; give a model of its own`,
+          `into shares ${path} with models[${i}], which would be overwritten; give a separate model`,
         )
   })
 }

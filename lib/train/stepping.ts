@@ -94,7 +94,7 @@ export class Stepping<M extends string> {
     if (!optimized.some((parameter) => parameter.requiresGrad))
       throw new ValueError(
         op,
-        `all of the optimizer's ${optimized.length} parameters are frozen; unfreeze what is to learn`,
+        `all of the optimizer's ${optimized.length} parameters are frozen; unfreeze those that should learn`,
       )
     // Gradients from before the training would accumulate, as would those of parameters that no optimizer steps.
     const stepped = new Set(optimized)

@@ -33,13 +33,13 @@ export class Tellings {
     if (planned === unknown || schedule.steps + planned <= schedule.end) return
     this.#schedule(
       op,
-      `ends after ${schedule.end} steps, of which ${schedule.steps} are taken, but this training takes ${planned}`,
+      `ends after ${schedule.end} steps, of which ${schedule.steps} have been taken, but this training takes ${planned}`,
     )
   }
 
   scheduleEnded(op: string): void {
     const { end = null, steps = 0 } = this.#options.schedule ?? {}
-    if (end !== null && steps > end) this.#schedule(op, `came to its end after ${end} steps, but the training goes on`)
+    if (end !== null && steps > end) this.#schedule(op, `ended after ${end} steps, but the training continues`)
   }
 
   /**
@@ -53,8 +53,8 @@ export class Tellings {
     if (last === Number.POSITIVE_INFINITY || Math.floor(last / validateEvery) > Math.floor(first.steps / validateEvery))
       return
     warn(
-      `[${op}] validateEvery is ${validateEvery}, but this training ends with step ${last}, so that nothing is measured before its end; ` +
-        'give fewer steps, or leave it out, and each epoch is measured',
+      `[${op}] validateEvery is ${validateEvery}, but this training ends with step ${last}, so nothing is measured before its end; ` +
+        'give fewer steps, or leave it out to measure after each epoch',
     )
   }
 
@@ -66,7 +66,7 @@ export class Tellings {
     if (empty < batches || batches === 0 || this.#toldEmpty) return
     this.#toldEmpty = true
     warn(
-      `[${op}] the loss counted nothing in all ${batches} batches, so that its mean is NaN; see that not all targets are ignored, ` +
+      `[${op}] the loss counted nothing in all ${batches} batches, so its mean is NaN; check that not all targets are ignored, ` +
         'masked or cut off',
     )
   }
@@ -75,7 +75,7 @@ export class Tellings {
     if (this.#toldSchedule) return
     this.#toldSchedule = true
     warn(
-      `[${op}] the schedule ${what}; a schedule counts steps: multiply epochs by the batches of one, make a new schedule for ` +
+      `[${op}] the schedule ${what}; a schedule counts steps: multiply epochs by the batches in one, make a new schedule for ` +
         "a new training, or give the Trainer scheduleEvery: 'epoch'",
     )
   }
@@ -93,8 +93,8 @@ export class Tellings {
     this.#toldUnstepped = true
     const names = left.slice(0, 4).map(([name]) => name)
     warn(
-      `[${op}] ${left.length} parameters of the model want gradients, but are not in the optimizer, and stay as they are: ` +
-        `${names.join(', ')}${left.length > names.length ? ', ...' : ''}; add them (model.parameters() sees layers that come later, ` +
+      `[${op}] ${left.length} parameters of the model want gradients, but are not in the optimizer, and will not change: ` +
+        `${names.join(', ')}${left.length > names.length ? ', ...' : ''}; add them (model.parameters() includes layers that are added later, ` +
         'a list does not), or freeze them',
     )
   }
@@ -133,7 +133,7 @@ export function tellNonFinite(
   const where =
     index === null ? `of the validation after epoch ${epoch + 1}` : `of batch ${index + 1} of epoch ${epoch + 1}`
   warn(
-    `[${op}] the loss ${where} is ${loss}; look for such numbers in the data, or take a smaller learning rate or clipGradNorm`,
+    `[${op}] the loss ${where} is ${loss}; look for such numbers in the data, or use a smaller learning rate or clipGradNorm`,
   )
   return true
 }
@@ -142,8 +142,8 @@ export function tellNonFinite(
 export function tellSuspects(op: string, step: number, found: Anomalies): void {
   const what = found.length === 0 ? 'all numbers are finite again' : describeAnomalies(found)
   warn(
-    `[${op}] looked through step ${step}, because the loss of one before was not finite and the optimizer has stepped since: ${what}; ` +
-      'detectAnomaly: true stops a training at the very operator, before the optimizer steps',
+    `[${op}] examined step ${step}, because an earlier loss was not finite and the optimizer has stepped since: ${what}; ` +
+      'detectAnomaly: true stops a training at the exact operator, before the optimizer steps',
   )
 }
 

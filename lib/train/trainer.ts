@@ -309,7 +309,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     checkSignal(op, signal)
     checkPasses(op, 'batches', batches, epochs)
     signal?.throwIfAborted()
-    if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
+    if (this.#running) throw new ValueError('Trainer', 'is already running; run one training at a time')
     this.#running = true
     this.#tell.scheduleEnds(op, stepsIn(batches, this.#stepping.accumulate), epochs, steps)
     return {

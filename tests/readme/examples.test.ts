@@ -18,7 +18,10 @@ function run(name: string, ...args: string[]): string {
     encoding: 'utf8',
   })
   // A training that may go on from a checkpoint says that there is none yet.
-  const told = stderr.replace(/^.*begins anew, because there is no checkpoint in .*\n.*--trace-warnings.*\n/, '')
+  const told = stderr.replace(
+    /^.*starts from the beginning, because there is no checkpoint in .*\n.*--trace-warnings.*\n/,
+    '',
+  )
   expect(`${status} ${told}`).toBe('0 ')
   return stdout
 }

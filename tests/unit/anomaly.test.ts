@@ -113,6 +113,6 @@ it('without it, the step behind is looked through, and what it finds is said', a
   expect(told).toHaveLength(2)
   expect(told[0]).toContain('the loss of batch 2 of epoch 1 is')
   expect(told[1]).toMatch(
-    /looked through step \d, because the loss of one before was not finite .*: the first that is not finite: NaN is in the parameter /,
+    /examined step \d, because an earlier loss was not finite .*: the first that is not finite: NaN is in the parameter /,
   )
 })

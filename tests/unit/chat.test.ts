@@ -130,7 +130,7 @@ describe('templates', () => {
   })
 
   it('that are none are refused', async () => {
-    await expect(ChatTemplate.compile('{% for %}')).rejects.toThrow('the template is no Jinja')
+    await expect(ChatTemplate.compile('{% for %}')).rejects.toThrow('the template is not valid Jinja')
     await expect(ChatTemplate.compile('x'.repeat(2 ** 20 + 1))).rejects.toThrow('has 1048577 characters')
     expect((await ChatTemplate.compile('x'.repeat(2 ** 20))).render([])).toHaveLength(2 ** 20)
   })

@@ -138,11 +138,11 @@ describe('a wrong config', () => {
   })
 
   it('says where text is no YAML or JSON', async () => {
-    expect(await refused(good.replace('output', '\toutput'))).toMatch(/^c\.yaml:5:1: this is no YAML/)
+    expect(await refused(good.replace('output', '\toutput'))).toMatch(/^c\.yaml:5:1: this is not valid YAML/)
     expect(await refused(`${good}model: x\n`)).toContain(
-      'c.yaml:6:1: this is no YAML: the same key stands in this table twice',
+      'c.yaml:6:1: this is not valid YAML: the same key stands in this table twice',
     )
-    expect(await refused('{"model": 1,}', { name: 'c.json' })).toMatch(/^c\.json:1:13: this is no JSON/)
+    expect(await refused('{"model": 1,}', { name: 'c.json' })).toMatch(/^c\.json:1:13: this is not valid JSON/)
     expect(await refused(`a: &a [*a]\n${good}`)).toMatch(/c\.yaml/)
     expect(await refused(`a: *nobody\n${good}`)).toMatch(/^c\.yaml/)
   })
@@ -168,7 +168,7 @@ describe('a wrong config', () => {
     expect(await refused(twice)).toMatch(new RegExp(`^c\\.yaml:\\d+:\\d+: ${tooDeep}`))
     const chain = Array.from({ length: 100 }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i}]\n`)
     expect(await refused(`a0: &a0 [1]\n${chain.join('')}`)).toContain(
-      'aliases stand in aliases too often; write the values out',
+      'aliases are nested in aliases too often; write the values out',
     )
     expect(await refused('{"a": '.repeat(3000) + '}'.repeat(3000), { name: 'c.json' })).toContain(tooDeep)
     expect(
@@ -212,7 +212,7 @@ describe('a wrong config', () => {
     expect(await refused('export default { model: 5 }', { name: 'd.mjs' })).toContain(
       'd.mjs: model is 5, but must be a path',
     )
-    expect(await refused(good, { name: 'c.toml' })).toContain('c.toml is no config by its name')
+    expect(await refused(good, { name: 'c.toml' })).toContain('c.toml is not named like a config')
     await expect(loadFinetune(folder)).rejects.toThrow('is a folder')
     await expect(loadFinetune(join(folder, 'nobody.yaml'))).rejects.toThrow('nobody.yaml')
   })

@@ -67,7 +67,7 @@ describe('init', () => {
       expect(text).toContain(`format: ${format}`)
       expect(text).toContain('model: "./model"')
       expect(await peekCommand([path, '1', ...set('data.validation=1')])).toBe(0)
-      await expect(initCommand([path])).rejects.toThrow('is there already')
+      await expect(initCommand([path])).rejects.toThrow('already exists')
       expect(readFileSync(path, 'utf8')).toBe(text)
     }
   })
@@ -241,7 +241,7 @@ describe('finetune', () => {
     const missing = evaluateCommand([config, '--data', 'missing.jsonl'])
     await expect(missing).rejects.toThrow(/^--data: missing\.jsonl: there is no such file/)
     expect(JSON.parse(stdout)).toMatchObject({ rows: 20 })
-    await expect(finetuneCommand([config])).rejects.toThrow(/has a run already; go on with it by --resume/)
+    await expect(finetuneCommand([config])).rejects.toThrow(/already has a run; continue it with --resume/)
   })
 
   it('learns all weights of texts, which generate writes on', async () => {
@@ -354,9 +354,9 @@ describe('finetune', () => {
     cpSync(join(folder, 'model'), join(folder, 'adapter'), { recursive: true })
     symlinkSync('..', join(folder, 'empty/link'))
     const refused: readonly (readonly [values: readonly string[], says: string])[] = [
-      [['method=full', 'output=.'], 'written over the model that the run begins with'],
-      [['method=full', 'output=empty/link'], 'written over the model that the run begins with'],
-      [['tokenizer=adapter', 'output=.'], 'written over the tokenizer that the run begins with'],
+      [['method=full', 'output=.'], 'overwrite the model with which the run begins'],
+      [['method=full', 'output=empty/link'], 'overwrite the model with which the run begins'],
+      [['tokenizer=adapter', 'output=.'], 'overwrite the tokenizer with which the run begins'],
       [['output=rows.jsonl/run'], 'rows.jsonl is a file'],
       [['output="a\\0b"'], 'a zero byte'],
     ]

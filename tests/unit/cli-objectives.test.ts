@@ -185,9 +185,9 @@ describe('a model that begins with random weights', () => {
 
   it('is refused where it does not fit', async () => {
     expect(await refused(`model=${JSON.stringify(sizes)}`)).toBe(
-      '--set model: model is a table, which has no tokenizer; name the folder of one by tokenizer',
+      "--set model: model is a table, which has no tokenizer; name a tokenizer's folder with tokenizer",
     )
-    expect(await refused(...values, 'method={ lora: { rank: 2 } }')).toContain('those of the model are random')
+    expect(await refused(...values, 'method={ lora: { rank: 2 } }')).toContain("the model's weights are random")
     const wrong = (changes: object) => refused(`model=${JSON.stringify({ ...sizes, ...changes })}`, 'tokenizer=./bert')
     expect(await wrong({ hiden_size: 16 })).toMatch(/^--set model: .*hiden_size/)
     expect(await wrong({ num_attention_heads: 3 })).toMatch(/^--set model: /)
@@ -290,16 +290,16 @@ describe('pairs of texts', () => {
   it('are refused where they do not fit', async () => {
     const own = (file: string, ...values: string[]) => refused(`data.file=${file}.jsonl`, ...values)
     expect(await own('in-batch negatives', 'data.contrast={ loss: triplet }')).toBe(
-      "--set data.contrast: the loss is 'triplet', but the rows have no negative; add the column, or name it by data.columns.negative",
+      "--set data.contrast: the loss is 'triplet', but the rows have no negative; add the column, or name it with data.columns.negative",
     )
     expect(await own('in-batch negatives', 'data.contrast={ loss: cosine }')).toContain('but the rows have no score')
-    expect(await own('cosines', 'data.contrast={ loss: multipleNegatives }')).toContain("no use for the rows' score")
+    expect(await own('cosines', 'data.contrast={ loss: multipleNegatives }')).toContain("does not use the rows' score")
     expect(await own('in-batch negatives', 'train.batchSize=1')).toContain('raise train.batchSize')
     expect(await own('hard negatives', 'data.contrast={ margin: 1 }')).toMatch(
       /^--set data\.contrast: .*margin is of loss 'triplet'/,
     )
     expect(await own('in-batch negatives', 'data.columns.negative=wrong')).toMatch(
-      /^in-batch negatives\.jsonl:1, .*: there is no column 'wrong'; the row has 'anchor', 'positive'; name the right one by data\.columns\.negative/,
+      /^in-batch negatives\.jsonl:1, .*: there is no column 'wrong'; the row has 'anchor', 'positive'; name the right one with data\.columns\.negative/,
     )
     expect(await refused('data.contrast={}')).toContain(
       "data.contrast is for pairs, but the rows are of the format 'classification'",

@@ -296,12 +296,12 @@ it('refuses objectives that the tokenizer, the model or other keys do not go wit
   expect(await refused('objective={ masked: { whole: true } }')).toContain("there is no 'whole' in objective.masked")
   expect(await refused('objective={ masked: { probability: 1 } }')).toContain('objective.masked.probability is 1, but')
   expect(await refused(encoder, 'objective=masked', 'documents=true')).toContain(
-    "--set documents: documents is for the objective 'causal', but it is 'masked'; leave it out",
+    "--set documents: documents is for the objective 'causal', but the objective is 'masked'; leave it out",
   )
   expect(await refused('objective=masked')).toMatch(/model: .*'llama'/)
   const pairs = 'objective={ masked: { nextSentence: true } }'
   expect(await refused(encoder, pairs)).toContain(
-    'model: type_vocab_size is 1, but the two sentences of a pair are of two',
+    'model: type_vocab_size is 1, but the two sentences of a pair have two types',
   )
   const judge = `model=${JSON.stringify({ ...bert, type_vocab_size: 2 })}`
   expect(await refused(judge, pairs)).toContain('--set objective: no document has two sentences')

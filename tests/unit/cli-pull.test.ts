@@ -220,14 +220,14 @@ describe('pull', () => {
     mkdirSync(join(folder, 'name'))
     mkdirSync(join(folder, 'elsewhere'))
     symlinkSync(join(folder, 'elsewhere'), join(folder, 'name', 'onnx'))
-    expect((await refused()).message).toContain('is no folder')
+    expect((await refused()).message).toContain('is not a folder')
     expect(existsSync(join(folder, 'elsewhere', 'model.onnx'))).toBe(false)
   })
 
   it('says what 401, 403 and 404 mean, with and without a token', async () => {
     for (const [status, token, reason, words] of [
       [401, null, 'unauthorized', 'set HF_TOKEN'],
-      [403, 'secret', 'unauthorized', 'the token of HF_TOKEN may not read it'],
+      [403, 'secret', 'unauthorized', 'the token in HF_TOKEN has no access to it'],
       [404, null, 'missing', 'misspelt'],
       [418, null, 'answer', '418'],
     ] as const) {
@@ -350,7 +350,7 @@ describe('the command', () => {
     }
     const stopped = await run(['owner/name', '--to', to], 'config.json')
     expect(stopped).toMatchObject({ code: 130 })
-    expect(stopped.stderr).toContain('the same command goes on')
+    expect(stopped.stderr).toContain('the same command continues')
     hang = false
     const done = await run(['owner/name', '--to', to, '--json'])
     expect(done).toMatchObject({ code: 0 })

@@ -52,7 +52,7 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'rows.jsonl.gz',
     'config.yaml:4:9: data.file',
     '.gz',
-    'is no file of rows by its name',
+    'is not named like a file of rows',
   ],
   ['no such model', './model', './modle', 'config.yaml:1:8: model', 'modle', 'firesteel pull'],
   [
@@ -72,7 +72,7 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'save_pretrained',
   ],
   ['no such data', 'rows.jsonl', 'row.jsonl', 'config.yaml:4:9: data.file', 'row.jsonl', 'there is no such file'],
-  ['a pattern that names no file', 'rows.jsonl', '"*.csv"', 'config.yaml:4:9: data.file', '*.csv', 'no file is named'],
+  ['a pattern that names no file', 'rows.jsonl', '"*.csv"', 'config.yaml:4:9: data.file', '*.csv', 'no file matches'],
   [
     'data of an unknown kind',
     'rows.jsonl',
@@ -119,7 +119,7 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'train:\n  earlyStopping: 3\n',
     'config.yaml:6:3',
     'train.earlyStopping',
-    'nothing is held back to measure on',
+    'no rows are held out for measuring',
   ],
   [
     'an adapter of no layers',
@@ -154,11 +154,11 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'mend the template',
   ],
   [
-    'a template that is no Jinja',
+    'a template that is not Jinja',
     'file: rows',
     "template: '{% for %}'\n  file: rows",
     'rows.jsonl:1',
-    'the template is no Jinja',
+    'the template is not valid Jinja',
     '',
   ],
   [
@@ -181,7 +181,7 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'a place for the run that takes no folders',
     'runs/first',
     '/proc/nothing',
-    'config.yaml:10:9: output: cannot make the folder /proc/nothing: /proc takes no folders',
+    'config.yaml:10:9: output: cannot make the folder /proc/nothing: /proc does not accept folders',
   ],
   [
     'a folder of a run in the place of a file',
@@ -195,7 +195,7 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
 
 /** Rows, and the parts of the message. */
 const data: readonly (readonly [what: string, rows: readonly string[], ...says: string[]])[] = [
-  ['a torn line', [chatRow('a'), '{"messages": [{"role": "us'], 'rows.jsonl:2', 'no JSON', 'mend the line'],
+  ['a torn line', [chatRow('a'), '{"messages": [{"role": "us'], 'rows.jsonl:2', 'not valid JSON', 'mend the line'],
   [
     'a column that is missing',
     [chatRow('a'), '{"mesages": []}'],
@@ -208,7 +208,7 @@ const data: readonly (readonly [what: string, rows: readonly string[], ...says: 
   [
     'a key twice',
     ['{"text": "a b c"}', '{"text": "a", "text": "b"}'],
-    'rows.jsonl:2: the key "text" stands twice in one object; leave one out',
+    'rows.jsonl:2: the key "text" occurs twice in one object; leave one out',
   ],
   ['an empty text', ['{"text": "a b c"}', '', '{"text": " "}'], 'rows.jsonl:3', 'text is empty', 'leave the row out'],
   ['a list for a row', ['[1]'], 'rows.jsonl:1', 'an array', 'must be an object'],
@@ -228,7 +228,13 @@ const data: readonly (readonly [what: string, rows: readonly string[], ...says: 
     "with roles ['user']",
     'leave the row out',
   ],
-  ['one array', [`[${chatRow('a')},`, `${chatRow('b')}]`], 'rows.jsonl:1', 'no JSON', 'each line is a row of its own'],
+  [
+    'one array',
+    [`[${chatRow('a')},`, `${chatRow('b')}]`],
+    'rows.jsonl:1',
+    'not valid JSON',
+    'each line is a row of its own',
+  ],
   ['no rows', ['', ' '], 'rows.jsonl', 'there are no rows', 'give a file'],
   [
     'a completion without a prompt',
@@ -291,16 +297,13 @@ describe('a config is refused that has', () => {
     writeFileSync(join(folder, 'config.json'), '{"model": "./model",\n "train": {"lr": 1, "lr": 2}}')
     const error = await finetuneCommand([join(folder, 'config.json')]).catch((thrown: unknown) => thrown as Error)
     expect((error as Error).message).toContain(
-      'config.json:2:21: this is no JSON: the same key stands in this table twice',
+      'config.json:2:21: this is not valid JSON: the same key stands in this table twice',
     )
   })
 })
 
 it('--resume is refused where there is no run, and nothing is made', async () => {
-  const says = `${folder}/runs/first has no run to go on with; leave --resume out to begin one`.replaceAll(
-    `${folder}/`,
-    '',
-  )
+  const says = `${folder}/runs/first has no run to resume; leave --resume out to begin one`.replaceAll(`${folder}/`, '')
   expect(await refused(['--resume'])).toContain(`config.yaml:10:9: ${says}`)
 })
 
@@ -340,8 +343,8 @@ describe('data are refused that have', () => {
       ['a.tsv', 'text,label\na,x\n', 'a.tsv:2', "parted by ','", 'tabs in a .tsv'],
       ['a.csv', 'text,text\na,x\n', "a.csv:1: the header has 'text' twice"],
       ['a.csv', 'text,label\n"a,x\n', 'a.csv:2: a quote opens a field'],
-      ['a.csv', Buffer.from('text,label\n\xe4,x\n', 'latin1'), 'a.csv:2: the line is no UTF-8; write the file anew'],
-      ['a.jsonl', Buffer.from('\ufeff{"text": "a"}', 'utf16le'), 'a.jsonl:1: the line is no UTF-8'],
+      ['a.csv', Buffer.from('text,label\n\xe4,x\n', 'latin1'), 'a.csv:2: the line is not UTF-8; save the file'],
+      ['a.jsonl', Buffer.from('\ufeff{"text": "a"}', 'utf16le'), 'a.jsonl:1: the line is not UTF-8'],
       ['a.parquet', 'PAR1xx', 'a.parquet: the end of the file'],
     ]
     for (const [name, text, ...says] of files) {
@@ -363,7 +366,7 @@ describe('data are refused that have', () => {
 
   it('bytes that are no text', async () => {
     writeFileSync(join(folder, 'rows.jsonl'), Buffer.from([0x7b, 0xff, 0xfe, 0x7d]))
-    expect(await refused()).toContain('rows.jsonl:1: the line is no UTF-8; write the file anew in UTF-8')
+    expect(await refused()).toContain('rows.jsonl:1: the line is not UTF-8; save the file as UTF-8')
   })
 
   it('a table with a row of too many fields', async () => {

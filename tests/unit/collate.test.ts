@@ -138,7 +138,7 @@ describe('rows become a batch', () => {
   cycle.self = cycle
   const wrong: readonly (readonly [string, readonly unknown[], string, object?])[] = [
     ['none', [], 'there are no rows'],
-    ['null', [{ x: 1 }, { x: null }], 'row 1.x is null, which no tensor can be made from; make rows alike by map'],
+    ['null', [{ x: 1 }, { x: null }], 'row 1.x is null, which cannot become a tensor; make rows alike by map'],
     ['a hole', Object.assign(new Array(2), { 0: 1 }), 'row 1 of the batch is undefined'],
     ['dates', [new Date(0)], 'row 0 of the batch is a Date'],
     [
@@ -174,7 +174,7 @@ describe('rows become a batch', () => {
     ['a field too many', [{ x: 1 }, { x: 1, z: 1 }], 'row 1 of the batch has a z, which row 0 of the batch lacks'],
     ['a dtype of text', ['a'], "dtypes name 'int32' for row 0 of the batch, which is text", { dtypes: 'int32' }],
     ['a dtype that is none', [1], "dtypes name 'int3'", { dtypes: 'int3' }],
-    ['a dtype of all', [{ x: 1 }], 'which has places x; name each', { dtypes: 'int32' }],
+    ['a dtype of all', [{ x: 1 }], 'which has the places x; give a dtype for each', { dtypes: 'int32' }],
     ['a dtype of nothing', [{ x: 1 }], 'dtypes name y, but row 0 of the batch has x', { dtypes: { y: 'int32' } }],
     ['fractions for integers', [0.5], '[defaultCollate]', { dtypes: 'int32' }],
     ['wide bigints', [2n ** 70n], 'more than 64 bits'],

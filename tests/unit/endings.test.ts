@@ -111,7 +111,7 @@ describe('losses that count nothing', () => {
     expect(none.loss).toBeNaN()
     await new Promise((resolve) => setImmediate(resolve))
     expect(takeOutput().join()).toContain(
-      '[Trainer.evaluate] the loss counted nothing in all 4 batches, so that its mean is NaN',
+      '[Trainer.evaluate] the loss counted nothing in all 4 batches, so its mean is NaN',
     )
   })
 })
@@ -123,5 +123,5 @@ it.each([
   [{ loggers: [{ log() {} }] }, 'loggers'],
 ])('steps refuses what it would pass over: %o', async (options, names) => {
   const { trainer, batches } = made(options)
-  await expect(trainer.steps(batches).next()).rejects.toThrow(`[Trainer.steps] ${names} would be passed over; call fit`)
+  await expect(trainer.steps(batches).next()).rejects.toThrow(`[Trainer.steps] ${names} would be ignored; call fit`)
 })

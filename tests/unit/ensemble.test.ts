@@ -127,7 +127,7 @@ describe('an ensemble', () => {
   })
 
   it.each<[RegExp, () => unknown]>([
-    [/members are none; give at least one/, () => new f.Ensemble([])],
+    [/members are empty; give at least one/, () => new f.Ensemble([])],
     [/members\[1\] is the number 3, but must be a module/, () => new f.Ensemble([new Scores([1]), 3 as never])],
     [/combine is 'mean'/, () => new f.Ensemble([new Scores([1])], { combine: 'mean' as never })],
     [

@@ -72,7 +72,9 @@ describe('writing by a function', () => {
     await expect(generateBy(model as never, beginnings)).rejects.toThrow(/must be a function/)
     // The most beams are allowed, so that the next check complains.
     for (const beams of [4095, 4096])
-      await expect(generateBy(next, beginnings, { beams, logProbs: true })).rejects.toThrow(/logProbs are given/)
+      await expect(generateBy(next, beginnings, { beams, logProbs: true })).rejects.toThrow(
+        /logProbs are not available/,
+      )
     await expect(generateBy(next, beginnings, { beams: 4097 })).rejects.toThrow(/beams is 4097.*from 1 to 4096/)
     await expect(generateBy(next, beginnings, { beam: 3 } as GenerateOptions)).rejects.toThrow(/no option beam/)
   })

@@ -163,13 +163,13 @@ describe('writing on', () => {
       [{ topP: 1.5 }, /topP is 1\.5/],
       [{ topK: 0 }, /topK is 0/],
       [{ maxNewTokens: 0 }, /maxNewTokens is 0/],
-      [{ sample: false, topK: 3 }, /topK choose among tokens/],
+      [{ sample: false, topK: 3 }, /topK have an effect only in sampling/],
       [{ seed: 1 }, /seed and generator are for sampling/],
       [{ stopStrings: 'x' }, /needs a tokenizer/],
       [{ beams: 2, sample: true }, /beams take the best/],
       [{ beams: 2, logProbs: true }, /logProbs/],
       [{ beams: 2, returnSequences: 3 }, /returnSequences is 3/],
-      [{ lengthPenalty: 2 }, /lengthPenalty are of a beam search/],
+      [{ lengthPenalty: 2 }, /lengthPenalty have an effect only in a beam search/],
       [{ maxTokens: 3 } as GenerateOptions, /no option maxTokens/],
     ]
     for (const [options, message] of wrong) await expect(model.generate(prompt, options)).rejects.toThrow(message)

@@ -137,7 +137,7 @@ describe('a dataset of a module', () => {
   })
 
   it.each([
-    ['a path', () => moduleDataset('./rows.js'), 'nobody knows from where the path'],
+    ['a path', () => moduleDataset('./rows.js'), 'it is unknown to which folder the path'],
     ['no module', () => moduleDataset(3 as never), 'the module is the number 3'],
     ['a module that is not there', () => moduleDataset(new URL('./none.mjs', import.meta.url)), 'none.mjs'],
     ['a function that is not there', () => moduleDataset(module, { name: 'none' }), 'exports nothing as none'],

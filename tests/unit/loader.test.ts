@@ -128,7 +128,7 @@ describe('a loader', () => {
       'the rows are an iterator, which is used up',
     ],
     ['an order of a stream', () => new DataLoader(stream(3), { shuffle: true }), 'use dataset.shuffle(buffer)'],
-    ['a sampler of a stream', () => new DataLoader(stream(3), { sampler: weighted([1]) }), 'a sampler has nothing'],
+    ['a sampler of a stream', () => new DataLoader(stream(3), { sampler: weighted([1]) }), 'a sampler cannot choose'],
     ['a sampler that is none', () => new DataLoader([1], { sampler: [0] as never }), 'sampler is an array'],
     ['a collate that is none', () => new DataLoader([1], { collate: 3 as never }), 'collate is the number 3'],
     [
@@ -427,12 +427,12 @@ describe('a dataset', () => {
     [
       'no functions',
       () => new FunctionDataset(2, null as never, null as never),
-      '[FunctionDataset] needs two functions',
+      '[FunctionDataset] needs a function get(index)',
     ],
     ['a length of text', () => new FunctionDataset('2' as never, Number, String), '[FunctionDataset] length is'],
     ['no dataset', () => new Subset(null as never, [0]), '[Subset] the dataset needs a length'],
     ['no indices', () => new Subset(items(3), 2 as never), '[Subset] the indices are the number 2'],
-    ['an index outside', () => new Subset(items(3), [0, 3]), '[Subset] index 3 lies outside of the 3 items'],
+    ['an index outside', () => new Subset(items(3), [0, 3]), '[Subset] index 3 lies outside the 3 items'],
     [
       'an index that is none',
       () => new Subset(items(3), [undefined as never]),

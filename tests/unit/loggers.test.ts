@@ -221,7 +221,7 @@ describe('consoleLogger', () => {
       ...events.slice(2, 3),
     ])
     expect(text.split('\n')).toEqual([
-      'goes on behind step 7',
+      'continues after step 7',
       'epoch 1, step 1: loss 1.000  lr 0.1000  gradNorm 3.000  12.3k items/s  25 % waiting for data  4.20MB at most',
       'epoch 1, step 2: validation loss NaN  f,1 0.7500',
       '',

@@ -80,7 +80,7 @@ describe('classes', () => {
     const [said, is] = [labels([0, 1, 1]), labels([0, 1, 2])]
     const own = metrics.recall({ average: 'none', classes: 4, zeroDivision: Number.NaN })
     expect(await measure(own, said, is)).toEqual([1, 1, 0, Number.NaN])
-    expect(() => metrics.recall({ average: 'macro' }).update(said, is)).toThrow('say classes')
+    expect(() => metrics.recall({ average: 'macro' }).update(said, is)).toThrow('give classes')
     expect(await measure(metrics.recall({ average: 'macro', classes: 4, zeroDivision: Number.NaN }), said, is)).toBe(
       2 / 3,
     )

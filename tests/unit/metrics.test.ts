@@ -85,7 +85,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     ]) as Tensor
     const target = labels([[0, 1]])
     expect(() => metrics.accuracy().update(x, target)).toThrow(ShapeError)
-    expect(() => metrics.accuracy().update(x, target)).toThrow('say accuracy({ classDim: 1 }) or { classDim: -1 }')
+    expect(() => metrics.accuracy().update(x, target)).toThrow('use accuracy({ classDim: 1 }) or { classDim: -1 }')
     const other = tensor([
       [
         [0, 0],
@@ -140,7 +140,7 @@ it('what is no label, or has another shape, is refused', () => {
   )
   // With a single class the largest is always class 0, whatever the logit.
   expect(() => metric.update(zeros([2, 1]), labels([0, 1]))).toThrow(
-    '[accuracy] outputs are [2, 1], which is one class',
+    '[accuracy] outputs are [2, 1], which is a single class',
   )
   expect(() => metrics.accuracy(0 as never)).toThrow('[accuracy] options are the number 0')
   expect(() => metrics.accuracy({ ignoreIndex: 0.5 })).toThrow('[accuracy] ignoreIndex is 0.5')

@@ -217,7 +217,7 @@ describe('a Llama', () => {
   })
 
   it('refuses heads that make no groups', () => {
-    expect(() => llama({ ...sizes, heads: 4, keyHeads: 3 })).toThrow(/no multiple of num_key_value_heads, 3/)
+    expect(() => llama({ ...sizes, heads: 4, keyHeads: 3 })).toThrow(/must be a multiple of num_key_value_heads, 3/)
   })
 })
 
@@ -283,7 +283,7 @@ describe('weights in NF4', () => {
     const load = async (change: Parameters<typeof folder>[0]) => AutoModel.forCausalLM(await folder(change))
     await expect(load((state) => void (state['blocksize'] = 96))).rejects.toThrow(/blocks of 96 .* multiples of 64/)
     await expect(load((state) => void (state['blocksize'] = 128))).rejects.toThrow(/must be 32 numbers/)
-    await expect(load((state) => void (state['shape'] = [128, 32]))).rejects.toThrow(/no whole blocks of 64/)
+    await expect(load((state) => void (state['shape'] = [128, 32]))).rejects.toThrow(/must be whole blocks of 64/)
     await expect(load((state) => void (state['quant_type'] = 'fp4'))).rejects.toThrow(/quant_type 'fp4'/)
     await expect(load((_, tensors) => void tensors.delete(absmax))).rejects.toThrow(/absmax is missing/)
     await expect(load((_, tensors) => void tensors.set(absmax, tensor([1])))).rejects.toThrow(/must be 64 numbers/)

@@ -449,7 +449,7 @@ describe('ViT', () => {
     model.body.interpolatePositions = true
     expect(model.forward(larger).shape).toEqual([1, 3])
     expect(model.body.forward(larger).shape).toEqual([1, 1 + 3 * 2, 12])
-    expect(() => model.forward(waves([1, 3, 24, 7]))).toThrow(/no patch of 8 x 8/)
+    expect(() => model.forward(waves([1, 3, 24, 7]))).toThrow(/do not contain a patch of 8 x 8/)
     expect(() => model.forward(waves([1, 1, 24, 19]))).toThrow(/must be \[N, 3, H, W\]/)
   })
 
@@ -465,8 +465,11 @@ describe('ViT', () => {
 
   it('refuses settings by name', async () => {
     for (const [settings, text] of [
-      [{ hidden_size: 10, num_attention_heads: 3 }, /hidden_size is 10, which 3 heads/],
-      [{ image_size: 8, patch_size: 9 }, /holds no patch of patch_size 9 x 9/],
+      [
+        { hidden_size: 10, num_attention_heads: 3 },
+        /hidden_size is 10, but must be a multiple of num_attention_heads, 3/,
+      ],
+      [{ image_size: 8, patch_size: 9 }, /does not contain a patch of patch_size 9 x 9/],
       [{ image_size: [8] }, /image_size is/],
       [{ image_size: 32769 }, /image_size is 32769/],
       [{ num_register_tokens: 4 }, /num_register_tokens is 4/],

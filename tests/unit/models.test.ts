@@ -200,7 +200,7 @@ describe('a cache', () => {
           expect(value).toBeCloseTo(expected[i] as number, 5)
         })
       }
-      expect(() => model.forward(ids(), { cache })).toThrow(/8 columns do not fit behind the 8/)
+      expect(() => model.forward(ids(), { cache })).toThrow(/8 columns do not fit after the 8/)
     })
     expect(() => model.forward(ids(), { cache: new KvCache(8) })).toThrow(/noGrad/)
   })

@@ -377,9 +377,7 @@ describe('what ends a fit', () => {
     await line().trainer.fit(batches(5), { ...plan, validateEvery: 11 })
     await line().trainer.fit(batches(5), { ...plan, steps: 3, validateEvery: 4 })
     expect(warn.mock.calls.map(([text]) => String(text))).toEqual([
-      expect.stringContaining(
-        '[Trainer.fit] validateEvery is 11, but this training ends with step 10, so that nothing',
-      ),
+      expect.stringContaining('[Trainer.fit] validateEvery is 11, but this training ends with step 10, so nothing'),
       expect.stringContaining('validateEvery is 4, but this training ends with step 3'),
     ])
     warn.mockRestore()

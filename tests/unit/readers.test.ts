@@ -77,16 +77,16 @@ describe('text', () => {
     const pass = textFiles(at('many/?.txt')).pass()
     for (let i = 0; i < 3; i++) await pass.next()
     await file('many/0.txt', 'new\n')
-    await expect(textFiles(at('many/?.txt')).pass(pass.state()).next()).rejects.toThrow('go on with the same files')
+    await expect(textFiles(at('many/?.txt')).pass(pass.state()).next()).rejects.toThrow('continue with the same files')
     await pass.return()
     await rm(at('many/0.txt'))
-    await expect(textFiles(at('many/*.none')).toArray()).rejects.toThrow('[textFiles] no file is named as')
+    await expect(textFiles(at('many/*.none')).toArray()).rejects.toThrow('[textFiles] no file matches')
     await expect(textFiles(at('gone/*.txt')).toArray()).rejects.toThrow('[textFiles] cannot read')
   })
 
   it('that is none is named by file and line', async () => {
     const bad = await file('latin', Buffer.from('a\n\xe4\n', 'latin1'))
-    await expect(textFiles(bad).toArray()).rejects.toThrow(`[textFiles] ${bad}:2: the line is no UTF-8`)
+    await expect(textFiles(bad).toArray()).rejects.toThrow(`[textFiles] ${bad}:2: the line is not UTF-8`)
     const packed = await file('packed', Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff]))
     await expect(textFiles(packed).toArray()).rejects.toThrow(`${packed}:1: the file is`)
     const long = await file('endless', 'x'.repeat(300_000))
@@ -115,7 +115,7 @@ describe('JSON lines', () => {
 
   it('that are none are named by file and line', async () => {
     const path = await file('bad.jsonl', '{"x": 1}\n\n{"x": }\n')
-    await expect(jsonl(path).toArray()).rejects.toThrow(`[jsonl] ${path}:3: the line is no JSON`)
+    await expect(jsonl(path).toArray()).rejects.toThrow(`[jsonl] ${path}:3: the line is not valid JSON`)
   })
 
   it('that have a key twice in one object are refused, because one of its values would be lost', async () => {
@@ -127,7 +127,7 @@ describe('JSON lines', () => {
     }
     for (const [text, key] of Object.entries(twice)) {
       const path = await file('twice.jsonl', `{"x": 1}\n${text}\n`)
-      const says = `${path}:2: the key ${JSON.stringify(key)} stands twice in one object; leave one out`
+      const says = `${path}:2: the key ${JSON.stringify(key)} occurs twice in one object; leave one out`
       await expect(jsonl(path).toArray()).rejects.toThrow(says)
     }
     const once = [
@@ -163,8 +163,8 @@ describe('CSV', () => {
   const wrong: readonly (readonly [string, string, object, string])[] = [
     ['a row too short', 'a,b\n1,2\n\n3\n', {}, ':4: the row has 1 fields, but there are 2 columns'],
     ['a row too long', 'a\n1,2\n', {}, ':2: the row has 2 fields, but there are 1 columns'],
-    ['a quote within', 'a\n5" long\n"\n', {}, ':2: field 1 has a quote within'],
-    ['text behind a quote', 'a\n"x"y\n', {}, ':2: field 1 goes on behind its closing quote'],
+    ['a quote within', 'a\n5" long\n"\n', {}, ':2: field 1 contains a quote'],
+    ['text behind a quote', 'a\n"x"y\n', {}, ':2: field 1 continues after its closing quote'],
     ['a quote that stays open', 'a\nb\n"x\ny\n', {}, ':3: a quote opens a field'],
     ['an empty file', '', {}, ':1: the file is empty'],
     ['a name twice', 'a,a\n', {}, ":1: the header has 'a' twice"],
@@ -229,16 +229,16 @@ describe('NumPy arrays', () => {
 
   const four = new Uint8Array(4)
   const wrong: readonly (readonly [string, () => Uint8Array, string])[] = [
-    ['another file', () => Buffer.from('a,b\n1,2\n3,4\n'), 'it does not begin as one'],
+    ['another file', () => Buffer.from('a,b\n1,2\n3,4\n'), 'it does not begin like one'],
     ['nothing', () => Buffer.of(), 'it is empty'],
-    ['objects', () => numpy("'|O'", '(1,)', four), "its elements are '|O', which no tensor holds"],
+    ['objects', () => numpy("'|O'", '(1,)', four), "its elements are '|O', which tensors do not support"],
     ['text', () => numpy("'<U1'", '(1,)', four), "its elements are '<U1'"],
     ['records', () => numpy("[('x', '<f4')]", '(1,)', four), 'its elements are records'],
     ['a single number', () => numpy("'<f4'", '()', four), 'holds a single number, which has no rows'],
     ['a file that is cut off', () => numpy("'<f4'", '(2,)', four), 'but an array of [2] and its header have'],
     ['a size beyond all', () => numpy("'<f4'", '(99999999999999999999, 9)', four), 'but an array of'],
     ['a header that is cut off', () => numpy("'<f4'", '(1,)', four).subarray(0, 20), 'its header has'],
-    ['a header without a shape', () => numpy("'<f4'", "'x'", four), 'its header does not say what the array is'],
+    ['a header without a shape', () => numpy("'<f4'", "'x'", four), 'its header does not describe the array'],
   ]
   it.each(wrong)('refuse %s', async (_title, content, message) => {
     const path = await file('wrong.npy', content())
@@ -327,7 +327,7 @@ describe('files that changed', () => {
     await file('shorter', line.repeat(4))
     expect(await rest()).toEqual([])
     await file('shorter', line.repeat(4).slice(1))
-    await expect(rest()).rejects.toThrow('rows went on at byte 28 of')
+    await expect(rest()).rejects.toThrow('the state is at byte 28 of')
   })
 
   it('are refused by npy where they have another size', async () => {

@@ -166,11 +166,11 @@ describe('a report', () => {
   })
 
   it('refuses batches that are none, and rows of different shapes', async () => {
-    await expect(trainerOf().report([])).rejects.toThrow('[Trainer.report] there are no batches to report on')
+    await expect(trainerOf().report([])).rejects.toThrow('[Trainer.report] there are no batches for the report')
     const [first] = test() as [[f.Tensor, f.Tensor]]
     const other = [f.rand([2, 4]), f.zeros([2], { dtype: 'int32' })] as const
     await expect(trainerOf().report([first, other])).rejects.toThrow(
-      'rows of the output have another shape in batch 2 than before',
+      'rows of the output in batch 2 have a different shape than before',
     )
   })
 })
@@ -213,8 +213,8 @@ describe('a model card', () => {
   it.each<[RegExp, object]>([
     [/name is '', but must be a text/, { name: '' }],
     [/data is 'x.csv', but must be a list of texts/, { name: 'x', data: 'x.csv' }],
-    [/report is the number 3, but must be what trainer.report gave/, { name: 'x', report: 3 }],
-    [/run is the number 3, but must be what run.json holds, parsed/, { name: 'x', run: 3 }],
+    [/report is the number 3, but must be a result of trainer.report/, { name: 'x', report: 3 }],
+    [/run is the number 3, but must be the parsed content of run.json/, { name: 'x', run: 3 }],
     [/there is no option title/, { name: 'x', title: 'y' }],
   ])('says %s', (message, options) => expect(() => f.modelCard(options as never)).toThrow(message))
 })

@@ -351,12 +351,12 @@ describe('checkpoints', () => {
       resume: 'auto',
     })
     await new Promise((resolve) => setImmediate(resolve))
-    expect(takeOutput().join()).toContain('the checkpoint before it is tried')
+    expect(takeOutput().join()).toContain('trying the checkpoint before it')
     expect(history.epochs).toHaveLength(2)
     for (const path of all) if (existsSync(path)) truncateSync(path, 20)
     const third = run(cpu, where, { keep: 6, accumulate: 1 })
     for (const name of readdirSync(join(where, 'checkpoints'))) truncateSync(join(where, 'checkpoints', name), 20)
-    await expect(third.trainer.fit(third.loader, { ...fitting, resume: 'auto' })).rejects.toThrow('is whole')
+    await expect(third.trainer.fit(third.loader, { ...fitting, resume: 'auto' })).rejects.toThrow('is complete')
     await new Promise((resolve) => setImmediate(resolve))
     takeOutput()
   })
@@ -367,7 +367,7 @@ describe('checkpoints', () => {
     await first.trainer.fit(first.loader, { ...fitting, validation: first.validation })
     const second = run(cpu, where)
     await expect(second.trainer.fit(second.loader, { ...fitting, validation: second.validation })).rejects.toThrow(
-      "has checkpoints up to step 6 already; go on with them (resume: 'auto'), or name another folder",
+      "already has checkpoints up to step 6; continue from them (resume: 'auto'), or name another folder",
     )
     // A second fit of the same Trainer continues its own run.
     const more = await first.trainer.fit(first.loader, { ...fitting, epochs: 1, validation: first.validation })

@@ -126,7 +126,7 @@ describe('rows as they come', () => {
   })
 
   it('that are fewer than before are no place to go on', async () => {
-    await expect(numbers(2).pass({ given: 3 }).next()).rejects.toThrow('the rows end after 2, but 3 were given before')
+    await expect(numbers(2).pass({ given: 3 }).next()).rejects.toThrow('the rows end after 2, but the state is after 3')
   })
 
   const wrong: readonly (readonly [string, () => unknown, string])[] = [
@@ -142,7 +142,7 @@ describe('rows as they come', () => {
     [
       'two ways',
       () => numbers(1).batches(2, { collate: String, dtypes: 'int32' }),
-      '[batches] dtypes are for the default',
+      '[batches] dtypes are only for the default',
     ],
     ['a state that is none', () => numbers(1).pass(3 as never), '[IterableDataset.pass] the state is the number 3'],
   ]
@@ -221,14 +221,14 @@ describe('a state of other steps', () => {
         return seen
       })()
       if (other === name) expect(await rest).toEqual(whole.slice(1))
-      else await expect(rest).rejects.toThrow('go on with the same steps in the same order')
+      else await expect(rest).rejects.toThrow('continue with the same steps in the same order')
     }
   })
 
   it('is named', () => {
     expect(() => numbers(3).map(twice).pass({ given: 1, step: 'filter' })).toThrow(
-      "the state is of 'filter', but here are the rows of 'map'",
+      "the state is of 'filter', but these are the rows of 'map'",
     )
-    expect(() => numbers(3).pass({ given: 1, step: 'filter' })).toThrow('here are rows that are read')
+    expect(() => numbers(3).pass({ given: 1, step: 'filter' })).toThrow('these are rows that are read')
   })
 })

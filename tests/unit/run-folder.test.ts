@@ -176,7 +176,9 @@ describe('a run', () => {
       expect(takeOutput()).toEqual(
         resumed
           ? []
-          : [`warning: Warning: [Trainer.fit] begins anew, because there is no checkpoint in ${run} to go on from`],
+          : [
+              `warning: Warning: [Trainer.fit] starts from the beginning, because there is no checkpoint in ${run} to resume from`,
+            ],
       )
       expect(JSON.parse(readFileSync(join(run, 'run.json'), 'utf8')).sessions).toHaveLength(resumed ? 2 : 1)
     }
@@ -190,7 +192,7 @@ describe('a run', () => {
     expect(eventsOf(run).flatMap(({ type, step }) => (type === 'step' ? [step] : []))).toEqual([1, 2, 3, 4, 5, 6])
     const other = made({ run })
     await expect(other.trainer.fit(other.loader, quiet)).rejects.toThrow(
-      `[Trainer.fit] ${run} has a run of 6 steps already`,
+      `[Trainer.fit] ${run} already has a run of 6 steps`,
     )
     expect(eventsOf(run)).toHaveLength(12)
   })
@@ -206,7 +208,7 @@ describe('a run', () => {
     await expect(go({ tMax: 31 })).rejects.toThrow(
       'the rate of the schedule after 1 steps is 0.997435, but was 0.997261 when',
     )
-    await expect(go({ seed: 2 })).rejects.toThrow('as their fingerprints show; go on with the same data')
+    await expect(go({ seed: 2 })).rejects.toThrow('as their fingerprints show; continue with the same data')
     expect((await go({})).epochs).toHaveLength(2)
   })
 })
@@ -290,7 +292,7 @@ describe('a folder', () => {
 
   it.each([
     ['a file is in its place', () => join(file(), 'run'), 'is a file'],
-    ['it takes no folders', () => '/proc/firesteel/run', existsSync('/proc') ? 'takes no folders' : 'cannot'],
+    ['it takes no folders', () => '/proc/firesteel/run', existsSync('/proc') ? 'does not accept folders' : 'cannot'],
   ])('is refused where %s', async (_title, where, message) => {
     for (const options of [{ run: where() }, { checkpoints: { folder: where() } }]) {
       const model = new nn.Linear(6, 3)
@@ -323,7 +325,7 @@ describe('loggers', () => {
     expect(readFileSync(path, 'utf8').trim().split('\n')).toHaveLength(6)
     await new Promise((resolve) => setImmediate(resolve))
     expect(takeOutput()).toEqual([
-      'warning: Warning: [Trainer.fit] a logger failed, and is told nothing more: Error: no room',
+      'warning: Warning: [Trainer.fit] a logger failed, and gets no more events: Error: no room',
     ])
   })
 
@@ -350,8 +352,11 @@ describe('loggers', () => {
       const { trainer, loader } = made({ run, every: 3, loggers: [lines] })
       await trainer.fit(loader, { ...quiet, epochs: 1, resume })
     }
-    const asked = text.split('\n').filter((line) => line.startsWith('begins') || line.startsWith('goes'))
-    expect(asked).toEqual(['begins anew, because there is no checkpoint to go on from', 'goes on behind step 3'])
+    const asked = text.split('\n').filter((line) => line.startsWith('starts') || line.startsWith('continues'))
+    expect(asked).toEqual([
+      'starts from the beginning, because there is no checkpoint to resume from',
+      'continues after step 3',
+    ])
     text = ''
     const { trainer, loader } = made({ loggers: [lines] })
     await trainer.fit(loader, { ...quiet, epochs: 1 })

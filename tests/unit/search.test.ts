@@ -254,7 +254,7 @@ describe('a search', () => {
     // The second rung did not start from the beginning.
     expect(study.trials[1]?.curve.map(([epoch]) => epoch)).toEqual([1, 2, 3, 4])
     expect(steps.slice(-4)).toEqual([2, 3, 2, 3])
-    expect(await warnings()).not.toContain('begins anew')
+    expect(await warnings()).not.toContain('starts from the beginning')
   })
 
   it('names the numbers there are where the Trainer has another one', async () => {
@@ -268,21 +268,21 @@ describe('a search', () => {
         return trainer.fit([[f.rand([2, 3]), f.rand([2, 1])]], { progress: false })
       },
     )
-    expect(study.trials[0]?.reason).toMatch(/there is no 'validation.f1' to search by, but loss, lr/)
+    expect(study.trials[0]?.reason).toMatch(/there is no 'validation.f1' to search for, but only loss, lr/)
     expect(await warnings()).toContain('1 of 1 trials failed')
   })
 
   const plain = { space, trials: 2, minimise: 'loss' }
   it.each<[RegExp, object]>([
-    [/needs what to search for, and once/, { ...plain, maximise: 'loss' }],
+    [/needs exactly one goal/, { ...plain, maximise: 'loss' }],
     [/minimise is 3/, { ...plain, minimise: 3 }],
     [/trials is 0, but must be a whole number from 1 to 10000/, { ...plain, trials: 0 }],
     [/trials is 10001/, { ...plain, trials: 10_001 }],
     [/space.lr is logUniform, which has no list of values/, { ...plain, method: 'grid', trials: undefined }],
     [/space is an object, but must name settings/, { ...plain, space: {} }],
     [/space.lr is 0.1, but must be choice/, { ...plain, space: { lr: 0.1 } }],
-    [/a setting value, which is a column/, { ...plain, space: { value: f.choice(1) } }],
-    [/halving.epochs is \[3, 3\], but must be positive integers that rise/, { ...plain, halving: { epochs: [3, 3] } }],
+    [/a setting value, which is already a column/, { ...plain, space: { value: f.choice(1) } }],
+    [/halving.epochs is \[3, 3\], but must be increasing positive integers/, { ...plain, halving: { epochs: [3, 3] } }],
     [/leave epochs out/, { ...plain, halving, epochs: 3 }],
     [/there is no option trails/, { ...plain, trails: 2 }],
     [/seed is -1/, { ...plain, seed: -1 }],
@@ -305,7 +305,7 @@ describe('a search', () => {
       /whose space is/,
     )
     writeFileSync(join(folder, 'trials.jsonl'), '{"trial": 0}\n')
-    await expect(f.search(folder, options, () => 1)).rejects.toThrow(/trials.jsonl, line 1, is no record of a trial/)
+    await expect(f.search(folder, options, () => 1)).rejects.toThrow(/trials.jsonl, line 1, is not a record of a trial/)
   })
 })
 

@@ -91,7 +91,7 @@ describe('a split', () => {
 
   const stream = new IterableDataset(() => rows)
   const wrong: readonly (readonly [string, () => unknown, string])[] = [
-    ['nothing held back', () => splitRows(rows, {}), '[splitRows] nothing is held back'],
+    ['nothing held back', () => splitRows(rows, {}), '[splitRows] no rows are held out'],
     ['a share of 0', () => splitRows(rows, { validation: 0 }), '[splitRows] validation is 0'],
     ['one row and a half', () => splitRows(rows, { validation: 1.5 }), '[splitRows] validation is 1.5'],
     [
@@ -128,9 +128,9 @@ describe('a split', () => {
       () => splitRows(new FunctionDataset(3, async (i) => i), { validation: 1, stratify: (i) => i }),
       'give stratify as a list',
     ],
-    ['rows of a stream by number', () => splitRows(stream, { validation: 3 }), 'only shares can be held back'],
+    ['rows of a stream by number', () => splitRows(stream, { validation: 3 }), 'only shares can be held out'],
     ['classes of a stream', () => splitRows(stream, { validation: 0.1, stratify: 'label' }), 'classes are not known'],
-    ['folds of a stream', () => kFold(stream as never), '[kFold] rows come as they are read'],
+    ['folds of a stream', () => kFold(stream as never), '[kFold] the rows are a stream'],
     ['a single fold', () => kFold(rows, { folds: 1 }), '[kFold] folds is 1'],
     ['more folds than rows', () => kFold([1, 2], { folds: 3 }), 'to the number of rows, 2'],
     [
@@ -138,7 +138,7 @@ describe('a split', () => {
       () => kFold(rows, { folds: 5, groups: (row) => row.id % 3 }),
       '[kFold] no group is left for fold',
     ],
-    ['lengths that miss rows', () => randomSplit(rows, [50, 49]), '[randomSplit] lengths [50, 49] make 99'],
+    ['lengths that miss rows', () => randomSplit(rows, [50, 49]), '[randomSplit] lengths [50, 49] add up to 99'],
     ['lengths below 0', () => randomSplit(rows, [-1, 101]), 'must be numbers of at least 0'],
   ]
   it.each(wrong)('refuses %s', (_title, make, message) => expect(make).toThrow(message))

@@ -156,7 +156,7 @@ describe('fill', () => {
     const model = small(bertArchitectures.maskedLM)
     await expect(model.fill(tokenizer, ['a [MASK]', 'b'])).rejects.toThrow(/text 1 has no \[MASK\]; write it where/)
     await expect(model.fill(tokenizer, 'a [MASK]', { targets: ['no such'] })).rejects.toThrow(
-      /the target 'no such' is no token/,
+      /the target 'no such' is not in the vocabulary/,
     )
     await expect(model.fill(tokenizer, 'a [MASK]', { topK: 1201 })).rejects.toThrow(
       /topK is 1201, but must be an integer from 1 to 1200/,
@@ -194,7 +194,7 @@ describe('answer', () => {
       /the question is ' ', but must be a text/,
     )
     const long = { question: 'a '.repeat(60), context: 'b' }
-    await expect(model.answer(tokenizer, long)).rejects.toThrow(/must go; take a larger maxLength/)
+    await expect(model.answer(tokenizer, long)).rejects.toThrow(/must be removed; use a larger maxLength/)
   })
 })
 
@@ -233,7 +233,7 @@ describe('all of them', () => {
     )
     const fewer = small(bertArchitectures.embedding, { vocab_size: 20 })
     await expect(fewer.embed(tokenizer, 'networks')).rejects.toThrow(
-      /text 0 has the token \d+ .*, but the vocabulary of the model has 20; load the tokenizer of its own folder/,
+      /text 0 has the token \d+ .*, but the model's vocabulary has 20 tokens; load the tokenizer from its own folder/,
     )
     await expect(model.embed(tokenizer, ['a', 5 as unknown as string])).rejects.toThrow(
       /text 1 is the number 5, but must be a text/,

@@ -197,7 +197,7 @@ describe('qaRows', () => {
     await wrong({ text: '', start: 0 }, /row 0: .*must be a text that is not empty/)
     await wrong({ text: 'a', start: -1 }, /row 0: the start of the answer .* is -1/)
     await wrong('trains', /row 0: answer \(column 'a'\) is 'trains', but must be \{ text, start \}/)
-    await wrong(null, /row 0: .*must go; take a larger maxLength/, { maxLength: 4, stride: 0 })
+    await wrong(null, /row 0: .*must be removed; use a larger maxLength/, { maxLength: 4, stride: 0 })
     await wrong(null, /stride is 64, but must be an integer from 0 to below maxLength, 64/, {
       maxLength: 64,
       stride: 64,

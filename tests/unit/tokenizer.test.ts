@@ -112,15 +112,15 @@ describe('tokenizers', () => {
 
   it.each([
     [{ maxLength: -1 }, 'maxLength is -1'],
-    [{ stride: 1 }, 'stride is given without maxLength'],
-    [{ truncation: 'first' as const }, 'truncation is given without maxLength'],
-    [{ padToMultipleOf: 8 }, 'padToMultipleOf is given without padding'],
+    [{ stride: 1 }, 'stride has no effect without maxLength'],
+    [{ truncation: 'first' as const }, 'truncation has no effect without maxLength'],
+    [{ padToMultipleOf: 8 }, 'padToMultipleOf has no effect without padding'],
     [{ padding: 2 ** 20 + 1 }, 'padding is 1048577, but must be an integer from 0 to 1048576'],
     [{ padding: 8, padToMultipleOf: 2 ** 20 + 1 }, 'padToMultipleOf is 1048577, but must be an integer from 1 to'],
     [{ padding: 'longest' as const }, 'no padding token'],
     [{ maxLength: 2 }, 'there are 3 special tokens', true],
     [{ maxLength: 5, stride: 4 }, 'stride is 4'],
-    [{ maxLength: 6, truncation: 'second' as const }, 'one text only'],
+    [{ maxLength: 6, truncation: 'second' as const }, 'only one text'],
     [{ length: 3 }, 'no option length'],
   ])('refuse %j', (options, message, pair = false) => {
     const tokenizer = new Tokenizer(json('wordpiece'))
@@ -137,9 +137,9 @@ describe('tokenizers', () => {
     ['{"model":{"type":"Odd"}}', 'model.type is "Odd"'],
     ['{"model":{"type":"BPE","vocab":{"a":-1},"merges":[]}}', 'has the id -1'],
     ['{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}}', 'needs the token "b"'],
-    ['{"model":{"type":"BPE","vocab":{"a":0},"merges":["a"]}}', 'model.merges[0] is no pair'],
+    ['{"model":{"type":"BPE","vocab":{"a":0},"merges":["a"]}}', 'model.merges[0] is not a pair'],
     ['{"model":{"type":"BPE","vocab":{"a":0},"merges":[],"dropout":0.1}}', 'model.dropout is set'],
-    ['{"model":{"type":"Unigram","vocab":[["a"]]}}', 'model.vocab[0] is no [token'],
+    ['{"model":{"type":"Unigram","vocab":[["a"]]}}', 'model.vocab[0] is not a pair [token'],
     [
       '{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?<n>a)"},"behavior":"Isolated"}}',
       'the pattern "(?<n>a)" has the group',

@@ -52,12 +52,12 @@ describe('trained tokenizers', () => {
   })
 
   it.each([
-    ['bpe', { vocabSize: 255 }, 'vocabSize is 255, but special tokens and characters alone are 256'],
+    ['bpe', { vocabSize: 255 }, 'vocabSize is 255, but special tokens and characters alone take 256'],
     ['bpe', { vocabSize: 256.5 }, 'vocabSize is 256.5'],
     ['bpe', { vocabSize: 300, special: ['a', 'a'] }, "special has 'a' at 1"],
     ['bpe', { vocabSize: 300, lowercase: true }, 'lowercase is given'],
     ['bpe', { vocabSize: 300, roles: { eos: '<end>' } }, 'has no token "<end>"'],
-    ['wordpiece', { vocabSize: 300, special: ['[CLS]'] }, "special must have '[UNK]'"],
+    ['wordpiece', { vocabSize: 300, special: ['[CLS]'] }, "special must contain '[UNK]'"],
   ] as const)('refuse %s of %j', async (kind, options: TrainTokenizerOptions, message) => {
     await expect(trainTokenizer(kind, ['ab'], options)).rejects.toThrow(message)
   })

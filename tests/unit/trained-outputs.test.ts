@@ -54,7 +54,7 @@ describe('a Trainer', () => {
     const bare = ((x: Tensor) => x) as never
     expect(() => new Trainer(bare, options)).toThrow(ValueError)
     expect(() => new Trainer(bare, options)).toThrow(
-      '[Trainer] the model is a function, but must be a module; put functions and the modules that learn into one nn.Sequential',
+      '[Trainer] the model is a function, but must be a module; put functions and learning modules into one nn.Sequential',
     )
   })
 
@@ -67,7 +67,7 @@ describe('a Trainer', () => {
     const model = new Late(5, 4)
     const trainer = new Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 0.1 }), loss: mseLoss })
     await expect(trainer.fit([[randn([2, 5]), randn([2, 4])]], quiet)).rejects.toThrow(
-      "the model's forward gave a Promise, but must give what the loss takes, at once",
+      "the model's forward gave a Promise, but must give the loss's input, not a promise",
     )
   })
 })

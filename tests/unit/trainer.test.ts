@@ -343,7 +343,7 @@ describe('a loss that is not finite', () => {
     expect(history.nonFinite).toEqual({ epoch: 0, index: 1, loss: Number.NaN })
     const output = await warnings()
     expect(output).toHaveLength(2)
-    expect(output[1]).toContain('looked through step')
+    expect(output[1]).toContain('examined step')
     expect(output[0]).toContain('[Trainer.fit] the loss of batch 2 of epoch 1 is NaN')
     expect(inspect(history)).toContain('first NaN: epoch 1, batch 2')
   })
@@ -403,11 +403,11 @@ describe('earlyStopping', () => {
     const { model, trainer } = line({ callbacks: [earlyStopping({ monitor: 'validation.los', mode: 'min' })] })
     const fit = trainer.fit(batches(1), { validation: batches(1), ...quiet })
     await expect(fit).rejects.toThrow(
-      "[earlyStopping] there is no 'validation.los' to monitor, but loss, validation.loss, lr",
+      "[earlyStopping] there is no 'validation.los' to monitor, but only loss, validation.loss, lr",
     )
     expect(model.weight.item()).toBe(0)
     const other = line({ callbacks: [earlyStopping()] }).trainer
-    await expect(other.fit(batches(1), quiet)).rejects.toThrow('or fit a validation set')
+    await expect(other.fit(batches(1), quiet)).rejects.toThrow('or give fit a validation set')
   })
   it('asks for the mode of what its name does not tell', () => {
     expect(() => earlyStopping({ monitor: 'validation.f1' })).toThrow("needs a mode for 'validation.f1'")
@@ -430,7 +430,11 @@ describe('wiring that cannot work is refused:', () => {
       { optimizer: another },
       "none of the optimizer's 2 parameters is one of the model's 1",
     ],
-    ["another optimizer's schedule", { schedule: new optim.LinearLR(another) }, "the schedule is another optimizer's"],
+    [
+      "another optimizer's schedule",
+      { schedule: new optim.LinearLR(another) },
+      'the schedule belongs to another optimizer',
+    ],
     ['a schedule that is none', { schedule: 3 }, 'the schedule is the number 3'],
     ['scheduleEvery alone', { scheduleEvery: 'epoch' }, 'scheduleEvery needs a schedule'],
     [
@@ -448,7 +452,11 @@ describe('wiring that cannot work is refused:', () => {
     ['a metric under a name of the record', { metrics: { loss: metrics.accuracy } }, "a metric cannot be named 'loss'"],
     ['a callback that was not made', { callbacks: [earlyStopping] }, 'callback 0 is a function; call it'],
     ['a callback alone', { callbacks: earlyStopping() }, 'callbacks are an object'],
-    ['a hook that nobody calls', { callbacks: [{ onEpochend() {} }] }, 'callback 0 has onEpochend, which nobody calls'],
+    [
+      'a hook that nobody calls',
+      { callbacks: [{ onEpochend() {} }] },
+      'callback 0 has onEpochend, which is never called',
+    ],
     ['a hook that is no function', { callbacks: [{ onStep: 3 }] }, 'onStep of callback 0 is the number 3'],
   ])('%s', (_title, options, message) => {
     expect(make(options)).toThrow(ValueError)
@@ -609,8 +617,8 @@ describe('a training that ends before its time', () => {
     const onStart = vi.fn()
     const { trainer } = line({ callbacks: [{ onStart }] })
     const first = trainer.fit(batches(3), { epochs: 2, ...quiet })
-    await expect(trainer.fit(batches(1), quiet)).rejects.toThrow('[Trainer] is running already')
-    await expect(trainer.steps(batches(1)).next()).rejects.toThrow('[Trainer] is running already')
+    await expect(trainer.fit(batches(1), quiet)).rejects.toThrow('[Trainer] is already running')
+    await expect(trainer.steps(batches(1)).next()).rejects.toThrow('[Trainer] is already running')
     expect(losses(await first)).toHaveLength(2)
     expect(onStart).toHaveBeenCalledTimes(1)
   })
@@ -639,10 +647,10 @@ describe('a schedule', () => {
     await trainer.fit(batches(4), quiet)
     const output = await warnings()
     expect(output).toHaveLength(1)
-    expect(output[0]).toContain('[Trainer.fit] the schedule ends after 3 steps, of which 0 are taken')
+    expect(output[0]).toContain('[Trainer.fit] the schedule ends after 3 steps, of which 0 have been taken')
     expect(output[0]).toContain('this training takes 12')
     await scheduled(3).fit(() => batches(4).values(), { epochs: 3, ...quiet })
-    expect((await warnings())[0]).toContain('came to its end after 3 steps, but the training goes on')
+    expect((await warnings())[0]).toContain('ended after 3 steps, but the training continues')
   })
 
   it('that has ended is told of before a second training', async () => {
@@ -650,6 +658,6 @@ describe('a schedule', () => {
     await trainer.fit(batches(4), quiet)
     expect(await warnings()).toEqual([])
     await trainer.fit(batches(1), quiet)
-    expect((await warnings())[0]).toContain('of which 4 are taken')
+    expect((await warnings())[0]).toContain('of which 4 have been taken')
   })
 })

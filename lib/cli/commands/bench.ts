@@ -57,7 +57,7 @@ export async function benchCommand(args: readonly string[]): Promise<ExitCode> {
     return exitCodes.done
   }
   if (positionals.length > 0)
-    throw new UsageError(`bench takes options only, but got '${positionals.join(' ')}'\n${usage}`)
+    throw new UsageError(`bench takes only options, but got '${positionals.join(' ')}'\n${usage}`)
   const { devices, size, seconds, chosen } = readChoice(values)
   const missing = devices.flatMap((device) => {
     const reason = unavailable(device)
@@ -66,7 +66,7 @@ export async function benchCommand(args: readonly string[]): Promise<ExitCode> {
   const present = devices.filter((device) => missing.every((each) => each.device !== device))
   if (present.length === 0)
     throw new UsageError(
-      `none of the devices is there\n${missing.map((each) => `${each.device}: ${each.missing}`).join('\n')}`,
+      `none of the devices is available\n${missing.map((each) => `${each.device}: ${each.missing}`).join('\n')}`,
     )
   if (values.json) {
     const found: object[] = []

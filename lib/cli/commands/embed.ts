@@ -80,8 +80,8 @@ async function* textsOf(files: readonly string[], column: string): AsyncGenerato
     const near = nearest(column, Object.keys(row))
     throw new UsageError(
       Object.hasOwn(row, column)
-        ? `${place}: '${column}' holds no text; leave the row out, or fill it in`
-        : `${place}: there is no column '${column}'${near === null ? '' : `; did you mean '${near}'?`}${near === null ? ';' : ''} the row has ${columnsOf(row)}; name one by --column`,
+        ? `${place}: '${column}' is not a text; leave the row out, or fill it in`
+        : `${place}: there is no column '${column}'${near === null ? '' : `; did you mean '${near}'?`}${near === null ? ';' : ''} the row has ${columnsOf(row)}; name one with --column`,
     )
   }
 }

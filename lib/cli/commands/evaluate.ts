@@ -39,7 +39,7 @@ export async function evaluateCommand(args: readonly string[]): Promise<ExitCode
   const rows = values.data === undefined ? data.validation : data.train
   if (rows === null)
     throw new UsageError(
-      `${loaded.source.place(['data'], 'key')}: nothing was held back by data.validation; name rows by --data FILE`,
+      `${loaded.source.place(['data'], 'key')}: no rows were held out by data.validation; name rows with --data FILE`,
     )
   const numbers = await evaluationOf(loaded, tuned, rows)
   const lines = Object.entries(numbers).map(([name, value]) => `${name} ${Number(value.toPrecision(5))}`)

@@ -112,7 +112,7 @@ async function load(path: string, assignments: readonly string[]): Promise<Write
     const { prefix = '' } = loaded.config.data
     if (model instanceof CausalModel || model instanceof Seq2SeqModel) return { model, tokenizer, format, prefix }
     throw new UsageError(
-      `${path}: the run learned rows of the format '${format}', but only models of chats, completions, texts and translations write`,
+      `${path}: the run learned rows of the format '${format}', but only models of chats, completions, texts and translations can write text`,
     )
   }
   if (assignments.length > 0) throw new UsageError('--set changes values of a config, but a folder was given')

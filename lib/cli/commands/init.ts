@@ -43,7 +43,7 @@ export async function initCommand(args: readonly string[]): Promise<ExitCode> {
   })
   // The flag is 'wx', because an existing config must not be lost.
   await writeFile(path, written, { flag: 'wx' }).catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EEXIST') throw new UsageError(`${path} is there already; name another file, or remove it`)
+    if (error.code === 'EEXIST') throw new UsageError(`${path} already exists; name another file, or remove it`)
     const isFolder = await stat(folder).then(
       (found) => found.isDirectory(),
       () => false,

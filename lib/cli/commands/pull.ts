@@ -32,7 +32,7 @@ export async function pullCommand(args: readonly string[]): Promise<ExitCode> {
     throw new UsageError(`pull takes one repository, but got ${positionals.length}\n${usage}`)
   const { pull } = await import('../pull/pull.js')
   const controller = new AbortController()
-  const unwatch = onInterrupt(() => controller.abort(new Interruption('stopped; the same command goes on from here')))
+  const unwatch = onInterrupt(() => controller.abort(new Interruption('stopped; the same command continues from here')))
   const line = new ProgressLine()
   try {
     const { to, include, exclude } = values

@@ -34,9 +34,7 @@ export async function train<C extends TrainingConfig & OutputConfig>(
     throw new UsageError(`${command} takes one config, but got ${positionals.length}\n${usage}`)
   const { set = [], dry = false, resume = false, json = false } = values
   if (dry && resume)
-    throw new UsageError(
-      '--dry tells of a run from its beginning, where --resume has no meaning; leave one of them out',
-    )
+    throw new UsageError('--dry describes a run from its beginning, so --resume has no meaning; leave one of them out')
   const loaded = await loadConfig(path, set, await schema())
   const [{ dryJob, runJob }, { checkOutput }] = await Promise.all([
     import('../tuning/job.js'),

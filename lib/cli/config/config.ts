@@ -29,7 +29,7 @@ export async function loadConfig<C>(
     if (error instanceof UsageError) throw error
     // The config has an alias without an anchor, or so many aliases that they would fill the memory.
     const { message } = error as Error
-    const text = /alias count/.test(message) ? 'aliases stand in aliases too often; write the values out' : message
+    const text = /alias count/.test(message) ? 'aliases are nested in aliases too often; write the values out' : message
     throw new UsageError(`${path}: ${text}`)
   }
   const parsed = schema.safeParse(value)

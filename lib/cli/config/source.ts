@@ -46,7 +46,7 @@ export class Source {
     if (texts.includes(kind)) return Source.#ofText(path, await textOf(path), kind === '.json')
     if (modules.includes(kind) && found?.isFile()) return Source.#ofModule(path)
     throw new UsageError(
-      `${path === '' ? 'an empty path' : path} is ${found?.isDirectory() ? 'a folder' : 'no config by its name'}; give the path of a .yaml, .json, .ts or .mjs file, which \`firesteel init\` writes`,
+      `${path === '' ? 'an empty path' : path} is ${found?.isDirectory() ? 'a folder' : 'not named like a config'}; give the path of a .yaml, .json, .ts or .mjs file, which \`firesteel init\` writes`,
     )
   }
 
@@ -61,11 +61,10 @@ export class Source {
     const [fault] = [...document.errors, ...document.warnings]
     if (fault !== undefined) {
       const { line, col } = lines.linePos(fault.pos[0])
-      throw new UsageError(`${path}:${line}:${col}: this is no ${isJson ? 'JSON' : 'YAML'}: ${faultText(fault)}`)
+      throw new UsageError(`${path}:${line}:${col}: this is not valid ${isJson ? 'JSON' : 'YAML'}: ${faultText(fault)}`)
     }
     if (isJson) checkJson(path, text, lines)
-    if (document.contents === null)
-      throw new UsageError(`${path} is empty; \`firesteel init\` writes a config to begin with`)
+    if (document.contents === null) throw new UsageError(`${path} is empty; \`firesteel init\` writes a first config`)
     return new Source(path, document, lines)
   }
 
@@ -90,7 +89,7 @@ export class Source {
     try {
       text = JSON.stringify(config)
     } catch (error) {
-      throw new UsageError(`${path} exports what is no plain data: ${(error as Error).message}`)
+      throw new UsageError(`${path} exports something other than plain data: ${(error as Error).message}`)
     }
     if (text === undefined)
       throw new UsageError(`${path} exports ${typeof config}, but must export an object of options`)
@@ -112,7 +111,7 @@ export class Source {
     if (path.length > mostLevels || tooDeepAt(text) !== null) throw new UsageError(`--set ${said}: ${tooDeep}`)
     const value = parseDocument(text)
     const [fault] = [...value.errors, ...value.warnings]
-    if (fault !== undefined) throw new UsageError(`--set ${said}: the value is no YAML: ${faultText(fault)}`)
+    if (fault !== undefined) throw new UsageError(`--set ${said}: the value is not valid YAML: ${faultText(fault)}`)
     if (!isMap(this.#document.contents)) return
     // Tables on the way replace values that are not tables, such as 'full' in method.lora.rank.
     let table = this.#document.contents as YAMLMap
@@ -213,7 +212,7 @@ async function textOf(path: string): Promise<string> {
       throw new UsageError(`${path} has ${file.size} bytes, but a config has at most ${mostBytes}`)
     return new TextDecoder('utf-8', { fatal: true }).decode(await file.head(mostBytes))
   } catch (error) {
-    throw error instanceof TypeError ? new UsageError(`${path} is not UTF-8 text; write it anew in UTF-8`) : error
+    throw error instanceof TypeError ? new UsageError(`${path} is not UTF-8 text; save it as UTF-8`) : error
   } finally {
     await file.close()
   }
@@ -240,6 +239,6 @@ function checkJson(path: string, text: string, lines: LineCounter): void {
     const { message } = error as Error
     const at = /position (\d+)/.exec(message)?.[1]
     const { line, col } = lines.linePos(Number(at ?? 0))
-    throw new UsageError(`${path}:${at === undefined ? '' : `${line}:${col}:`} this is no JSON: ${message}`)
+    throw new UsageError(`${path}:${at === undefined ? '' : `${line}:${col}:`} this is not valid JSON: ${message}`)
   }
 }

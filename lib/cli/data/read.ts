@@ -70,7 +70,7 @@ function checkColumns(row: Row, format: FormatName, columns: Columns): void {
     if (Object.hasOwn(row, name)) continue
     const near = nearest(name, Object.keys(row))
     throw new RowFault(
-      `there is no column '${name}'${near === null ? '' : `; did you mean '${near}'?`}${near === null ? ';' : ''} the row has ${columnsOf(row)}; name the right one by data.columns.${role}${tableAdvice(row)}`,
+      `there is no column '${name}'${near === null ? '' : `; did you mean '${near}'?`}${near === null ? ';' : ''} the row has ${columnsOf(row)}; name the right one with data.columns.${role}${tableAdvice(row)}`,
     )
   }
 }

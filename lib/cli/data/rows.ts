@@ -43,7 +43,7 @@ export async function dataFiles(files: Files): Promise<readonly string[]> {
   for (const path of paths) {
     if (!Object.hasOwn(readers, extname(path).toLowerCase()))
       throw new UsageError(
-        `${path} is no file of rows by its name; known are ${Object.keys(readers).join(', ')}; write a row on each line as JSON, and name the file .jsonl`,
+        `${path} is not named like a file of rows; the known endings are ${Object.keys(readers).join(', ')}; write each row as JSON on its own line, and name the file .jsonl`,
       )
     const found = await stat(path).catch(() => null)
     const advice = /(^|\/)https?:\//.test(path) ? '; fetch it first, and give the path of what was fetched' : ''
@@ -60,7 +60,7 @@ async function* told(rows: AsyncIterable<unknown>): AsyncGenerator<unknown> {
   } catch (error) {
     if (!isFiresteelError(error)) throw error
     const own = error.message.replace(`[${error.op}] `, '')
-    const advice = /: the line is no JSON/.test(own)
+    const advice = /: the line is not valid JSON/.test(own)
       ? '; mend the line, or remove it: each line is a row of its own, as in {"text": "..."}'
       : ''
     throw new UsageError(`${own}${advice}`)

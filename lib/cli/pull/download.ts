@@ -51,7 +51,7 @@ export async function persist<T>(
       if (failures >= tries)
         throw new PullError(
           'network',
-          `cannot fetch ${what}: ${error.message}; tried ${tries} times; pull again later, which goes on where this ended`,
+          `cannot fetch ${what}: ${error.message}; tried ${tries} times; pull again later to continue from here`,
           error,
         )
       const wait = error.wait ?? (progressed ? 0 : pause * 2 ** (failures - 1))
@@ -117,7 +117,7 @@ export async function download(to: Download, file: RemoteFile): Promise<void> {
           await handle.truncate(0)
         }
         for await (const chunk of bytes.body) {
-          if (offset + chunk.length > file.size) throw await wrong(part, file, 'the server sends more bytes than that')
+          if (offset + chunk.length > file.size) throw await wrong(part, file, 'the server sent more bytes than that')
           await write(handle, chunk, offset, file.path)
           hash.update(chunk)
           offset += chunk.length
@@ -135,7 +135,7 @@ export async function download(to: Download, file: RemoteFile): Promise<void> {
     await handle.close()
   }
   const hex = hash.digest('hex')
-  if (hex !== file.hash.hex) throw await wrong(part, file, `the bytes that came have ${hex}`)
+  if (hex !== file.hash.hex) throw await wrong(part, file, `the received bytes have ${hex}`)
   await place(folder, part, file)
 }
 
@@ -149,14 +149,14 @@ async function openPart(to: Download, file: RemoteFile, offset: number): Promise
   if (opened === null)
     throw new PullError(
       'answer',
-      `the server gives parts of ${file.path} that nobody asked for; take another HF_ENDPOINT`,
+      `the server sends parts of ${file.path} that were not requested; use another HF_ENDPOINT`,
     )
   return { from: opened.from, body: watched.body(opened.body, signal) }
 }
 
 /** Ends a connection that sends nothing. */
 function watch(stall: number, stalled: AbortController) {
-  const reason = new Interrupted(`nothing came for ${stall / 1000} s`)
+  const reason = new Interrupted(`nothing arrived for ${stall / 1000} s`)
   const during = async <T>(run: () => Promise<T>): Promise<T> => {
     const timer = setTimeout(() => stalled.abort(reason), stall)
     try {
@@ -198,7 +198,7 @@ async function wrong(part: string, file: RemoteFile, found: string): Promise<Pul
   return new PullError(
     'hash',
     `${file.path} is not what the server announced, ${file.size} bytes with ${file.hash.by === 'git' ? 'the git hash' : 'sha256'} ${file.hash.hex}: ${found}; ` +
-      'nothing of it was kept; pull again, and if it stays so, take another HF_ENDPOINT',
+      'nothing of it was kept; pull again, and if this happens again, use another HF_ENDPOINT',
   )
 }
 
@@ -213,7 +213,7 @@ async function place(folder: string, part: string, { path }: RemoteFile): Promis
         if (error.code !== 'EEXIST') throw error
       })
       if (!(await lstat(at)).isDirectory())
-        throw new PullError('disk', `cannot write ${path}: ${at} is no folder, but a link or a file; move it away`)
+        throw new PullError('disk', `cannot write ${path}: ${at} is not a folder, but a link or a file; move it away`)
     }
     at = join(at, parts.at(-1) as string)
     await rename(part, at)

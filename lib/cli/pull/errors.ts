@@ -35,7 +35,7 @@ export function diskError(error: unknown, path: string): unknown {
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
   return new PullError(
     'disk',
-    `cannot write ${path}: ${code === 'ENOSPC' ? 'the disk is full' : 'the quota is used up'}; make room and pull again, which goes on where this ended`,
+    `cannot write ${path}: ${code === 'ENOSPC' ? 'the disk is full' : 'the quota is used up'}; make room, and pull again to continue from here`,
     error,
   )
 }

@@ -54,7 +54,7 @@ export function parseRepository(text: string): Repository {
   if (name === undefined || name.includes('..') || name.includes('--'))
     throw new PullError(
       'missing',
-      `'${text}' names no repository; give owner/name, owner/name@revision or datasets/owner/name`,
+      `'${text}' does not name a repository; give owner/name, owner/name@revision or datasets/owner/name`,
     )
   return { kind: kind === undefined ? 'models' : 'datasets', name, revision }
 }
@@ -78,8 +78,8 @@ function checkStatus(response: Response, what: string, { token }: Hub): void {
       'unauthorized',
       `the server refuses ${what} with ${status}${words}: ` +
         (token === null
-          ? 'it may be private, gated or missing; set HF_TOKEN to a token that may read it'
-          : 'the token of HF_TOKEN may not read it; accept its terms on its page, or give another token'),
+          ? 'it may be private, gated or missing; set HF_TOKEN to a token with access to it'
+          : 'the token in HF_TOKEN has no access to it; accept its terms on its page, or use another token'),
     )
   if (status === 404 || status === 410)
     throw new PullError('missing', `there is no ${what}${words}; look for a misspelt name or revision`)
@@ -112,7 +112,7 @@ export async function listFiles(hub: Hub, repository: Repository, signal: AbortS
   } catch (error) {
     if (signal.aborted) throw signal.reason
     if (error instanceof SyntaxError)
-      throw new PullError('answer', `the server's list of files of ${what} is no JSON; is HF_ENDPOINT right?`)
+      throw new PullError('answer', `the server's list of files of ${what} is not JSON; check HF_ENDPOINT`)
     throw new Interrupted((error as Error).message)
   }
   return listingOf(answer, what)
@@ -128,16 +128,13 @@ interface Sibling {
 function listingOf(answer: unknown, what: string): Listing {
   const { sha, siblings } = (answer ?? {}) as { readonly sha?: unknown; readonly siblings?: unknown }
   if (typeof sha !== 'string' || !/^[0-9a-f]{40}$/.test(sha) || !Array.isArray(siblings))
-    throw new PullError(
-      'answer',
-      `the server's list of files of ${what} has no commit or no files; is HF_ENDPOINT right?`,
-    )
+    throw new PullError('answer', `the server's list of files of ${what} has no commit or no files; check HF_ENDPOINT`)
   return { commit: sha, files: siblings.map((sibling: Sibling | null) => fileOf(sibling ?? {}, what)) }
 }
 
 function fileOf({ rfilename, size, blobId, lfs }: Sibling, what: string): RemoteFile {
   if (typeof rfilename !== 'string')
-    throw new PullError('answer', `a file of ${what} has the name ${shown(rfilename)}, which is no text`)
+    throw new PullError('answer', `a file of ${what} has the name ${shown(rfilename)}, which is not a text`)
   checkName(rfilename, what)
   const bytes = lfs?.size ?? size
   const hex = lfs ? lfs.sha256 : blobId
@@ -145,7 +142,7 @@ function fileOf({ rfilename, size, blobId, lfs }: Sibling, what: string): Remote
   if (!Number.isSafeInteger(bytes) || (bytes as number) < 0 || typeof hex !== 'string' || !form.test(hex))
     throw new PullError(
       'answer',
-      `the server tells neither size nor hash of ${rfilename} in ${what}, so that it could not be verified; take another HF_ENDPOINT`,
+      `the server gives neither size nor hash of ${rfilename} in ${what}, so it could not be verified; use another HF_ENDPOINT`,
     )
   return { path: rfilename, size: bytes as number, hash: { by: lfs ? 'sha256' : 'git', hex } }
 }
@@ -162,7 +159,7 @@ function checkName(path: string, what: string): void {
   if (!safe || !plain || parts[0] === unfinished)
     throw new PullError(
       'answer',
-      `${what} names the file ${JSON.stringify(path)}, which would lie outside of the folder; nothing was fetched`,
+      `${what} names the file ${JSON.stringify(path)}, which would be outside the folder; nothing was fetched`,
     )
 }
 

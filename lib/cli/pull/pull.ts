@@ -73,8 +73,8 @@ async function checkRoom(folder: string, missing: number): Promise<void> {
   if (blocks === 0 || missing <= bavail * bsize) return
   throw new PullError(
     'disk',
-    `${bytesText(missing)} are to come, but the disk of ${folder} has ${bytesText(bavail * bsize)} left; make room, leave ` +
-      'files out by --exclude, or name another folder by --to',
+    `${bytesText(missing)} must be fetched, but the disk of ${folder} has ${bytesText(bavail * bsize)} left; make room, leave ` +
+      'files out with --exclude, or name another folder with --to',
   )
 }
 
@@ -100,7 +100,7 @@ export async function pull(text: string, options: PullOptions = {}): Promise<Pul
   if (wanted.length === 0)
     throw new PullError(
       'missing',
-      `no file of ${repository.name} is wanted; there are ${files.length === 0 ? 'none' : files.map(({ path }) => path).join(', ')}`,
+      `no file of ${repository.name} matches the options; there are ${files.length === 0 ? 'none' : files.map(({ path }) => path).join(', ')}`,
     )
   await makeFolder('pull', join(folder, unfinished))
   const lock = await FolderLock.take('pull', join(folder, unfinished))

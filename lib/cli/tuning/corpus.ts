@@ -35,11 +35,11 @@ async function* documents(files: readonly string[], column: string): AsyncGenera
     if (typeof value === 'string') yield value
     else if (Object.hasOwn(row, column))
       throw new UsageError(
-        `${place}: '${column}' is ${kindOf(value)}, but must be a text; leave the row out, or mend it`,
+        `${place}: '${column}' is ${kindOf(value)}, but must be a text; leave the row out, or correct it`,
       )
     else
       throw new UsageError(
-        `${place}: there is no column '${column}'; the row has ${columnsOf(row)}; name the right one by corpus.column`,
+        `${place}: there is no column '${column}'; the row has ${columnsOf(row)}; name the right one with corpus.column`,
       )
   }
 }
@@ -50,7 +50,7 @@ export async function openCorpus(loaded: Loaded<PretrainConfig>): Promise<Corpus
   const { file, folder, column = 'text', validation, deduplicate, similarity, seed } = config.corpus
   const files = await placed(loaded, ['corpus', 'file'], () => dataFiles([file].flat().map(resolve)))
   const tokenizer = await placed(loaded, ['tokenizer'], () => AutoTokenizer.load(resolve(config.tokenizer)))
-  const interruption = new Interruption('stopped; the same command goes on from here')
+  const interruption = new Interruption('stopped; the same command continues from here')
   const controller = new AbortController()
   const unwatch = onInterrupt(() => controller.abort(interruption))
   let told = Date.now()
@@ -129,7 +129,7 @@ function lengthOf({ config, source }: Loaded<PretrainConfig>, model: TaskModel):
   const limit = positionsOf(model)
   if (length === undefined)
     throw new UsageError(
-      `${source.place(['length'])}: length is missing, and the model's positions have no end; give the tokens of a row, such as length: 512`,
+      `${source.place(['length'])}: length is missing, and the model's positions have no limit; give the number of tokens in a row, such as length: 512`,
     )
   if (length > limit)
     throw new UsageError(
@@ -164,7 +164,7 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
   const kind = pretrainingOf(config.objective)
   if (documents && kind.name !== 'causal')
     throw new UsageError(
-      `${source.place(['documents'], 'key')}: documents is for the objective 'causal', but it is '${kind.name}'; leave it out`,
+      `${source.place(['documents'], 'key')}: documents is for the objective 'causal', but the objective is '${kind.name}'; leave it out`,
     )
   const model = await makeModel(loaded, kind, tokenizer)
   const length = lengthOf(loaded, model)

@@ -58,15 +58,13 @@ function checkContrast(place: string, { loss }: Contrast, { negative, score }: P
     throw new UsageError(`${place}: ${why}`)
   }
   if (loss === 'triplet' && negative === undefined)
-    fail("the loss is 'triplet', but the rows have no negative; add the column, or name it by data.columns.negative")
+    fail("the loss is 'triplet', but the rows have no negative; add the column, or name it with data.columns.negative")
   if (loss === 'cosine' && score === undefined)
-    fail("the loss is 'cosine', but the rows have no score; add the column, or name it by data.columns.score")
+    fail("the loss is 'cosine', but the rows have no score; add the column, or name it with data.columns.score")
   if (loss !== 'cosine' && score !== undefined)
-    fail(`the loss is '${loss}', which has no use for the rows' score; take 'cosine', or leave the column out`)
+    fail(`the loss is '${loss}', which does not use the rows' score; use 'cosine', or leave the column out`)
   if ((loss ?? 'multipleNegatives') === 'multipleNegatives' && negative === undefined && batchSize === 1)
-    fail(
-      'each anchor is to find its positive among those of its batch, but batches have one row; raise train.batchSize',
-    )
+    fail('each anchor must find its positive among those of its batch, but batches have one row; raise train.batchSize')
 }
 
 /** The learning rate of a model that begins with random weights. */

@@ -55,7 +55,7 @@ export async function runJob(
   if (!resume && (before !== null || hasCheckpoints)) throw new UsageError(hasRun(loaded, output))
   if (resume && before === null && !hasCheckpoints)
     throw new UsageError(
-      `${loaded.source.place(['output'])}: ${output} has no run to go on with; leave --resume out to begin one, or name the folder of a run that was begun`,
+      `${loaded.source.place(['output'])}: ${output} has no run to resume; leave --resume out to begin one, or name the folder of an existing run`,
     )
   if (resume && !hasCheckpoints)
     process.stderr.write(`${output} has no checkpoint yet, so that the run begins again from its first step\n`)
@@ -68,7 +68,7 @@ export async function runJob(
 }
 
 const hasRun = ({ source }: Pick<Loaded, 'source'>, output: string): string =>
-  `${source.place(['output'])}: ${output} has a run already; go on with it by --resume, or name another output`
+  `${source.place(['output'])}: ${output} already has a run; continue it with --resume, or name another output`
 
 async function runBegun(
   loaded: Loaded<TrainingConfig>,

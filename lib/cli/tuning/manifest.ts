@@ -72,7 +72,7 @@ export async function readManifest(folder: string): Promise<Manifest | null> {
   } catch {
     // The error is thrown below.
   }
-  throw new UsageError(`${path} is not as firesteel wrote it; restore it, or name another output`)
+  throw new UsageError(`${path} was changed since firesteel wrote it; restore it, or name another output`)
 }
 
 /** Options that may change when a run resumes, because they decide when it ends, but not what a step does. */
@@ -115,7 +115,7 @@ export function checkSame({ source }: Pick<Loaded, 'source'>, before: Manifest, 
       `${source.place([Object.hasOwn(now.config, 'corpus') ? 'corpus' : 'data'], 'key')}: the rows in tokens are not those that the run began with (${before.rows.count} then, ${now.rows.count} now): the data or the tokenizer changed`,
     )
   if (faults.length > 0)
-    throw new UsageError(`${faults.join('\n')}\nput it back to go on, or name another output for a new run`)
+    throw new UsageError(`${faults.join('\n')}\nchange it back to continue, or name another output for a new run`)
 }
 
 /** Writes into an existing folder. */

@@ -68,11 +68,11 @@ function checkBeginning(loaded: Loaded): void {
   const { config, source } = loaded
   if (config.tokenizer === undefined)
     throw new UsageError(
-      `${source.place(['model'])}: model is a table, which has no tokenizer; name the folder of one by tokenizer`,
+      `${source.place(['model'])}: model is a table, which has no tokenizer; name a tokenizer's folder with tokenizer`,
     )
   if (isAdapter(loaded))
     throw new UsageError(
-      `${source.place(['method'])}: method learns beside weights that stay as they are, but those of the model are random; take another method, such as full`,
+      `${source.place(['method'])}: method learns beside weights that do not change, but the model's weights are random; use another method, such as full`,
     )
 }
 
@@ -178,7 +178,7 @@ export async function guessed(files: readonly string[], columns: RowSettings['co
     if (format !== null) return format
     const known = Object.entries(formats).map(([name, { columns: own }]) => `${own.join(', ')} (${name})`)
     throw new UsageError(
-      `${place}: the row has ${columnsOf(row)}, which tells no format; known are ${known.join('; ')}; name the format by data.format, and its columns by data.columns${tableAdvice(row)}`,
+      `${place}: the row has ${columnsOf(row)}, which fits no format; the known ones are ${known.join('; ')}; name the format with data.format, and its columns with data.columns${tableAdvice(row)}`,
     )
   }
   throw new UsageError(`${files.join(', ')}: there are no rows; give a file with a row on each line`)

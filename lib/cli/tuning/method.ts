@@ -117,7 +117,7 @@ async function applied(model: TaskModel, table: Exclude<Method, string>, format:
 function checkHead(model: TaskModel, head: readonly string[], name: string): readonly string[] {
   if (head.length > 0) return head
   throw new UsageError(
-    `${name} is for a task's own head, which ${kindOf(model)} has not; take another method, such as { last: 2 } or { lora: {} }`,
+    `${name} is for a task's own head, which ${kindOf(model)} does not have; use another method, such as { last: 2 } or { lora: {} }`,
   )
 }
 

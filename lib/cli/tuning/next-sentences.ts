@@ -53,7 +53,7 @@ export function nextSentences(options: Pick<MaskedBatchesOptions, 'probability' 
       if (model.config.types < 2)
         throw new ValueError(
           'AutoModel',
-          'type_vocab_size is 1, but the two sentences of a pair are of two types; give 2',
+          'type_vocab_size is 1, but the two sentences of a pair have two types; give 2',
         )
       return model
     },

@@ -35,7 +35,10 @@ async function probe(folder: string, output: string): Promise<void> {
     await rmdir(await mkdtemp(join(folder, '.firesteel-')))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new ValueError('run', `cannot make the folder ${output}: ${folder} takes no folders; name another place`)
+      throw new ValueError(
+        'run',
+        `cannot make the folder ${output}: ${folder} does not accept folders; name another place`,
+      )
     throw refusal('run', 'write', output, error)
   }
 }
@@ -57,7 +60,7 @@ export async function checkOutput(loaded: Loaded<OutputConfig>): Promise<void> {
     const given = config[name]
     if (typeof given === 'string' && (await real(resolve(given))) === (await real(result)))
       throw new UsageError(
-        `${source.place(['output'])}: output is ${config.output}, whose result would be written over the ${name} that the run begins with, ${result}; name another output, such as runs/first`,
+        `${source.place(['output'])}: output is ${config.output}, whose result would overwrite the ${name} with which the run begins, ${result}; name another output, such as runs/first`,
       )
   }
 }

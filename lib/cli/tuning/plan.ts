@@ -124,12 +124,12 @@ export function planOf(
   for (const name of ['validateEvery', 'earlyStopping'] as const)
     if (train[name] !== undefined && validation === null)
       throw new UsageError(
-        `${source.place(['train', name], 'key')}: train.${name} is given, but nothing is held back to measure on; say how much of the data is, as in validation: 0.05`,
+        `${source.place(['train', name], 'key')}: train.${name} is given, but no rows are held out for measuring; hold some out, as in validation: 0.05`,
       )
   const totalSteps = stepsOf(train, Math.ceil(loader.length / accumulate))
   if (validateEvery !== undefined && totalSteps !== null && validateEvery > totalSteps)
     throw new UsageError(
-      `${source.place(['train', 'validateEvery'])}: train.validateEvery is ${validateEvery}, but the training has ${totalSteps} steps, so that it would be measured at its end alone; give at most ${totalSteps}, or leave it out`,
+      `${source.place(['train', 'validateEvery'])}: train.validateEvery is ${validateEvery}, but the training has ${totalSteps} steps, so it would be measured only at its end; give at most ${totalSteps}, or leave it out`,
     )
   const rate = train.lr ?? lr
   const optimizer = optimizers[train.optimizer ?? 'adamw'](parameters(rate), {

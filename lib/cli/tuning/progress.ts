@@ -51,7 +51,7 @@ export function progressLogger({ totalSteps, minutes, stream, now = Date.now }: 
     },
     log(event) {
       const at = `epoch ${event.epoch + 1}  step ${event.step}${total === null ? '' : `/${total}`}`
-      if (event.type === 'start' && event.resumed) write(`goes on behind step ${event.step}`, true)
+      if (event.type === 'start' && event.resumed) write(`continues after step ${event.step}`, true)
       if (event.type === 'step' && (stream.isTTY || now() - told >= pause)) {
         told = now()
         write(`${at}  ${numbersText(event.numbers)}${left(event.step)}`, false)

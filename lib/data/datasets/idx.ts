@@ -86,7 +86,7 @@ async function readFor(op: string, path: string): Promise<IdxContent> {
     const { shape, start, count } = header
     const held = bytes.length - start
     if (packed && held > count)
-      fail(`more bytes come out of it than the ${count} that ${formatShape(shape)} needs after its header`)
+      fail(`it decompresses to more than the ${count} bytes that ${formatShape(shape)} needs after its header`)
     if (held !== count) fail(`it holds ${held} bytes after its header, but ${formatShape(shape)} needs ${count}`)
     return { shape, data: bytes.subarray(start) }
   } catch (error) {

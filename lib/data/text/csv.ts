@@ -116,7 +116,7 @@ async function* records(table: Table, from: LinePlace | null): AsyncGenerator<Re
     length = 0
     yield { fields: fieldsOf(whole, delimiter, (why) => fault(op, path, first, why)), line: first, next }
   }
-  if (begun.length > 0) throw fault(op, path, first, 'a quote opens a field, and no other one closes it')
+  if (begun.length > 0) throw fault(op, path, first, 'a quote opens a field, but no quote closes it')
 }
 
 function fieldsOf(text: string, delimiter: string, failure: (why: string) => ValueError): string[] {
@@ -126,21 +126,21 @@ function fieldsOf(text: string, delimiter: string, failure: (why: string) => Val
       let field = ''
       for (at++; ; at++) {
         const end = text.indexOf('"', at)
-        if (end < 0) throw failure(`field ${fields.length + 1} has a quote that does not close`)
+        if (end < 0) throw failure(`field ${fields.length + 1} has an opening quote without a closing one`)
         field += text.slice(at, end)
         at = end + 1
         if (text[at] !== '"') break
         field += '"'
       }
       if (at < text.length && text[at] !== delimiter)
-        throw failure(`field ${fields.length + 1} goes on behind its closing quote; double quotes within a field`)
+        throw failure(`field ${fields.length + 1} continues after its closing quote; double the quotes within a field`)
       fields.push(field)
     } else {
       const next = text.indexOf(delimiter, at)
       const field = next < 0 ? text.slice(at) : text.slice(at, next)
       if (field.includes('"'))
         throw failure(
-          `field ${fields.length + 1} has a quote within it; put the field in quotes, and double those within`,
+          `field ${fields.length + 1} contains a quote; put the field in quotes, and double the quotes within it`,
         )
       fields.push(field)
       at = next < 0 ? text.length : next

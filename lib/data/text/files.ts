@@ -70,7 +70,7 @@ export async function pathsOf(op: string, files: Files): Promise<readonly string
     } catch (error) {
       throw refusal(op, 'read', folder === '' ? '.' : join(folder), error)
     }
-    if (found.length === 0) throw new ValueError(op, `no file is named as ${given} says`)
+    if (found.length === 0) throw new ValueError(op, `no file matches ${given}`)
     paths.push(...found.sort((a, b) => (a < b ? -1 : 1)))
   }
   return paths
@@ -94,7 +94,7 @@ export function rowsOfFiles<R, P>(
       if (state !== null && paths[state.file] !== state.path)
         throw new ValueError(
           op,
-          `rows went on in ${state.path}, file ${state.file}, which is ${kindOf(paths[state.file])} now; go on with the same files`,
+          `the state is in ${state.path}, file ${state.file}, which is ${kindOf(paths[state.file])} now; continue with the same files`,
         )
       for (let file = state?.file ?? 0; file < paths.length; file++) {
         const path = paths[file] as string

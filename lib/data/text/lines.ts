@@ -62,7 +62,7 @@ export async function* linesOf(
     if (from !== null && from.offset > file.size)
       throw new ValueError(
         op,
-        `rows went on at byte ${from.offset} of ${path}, which has ${file.size} bytes now; go on with the same file`,
+        `the state is at byte ${from.offset} of ${path}, which now has ${file.size} bytes; continue with the same file`,
       )
     const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
     let { offset, line } = from ?? { offset: 0, line: 1 }
@@ -72,7 +72,7 @@ export async function* linesOf(
         text = decoder.decode(bytes.at(-1) === 0x0d ? bytes.subarray(0, -1) : bytes)
       } catch {
         const kind = kindOfFile(await file.head(kindBytes))
-        throw fault(op, path, line, kind ? `the file is ${kind}` : 'the line is no UTF-8; write the file anew in UTF-8')
+        throw fault(op, path, line, kind ? `the file is ${kind}` : 'the line is not UTF-8; save the file as UTF-8')
       }
       const own = line++
       // This is the mark that some programs put before UTF-8.
@@ -126,12 +126,7 @@ export async function* linesOf(
 }
 
 export function tooLong(op: string, path: string, line: number, longest: number): ValueError {
-  return fault(
-    op,
-    path,
-    line,
-    `it has more than ${longest} bytes without an end; if that is right, give a larger longest`,
-  )
+  return fault(op, path, line, `it has more than ${longest} bytes without an end; if that is intended, raise longest`)
 }
 
 export interface TextOptions extends LineOptions {
@@ -223,11 +218,11 @@ export function jsonl<R = unknown>(files: Files, options: LineOptions = {}): Ite
       try {
         row = JSON.parse(text) as R
       } catch (error) {
-        throw fault(op, path, line, `the line is no JSON: ${(error as Error).message.slice(0, 200)}`)
+        throw fault(op, path, line, `the line is not valid JSON: ${(error as Error).message.slice(0, 200)}`)
       }
       const twice = repeatedKey(text, row)
       if (twice !== null)
-        throw fault(op, path, line, `the key ${JSON.stringify(twice)} stands twice in one object; leave one out`)
+        throw fault(op, path, line, `the key ${JSON.stringify(twice)} occurs twice in one object; leave one out`)
       yield { row, place: next }
     }
   })

@@ -57,7 +57,7 @@ async function headerOf(file: InputFile, fail: (why: string) => never): Promise<
   const head = await file.head(12 + mostHeader)
   if (head.length < 12 || magic.some((byte, i) => head[i] !== byte)) {
     const kind = kindOfFile(head)
-    fail(kind === null ? 'it does not begin as one' : `it is ${kind}`)
+    fail(kind === null ? 'it does not begin like one' : `it is ${kind}`)
   }
   const view = new DataView(head.buffer, head.byteOffset)
   const long = (head[6] as number) >= 2
@@ -70,14 +70,14 @@ async function headerOf(file: InputFile, fail: (why: string) => never): Promise<
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1]
   const sizes = /'shape'\s*:\s*\(([\d\s,]*)\)/.exec(text)?.[1]
   if (order === undefined || sizes === undefined || (descr === undefined && !text.includes("'descr'")))
-    return fail(`its header does not say what the array is: ${kindOf(text)}`)
+    return fail(`its header does not describe the array: ${kindOf(text)}`)
   if (descr === undefined) return fail('its elements are records; save each field as an array')
   const name = descr.slice(1)
   const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined
   if (kind === undefined || !/^[<>|=]/.test(descr))
     return fail(
-      `its elements are ${kindOf(descr)}, which no tensor holds; save it as numbers: x.astype('float32')` +
-        (descr.includes('O') ? ' (objects are programs of Python)' : ''),
+      `its elements are ${kindOf(descr)}, which tensors do not support; save it as numbers: x.astype('float32')` +
+        (descr.includes('O') ? ' (Python objects can contain programs)' : ''),
     )
   const shape = sizes.split(',').flatMap((size) => (size.trim() === '' ? [] : [Number(size)]))
   const bytes = shape.reduce((product, size) => product * size, kind.Array.BYTES_PER_ELEMENT)
@@ -127,7 +127,7 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
     const own = listOf(op, 'the indices', indices, 'an array of integers')
     for (const index of own)
       if (!Number.isInteger(index) || index < 0 || index >= this.length)
-        throw new ValueError(op, `index ${shown(index)} lies outside of the ${this.length} rows of ${this.path}`)
+        throw new ValueError(op, `index ${shown(index)} lies outside the ${this.length} rows of ${this.path}`)
     const { kind, fortran, shape, swapped } = this.#header
     const [, ...sizes] = shape
     const width = sizes.reduce((product, size) => product * size, 1)
@@ -213,7 +213,7 @@ export async function npy(path: string): Promise<NpyDataset> {
   const lingering = new LingeringFile(op, path)
   return lingering.read(async (file) => {
     const header = await headerOf(file, (why): never => {
-      throw new ValueError(op, `${path} is no NumPy array: ${why}`)
+      throw new ValueError(op, `${path} is not a NumPy array: ${why}`)
     })
     if (header.shape.length === 0)
       throw new ValueError(op, `${path} holds a single number, which has no rows; save it as an array: x.reshape(1)`)

@@ -107,8 +107,8 @@ async function* rowsOf<R>(
     if (from !== null && !(from.given <= Number(groups[from.group]?.num_rows ?? -1)))
       throw new ValueError(
         op,
-        `rows went on behind row ${from.given} of row group ${from.group} of ${path}, which has ${groups.length} row groups now, and ` +
-          'not so many rows there; go on with the same file',
+        `the state is after row ${from.given} of row group ${from.group} of ${path}, which now has ${groups.length} row groups, but ` +
+          'not that row; continue with the same file',
       )
     let start = 0
     for (const [group, { num_rows: count, columns: chunks }] of groups.entries()) {

@@ -68,7 +68,7 @@ class FunctionRows extends Rows {
     if (scores.ndim !== 2 || scores.sizes[0] !== count || scores.numel === 0)
       throw new ShapeError(
         op,
-        `the function gave ${formatShape(scores.sizes)}, but must give scores of the next token alone, [${count}, vocabulary]`,
+        `the function gave ${formatShape(scores.sizes)}, but must give only the next token's scores, [${count}, vocabulary]`,
         [scores.sizes],
       )
     return castTo(scores, 'float32')

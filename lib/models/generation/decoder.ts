@@ -38,7 +38,7 @@ export function promptsOf(op: string, prompts: unknown, vocabSize: number): read
   const several = lists.every((each) => Array.isArray(each)) ? (lists as unknown[][]) : [lists as unknown[]]
   for (const tokens of several) {
     if (tokens.length === 0)
-      throw new ValueError(op, 'a prompt is empty, but must have a token; begin with the one for texts')
+      throw new ValueError(op, 'a prompt is empty, but must have a token; begin with the token that begins texts')
     const wrong = tokens.find((id) => !(Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabSize))
     if (wrong !== undefined)
       throw new ValueError(op, `a prompt has ${shown(wrong)}, but token ids are integers from 0 to ${vocabSize - 1}`)
@@ -73,7 +73,7 @@ export function checkRoom(
     throw new ValueError(
       op,
       `a prompt has ${before + longest} tokens, and maxNewTokens is ${maxNewTokens}, but the model has ${positionLimit} positions; ` +
-        'give a shorter prompt or less maxNewTokens',
+        'give a shorter prompt or a smaller maxNewTokens',
     )
 }
 

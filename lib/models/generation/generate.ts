@@ -68,14 +68,22 @@ function beamPlan(op: string, options: GenerateOptions, plan: Plan): (BeamPlan &
     const idle = (['returnSequences', 'lengthPenalty', 'earlyStopping'] as const).filter(
       (name) => options[name] !== undefined,
     )
-    if (idle.length > 0) throw new ValueError(op, `${idle.join(', ')} are of a beam search; set beams to 2 or more`)
+    if (idle.length > 0)
+      throw new ValueError(op, `${idle.join(', ')} have an effect only in a beam search; set beams to 2 or more`)
     return null
   }
   if (plan.sample)
     throw new ValueError(op, 'beams take the best tokens, but sample, or an option of sampling, is given')
-  if (logProbs) throw new ValueError(op, 'logProbs are given of single texts; a beam search gives their score')
+  if (logProbs)
+    throw new ValueError(
+      op,
+      'logProbs are not available in a beam search, which gives scores of whole texts; leave logProbs out',
+    )
   if (returnSequences > beams)
-    throw new ValueError(op, `returnSequences is ${returnSequences}, but a search of ${beams} beams has no more texts`)
+    throw new ValueError(
+      op,
+      `returnSequences is ${returnSequences}, but a search with ${beams} beams has only that many texts`,
+    )
   return { beams, lengthPenalty, earlyStopping, returned: returnSequences }
 }
 

@@ -130,12 +130,12 @@ export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
   const ngram = must('noRepeatNgramSize', count(1), 'an integer of at least 1')
   const seed = must('seed', count(0), 'an integer of at least 0')
   if (minNewTokens > maxNewTokens)
-    throw new ValueError(op, `minNewTokens is ${minNewTokens}, more than maxNewTokens, ${maxNewTokens}`)
+    throw new ValueError(op, `minNewTokens is ${minNewTokens}, but must not exceed maxNewTokens, ${maxNewTokens}`)
   const asked = filters.filter((name) => options[name] !== undefined)
   const sample = options.sample ?? asked.length > 0
   if (typeof sample !== 'boolean') throw new ValueError(op, `sample is ${shown(sample)}, but must be true or false`)
   if (!sample && asked.length > 0)
-    throw new ValueError(op, `${asked.join(', ')} choose among tokens that are drawn, but sample is false`)
+    throw new ValueError(op, `${asked.join(', ')} have an effect only in sampling, but sample is false`)
   checkGenerator(op, options.generator)
   if (!sample && (seed !== undefined || options.generator !== undefined))
     throw new ValueError(
@@ -154,7 +154,7 @@ export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
   if (tokenizer !== null && typeof tokenizer?.decode !== 'function')
     throw new ValueError(op, `tokenizer is ${kindOf(tokenizer)}, but must have decode(ids)`)
   if (stopStrings.length > 0 && tokenizer === null)
-    throw new ValueError(op, 'stopStrings are found in text, which needs a tokenizer: { stopStrings, tokenizer }')
+    throw new ValueError(op, 'stopStrings are searched in text, which needs a tokenizer: { stopStrings, tokenizer }')
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new ValueError(op, `signal is ${kindOf(signal)}, but must be an AbortSignal`)
   return {

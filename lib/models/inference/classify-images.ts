@@ -74,7 +74,7 @@ function processorOf(op: string, { preprocessorConfig }: ImageClassifier): Image
   if (preprocessorConfig !== null) return new ImageProcessor(preprocessorConfig, 'preprocessor_config.json')
   throw new ValueError(
     op,
-    "the model's folder had no preprocessor_config.json, so that nothing says how pictures become pixels; give { processor }, an " +
+    "the model's folder had no preprocessor_config.json, so it is unknown how pictures become pixels; give { processor }, an " +
       'ImageProcessor, or pixels [N, channels, H, W]',
   )
 }

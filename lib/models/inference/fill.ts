@@ -56,7 +56,7 @@ export async function fill(
   if (without >= 0)
     throw new ValueError(
       op,
-      `text ${without} has no ${tokenizer.special.mask}${maxLength === undefined ? '' : ` within ${maxLength} tokens`}; write it where a token is to be filled in`,
+      `text ${without} has no ${tokenizer.special.mask}${maxLength === undefined ? '' : ` within ${maxLength} tokens`}; write it where a token should be filled in`,
     )
   const among = targets === undefined ? null : targetsOf(op, tokenizer, targets, model.config.vocabSize)
   const most = among?.length ?? model.config.vocabSize
@@ -91,7 +91,7 @@ function targetsOf(op: string, tokenizer: Tokenizer, targets: readonly string[],
     if (id !== undefined && id < vocabSize) return id
     throw new ValueError(
       op,
-      `the target ${kindOf(token)} is no token of the vocabulary; write it as tokenizer.encode(text).tokens has it`,
+      `the target ${kindOf(token)} is not in the vocabulary; write it as in tokenizer.encode(text).tokens`,
     )
   })
   if (ids.length === 0) throw new ValueError(op, 'targets are empty; give at least one, or leave them out')

@@ -39,7 +39,7 @@ export function checkTokenizer(op: string, tokenizer: Tokenizer): void {
   if (typeof tokenizer?.encode !== 'function' || typeof tokenizer.idFor !== 'function')
     throw new ValueError(
       op,
-      `tokenizer is ${kindOf(tokenizer)}, but must be a Tokenizer, such as AutoTokenizer.load gives`,
+      `tokenizer is ${kindOf(tokenizer)}, but must be a Tokenizer, such as AutoTokenizer.load returns`,
     )
 }
 
@@ -101,14 +101,14 @@ export function checkEncodings(op: string, model: PredictingModel, encodings: re
     if (ids.length > context)
       throw new ValueError(
         op,
-        `text ${i} has ${ids.length} tokens, but the model has ${context} positions; give { maxLength: ${context} }, which cuts it, or shorter texts`,
+        `text ${i} has ${ids.length} tokens, but the model has ${context} positions; give { maxLength: ${context} } to cut it, or shorter texts`,
       )
     const unknown = ids.findIndex((id) => id >= vocabSize)
     if (unknown >= 0)
       throw new ValueError(
         op,
-        `text ${i} has the token ${ids[unknown]} (${kindOf(tokens[unknown])}), but the vocabulary of the model has ${vocabSize}; load the ` +
-          'tokenizer of its own folder',
+        `text ${i} has the token ${ids[unknown]} (${kindOf(tokens[unknown])}), but the model's vocabulary has ${vocabSize} tokens; load the ` +
+          'tokenizer from its own folder',
       )
   }
 }

@@ -58,7 +58,7 @@ export function verdicts(
   if (threshold !== undefined && how !== 'sigmoid' && !isChoice)
     throw new ValueError(
       op,
-      `threshold is for scores of sigmoid, or one number for two labels, but activation is ${how} over ${labels.length}; leave it out`,
+      `threshold is for scores of sigmoid, or one number for two labels, but activation is ${how} over ${labels.length} labels; leave it out`,
     )
   const bounds: readonly unknown[] = Array.isArray(threshold)
     ? threshold

@@ -43,7 +43,7 @@ export function boundedInterpreter({ Interpreter }: Jinja, op: string, globals: 
       const counts = statement !== undefined && (walked.has(statement) || statement.type === 'CallExpression')
       steps += counts && most === mostEntries ? 1 + size * stepsOfEntry : 1
       if (steps > mostSteps)
-        throw new ValueError(op, `the template takes more than ${mostSteps} steps; it may run for ever`)
+        throw new ValueError(op, `the template takes more than ${mostSteps} steps, and may never end`)
       if (size > most) throw new ValueError(op, `the template makes a value of ${size} entries, but may have ${most}`)
       return value
     }
@@ -56,7 +56,7 @@ export function boundedRange(op: string) {
   return (first: number, second?: number, step = 1): number[] => {
     const [start, stop] = second === undefined ? [0, first] : [first, second]
     if (![start, stop, step].every(Number.isInteger) || step === 0)
-      throw new ValueError(op, 'the template calls range() with what is no whole number, or a step of 0')
+      throw new ValueError(op, 'the template calls range() with a number that is not whole, or with a step of 0')
     const count = Math.max(0, Math.ceil((stop - start) / step))
     if (count > mostEntries)
       throw new ValueError(op, `the template asks for a range of ${count}, but may have ${mostEntries} entries`)

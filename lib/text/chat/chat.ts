@@ -34,7 +34,7 @@ function sourceOf(op: string, { tokenizer, template, tools }: ChatTemplateOption
   if (!(tokenizer instanceof Tokenizer))
     throw new ValueError(
       op,
-      `tokenizer is ${kindOf(tokenizer)}, but must be a Tokenizer, such as AutoTokenizer.load gives`,
+      `tokenizer is ${kindOf(tokenizer)}, but must be a Tokenizer, such as AutoTokenizer.load returns`,
     )
   const own = tokenizer.chatTemplate
   const named = (name: string) =>
@@ -45,7 +45,7 @@ function sourceOf(op: string, { tokenizer, template, tools }: ChatTemplateOption
   }
   const found = typeof own === 'string' ? own : ((tools && named('tool_use')) ?? named('default'))
   if (found === undefined)
-    throw new ValueError(op, 'the tokenizer has no chat template; give one by `template`, or to AutoTokenizer.load')
+    throw new ValueError(op, 'the tokenizer has no chat template; pass one as `template`, or to AutoTokenizer.load')
   return found
 }
 
@@ -196,7 +196,7 @@ export function chatRows(
   sourceOf(op, { tokenizer, ...own })
   const most = maxLength ?? tokenizer.maxLength ?? Number.POSITIVE_INFINITY
   if (!isIterable(rows))
-    throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be a list of { messages }, or what jsonl gives`)
+    throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be a list of { messages }, or the rows of jsonl`)
   return new IterableDataset(async function* () {
     let index = 0
     for await (const row of rows) {

@@ -77,7 +77,7 @@ function markedSpans(
   if (plain !== text)
     throw new ValueError(
       op,
-      'the generation blocks of the template cannot be found in its text; the messages may hold U+E0F0',
+      'the generation blocks of the template cannot be found in its text, perhaps because the messages contain U+E0F0',
     )
   return learn
 }
@@ -137,7 +137,7 @@ class AnswerFinder {
     if (parts.length > 2)
       throw new ValueError(
         this.#op,
-        `the template writes message ${place} ${parts.length - 1} times, so what of it is to be learned cannot be told; mark it with {% generation %}`,
+        `the template writes message ${place} ${parts.length - 1} times, so it is unclear which copy should be learned; mark it with {% generation %}`,
       )
     return parts.length < 2 ? null : (parts as [string, string])
   }

@@ -67,7 +67,7 @@ export class ChatTemplate {
       const marked = marksGeneration ? parse(withTags((end) => (end ? closing : opening))) : plain
       return new ChatTemplate(jinja, plain, marked, marksGeneration)
     } catch (error) {
-      throw new ValueError(op, `the template is no Jinja (${(error as Error).message})`)
+      throw new ValueError(op, `the template is not valid Jinja (${(error as Error).message})`)
     }
   }
 

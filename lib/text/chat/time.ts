@@ -39,7 +39,7 @@ export function strftime(op: string, format: string, date: Date): string {
   return format.replace(/%(.?)/gs, (_, letter: string) => {
     const write = Object.hasOwn(directives, letter) ? directives[letter] : undefined
     if (write === undefined)
-      throw new ValueError(op, `the template asks for the date by %${letter}, which is not supported`)
+      throw new ValueError(op, `the template formats the date with %${letter}, which is not supported`)
     return write(date)
   })
 }

@@ -27,7 +27,7 @@ function mergesIn(fields: Fields, vocabulary: ReadonlyMap<string, number>, prefi
   for (const [rank, entry] of fields.list('merges').entries()) {
     const pair = typeof entry === 'string' ? entry.split(' ') : entry
     if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((part) => typeof part === 'string'))
-      return fields.fail('is no pair of tokens', `merges[${rank}]`)
+      return fields.fail('is not a pair of tokens', `merges[${rank}]`)
     const [left, right] = pair as [string, string]
     const both = left + right.slice(prefix.length)
     const [a, b, made] = [left, right, both].map((token) => {
@@ -119,9 +119,9 @@ export function bpe(fields: Fields): Model {
   const prefix = fields.text('continuing_subword_prefix', '')
   const suffix = fields.text('end_of_word_suffix', '')
   const merges = mergesIn(fields, vocabulary, prefix)
-  if (merges.size >= 2 ** 25) fields.fail('has more merges than can be told apart', 'merges')
+  if (merges.size >= 2 ** 25) fields.fail('has more merges than are supported', 'merges')
   if (fields.has('dropout') && fields.raw('dropout') !== 0)
-    fields.fail('is set: words would get other tokens every time; set it to null', 'dropout')
+    fields.fail('is set, so words would get different tokens every time; set it to null', 'dropout')
   const unknown = fields.has('unk_token') ? fields.text('unk_token') : null
   const unknownId = unknown === null ? undefined : vocabulary.get(unknown)
   const fuses = fields.flag('fuse_unk', false)

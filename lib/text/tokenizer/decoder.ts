@@ -116,6 +116,6 @@ export function decoderOf(fields: Fields): Decoder {
     case 'CTC':
       return ctc(fields)
     default:
-      return fields.fail(`is ${JSON.stringify(type)}, a decoder that is not known here`, 'type')
+      return fields.fail(`is ${JSON.stringify(type)}, which is not a supported decoder`, 'type')
   }
 }

@@ -106,7 +106,7 @@ function cut(draft: Draft, most: number, stride: number, side: Side): Draft {
   if (stride >= most)
     throw new ValueError(
       'encode',
-      `stride is ${stride}, but must be below the ${most} tokens of a text that maxLength leaves`,
+      `stride is ${stride}, but must be below ${most}, the number of a text's tokens that maxLength allows`,
     )
   const windows: Draft[] = []
   for (let i = 0; ; i += most - stride) {
@@ -146,7 +146,7 @@ export function truncated(
   if (left <= 0)
     throw new ValueError(
       'encode',
-      `the ${truncation} text has ${target.ids.length} tokens, but ${over} must go; take a larger maxLength, or truncation 'longestFirst'`,
+      `the ${truncation} text has ${target.ids.length} tokens, but ${over} must be removed; use a larger maxLength, or truncation 'longestFirst'`,
     )
   const shorter = cut(target, left, stride, side)
   return target === first ? [shorter, second] : [first, shorter]

@@ -51,7 +51,7 @@ export class Fields {
     const value = this.raw(name) ?? otherwise
     return Number.isSafeInteger(value) && (value as number) >= 0
       ? (value as number)
-      : this.fail(`is ${shown(value)}, but must be a whole number from 0 on`, name)
+      : this.fail(`is ${shown(value)}, but must be a whole number of at least 0`, name)
   }
 
   list(name: string): readonly unknown[] {

@@ -100,7 +100,7 @@ async function addListed(op: string, folder: string, tokenizer: Tokenizer): Prom
     const content = table.text('content')
     if (tokenizer.idOf(content) !== undefined) continue
     if (Number(key) !== tokenizer.size)
-      table.fail(`has the id ${key}, but tokenizer.json has ${tokenizer.size} ids and not that token`)
+      table.fail(`has the id ${key}, but tokenizer.json has ${tokenizer.size} ids without that token`)
     tokenizer.addTokens([content], { special: table.flag('special', false) })
   }
 }
@@ -124,7 +124,7 @@ export const AutoTokenizer = {
     if (!(await isFile(op, file)))
       throw new ValueError(
         op,
-        `cannot read ${file}: there is no such file; give the path of a folder with a tokenizer.json, which transformers writes by save_pretrained`,
+        `cannot read ${file}: there is no such file; give the path of a folder with a tokenizer.json, which transformers writes with save_pretrained`,
       )
     const json = await readJson(op, file, mostTokenizerBytes)
     const settings = await settingsIn(op, folder, options)

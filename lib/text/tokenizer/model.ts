@@ -38,6 +38,6 @@ export function modelOf(fields: Fields): Model {
     case 'Unigram':
       return unigram(fields)
     default:
-      return fields.fail(`is ${JSON.stringify(type)}, a model that is not known here`, 'type')
+      return fields.fail(`is ${JSON.stringify(type)}, which is not a supported model`, 'type')
   }
 }

@@ -121,6 +121,6 @@ export function normalizerOf(fields: Fields): Normalizer {
     case 'ByteLevel':
       return toByteCharacters
     default:
-      return fields.fail(`is ${JSON.stringify(type)}, a normalizer that is not known here`, 'type')
+      return fields.fail(`is ${JSON.stringify(type)}, which is not a supported normalizer`, 'type')
   }
 }

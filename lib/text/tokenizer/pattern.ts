@@ -114,7 +114,7 @@ class Translator {
       return `[${lower}${lower.toUpperCase()}${folds.get(lower) ?? ''}]`
     }
     if (fold && character.toLowerCase() !== character.toUpperCase())
-      this.#fail(`ignores the case of ${character}, which is supported for a to z only`)
+      this.#fail(`ignores the case of ${character}, which is supported only for a to z`)
     return syntax.has(character) ? `\\${character}` : character
   }
 
@@ -234,7 +234,7 @@ export function translated(source: string, fail: (why: string) => never): RegExp
   try {
     return new RegExp(text, 'gu')
   } catch (error) {
-    return fail(`${name} is none (${(error as Error).message})`)
+    return fail(`${name} is not a valid pattern (${(error as Error).message})`)
   }
 }
 

@@ -79,10 +79,10 @@ function templatePieces(fields: Fields, name: 'single' | 'pair'): readonly Piece
       }
     const token = entry.table('SpecialToken')
     const found = special?.optional(token.text('id'))
-    if (!found) return token.fail('is none of special_tokens', 'id')
+    if (!found) return token.fail('is not one of special_tokens', 'id')
     const ids = found.list('ids').map((id) => checkId(found, id, 'a special token'))
     const tokens = found.list('tokens').map(String)
-    if (tokens.length !== ids.length) found.fail('has not as many entries as ids', 'tokens')
+    if (tokens.length !== ids.length) found.fail('does not have as many entries as ids', 'tokens')
     return { typeId: token.count('type_id', 0), text: null, ids, tokens }
   })
 }
@@ -94,7 +94,7 @@ function template(fields: Fields): PostProcessor {
     process(texts, special) {
       return pieces[texts.length > 1 ? 1 : 0].flatMap(({ typeId, text, ids, tokens }) => {
         if (text !== null) {
-          const draft = texts[text] ?? fields.fail('uses a second text where there is one', 'single')
+          const draft = texts[text] ?? fields.fail('uses a second text, but has only one', 'single')
           return [withType(draft, typeId)]
         }
         return special ? [specialDraft(ids, tokens, typeId)] : []
@@ -106,7 +106,7 @@ function template(fields: Fields): PostProcessor {
 /** A token of the form `[token, id]`. */
 function namedToken(fields: Fields, name: string): readonly [id: number, token: string] {
   const [token, id] = fields.list(name)
-  return [checkId(fields, id, name), typeof token === 'string' ? token : fields.fail('is no [token, id]', name)]
+  return [checkId(fields, id, name), typeof token === 'string' ? token : fields.fail('is not a [token, id] pair', name)]
 }
 
 /** `[CLS] A [SEP] B [SEP]`, or RoBERTa's `<s> A </s></s> B </s>` with one type. */
@@ -156,7 +156,7 @@ export function postProcessorOf(fields: Fields): PostProcessor {
       }
     }
     default:
-      return fields.fail(`is ${JSON.stringify(type)}, a post-processor that is not known here`, 'type')
+      return fields.fail(`is ${JSON.stringify(type)}, which is not a supported post-processor`, 'type')
   }
 }
 

@@ -135,6 +135,6 @@ export function preTokenizerOf(fields: Fields): PreTokenizer {
       return length > 0 ? fixedLength(length) : fields.fail('is 0, but must be at least 1', 'length')
     }
     default:
-      return fields.fail(`is ${JSON.stringify(type)}, a pre-tokenizer that is not known here`, 'type')
+      return fields.fail(`is ${JSON.stringify(type)}, which is not a supported pre-tokenizer`, 'type')
   }
 }

@@ -226,7 +226,7 @@ export class Tokenizer {
     this.chatTemplate = chatTemplate
     for (const [role, token] of Object.entries(this.special))
       if (this.idOf(token) === undefined)
-        fields.fail(`has no token ${JSON.stringify(token)}, which is to be its ${role} token`)
+        fields.fail(`has no token ${JSON.stringify(token)}, which it names as its ${role} token`)
   }
 
   #register(token: string, id: number): void {
@@ -352,7 +352,7 @@ export class Tokenizer {
     if (token === undefined || id === null)
       throw new ValueError(
         op,
-        'padding is asked for, but the tokenizer has no padding token; load it with { padToken }',
+        'padding is requested, but the tokenizer has no padding token; load it with { padToken }',
       )
     const lengthOf = (longest: number) => Math.ceil((padding === 'longest' ? longest : padding) / multiple) * multiple
     return { id, token, typeId: this.#padTypeId, side, lengthOf }
@@ -416,7 +416,7 @@ export class Tokenizer {
     }
     const needs = (name: string, value: unknown, other: string, given: unknown) => {
       if (value !== undefined && given === undefined)
-        throw new ValueError(op, `${name} is given without ${other}, and would do nothing; give both, or neither`)
+        throw new ValueError(op, `${name} has no effect without ${other}; give both, or neither`)
     }
     if (specialTokens !== undefined) checkFlag(op, 'specialTokens', specialTokens)
     count('maxLength', maxLength, 0)
@@ -439,7 +439,7 @@ export class Tokenizer {
     const side = options.truncationSide ?? this.truncationSide
     let [first, second = null] = texts.map((text, i) => this.#draft(text, i as 0 | 1)) as [Draft, Draft?]
     if (truncation === 'second' && second === null)
-      throw new ValueError(op, "truncation is 'second', but there is one text only")
+      throw new ValueError(op, "truncation is 'second', but there is only one text")
     if (maxLength !== undefined) {
       const added = specialTokens ? (this.#postProcessor?.added(second !== null) ?? 0) : 0
       if (added > maxLength)

@@ -19,9 +19,7 @@ function entriesIn(fields: Fields): readonly (readonly [token: string, score: nu
   return fields.list('vocab').map((entry, i) => {
     const fits =
       Array.isArray(entry) && entry.length === 2 && typeof entry[0] === 'string' && typeof entry[1] === 'number'
-    return fits
-      ? (entry as [string, number])
-      : fields.fail('is no [token, logarithm of its probability]', `vocab[${i}]`)
+    return fits ? (entry as [string, number]) : fields.fail('is not a pair [token, log probability]', `vocab[${i}]`)
   })
 }
 
@@ -73,7 +71,7 @@ export function unigram(fields: Fields): Model {
       }
       if (!covered) {
         if (unknown === null)
-          fields.fail(`is null, but ${JSON.stringify(text.slice(from, single))} is no token`, 'unk_id')
+          fields.fail(`is null, but ${JSON.stringify(text.slice(from, single))} is not in the vocabulary`, 'unk_id')
         offer(from, single, unknown as number, least - unknownPenalty + before)
       }
       from = single

@@ -162,16 +162,19 @@ export async function trainTokenizer(
       : listOf(op, 'special', special, 'a list of texts')
   for (const [i, token] of wanted.entries())
     if (typeof token !== 'string' || token === '' || wanted.indexOf(token) !== i)
-      throw new ValueError(op, `special has ${kindOf(token)} at ${i}, but must list texts, none empty and none twice`)
+      throw new ValueError(
+        op,
+        `special has ${kindOf(token)} at ${i}, but must be a list of different texts that are not empty`,
+      )
   if (kind === 'wordpiece' && !wanted.includes('[UNK]'))
-    throw new ValueError(op, "special must have '[UNK]', which stands for words that have no pieces")
+    throw new ValueError(op, "special must contain '[UNK]', which replaces words that have no pieces")
   const plan = kind === 'bpe' ? bpePlan(wanted) : wordPiecePlan(wanted, lowercase ?? true)
   const counts = await countWords(op, texts, plan)
   const { vocabulary, merges } = trainMerges({ ...plan, counts, vocabSize, minFrequency })
   if (vocabulary.size > vocabSize)
     throw new ValueError(
       op,
-      `vocabSize is ${vocabSize}, but special tokens and characters alone are ${vocabulary.size}; give more, or texts of fewer characters`,
+      `vocabSize is ${vocabSize}, but special tokens and characters alone take ${vocabulary.size}; raise it, or give texts with fewer different characters`,
     )
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
   const json = {

@@ -134,7 +134,7 @@ export function accuracy(options: AccuracyOptions = {}): ResumableMetric {
   if (own.multilabel !== undefined) checkFlag('accuracy', 'multilabel', own.multilabel)
   if (own.subset !== undefined) checkFlag('accuracy', 'subset', own.subset)
   if (own.subset && !own.multilabel)
-    throw new ValueError('accuracy', 'subset is for rows of several labels; say multilabel: true as well')
+    throw new ValueError('accuracy', 'subset is for rows of several labels; set multilabel: true as well')
   return new Accuracy('accuracy', own)
 }
 

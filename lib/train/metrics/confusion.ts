@@ -58,7 +58,7 @@ class OfPairs<V, O extends PairOptions> extends Measure<Tensor, Tensor, V, Pairs
     const seen = given(this.op, output, target, sampleWeight, this.#options)
     const classes = classesOf(this.op, seen, this.#options, this.#classes)
     if (classes > mostClasses)
-      throw new ShapeError(this.op, `there are ${classes} classes, but a matrix of at most ${mostClasses} is kept`, [
+      throw new ShapeError(this.op, `there are ${classes} classes, but the matrix has at most ${mostClasses}`, [
         output.sizes,
       ])
     this.#classes = classes

@@ -91,7 +91,7 @@ export function classesOf(op: string, seen: Given, options: ClassOptions, before
   const classes = options.classes ?? seen.classes
   const { sizes } = seen.scores
   if (classes === 0)
-    throw new ValueError(op, 'outputs are labels, which do not tell how many classes there are; say classes')
+    throw new ValueError(op, 'outputs are labels, which do not tell the number of classes; give classes')
   if (seen.kind !== 'labels' && classes !== seen.classes)
     throw new ShapeError(op, `outputs have ${seen.classes} classes, but classes is ${classes}`, [sizes])
   if (before !== 0 && before !== classes)
@@ -219,13 +219,13 @@ class Averaged extends ByClass<number | number[], FBetaOptions> {
   protected override check({ kind }: Given, classes: number): void {
     const { average = 'binary', posLabel = 1 } = this.options
     if (average === 'samples' && kind !== 'multilabel')
-      throw new ValueError(this.op, "average 'samples' is for rows of several labels; say multilabel: true as well")
+      throw new ValueError(this.op, "average 'samples' is for rows of several labels; set multilabel: true as well")
     if (average !== 'binary') return
     if (kind === 'multilabel' || classes !== 2)
       throw new ValueError(
         this.op,
         `average is 'binary', but there are ${classes} ${kind === 'multilabel' ? 'labels' : 'classes'}; ` +
-          "say average: 'micro', 'macro', 'weighted' or 'none'",
+          "use average: 'micro', 'macro', 'weighted' or 'none'",
       )
     if (posLabel > 1)
       throw new ValueError(this.op, `posLabel is ${posLabel}, but must be 0 or 1: there are two classes`)

@@ -72,7 +72,7 @@ function classDimOf(op: string, output: Tensor, target: Tensor, classDim: number
     op,
     output,
     target,
-    `the classes may lie along dimension 1 or ${last}; say ${op}({ classDim: 1 }) or { classDim: -1 }`,
+    `the classes may be along dimension 1 or ${last}; use ${op}({ classDim: 1 }) or { classDim: -1 }`,
   )
 }
 
@@ -128,13 +128,13 @@ export function given(
     return { kind: 'binary', scores, dim: 0, classes: 2, target: asNumbers(target), weight }
   checkDType(op, 'target', target, ['int32'])
   if (same && output.ndim > 0)
-    fail(op, output, target, 'targets must be a label for each row; of several labels a row, say multilabel: true')
+    fail(op, output, target, 'targets must be a label for each row; if rows have several labels, set multilabel: true')
   const dim = classDimOf(op, output, target, classDim)
   const classes = output.sizes[dim] as number
   if (classes === 1)
     throw new ShapeError(
       op,
-      `outputs are ${formatShape(output.sizes)}, which is one class, and always the largest; give a logit for each class, ` +
+      `outputs are ${formatShape(output.sizes)}, which is a single class, and so always the largest; give a logit for each class, ` +
         'or one for yes or no in the shape of the targets',
       [output.sizes],
     )

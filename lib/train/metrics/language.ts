@@ -136,7 +136,7 @@ export function bitsPerByte(options: BitsPerByteOptions): ResumableMetric {
   if (!whole && typeof bytes !== 'function')
     throw new ValueError(
       'bitsPerByte',
-      `bytes is ${shown(bytes)}, but must be how many there are, or a function of the targets that tells it`,
+      `bytes is ${shown(bytes)}, but must be their number, or a function of the targets that returns it`,
     )
   const count = typeof bytes === 'function' ? bytes : () => 0
   return new OfTokens('bitsPerByte', own, count, (nll, tokens, told) =>

@@ -162,7 +162,7 @@ export async function measure<O, T, V>(
   sampleWeight?: Tensor,
 ): Promise<V> {
   if (typeof metric?.fresh !== 'function')
-    throw new ValueError('measure', `metric is ${kindOf(metric)}, but must be what a function of metrics gave`)
+    throw new ValueError('measure', `metric is ${kindOf(metric)}, but must be a metric, such as metrics.accuracy()`)
   const own = metric.fresh()
   own.update(output, target, sampleWeight)
   return own.compute()

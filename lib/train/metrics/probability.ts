@@ -60,7 +60,9 @@ abstract class OfItems<V, P extends Parts, O extends ProbabilityOptions> extends
     const seen = given(this.op, output, target, sampleWeight, this.options)
     const { kind, classes, weight } = seen
     if (kind === 'labels')
-      throw new ShapeError(this.op, 'takes scores of classes, [N, C], or one an item, not labels', [output.sizes])
+      throw new ShapeError(this.op, 'takes scores of classes, [N, C], or one score for each item, not labels', [
+        output.sizes,
+      ])
     const { ignoreIndex = -100 } = this.options
     noGrad(() => {
       const flat = reshape(seen.target, [-1])

@@ -95,7 +95,9 @@ abstract class Ranked<V, O extends RankingOptions> extends Measure<Tensor, Tenso
     const seen = given(this.op, output, target, sampleWeight, this.options)
     const { kind, classes, weight } = seen
     if (kind === 'labels')
-      throw new ShapeError(this.op, 'takes scores of classes, [N, C], or one an item, not labels', [output.sizes])
+      throw new ShapeError(this.op, 'takes scores of classes, [N, C], or one score for each item, not labels', [
+        output.sizes,
+      ])
     const width = kind === 'binary' || (kind === 'classes' && classes === 2) ? 1 : classes
     this.check(width, weight !== null)
     if (this.#width !== 0 && this.#width !== width)
@@ -242,7 +244,7 @@ class Area extends Ranked<number | number[], RocAucOptions> {
   protected override check(width: number, weighted: boolean): void {
     const { average: how = 'macro', multiclass = 'ovr', maxFpr, multilabel = false } = this.options
     if (how === 'samples' && !multilabel)
-      throw new ValueError(this.op, "average 'samples' is for rows of several labels; say multilabel: true as well")
+      throw new ValueError(this.op, "average 'samples' is for rows of several labels; set multilabel: true as well")
     if (maxFpr !== undefined && maxFpr !== 1 && width > 1 && !multilabel)
       throw new ValueError(this.op, `maxFpr is for two classes, but there are ${width}`)
     if (multiclass === 'ovo' && weighted)

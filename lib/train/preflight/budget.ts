@@ -63,7 +63,10 @@ export function parseBytes(op: string, memory: unknown): number {
   const [, count, unit] = (typeof memory === 'string' ? /^\s*([\d.]+)\s*([a-z]+)\s*$/i.exec(memory) : null) ?? []
   const bytes = typeof memory === 'number' ? memory : Number(count) * (units[(unit ?? '').toLowerCase()] ?? Number.NaN)
   if (!(bytes > 0 && bytes < Number.POSITIVE_INFINITY))
-    throw new ValueError(op, `memory is ${shown(memory)}, but must be bytes, as a number or as '8 GB' or '512 MiB'`)
+    throw new ValueError(
+      op,
+      `memory is ${shown(memory)}, but must be a number of bytes, or a text such as '8 GB' or '512 MiB'`,
+    )
   return bytes
 }
 
@@ -142,7 +145,7 @@ export class Budget {
       this.#op,
       `the training does not fit in ${formatBytes(this.#bytes)}: the smallest prediction is ${formatBytes(peak)}, each batch ${how} ` +
         `(weights ${formatBytes(weights)}, gradients ${formatBytes(gradients)}, optimizer ${formatBytes(optimizer)}, batch ${formatBytes(batch)}); ` +
-        `${noBlocks ? 'declare blocks(): Module[] on the model, ' : ''}freeze more (LoRA), take a smaller batch or shorter rows, or an optimizer with less state`,
+        `${noBlocks ? 'declare blocks(): Module[] on the model, ' : ''}freeze more (LoRA), use a smaller batch or shorter rows, or an optimizer with less state`,
     )
   }
 

@@ -21,7 +21,7 @@ function checkRepeatable(op: string, batches: Batches<unknown>): void {
   if (typeof batches !== 'function' && 'next' in batches && typeof batches.next === 'function')
     throw new ValueError(
       op,
-      'the batches are an iterator, and a batch that is looked at here would be missing later; give the function that makes it, a DataLoader, a list or one batch',
+      'the batches are an iterator, and a batch examined here would be missing later; give the function that makes it, a DataLoader, a list or one batch',
     )
 }
 

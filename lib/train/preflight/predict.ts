@@ -125,7 +125,7 @@ export function deviceOf(op: string, model: Module): Device {
   const [first] = model.parameters()
   if (first === undefined) throw new ValueError(op, 'the model has no parameters')
   if (first.device.kind === 'meta')
-    throw new DeviceError(op, 'the model is on meta, where nothing is trained; load its weights first: load(path)')
+    throw new DeviceError(op, 'the model is on meta, where it cannot be trained; load its weights first: load(path)')
   return first.device
 }
 

@@ -90,7 +90,7 @@ export class Appender {
     if (this.#told) return
     this.#told = true
     warn(
-      `[Trainer.fit] cannot write ${this.#path}: ${why}; the training goes on, and what it tells is kept for when that has room`,
+      `[Trainer.fit] cannot write ${this.#path}: ${why}; the training continues, and its events are kept until there is room`,
     )
   }
 

@@ -47,13 +47,13 @@ export function consoleLogger(options: ConsoleLoggerOptions = {}): Logger {
   const { steps = false, stream = standard() } = checkOptions(op, options, { steps: true, stream: true })
   checkFlag(op, 'steps', steps)
   if (typeof stream?.write !== 'function')
-    throw new ValueError(op, `the stream is ${kindOf(stream)}, but must be one to write to, as process.stdout is`)
+    throw new ValueError(op, `the stream is ${kindOf(stream)}, but must be writable, such as process.stdout`)
   const lineOf = (event: TrainingEvent): string | null => {
     const at = `epoch ${event.epoch + 1}, step ${event.step}`
     switch (event.type) {
       case 'start':
-        if (event.checkpointMissing) return 'begins anew, because there is no checkpoint to go on from'
-        return event.resumed ? `goes on behind step ${event.step}` : null
+        if (event.checkpointMissing) return 'starts from the beginning, because there is no checkpoint to resume from'
+        return event.resumed ? `continues after step ${event.step}` : null
       case 'end':
         return event.stopped === null ? null : `stopped at step ${event.step}: ${event.stopped}`
       case 'epoch':

@@ -42,7 +42,7 @@ export class RunFolder {
     if (told > steps)
       throw new ValueError(
         this.#op,
-        `${this.#folder} has a run of ${told} steps already; name another folder, or remove it, or go on with it ` +
+        `${this.#folder} already has a run of ${told} steps; name another folder, or remove it, or continue it ` +
           "(resume: 'auto') if it has checkpoints",
       )
   }

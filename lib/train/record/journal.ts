@@ -209,7 +209,7 @@ export class Journal implements Callback {
         logger.log(event)
       } catch (error) {
         this.#silent.add(logger)
-        warn(`[Trainer.fit] a logger failed, and is told nothing more: ${String(error)}`)
+        warn(`[Trainer.fit] a logger failed, and gets no more events: ${String(error)}`)
       }
     }
   }

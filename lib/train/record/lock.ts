@@ -157,7 +157,7 @@ async function linked(own: string, path: string): Promise<'made' | 'taken' | 'go
   const first = await attempt(() => link(own, path))
   if (first !== 'refused') return first
   const second = await attempt(() => copyFile(own, path, constants.COPYFILE_EXCL))
-  if (second === 'refused') throw new Error(`${path} takes neither links nor copies`)
+  if (second === 'refused') throw new Error(`${path} accepts neither links nor copies`)
   return second
 }
 

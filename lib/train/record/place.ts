@@ -42,7 +42,10 @@ export async function makeFolder(op: string, path: string): Promise<void> {
       // Another process was faster.
       if (code === 'EEXIST') continue
       if (code === 'ENOENT')
-        throw new ValueError(op, `cannot make the folder ${path}: ${dirname(folder)} takes no folders (${message})`)
+        throw new ValueError(
+          op,
+          `cannot make the folder ${path}: ${dirname(folder)} does not accept folders (${message})`,
+        )
       throw refusal(op, 'write', path, error)
     }
   }
@@ -53,7 +56,7 @@ export function folderOf(run: string | undefined, folder: string | undefined): s
   if (run !== undefined && folder !== undefined && resolve(run) !== resolve(folder))
     throw new ValueError(
       'Trainer',
-      `run is ${run}, but checkpoints.folder is ${folder}; checkpoints lie in the run's folder, so leave checkpoints.folder out`,
+      `run is ${run}, but checkpoints.folder is ${folder}; checkpoints are in the run's folder, so leave checkpoints.folder out`,
     )
   return run ?? folder
 }

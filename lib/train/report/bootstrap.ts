@@ -37,7 +37,7 @@ export interface MetricReport extends Estimate {
 const fresh = (op: string, name: string, given: Metric<never> | (() => Metric<never>)): Metric<never> => {
   const metric = typeof given === 'function' ? given() : (given.fresh?.() ?? given)
   if (typeof metric?.update !== 'function' || typeof metric.compute !== 'function')
-    throw new ValueError(op, `the function for metric ${name} gave ${shown(metric)}, which is no metric`)
+    throw new ValueError(op, `the function for metric ${name} gave ${shown(metric)}, which is not a metric`)
   metric.reset()
   return metric
 }

@@ -78,11 +78,11 @@ export function modelCard(options: ModelCardOptions): string {
       throw new ValueError(op, `${key} is ${shown(value)}, but must be a list of texts`)
   }
   if (run !== undefined && (typeof run !== 'object' || run === null))
-    throw new ValueError(op, `run is ${kindOf(run)}, but must be what run.json holds, parsed`)
+    throw new ValueError(op, `run is ${kindOf(run)}, but must be the parsed content of run.json`)
   if (history !== undefined && !Array.isArray(history?.epochs))
-    throw new ValueError(op, `history is ${kindOf(history)}, but must be what fit gave`)
+    throw new ValueError(op, `history is ${kindOf(history)}, but must be a result of fit`)
   if (report !== undefined && (typeof report?.metrics !== 'object' || typeof report.rows !== 'number'))
-    throw new ValueError(op, `report is ${kindOf(report)}, but must be what trainer.report gave`)
+    throw new ValueError(op, `report is ${kindOf(report)}, but must be a result of trainer.report`)
   const parts = [
     `# ${cell(name)}`,
     ...(base === undefined ? [] : [`Fine-tuned from ${cell(base)}.`]),

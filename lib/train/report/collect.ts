@@ -55,7 +55,7 @@ export async function collect(
         count += sums.count
       }
     })
-    if (outputs.length === 0) throw new ValueError(op, 'there are no batches to report on')
+    if (outputs.length === 0) throw new ValueError(op, 'there are no batches for the report')
     const [output, target] = noGrad(() => outsideFrames(() => [keep(cat(outputs)), keep(cat(targets))] as const))
     return { loss: count === 0 ? Number.NaN : total / count, rows: output.sizes[0] as number, output, target }
   } finally {
@@ -72,7 +72,7 @@ function kept(op: string, name: string, value: unknown, batch: number, first: Te
   if (first !== undefined && !sameShape(first.sizes.slice(1), value.sizes.slice(1)))
     throw new ValueError(
       op,
-      `rows of the ${name} have another shape in batch ${batch + 1} than before; a report needs examples of one shape, so pad them alike`,
+      `rows of the ${name} in batch ${batch + 1} have a different shape than before; a report needs examples of one shape, so pad them to one size`,
     )
   const seen = value.dtype === 'bfloat16' || value.dtype === 'float16' ? value.to('float32') : value.detach().clone()
   return outsideFrames(() => keep(seen))

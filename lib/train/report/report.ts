@@ -158,7 +158,7 @@ export async function report(
       if (base !== null && base.rows !== own.rows)
         throw new ValueError(
           op,
-          `the set had ${own.rows} rows for the model, but ${base.rows} for \`against\`; give batches that can be gone through twice`,
+          `the set had ${own.rows} rows for the model, but ${base.rows} for \`against\`; give batches that can be read twice`,
         )
       const found = await bootstrap(op, metrics, own, base, { resamples, confidence, seed }, signal)
       const numbers = { rows: own.rows, loss: own.loss, baseLoss: base?.loss ?? null, metrics: found }

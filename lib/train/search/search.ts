@@ -256,7 +256,7 @@ function spaceOf(op: string, space: Space): Space {
     if (rowNames.includes(name))
       throw new ValueError(
         op,
-        `space has a setting ${name}, which is a column of the table already; give it another name`,
+        `space has a setting ${name}, which is already a column of the table; give it another name`,
       )
   }
   return Object.fromEntries(entries)
@@ -264,10 +264,7 @@ function spaceOf(op: string, space: Space): Space {
 
 function goalOf(op: string, { maximise, minimise }: SearchOptions<Space>): Goal {
   if ((maximise === undefined) === (minimise === undefined))
-    throw new ValueError(
-      op,
-      "needs what to search for, and once: maximise: 'validation.accuracy', or minimise: 'validation.loss'",
-    )
+    throw new ValueError(op, "needs exactly one goal: maximise: 'validation.accuracy', or minimise: 'validation.loss'")
   const monitor: unknown = maximise ?? minimise
   if (typeof monitor !== 'string' || monitor === '')
     throw new ValueError(
@@ -286,7 +283,7 @@ function trialsOf(op: string, { space, trials }: SearchOptions<Space>, method: '
   }
   const size = gridSize(op, space)
   if (size > mostTrials)
-    throw new ValueError(op, `the grid has ${size} points, but at most ${mostTrials} are tried; take method 'random'`)
+    throw new ValueError(op, `the grid has ${size} points, but at most ${mostTrials} are tried; use method 'random'`)
   if (trials !== undefined && trials !== size)
     throw new ValueError(op, `trials is ${shown(trials)}, but the grid has ${size} points; leave trials out`)
   return size
@@ -300,14 +297,14 @@ function rungsOf(op: string, { halving, epochs }: SearchOptions<Space>): readonl
     return [epochs ?? 1]
   }
   if (epochs !== undefined)
-    throw new ValueError(op, 'epochs and halving both say how long trials train; leave epochs out')
+    throw new ValueError(op, 'epochs and halving both set how long trials train; leave epochs out')
   checkOptions(op, halving, { epochs: true }, 'halving')
   const rungs: readonly number[] = Array.isArray(halving.epochs) ? [...halving.epochs] : []
   const rises = rungs.every((each, i) => isEpochs(each) && each > (rungs[i - 1] ?? 0))
   if (rungs.length === 0 || !rises)
     throw new ValueError(
       op,
-      `halving.epochs is ${shown(halving.epochs)}, but must be positive integers that rise, such as [1, 3, 9]`,
+      `halving.epochs is ${shown(halving.epochs)}, but must be increasing positive integers, such as [1, 3, 9]`,
     )
   return rungs
 }

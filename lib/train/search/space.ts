@@ -58,7 +58,7 @@ export function choice<const T extends readonly Setting[]>(...values: T): Distri
     if (!isSetting(value))
       throw new ValueError(
         op,
-        `value ${i + 1} is ${shown(value)}, but must be a finite number, a text, true, false or null; choose a name, and make of it what you need in the trial`,
+        `value ${i + 1} is ${shown(value)}, but must be a finite number, a text, true, false or null; choose a name, and map it to what you need in the trial`,
       )
     if (values.indexOf(value) < i) throw new ValueError(op, `has ${shown(value)} twice; give each value once`)
   })
@@ -119,7 +119,7 @@ export function gridSize(op: string, space: Space): number {
     if (count === Number.POSITIVE_INFINITY)
       throw new ValueError(
         op,
-        `method is 'grid', but space.${name} is ${kind}, which has no list of values; give those to try: choice(...)`,
+        `method is 'grid', but space.${name} is ${kind}, which has no list of values; list the values to try: choice(...)`,
       )
     size *= count
   }

@@ -83,7 +83,7 @@ export class Table {
     else if (await exists(path))
       throw new ValueError(
         op,
-        `${folder} has a trials.jsonl, but no search.json, which says what it is of; name another folder`,
+        `${folder} has a trials.jsonl, but no search.json, which describes its search; name another folder`,
       )
     else await writeAtomically(described, [Buffer.from(`${JSON.stringify(what, null, 2)}\n`)], op)
     const records = new Map<string, TrialRecord>()
@@ -92,7 +92,7 @@ export class Table {
       if (record === null)
         throw new ValueError(
           op,
-          `${path}, line ${index + 1}, is no record of a trial; remove that line to run the trial again`,
+          `${path}, line ${index + 1}, is not a record of a trial; remove that line to run the trial again`,
         )
       records.set(keyOf(record.trial, record.rung), record)
       return true

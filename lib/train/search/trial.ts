@@ -112,7 +112,7 @@ export class Trial implements Callback, Resumable<TrialState> {
     if (!monitors.includes(monitor))
       throw new ValueError(
         'search',
-        `there is no '${monitor}' to search by, but ${monitors.join(', ')}; give the Trainer that metric, or fit a validation set`,
+        `there is no '${monitor}' to search for, but only ${monitors.join(', ')}; give the Trainer that metric, or give fit a validation set`,
       )
   }
 

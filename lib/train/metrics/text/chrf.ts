@@ -132,7 +132,10 @@ export function chrf(options: ChrfOptions = {}): TextMetric {
   checkWhole('chrf', 'wordOrder', wordOrder, 0)
   const orders = (charOrder ?? 6) + (wordOrder ?? 0)
   if (orders === 0 || orders > 64)
-    throw new ValueError('chrf', `charOrder and wordOrder add up to ${orders}, but must to between 1 and 64`)
+    throw new ValueError(
+      'chrf',
+      `charOrder and wordOrder add up to ${orders}, but must add up to a number from 1 to 64`,
+    )
   checkNumber('chrf', 'beta', beta, 0)
   for (const [name, value] of Object.entries({ lowercase, whitespace, epsSmoothing }))
     if (value !== undefined) checkFlag('chrf', name, value)
