@@ -39,7 +39,7 @@ export function checkSwitch(op: string, model: Module, staying: readonly string[
     for (const name of adapters.active) {
       if (staying.includes(name)) continue
       if (adapters.get(name)?.merged)
-        throw new ValueError(op, `the adapter '${name}' is merged into the weight of ${path}; unmergeLora it first`)
+        throw new ValueError(op, `the adapter '${name}' is merged into the weight of ${path}; call unmergeLora first`)
     }
   for (const [path, { adapters }] of slotsIn(model)) {
     const owners = new Map<number, string>()
@@ -62,7 +62,7 @@ export function checkSwitch(op: string, model: Module, staying: readonly string[
     if (both.length > 1)
       throw new ValueError(
         op,
-        `the adapters ${quoted(both)} have weights of their own for ${path} (modulesToSave), of which only one can be used; ` +
+        `the adapters ${quoted(both)} both have their own weights for ${path} (modulesToSave), of which only one can be used; ` +
           'choose one of them',
       )
     if ((both[0] ?? null) === copies.active) continue
@@ -71,8 +71,8 @@ export function checkSwitch(op: string, model: Module, staying: readonly string[
         if (adapter.merged)
           throw new ValueError(
             op,
-            `the adapter '${name}' is merged into a weight of ${path}${inner === '' ? '' : `.${inner}`}, for which another is to ` +
-              'stand in; unmergeLora it first',
+            `the adapter '${name}' is merged into a weight of ${path}${inner === '' ? '' : `.${inner}`}, which another one should ` +
+              'replace; call unmergeLora first',
           )
   }
 }
@@ -157,7 +157,7 @@ export function checkFree(op: string, model: Module, name: string): void {
   if (there.length > 0)
     throw new ValueError(
       op,
-      `the model has an adapter '${name}' already, in ${listed(there.map(([path]) => (path === '' ? 'the model' : path)))}; take another name, or ` +
-        'removeLora it first, from the module that it was applied to',
+      `the model already has an adapter '${name}', in ${listed(there.map(([path]) => (path === '' ? 'the model' : path)))}; use another name, or ` +
+        'remove it first with removeLora, from the module to which it was applied',
     )
 }

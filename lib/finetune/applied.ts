@@ -28,7 +28,7 @@ export function appliedName(op: string, model: Module, given: string | undefined
   const [first] = names
   if (first === undefined) throw new ValueError(op, 'the model has no adapter; call applyLora first')
   if (given === undefined && names.length > 1)
-    throw new ValueError(op, `the model has several adapters, ${quoted(names)}; say which by { name }`)
+    throw new ValueError(op, `the model has several adapters, ${quoted(names)}; choose one with { name }`)
   const name = given ?? first
   if (!names.includes(name))
     throw new ValueError(op, `the model has no adapter ${shown(name)}; there are ${quoted(names)}`)

@@ -124,7 +124,7 @@ export function addWeightedAdapter<M extends Module>(model: M, given: CombineOpt
   if (!isNumbers || weights.length !== adapters.length || adapters.length === 0)
     throw new ValueError(op, `weights are ${shown(weights)}, but must be numbers, one for each of ${quoted(adapters)}`)
   if (svdRank !== undefined && !(combinationType === 'svd' && Number.isSafeInteger(svdRank) && svdRank > 0))
-    throw new ValueError(op, `svdRank is ${shown(svdRank)}, but must be a positive integer, and goes with 'svd' alone`)
+    throw new ValueError(op, `svdRank is ${shown(svdRank)}, but must be a positive integer, and applies only to 'svd'`)
   const there = appliedNames(model)
   const lost = adapters.filter((each) => !there.includes(each))
   if (lost.length > 0) throw new ValueError(op, `the model has no adapter ${quoted(lost)}; there are ${quoted(there)}`)
@@ -139,7 +139,7 @@ export function addWeightedAdapter<M extends Module>(model: M, given: CombineOpt
       own.modulesToSave?.length ||
       own.trainableTokenIndices !== undefined
     )
-      throw new ValueError(op, `'${each}' is no sum of factors alone, which is what can be combined; leave it out`)
+      throw new ValueError(op, `'${each}' is not only a sum of factors, and only sums can be combined; leave it out`)
   }
   checkFree(op, model, name)
   checkSwitch(op, model, [])
@@ -156,7 +156,7 @@ export function addWeightedAdapter<M extends Module>(model: M, given: CombineOpt
     if (combinationType === 'linear' && new Set(own).size > 1)
       throw new ValueError(
         op,
-        `the adapters have the ranks ${own.join(' and ')} in ${path}, but 'linear' adds factors of one; use 'cat'`,
+        `the adapters have the ranks ${own.join(' and ')} in ${path}, but 'linear' needs a common rank; use 'cat'`,
       )
     const rank = combinationType === 'cat' ? own.reduce((sum, each) => sum + each, 0) : Math.max(...own)
     if (svdRank !== undefined && svdRank > Math.min(...sidesOf(layer)))

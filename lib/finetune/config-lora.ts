@@ -72,8 +72,8 @@ export function loraFrom(reader: FieldReader): LoraOptions {
     )
   if (name === 'lora_ga')
     warn(
-      'an adapter that began by lora_ga holds nothing of what that took out of the base, so that it gives what PEFT loads it as, and not ' +
-        'what was trained; convert it before it is saved (path_initial_model_for_weight_conversion)',
+      'an adapter that began with lora_ga does not contain the part that was taken out of the base, so it gives the results of loading it in PEFT, and not ' +
+        'those of the training; convert it before it is saved (path_initial_model_for_weight_conversion)',
       { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' },
     )
   const modulesToSave = reader.take('modules_to_save', isNames, 'a list of names, or null', [])

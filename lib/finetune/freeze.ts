@@ -82,7 +82,7 @@ export function select(op: string, model: Module, selection: Selection): Set<Par
   const named = model.namedState().filter((each): each is [string, Parameter] => each[1] instanceof Parameter)
   const found = new Set<Parameter>()
   const parts: readonly Part[] = Array.isArray(selection) ? selection : [selection as Part]
-  if (parts.length === 0) throw new ValueError(op, 'the selection is an empty list; name the parts that are meant')
+  if (parts.length === 0) throw new ValueError(op, 'the selection is an empty list; name one or more parts')
   for (const part of parts) {
     const matches = matcher(op, model, part)
     const own = named.filter(([path, parameter]) => matches(path, parameter))
@@ -102,7 +102,7 @@ export function checkLearnable(op: string, model: Module, parameters: ReadonlySe
     if (parameters.has(parameter) && !isFloating(parameter.dtype))
       throw new ValueError(
         op,
-        `${path} is ${parameter.dtype}, which cannot learn; select the parts that do, or apply an adapter, which learns beside it`,
+        `${path} is ${parameter.dtype}, which cannot learn; select only parts that can, or apply an adapter, which learns beside it`,
       )
 }
 

@@ -70,7 +70,7 @@ export function unfreezeGradually(model: Module, options: GradualOptions = {}): 
   if (groups === undefined && adapters.length > 0)
     throw new ValueError(
       op,
-      `the model has the adapters ${quoted(adapters)}, beside which its weights would learn too; say what is to learn by groups`,
+      `the model has the adapters ${quoted(adapters)}, beside which its weights would learn too; choose what should learn with groups`,
     )
   for (const group of groups?.map((each) => select(op, model, each)) ?? groupsByDepth(model))
     checkLearnable(op, model, new Set(group))

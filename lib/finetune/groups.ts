@@ -99,7 +99,7 @@ function decays(model: Module): Map<Parameter, boolean> {
 
 function checkRate(op: string, option: string, value: unknown): number {
   if (typeof value !== 'number' || !Number.isFinite(value) || value < 0)
-    throw new ValueError(op, `${option} is ${shown(value)}, but must be a number, not negative`)
+    throw new ValueError(op, `${option} is ${shown(value)}, but must be a number of at least 0`)
   return value
 }
 
@@ -157,7 +157,7 @@ function headOf(op: string, model: Module, head: LayerwiseOptions['head']): Read
   if (head !== undefined && found.size === 0)
     throw new ValueError(
       op,
-      'the model defines nothing behind its blocks that could be the head; say what it is: head: { lr: ..., modules: ... }',
+      'the model defines nothing after its blocks that could be the head; name it: head: { lr: ..., modules: ... }',
     )
   return found
 }

@@ -37,11 +37,11 @@ export class Ia3Adapter extends MergeableAdapter {
     if (!isAdaptable(layer))
       throw new ValueError(
         'Ia3Adapter',
-        `the layer is ${kindOf(layer)}, but must be one that can be adapted, as Linear is`,
+        `the layer is ${kindOf(layer)}, but must be an adaptable layer, such as Linear`,
       )
     const { adaptation } = layer
     if (adaptation.by === 'embedding' || (adaptation.by === 'linear' && adaptation.along !== undefined))
-      throw new ValueError('Ia3Adapter', `IA3 adapts linear layers and convolutions, but no ${layer.constructor.name}`)
+      throw new ValueError('Ia3Adapter', `IA3 adapts linear layers and convolutions, but not ${layer.constructor.name}`)
     const isConv = adaptation.by === 'conv2d'
     const [ins, outs] = isConv
       ? [adaptation.inChannels, adaptation.outChannels]

@@ -68,7 +68,7 @@ function planBy(op: string, model: Module, given: Ia3Options, naming: Naming): P
   if (feedforwardModules !== undefined && feedforwardModules.length > 0 && !named.some(([path]) => isFeedforward(path)))
     throw new ValueError(
       op,
-      `feedforwardModules is ${shown(feedforwardModules)}, but none of the layers ${quoted(named.map(([path]) => path))} is one`,
+      `feedforwardModules is ${shown(feedforwardModules)}, but names none of the layers ${quoted(named.map(([path]) => path))}`,
     )
   const layers = named.map(([path, layer]) => {
     const feedforward = isFeedforward(path)

@@ -65,7 +65,7 @@ export class DoraMagnitude extends Module {
   }
 
   forward(): never {
-    throw new ValueError('DoraMagnitude', 'the norms have no forward; the adapter that holds them reads its weight')
+    throw new ValueError('DoraMagnitude', 'the norms have no forward; their adapter reads the weight itself')
   }
 }
 
@@ -130,7 +130,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
     checkFlags(op, { bias, dora })
     checkGenerator(op, generator)
     checkInit(op, own.init)
-    if (bias && dora) throw new ValueError(op, 'DoRA has no bias of its own, as in PEFT; leave out bias or dora')
+    if (bias && dora) throw new ValueError(op, 'DoRA has no separate bias, as in PEFT; leave out bias or dora')
     this.rank = rank
     this.#scale = scale
     this.init = own.init ?? null

@@ -32,12 +32,12 @@ function placed({ weight }: Adaptation, generator: Generator | undefined): Layer
 
 function adaptationOf<B extends Adaptation['by']>(op: string, layer: unknown, by: B): Adaptation & { readonly by: B } {
   if (!isAdaptable(layer))
-    throw new ValueError(op, `the layer is ${kindOf(layer)}, but must be one that can be adapted, as Linear is`)
+    throw new ValueError(op, `the layer is ${kindOf(layer)}, but must be an adaptable layer, such as Linear`)
   const { adaptation } = layer
   if (adaptation.by !== by)
     throw new ValueError(
       op,
-      `the layer is ${kindOf(layer)}, which is adapted by ${adaptation.by}, but must be by ${by}`,
+      `the layer is ${kindOf(layer)}, which is adapted by ${adaptation.by}, but must be adapted by ${by}`,
     )
   return adaptation as Adaptation & { readonly by: B }
 }
@@ -61,7 +61,7 @@ export class LoraLinear extends LoraAdapter {
       if (rank > Math.min(inFeatures, outFeatures))
         throw new ValueError(
           'LoraLinear',
-          `rank is ${rank}, but a weight [${outFeatures}, ${inFeatures}] has no such factors`,
+          `rank is ${rank}, but a weight [${outFeatures}, ${inFeatures}] has no factors of that rank`,
         )
       this.beginWithin(layer)
     }
@@ -117,7 +117,7 @@ export class LoraConv2d extends LoraAdapter {
     const { inChannels, outChannels, kernelSize } = adaptation
     const { groups, ...window } = adaptation.options
     if (options.dora && groups > 1)
-      throw new ValueError('LoraConv2d', `DoRA has no norms of a convolution of ${groups} groups; leave out dora`)
+      throw new ValueError('LoraConv2d', `DoRA has no norms for a convolution with ${groups} groups; leave out dora`)
     if (rank % groups !== 0)
       throw new ValueError('LoraConv2d', `rank ${rank} does not divide into the ${groups} groups of the layer`)
     const own = placed(adaptation, generator)

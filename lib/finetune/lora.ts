@@ -135,7 +135,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
   checkFlags(op, { rankStabilized, dora, loraBias, ensureWeightTying })
   if (!biasKinds.includes(bias))
     throw new ValueError(op, `bias is ${shown(bias)}, but must be one of ${biasKinds.join(', ')}`)
-  if (dora && loraBias) throw new ValueError(op, 'DoRA has no bias of its own, as in PEFT; leave out loraBias or dora')
+  if (dora && loraBias) throw new ValueError(op, 'DoRA has no separate bias, as in PEFT; leave out loraBias or dora')
   checkGenerator(op, generator)
   checkInit(op, init)
   const own = savedModules(op, model, options.modulesToSave, naming)
@@ -145,7 +145,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
   const named = targetLayers(op, model, saved, options, naming)
   const paths = named.map(([path]) => path)
   if (init !== undefined && named.every(([, { adaptation }]) => adaptation.by === 'embedding'))
-    throw new ValueError(op, `init '${init}' is for linear layers, but ${paths[0]} is none; choose other layers`)
+    throw new ValueError(op, `init '${init}' is for linear layers, but ${paths[0]} is not one; choose other layers`)
   const ranks = byPatterns(op, 'rankPattern', options.rankPattern, paths)
   const alphas = byPatterns(op, 'alphaPattern', options.alphaPattern, paths)
   const whole = new Set(saved.flatMap(([, module]) => module.modules()))
@@ -159,22 +159,22 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
       throw new ValueError(op, `alpha is ${shown(a)} for ${path}, but must be a number`)
     const { adaptation } = layer
     if (adaptation.by === 'embedding' && loraBias)
-      throw new ValueError(op, `loraBias is not for embeddings, as ${path} is one; choose other layers`)
+      throw new ValueError(op, `loraBias is not for embeddings such as ${path}; choose other layers`)
     if (init !== undefined && adaptation.by !== 'embedding' && !isPlainLinear(layer))
-      throw new ValueError(op, `init '${init}' is for linear layers, but ${path} is none; choose other layers`)
+      throw new ValueError(op, `init '${init}' is for linear layers, but ${path} is not one; choose other layers`)
     if (init !== undefined && adaptation.by === 'linear' && r > Math.min(adaptation.inFeatures, adaptation.outFeatures))
       throw new ValueError(
         op,
         `rank is ${r} for ${path}, but its weight has fewer rows or columns; choose a smaller one`,
       )
     if (dora && adaptation.by === 'linear' && adaptation.along !== undefined)
-      throw new ValueError(op, `dora is not for attention, as ${path} is one; choose its linear layers`)
+      throw new ValueError(op, `dora is not for attention such as ${path}; choose its linear layers`)
     if (adaptation.by === 'conv2d' && adaptation.options.groups > 1 && dora)
-      throw new ValueError(op, `dora is not for convolutions of groups, as ${path} is one; choose other layers`)
+      throw new ValueError(op, `dora is not for convolutions with groups such as ${path}; choose other layers`)
     if (adaptation.by === 'conv2d' && r % adaptation.options.groups !== 0)
       throw new ValueError(
         op,
-        `rank ${r} does not divide into the ${adaptation.options.groups} groups of ${path}; choose another by rankPattern`,
+        `rank ${r} does not divide into the ${adaptation.options.groups} groups of ${path}; choose another rank with rankPattern`,
       )
     const scale = a / (rankStabilized ? Math.sqrt(r) : r)
     const place = (fileName: string, at: Adaptable): void => {
@@ -198,7 +198,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
   })
   for (const each of planTokens(op, model, name, options.trainableTokenIndices, whole, naming)) {
     if (layers.has(each.layer as Adaptable))
-      throw new ValueError(op, `targetModules and trainableTokenIndices both name ${each.fileName}; take one of them`)
+      throw new ValueError(op, `targetModules and trainableTokenIndices both name ${each.fileName}; use one of them`)
     layers.set(each.layer as Adaptable, each)
   }
   const biases = biasModules(model, bias, new Set(layers.keys()), saved, naming)

@@ -93,7 +93,7 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
     if (originalOf(weight) !== weight)
       throw new ValueError(
         op,
-        `the weight of ${path} is that of another adapter, which learns it whole (modulesToSave); switch that one off first`,
+        `the weight of ${path} belongs to another adapter, which learns it whole (modulesToSave); switch that one off first`,
       )
     const why = adapter.unmergeable(layer)
     if (why !== null) throw new ValueError(op, `${path} cannot hold the product: ${why}; leave the adapter beside it`)
@@ -110,12 +110,12 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
     if (foreign.length > 0)
       throw new ValueError(
         op,
-        `${path} has the adapter ${quoted(foreign)} too, ${adapter.isSum ? 'which may be no sum' : `beside which '${name}' is no sum`}; switch it off first`,
+        `${path} has the adapter ${quoted(foreign)} too, ${adapter.isSum ? 'which may not be a sum' : `beside which '${name}' is not a sum`}; switch it off first`,
       )
     if (alsoRead)
       throw new ValueError(
         op,
-        `the weight of ${path} is read by its ${alsoRead} too, which merging would change; leave the adapter beside the weight`,
+        `the weight of ${path} is also used by its ${alsoRead}, which merging would change; leave the adapter beside the weight`,
       )
     // One example is an embedding that is also its head.
     const also = (all.get(weight.storage) ?? [])
@@ -125,8 +125,8 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
       throw new ValueError(
         op,
         `the weight of ${path} is also ${listed(also)}, which merging would change too; leave the adapter beside the ` +
-          'weight, give the layer a copy of its own before applyLora (new nn.Parameter(weight.clone())), or ask for it as PEFT ' +
-          'does, by { shared: true }',
+          'weight, give the layer its own copy before applyLora (new nn.Parameter(weight.clone())), or allow it as PEFT ' +
+          'does, with { shared: true }',
       )
   }
   noGrad(() => {

@@ -89,7 +89,7 @@ export abstract class MergeableAdapter extends Adapter {
     if (this.merged)
       throw new ValueError(
         op,
-        'a LoRA adapter is merged into its weight; call unmergeLora first, or removeLora for the merged weights alone',
+        'a LoRA adapter is merged into its weight; call unmergeLora first, or removeLora to keep only the merged weights',
       )
   }
 }

@@ -113,7 +113,7 @@ class Parser {
 
   parse(): Node {
     const node = this.#choice()
-    if (this.#at < this.#text.length) this.#fail(`there is no group that ')' at ${this.#at} ends`)
+    if (this.#at < this.#text.length) this.#fail(`the ')' at ${this.#at} ends no group`)
     return node
   }
 
@@ -124,7 +124,7 @@ class Parser {
   }
 
   #choice(): Node {
-    if (++this.#depth > deepest) this.#fail(`it has groups within groups more than ${deepest} deep`)
+    if (++this.#depth > deepest) this.#fail(`its groups are nested more than ${deepest} deep`)
     const parts = [this.#sequence()]
     while (this.#take('|')) parts.push(this.#sequence())
     this.#depth--
@@ -205,7 +205,7 @@ class Parser {
     if (!this.#take(')')) this.#fail("a ')' is missing")
     if (look === null) return inner
     const behind = isBehind ? widthOf(inner) : 0
-    if (behind === null) return this.#fail('lookbehind is of texts of one length alone, as in Python')
+    if (behind === null) return this.#fail('lookbehind supports only texts of one length, as in Python')
     return { kind: 'look', inner, wanted: look, behind }
   }
 
@@ -256,7 +256,7 @@ class Parser {
         this.#at++
         const high = this.#take('\\') ? this.#escape() : (this.#text[this.#at++] as string)
         if (typeof low !== 'string' || typeof high !== 'string' || high < low)
-          return this.#fail('a class has a range that is none')
+          return this.#fail('a class has an invalid range')
         tests.push((c) => c >= low && c <= high)
       }
     }
@@ -279,12 +279,15 @@ export class Pattern {
     this.#budget = budget
     this.#op = op
     const fail = (why: string): never => {
-      throw new ValueError(op, `${what} ${JSON.stringify(source.slice(0, 200))} is no regular expression here: ${why}`)
+      throw new ValueError(
+        op,
+        `${what} ${JSON.stringify(source.slice(0, 200))} is not a supported regular expression: ${why}`,
+      )
     }
-    if (source.length > longest) fail(`it has ${source.length} characters, more than ${longest}`)
+    if (source.length > longest) fail(`it has ${source.length} characters, but at most ${longest} are supported`)
     const compile = (node: Node, next: State): State => {
       const id = ++this.#states
-      if (id > mostStates) fail(`its repetitions come to more than ${mostStates} places`)
+      if (id > mostStates) fail(`its repetitions need more than ${mostStates} places`)
       switch (node.kind) {
         case 'char':
         case 'assert':

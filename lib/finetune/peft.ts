@@ -224,7 +224,7 @@ async function prove(
   }
   // From here on everything runs in one turn, because the model may learn more.
   if (!areSame(kept, tensors))
-    throw new ValueError(op, `${folder} was written, but other numbers are read from it; the folder must not be used`)
+    throw new ValueError(op, `${folder} was written, but reading it gives other numbers, so do not use the folder`)
   const line = `saved ${folder}: ${kept.size} tensors, read again and proved: they are equal bit for bit`
   const isSingular = files.applied.kind === 'lora' && files.applied.options.init !== undefined
   if (!isProbed(model) || isSingular || !canSwitch(model)) return line
@@ -263,7 +263,7 @@ async function openTogether(op: string, folder: string): Promise<AdapterFiles> {
     if (tries === mostTries)
       throw new ValueError(
         op,
-        `${path} and ${configFile} beside it are of different saves, or the config's settings were edited; save the adapter ` +
+        `${path} and ${configFile} beside it come from different saves, or the config's settings were edited; save the adapter ` +
           'again, with settings made by applyLora',
       )
     await new Promise((resolve) => setTimeout(resolve, pause))

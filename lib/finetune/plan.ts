@@ -71,14 +71,14 @@ export function checkSaved(op: string, name: string, saved: readonly Named[]): v
       if (isBlocks(dtype))
         throw new ValueError(
           op,
-          `modulesToSave names '${path}', whose ${own} is ${dtype}, which cannot learn; leave it out, or keep its floats`,
+          `modulesToSave names '${path}', whose ${own} is ${dtype}, which cannot learn; leave it out, or keep it floating`,
         )
     for (const copies of copiesAround(module)) {
       const others = copies.names.filter((other) => other !== name)
       if (copies.module !== module && others.length > 0)
         throw new ValueError(
           op,
-          `modulesToSave names '${path}', but the adapter '${others[0]}' learns a module whole that is around it or within it; ` +
+          `modulesToSave names '${path}', but the adapter '${others[0]}' learns a module as a whole that contains it or is inside it; ` +
             'name the same one',
         )
     }

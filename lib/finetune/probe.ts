@@ -72,7 +72,7 @@ export async function probe<B = Batch>(model: Module, batches: Batches<B>, optio
         targets.push(wanted)
       }
     })
-    if (features.length === 0) throw new ValueError(op, 'there are no batches to compute features of')
+    if (features.length === 0) throw new ValueError(op, 'there are no batches from which to compute features')
     return { head, features: joined(op, 'features', features), targets: joined(op, 'targets', targets) }
   } finally {
     handle.remove()
@@ -119,7 +119,7 @@ function featuresOf(
         if (calls.count !== 1)
           throw new ValueError(
             op,
-            `forward ran ${path} ${calls.count} times for a batch, but must once; name a module that the model calls by its forward`,
+            `forward ran ${path} ${calls.count} times for a batch, but must run it once; name a module whose forward the model calls`,
           )
         const { input } = calls
         if (!(input instanceof Tensor))
@@ -129,7 +129,7 @@ function featuresOf(
         if (input.sizes[0] !== target.sizes[0])
           throw new ShapeError(
             op,
-            `a batch has ${input.sizes[0]} rows of features and ${target.sizes[0]} of targets, but must have as many`,
+            `a batch has ${input.sizes[0]} rows of features and ${target.sizes[0]} of targets, but must have equal numbers`,
             [input.sizes, target.sizes],
           )
         return outsideFrames((): [Tensor, Tensor] => [keep(clone(input)), keep(clone(target))])
@@ -147,7 +147,7 @@ function joined(op: string, name: string, parts: readonly Tensor[]): Tensor {
     if (tail(part) !== tail(first))
       throw new ShapeError(
         op,
-        `${name} of one batch are [${part.sizes.join(', ')}], of another [${first.sizes.join(', ')}]; make batches of rows of one size`,
+        `${name} of one batch are [${part.sizes.join(', ')}], of another [${first.sizes.join(', ')}]; make batches whose rows have one size`,
         [part.sizes, first.sizes],
       )
   return noGrad(() => outsideFrames(() => keep(cat(parts, 0))))

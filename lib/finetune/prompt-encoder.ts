@@ -89,9 +89,9 @@ export function promptEncoder(
   if (own.kind !== 'mlp' && own.kind !== 'lstm')
     throw new ValueError(op, `encoder.kind is ${shown(own.kind)}, but must be one of mlp, lstm`)
   if (own.kind === 'lstm' && kind === 'prefix')
-    throw new ValueError(op, "encoder.kind 'lstm' is for kind 'prompt'; take 'mlp' for a prefix, as in PEFT")
+    throw new ValueError(op, "encoder.kind 'lstm' is for kind 'prompt'; use 'mlp' for a prefix, as in PEFT")
   if (own.kind === 'mlp' && (own.layers !== undefined || own.dropout !== undefined))
-    throw new ValueError(op, "encoder.layers and encoder.dropout are of the LSTM; leave them out with kind 'mlp'")
+    throw new ValueError(op, "encoder.layers and encoder.dropout belong to the LSTM; leave them out with kind 'mlp'")
   const inputs = kind === 'prompt' ? features : keyHeads * headDim
   const { width = inputs, layers = 2, dropout = 0 } = own
   checkSizes(op, { 'encoder.width': width, 'encoder.layers': layers })

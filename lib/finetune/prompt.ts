@@ -82,7 +82,7 @@ export function planPrompt(op: string, model: Module, given: PromptSettings): Pl
   if (!isPromptable(model))
     throw new ValueError(
       op,
-      `${kindOf(model)} takes no prompts; models of AutoModel.forCausalLM, forSeq2Seq and, of texts, forSequenceClassification do`,
+      `${kindOf(model)} takes no prompts; models of AutoModel.forCausalLM, forSeq2Seq and, for texts, forSequenceClassification do`,
     )
   const stacks = stacksOf(op, model, own)
   const saved = savedModules(op, model, own.modulesToSave, byPath)
@@ -116,7 +116,7 @@ function stacksOf(op: string, { promptSizes }: Promptable, { kind, reader: wante
   if (kind === 'prefix' && reader === 'encoder')
     throw new ValueError(
       op,
-      "kind 'prefix' is for decoders, which can have keys before them; take 'prompt' for encoders",
+      "kind 'prefix' is for decoders, which can have keys before them; use 'prompt' for encoders",
     )
   const needed = kind === 'prefix' && reader === 'encoder-decoder' ? 2 : 1
   if (stacks !== undefined && stacks < needed)

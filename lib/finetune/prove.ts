@@ -97,8 +97,8 @@ export function equalOutputs(
   if (expected.length !== found.length || !expected.every((bytes, i) => isSame(bytes, found[i] as Uint8Array)))
     throw new ValueError(
       op,
-      `${folder} was written, but the adapter that is read from it gives other outputs than '${name}'; the folder must not be used. ` +
-        'A part of it that was changed by the program is no part of adapter_config.json',
+      `${folder} was written, but the adapter read from it gives other outputs than '${name}', so do not use the folder. ` +
+        'A part of it that the program changed is not part of adapter_config.json',
     )
   return expected.reduce((count, { length }) => count + length / 4, 0)
 }

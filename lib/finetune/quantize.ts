@@ -47,7 +47,7 @@ function chosen(model: Module, modules: QuantizeOptions['modules']): readonly Na
     throw new ValueError(
       'quantize',
       storable.length === 0
-        ? 'the model has no Linear, Conv1D or Embedding layer, whose weights are what blocks store'
+        ? 'the model has no Linear, Conv1D or Embedding layer, and only their weights can be stored in blocks'
         : `no layer is chosen; those that can be stored in blocks are ${quoted(storable.map(([path]) => path))}`,
     )
   return found
@@ -77,7 +77,7 @@ export function quantize<M extends Module>(model: M, dtype: BlockDType, options:
     if (!isFloating(weight.dtype) && !isBlocks(weight.dtype))
       throw new DTypeError('quantize', `${place} is ${weight.dtype}, but must be floating`)
     if (isBlocks(weight.dtype) && weight.dtype !== dtype)
-      throw new DTypeError('quantize', `${place} is ${weight.dtype} already; quantise the model that has its floats`)
+      throw new DTypeError('quantize', `${place} is already ${weight.dtype}; quantise the model with floating weights`)
     // The sizes of `dense` are used, because blocks lie along the dimension over which a product sums, however the
     // layer stores its floats.
     const sizes = isBlocks(weight.dtype) ? weight.sizes : layer.dense().sizes
@@ -86,7 +86,7 @@ export function quantize<M extends Module>(model: M, dtype: BlockDType, options:
     if (other !== undefined || isOverlapping(weight))
       throw new ValueError(
         'quantize',
-        `${place} shares memory with ${other?.[0] ?? 'itself'}, which blocks cannot; give it memory of its own first`,
+        `${place} shares memory with ${other?.[0] ?? 'itself'}, which blocks cannot do; give it its own memory first`,
       )
   }
   noGrad(() => {

@@ -65,7 +65,7 @@ class Place<B> {
       if ((await pass.next()).done)
         throw new ValueError(
           this.#op,
-          `the batches end after ${i}, but ${this.#given} were taken before; go on with the same data`,
+          `the batches end after ${i}, but ${this.#given} were taken before; continue with the same data`,
         )
     return pass
   }
@@ -113,7 +113,7 @@ export class Replay<B> implements AsyncIterable<B>, Resumable<ReplayState> {
     if (!(typeof share === 'number' && share > 0 && share < 1))
       throw new ValueError(op, `share is ${shown(share)}, but must lie between 0 and 1`)
     if (batches === general)
-      throw new ValueError(op, 'the batches of the task and the general ones are one object; make two loaders')
+      throw new ValueError(op, 'the batches of the task and the general ones are the same object; make two loaders')
     this.share = share
     this.#batches = batches
     this.#task = new Place(op, batches)
@@ -141,7 +141,7 @@ export class Replay<B> implements AsyncIterable<B>, Resumable<ReplayState> {
     const op = 'Replay.loadStateDict'
     const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0
     if (![state?.task?.given, state?.general?.given, state?.replayed].every(isCount))
-      throw new ValueError(op, `the state is ${shown(state)}, but must be what stateDict() gave`)
+      throw new ValueError(op, `the state is ${shown(state)}, but must be a result of stateDict()`)
     if (state.share !== this.share)
       throw new ValueError(op, `share is ${this.share}, but was ${shown(state.share)} in the state`)
     this.#task.load(state.task)

@@ -81,7 +81,7 @@ function blockFilter(op: string, options: TargetOptions): ((path: string) => boo
     if (lists.length === 0) return null
     throw new ValueError(
       op,
-      `layersPattern is ${shown(layersPattern)}, but layersToTransform is missing; say which blocks`,
+      `layersPattern is ${shown(layersPattern)}, but layersToTransform is missing; name the blocks`,
     )
   }
   const wanted: unknown[] = Array.isArray(layersToTransform) ? layersToTransform : [layersToTransform]

@@ -45,7 +45,7 @@ export function tiedEnds(op: string, model: Ended, options: Options, naming: Nam
   if (isTied && isEnd())
     throw new ValueError(
       op,
-      'ensureWeightTying is true and targetModules names the embedding or the head, whose products would have to be shared, which is ' +
+      'ensureWeightTying is true and targetModules names the embedding or the head; their products would have to be shared, which is ' +
         'not supported; name one of them in modulesToSave, or leave ensureWeightTying out',
     )
   warn(

@@ -23,7 +23,7 @@ export function checkRows(op: string, path: string, indices: readonly number[], 
   if (indices.length === 0 || indices.some((each) => !Number.isSafeInteger(each) || each < 0 || each >= count))
     throw new ValueError(
       op,
-      `trainableTokenIndices are ${shown(indices)} for ${path}, but must be tokens from 0 to ${count - 1}, one at least`,
+      `trainableTokenIndices are ${shown(indices)} for ${path}, but must be one or more tokens from 0 to ${count - 1}`,
     )
   if (new Set(indices).size < indices.length)
     throw new ValueError(op, `trainableTokenIndices names a token twice for ${path}: ${shown(indices)}`)

@@ -36,7 +36,7 @@ export function planTokens(
   const wanted = new Map<Adaptable, { readonly path: string; readonly indices: readonly number[] }>()
   for (const [[path, layer], indices] of named(op, all, input, given)) {
     if (whole.has(layer))
-      throw new ValueError(op, `modulesToSave and trainableTokenIndices both name ${path}; take one of them`)
+      throw new ValueError(op, `modulesToSave and trainableTokenIndices both name ${path}; use one of them`)
     const count = isAdaptable(layer) ? rowsOf(layer) : null
     if (!isAdaptable(layer) || count === null || layer.bias !== null)
       throw new ValueError(
@@ -81,7 +81,7 @@ function named(
     if (found === undefined)
       throw new ValueError(
         op,
-        "trainableTokenIndices is a list, but the model has no inputEmbedding() that it could be for; give { 'embedding': [..] }",
+        "trainableTokenIndices is a list, but the model has no inputEmbedding() to which it could apply; give { 'embedding': [..] }",
       )
     return [[found, given]]
   }

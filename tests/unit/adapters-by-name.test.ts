@@ -194,7 +194,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
       [() => withoutAdapters(model, 1 as never), '[withoutAdapters] needs a function to run, but got the number 1'],
       [() => withoutAdapters(model, async () => run(model)), '[withoutAdapters] the function returned a promise'],
       [() => withAdapter(model, 'a', async () => run(model)), '[withAdapter] the function returned a promise'],
-      [() => lora(model, 'a', [1, 2]), "[applyLora] the model has an adapter 'a' already, in 0, 1; take another name"],
+      [() => lora(model, 'a', [1, 2]), "[applyLora] the model already has an adapter 'a', in 0, 1; use another name"],
       [() => lora(model, 'a.b', [1, 2]), "[applyLora] the adapter's name is 'a.b', but must be a text without dots"],
       [() => removeLora(model, { name: 'b' }), "[removeLora] the model has no adapter 'b'; there are ['a']"],
       [() => mergeLora(model, { name: 'b' }), "[mergeLora] the model has no adapter 'b'"],
@@ -218,7 +218,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
       ['setAdapter', () => setAdapter(model, [])],
       ['applyLora', () => lora(model, 'b', [3, 4])],
     ] as const)
-      expect(use).toThrow(`[${op}] the adapter 'a' is merged into the weight of 0; unmergeLora it first`)
+      expect(use).toThrow(`[${op}] the adapter 'a' is merged into the weight of 0; call unmergeLora first`)
     expect(first(model).adapters.names).toEqual(['a'])
     close(
       withAdapter(model, 'a', () => run(model)),
@@ -257,7 +257,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
   it('are not merged beside what may be no sum', () => {
     const model = lora(make(), 'a', [1, 2])
     first(model).adapters.set('scale', new Ia3(first(model), false))
-    expect(() => mergeLora(model)).toThrow("[mergeLora] 0 has the adapter ['scale'] too, which may be no sum")
+    expect(() => mergeLora(model)).toThrow("[mergeLora] 0 has the adapter ['scale'] too, which may not be a sum")
     setAdapter(model, 'a')
     mergeLora(model)
   })
@@ -277,7 +277,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
   it('are saved and loaded by name', async () => {
     const model = lora(lora(make(), 'a', [1, 2]), 'b', [3, 4], ['0'])
     await expect(saveAdapter(model, folder)).rejects.toThrow(
-      "[saveAdapter] the model has several adapters, ['a', 'b']; say which by { name }",
+      "[saveAdapter] the model has several adapters, ['a', 'b']; choose one with { name }",
     )
     const paths = ['a', 'b'].map((name) => join(folder, `${device}-${name}`)) as [string, string]
     await saveAdapter(model, paths[0], { name: 'a' })
@@ -327,7 +327,7 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
     expect((served.at(1) as unknown as nn.Linear).adapters.names).toEqual([])
     first(served).adapters.set('mine', new Ia3(first(served), false))
     await expect(loadAdapter(served, paths[0], { name: 'mine' })).rejects.toThrow(
-      "[loadAdapter] the model has an adapter 'mine' already, in 0; take another name",
+      "[loadAdapter] the model already has an adapter 'mine', in 0; use another name",
     )
     await expect(loadAdapter(served, paths[0], { nam: 'x' } as never)).rejects.toThrow(ValueError)
   })

@@ -102,7 +102,7 @@ describe('IA3', () => {
     )
     expect(() => applyIa3(make(), { targetModules: ['0'], feedforwardModules: ['1'] })).toThrow(ValueError)
     expect(() => applyIa3(make(), { targetModules: ['0'], feedforwardModules: ['1'] })).toThrow(
-      "feedforwardModules is ['1'], but none of the layers ['0'] is one",
+      "feedforwardModules is ['1'], but names none of the layers ['0']",
     )
     expect(() => applyIa3(make(), { targetModules: ['0'], rank: 2 } as never)).toThrow(ValueError)
   })

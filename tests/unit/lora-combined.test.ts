@@ -108,17 +108,17 @@ describe('an adapter of others', () => {
     [{ combinationType: 'ties' as never }, "combinationType is 'ties', but must be one of linear, cat, svd"],
     [
       { combinationType: 'linear' },
-      "the adapters have the ranks 2 and 1 in 0, but 'linear' adds factors of one; use 'cat'",
+      "the adapters have the ranks 2 and 1 in 0, but 'linear' needs a common rank; use 'cat'",
     ],
-    [{ svdRank: 2 }, "svdRank is 2, but must be a positive integer, and goes with 'svd' alone"],
+    [{ svdRank: 2 }, "svdRank is 2, but must be a positive integer, and applies only to 'svd'"],
     [{ combinationType: 'svd', svdRank: 0 }, 'svdRank is 0, but must be a positive integer'],
-    [{ name: 'a1' }, "has an adapter 'a1' already"],
+    [{ name: 'a1' }, "already has an adapter 'a1'"],
   ] satisfies [Partial<CombineOptions>, string][])('is refused: %j', (options, message) => {
     const model = two()
     expect(() => combine(model, options)).toThrow(ValueError)
     expect(() => combine(model, options)).toThrow(message)
     const dora = applyLora(two(), { rank: 1, targetModules: ['0'], name: 'd', dora: true })
-    expect(() => combine(dora, { adapters: ['a1', 'd'] })).toThrow("'d' is no sum of factors alone")
+    expect(() => combine(dora, { adapters: ['a1', 'd'] })).toThrow("'d' is not only a sum of factors")
   })
 })
 

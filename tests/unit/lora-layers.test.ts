@@ -68,7 +68,7 @@ describe.each(['cpu', 'reference'])('LoRA on %s', (device) => {
       base,
     )
     embed.asLinear(numbers([1, 3], 1, device))
-    expect(() => mergeLora(model)).toThrow('[mergeLora] the weight of 0 is read by its asLinear too')
+    expect(() => mergeLora(model)).toThrow('[mergeLora] the weight of 0 is also used by its asLinear')
   })
 
   it.each([
@@ -128,7 +128,7 @@ describe.each(['cpu', 'reference'])('LoRA on %s', (device) => {
   it('of a convolution needs a rank that its groups divide', () => {
     const model = new nn.Sequential(new nn.Conv2d(4, 4, 1, { device, groups: 4 }) as nn.Layer)
     expect(() => applyLora(model, { rank: 6, targetModules: ['0'] })).toThrow(
-      '[applyLora] rank 6 does not divide into the 4 groups of 0; choose another by rankPattern',
+      '[applyLora] rank 6 does not divide into the 4 groups of 0; choose another rank with rankPattern',
     )
     expect(() => new LoraConv2d(model.at(0) as unknown as nn.Conv2d, { rank: 6 })).toThrow(
       '[LoraConv2d] rank 6 does not',

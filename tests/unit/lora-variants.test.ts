@@ -122,10 +122,10 @@ describe('layers are chosen', () => {
     [{ layersToTransform: -1 }, 'layersToTransform is -1, but must be the number of a block'],
     [{ layersToTransform: [] }, 'layersToTransform is [], but must be the number of a block'],
     [{ layersToTransform: 0, targetModules: '.*q' }, "goes with a list of names, but targetModules is '.*q'"],
-    [{ layersToTransform: 0, layersPattern: '(' }, 'layersPattern "(" is no regular expression here'],
+    [{ layersToTransform: 0, layersPattern: '(' }, 'layersPattern "(" is not a supported regular expression'],
     [{ excludeModules: 3 as never }, 'excludeModules is 3, but must be a list of names'],
     [{ bias: 'some' as never }, "bias is 'some', but must be one of none, all, lora_only"],
-    [{ dora: true, loraBias: true }, 'DoRA has no bias of its own'],
+    [{ dora: true, loraBias: true }, 'DoRA has no separate bias'],
     [{ dora: 1 as never }, 'dora is 1, but must be'],
   ] satisfies [Partial<LoraOptions>, string][])('or refused: %j', (options, message) => {
     expect(() => chosen(options)).toThrow(ValueError)
@@ -162,9 +162,9 @@ describe('DoRA', () => {
     expect(values(model.forward(x))).toEqual(before)
     applyLora(model, { rank: 1, targetModules: ['head'], name: 'sum' })
     setAdapter(model, ['default', 'sum'])
-    expect(() => mergeLora(model)).toThrow(/head has the adapter \['sum'\] too, beside which 'default' is no sum/)
+    expect(() => mergeLora(model)).toThrow(/head has the adapter \['sum'\] too, beside which 'default' is not a sum/)
     expect(() => mergeLora(model, { name: 'sum' })).toThrow(
-      /head has the adapter \['default'\] too, which may be no sum/,
+      /head has the adapter \['default'\] too, which may not be a sum/,
     )
     setAdapter(model, 'default')
     mergeLora(model)
@@ -233,7 +233,7 @@ describe('DoRA', () => {
     mergeLora(model)
     close(values(model.forward(image)), results)
     const grouped = new nn.Sequential(new nn.Conv2d(2, 2, 3, { groups: 2 }) as nn.Layer)
-    expect(() => applyLora(grouped, { rank: 2, targetModules: ['0'], dora: true })).toThrow('convolutions of groups')
+    expect(() => applyLora(grouped, { rank: 2, targetModules: ['0'], dora: true })).toThrow('convolutions with groups')
   })
 })
 

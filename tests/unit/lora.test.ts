@@ -90,7 +90,7 @@ describe('LoRA’s layers', () => {
     [{ targetModules: 2 }, 'targetModules is 2, but must be a list of names'],
     [{ targetModules: undefined }, 'targetModules is undefined, but must be'],
     [{ targetModules: ['v', 3] }, "targetModules is ['v', 3], but must be a list of names"],
-    [{ targetModules: '(' }, 'targetModules "(" is no regular expression here'],
+    [{ targetModules: '(' }, 'targetModules "(" is not a supported regular expression'],
     [
       { modulesToSave: ['head', 'classifier'] },
       "modulesToSave names ['classifier'], but the names to choose from are ['embed'",
@@ -100,8 +100,8 @@ describe('LoRA’s layers', () => {
       { targetModules: ['head'], modulesToSave: ['head'] },
       "targetModules names ['head'], but 'head' is in modulesToSave, which learns whole; the names",
     ],
-    [{ rankPattern: { '(': 2 } }, 'a key of rankPattern "(" is no regular expression'],
-    [{ rankPattern: { 'v)|(x': 2 } }, 'a key of rankPattern "v)|(x" is no regular expression'],
+    [{ rankPattern: { '(': 2 } }, 'a key of rankPattern "(" is not a supported regular expression'],
+    [{ rankPattern: { 'v)|(x': 2 } }, 'a key of rankPattern "v)|(x" is not a supported regular expression'],
     [{ rankPattern: { v: 1.5 } }, 'rank is 1.5 for layers.0.v'],
     [{ rankPattern: 3 }, 'rankPattern is 3, but must be an object'],
     [{ alphaPattern: { v: 'x' } }, "alpha is 'x' for layers.0.v"],
@@ -173,10 +173,10 @@ describe('LoRA’s layers', () => {
   it('are adapted once', () => {
     const model = apply({ targetModules: ['head'] })
     expect(() => apply({}, model)).toThrow(
-      "[applyLora] the model has an adapter 'default' already, in head; take another name, or removeLora it first",
+      "[applyLora] the model already has an adapter 'default', in head; use another name, or remove it first with removeLora",
     )
     const outer = new nn.Sequential(model as unknown as nn.Layer)
-    expect(() => applyLora(outer, { targetModules: ['v'] })).toThrow("an adapter 'default' already, in 0.head")
+    expect(() => applyLora(outer, { targetModules: ['v'] })).toThrow("an adapter 'default', in 0.head")
     removeLora(model)
     expect(adapted(apply({}, model))).toEqual(linears)
     expect(() => removeLora(new Net())).toThrow('[removeLora] the model has no adapter')

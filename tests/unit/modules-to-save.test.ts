@@ -222,7 +222,7 @@ describe.each(['cpu', 'reference'])('modules that learn whole on %s', (device) =
     const model = taught(taught(make(), 'a', 1), 'b', 2, ['embed'])
     for (const use of [() => setAdapter(model, ['a', 'b']), () => withAdapter(model, ['a', 'b'], () => 1)]) {
       expect(use).toThrow(ValueError)
-      expect(use).toThrow("the adapters ['a', 'b'] have weights of their own for embed (modulesToSave)")
+      expect(use).toThrow("the adapters ['a', 'b'] both have their own weights for embed (modulesToSave)")
     }
     const apart = taught(taught(make(), 'a', 1, ['head']), 'b', 2, ['embed'])
     setAdapter(apart, ['a', 'b'])
@@ -230,7 +230,7 @@ describe.each(['cpu', 'reference'])('modules that learn whole on %s', (device) =
     close((apart.head.at(0) as unknown as nn.Linear).weight, (make().head.at(0) as unknown as nn.Linear).weight.add(1))
     for (const modulesToSave of [['head.0'], ['1']])
       expect(() => apply(model, 'c', modulesToSave)).toThrow(
-        "but the adapter 'a' learns a module whole that is around it or within it; name the same one",
+        "but the adapter 'a' learns a module as a whole that contains it or is inside it; name the same one",
       )
     const inner = taught(make(), 'a', 1, ['head.0'])
     expect(() => apply(inner, 'b', ['head'])).toThrow("modulesToSave names 'head', but the adapter 'a' learns")
@@ -243,10 +243,10 @@ describe.each(['cpu', 'reference'])('modules that learn whole on %s', (device) =
     applyLora(model, { name: 'b', rank: 1, targetModules: ['head.0'] })
     mergeLora(model)
     for (const use of [() => withAdapter(model, ['b', 'a'], () => 1), () => setAdapter(model, ['b', 'a'])])
-      expect(use).toThrow("the adapter 'b' is merged into a weight of head.0, for which another is to stand in")
+      expect(use).toThrow("the adapter 'b' is merged into a weight of head.0, which another one should replace")
     unmergeLora(model)
     setAdapter(model, ['a', 'b'])
-    expect(() => mergeLora(model, { name: 'b' })).toThrow('the weight of head.0 is that of another adapter')
+    expect(() => mergeLora(model, { name: 'b' })).toThrow('the weight of head.0 belongs to another adapter')
     expect(freeze(model, { adapter: 'a' })).toBe(6)
     expect(learning(model)).toEqual(['head.0.lora_A.b.weight', 'head.0.lora_B.b.weight'])
   })

@@ -279,7 +279,7 @@ describe('files of different saves', () => {
     const model = net()
     await expect(loadAdapter(model, path)).rejects.toThrow(ValueError)
     await expect(loadAdapter(model, path)).rejects.toThrow(
-      `[loadAdapter] ${weightsIn(path)} and adapter_config.json beside it are of different saves`,
+      `[loadAdapter] ${weightsIn(path)} and adapter_config.json beside it come from different saves`,
     )
     expect(layer(model, 0).adapters.get('default')).toBe(undefined)
   })
@@ -491,7 +491,7 @@ describe('files that PEFT writes', () => {
     await loadAdapter(model, path)
     await new Promise((resolve) => setImmediate(resolve))
     expect(takeOutput().join()).toContain(
-      'an adapter that began by lora_ga holds nothing of what that took out of the base',
+      'an adapter that began with lora_ga does not contain the part that was taken out of the base',
     )
     expect([...adapterOf(model).loraA.weight.dataSync()]).toEqual([0.5, 0.5])
   })
@@ -550,7 +550,7 @@ describe('a config', () => {
     [{ ...right, target_modules: null }, 'target_modules is null, but must be'],
     [{ ...right, target_modules: [] }, 'target_modules is [], but must be'],
     [{ ...right, target_modules: ['0', 3] }, 'target_modules is ["0",3], but must be'],
-    [{ ...right, target_modules: '(' }, '[loadAdapter] targetModules "(" is no regular expression here'],
+    [{ ...right, target_modules: '(' }, '[loadAdapter] targetModules "(" is not a supported regular expression'],
     [{ ...right, target_modules: '(a+)+b' }, "no layer matches targetModules '(a+)+b'"],
     [
       { ...right, target_modules: ['0', 'q'] },
@@ -563,7 +563,7 @@ describe('a config', () => {
     [{ ...right, alpha_pattern: { '0': 'x' } }, 'alpha_pattern is {"0":"x"}, but must be an object of numbers'],
     [{ ...right, use_rslora: 1 }, 'use_rslora is 1, but must be true or false'],
     [{ ...right, use_dora: 1 }, 'use_dora is 1, but must be true or false'],
-    [{ ...right, use_dora: true, lora_bias: true }, 'DoRA has no bias of its own'],
+    [{ ...right, use_dora: true, lora_bias: true }, 'DoRA has no separate bias'],
     [{ ...right, bias: 'some' }, "bias is \"some\", but must be 'none', 'all' or 'lora_only'"],
     [{ ...right, layers_to_transform: [-1] }, 'layers_to_transform is [-1], but must be the number of a block'],
     [{ ...right, layers_pattern: 3 }, 'layers_pattern is 3, but must be a name'],

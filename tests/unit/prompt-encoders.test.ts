@@ -133,7 +133,7 @@ it.each([
   [{ kind: 'prefix', encoder: { kind: 'lstm' } }, "encoder.kind 'lstm' is for kind 'prompt'"],
   [{ encoder: 'mlp' as never }, "encoder is 'mlp', but must be an object such as { kind: 'mlp' }"],
   [{ encoder: { kind: 'gru' } }, "encoder.kind is 'gru', but must be one of mlp, lstm"],
-  [{ encoder: { kind: 'mlp', layers: 3 } }, 'encoder.layers and encoder.dropout are of the LSTM'],
+  [{ encoder: { kind: 'mlp', layers: 3 } }, 'encoder.layers and encoder.dropout belong to the LSTM'],
   [{ encoder: { kind: 'lstm', layers: 0 } }, 'encoder.layers'],
   [{ encoder: { kind: 'mlp', width: 0 } }, 'encoder.width'],
   [{ encoder: { kind: 'lstm', dropout: 2 } }, 'encoder.dropout'],

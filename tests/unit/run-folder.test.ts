@@ -360,7 +360,7 @@ describe('loggers', () => {
     text = ''
     const { trainer, loader } = made({ loggers: [lines] })
     await trainer.fit(loader, { ...quiet, epochs: 1 })
-    expect(text).not.toContain('begins')
+    expect(text).not.toContain('starts')
   })
 
   it('survive a full disk: that is told once', async () => {

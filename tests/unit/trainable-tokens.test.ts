@@ -173,12 +173,12 @@ it('rows are in the files of targets that are an expression, without becoming on
 })
 
 it.each([
-  [{ trainableTokenIndices: [] }, 'must be tokens from 0 to 11, one at least'],
+  [{ trainableTokenIndices: [] }, 'must be one or more tokens from 0 to 11'],
   [
     { trainableTokenIndices: [12] },
-    'trainableTokenIndices are [12] for model.embed_tokens, but must be tokens from 0 to 11',
+    'trainableTokenIndices are [12] for model.embed_tokens, but must be one or more tokens from 0 to 11',
   ],
-  [{ trainableTokenIndices: [-1] }, 'must be tokens from 0 to 11'],
+  [{ trainableTokenIndices: [-1] }, 'must be one or more tokens from 0 to 11'],
   [{ trainableTokenIndices: [3, 3] }, 'names a token twice'],
   [{ trainableTokenIndices: {} }, 'names no module'],
   [{ trainableTokenIndices: 3 }, 'must be a list of tokens'],
@@ -201,7 +201,7 @@ it.each([
 it('rows are no sum that could be combined', () => {
   const model = applyLora(makeLlama(), { rank: 1, targetModules: ['q_proj'], trainableTokenIndices: [3], name: 'a' })
   expect(() => addWeightedAdapter(model, { adapters: ['a'], weights: [2], name: 'b', combinationType: 'cat' })).toThrow(
-    "'a' is no sum",
+    "'a' is not only a sum",
   )
 })
 
