@@ -11,7 +11,9 @@ import {
 import type { KernelCall, KernelKey, StridedView } from '../../lib/core/device.js'
 import { type DType, dtypes } from '../../lib/core/dtype.js'
 import { isDense } from '../../lib/core/shape.js'
-import { arange, type Device, device, manualSeed, nn, optim, randn } from '../../lib/index.js'
+import { arange, type Device, device, manualSeed, nn, noGrad, optim, randn, type Tensor } from '../../lib/index.js'
+import { forwardEach } from '../../lib/nn/linear-each.js'
+import { turnedInto } from '../../lib/ops/attention/turn.js'
 import { allCases, runCase } from '../suites/support.js'
 
 export interface SoundTensor {
@@ -80,9 +82,26 @@ function record(kernel: KernelName, call: KernelCall, device: NativeDevice): Sou
   return small ? { kernel, opcode: kernelNames.indexOf(kernel), args } : null
 }
 
+/** The kernels of a decoder's token: layers of one input, and new columns of a cache. */
+function decode(cpu: Device): void {
+  for (const dtype of ['float32', 'bfloat16'] as const) {
+    const make = (shape: readonly number[]): Tensor => randn([...shape], { device: cpu }).to(dtype)
+    const table = { cosines: randn([3, 3], { device: cpu }), sines: randn([3, 3], { device: cpu }) }
+    for (const bias of [true, false]) {
+      const layers = [5, 1].map((out) => new nn.Linear(6, out, { bias, device: cpu }))
+      for (const layer of layers) layer.to(dtype)
+      forwardEach(make([2, 3, 6]), layers)
+    }
+    const memory = { keys: make([1, 2, 8, 6]).narrow(2, 4, 3), values: make([1, 2, 8, 6]).narrow(2, 4, 3) }
+    const [q, k] = [make([1, 3, 4, 6]).transpose(1, 2), make([1, 3, 2, 6]).transpose(1, 2)]
+    turnedInto(memory, { q, k, v: make([1, 2, 3, 6]) }, table)
+  }
+}
+
 /** The kernels that no case of an operator calls. */
 function callByHand(cpu: Device): void {
   arange(0, 9, 2, { device: cpu })
+  noGrad(() => decode(cpu))
   manualSeed(1)
   for (const amsgrad of [false, true]) {
     const model = new nn.Sequential(new nn.Linear(3, 5, { device: cpu }), new nn.Linear(5, 2, { device: cpu }))
