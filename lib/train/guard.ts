@@ -77,8 +77,8 @@ export class Guard {
   }
 
   /**
-   * Resolves once the steps have run that the last evaluation held up, or null if there are none. The next evaluation waits for it.
-   * Otherwise it would overtake these steps, which would then change the mode beneath it.
+   * Resolves once the steps delayed by the last evaluation have run, or null if there are none. The next evaluation
+   * waits for it, because otherwise it would overtake these steps, which would then change the mode during it.
    */
   get turn(): Promise<void> | null {
     return this.#turn

@@ -26,7 +26,10 @@ export class HeldOut {
     return isResumable(this.#data) ? this.#data.stateDict() : null
   }
 
-  /** Checks a place and gives the function that goes there. Throws ValueError for a place of data with a state where these have none. */
+  /**
+   * Checks a place, and returns the function that restores it. Throws ValueError if the place belongs to stateful data,
+   * but these data have no state.
+   */
   prepare(op: string, place: unknown): () => void {
     // Checkpoints of earlier versions have no such place.
     if (place === null || place === undefined) return () => undefined

@@ -111,7 +111,10 @@ function isPlace(value: unknown): value is Place {
   )
 }
 
-/** Options of an optimizer by group, before a schedule or a callback changes them, and the rates that a schedule began with. */
+/**
+ * Options of an optimizer by group, before a schedule or a callback changes them, and the rates with which a schedule
+ * began.
+ */
 export function givenOptions({ paramGroups }: Optimizer, schedule: Schedule | undefined): Config {
   const base = schedule?.stateDict().base ?? []
   const rates = Object.fromEntries(
@@ -236,7 +239,7 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
   if (options.schedule !== undefined) loads.push(preparedState(options.schedule, saved.schedule))
   if (average !== null) loads.push(preparedState(average, saved.average))
   for (const [name, part] of Object.entries(also)) loads.push(preparedState(part, saved.also[name]))
-  // The place in the data is only checked here, before anything changes. The pass that begins goes there.
+  // The place in the data is only checked here, before anything changes. The next pass restores it.
   if (saved.place.data !== null) preparedState(batches as Resumable<unknown>, saved.place.data)
   parts.heldOut.prepare(op, saved.place.validation)
   // The random state comes last, because restoring the rest may draw numbers.
