@@ -106,7 +106,7 @@ describe('a batch in a thread', () => {
     for (const given of [texts, texts.slice(place - 1, place + 2)])
       await expect(tokenizer.encodeBatchAsync(given, options)).rejects.toThrow(
         new RegExp(
-          `^\\[encodeBatchAsync\\] text ${given === texts ? place : 1}: the first text has \\d+ tokens, but \\d+ must go`,
+          `^\\[encodeBatchAsync\\] text ${given === texts ? place : 1}: the first text has \\d+ tokens, but \\d+ must be removed`,
         ),
       )
     await expect(tokenizer.encodeBatchAsync([...long, 7 as never])).rejects.toThrow(`text ${place} is the number 7`)
