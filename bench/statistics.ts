@@ -12,8 +12,8 @@ export interface Interval {
 }
 
 /**
- * For `n` numbers that are symmetric about 0: the probability that the ranks of the positive ones sum to less than
- * `limit`.
+ * The probability that the ranks of the positive numbers sum to less than `limit`, among `n` numbers that are symmetric
+ * about 0.
  */
 function rankSumBelow(n: number, limit: number): number {
   // ways[s] is the number of subsets of the ranks 1 to n that sum to s.

@@ -42,7 +42,7 @@ function adaptationOf<B extends Adaptation['by']>(op: string, layer: unknown, by
   return adaptation as Adaptation & { readonly by: B }
 }
 
-/** For a linear layer: result + B A x * scale. */
+/** LoRA of a linear layer, which gives result + B A x * scale. */
 export class LoraLinear extends LoraAdapter {
   readonly loraA: Linear
   readonly loraB: Linear
@@ -99,7 +99,7 @@ export class LoraLinear extends LoraAdapter {
 }
 
 /**
- * For a convolution: one with the layer's kernel to `rank` channels, and one of a single pixel to the layer's channels.
+ * LoRA of a convolution: one with the layer's kernel to `rank` channels, and one of a single pixel to the layer's channels.
  * With groups the first sees all channels and the second only those of its group, as in PEFT. Such a product is not a
  * grouped weight, and cannot be merged.
  */
@@ -166,7 +166,7 @@ export class LoraConv2d extends LoraAdapter {
   }
 }
 
-/** For an embedding: rows of A transposed, times B. A begins as zeros. */
+/** LoRA of an embedding: rows of A transposed, times B. A begins as zeros. */
 export class LoraEmbedding extends LoraAdapter {
   /** [rank, count] */
   readonly loraEmbeddingA: Parameter

@@ -153,7 +153,7 @@ export function attach(
     layer.adapters.put(name, adapter.train(layer.training) as Adapter)
   }
   activate(model, [name])
-  // For a further adapter on the same base, changes since the first one are still not part of the base.
+  // A further adapter notes no new base, because changes since the first adapter are not part of it.
   if (appliedNames(model).length === 0) noteBase(model)
   noteApplied(model, name, applied, naming)
 }

@@ -257,7 +257,7 @@ function checkLayout(tensors: ReadonlyMap<string, Entry>, dataBytes: number, fai
   let end = 0
   let last = ''
   for (const [name, { dtype, shape, from, to }] of entries) {
-    // For an unknown dtype only the place of the bytes can be checked.
+    // An unknown dtype says nothing of sizes, so only the place of the bytes can be checked.
     if (isFormatDType(dtype) ? to - from !== byteCount(dtype, shape) : to < from)
       fail(
         `${quoted(name)} of shape [${shape.join(', ')}] and dtype ${dtype.slice(0, 20)} does not fill its bytes [${from}, ${to}]`,

@@ -122,7 +122,7 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
     }
   }
   const found = scaling()
-  // For a plain embedding, settings without a use are ignored, as in transformers.
+  // A plain embedding ignores settings that it does not use, as in transformers.
   if (found !== null)
     for (const name of Object.keys(json))
       if (!asked.has(name) && (json[name] ?? null) !== null)

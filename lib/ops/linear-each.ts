@@ -20,8 +20,8 @@ export interface Affine {
 const kernel = kernelOf('matmul_each')
 
 /**
- * What `linear` gives for x [.., in] and each layer, to the bit; the results lie in one memory. Null where a graph or a conversion is
- * asked for, where the device has no kernel for it, or where anything misfits: `linear` then says what.
+ * The results of `linear` for x [.., in] and each layer, to the bit. They lie in one memory. Returns null if a graph or a
+ * conversion is wanted, if the device has no such kernel, or if anything does not fit; `linear` then throws the error.
  */
 export function linearEach(x: Tensor, layers: readonly Affine[]): Tensor[] | null {
   const { device, dtype, sizes } = x

@@ -17,7 +17,7 @@ export class CudaGraph {
   }
 
   /**
-   * Runs the calls anew, after all that were called before, and does not wait. They read what their tensors hold then,
+   * Runs the calls again, after all earlier calls, and does not wait. They read what their tensors hold then,
    * and write the same results as at the first time. Throws ValueError after `dispose`.
    */
   replay(): void {
@@ -25,7 +25,7 @@ export class CudaGraph {
     this.#device.replay(this.#number)
   }
 
-  /** Gives the graph's memory back. Its results keep theirs. */
+  /** Frees the memory that only the graph holds. Tensors that the program still holds keep theirs. */
   dispose(): void {
     if (this.#number !== null) this.#device.dropGraph(this.#number)
     this.#number = null
@@ -42,9 +42,9 @@ export class CudaGraph {
  * that the function reads, by `copy_`, and read the results that it left. So a graph may hold a forward and a backward
  * pass; gradients that did not exist before are then written anew by each replay, and others are added to.
  *
- * What the program computes itself is that of the first time: shapes, numbers, and which calls there are. Therefore calls
- * whose numbers vary are refused: steps of optimisers, dropout and random numbers, tensors made of the program's
- * numbers, and reads, which would wait. Call them between two replays. The memory that the calls touch belongs to the
+ * A replay repeats the captured calls with the captured shapes and numbers, because the program itself does not run
+ * again. Calls whose numbers vary are therefore refused: steps of optimisers, dropout and random numbers, tensors made of
+ * the program's numbers, and reads, which would wait. Call them between two replays. The memory that the calls touch belongs to the
  * graph until `dispose()`. Throws ValueError for a call that is refused, DeviceError if the device is no GPU, and what
  * `fn` throws.
  */

@@ -44,8 +44,8 @@ export const attention = {
     { calledAs: 'rotaryEmbedding', T: floats, optional: true },
   ),
   /**
-   * What a decoder does with the projections of new columns: out is q [B, Hq, T, D] turned as by rotary without
-   * `neighbours`, keys [B, Hk, T, D] is k turned so, and values are v. Features of keys follow one another.
+   * A decoder turns and stores the projections of new columns by one call: out is q [B, Hq, T, D] turned as by rotary
+   * without `neighbours`, keys [B, Hk, T, D] is k turned likewise, and values are v. Features of keys follow one another.
    */
   rotary_append: row(
     {
