@@ -40,6 +40,7 @@ const notTried: readonly { readonly of: RegExp; readonly because: string }[] = [
     of: /special-values\.test\.ts > on '?reference'? in '?float64/,
     because: 'these are numbers of PyTorch, which has no such function',
   },
+  { of: /model-activations\.test\.ts/, because: 'these are activations that a config.json can name' },
   { of: /empty\.test\.ts/, because: 'it has some examples of empty tensors; zero-sizes.test.ts tries all functions' },
 ]
 
@@ -49,6 +50,7 @@ const fuzzers: { readonly [file: string]: readonly [command: string | null, reas
   'files.ts': [null, 'mutates files'],
   'kernels.ts': ['1 1 build/last'],
   'readers.ts': [null, 'mutates files of rows'],
+  'mutants.ts': [null, 'is the loop of the fuzzers of files'],
   'poison.ts': [`1 0 '${operators.map(({ name }) => name).join('|')}'`],
   'torch.ts': [null, 'draws large calls of what PyTorch has, from tests/cases/large.ts'],
 }

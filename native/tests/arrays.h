@@ -36,14 +36,28 @@ inline const char* name(DType dtype) { return dtype_names[int(dtype)]; }
 inline size_t bytes_of(DType dtype) { return size_t(dtype_bytes[int(dtype)]); }
 inline bool is_float(DType dtype) { return dtype < DType::int32; }
 
+// 2^exponent, and the exponent of x, both of normal numbers: these are called for every element, and ldexp and frexp
+// are slow.
+inline double power_of_two(int exponent) {
+  const uint64_t bits = uint64_t(exponent + 1023) << 52;
+  double x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+inline int exponent_of(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return int(bits >> 52 & 0x7ff) - 1023;
+}
+
 // The float nearest to x, ties to even, with `bits` bits of precision and exponents from `lowest` up; infinity from
 // `limit` up.
 inline double rounded(double x, int bits, int lowest, double limit) {
   if (x == 0 || !isfinite(x)) return x;
-  int exponent;
-  frexp(x, &exponent);
-  const int unit = (exponent - 1 > lowest ? exponent - 1 : lowest) - (bits - 1);
-  const double y = ldexp(nearbyint(ldexp(x, -unit)), unit);
+  const int exponent = exponent_of(x) > lowest ? exponent_of(x) : lowest;
+  // A double has no bits below the unit once this is added.
+  const double large = 1.5 * power_of_two(exponent - (bits - 1) + 52);
+  const double y = copysign(fabs(x) + large - large, x);
   return fabs(y) >= limit ? copysign(INFINITY, x) : y;
 }
 
@@ -75,11 +89,8 @@ inline uint16_t encode_half(double x, int fraction, int bias) {
   if (x != x) return top | uint16_t(1 << (fraction - 1)) | sign;
   if (isinf(x)) return top | sign;
   if (x == 0) return sign;
-  int exponent;
-  frexp(x, &exponent);
-  exponent = exponent - 1 + bias > 0 ? exponent - 1 + bias : 0;
-  const double unit = ldexp(1, (exponent > 0 ? exponent : 1) - bias - fraction);
-  const int significand = int(fabs(x) / unit);
+  const int exponent = exponent_of(x) + bias > 0 ? exponent_of(x) + bias : 0;
+  const int significand = int(fabs(x) * power_of_two(bias + fraction - (exponent > 0 ? exponent : 1)));
   return uint16_t((exponent > 0 ? (exponent << fraction) + significand - (1 << fraction) : significand) | sign);
 }
 inline double decode_half(uint16_t bits, int fraction, int bias) {
@@ -88,7 +99,8 @@ inline double decode_half(uint16_t bits, int fraction, int bias) {
   if (exponent == (0x7fff >> fraction))
     x = significand ? double(NAN) : double(INFINITY);
   else
-    x = ldexp(exponent ? significand + (1 << fraction) : significand, (exponent ? exponent : 1) - bias - fraction);
+    x = (exponent ? significand + (1 << fraction) : significand) *
+        power_of_two((exponent ? exponent : 1) - bias - fraction);
   return bits & 0x8000 ? -x : x;
 }
 
@@ -98,6 +110,7 @@ struct Array {
 
   std::vector<unsigned char> memory;
   View view{};
+  bool in_order = false;  // whether elements follow each other in memory
 
   Array(const Sizes& sizes, DType dtype, Layout layout = Layout::dense) {
     const int n = int(sizes.size());
@@ -122,6 +135,7 @@ struct Array {
     }
     memory.assign(size_t(high - low) * bytes_of(dtype) + 2 * guard, filling);
     view.data = memory.data() + guard - low * int64_t(bytes_of(dtype));
+    in_order = layout == Layout::dense;
   }
   Array(const Array&) = delete;
   Array& operator=(const Array&) = delete;
@@ -130,6 +144,7 @@ struct Array {
 
   // The i-th element in row-major order of the shape.
   unsigned char* at(int64_t i) const {
+    if (in_order) return static_cast<unsigned char*>(view.data) + i * int64_t(bytes_of(view.dtype));
     int64_t offset = 0;
     for (int d = view.ndim - 1; d >= 0; d--) {
       offset += i % view.sizes[d] * view.strides[d];
@@ -192,13 +207,38 @@ struct Array {
   // Whether all memory beside the elements is unchanged.
   bool intact() const {
     std::vector<unsigned char> rest = memory;
-    const unsigned char* begin = memory.data();
-    for (int64_t i = 0; i < view.count; i++) memset(rest.data() + (at(i) - begin), filling, bytes_of(view.dtype));
-    for (unsigned char byte : rest)
-      if (byte != filling) return false;
-    return true;
+    const size_t bytes = bytes_of(view.dtype);
+    const auto blank = [&](int64_t i, size_t count) { memset(rest.data() + (at(i) - memory.data()), filling, count); };
+    if (in_order && view.count > 0) blank(0, size_t(view.count) * bytes);
+    for (int64_t i = 0; !in_order && i < view.count; i++) blank(i, bytes);
+    return rest.empty() || (rest[0] == filling && !memcmp(rest.data(), rest.data() + 1, rest.size() - 1));
   }
 };
+
+// Adds to c, of M x N, the product of a, of M x K, and b, of K x N, all dense. Oracles of matrix products are most of
+// the time of their tests.
+inline void add_product(double* c, const double* a, const double* b, int64_t M, int64_t N, int64_t K) {
+  typedef double Four __attribute__((vector_size(32), aligned(8)));
+  for (int64_t i = 0; i < M; i++, a += K, c += N) {
+    int64_t k = 0;
+    for (; k + 4 <= K; k += 4) {  // four terms each time that c is read
+      const double x0 = a[k], x1 = a[k + 1], x2 = a[k + 2], x3 = a[k + 3];
+      const double *b0 = b + k * N, *b1 = b0 + N, *b2 = b1 + N, *b3 = b2 + N;
+      int64_t j = 0;
+      for (; j + 4 <= N; j += 4) {
+        Four sum, y0, y1, y2, y3;
+        memcpy(&sum, c + j, sizeof sum);
+        memcpy(&y0, b0 + j, sizeof y0), memcpy(&y1, b1 + j, sizeof y1);
+        memcpy(&y2, b2 + j, sizeof y2), memcpy(&y3, b3 + j, sizeof y3);
+        sum += x0 * y0 + x1 * y1 + (x2 * y2 + x3 * y3);
+        memcpy(c + j, &sum, sizeof sum);
+      }
+      for (; j < N; j++) c[j] += x0 * b0[j] + x1 * b1[j] + (x2 * b2[j] + x3 * b3[j]);
+    }
+    for (; k < K; k++)
+      for (int64_t j = 0; j < N; j++) c[j] += a[k] * b[k * N + j];
+  }
+}
 
 // Floats in [-scale, scale), integers in that range, bytes of any value, or booleans.
 inline void randomise(Array& array, uint32_t seed, double scale = 4) {

@@ -69,35 +69,21 @@ Operand lay_out(const Numbered& from, Form form) {
     for (int64_t j = 0; j < from.columns; j++) {
       const size_t at = size_t(i * operand.matrix.row_stride + j * operand.matrix.column_stride);
       const float x = from.at(i, j);
-      const uint16_t h = half_of(x);
-      if (half)
+      if (half) {
+        const uint16_t h = half_of(x);
         memcpy(operand.memory.data() + 2 * at, &h, 2);
-      else
+      } else {
         memcpy(operand.memory.data() + 4 * at, &x, 4);
+      }
     }
   return operand;
 }
 
 // a b in float64.
 std::vector<double> product_of(const Numbered& a, const Numbered& b) {
-  typedef double Four __attribute__((vector_size(32), aligned(8)));
-  const int64_t n = b.columns;
-  std::vector<double> wide(b.values.begin(), b.values.end()), c(size_t(a.rows * n), 0);
-  for (int64_t i = 0; i < a.rows; i++) {
-    double* const to = &c[size_t(i * n)];
-    for (int64_t k = 0; k < a.columns; k++) {
-      const double x = double(a.at(i, k)), *from = &wide[size_t(k * n)];
-      int64_t j = 0;
-      for (; j + 4 <= n; j += 4) {
-        Four sum, term;
-        memcpy(&sum, to + j, sizeof sum);
-        memcpy(&term, from + j, sizeof term);
-        sum += x * term;
-        memcpy(to + j, &sum, sizeof sum);
-      }
-      for (; j < n; j++) to[j] += x * from[j];
-    }
-  }
+  const std::vector<double> left(a.values.begin(), a.values.end()), right(b.values.begin(), b.values.end());
+  std::vector<double> c(size_t(a.rows * b.columns), 0);
+  add_product(c.data(), left.data(), right.data(), a.rows, b.columns, a.columns);
   return c;
 }
 

@@ -16,9 +16,9 @@ using namespace firesteel;
 using namespace firesteel::test;
 namespace isa = FIRESTEEL_ISA;
 
-// The place of element (i, j) of matrix number `batch` in a tensor of `rows` x `columns` matrices.
-int64_t place(int64_t batch, int64_t i, int64_t j, int64_t rows, int64_t columns) {
-  return (batch * rows + i) * columns + j;
+std::vector<double> absolute(std::vector<double> values) {
+  for (double& x : values) x = fabs(x);
+  return values;
 }
 
 struct Types {
@@ -51,23 +51,23 @@ void test_product(const Sizes& batch, int64_t M, int64_t N, int64_t K, Layout le
   randomise(total, 4);
   const std::vector<double> before = total.values(), left_values = a.values(), right_values = b.values();
   run("accumulated " + what, total, [&](Context& c) { isa::matmul_accumulate(c, total.view, a.view, b.view); });
+  std::vector<double> products(before.size()), magnitudes(before.size());
+  const std::vector<double> left_sizes = absolute(left_values), right_sizes = absolute(right_values);
+  for (int64_t m = 0; m < matrices; m++) {
+    const int64_t at = m * M * N, from = m * M * K, by = m * K * N;
+    add_product(products.data() + at, left_values.data() + from, right_values.data() + by, M, N, K);
+    add_product(magnitudes.data() + at, left_sizes.data() + from, right_sizes.data() + by, M, N, K);
+  }
   bool right_sums = true, right_totals = true;
-  for (int64_t m = 0; m < matrices; m++)
-    for (int64_t i = 0; i < M; i++)
-      for (int64_t j = 0; j < N; j++) {
-        const int64_t at = place(m, i, j, M, N);
-        double sum = with_bias ? bias.get(j) : 0, size = fabs(sum);
-        const double more = before[size_t(at)] - sum;
-        for (int64_t k = 0; k < K; k++) {
-          const double term = left_values[size_t(place(m, i, k, M, K))] * right_values[size_t(place(m, k, j, K, N))];
-          sum += term;
-          size += fabs(term);
-        }
-        const double rounding = types.out == DType::bfloat16 ? 0x1p-8 * fabs(sum) : 0;
-        right_sums = right_sums && near(out.get(at), sum, double(K + 2) * epsilon * size + rounding);
-        right_totals = right_totals &&
-                       near(total.get(at), sum + more, double(K + 2) * epsilon * (size + fabs(before[size_t(at)])));
-      }
+  for (int64_t i = 0; i < out.size(); i++) {
+    const double shift = with_bias ? bias.get(i % N) : 0, product = products[size_t(i)], start = before[size_t(i)];
+    const double magnitude = magnitudes[size_t(i)];
+    const double rounding = types.out == DType::bfloat16 ? 0x1p-8 * fabs(product + shift) : 0;
+    right_sums =
+        right_sums && near(out.get(i), product + shift, double(K + 2) * epsilon * (magnitude + fabs(shift)) + rounding);
+    right_totals =
+        right_totals && near(total.get(i), product + start, double(K + 2) * epsilon * (magnitude + fabs(start)));
+  }
   check(right_sums, what);
   check(right_totals, "accumulated " + what);
 }
