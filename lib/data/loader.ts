@@ -205,9 +205,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
 
   /** The number of batches in one pass, or NaN if it is unknown before the end. */
   get length(): number {
-    return this.#source instanceof IterableDataset
-      ? Number.NaN
-      : this.#sampler.count(this.#passOver(this.#source.length))
+    return this.#source instanceof IterableDataset ? Number.NaN : this.#countOf(this.#passOver(this.#source.length))
   }
 
   /** The position after the batches that were given, without those made ahead. */
@@ -283,7 +281,16 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
       : [Math.min(this.batchSize, length), 'items in a batch', 'give a smaller batchSize']
     checkEntries('DataLoader', count, mostEntries, what, advice)
     askHeap(8 * count, 'DataLoader', `the indices of ${count} ${what}`, advice)
-    this.#sampler.count(pass)
+    this.#countOf(pass)
+  }
+
+  #countOf(pass: SamplerPass): number {
+    const count: unknown = this.#sampler.count(pass)
+    if (Number.isSafeInteger(count) && (count as number) >= 0) return count as number
+    throw new ValueError(
+      'DataLoader',
+      `count() of the sampler gave ${shown(count)}, but must give the number of batches, an integer of at least 0`,
+    )
   }
 
   /** Begins the next pass, or continues the one of the loaded state. */

@@ -1,6 +1,7 @@
 /** IA3 (Liu et al., 2022) applied to a model: factors beside frozen weights, in the slots of adaptable layers. */
 import { shown, ValueError } from '../core/errors.js'
 import { ownOptions } from '../core/options.js'
+import { checkAlive } from '../core/tensor.js'
 import { checkAdapterName } from '../nn/adapter.js'
 import type { Module } from '../nn/module.js'
 import { checkFree, checkSwitch } from './adapters.js'
@@ -92,6 +93,7 @@ function planBy(op: string, model: Module, given: Ia3Options, naming: Naming): P
 export function applyIa3<M extends Module>(model: M, options: Ia3Options): M {
   const op = 'applyIa3'
   const plan = planIa3(op, model, options)
+  checkAlive(op, model.namedParameters())
   checkFree(op, model, plan.name)
   checkSwitch(op, model, [])
   attach(model, plan, adaptersOf(plan), copiesOf(plan))

@@ -2,6 +2,7 @@
 import { shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { ownOptions } from '../core/options.js'
+import { checkAlive } from '../core/tensor.js'
 import { type Adaptable, type Adapter, checkAdapterName } from '../nn/adapter.js'
 import { checkDropout, checkFlags } from '../nn/layer.js'
 import type { Module } from '../nn/module.js'
@@ -222,6 +223,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
 export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
   const op = 'applyLora'
   const plan = planLora(op, model, options)
+  checkAlive(op, model.namedParameters())
   checkFree(op, model, plan.name)
   checkSwitch(op, model, [])
   attach(model, plan, adaptersOf(plan), copiesOf(plan))

@@ -5,6 +5,7 @@
 import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { type OptionNames, ownOptions } from '../core/options.js'
+import { checkAlive } from '../core/tensor.js'
 import { checkAdapterName } from '../nn/adapter.js'
 import type { Module, Parameter } from '../nn/module.js'
 import { Prompt, type PromptKind, type PromptReader, type PromptSizes, Prompts, promptKinds } from '../nn/prompt.js'
@@ -141,6 +142,7 @@ const called: { readonly [reader in PromptReader]: string } = {
 export function applyPrompt<M extends Module>(model: M, options: PromptOptions): M {
   const op = 'applyPrompt'
   const plan = planPrompt(op, model, ownOptions(op, options, optionNames))
+  checkAlive(op, model.namedParameters())
   checkFree(op, model, plan.name)
   checkSwitch(op, model, [])
   attach(model, plan, adaptersOf(plan), copiesOf(plan))

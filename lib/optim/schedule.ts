@@ -10,6 +10,8 @@ export interface Scheduled {
 }
 
 export interface ScheduleState {
+  /** The class of the schedule. Missing in states of earlier versions. */
+  readonly kind?: string
   readonly steps: number
   readonly base: readonly number[]
 }
@@ -95,22 +97,25 @@ export class Schedule {
   }
 
   stateDict(): ScheduleState {
-    return { steps: this.#steps, base: [...this.#base] }
+    return { kind: this.constructor.name, steps: this.#steps, base: [...this.#base] }
   }
 
-  /** Loads a state and sets the rates. Throws StateDictError, and changes nothing, if it does not fit. */
+  /** Loads a state and sets the rates. Throws StateDictError, and changes nothing, if it does not fit or is of another class. */
   loadStateDict(state: ScheduleState): void {
     this[prepareState](state)()
   }
 
   [prepareState](state: ScheduleState): () => void {
     const problems: string[] = []
+    const own = this.constructor.name
+    if (state?.kind !== undefined && state.kind !== own)
+      problems.push(`the state is that of ${shown(state.kind)}, but must be that of ${shown(own)}; make that schedule`)
     if (!Number.isSafeInteger(state?.steps) || state.steps < 0)
       problems.push(`steps is ${shown(state?.steps)}, but must be an integer of at least 0`)
     const groups = this.optimizer.paramGroups.length
     if (!Array.isArray(state?.base) || state.base.length !== groups || !state.base.every(Number.isFinite))
       problems.push(`base is ${shown(state?.base)}, but must be ${groups} initial rates, one for each group`)
-    if (problems.length > 0) throw new StateDictError(problems, `${this.constructor.name}.loadStateDict`)
+    if (problems.length > 0) throw new StateDictError(problems, `${own}.loadStateDict`)
     const { steps, base } = state
     return () => {
       this.#steps = steps

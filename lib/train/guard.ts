@@ -2,7 +2,7 @@
  * Keeps training steps and evaluations of one model apart, because an evaluation awaits its batches and must see one
  * state of the weights.
  */
-import { ValueError } from '../core/errors.js'
+import { kindOf, ValueError } from '../core/errors.js'
 import { nextTurn, warn } from '../core/host.js'
 import type { Storage } from '../core/storage.js'
 import { captureModes, type Module } from '../nn/module.js'
@@ -23,6 +23,7 @@ const guards = new WeakMap<Module, Guard>()
 export class Guard {
   readonly #model: Module
   #stepping = false
+  #fitting = false
   #evaluations = 0
   #restore: () => void = () => undefined
   #waiting: (() => void)[] = []
@@ -65,6 +66,24 @@ export class Guard {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  /**
+   * Claims the model for a fit, until `unfit`. Throws if another Trainer's fit has it, because the validations,
+   * checkpoints and averages of each would then contain steps of the other. Loops over `steps` are not refused, because
+   * a program may take steps of several objectives in turn.
+   */
+  fit(op: string): void {
+    if (this.#fitting)
+      throw new ValueError(
+        op,
+        `another Trainer is fitting the same model (${kindOf(this.#model)}), so that checkpoints and validations would contain steps of both; await its fit first, or take turns with steps()`,
+      )
+    this.#fitting = true
+  }
+
+  unfit(): void {
+    this.#fitting = false
   }
 
   step<R>(fn: () => R): R {

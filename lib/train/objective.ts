@@ -156,17 +156,20 @@ export function learning(model: Module, { loss, step, objective }: AnyOptions): 
     measured: (op, batch) => Measured.of(op, given.loss(model, batch), batch),
     predicted: (batch) =>
       given.predict === undefined
-        ? predicted(given.loss(model, batch).output, 'the loss of the objective')
+        ? predicted(given.loss(model, batch).output, step === undefined ? 'the loss of the objective' : 'step')
         : predicted(given.predict(model, batch), 'predict of the objective'),
   }
 }
 
 function predicted(output: unknown, by: string): Tensor {
   if (output instanceof Tensor) return output
+  const advice =
+    by === 'step'
+      ? "return it as { total, count, output }, or call the model's forward in evaluation mode under noGrad"
+      : 'give the Trainer an objective with predict(model, batch)'
   throw new ValueError(
     'Trainer.predict',
-    `${by} gave ${kindOf(output)} as an output, but a prediction must be a tensor; give the Trainer an objective with ` +
-      'predict(model, batch)',
+    `${by} gave ${kindOf(output)} as an output, but a prediction must be a tensor; ${advice}`,
   )
 }
 

@@ -1,5 +1,5 @@
 /** The place of a run: everything that a checkpoint holds, captured at the end of a step and restored later. */
-import { kindOf, shown, ValueError } from '../core/errors.js'
+import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { preparedState } from '../core/resumable.js'
 import type { Module } from '../nn/module.js'
@@ -235,22 +235,42 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
       )
   if (saved.place.data !== null && !isResumable(batches))
     fail(`the batches are ${kindOf(batches)}, but were a loader with a state when ${path} was written`)
-  const loads = [preparedState(model, saved.model), preparedState(options.optimizer, saved.optimizer)]
-  if (options.schedule !== undefined) loads.push(preparedState(options.schedule, saved.schedule))
-  if (average !== null) loads.push(preparedState(average, saved.average))
-  for (const [name, part] of Object.entries(also)) loads.push(preparedState(part, saved.also[name]))
+  const loads: (() => void)[] = []
+  const prepare = (name: string, make: () => () => void) => {
+    const load = within(path, name, make)
+    loads.push(() => within(path, name, load))
+  }
+  prepare('the model', () => preparedState(model, saved.model))
+  prepare('the optimizer', () => preparedState(options.optimizer, saved.optimizer))
+  const { schedule } = options
+  if (schedule !== undefined) prepare('the schedule', () => preparedState(schedule, saved.schedule))
+  if (average !== null) prepare('the average', () => preparedState(average, saved.average))
+  for (const [name, part] of Object.entries(also)) prepare(name, () => preparedState(part, saved.also[name]))
   // The place in the data is only checked here, before anything changes. The next pass restores it.
-  if (saved.place.data !== null) preparedState(batches as Resumable<unknown>, saved.place.data)
-  parts.heldOut.prepare(op, saved.place.validation)
+  const { data, validation } = saved.place
+  if (data !== null) within(path, 'the batches', () => preparedState(batches as Resumable<unknown>, data))
+  within(path, 'the validation', () => parts.heldOut.prepare(op, validation))
   // The random state comes last, because restoring the rest may draw numbers.
-  loads.push(preparedRandomState(op, model, saved.random))
+  prepare('the random numbers', () => preparedRandomState(op, model, saved.random))
   for (const load of loads) load()
   return saved.place
 }
 
-export function loadCallbacks({ options }: Parts, state: unknown): void {
+/** Runs `fn`, whose errors about the state of a part then name the file and the part. */
+function within<R>(path: string, part: string, fn: () => R): R {
+  try {
+    return fn()
+  } catch (error) {
+    if (error instanceof StateDictError) throw new StateDictError(error.problems, error.op, `${path}, ${part}`)
+    if (!(error instanceof ValueError)) throw error
+    throw new ValueError(error.op, `${path}, ${part}: ${error.message.replace(`[${error.op}] `, '')}`)
+  }
+}
+
+export function loadCallbacks(path: string, { options }: Parts, state: unknown): void {
   for (const [i, callback] of (options.callbacks ?? []).entries())
-    if (isResumable(callback)) callback.loadStateDict((state as RunState).callbacks[i])
+    if (isResumable(callback))
+      within(path, `callback ${i}`, () => callback.loadStateDict((state as RunState).callbacks[i]))
 }
 
 /** The batches after the first `count`, for data that cannot resume on their own. */

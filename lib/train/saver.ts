@@ -16,15 +16,22 @@ export class Saver {
   readonly #parts: Parts
   readonly #config: Config
   readonly #checkpoints: Checkpoints
-  #state: unknown
+  /** The file and the content of the checkpoint from which the run continues, until callbacks have their states. */
+  #found: { readonly path: string; readonly state: unknown } | null
   #unwatch: (() => void) | null = null
 
-  private constructor(parts: Parts, config: Config, checkpoints: Checkpoints, from: Place | null, state: unknown) {
+  private constructor(
+    parts: Parts,
+    config: Config,
+    checkpoints: Checkpoints,
+    from: Place | null,
+    found: { readonly path: string; readonly state: unknown } | null,
+  ) {
     this.#parts = parts
     this.#config = config
     this.#checkpoints = checkpoints
     this.from = from
-    this.#state = state
+    this.#found = found
   }
 
   /**
@@ -45,7 +52,7 @@ export class Saver {
     }
     const found = await checkpoints.newest(op)
     if (found === null) return new Saver(parts, config, checkpoints, null, null)
-    return new Saver(parts, config, checkpoints, restoreRun(op, found.path, parts, config, found.state), found.state)
+    return new Saver(parts, config, checkpoints, restoreRun(op, found.path, parts, config, found.state), found)
   }
 
   /**
@@ -53,9 +60,11 @@ export class Saver {
    * copy.
    */
   loadCallbacks(): void {
-    if (this.from !== null) loadCallbacks(this.#parts, this.#state)
-    visitTensors(this.#state, (tensor) => tensor.dispose())
-    this.#state = null
+    if (this.#found === null) return
+    const { path, state } = this.#found
+    this.#found = null
+    loadCallbacks(path, this.#parts, state)
+    visitTensors(state, (tensor) => tensor.dispose())
   }
 
   /** Returns a signal that the first SIGINT aborts. A second one ends the process, as usual. */

@@ -107,15 +107,18 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const { steps, validation, signal, resume, memory, progress = true } = options
     const { Budget } = memory === undefined ? { Budget: null } : await import('./preflight/index.js')
     const budget = Budget === null ? null : new Budget(op, this.#stepping.subject(), memory)
+    checkBatches(op, batches)
+    const heldOut = new HeldOut(validation, batches)
+    const stepsPerEpoch = stepsIn(batches, this.#stepping.accumulate)
     const run = this.#begin(op, batches, epochsOf(options), signal, steps)
     run.budget = budget
-    run.heldOut = new HeldOut(validation, batches)
+    run.heldOut = heldOut
     const history = run.history
     this.#history = history
     const context: { -readonly [K in keyof TrainingContext]: TrainingContext[K] } = {
       model: this.model,
       epochs: 0,
-      stepsPerEpoch: stepsIn(batches, this.#stepping.accumulate),
+      stepsPerEpoch,
       monitors: monitorsOf(Object.keys(this.#metrics), validation !== undefined),
       stop: (reason) => {
         history.stopped ??= reason
@@ -171,10 +174,12 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       run.pass?.end()
       // The folder must not be given back while a checkpoint is being written.
       await saver?.finish().catch(() => undefined)
-      await endAll(started, context, failed).finally(async () => {
-        await recording?.end()
-        this.#running = false
-      })
+      await endAll(started, context, failed)
+        .finally(() => recording?.end())
+        .finally(() => {
+          this.#looking.own.guard.unfit()
+          this.#running = false
+        })
     }
     return history
   }
@@ -310,8 +315,11 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     checkPasses(op, 'batches', batches, epochs)
     signal?.throwIfAborted()
     if (this.#running) throw new ValueError('Trainer', 'is already running; run one training at a time')
-    this.#running = true
+    const thrift = this.#thrift(op)
     this.#tell.scheduleEnds(op, stepsIn(batches, this.#stepping.accumulate), epochs, steps)
+    if (op === 'Trainer.fit') this.#looking.own.guard.fit(op)
+    // From here nothing may throw, because only the end of the training gives both back.
+    this.#running = true
     return {
       op,
       batches,
@@ -320,7 +328,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       epoch: this.#stepping.epochs,
       pass: null,
       from: null,
-      thrift: this.#thrift(op),
+      thrift,
       budget: null,
       suspects: false,
       data: null,

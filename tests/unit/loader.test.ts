@@ -130,6 +130,14 @@ describe('a loader', () => {
     ['an order of a stream', () => new DataLoader(stream(3), { shuffle: true }), 'use dataset.shuffle(buffer)'],
     ['a sampler of a stream', () => new DataLoader(stream(3), { sampler: weighted([1]) }), 'a sampler cannot choose'],
     ['a sampler that is none', () => new DataLoader([1], { sampler: [0] as never }), 'sampler is an array'],
+    ...[undefined, '3', 10n, 1.5, -1, Number.NaN].map(
+      (count) =>
+        [
+          `a sampler that counts ${String(count)}`,
+          () => new DataLoader(items(3), { sampler: { count: () => count as never, batches: () => [[0]] } }),
+          'count() of the sampler gave',
+        ] as const,
+    ),
     ['a collate that is none', () => new DataLoader([1], { collate: 3 as never }), 'collate is the number 3'],
     [
       'a collate of ready batches',

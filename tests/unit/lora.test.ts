@@ -313,6 +313,14 @@ describe('freezing', () => {
     expect(() => unfreeze(model, 9)).toThrow('[unfreeze] depth is 9')
   })
 
+  it('refuses a model whose weights are freed, and has changed nothing then', () => {
+    const model = new Net()
+    model.layers[1]?.v.weight.dispose()
+    expect(() => apply({ targetModules: ['head'] }, model)).toThrow('[applyLora] layers.1.v.weight was used after')
+    expect(adapted(model)).toEqual([])
+    expect(model.head.weight.requiresGrad).toBe(true)
+  })
+
   it('keeps optimisers over the model: they train just the adapters', () => {
     const model = new Net()
     const sgd = new optim.SGD(model.parameters(), { lr: 1 })

@@ -427,7 +427,9 @@ describe('an objective that cannot work is refused:', () => {
     const first = of(() => ({ total: total(), count: 2 }))
       .predict([batch])
       .next()
-    await expect(first).rejects.toThrow('[Trainer.predict] the loss of the objective gave undefined')
+    await expect(first).rejects.toThrow(
+      '[Trainer.predict] step gave undefined as an output, but a prediction must be a tensor; return it as { total, count, output }',
+    )
   })
 
   it.each([

@@ -251,6 +251,17 @@ describe('NumPy arrays', () => {
     await expect(rows.batch([0])).rejects.toThrow('1099511627776')
     await expect(rows.batch([1])).rejects.toThrow('[npy] index 1 lies outside')
   })
+
+  it('refuse a number that float32 would make infinite, by its row, but not what is infinite in the file', async () => {
+    // Below the first one numbers round to the largest float32, and from there on to infinity.
+    const least = 2 ** 128 - 2 ** 103
+    const numbers = Float64Array.of(1, least * (1 - 2 ** -53), Number.POSITIVE_INFINITY, -least)
+    const rows = await npy(await file('far.npy', numpy("'<f8'", '(2, 2)', bytesOf(numbers))))
+    await expect(rows.batch([0, 1])).rejects.toThrow(`row 1 holds ${-least}, which float32 cannot hold`)
+    expect((await rows.batch([0])).toArray()).toEqual([[1, 2 ** 128 - 2 ** 104]])
+    const infinite = await npy(await file('inf.npy', numpy("'<f8'", '(1,)', bytesOf(numbers.slice(2, 3)))))
+    expect((await infinite.batch([0])).toArray()).toEqual([Number.POSITIVE_INFINITY])
+  })
 })
 
 describe('Parquet files', () => {

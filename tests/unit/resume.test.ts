@@ -427,6 +427,35 @@ describe('checkpoints', () => {
     }
   })
 
+  it('are named, with the part, where a state does not fit', async () => {
+    const where = folder()
+    const made = (width: number, own: ReturnType<typeof part>) => {
+      const model = new nn.Linear(6, width, { device: cpu })
+      const optimizer = new optim.SGD(model.parameters(), { lr: 0.1 })
+      return new Trainer(model, {
+        optimizer,
+        loss: crossEntropy,
+        callbacks: [own],
+        checkpoints: { folder: where, also: { own } },
+      })
+    }
+    const part = (refuses: number) => {
+      let loads = 0
+      const loadStateDict = () => {
+        if (++loads === refuses) throw new ValueError('own', 'the state is stale')
+      }
+      return { onStart: () => undefined, stateDict: () => null, loadStateDict }
+    }
+    const data = [[randn([2, 6], { device: cpu }), randint(0, 3, [2], { device: cpu })] as const]
+    await made(3, part(0)).fit(data, { progress: false })
+    const again = (width: number, refuses: number) =>
+      made(width, part(refuses)).fit(data, { progress: false, epochs: 2, resume: 'auto' })
+    const path = join(where, 'checkpoints', 'step-0000000001.safetensors')
+    await expect(again(4, 0)).rejects.toThrow(`${path}, the model: 2 mismatches`)
+    await expect(again(3, 1)).rejects.toThrow(`[own] ${path}, own: the state is stale`)
+    await expect(again(3, 2)).rejects.toThrow(`[own] ${path}, callback 0: the state is stale`)
+  })
+
   it.each([
     [{ folder: '' }, "folder is ''"],
     [{ folder: 'a', every: 0 }, 'every is 0'],

@@ -167,6 +167,16 @@ describe('a state', () => {
     expect(() => schedule.loadStateDict(state as never)).toThrow(message)
     expect([schedule.stateDict(), ...schedule.lr]).toEqual(before)
   })
+  it('of another class is refused, and one without a class, as earlier versions wrote it, is not', () => {
+    const optimizer = make()
+    const { kind, ...earlier } = new optim.CosineAnnealingLR(optimizer, { tMax: 4 }).stateDict()
+    const schedule = new optim.StepLR(optimizer, { stepSize: 2 })
+    const message = "the state is that of 'CosineAnnealingLR', but must be that of 'StepLR'"
+    expect(() => schedule.loadStateDict({ kind: kind as string, ...earlier, steps: 3 })).toThrow(message)
+    expect(schedule.steps).toBe(0)
+    schedule.loadStateDict({ ...earlier, steps: 3 })
+    expect(schedule.steps).toBe(3)
+  })
 })
 
 it.each([

@@ -2,6 +2,7 @@
  * The Trainer: its refusals, what it keeps, and that evaluation and training do not disturb each other. The file is
  * over 600 lines because all its parts need the same small model, batches and record of warnings.
  */
+import assert from 'node:assert'
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { applyLora, freeze } from '../../lib/finetune/index.js'
@@ -621,6 +622,31 @@ describe('a training that ends before its time', () => {
     await expect(trainer.steps(batches(1)).next()).rejects.toThrow('[Trainer] is already running')
     expect(losses(await first)).toHaveLength(2)
     expect(onStart).toHaveBeenCalledTimes(1)
+  })
+
+  it('two at once of one model are refused, but steps in turn are not, nor a fit after a refused or failed one', async () => {
+    const { model, optimizer, trainer } = line()
+    const other = new Trainer(model, { optimizer, loss: mseLoss })
+    const first = trainer.fit(batches(3), quiet)
+    await expect(other.fit(batches(1), quiet)).rejects.toThrow(
+      '[Trainer.fit] another Trainer is fitting the same model (a Linear)',
+    )
+    expect(other.running).toBe(false)
+    for await (const _step of other.steps(batches(2)));
+    await first
+    await expect(other.fit([[ones([1, 2]), ones([1, 1])]], quiet)).rejects.toThrow(ShapeError)
+    expect(losses(await trainer.fit(batches(1), quiet))).toHaveLength(1)
+  })
+
+  it('one that cannot begin leaves its Trainer and its model free', async () => {
+    const { model, optimizer, trainer } = line({ checkpointing: true })
+    await expect(trainer.fit(batches(1), quiet)).rejects.toThrow('blocks')
+    expect(trainer.running).toBe(false)
+    const state = { stateDict: () => assert.fail('no state'), loadStateDict: () => undefined }
+    const plain = new Trainer(model, { optimizer, loss: mseLoss })
+    const validation = { ...state, [Symbol.iterator]: () => batches(1)[Symbol.iterator]() }
+    await expect(plain.fit(batches(1), { validation, ...quiet })).rejects.toThrow('no state')
+    expect(losses(await plain.fit(batches(1), quiet))).toHaveLength(1)
   })
 })
 

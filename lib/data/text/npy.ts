@@ -120,7 +120,8 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
   /**
    * The rows, of shape [indices, ...]: float32, float64 (if the device has it), float16, bool or uint8, and other
    * integers as int32. Consecutive rows are read at once. In Fortran's order the elements of a row lie apart, so rows
-   * in a random order take a read for each element. Throws ValueError for an integer that int32 cannot hold.
+   * in a random order take a read for each element. Throws ValueError for an integer that int32 cannot hold, and for a
+   * finite float64 that would become infinite in float32.
    */
   override async batch(indices: readonly number[]): Promise<Tensor> {
     const op = 'npy'
@@ -139,11 +140,22 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
     const { dtype } = kind
     const elements = dtype === 'int32' ? Int32Array.from(data as Uint16Array) : data
     try {
-      return fromTypedArray(elements, [indices.length, ...sizes], dtype === undefined ? {} : { dtype })
+      const rows = fromTypedArray(elements, [indices.length, ...sizes], dtype === undefined ? {} : { dtype })
+      if (kind.Array === Float64Array && rows.dtype !== 'float64') this.#checkRange(data as Float64Array, own, width)
+      return rows
     } catch (error) {
       if (!(error instanceof ValueError)) throw error
       throw new ValueError(op, `${this.path}: ${error.message.replace(/^\[\w+\] /, '')}`)
     }
+  }
+
+  #checkRange(data: Float64Array, indices: readonly number[], width: number): void {
+    const wrong = data.findIndex((value) => Number.isFinite(value) && !Number.isFinite(Math.fround(value)))
+    if (wrong < 0) return
+    throw new ValueError(
+      'npy',
+      `${this.path}: row ${indices[Math.floor(wrong / width)]} holds ${data[wrong]}, which float32 cannot hold; scale the numbers and save them again`,
+    )
   }
 
   async #byRows(file: InputFile, indices: readonly number[], width: number): Promise<NumericArray> {
