@@ -30,19 +30,19 @@ const commands: { readonly [name: string]: Command } = {
     open: async () => (await import('./commands/init.js')).initCommand,
   },
   peek: {
-    about: 'shows rows as the model sees them, and what of them is learned',
+    about: 'shows rows as the model sees them, and which tokens it learns',
     open: async () => (await import('./commands/peek.js')).peekCommand,
   },
   finetune: {
-    about: 'trains from a config; --dry only says what that would take, --resume goes on',
+    about: 'trains from a config; --dry only estimates what that takes, --resume continues a run',
     open: async () => (await import('./commands/finetune.js')).finetuneCommand,
   },
   prepare: {
-    about: 'makes shards of tokens of a corpus, without its duplicates',
+    about: 'writes a corpus as shards of tokens, without duplicates',
     open: async () => (await import('./commands/prepare.js')).prepareCommand,
   },
   pretrain: {
-    about: 'trains a language model from its beginning on a corpus; --dry and --resume as finetune',
+    about: 'trains a language model on a corpus from random weights; takes --dry and --resume, as finetune does',
     open: async () => (await import('./commands/pretrain.js')).pretrainCommand,
   },
   evaluate: {
@@ -50,18 +50,18 @@ const commands: { readonly [name: string]: Command } = {
     open: async () => (await import('./commands/evaluate.js')).evaluateCommand,
   },
   generate: {
-    about: 'lets a model write, of a config or a folder',
+    about: 'writes text with the model of a run or of a folder',
     open: async () => (await import('./commands/generate.js')).generateCommand,
   },
   embed: {
-    about: 'makes vectors of texts by an encoder',
+    about: 'computes the vectors of texts with an encoder',
     open: async () => (await import('./commands/embed.js')).embedCommand,
   },
   pull: {
-    about: 'fetches a model or data set of Hugging Face, verified, and goes on where it was cut',
+    about: 'fetches and verifies a model or data set from Hugging Face; continues where it was interrupted',
     open: async () => (await import('./commands/pull.js')).pullCommand,
   },
-  info: bare('which backends there are, the instruction set, threads, and why something is missing', async () => {
+  info: bare('prints the backends, the instruction set, the threads, and why something is missing', async () => {
     const { info } = await import('./info.js')
     return () => {
       console.log(info())
@@ -69,7 +69,7 @@ const commands: { readonly [name: string]: Command } = {
     }
   }),
   doctor: bare(
-    'where native kernels were looked for, what serves, what to do; exits 1 where native kernels should serve but do not',
+    'prints where native kernels were looked for, which backend is used, and what to do; exits with 1 if native kernels should be used but are not',
     async () => {
       const { doctor } = await import('./doctor.js')
       return () => {
@@ -89,7 +89,8 @@ function usage(): string {
   const lines = Object.entries(commands).map(([name, { about }]) => `  ${name.padEnd(10)}${about}`)
   return `Usage: firesteel COMMAND
 ${lines.join('\n')}
-firesteel COMMAND --help tells more of the first ones. Exit codes: 0 done, 1 failed, 2 wrong arguments, config or data, 130 stopped.`
+Every command except info and doctor describes its options with --help.
+Exit codes: 0 done, 1 failed, 2 wrong arguments, config or data, 130 stopped.`
 }
 
 async function main([name, ...args]: readonly string[]): Promise<ExitCode> {

@@ -114,7 +114,7 @@ describe('a wrong config', () => {
       "method is 'lora', but must be 'full' (default), 'head', 'bitfit', or a table of one: { full: { freezeNorms: true } }, ",
     )
     expect(await refused(good.replace('epochs: 2', 'memory: lots'))).toContain(
-      "train.memory is 'lots', but must be bytes, or a text such as '8 GB'",
+      "train.memory is 'lots', but must be a number of bytes, or a text such as '8 GB'",
     )
     for (const every of ['soon', '0 minutes', '0.0 hours', '0', '1.5'])
       expect(await refused(good.replace('epochs: 2', `checkpoints: { every: ${every} }`))).toMatch(

@@ -7,13 +7,13 @@ import { version } from '../version.js'
 import { type Size, sizes, type Workload, workloads } from '../workloads.js'
 
 const usage = `Usage: firesteel bench [--devices NAMES] [--size SIZE] [--only WORDS] [--seconds COUNT] [--json]
-  --devices  names with commas between; default reference,cpu,cuda
+  --devices  names separated by commas; default reference,cpu,cuda
   --size     small, medium or large; default medium
-  --only     workloads whose name has these words in it
+  --only     workloads whose name contains this text
   --seconds  how long each workload is timed on each device; default 0.5
-  --json     prints one object instead of text
-A step of the reference backend is timed once where it takes longer than the seconds; the column of steps says how many were.
-Losses of training steps are compared over three steps.`
+  --json     prints one JSON object instead of text
+A step that takes longer than --seconds is timed once, as on the reference backend; the column of steps says how many were timed.
+The losses of training steps are compared over three steps.`
 
 const comparedLosses = 3
 
@@ -43,7 +43,7 @@ function readChoice(values: { readonly [N in 'devices' | 'size' | 'only' | 'seco
       `no workload has '${only}' in its name; there are\n${all.map(({ name }) => `  ${name}`).join('\n')}`,
     )
   const names = devices.split(',').map((name) => name.trim())
-  if (names.includes('')) throw new UsageError(`--devices is '${devices}', but must be names with commas between`)
+  if (names.includes('')) throw new UsageError(`--devices is '${devices}', but must be names separated by commas`)
   return { devices: names, size, seconds, chosen }
 }
 

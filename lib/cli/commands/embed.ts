@@ -8,11 +8,11 @@ import { countText } from '../words.js'
 
 const usage = `Usage: firesteel embed FOLDER FILE [--column NAME] [--out FILE] [--batch-size COUNT]
   FOLDER        a Hugging Face folder with an encoder
-  FILE          rows: .jsonl, .csv, .tsv, .parquet or .txt
+  FILE          the rows: a .jsonl, .csv, .tsv, .parquet or .txt file
   --column      the column of the texts; default text
-  --out         a .jsonl file, written whole or not at all; default: stdout
-  --batch-size  texts at once; default 32
-Writes a row on each line: the row's number in FILE, from 0, and its vector of length 1.`
+  --out         the .jsonl file to write, as a whole or not at all; default: stdout
+  --batch-size  texts per batch; default 32
+Writes one JSON object per line: the row's number in FILE, from 0, and its vector, scaled to length 1.`
 
 export async function embedCommand(args: readonly string[]): Promise<ExitCode> {
   const text = { type: 'string' } as const

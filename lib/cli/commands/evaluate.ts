@@ -7,8 +7,9 @@ import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { countText } from '../words.js'
 
 const usage = `Usage: firesteel evaluate CONFIG [--data FILE] [--set NAME=VALUE] [--json]
-  CONFIG  the config of a run that has come to its end
-  --data  rows to measure on, from the working folder; default: those that data.validation held back
+  CONFIG  the config of a finished run
+  --data  a file of rows to measure on, relative to the working folder; default: the rows that data.validation held back
+  --set   changes a value of the config, as in --set data.file=test.jsonl; may be repeated
   --json  prints the numbers as JSON`
 
 export async function evaluateCommand(args: readonly string[]): Promise<ExitCode> {

@@ -11,14 +11,15 @@ import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
 
 const usage = `Usage: firesteel generate CONFIG|FOLDER [--prompt TEXT] [--system TEXT] [--plain] [options]
-  CONFIG|FOLDER      the config of a run that has come to its end, or a Hugging Face folder
-  --prompt           default: what comes from stdin
+  CONFIG|FOLDER      the config of a finished run, or a Hugging Face folder
+  --prompt           the text to continue or to answer; default: read from stdin
   --system           the system message of a chat
-  --plain            the prompt as it is, without the chat template
-  --max-new-tokens   default 256
-  --temperature, --top-p, --top-k    draws each token; without them the best one is taken
-  --seed             the same text for the same seed
-  --json             prints prompt and text as JSON when it is complete`
+  --plain            uses the prompt as it is, without the chat template
+  --max-new-tokens   the most tokens to write; default 256
+  --temperature, --top-p, --top-k    draw each token at random; without them, the likeliest is taken
+  --seed             the seed of the random draws: the same seed gives the same text
+  --set              changes a value of a CONFIG, as in --set output=run2; may be repeated
+  --json             prints the prompt and the complete text as JSON`
 
 export async function generateCommand(args: readonly string[]): Promise<ExitCode> {
   const text = { type: 'string' } as const

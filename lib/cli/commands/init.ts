@@ -6,11 +6,11 @@ import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
 
 const usage = `Usage: firesteel init [FILE] [--model FOLDER] [--data FILE] [--format FORMAT] [--method lora|full]
-  FILE      the config to be written; default finetune.yaml. A file that is there stays
+  FILE      the config to write; default finetune.yaml. An existing file is never overwritten
   --model   a Hugging Face folder; \`firesteel pull owner/name\` fetches one
-  --data    rows: .jsonl, .csv, .tsv, .parquet or .txt
-  --format  chat, completion, text, classification, tokens, answers, translation or pairs; default: as the first row of the data has columns, else chat
-  --method  default lora`
+  --data    a .jsonl, .csv, .tsv, .parquet or .txt file of rows
+  --format  chat, completion, text, classification, tokens, answers, translation or pairs; default: the format that the first row's columns indicate, or chat without --data
+  --method  the method of fine-tuning; default lora`
 
 export async function initCommand(args: readonly string[]): Promise<ExitCode> {
   const text = { type: 'string' } as const

@@ -7,9 +7,10 @@ import { loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 
 const usage = `Usage: firesteel peek CONFIG [COUNT] [--set NAME=VALUE] [--json]
-  COUNT   how many rows; default 3
-  --json  a row on each line: place, text, ids, labels (-100 where nothing is learned) or label
-Learned tokens are green; where there are no colours, they stand in ⟦ ⟧.`
+  COUNT   how many rows to show; default 3
+  --set   changes a value of the config, as in --set data.learn=all; may be repeated
+  --json  prints one JSON object per row: place, text, ids, and label or labels (-100 for tokens that are not learned)
+Learned tokens are green, or stand in ⟦ ⟧ if the terminal has no colours.`
 
 export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
   const flag = { type: 'boolean' } as const

@@ -4,9 +4,10 @@ import { loadConfig } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 
 const usage = `Usage: firesteel prepare CONFIG [--set NAME=VALUE] [--json]
-  CONFIG  the config of \`firesteel pretrain\`: its tokenizer and its corpus
-  --json  prints what became of the texts as JSON
-A call that was cut goes on; shards that are whole are opened as they are.`
+  CONFIG  a config of \`firesteel pretrain\`; only its tokenizer and corpus are used
+  --set   changes a value of the config, as in --set corpus.validation=0.01; may be repeated
+  --json  prints the counts of texts and tokens as JSON
+An interrupted call continues where it stopped; complete shards are not written again.`
 
 export async function prepareCommand(args: readonly string[]): Promise<ExitCode> {
   const flag = { type: 'boolean' } as const

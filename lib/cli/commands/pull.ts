@@ -7,12 +7,12 @@ import { bytesText, durationText } from '../words.js'
 
 const usage = `Usage: firesteel pull REPOSITORY [--to FOLDER] [--include PATTERN] [--exclude PATTERN] [--json]
   REPOSITORY   owner/name, owner/name@revision, or datasets/owner/name; a revision is a branch, a tag or a commit
-  --to         the folder; default: name, in the working folder
-  --include    files to fetch, such as '*.json' or 'model*.safetensors'; may be given several times
-  --exclude    files to leave out
-  --json       prints what was fetched as JSON
-Every file is verified by its hash. A pull that was cut goes on where it ended.
-HF_ENDPOINT names another server, HF_TOKEN a token for what is private or gated.`
+  --to         the folder to write to; default: the repository's name, in the working folder
+  --include    files to fetch, such as '*.json' or 'model*.safetensors'; may be repeated
+  --exclude    files to leave out; may be repeated
+  --json       prints the fetched files as JSON
+Every file is verified by its hash. An interrupted pull continues where it stopped.
+HF_ENDPOINT names another server; HF_TOKEN holds the token for private or gated repositories.`
 
 export async function pullCommand(args: readonly string[]): Promise<ExitCode> {
   const text = { type: 'string' } as const

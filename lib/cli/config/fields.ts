@@ -6,7 +6,7 @@ export const positive = (what: string) => z.number().positive().describe(`a posi
 export const share = (what: string) => z.number().min(0).lt(1).describe(`a number from 0 to below 1: ${what}`)
 export const flag = (what: string) => z.boolean().describe(`true or false: ${what}`)
 export const path = (what: string) => z.string().min(1).describe(`a path: ${what}`)
-export const column = (what: string) => z.string().min(1).describe(`the name of a column: ${what}`)
+export const column = (what: string) => z.string().min(1).describe(`the name of the column that holds ${what}`)
 export const factor = (what: string) => z.number().positive().max(1).describe(`a number above 0, at most 1: ${what}`)
 export const names = (what: string) => z.array(z.string().min(1)).min(1).describe(`a list of names: ${what}`)
 

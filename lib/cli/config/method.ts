@@ -4,17 +4,19 @@ import { count, factor, flag, names, oneOrMore, positive, share } from './fields
 
 const targets = (fallback: string) =>
   oneOrMore.describe(
-    `'all-linear', names of layers in a list, or a regular expression of whole paths (default ${fallback})`,
+    `'all-linear', a list of layers' names, or a regular expression that matches whole paths (default ${fallback})`,
   )
 
 const excluded = oneOrMore.describe(
-  'names of layers in a list, or a regular expression of whole paths: layers that are left out',
+  "a list of layers' names, or a regular expression that matches whole paths: the layers to leave out",
 )
 
-const saved = names("modules that learn whole and are saved with the adapter (default: the task's head)")
+const saved = names("modules whose weights all learn and are saved with the adapter (default: the task's head)")
 
-const frozenNorms = flag('whether weights and statistics of norms stay as they are (default false)')
-const decay = factor('the rate of each block, as a share of the rate of the block behind it (default 0.95)')
+const frozenNorms = flag('whether the weights and statistics of normalization layers stay fixed (default false)')
+const decay = factor(
+  'the learning rate of each block, as a share of the rate of the next block towards the output (default 0.95)',
+)
 const headRate = positive("the learning rate of the task's head (default: train.lr)")
 
 const lora = z
@@ -26,18 +28,20 @@ const lora = z
     excludeModules: excluded.optional(),
     modulesToSave: z
       .array(z.string().min(1))
-      .describe("a list of modules that learn whole and are saved with the adapter (default: the task's head)")
+      .describe("a list of modules whose weights all learn and are saved with the adapter (default: the task's head)")
       .optional(),
     rankStabilized: flag('whether to scale by alpha / sqrt(rank) (default false)').optional(),
     dora: flag('whether the norms of the weights learn too, as in DoRA (default false)').optional(),
     init: z
       .literal('pissa')
-      .describe("'pissa': factors begin as the largest singular values of the weights (default: one begins as zeros)")
+      .describe(
+        "'pissa': the factors begin with the largest singular values of the weights (default: one factor begins as zeros)",
+      )
       .optional(),
     quantize: z
       .enum(['q8_0', 'q4_0', 'nf4'])
       .describe(
-        "'q8_0', 'q4_0' or 'nf4': the blocks that frozen linear layers are stored in, as in QLoRA (default: floats)",
+        "'q8_0', 'q4_0' or 'nf4': the format in which frozen linear layers are stored, as in QLoRA (default: floats)",
       )
       .optional(),
     bias: z
@@ -52,7 +56,9 @@ const ia3 = z
     targetModules: targets("'all-linear'").optional(),
     excludeModules: excluded.optional(),
     feedforwardModules: oneOrMore
-      .describe('names of layers in a list, or a regular expression: those of the targets whose inputs are multiplied')
+      .describe(
+        "a list of layers' names, or a regular expression: the targets that scale their inputs, not their outputs",
+      )
       .optional(),
     modulesToSave: saved.optional(),
   })
@@ -65,26 +71,26 @@ const prompt = z
     kind: z
       .enum(['prompt', 'prefix'])
       .describe(
-        "'prompt' (default) or 'prefix': embeddings before those of the tokens, or keys and values of every layer",
+        "'prompt' (default: learned embeddings before those of the tokens) or 'prefix' (learned keys and values in every layer)",
       )
       .optional(),
-    tokens: count('how many columns there are before each text'),
+    tokens: count('how many learned tokens stand before each text'),
   })
   .describe('a table such as { tokens: 20 }')
 
 const layerwise = z
   .strictObject({ decay: decay.optional(), headLr: headRate.optional(), freezeNorms: frozenNorms.optional() })
-  .describe('a table such as { decay: 0.9, headLr: 1e-3 }: the rate falls from the output to the input')
+  .describe('a table such as { decay: 0.9, headLr: 1e-3 }: the learning rate falls from the output to the input')
 
 const gradual = z
   .strictObject({
-    everyEpochs: count('epochs from one group to the next (default 1)').optional(),
-    everySteps: count('steps from one group to the next, instead of epochs').optional(),
+    everyEpochs: count('epochs after which the next group begins to learn (default 1)').optional(),
+    everySteps: count('steps after which the next group begins to learn, instead of epochs').optional(),
     groups: z
       .array(oneOrMore)
       .min(1)
       .describe(
-        'a list of paths of modules, or of lists of them, from the first that learns to the last (default: the head, then each block from the output to the input)',
+        "a list of modules' paths, or of lists of paths, in the order in which they begin to learn (default: the head, then each block from the output to the input)",
       )
       .optional(),
     decay: decay.optional(),
@@ -94,7 +100,7 @@ const gradual = z
 
 const probe = z
   .strictObject({
-    epochs: count('epochs in which the head alone learns (default 1)').optional(),
+    epochs: count('epochs in which only the head learns (default 1)').optional(),
     headLr: headRate.optional(),
   })
   .describe('a table such as { epochs: 2, headLr: 1e-3 }: the head learns first, then all weights')
@@ -107,14 +113,16 @@ export const method = z
     }),
     z.strictObject({
       bitfit: z
-        .strictObject({ norms: flag('whether the weights of norms learn too (default false)').optional() })
+        .strictObject({
+          norms: flag('whether the weights of normalization layers learn too (default false)').optional(),
+        })
         .describe('a table such as { norms: true }'),
     }),
     z.strictObject({ lora }),
     z.strictObject({ ia3 }),
     z.strictObject({ prompt }),
     z.strictObject({
-      last: count('how many of the last blocks learn beside the head'),
+      last: count('how many of the last blocks learn together with the head'),
       freezeNorms: frozenNorms.optional(),
     }),
     z.strictObject({ layerwise }),
