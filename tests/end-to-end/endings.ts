@@ -1,10 +1,10 @@
 /** Runs each way of workers.mjs to end a process in its own process, and says how the process must end. */
 import { spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { bundled } from '../program.js'
 import type { Report } from './measure.js'
 import type { NodeBinary } from './nodes.js'
 
-const script = fileURLToPath(new URL('workers.mjs', import.meta.url))
+const script = new URL('workers.mjs', import.meta.url)
 
 export const endings = [
   'train and terminate',
@@ -27,7 +27,7 @@ const exitCodes: { readonly [E in Ending]: number } = {
 const promptly = 3000
 
 export function runEnding(node: NodeBinary, name: Ending): Report {
-  const { stdout, stderr, status, signal } = spawnSync(node.path, [script, name], {
+  const { stdout, stderr, status, signal } = spawnSync(node.path, [bundled(script), name], {
     encoding: 'utf8',
     timeout: 120_000,
     killSignal: 'SIGKILL',

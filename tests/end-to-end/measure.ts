@@ -1,12 +1,11 @@
 /** Runs scenarios of memory.ts in their own processes, and says what is allowed. */
 import { type ChildProcess, fork, spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { guardShare } from '../../lib/backend/native/memory.js'
+import { bundled } from '../program.js'
 import type { Outcome, Sample } from './memory.js'
 import type { NodeBinary } from './nodes.js'
 
-const script = fileURLToPath(new URL('memory.ts', import.meta.url))
-const tsx = ['--import', 'tsx']
+const script = new URL('memory.ts', import.meta.url)
 
 /** The scenarios with their own loop, in the order of the check. `trainer` is separate. */
 export const loops = [
@@ -27,11 +26,11 @@ export interface Report {
 
 /**
  * The device lets 256 MB of garbage gather before it collects, and twice as much of what survived two collections
- * before it runs a full one. Node with tsx and the library take 115 MB.
+ * before it runs a full one. Node and the library take 70 MB.
  */
 const residentLimit = 700e6
 /** The memory of a process when the device first looks for garbage. */
-const residentAtFirstCollection = 380e6
+const residentAtFirstCollection = 335e6
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`
 const most = (samples: readonly Sample[], field: keyof Sample) => Math.max(...samples.map((sample) => sample[field]))
@@ -50,7 +49,7 @@ function checkHeld(more: number): readonly string[] {
 }
 
 export function runLoop(node: NodeBinary, name: string, steps: number): Report {
-  const { stdout, stderr, status, signal } = spawnSync(node.path, [...tsx, script, name, String(steps)], {
+  const { stdout, stderr, status, signal } = spawnSync(node.path, [bundled(script), name, String(steps)], {
     encoding: 'utf8',
     maxBuffer: 1e8,
   })
@@ -100,7 +99,7 @@ class TrainerProcess {
 
   static async start(node: NodeBinary, heapBytes: number): Promise<TrainerProcess> {
     const started = new TrainerProcess(
-      fork(script, ['trainer', String(heapBytes)], { execPath: node.path, execArgv: tsx }),
+      fork(bundled(script), ['trainer', String(heapBytes)], { execPath: node.path, execArgv: [] }),
     )
     await started.#answer()
     return started
@@ -188,8 +187,8 @@ interface LoopDelay {
  */
 export function runEventLoop(node: NodeBinary, seconds: number, allowed: number): Report {
   const name = 'event loop beside the Trainer'
-  const program = fileURLToPath(new URL('event-loop.ts', import.meta.url))
-  const { stdout, stderr, status, signal } = spawnSync(node.path, [...tsx, program, String(seconds)], {
+  const program = bundled(new URL('event-loop.ts', import.meta.url))
+  const { stdout, stderr, status, signal } = spawnSync(node.path, [program, String(seconds)], {
     encoding: 'utf8',
   })
   if (status !== 0) return { name, figures: '', faults: [`ended with ${status ?? signal}: ${stderr.trim()}`] }

@@ -1,5 +1,5 @@
 /**
- * One scenario of the memory check, in its own process: `tsx memory.ts SCENARIO STEPS`. Prints one line of JSON with
+ * One scenario of the memory check, in its own process: `memory.mjs SCENARIO STEPS`, bundled. Prints one line of JSON with
  * the memory that the process held along the way (resident size, `memory()`); measure.ts says what is allowed.
  *
  * A step makes about 2 MB of garbage in tensors of 256 KB. 5,000 steps make 10 GB, so that memory that is not freed is

@@ -5,11 +5,12 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { loadNative } from '../../lib/backend/native/loader.js'
 import * as f from '../../lib/index.js'
+import { bundled } from '../program.js'
 import { type Group, makeGroup, runWithin } from './groups.js'
 
 const loaded = loadNative()
 const native = !('unavailable' in loaded) || process.env['FIRESTEEL_REQUIRE'] === 'native'
-const script = new URL('within-group.ts', import.meta.url).pathname
+const script = bundled(new URL('within-group.ts', import.meta.url))
 const limit = 640 * 2 ** 20
 
 interface Met {
@@ -44,7 +45,7 @@ describe.skipIf(reason !== null || !native).each([
   async function meet(name: string, device = 'cpu', flags: readonly string[] = []): Promise<readonly string[]> {
     const env = { FIRESTEEL_DEVICE: device }
     const kills = group.kills()
-    const { status, signal, stdout, stderr } = await runWithin(group, [...flags, '--import', 'tsx', script, name], env)
+    const { status, signal, stdout, stderr } = await runWithin(group, [...flags, script, name], env)
     expect({ status, signal, kills: group.kills() }, stderr).toEqual({ status: 0, signal: null, kills })
     const met = JSON.parse(stdout) as readonly Met[]
     expect(new Set(met.map((error) => error.name))).toEqual(new Set(['OutOfMemoryError']))

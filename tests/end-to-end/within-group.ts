@@ -202,8 +202,7 @@ const scenarios: { readonly [name: string]: () => unknown } = {
       [0, 1, 2].map(
         () =>
           new Promise<void>((resolve, reject) => {
-            const code = `import('tsx/esm/api').then(({ register }) => (register(), import('${import.meta.url}')))`
-            const worker = new Worker(code, { eval: true, argv: ['zeros'] })
+            const worker = new Worker(new URL(import.meta.url), { argv: ['zeros'] })
             worker.on('message', (errors: readonly Met[]) => met.push(...errors))
             worker.on('error', reject)
             worker.on('exit', () => resolve())

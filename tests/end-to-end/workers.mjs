@@ -1,9 +1,18 @@
 // Ends a process whose threads train, in the way that its argument names. endings.ts runs it.
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { tsImport } from 'tsx/esm/api' // in workers, Node 20 does not apply `--import tsx`
+import {
+  crossEntropy,
+  defaultDevice,
+  fromTypedArray,
+  full,
+  manualSeed,
+  matmul,
+  nn,
+  optim,
+  randn,
+  scope,
+} from '../../lib/index.ts'
 
-const firesteel = await tsImport('../../lib/index.ts', import.meta.url)
-const { crossEntropy, defaultDevice, full, matmul, manualSeed, nn, optim, randn, scope, fromTypedArray } = firesteel
 const ending = process.argv[2] ?? workerData
 
 /** Takes steps of a small network, and returns its first and last loss. */
@@ -104,7 +113,7 @@ if (!isMainThread) {
   say(`${defaultDevice().name}: 3 workers learned, the fourth was ended within ${took} ms`)
 } else {
   train(1, 5)
-  queueLongWork()
+  queueLongWork(10)
   say('10 matmuls of 3072 are queued')
   if (ending === 'process.exit') process.exit(7)
   throw new Error('on purpose')

@@ -6,10 +6,10 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Generator } from '../../lib/index.js'
+import { bundled } from '../program.js'
 
-const program = fileURLToPath(new URL('run.ts', import.meta.url))
+const program = bundled(new URL('run.ts', import.meta.url))
 const [kills = 20, seed = 1] = process.argv.slice(2, 4).map(Number)
 const named = process.argv.slice(4)
 const generator = new Generator(seed)
@@ -24,7 +24,7 @@ interface Ended {
 
 /** Runs the program, and kills it `after` milliseconds after the beginning of its training. */
 function run(kind: string, folder: string, threads: number, after: number | null = null): Promise<Ended> {
-  const child = spawn(process.execPath, ['--import', 'tsx', program, kind, folder], {
+  const child = spawn(process.execPath, [program, kind, folder], {
     env: { ...process.env, FIRESTEEL_THREADS: String(threads) },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
