@@ -9,7 +9,7 @@
 
 import { type Choice, currentChoice, type Defaults, notingDefaults, withChoice } from '../core/choice.js'
 import { AutogradError, formatShape } from '../core/errors.js'
-import { type Generator, type GeneratorState, watchGenerators } from '../core/generator.js'
+import { type Generator, type GeneratorEvent, type GeneratorState, rewind, watchGenerators } from '../core/generator.js'
 import { capturePath } from '../core/module-path.js'
 import { popFrame, pushFrame, scope } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
@@ -214,7 +214,8 @@ export class Region {
   static run<In extends readonly unknown[], R>(fn: (...inputs: In) => R, inputs: In, check: (result: R) => R): R {
     if (mayEnd()) endIfKept(op, null)
     const region = new Region((recalled) => fn(...(recalled as In)), inputs)
-    const note = (generator: Generator) => {
+    const note = (generator: Generator, event: GeneratorEvent) => {
+      if (event === 'made') return
       const before = generator.stateDict()
       if (!region.#generators.has(generator)) region.#generators.set(generator, { before, after: before })
     }
@@ -323,7 +324,7 @@ export class Region {
     const now = new Map<Generator, GeneratorState>()
     for (const [generator, { before }] of this.#generators) {
       now.set(generator, generator.stateDict())
-      generator.loadStateDict(before)
+      generator[rewind](before)
     }
     const frozen = [...this.#leaves].filter((leaf) => !leaf.requiresGrad)
     for (const leaf of frozen) leaf.requiresGrad = true
@@ -334,8 +335,9 @@ export class Region {
           withGradMode(op, true, () =>
             withChoice(op, { values: this.#defaults, outer: this.#choice }, () =>
               watchGenerators(
-                (generator) => {
-                  if (!this.#generators.has(generator)) throw changed('it draws from another random generator')
+                (generator, event) => {
+                  if (event !== 'made' && !this.#generators.has(generator))
+                    throw changed('it draws from another random generator')
                 },
                 () => this.#fn(inputs),
               ),
@@ -350,7 +352,7 @@ export class Region {
     } finally {
       runningAgain--
       for (const leaf of frozen) leaf.requiresGrad = false
-      for (const [generator, state] of now) generator.loadStateDict(state)
+      for (const [generator, state] of now) generator[rewind](state)
     }
   }
 

@@ -23,6 +23,15 @@ export interface GeneratorState {
 }
 
 /**
+ * What happens to a generator that is watched: it takes a position, a program or a checkpoint gives it another state,
+ * `rewind` does, or it was made just now.
+ */
+export type GeneratorEvent = RandomPosition | 'set' | 'rewound' | 'made'
+
+/** The name of the method that goes back to an earlier state, because a part of the program runs again. */
+export const rewind: unique symbol = Symbol('rewind')
+
+/**
  * A source of random numbers: Philox 4x32-10 by (seed, stream, offset). Operators take positions from it in program
  * order, so that the same seed gives the same weights, batches and masks on every device. Checkpoints hold its state.
  */
@@ -35,11 +44,12 @@ export class Generator implements Resumable<GeneratorState> {
   constructor(seed: number, stream = 0) {
     this.#seed = checkInteger('seed', seed, Number.MAX_SAFE_INTEGER)
     this.#stream = checkInteger('stream', stream, 2 ** 32 - 1)
+    watcher?.(this, 'made')
   }
 
   /** Restarts from the beginning of the sequence of `seed`. */
   manualSeed(seed: number): this {
-    watcher?.(this)
+    watcher?.(this, 'set')
     this.#seed = checkInteger('seed', seed, Number.MAX_SAFE_INTEGER, 'manualSeed')
     this.#offset = 0
     return this
@@ -47,10 +57,10 @@ export class Generator implements Resumable<GeneratorState> {
 
   /** Takes the position for `count` 32-bit words; the next call gets other words. */
   take(count: number): RandomPosition {
-    if (watcher !== null) watcher(this)
     // The count is checked, because NaN in the position would stay there for all later calls.
     checkInteger('count', count, Number.MAX_SAFE_INTEGER)
     const position = { seed: this.#seed, stream: this.#stream, offset: this.#offset }
+    if (watcher !== null) watcher(this, position)
     const next = this.#offset + Math.ceil(count / 4)
     if (!Number.isSafeInteger(next))
       throw new ValueError(
@@ -128,13 +138,19 @@ export class Generator implements Resumable<GeneratorState> {
   }
 
   [prepareState](state: GeneratorState): () => void {
-    const { seed, stream, offset } = checkGeneratorState('Generator', state)
-    return () => {
-      watcher?.(this)
-      this.#seed = seed
-      this.#stream = stream
-      this.#offset = offset
-    }
+    const checked = checkGeneratorState('Generator', state)
+    return () => this.#continueFrom(checked, 'set')
+  }
+
+  [rewind](state: GeneratorState): void {
+    this.#continueFrom(state, 'rewound')
+  }
+
+  #continueFrom({ seed, stream, offset }: GeneratorState, event: GeneratorEvent): void {
+    watcher?.(this, event)
+    this.#seed = seed
+    this.#stream = stream
+    this.#offset = offset
   }
 }
 
@@ -155,17 +171,19 @@ export function checkGeneratorState(op: string, state: GeneratorState): Generato
   }
 }
 
-let watcher: ((generator: Generator) => void) | null = null
+type GeneratorWatcher = (generator: Generator, event: GeneratorEvent) => void
 
-/** Calls `seen` with each generator before it draws or changes state, while `fn` runs. */
-export function watchGenerators<R>(seen: (generator: Generator) => void, fn: () => R): R {
+let watcher: GeneratorWatcher | null = null
+
+/** Calls `seen` with each generator that is made, and before each draws or changes state, while `fn` runs. */
+export function watchGenerators<R>(seen: GeneratorWatcher, fn: () => R): R {
   const before = watcher
   watcher =
     before === null
       ? seen
-      : (generator) => {
-          seen(generator)
-          before(generator)
+      : (generator, event) => {
+          seen(generator, event)
+          before(generator, event)
         }
   try {
     return fn()

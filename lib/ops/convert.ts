@@ -10,6 +10,7 @@ import { deviceFor } from '../backend/devices.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import { noElements } from '../backend/meta/device.js'
 import { checkBlockRows, checkBlockShape } from '../core/blocks.js'
+import { currentCapture } from '../core/capture.js'
 import type { Device } from '../core/device.js'
 import {
   type BlockDType,
@@ -128,6 +129,7 @@ function shadowOf(storage: Storage): Storage {
   const before = storage.shadow
   if (before !== null && !before.storage.freed && before.version === storage.version) {
     before.used = true
+    currentCapture()?.readsShadow(storage, before)
     return before.storage
   }
   const master = denseTensor(storage, [storage.count])

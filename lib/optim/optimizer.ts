@@ -3,6 +3,7 @@ import type { InspectOptions, inspect } from 'node:util'
 import { withAutocast } from '../autograd/autocast.js'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
+import { type Capture, currentCapture, type Renewal } from '../core/capture.js'
 import { kindOf, StateDictError, ValueError } from '../core/errors.js'
 import { printed, warn } from '../core/host.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -16,10 +17,11 @@ import { clone } from '../ops/shape/index.js'
 import { gradientFits, refuseGradient } from './gradient.js'
 import { checkedOptions, type Defaults, kindFaults, optionNames, overlaid } from './options.js'
 import { checkParameters, isGroups, namedParameters, type ParameterGroup, type Parameters } from './parameters.js'
-import { type At, type Known, type Ready, type Row, roundsOf } from './round.js'
+import { StepRenewal } from './renewal.js'
+import { type At, type Known, type Ready, type Round, type Row, roundsOf } from './round.js'
 import { listSlots, missingSlots, type NamedSlots, nothingMissing, type SlotList, type Slots } from './slots.js'
 import { entryProblems, formProblems, type OptimizerState, type ParameterState } from './state.js'
-import { begin, tensorsOf, updateByRow, updateEach } from './update.js'
+import { type Batch, begin, tensorsOf, updateByRow, updateEach } from './update.js'
 
 /** The states of all parameters, as an optimiser holds them. */
 export class States {
@@ -159,19 +161,20 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
       withAutocast(null, () =>
         outsideFrames(() => {
           const steps = this.#gather()
-          for (const { ready, options } of steps) this.#prepare(ready, options)
-          for (const { ready, options } of steps) this.#update(ready, options)
+          for (const { ready, group } of steps) this.#prepare(ready, group.options)
+          for (const { ready, group } of steps) this.#update(ready, group)
         }),
       ),
     )
   }
 
   /** The parameters that a step will update, after all checks. */
-  #gather(): { readonly ready: readonly Ready[]; readonly options: O }[] {
+  #gather(): { readonly ready: readonly Ready[]; readonly group: Group<O> }[] {
     const seen = new Set<Parameter>()
-    const steps: { readonly ready: Ready[]; readonly options: O }[] = []
-    for (const { params, options } of this.#groups) {
-      this.#checked(options)
+    const steps: { readonly ready: Ready[]; readonly group: Group<O> }[] = []
+    for (const group of this.#groups) {
+      const { params } = group
+      this.#checked(group.options)
       const ready: Ready[] = []
       for (const parameter of params) {
         const gradient = parameter.peekGrad()
@@ -183,7 +186,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
         const known = this.#states.known.get(parameter) ?? newlyKnown({ step: 0, tensors: {} })
         ready.push({ parameter, gradient, known, made: nothingMissing })
       }
-      if (ready.length > 0) steps.push({ ready, options })
+      if (ready.length > 0) steps.push({ ready, group })
     }
     if (!this.#states.isSettled) {
       this.#states.isSettled = true
@@ -225,17 +228,40 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   }
 
   /** Updates by one kernel call if the device has a row for it, else one parameter after the other. */
-  #update(ready: readonly Ready[], options: O): void {
+  #update(ready: readonly Ready[], group: Group<O>): void {
     const op = `${this.constructor.name}.step`
+    const { options } = group
     for (const round of roundsOf(ready)) {
       const { at } = round
       if (at.step === 1) for (const { parameter, known } of round.ready) this.#states.known.set(parameter, known)
       const batch = begin(round)
       const row = this.row((name) => tensorsOf(op, name, batch.ready), options, at)
-      if (row !== null && round.device.hasKernel(row.kernel)) updateByRow(op, row, batch)
+      const isRow = row !== null && round.device.hasKernel(row.kernel)
+      const capture = currentCapture()
+      if (capture !== null) capture.renewNext(this.#renewal(op, capture, round, batch, isRow ? row : null, group))
+      if (isRow) updateByRow(op, row, batch)
       else
         updateEach(op, batch, (parameter, gradient, state) => this.update(parameter, gradient, state as S, options, at))
     }
+  }
+
+  /** How a graph repeats a step that is being captured. */
+  #renewal(op: string, capture: Capture, round: Round, batch: Batch, row: Row | null, group: Group<O>): Renewal {
+    if (capture.device !== round.device)
+      throw new ValueError(op, `parameters on ${round.device.name} have no place in a graph of ${capture.device.name}`)
+    if (row === null)
+      throw new ValueError(
+        op,
+        'this optimiser updates by operators, whose numbers would be the same at each replay; call it outside of captureGraph',
+      )
+    return new StepRenewal(op, batch, row, {
+      rowAt: (at) => {
+        this.#checked(group.options)
+        return this.row((name) => tensorsOf(op, name, batch.ready), group.options, at)
+      },
+      slotsOf: ({ parameter, known }) =>
+        this.#states.known.get(parameter) === known ? this.#slotsOf(parameter, group.options) : null,
+    })
   }
 
   [exchangeStates](states: States): States {

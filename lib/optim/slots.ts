@@ -1,4 +1,5 @@
 /** Slots, the tensors that an optimiser keeps for a parameter: their declaration, creation and moves. */
+import { currentCapture } from '../core/capture.js'
 import { type DType, isDType } from '../core/dtype.js'
 import { DeviceError, DTypeError, formatShape, kindOf, namedAs, ShapeError, ValueError } from '../core/errors.js'
 import { keep } from '../core/scope.js'
@@ -91,6 +92,11 @@ export function missingSlots(op: string, parameter: Parameter, tensors: Tensors,
     const before = tensors[name]
     const dtype = slot.dtype ?? own
     if (before !== undefined && before.storage.device === device && before.dtype === dtype) continue
+    if (currentCapture() !== null)
+      throw new ValueError(
+        op,
+        `each replay would begin the state's ${name} anew; take one step before captureGraph, which makes it`,
+      )
     made ??= {}
     made[name] =
       before === undefined

@@ -39,13 +39,19 @@ export function begin({ ready, written, device, dtype }: Round): Batch {
 }
 
 /** Updates all parameters by one kernel call. */
-export function updateByRow(op: string, { kernel, args }: Row, { ready, shadowed }: Batch): void {
+export function updateByRow(op: string, { kernel, args }: Row, batch: Batch): void {
+  const { ready, shadowed } = batch
   const params = ready.map(({ parameter }) => parameter)
   const grads = ready.map(({ gradient }) => gradient)
   const shadows = shadowed.map(([{ parameter }, shadow]) => shadowView(parameter, shadow))
   // The object was made for this step, and writing into it is cheaper than a copy.
   const call = Object.assign(args, { params, grads, shadows })
   run(kernel as KernelName, call as unknown as KernelArguments<KernelName, Tensor>)
+  noteUpdate(op, batch)
+}
+
+/** Notes that all parameters were updated by one kernel call. */
+export function noteUpdate(op: string, { ready, shadowed }: Batch): void {
   for (const each of ready) noteStep(op, each)
   noteShadows(op, shadowed)
 }

@@ -140,7 +140,9 @@ Napi::Value end_capture(const Napi::CallbackInfo& info) {
     return error ? Napi::Value::From(info.Env(), error) : Napi::Value::From(info.Env(), graph);
   });
 }
-std::string replay(Environment& environment, int32_t graph) { return text_of(gpu_of(environment).replay(graph)); }
+std::string replay(Environment& environment, int32_t graph, Napi::Float64Array values) {
+  return text_of(gpu_of(environment).replay(graph, values.Data(), values.ElementLength()));
+}
 void drop_graph(Environment& environment, int32_t graph) { gpu_of(environment).drop_graph(graph); }
 double launches(Environment& environment) { return static_cast<double>(gpu_of(environment).launches()); }
 

@@ -37,7 +37,9 @@ class CudaExecutor final : public Executor {
   // Of these the first three return a failure, or null.
   const char* begin_capture() { return library_.begin_capture(device_); }
   const char* end_capture(int* graph) { return library_.end_capture(device_, graph); }
-  const char* replay(int graph) { return library_.replay(device_, graph); }
+  const char* replay(int graph, const double* values, size_t count) {
+    return library_.replay(device_, graph, values, count);
+  }
   void drop_graph(int graph) { library_.drop_graph(device_, graph); }
   uint64_t launches() const { return library_.launches(device_); }
   void allow_tf32(bool allowed) override { library_.allow_tf32(device_, allowed); }

@@ -52,7 +52,6 @@ bool read_attention(Device& device, Attention* job, const KernelCall& call, cons
   const auto offset = static_cast<int64_t>(call.numbers[1]), window = static_cast<int64_t>(call.numbers[2]);
   if (offset < 0 || window < 0 || !(dropout >= 0 && dropout <= 1))
     return device.fail("attention: offset and window must not be negative, and dropout in [0, 1]");
-  if (dropout > 0 && !device.graphs.refuse("attention: what is dropped would be the same at each replay")) return false;
   if (std::max({queries, keys, size, value_size}) > most || batches * std::max(heads, key_heads) > most)
     return device.fail("attention: more than 2^30 queries, keys, features or heads");
   *job = {};

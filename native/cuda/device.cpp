@@ -77,8 +77,16 @@ int Device::find_kernel(const KernelInfo& info) {
     if (!there) return -1;
     kernels.push_back(kernel);
     const std::string_view family = info.family, name = info.name;
+    Launchable& added = kernels.back();
+    for (int i = 0; i < info.argument_count; i++) {
+      const Role role = info.arguments[i].role;
+      if (role == Role::philox_) added.positions++;
+      if (role != Role::number_ && role != Role::integer_ && role != Role::flag_) continue;
+      if (std::string_view(info.arguments[i].name) == "dropout") added.dropout = added.numbers;
+      added.numbers++;
+    }
     const bool clips = name == "total_norm" || name == "clip_scale";
-    kernels.back().varies = family == "random" || (family == "optimizer" && !clips);
+    added.varies = added.positions > 0 || (family == "optimizer" && !clips);
     return static_cast<int>(kernels.size()) - 1;
   };
   for (const Launchable* table :
@@ -88,11 +96,9 @@ int Device::find_kernel(const KernelInfo& info) {
     for (; table->kernel; table++)
       if (std::string_view(table->kernel) == info.name) return add(*table, !table->entry || entry(table->entry));
   if (!is_map(info)) return -1;
-  int options = 0;
-  for (int i = 0; i < info.argument_count; i++) options += info.arguments[i].role >= Role::number_;
   // Some kernels take only integers.
   const std::string name = info.name;
-  return add({info.name, launch_map, nullptr, options}, entry(name + "_float32") || entry(name + "_int32"));
+  return add({info.name, launch_map, nullptr}, entry(name + "_float32") || entry(name + "_int32"));
 }
 
 Device::~Device() {
@@ -147,17 +153,31 @@ bool Device::launch(const std::string& name, Grid grid, const void* parameter) {
   void* function = entry(name);
   if (!function) return fail("there is no kernel " + name + " for GPUs yet; move the tensors with .to('cpu')");
   void* parameters[] = {const_cast<void*>(parameter)};
+  const KernelNode node = {.function = function,
+                           .grid_x = grid.x,
+                           .grid_y = grid.y,
+                           .grid_z = 1,
+                           .block_x = threads_per_block,
+                           .block_y = 1,
+                           .block_z = 1,
+                           .shared_bytes = 0,
+                           .parameters = parameters,
+                           .extra = nullptr,
+                           .kernel = nullptr,
+                           .context = nullptr};
+  if (graphs.renewing()) return graphs.renew(name.c_str(), node);
   launches++;
   return check(name.c_str(), driver.cuLaunchKernel(function, grid.x, grid.y, 1, threads_per_block, 1, 1, 0, stream,
-                                                   parameters, nullptr));
+                                                   parameters, nullptr)) &&
+         graphs.note_node();
 }
 
 bool Device::clear(void* to, size_t bytes) {
-  return bytes == 0 || check("clear", driver.cuMemsetD8Async(address(to), 0, bytes, stream));
+  return bytes == 0 || graphs.renewing() || check("clear", driver.cuMemsetD8Async(address(to), 0, bytes, stream));
 }
 
 bool Device::copy(void* to, const void* from, size_t bytes) {
-  return check("copy", driver.cuMemcpyDtoDAsync_v2(address(to), address(from), bytes, stream));
+  return graphs.renewing() || check("copy", driver.cuMemcpyDtoDAsync_v2(address(to), address(from), bytes, stream));
 }
 
 }  // namespace firesteel::cuda

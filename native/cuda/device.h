@@ -27,9 +27,13 @@ struct Launchable {
   const char* kernel;
   Launcher launch;
   const char* entry;  // of the binary, without which there is no kernel; null if none is needed
-  int options = 0;    // how many numbers the kernel has; launch_map reads them
-  // Whether its numbers differ from call to call of a program, so that no graph may hold a call.
+  int numbers = 0;    // how many numbers, integers and flags its calls have
+  int positions = 0;  // how many positions in random streams
+  // Whether its numbers differ from call to call of a program, as a step's do. A graph renews them at each replay.
   bool varies = false;
+  int dropout = -1;  // the number without which its positions are not read, or -1
+
+  bool varies_in(const KernelCall& call) const { return varies && (dropout < 0 || call.numbers[dropout] > 0); }
 };
 
 // Kernels whose launchers are written by hand, by family. A null name ends each list.
@@ -132,13 +136,14 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() {
-    if (data_) device_.memory.release(data_, bytes_);
+    if (data_ && !device_.graphs.renewing()) device_.memory.release(data_, bytes_);
   }
   // Must be called once only. Null after Device::fail.
   template <class T>
   T* take(int64_t count) {
     bytes_ = static_cast<size_t>(count) * sizeof(T);
-    data_ = device_.memory.allocate(bytes_);
+    data_ = device_.graphs.renewing() ? device_.graphs.same_room() : device_.memory.allocate(bytes_);
+    device_.graphs.note_room(data_);
     if (!data_) device_.fail("no memory for " + std::to_string(bytes_) + " bytes of scratch space", ErrorCode::memory);
     return static_cast<T*>(data_);
   }

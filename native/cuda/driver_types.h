@@ -2,7 +2,6 @@
 // toolkit is needed to build it. Handles (context, module, function, stream) are pointers, and device addresses are
 // 64-bit integers.
 #pragma once
-
 namespace firesteel::cuda {
 
 enum class Status : int {
@@ -20,6 +19,18 @@ enum class Status : int {
   launch_out_of_resources = 701,
   launch_failed = 719,
   stream_capture_unsupported = 900,
+};
+
+// CUDA_KERNEL_NODE_PARAMS_v2: a launch within a graph. Its kernel is the function.
+struct KernelNode {
+  void* function;
+  unsigned grid_x, grid_y, grid_z;
+  unsigned block_x, block_y, block_z;
+  unsigned shared_bytes;
+  void** parameters;
+  void** extra;
+  void* kernel;
+  void* context;
 };
 
 enum class DeviceAttribute : int {

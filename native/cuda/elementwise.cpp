@@ -284,7 +284,7 @@ namespace {
 bool launch_with(Device& device, const Launchable& kernel, const KernelCall& call, Job job) {
   const View* views[job_operands];
   for (int i = 0; i < call.view_count; i++) views[i] = &call.views[i];
-  for (int i = 0; i < kernel.options; i++) {
+  for (int i = 0; i < kernel.numbers; i++) {
     job.numbers[i] = static_cast<float>(call.numbers[i]);
     job.integers[i] = whole(call.numbers[i]);
   }

@@ -31,6 +31,7 @@ void LateErrors::stop() {
 }
 
 LateSlot* LateErrors::expect(const KernelCall& call, ErrorCode code, std::string text) {
+  if (repeated_) return slots_ + (next_ < repeated_->size() ? (*repeated_)[next_++] : count + count_of_graphs - 1);
   if (capturing_) {
     size_t index = count;
     while (index < count + count_of_graphs - 1 && of_graphs_.contains(index)) index++;

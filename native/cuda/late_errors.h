@@ -40,6 +40,13 @@ class LateErrors {
   std::vector<size_t> end_capture();
   void expect_again() { again_ = true; }
   void let_go(const std::vector<size_t>& slots);
+  // The slots of the calls that have been captured so far.
+  const std::vector<size_t>& captured() const { return captured_; }
+  // From now on, expect() gives these slots in order, as it did when their call was captured; null ends this.
+  void repeat(const std::vector<size_t>* slots) {
+    repeated_ = slots;
+    next_ = 0;
+  }
 
  private:
   // The last slot of each kind serves all further calls, so that their errors name the first of these.
@@ -59,6 +66,8 @@ class LateErrors {
   std::map<size_t, Expected> of_graphs_;
   std::vector<size_t> captured_;
   bool capturing_ = false, again_ = false;
+  const std::vector<size_t>* repeated_ = nullptr;
+  size_t next_ = 0;
   Expected found_ = {};
   std::string text_;
 };

@@ -106,9 +106,8 @@ const char* launch(Device* device, int kernel, const KernelCall* call) {
   device->make_current();
   const Launchable& launchable = device->kernels[static_cast<size_t>(kernel)];
   if (device->graphs.capturing()) {
-    if (launchable.varies && !device->graphs.refuse("its numbers would be the same at each replay"))
-      return result(device, false);
     device->graphs.touch(*call);
+    if (launchable.varies_in(*call)) return result(device, device->graphs.capture_varying(launchable, *call));
   }
   return result(device, launchable.launch(*device, launchable, *call));
 }
@@ -122,9 +121,9 @@ const char* end_capture(Device* device, int* graph) {
   *graph = device->graphs.end();
   return result(device, *graph >= 0);
 }
-const char* replay(Device* device, int graph) {
+const char* replay(Device* device, int graph, const double* values, size_t count) {
   device->make_current();
-  return result(device, device->graphs.replay(graph));
+  return result(device, device->graphs.replay(graph, values, count));
 }
 void drop_graph(Device* device, int graph) {
   device->make_current();

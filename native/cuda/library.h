@@ -13,7 +13,7 @@
 namespace firesteel::cuda {
 
 // The version of this file and of the structs of core/kernel.h.
-constexpr uint32_t library_version = 5;
+constexpr uint32_t library_version = 6;
 
 struct Device;
 
@@ -79,10 +79,13 @@ struct Library {
   void (*finish_reads)(Device* device);
   const char* (*launch)(Device* device, int kernel, const KernelCall* call);
   // Captures the calls that follow instead of running them, until end_capture, which returns the number of the graph
-  // for replay. Meanwhile, reads, writes and calls whose numbers vary fail with ErrorCode::value.
+  // for replay. Meanwhile, reads and writes fail with ErrorCode::value.
   const char* (*begin_capture)(Device* device);
   const char* (*end_capture)(Device* device, int* graph);
-  const char* (*replay)(Device* device, int graph);
+  // `values` are the numbers of the calls that vary (Launchable::varies_in), in the order of capture: of each call
+  // first its numbers, then seed, stream and offset of its positions. Without values all calls keep the numbers they
+  // had.
+  const char* (*replay)(Device* device, int graph, const double* values, size_t count);
   void (*drop_graph)(Device* device, int graph);
   // The number of launches so far.
   uint64_t (*launches)(const Device* device);

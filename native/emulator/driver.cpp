@@ -48,6 +48,7 @@ std::map<std::string, Kernel>& kernels() {
 namespace {
 
 using firesteel::cuda::DeviceAttribute;
+using firesteel::cuda::KernelNode;
 using firesteel::cuda::Status;
 
 constexpr int emulated_processors = 2;
@@ -81,11 +82,27 @@ int devices() {
 void* context_of(int device) { return reinterpret_cast<void*>(static_cast<intptr_t>(device) + 1); }
 thread_local void* current = nullptr;
 
+// Captured work, and for each piece the handle of its node, which is an address within the graph's own memory.
+struct Graph {
+  std::vector<std::function<void()>> work;
+  std::vector<void*> nodes;
+  std::deque<char> addresses;
+  void add(std::function<void()> piece) {
+    work.push_back(std::move(piece));
+    nodes.push_back(&addresses.emplace_back());
+  }
+};
+
+struct Executable {
+  const Graph* source;
+  std::vector<std::function<void()>> work;
+};
+
 struct Stream {
   void* const context = current;
   std::deque<std::function<void()>> work;
   // Work that is submitted while the stream is captured, which does not run.
-  std::unique_ptr<std::vector<std::function<void()>>> captured;
+  std::unique_ptr<Graph> captured;
   // Runs the work that was submitted first. False if there is none, or it must not run.
   bool step() {
     if (work.empty() || gate() != Gate::open) return false;
@@ -113,6 +130,12 @@ std::vector<Stream*>& streams() {
   return *streams;
 }
 
+// Those that nobody has destroyed.
+std::vector<std::unique_ptr<Graph>>& graphs() {
+  static auto* graphs = new std::vector<std::unique_ptr<Graph>>;
+  return *graphs;
+}
+
 size_t bytes_in(const char* variable, size_t otherwise) {
   const char* bytes = getenv(variable);
   return bytes ? strtoull(bytes, nullptr, 10) : otherwise;
@@ -123,7 +146,7 @@ Status submit(void* stream, std::function<void()> work) {
   if (static_cast<Stream*>(stream)->context != current) return Status::invalid_handle;
   auto* to = static_cast<Stream*>(stream);
   if (to->captured)
-    to->captured->push_back(std::move(work));
+    to->captured->add(std::move(work));
   else
     to->work.push_back(std::move(work));
   return Status::success;
@@ -158,6 +181,16 @@ bool is_pinned(const void* data, size_t bytes) {
   for (const auto& [start, size] : pinned())
     if (first >= start && first + bytes <= start + size) return true;
   return false;
+}
+
+// A launch with its arguments as they are now.
+std::function<void()> bound(void* function, dim3 grid, dim3 block, size_t shared_bytes, void** arguments) {
+  emulator::BoundKernel kernel = (*static_cast<emulator::Kernel*>(function))(arguments);
+  return [=, kernel = std::move(kernel)] {
+    emulator::run(grid, block, shared_bytes, kernel);
+    // A process that goes on after a race proves nothing, so it ends, as under a GPU's checker.
+    if (emulator::faults) _exit(3);
+  };
 }
 
 bool valid(uint64_t data, size_t bytes) { return bytes == 0 || emulator::device_contains(data, bytes); }
@@ -312,39 +345,66 @@ EXPORT Status cuStreamDestroy_v2(void* stream) {
 }
 EXPORT Status cuStreamSynchronize(void* stream) { return wait(*static_cast<Stream*>(stream)); }
 
-// A captured sequence and an executable one are the same here.
-using Sequence = std::vector<std::function<void()>>;
-
 EXPORT Status cuStreamBeginCapture_v2(void* stream, int) {
   Lock lock(mutex());
   auto* from = static_cast<Stream*>(stream);
   if (from->captured) return Status::invalid_value;
-  from->captured = std::make_unique<Sequence>();
+  from->captured = std::make_unique<Graph>();
   return Status::success;
 }
 EXPORT Status cuStreamEndCapture(void* stream, void** graph) {
   Lock lock(mutex());
   auto* from = static_cast<Stream*>(stream);
   if (!from->captured) return Status::invalid_value;
-  *graph = from->captured.release();
+  graphs().push_back(std::move(from->captured));
+  *graph = graphs().back().get();
+  return Status::success;
+}
+// The node that the next one waits for is the last one.
+EXPORT Status cuStreamGetCaptureInfo_v3(void* stream, int* status, uint64_t*, void**, void* const** nodes,
+                                        const void** edges, size_t* count) {
+  Lock lock(mutex());
+  const auto& captured = static_cast<Stream*>(stream)->captured;
+  *status = captured ? 1 : 0;
+  *edges = nullptr;
+  *count = captured && !captured->nodes.empty() ? 1 : 0;
+  *nodes = *count ? &captured->nodes.back() : nullptr;
   return Status::success;
 }
 EXPORT Status cuGraphInstantiateWithFlags(void** executable, void* graph, uint64_t) {
-  *executable = new Sequence(*static_cast<Sequence*>(graph));
+  Lock lock(mutex());
+  const auto* from = static_cast<Graph*>(graph);
+  *executable = new Executable{from, from->work};
+  return Status::success;
+}
+EXPORT Status cuGraphExecKernelNodeSetParams_v2(void* executable, void* node, const KernelNode* to) {
+  Lock lock(mutex());
+  auto* changed = static_cast<Executable*>(executable);
+  // The graph with the node must still be there.
+  const auto is_source = [&](const auto& graph) { return graph.get() == changed->source; };
+  const auto source = std::find_if(graphs().begin(), graphs().end(), is_source);
+  if (source == graphs().end()) return Status::invalid_value;
+  const std::vector<void*>& nodes = (*source)->nodes;
+  const auto found = std::find(nodes.begin(), nodes.end(), node);
+  if (found == nodes.end() || !to->function || to->extra) return Status::invalid_value;
+  const dim3 grid = {to->grid_x, to->grid_y, to->grid_z}, block = {to->block_x, to->block_y, to->block_z};
+  changed->work[static_cast<size_t>(found - nodes.begin())] =
+      bound(to->function, grid, block, to->shared_bytes, to->parameters);
   return Status::success;
 }
 EXPORT Status cuGraphLaunch(void* executable, void* stream) {
   Lock lock(mutex());
-  for (const std::function<void()>& work : *static_cast<Sequence*>(executable))
+  for (const std::function<void()>& work : static_cast<Executable*>(executable)->work)
     if (const Status status = submit(stream, work); status != Status::success) return status;
   return Status::success;
 }
 EXPORT Status cuGraphExecDestroy(void* executable) {
-  delete static_cast<Sequence*>(executable);
+  delete static_cast<Executable*>(executable);
   return Status::success;
 }
 EXPORT Status cuGraphDestroy(void* graph) {
-  delete static_cast<Sequence*>(graph);
+  Lock lock(mutex());
+  std::erase_if(graphs(), [&](const auto& each) { return each.get() == graph; });
   return Status::success;
 }
 
@@ -393,10 +453,5 @@ EXPORT Status cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, u
     return Status::invalid_value;
   if (fails("launch")) return Status::launch_out_of_resources;
   if (fails("address")) return submit(stream, [] { lost = true; });
-  emulator::BoundKernel kernel = (*static_cast<emulator::Kernel*>(function))(arguments);
-  return submit(stream, [=, kernel = std::move(kernel)] {
-    emulator::run(grid, block, shared_bytes, kernel);
-    // A process that goes on after a race proves nothing, so it ends, as under a GPU's checker.
-    if (emulator::faults) _exit(3);
-  });
+  return submit(stream, bound(function, grid, block, shared_bytes, arguments));
 }

@@ -78,6 +78,10 @@ describe('over the fake driver', () => {
     expectClean('graph.js', { FIRESTEEL_EMULATOR_CHECK: '1', FIRESTEEL_EMULATOR_ORDER: 'reverse' })
   }, 60_000)
 
+  it('replays whole steps of every optimiser to the bits of those that are called, and refuses what cannot be', () => {
+    expectClean('graph-steps.js')
+  }, 240_000)
+
   it.each(['open', 'fail'])(
     'reads without holding up the event loop, behind a kernel of hours that comes to: %s',
     (end) => {

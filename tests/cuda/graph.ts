@@ -146,16 +146,9 @@ choosing.dispose()
 
 // Calls that a graph may not hold are refused, and the device then goes on.
 const x = f.full([300], 1, on)
-const weight = new nn.Parameter(f.full([3], 1, on))
-const sgd = new optim.SGD([weight], { lr: 0.1 })
-weight.grad = f.full([3], 1, on)
-const dropout = new nn.Dropout(0.5)
 for (const [refused, told] of [
   [() => void x.sum().item(), /a read waits for calls that are only captured; call it outside of captureGraph/],
   [() => void x.mul(f.tensor([2], on)), /numbers of the program would be the same at each replay/],
-  [() => void f.rand([3], on), /its numbers would be the same at each replay/],
-  [() => void dropout.forward(x), /its numbers would be the same at each replay/],
-  [() => sgd.step(), /its numbers would be the same at each replay/],
 ] as const)
   assert.throws(
     () => f.captureGraph(refused),
@@ -172,5 +165,3 @@ assert.throws(
 await assert.rejects(async () => f.captureGraph((async () => undefined) as never), f.ValueError)
 assert.throws(() => f.captureGraph(() => undefined, 'cpu'), /\[captureGraph\] 'cpu' has no graphs/)
 assert.equal(x.sum().item(), 300)
-assert.deepEqual([...weight.dataSync()], [1, 1, 1])
-sgd.step()

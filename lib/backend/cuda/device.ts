@@ -2,7 +2,8 @@
  * The CUDA device: the addon's queue, whose entries run through the CUDA library (native/cuda/library.h). Neither
  * toolkit nor driver is needed to install the package or to ask for the device; if they are missing, the error says so.
  */
-import type { Device } from '../../core/device.js'
+import { withCapture } from '../../core/capture.js'
+import type { Device, KernelCall, KernelKey } from '../../core/device.js'
 import { DeviceError, InternalError, shown, ValueError } from '../../core/errors.js'
 import { nodeModule } from '../../core/host.js'
 import { packageRoot } from '../../core/package-root.js'
@@ -10,6 +11,7 @@ import type { CudaAddon } from '../native/addon.js'
 import { loadedNative, QueueDevice } from '../native/device.js'
 import { requireHere } from '../native/loader.js'
 import { platformName } from '../native/platforms.js'
+import type { Recording } from './recording.js'
 
 const { existsSync } = nodeModule('node:fs')
 const { join } = nodeModule('node:path')
@@ -20,6 +22,7 @@ export class CudaDevice extends QueueDevice {
   /** The path of the CUDA library. */
   readonly path: string
   readonly #addon: CudaAddon
+  #recording: Recording | null = null
 
   constructor(name: string, addon: CudaAddon, path: string) {
     super(name, 'cuda', addon)
@@ -40,33 +43,45 @@ export class CudaDevice extends QueueDevice {
     return this.#addon.launches()
   }
 
+  override run(kernel: KernelKey, args: KernelCall): boolean {
+    const ran = super.run(kernel, args)
+    if (ran) this.#recording?.noteCall(kernel.name, args)
+    return ran
+  }
+
   /**
    * Captures what the function calls, and gives the graph's number. Throws what the function throws, and the errors of
    * its calls; then there is no graph.
    */
-  capture(fn: () => void): number {
+  capture(recording: Recording, fn: () => void): number {
     this.throwPending()
     const failed = this.#addon.beginCapture()
     if (failed !== '') throw new InternalError('captureGraph', failed)
     let graph: number | string = ''
     try {
-      fn()
-    } finally {
-      graph = this.#addon.endCapture()
-    }
-    try {
+      try {
+        this.#recording = recording
+        withCapture(recording, () => recording.watch(fn))
+      } finally {
+        this.#recording = null
+        graph = this.#addon.endCapture()
+      }
       this.throwPending()
       if (typeof graph === 'string') throw new InternalError('captureGraph', graph)
+      return graph
     } catch (error) {
       if (typeof graph === 'number') this.#addon.dropGraph(graph)
+      recording.cancel()
       throw error
     }
-    return graph
   }
 
-  /** Runs the calls of a graph anew, in order with all others. */
-  replay(graph: number): void {
-    const failed = this.#addon.replay(graph)
+  /**
+   * Runs the calls of a graph anew, in order with all others, with these numbers (native/cuda/library.h). Without any
+   * they have those of the last time.
+   */
+  replay(graph: number, values: Float64Array): void {
+    const failed = this.#addon.replay(graph, values)
     if (failed !== '') throw new InternalError('replay', failed)
   }
 

@@ -4,31 +4,36 @@ import { DeviceError, ValueError } from '../../core/errors.js'
 import { checkFinished, checkFunction } from '../../core/synchronous.js'
 import { deviceFor } from '../devices.js'
 import { CudaDevice } from './device.js'
+import { Recording } from './recording.js'
 
 /** A captured sequence of calls, which `captureGraph` makes. */
 export class CudaGraph {
   readonly #device: CudaDevice
-  #number: number | null
+  #graph: { readonly number: number; readonly recording: Recording } | null
 
   /** @internal */
-  constructor(device: CudaDevice, number: number) {
+  constructor(device: CudaDevice, number: number, recording: Recording) {
     this.#device = device
-    this.#number = number
+    this.#graph = { number, recording }
   }
 
   /**
-   * Runs the calls again, after all earlier calls, and does not wait. They read what their tensors hold then,
-   * and write the same results as at the first time. Throws ValueError after `dispose`.
+   * Runs the calls again, after all earlier calls, and does not wait. They read what their tensors hold then, draw the
+   * next random numbers of their generators, and take the next step of their optimisers with the options that these
+   * have now. Throws ValueError after `dispose`, and if an optimiser's parameters or states were replaced meanwhile;
+   * nothing has changed then.
    */
   replay(): void {
-    if (this.#number === null) throw new ValueError('replay', 'the graph was disposed; capture another one')
-    this.#device.replay(this.#number)
+    if (this.#graph === null) throw new ValueError('replay', 'the graph was disposed; capture another one')
+    const { number, recording } = this.#graph
+    this.#device.throwPending()
+    this.#device.replay(number, recording.renew())
   }
 
   /** Frees the memory that only the graph holds. Tensors that the program still holds keep theirs. */
   dispose(): void {
-    if (this.#number !== null) this.#device.dropGraph(this.#number)
-    this.#number = null
+    if (this.#graph !== null) this.#device.dropGraph(this.#graph.number)
+    this.#graph = null
   }
 
   [Symbol.dispose](): void {
@@ -42,18 +47,30 @@ export class CudaGraph {
  * that the function reads, by `copy_`, and read the results that it left. So a graph may hold a forward and a backward
  * pass; gradients that did not exist before are then written anew by each replay, and others are added to.
  *
- * A replay repeats the captured calls with the captured shapes and numbers, because the program itself does not run
- * again. Calls whose numbers vary are therefore refused: steps of optimisers, dropout and random numbers, tensors made of
- * the program's numbers, and reads, which would wait. Call them between two replays. The memory that the calls touch belongs to the
- * graph until `dispose()`. Throws ValueError for a call that is refused, DeviceError if the device is no GPU, and what
- * `fn` throws.
+ * A graph may also hold a whole training step, with dropout, `clipGradNorm` and `optimizer.step()`:
+ *
+ *     const graph = captureGraph(() => {
+ *       optimizer.zeroGrad()
+ *       scope(() => crossEntropy(model.forward(x), target).backward())
+ *       optim.clipGradNorm(model.parameters(), 1)
+ *       optimizer.step()
+ *     })
+ *
+ * A replay gives the bits that the function itself would give: steps have the next number and the options of then, such
+ * as `lr`, and random numbers go on in their generators. An optimiser whose state is not there yet must take a step
+ * before. Everything else of the program does not run again: a schedule steps between two replays, and all other numbers
+ * and shapes are as they were captured. Refused are tensors made of the program's numbers, reads, which would wait,
+ * optimisers without a kernel (`Muon`, `Adafactor`, a program's own), and generators that the function makes or seeds.
+ * The memory that the calls touch belongs to the graph until `dispose()`. Throws ValueError for a call that is refused,
+ * DeviceError if the device is no GPU, and what `fn` throws.
  */
 export function captureGraph(fn: () => void, on: string | Device = 'cuda'): CudaGraph {
   checkFunction('captureGraph', fn)
   const device = deviceFor('captureGraph', on)
   if (!(device instanceof CudaDevice))
     throw new DeviceError('captureGraph', `'${device.name}' has no graphs, which only GPUs have; name one, as 'cuda:0'`)
-  const number = device.capture(() => checkFinished('captureGraph', fn()))
-  device.replay(number)
-  return new CudaGraph(device, number)
+  const recording = new Recording(device)
+  const number = device.capture(recording, () => checkFinished('captureGraph', fn()))
+  device.replay(number, new Float64Array())
+  return new CudaGraph(device, number, recording)
 }

@@ -74,8 +74,11 @@ export interface CudaAddon extends Addon {
   beginCapture(): string
   /** The number of the graph that was captured, or the text of a failure. */
   endCapture(): number | string
-  /** Runs the calls of a graph, after those before and without waiting. Gives the text of a failure, or ''. */
-  replay(graph: number): string
+  /**
+   * Runs the calls of a graph, after those before and without waiting. `values` are the numbers of calls that vary, or
+   * none if these keep theirs. Gives the text of a failure, or ''.
+   */
+  replay(graph: number, values: Float64Array): string
   dropGraph(graph: number): void
   /** The launches so far, of kernels and of graphs. */
   launches(): number
