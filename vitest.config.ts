@@ -20,7 +20,7 @@ const settings: BuildOptions = {
   sourcesContent: false,
 }
 
-// The library and the cases as Node itself loads them, because Vitest takes a second longer, in each of a hundred files.
+// Node itself loads the library and the cases, because Vitest would take a second longer in each of a hundred files.
 await build({
   ...settings,
   entryPoints: [...folders.map((folder) => `${folder}/**/*.ts`), ...programs],
@@ -63,8 +63,8 @@ const compiledFiles: Plugin = {
 }
 
 /**
- * Tests that need a process of their own, because they change what all of it shares (limits of memory and files, variables of
- * the environment, signals), count what it holds, or stand for a process that has just begun.
+ * Tests that need a process of their own, because they change its state (limits of memory and files, environment
+ * variables, signals), count what it holds, or need one that has just started.
  */
 const apart = [
   'tests/end-to-end/*.test.ts',
@@ -75,7 +75,7 @@ const apart = [
 /** The CUDA device on its emulator, which takes a minute and a compiler: `npm run test:cuda`. */
 const cuda = ['tests/cuda/*.test.ts']
 
-/** Tests that put something of their own in the place of a module of the library, which Vitest can only where it loads it. */
+/** Tests that replace a module of the library. Vitest can do that only if it loads the library itself. */
 const mocking = ['tests/unit/atomic.test.ts', 'tests/unit/safetensors.test.ts']
 
 const compiled = (name: string, test: TestUserConfig) => ({

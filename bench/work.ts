@@ -10,7 +10,10 @@ export interface Workload {
   readonly [size: string]: unknown
 }
 
-/** L2 norms of an operator's output and gradients (inputs, then parameters), or the first three losses of a training. */
+/**
+ * The L2 norms of an operator's output and gradients (inputs, then parameters), or the first three losses of a
+ * training.
+ */
 export type Check = { readonly out: number; readonly grads: readonly number[] } | { readonly losses: readonly number[] }
 
 export interface Work {

@@ -1,9 +1,9 @@
 /**
- * Builds the CUDA library and the fake driver into build/Release, what is out of date only:
+ * Builds the CUDA library and the fake driver into build/Release, as far as they are out of date:
  *
  *   firesteel_cuda.so  the host side, by a C++ compiler alone, around the kernels that nvcc compiled, if there is nvcc
- *   libfakecuda.so     the driver's functions and the same kernels over the emulator (x86-64 only), which checks them for
- *                      races and stray accesses where FIRESTEEL_EMULATOR_CHECK=1
+ *   libfakecuda.so     the driver's functions, and the same kernels on the emulator (x86-64 only). With
+ *                      FIRESTEEL_EMULATOR_CHECK=1 it checks them for races and stray accesses
  *
  * Usage: node scripts/build-cuda.mjs [--no-kernels] [--faults] [--check] [--quiet]
  *   --no-kernels  does not start nvcc (some minutes); kernels that it compiled before are used
@@ -212,7 +212,10 @@ const emulatedFlags = [...hostFlags, '-O1', '-fsanitize=thread', '-Wno-unknown-p
 /** Whether the kernels of GPUs can be compiled here. */
 export const hasNvcc = () => works('nvcc')
 
-/** What the library is made of, for whoever compiles it for other machines: sources with kernels for all targets in one of them. */
+/**
+ * The sources of the library, for scripts that compile it for other machines. One of them holds the kernels for all
+ * targets.
+ */
 export async function cudaSources() {
   mkdirSync(objects, { recursive: true })
   const binaries = await kernelBinaries(true)

@@ -3,11 +3,10 @@
  * the commit of a copy, shifts an index by one, or widens a bound by one. It works in a copy of native/, and rebuilds
  * only what changed.
  *
- * Usage: npm run mutants:cuda [-- --only WORDS] [--most COUNT] [--least SHARE]
- *   --only   files whose name has these words in it
- *   --most   so many mutants at most, spread evenly over all; default: all
- *   --least  the share that must be noticed; default 0.9
- * Prints each that nobody noticed, by file and line, and the share; fails below the least. What does not compile is counted apart.
+ * Usage: npm run mutants:cuda [-- --only WORDS] [--most COUNT] [--least SHARE] --only files whose name has these words
+ * in it --most so many mutants at most, spread evenly over all; default: all --least the share that must be noticed;
+ * default 0.9 Prints the file and line of each mutant that no test noticed, and the share of noticed ones; fails if the
+ * share is below the least. Mutants that do not compile are counted apart.
  */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

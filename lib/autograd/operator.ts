@@ -195,7 +195,7 @@ export class Operator<I extends Inputs, A, O extends Outputs = [out: Tensor], X 
 }
 
 /** Any operator, for code to which its inputs, attributes and outputs do not matter. */
-// biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are contravariant; who runs an operator only hands them on
+// biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are contravariant; callers only pass them on
 export type AnyOperator = Operator<any, any, any, any>
 
 const registry = new Map<string, AnyOperator>()

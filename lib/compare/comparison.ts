@@ -60,7 +60,10 @@ export class Comparison {
     ])
   }
 
-  /** A table with a bar for each device, as long as the logarithm of its speed; then a line for each that is missing. */
+  /**
+   * A table with a bar for each device, whose length is the logarithm of its speed; then a line for each missing
+   * device.
+   */
   toString(): string {
     const measured = this.#measured()
     const [head, ...lines] = tableLines([heads, ...this.#cells()])

@@ -42,7 +42,10 @@ export function isGenerator(value: object): boolean {
   return /^(Async)?Generator$/.test(tagOf(value))
 }
 
-/** Whether the value can be iterated, synchronously or not. Texts and typed arrays do not count, because they hold no items. */
+/**
+ * Whether the value can be iterated, synchronously or not. Texts and typed arrays do not count, because their elements
+ * are no items.
+ */
 export function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
   return Symbol.asyncIterator in value || Symbol.iterator in value

@@ -224,7 +224,10 @@ export function replaceMemory(tensor: Tensor, from: Tensor): void {
   Object.assign(tensor, { storage, sizes, steps, offset, dtype })
 }
 
-/** Throws for the first tensor whose memory is gone, by its name. What changes many tensors asks this before the first. */
+/**
+ * Throws for the first tensor whose memory is gone, and names it. Functions that change many tensors call this before
+ * they change the first.
+ */
 export function checkAlive(op: string, named: Iterable<readonly [name: string, tensor: Tensor]>): void {
   for (const [name, tensor] of named) tensor.storage.check(op, name)
 }

@@ -18,8 +18,8 @@ function isBytes(value: unknown): boolean {
 }
 
 /**
- * Labelled 8-bit images of one size. A batch is [images, labels]: float32 [N, C, H, W] with (pixel / 255 - mean) / std, and
- * int32 [N].
+ * Labelled 8-bit images of one size. A batch is [images, labels]: float32 [N, C, H, W] of (pixel / 255 - mean) / std,
+ * and int32 [N].
  */
 export class ImageDataset extends Dataset<
   readonly [image: Tensor, label: number],

@@ -46,7 +46,10 @@ export interface DataLoaderOptions<R = unknown, B = Collated<R>> extends Collate
    * steps of `firesteel/images`, and parts of them. Batches have the same order and numbers as without threads.
    */
   readonly workers?: number
-  /** Steps from batch to batch, such as mixup(0.2) and cutmix(1): each batch goes through one of them, chosen at random. */
+  /**
+   * Steps that turn a batch into another, such as mixup(0.2) and cutmix(1). Each batch goes through one of them, chosen
+   * at random.
+   */
   readonly mix?: readonly BatchStep<B>[]
   /** The generator of the order. Default: the default generator. */
   readonly generator?: Generator

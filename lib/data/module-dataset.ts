@@ -1,4 +1,7 @@
-/** Datasets that a module of the program makes, so that every thread can make them; and datasets made of descriptions. */
+/**
+ * Datasets that a module of the program makes, so that every thread can make its own; and datasets made from
+ * descriptions.
+ */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Collated } from './collate.js'
@@ -14,8 +17,9 @@ export interface ModuleDatasetOptions {
 }
 
 /**
- * The dataset that an exported function of a module makes, for loaders with workers: each of these imports the module and calls
- * the function itself. The function gives a Dataset, an array, or anything with a length and get(index, context), or a promise of one.
+ * The dataset that an exported function of a module makes, for loaders with workers: each worker imports the module and
+ * calls the function itself. The function returns a Dataset, an array, anything with a length and get(index, context),
+ * or a promise of one of these.
  *
  *     // rows.js
  *     export const dataset = async (folder) => (await imageFolder(folder)).map(prepare)
@@ -23,7 +27,8 @@ export interface ModuleDatasetOptions {
  *     const rows = await moduleDataset(new URL('./rows.js', import.meta.url), { args: ['flowers'] })
  *     const loader = new DataLoader(rows, { batchSize: 32, shuffle: true, workers: 2 })
  *
- * The type R of the rows is not checked. Throws ValueError where the module has no such function, or it gives something else.
+ * The type R of the rows is not checked. Throws ValueError if the module has no such function, or if the function
+ * returns anything else.
  */
 export async function moduleDataset<R = unknown>(
   module: URL | string,
@@ -72,7 +77,10 @@ function copied(op: string, args: readonly unknown[]): readonly unknown[] {
   }
 }
 
-/** The rows that a module's function gave, as a dataset of its own: the same one may come again, with another recipe. */
+/**
+ * Wraps the rows that a module's function returned in a new dataset, because the function may return the same rows
+ * again for another recipe.
+ */
 function asDataset<R>(op: string, given: unknown, { module, name }: Recipe): Dataset<R> {
   if (given instanceof Dataset) return new Range<R, Collated<R>>(op, given as Dataset<R>, 0, Number.POSITIVE_INFINITY)
   if (Array.isArray(given)) return new FunctionDataset<R>(given.length, (index) => given[index] as R)

@@ -8,7 +8,10 @@ import { existsSync, join } from '../io/system.js'
 /** Files of threads, below the sources and below what the build puts into dist/. */
 export type ThreadFile = 'data/worker' | 'text/tokenizer/worker'
 
-/** Starts a thread with this data, from the source if that is what runs, else from dist/. Throws ValueError if the file is missing. */
+/**
+ * Starts a thread with this data: from the TypeScript source if the library runs from there, else from dist/. Throws
+ * ValueError if the file is missing.
+ */
 export function startThread(op: string, file: ThreadFile, workerData: unknown): Worker {
   const { Worker: NodeWorker } = nodeModule('node:worker_threads')
   if (import.meta.url.endsWith('.ts')) {

@@ -16,10 +16,10 @@ import { checkModel, listed, quoted } from './select.js'
  *
  * - a path of a parameter or of a module ('0', 'encoder.layer1'), with `*` for any characters;
  * - a regular expression on parameter paths;
- * - a number, the depth: so many of the model's blocks (see `nn.WithBlocks`; children with parameters where it declares none)
- *   from the input, with what stands in front of them, as embeddings;
- * - `{ last: n }`: so many blocks up to the output, with what stands behind them, as a head; 0 is the head alone;
- * - the adapters of a name, with what they learn whole.
+ * - a number: that many of the model's blocks, counted from the input, with everything in front of them, such as
+ *   embeddings. Blocks are those of `nn.WithBlocks`, or the children with parameters if the model declares none;
+ * - `{ last: n }`: the last n blocks, with everything behind them, such as a head; with 0, only that;
+ * - the adapters of a name, with the modules that are saved with them.
  */
 export type Part = string | RegExp | number | { readonly last: number } | { readonly adapter: string }
 

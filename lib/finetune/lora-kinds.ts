@@ -99,9 +99,9 @@ export class LoraLinear extends LoraAdapter {
 }
 
 /**
- * LoRA of a convolution: one with the layer's kernel to `rank` channels, and one of a single pixel to the layer's channels.
- * With groups the first sees all channels and the second only those of its group, as in PEFT. Such a product is not a
- * grouped weight, and cannot be merged.
+ * LoRA of a convolution: a convolution with the layer's kernel to `rank` channels, then one of a single pixel to the
+ * layer's channels. With groups the first sees all channels and the second only those of its group, as in PEFT. Such a
+ * product is not a grouped weight, and cannot be merged.
  */
 export class LoraConv2d extends LoraAdapter {
   readonly loraA: Conv2d

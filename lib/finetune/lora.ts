@@ -32,7 +32,10 @@ export interface LoraOptions extends TargetOptions {
   readonly rank?: number
   /** The product is scaled by alpha / rank. Default: `rank`, even for layers with a different rank. */
   readonly alpha?: number
-  /** Dropout of the product's input in training. Default 0. Embeddings have none, as in PEFT, because their input is indices. */
+  /**
+   * Dropout of the product's input in training. Default 0. Embeddings have none, as in PEFT, because their input
+   * consists of indices.
+   */
   readonly dropout?: number
   /**
    * Modules that learn whole and are saved with the adapter, such as a new head: paths or the last parts of paths. The

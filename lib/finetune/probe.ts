@@ -41,7 +41,8 @@ interface Calls {
  *
  *     const { head, features, targets } = await probe(model, batches, { head: 'classifier' })
  *     const loader = new DataLoader(new TensorDataset(features, targets), { batchSize: 32, shuffle: true })
- *     await new Trainer(head, { optimizer: new optim.AdamW(head.parameters(), { lr: 1e-3 }), loss }).fit(loader, { epochs: 20 })
+ *     const optimizer = new optim.AdamW(head.parameters(), { lr: 1e-3 })
+ *     await new Trainer(head, { optimizer, loss }).fit(loader, { epochs: 20 })
  *
  * Fine-tuning that continues from there (Kumar et al., 2022) does not begin with the gradients of a random head. Throws
  * ValueError if there is no such module, if the model does not call it exactly once for each batch, if there are no

@@ -19,8 +19,8 @@ export interface PromptOptions {
   /** The adapter's name, by which it is switched, saved and removed. Default 'default'. */
   readonly name?: string
   /**
-   * 'prompt': embeddings before those of the tokens (Lester et al., 2021). 'prefix': keys and values of every layer before those
-   * of the tokens (Li and Liang, 2021).
+   * 'prompt': learned embeddings before those of the tokens (Lester et al., 2021). 'prefix': learned keys and values in
+   * every layer before those of the tokens (Li and Liang, 2021).
    */
   readonly kind: PromptKind
   /** The number of columns. */

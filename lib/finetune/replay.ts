@@ -1,4 +1,4 @@
-/** Replay: batches of general data among those of a task, so that a model does not forget what it was pre-trained on. */
+/** Replay: batches of general data among those of a task, so that a model does not forget its pre-training. */
 import { shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'

@@ -58,8 +58,8 @@ export function byNames<M>(
 }
 
 /**
- * For each path the value of the first key that matches, or undefined. A key is a regular expression for the end of a path,
- * at its beginning or after a dot. Warns of keys that match no path.
+ * Returns for each path the value of the first key that matches, or undefined. A key is a regular expression. It
+ * matches a whole path, or the end of a path after a dot. Warns of keys that match no path.
  */
 export function byPatterns(
   op: string,

@@ -134,7 +134,10 @@ function combined(vectors: Rows, weights: Float64Array, size: number): Float64Ar
   return sum
 }
 
-/** The `count` largest singular values of a matrix [m, n], in row-major order, with their vectors. `count` is at most m and n. */
+/**
+ * The `count` largest singular values of a matrix [m, n], with their vectors. The matrix is in row-major order, and
+ * `count` is at most m and n.
+ */
 export function largestSingular(values: ArrayLike<number>, m: number, n: number, count: number): Singular {
   const matrix = new Matrix(values, m, n)
   if (m >= n) return bidiagonalised(matrix, count)

@@ -1,4 +1,7 @@
-/** Files of pictures, by the package sharp (Apache-2.0, with libvips), an optional peer that is loaded when one is read. */
+/**
+ * Image files, decoded by the package sharp (Apache-2.0, with libvips). It is an optional peer, and is loaded when the
+ * first file is read.
+ */
 import { isMainThread } from 'node:worker_threads'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { Picture } from '../data/picture.js'

@@ -273,7 +273,7 @@ export class ImageProcessor {
     )
   }
 
-  /** The processor of a folder with `preprocessor_config.json`. Throws ValueError for settings that are wrong or unknown. */
+  /** The processor of a folder with `preprocessor_config.json`. Throws ValueError for wrong or unknown settings. */
   static async load(folder: string): Promise<ImageProcessor> {
     const op = 'ImageProcessor.load'
     checkPath(op, 'read', folder)

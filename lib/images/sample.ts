@@ -88,7 +88,9 @@ export function resizeBox(picture: Picture, box: Box, height: number, width: num
   return new Picture(result, height, width, channels)
 }
 
-/** An affine map from places of the result to places of the source, both counted from the middle: [a, b, c, d, e, f]. */
+/**
+ * An affine map [a, b, c, d, e, f] from places of the result to places of the source. Both are counted from the middle.
+ */
 export type Affine = readonly [number, number, number, number, number, number]
 
 export interface AffineParts {

@@ -27,7 +27,10 @@ const deepest = 256
 /** Bytes that are summed or read at a time, so that the event loop gets its turns. */
 const pieceBytes = 2 ** 20
 
-/** A value of plain data and tensors, as it is now, in a file to write. The reads of the tensors are queued when this returns. */
+/**
+ * Encodes a value of plain data and tensors, as it is now, for a file. The reads of the tensors are queued when this
+ * returns.
+ */
 export function checkpointFile(path: string, value: unknown, op: string): NewFile {
   const { json, tensors } = takeApart(op, value, [sumName])
   let sum = 0

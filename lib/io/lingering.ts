@@ -25,8 +25,8 @@ export class LingeringFile {
   }
 
   /**
-   * Reads from the file, which must be the same each time. Throws ValueError if another file has taken its place, or if it
-   * was written to since, as NumPy's save does.
+   * Reads from the file, which must be the same each time. Throws ValueError if another file has taken its place, or if
+   * a program has written into it, as NumPy's save does.
    */
   async read<R>(reading: (file: InputFile) => Promise<R>): Promise<R> {
     clearTimeout(this.#timer)

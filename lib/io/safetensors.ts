@@ -1,9 +1,9 @@
 /**
- * Safetensors files: an 8-byte length, a JSON header, then the tensors' bytes. Reads and writes raw arrays; knows no tensor.
- * Format: https://huggingface.co/docs/safetensors
+ * Safetensors files: an 8-byte length, a JSON header, then the tensors' bytes. This file reads and writes raw arrays,
+ * and knows no tensors. Format: https://huggingface.co/docs/safetensors
  *
- * The format has no blocks. In a file a tensor of a block dtype is one of U8 whose last dimension counts bytes. The
- * metadata name its dtype under `firesteel.blocks`, a JSON list of [name, dtype].
+ * The format has no block dtypes. A tensor of a block dtype is stored as U8, and its last dimension counts bytes. The
+ * metadata list such tensors under `firesteel.blocks`, a JSON list of [name, dtype].
  */
 import type { FilePart } from '../core/device.js'
 import { type BlockDType, blockDTypes, dtypes } from '../core/dtype.js'

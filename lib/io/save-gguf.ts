@@ -18,7 +18,10 @@ export type GgufDType = (typeof stored)[number]
 export interface SaveGgufOptions {
   /** The dtype of tensors with two or more dimensions. Others stay float32, as llama.cpp expects. Default 'float16'. */
   readonly dtype?: GgufDType
-  /** `{ 'general.architecture': 'llama', 'llama.block_count': 2 }`: numbers, texts, truth values and lists of one of these. */
+  /**
+   * `{ 'general.architecture': 'llama', 'llama.block_count': 2 }`: numbers, texts, booleans, and lists of values of one
+   * of these types.
+   */
   readonly metadata?: { readonly [key: string]: GgufValue }
 }
 

@@ -1,8 +1,7 @@
 /**
- * Models in several files: a folder with an index, model.safetensors.index.json or pytorch_model.bin.index.json, that says which
- * tensor is in which shard.
- * All headers are read and held against the index when it is opened, because an index of another save would otherwise give a
- * model of two.
+ * Models in several files: a folder whose index, model.safetensors.index.json or pytorch_model.bin.index.json, names
+ * the shard of each tensor. Opening a folder compares all headers with the index, because an index of another save
+ * would mix two models.
  */
 import type { FilePart } from '../core/device.js'
 import { dtypes } from '../core/dtype.js'

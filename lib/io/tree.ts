@@ -4,7 +4,9 @@ import { isMap } from '../core/engine.js'
 import { DisposedError, kindOf, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 
-/** The deepest nesting, which is bounded because values are read by recursion. An entry of a Map is three levels of JSON. */
+/**
+ * The deepest nesting. It is bounded, because recursion reads the values. An entry of a Map is three levels of JSON.
+ */
 export const mostNested = 60
 
 /**

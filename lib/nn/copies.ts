@@ -92,8 +92,8 @@ export class Copies extends StandingIn {
   }
 
   /**
-   * The modules that hold tensors of a copy. Those of a part are the module's own, so that modules within it may have copies of their
-   * parts beside it.
+   * The modules that hold tensors of a copy. If a copy is of a part, these are the module's own, so that modules within
+   * it may have copies of their parts as well.
    */
   #holders({ isPart }: Copy): readonly Module[] {
     return isPart ? [this.#module] : this.#inner

@@ -26,8 +26,8 @@ export interface PromptSizes {
   readonly keyHeads: number
   readonly headDim: number
   /**
-   * The part of the model that reads prompts: a decoder that stands alone, an encoder, or both of an encoder-decoder, where the encoder
-   * reads embeddings and the decoder keys and values. Default 'decoder'.
+   * The part of the model that reads prompts: a decoder, an encoder, or both of an encoder-decoder. In the last case
+   * the encoder reads embeddings, and the decoder keys and values. Default 'decoder'.
    */
   readonly reader?: PromptReader
 }
@@ -127,7 +127,8 @@ export class Prompt extends Adapter {
   beforeKeys(layer: number, k: Tensor, v: Tensor): readonly [k: Tensor, v: Tensor] {
     if (this.kind === 'prompt') return [k, v]
     const { layers, keyHeads, headDim } = this.#sizes
-    // PEFT repeats the table for the decoder's attention to the source, which then does not read it, and deals it out to both.
+    // PEFT repeats the table for the decoder's attention to the source and deals it out to both attentions, though that
+    // one does not read it.
     const part = (2 * this.stacks * layer) % (2 * layers)
     const width = keyHeads * headDim
     const own = reshape(this.results(part * width, 2 * width), [this.tokens, 2, keyHeads, headDim])

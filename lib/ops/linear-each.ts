@@ -1,4 +1,7 @@
-/** Several linear layers of one input in one kernel call, because a token of a small model costs more in calls than in products. */
+/**
+ * Several linear layers of one input in one kernel call, because the calls for a token of a small model cost more than
+ * the products.
+ */
 import { autocastDType } from '../autograd/autocast.js'
 import { isGradEnabled } from '../autograd/mode.js'
 import { kernelOf } from '../backend/call.js'
@@ -20,8 +23,9 @@ export interface Affine {
 const kernel = kernelOf('matmul_each')
 
 /**
- * The results of `linear` for x [.., in] and each layer, to the bit. They lie in one memory. Returns null if a graph or a
- * conversion is wanted, if the device has no such kernel, or if anything does not fit; `linear` then throws the error.
+ * Returns the results of `linear` for x [.., in] and each layer, with the same bits, in one memory. Returns null if a
+ * graph or a conversion is wanted, if the device has no such kernel, or if anything does not fit; `linear` then throws
+ * the error.
  */
 export function linearEach(x: Tensor, layers: readonly Affine[]): Tensor[] | null {
   const { device, dtype, sizes } = x

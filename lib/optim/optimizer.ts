@@ -47,7 +47,8 @@ interface Group<O> {
  *     class Lion extends optim.Optimizer<typeof defaults, { mean: Tensor }> {
  *       protected defaults() { return defaults }
  *       protected override slots() { return { mean: {} } }
- *       protected update(p: Tensor, g: Tensor, { mean }: { mean: Tensor }, { lr, betas: [b1, b2], weightDecay }: typeof defaults) {
+ *       protected update(p: Tensor, g: Tensor, { mean }: { mean: Tensor }, options: typeof defaults) {
+ *         const { lr, betas: [b1, b2], weightDecay } = options
  *         const direction = sign(add(mul(mean, b1), mul(g, 1 - b1)))
  *         p.copy_(sub(mul(p, 1 - lr * weightDecay), mul(direction, lr)))
  *         mean.copy_(add(mul(mean, b2), mul(g, 1 - b2)))

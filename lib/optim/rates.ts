@@ -380,7 +380,8 @@ export function slantedTriangular(op: string, options: SlantedTriangular): Rate 
 /**
  * The rates of the named schedules, for composing:
  *
- *     const rate = rates.sequential([rates.linear({ startFactor: 0.01, totalIters: 500 }), rates.exponential({ gamma: 0.999 })], [500])
+ *     const rise = rates.linear({ startFactor: 0.01, totalIters: 500 })
+ *     const rate = rates.sequential([rise, rates.exponential({ gamma: 0.999 })], [500])
  *     new optim.Schedule(optimizer, rate)
  *
  * Each throws ValueError for wrong options.

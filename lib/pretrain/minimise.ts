@@ -1,4 +1,6 @@
-/** The least value of a smooth convex function, by L-BFGS (Liu and Nocedal, 1989) with a search that halves steps (Armijo). */
+/**
+ * Minimises a smooth convex function by L-BFGS (Liu and Nocedal, 1989), with a line search that halves steps (Armijo).
+ */
 
 /** Pairs of steps and changes of the gradient that represent the curvature. */
 const remembered = 10

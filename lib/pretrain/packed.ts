@@ -60,7 +60,10 @@ export interface PackedRow {
   readonly documents: Int32Array
 }
 
-/** For `model.loss(ids, { labels, positions, documents })` of models that predict the next token. All are int32 [B, T]. */
+/**
+ * A batch for `model.loss(ids, { labels, positions, documents })` of models that predict the next token. All four
+ * tensors are int32 [B, T].
+ */
 export interface PackedBatch {
   /** 0 for padding. */
   readonly ids: Tensor

@@ -110,7 +110,9 @@ function votes(outputs: readonly Tensor[], dim: number): Tensor {
   return log(div(add(sum(stack(each), 0), 1), outputs.length + classes))
 }
 
-/** Copies the given models into a list. Throws ValueError unless there is at least one, and each is a different module. */
+/**
+ * Copies the given models into a list. Throws ValueError unless there is at least one and all are different modules.
+ */
 export function modelsOf<M extends Module>(op: string, name: string, given: Iterable<M>): M[] {
   const models = listOf(op, name, given, 'a list of modules')
   if (models.length === 0) throw new ValueError(op, `${name} are empty; give at least one module`)

@@ -140,8 +140,8 @@ export class Epochs<M extends string> {
         isWaiting = true
       }
     } catch (error) {
-      // The abort came while the loop waited for a batch. If a step had already taken some of its batches, their gradients
-      // are lost, and the run cannot be resumed from there.
+      // The abort came while the loop waited for a batch. If a step had already taken some of its batches, their
+      // gradients are lost, and the run cannot be resumed from there.
       if (isWaiting && signal?.aborted && error === signal.reason && taken === pass.batches)
         await this.#save(progress, { validate: false, ended: false })
       throw error

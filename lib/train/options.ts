@@ -99,8 +99,9 @@ export interface CommonOptions<M extends string> {
    */
   readonly checkpoints?: CheckpointOptions
   /**
-   * Whether the model's blocks (see `nn.WithBlocks`) are computed again in the backward pass instead of kept, which costs one more
-   * forward pass and saves most of the memory of activations. Gradients have the same bits. Default false.
+   * Whether the backward pass computes the model's blocks (see `nn.WithBlocks`) again instead of keeping their
+   * activations. That saves most of the memory of activations, and costs one more forward pass. Gradients have the same
+   * bits. Default false.
    */
   readonly checkpointing?: boolean
   /**

@@ -1,6 +1,6 @@
 /**
- * The packages as they are published, in build/packages: one for each platform, one of the CUDA library, and the main one, which
- * names them.
+ * Makes the packages to publish in build/packages: one for each platform, one for the CUDA library, and the main one,
+ * which depends on the others.
  */
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ export const packagesFolder = join(root, 'build/packages')
  */
 export const exported = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
 
-/** The platform for which there is a CUDA library, and its package, by the name that lib/backend/cuda/device.ts looks for. */
+/** The platform of the CUDA library, and its package, under the name that lib/backend/cuda/device.ts looks for. */
 export const cudaPlatform = 'linux-x64' satisfies PackagedPlatform
 export const cudaPackage = packageOf(`cuda-${cudaPlatform}`)
 /** The one function that it exports. */
@@ -122,7 +122,10 @@ function published(): readonly string[] {
   return manifest().files.filter((file) => !file.startsWith('build/'))
 }
 
-/** Makes the main package from the result of `npm run build:dist`, with the packages of these platforms, and of CUDA unless told. */
+/**
+ * Makes the main package from the result of `npm run build:dist`. It depends on the packages of these platforms, and of
+ * CUDA unless told otherwise.
+ */
 export function writeMainPackage(platforms?: readonly PackagedPlatform[], withCuda = true): void {
   if (!existsSync(join(root, 'dist/index.js'))) throw new Error('there is no dist: run `npm run build:dist`')
   const folder = join(packagesFolder, 'firesteel')

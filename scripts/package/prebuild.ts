@@ -68,8 +68,10 @@ const addonFlags = [
   `-I${dirname(require.resolve('node-addon-api'))}`,
 ]
 
-/** The kernels' objects, which g++ made for the build of this checkout. They call the C library's few plain functions by name, so that
- * they can be linked with any. */
+/**
+ * The kernels' objects, which g++ compiled for the build of this checkout. They can be linked with any C library,
+ * because they call only a few plain functions of it.
+ */
 async function gxxKernels(isas: readonly string[]): Promise<readonly string[]> {
   const arch: string = process.arch
   if (arch !== 'x64') throw new Error('the kernels for x64 are those of the local build by g++, which is made on x64')

@@ -1,6 +1,6 @@
 /**
- * Two operators as a contributor would add them, a composite and a primitive one: the files that CONTRIBUTING names, and
- * what is written into each. Nothing else is touched. `scripts/check-addition.ts` adds them to a copy of the working tree.
+ * A composite and a primitive operator as a contributor would add them: the files that CONTRIBUTING names, and the text
+ * to write into each. No other file changes. `scripts/check-addition.ts` adds them to a copy of the working tree.
  */
 
 export interface Edit {

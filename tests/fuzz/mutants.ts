@@ -2,9 +2,9 @@
  * The loop of all fuzzers of files: a mutant of a file is written, read and judged, one kind of file after another. No
  * reading may take long, and all together may take little memory.
  *
- * A program that calls `fuzz` is `tsx PROGRAM SEED SECONDS FILE [COUNT] [KIND]`. It writes each file into FILE as base64
- * before it reads it, so that a crash or a hang can be traced. It ends earlier after COUNT files. All kinds take turns
- * unless one is named.
+ * Programs that call `fuzz` run as `tsx PROGRAM SEED SECONDS FILE [COUNT] [KIND]`. They write each mutant into FILE as
+ * base64 before they read it, so that a crash or a hang can be traced. They end after SECONDS, or after COUNT files.
+ * All kinds take turns unless KIND names one.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,6 @@
 /**
- * A sound call of every public function, constructor and method of the package and of the subpaths that need no model. Guards call
- * them with hostile arguments.
+ * Valid calls of every public function, constructor and method of the package and of the subpaths that need no model.
+ * The guards repeat them with hostile arguments.
  */
 import * as datasets from '../../lib/data/datasets/index.js'
 import * as text from '../../lib/data/text/index.js'

@@ -1,4 +1,7 @@
-/** Every public function, constructor and method of the package and of the subpaths that need no model, with hostile arguments. */
+/**
+ * Calls every public function, constructor and method of the package and of the subpaths that need no model with
+ * hostile arguments.
+ */
 import './memory.js'
 import { expect, it } from 'vitest'
 import { allCalls, exported } from './calls.js'

@@ -1,9 +1,9 @@
 /**
- * Every asynchronous call of the library during a training. Its result belongs to one moment, or the call refuses by
- * name.
+ * Makes every asynchronous call of the library during a training. Its result must belong to one moment, or the call
+ * must refuse and say so.
  *
- * The training counts: each of its steps lowers every weight of the model by 1, so that weights which differ are a mix of
- * states. The calls are found by their types, so that a new one fails here until it has a race.
+ * Each step of the training lowers every weight of the model by 1, so that differing weights show a mix of states. The
+ * test finds the calls by their types: a new one fails here until it has a race.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

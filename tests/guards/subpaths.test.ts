@@ -1,4 +1,7 @@
-/** Every function, constructor and method of `firesteel/models`, `/text` and `/images`, with hostile arguments; and that no subpath is left out. */
+/**
+ * Calls every function, constructor and method of `firesteel/models`, `/text` and `/images` with hostile arguments, and
+ * checks that no subpath is left out.
+ */
 import './memory.js'
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'

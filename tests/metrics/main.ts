@@ -1,10 +1,10 @@
 /**
- * Compares metrics with the numbers of scikit-learn, SciPy, sacrebleu, rouge-score and jiwer: each case at once, in three batches,
- * merged from two workers, and resumed from JSON half way. options.json comes from scikit-learn 1.9.1, SciPy 1.17.1, sacrebleu 2.6.0,
- * rouge-score 0.1.2 and jiwer 4.0.0.
+ * Compares metrics with the numbers of scikit-learn, SciPy, sacrebleu, rouge-score and jiwer. Each case runs at once,
+ * in three batches, merged from two workers, and resumed from JSON half-way. options.json comes from scikit-learn
+ * 1.9.1, SciPy 1.17.1, sacrebleu 2.6.0, rouge-score 0.1.2 and jiwer 4.0.0.
  *
- * Usage: npm run test:metrics [-- REGEX of kinds]. METRICS_FILE names another file of the same form; FIRESTEEL_TEST_DEVICES the
- * devices (default reference,cpu). Exit code 1 if a case fails.
+ * Usage: npm run test:metrics [-- REGEX of kinds]. METRICS_FILE names another file of the same form;
+ * FIRESTEEL_TEST_DEVICES names the devices (default reference,cpu). The exit code is 1 if a case fails.
  */
 import { readFileSync } from 'node:fs'
 import { setDefaultDevice } from '../../lib/backend/devices.js'

@@ -1,6 +1,6 @@
 /**
- * Kills runs at random moments and resumes them until they end. Each must leave the same bytes as a run that was never
- * killed, at any number of threads. Usage: tsx tests/resume/main.ts [KILLS] [SEED] [KIND ...]; ends with `N passed, N failed`.
+ * Kills runs at random moments and resumes them until they end. Each must leave the same bytes as an uninterrupted run,
+ * at any number of threads. Usage: tsx tests/resume/main.ts [KILLS] [SEED] [KIND ...]; ends with `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'

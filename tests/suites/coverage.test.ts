@@ -128,8 +128,8 @@ describe('coverage', () => {
       }
     const optional = Object.keys(kernels).filter((name) => devices.every((device) => !device.hasKernel(name)))
     const missing = Object.keys(kernels).filter((name) => !ran.has(name) && !optional.includes(name))
-    // The first takes no tensor, so no case fits: tests/unit/creation.test.ts. The others are not operators of their own:
-    // tests/unit/decoding-kernels.test.ts.
+    // The first takes no tensor, so no case fits it; tests/unit/creation.test.ts tests it. The others are not operators
+    // of their own; tests/unit/decoding-kernels.test.ts tests them.
     const elsewhere = ['arange', 'matmul_each', 'rotary_append']
     expect(missing.filter((name) => !elsewhere.includes(name))).toEqual([])
   })

@@ -63,8 +63,9 @@ describe('what a format is', () => {
   const evenly = (from: number, to: number, count: number) =>
     Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1))
 
-  // create_normal_map of bitsandbytes' functional.py, after appendix E of QLoRA (https://arxiv.org/abs/2305.14314): 8 levels
-  // above 0 and 7 below, at quantiles from 0.9677083 to 0.5, the largest 1.
+  // These are the levels of create_normal_map in bitsandbytes' functional.py, after appendix E of QLoRA
+  // (https://arxiv.org/abs/2305.14314): 8 levels above 0 and 7 below, at quantiles from 0.9677083 to 0.5; the largest
+  // is 1.
   it('nf4 has the levels of normal quantiles', () => {
     const offset = 0.9677083
     const above = evenly(offset, 0.5, 9).slice(0, -1).map(quantile)

@@ -1,4 +1,7 @@
-/** Wrong configs and wrong data: each is refused with its place, the value and what to do, before anything is trained or written. */
+/**
+ * Wrong configs and wrong data. Each is refused with its place, its value and advice, before anything is trained or
+ * written.
+ */
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'

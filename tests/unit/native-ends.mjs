@@ -1,4 +1,5 @@
-// Ends a process or its workers in the middle of native work, in the way its argument names; run by native-device.test.ts.
+// Ends a process or its workers in the middle of native work, in the way that its argument names. native-device.test.ts
+// runs it.
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { tsImport } from 'tsx/esm/api' // in workers, Node 20 does not apply `--import tsx`
 

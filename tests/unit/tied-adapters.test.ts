@@ -1,4 +1,6 @@
-/** Weights that modules share, and biases within each other, as adapters learn copies of them and as PEFT's files have them. */
+/**
+ * Weights that modules share, and biases of nested modules: how adapters copy them, and how PEFT's files store them.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

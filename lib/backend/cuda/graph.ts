@@ -42,10 +42,11 @@ export class CudaGraph {
 }
 
 /**
- * Captures the calls of a synchronous function on a GPU as a graph, and runs it once. Each `replay()` runs the same calls
- * on the same memory by one launch, where small kernels would wait for their own: write the next batch into the tensors
- * that the function reads, by `copy_`, and read the results that it left. So a graph may hold a forward and a backward
- * pass; gradients that did not exist before are then written anew by each replay, and others are added to.
+ * Captures the calls of a synchronous function on a GPU as a graph, and runs it once. Each `replay()` runs the same
+ * calls on the same memory with a single launch, which saves the launches of many small kernels. Before a replay, write
+ * the next batch into the tensors that the function reads, by `copy_`; after it, read the results. A graph may hold a
+ * forward and a backward pass. Each replay overwrites gradients that did not exist before the capture, and adds to the
+ * others.
  *
  * A graph may also hold a whole training step, with dropout, `clipGradNorm` and `optimizer.step()`:
  *

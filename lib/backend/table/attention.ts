@@ -44,8 +44,9 @@ export const attention = {
     { calledAs: 'rotaryEmbedding', T: floats, optional: true },
   ),
   /**
-   * A decoder turns and stores the projections of new columns by one call: out is q [B, Hq, T, D] turned as by rotary
-   * without `neighbours`, keys [B, Hk, T, D] is k turned likewise, and values are v. Features of keys follow one another.
+   * One call by which a decoder rotates the projections of new columns and stores them: out is q [B, Hq, T, D], rotated
+   * as by rotary without `neighbours`; keys [B, Hk, T, D] is k, rotated likewise; values is v. The features of a key
+   * are contiguous.
    */
   rotary_append: row(
     {

@@ -16,8 +16,8 @@ export const matmul = {
   ),
 
   /**
-   * out, flat, holds the products a b (+ bias) of each b, one after the other, each with the bits of matmul: a [M, K], b
-   * [K, N] each, and no bias or one [N] for each b
+   * out is flat. It holds the products a b (+ bias) for each b, one after the other, with the bits of matmul: a [M, K],
+   * each b [K, N], and either no bias or one [N] for each b
    */
   matmul_each: row(
     { out: 'out float', a: 'strided float', b: 'strided[] weight', biases: 'in[] float' },

@@ -1,4 +1,7 @@
-/** Parquet files, by the package hyparquet (MIT, 0.3 MB, no dependencies), an optional peer that is loaded when one is read. */
+/**
+ * Parquet files, read by the package hyparquet (MIT, 0.3 MB, no dependencies). It is an optional peer, and is loaded
+ * when the first file is read.
+ */
 import zlib from 'node:zlib'
 import type { AsyncBuffer, ColumnMetaData, Compressors, FileMetaData } from 'hyparquet'
 import { isFiresteelError, kindOf, shown, ValueError } from '../../core/errors.js'

@@ -94,8 +94,8 @@ export interface Projected {
 const append = kernelOf('rotary_append')
 
 /**
- * The queries turned; the keys, turned too, and the values are written into columns of a memory [B, Hk, T, D], which is in one call
- * where the device can. No graph. The caller has checked that all fit.
+ * Returns the rotated queries, and writes the rotated keys and the values into columns of a memory [B, Hk, T, D], in
+ * one kernel call if the device has it. Builds no graph. The caller has checked that everything fits.
  */
 export function turnedInto(
   memory: { readonly keys: Tensor; readonly values: Tensor },

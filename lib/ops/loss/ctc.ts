@@ -37,11 +37,12 @@ function withBlanks(targets: Tensor, lengths: Tensor, blank: number): Tensor {
 }
 
 /**
- * The loss of each sequence: the negated logsumexp of the sums of logarithms along its alignments; infinite if it has no
- * alignment. logProbs [T, N, C], targets [N, S], lengths [N].
+ * The loss of each sequence: minus the logsumexp, over its alignments, of the sum of the log probabilities along the
+ * alignment. It is infinite if there is no alignment. logProbs [T, N, C], targets [N, S], lengths [N].
  *
- * The gradient is PyTorch's, exp(logProbs) minus the expected number of uses of each class. That is the gradient of the
- * logits if logProbs are their log softmax, whose own gradient leaves it unchanged. It is NaN if there is no alignment.
+ * The gradient is PyTorch's, exp(logProbs) minus the expected number of uses of each class. If logProbs are the log
+ * softmax of logits, that is the gradient of the logits too, because the gradient of log softmax leaves it unchanged.
+ * It is NaN if there is no alignment.
  */
 function negativeLogLikelihood(
   logProbs: Tensor,

@@ -19,10 +19,10 @@ export interface RowFacts {
 }
 
 /**
- * Rows in tokens, and batches of them, whose lists are padded to the longest of the batch. Rows that a program gives are in
- * memory. `textRows` and its like keep up to 512 MiB (or FIRESTEEL_ROWS_MEMORY) in memory, and the rest in a temporary file.
- * Rows work with `DataLoader`, `splitRows` and `kFold` like every dataset, and `byLength` makes batches that need little
- * padding.
+ * Rows of tokens, and batches of them. A batch is padded to its longest row. Rows that a program passes stay in memory.
+ * `textRows` and similar functions keep up to 512 MiB (or FIRESTEEL_ROWS_MEMORY) in memory, and the rest in a temporary
+ * file. Rows work with `DataLoader`, `splitRows` and `kFold` like every dataset; `byLength` makes batches that need
+ * little padding.
  */
 export class TokenizedRows<R, B> extends Dataset<R, B> {
   readonly length: number

@@ -37,9 +37,9 @@ function bytesOf(value: unknown): number {
 const pieceBytes = megabyte
 
 /**
- * Rows that are added one by one, and are there by index in the same order with the same bits. Up to `most` bytes they are in
- * memory; with the row that is more than that, all go to a temporary file, and memory holds their places alone. A browser has no
- * files, and holds all.
+ * Rows that are added one by one, and read by index with the same bits. Up to `most` bytes stay in memory. The row that
+ * exceeds this moves all rows to a temporary file; memory then holds only their places. A browser has no files, and
+ * keeps all rows in memory.
  */
 export class RowStore<R> {
   readonly #op: string

@@ -4,8 +4,9 @@ import type { Encoding, Side } from './encoding.js'
 import type { Fault, Given } from './messages.js'
 
 /**
- * Texts in tokens, one after the other: those of text i are from `starts[i]` to `starts[i + 1]`. With padding to the longest,
- * or to more tokens than any text has, all have one length, so that `ids` is [texts, length] too.
+ * The tokens of texts, one text after the other: those of text i are from `starts[i]` to `starts[i + 1]`. With padding
+ * to the longest, or to more tokens than any text has, all texts have one length, and `ids` can be read as [texts,
+ * length].
  */
 export interface EncodedBatch {
   /** [texts + 1] */
@@ -100,7 +101,7 @@ export function longestOf(parts: readonly EncodedBatch[]): number {
   return longest
 }
 
-/** Parts of a batch one after the other, rows filled up where that is asked for. Between two of them `rest` may let others run. */
+/** Joins the parts of a batch, and pads rows if that is asked for. Between two parts, `rest` may let other work run. */
 export async function joinedBatch(
   parts: readonly EncodedBatch[],
   filling: Filling | null,

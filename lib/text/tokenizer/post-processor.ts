@@ -1,4 +1,7 @@
-/** Post-processors of tokenizer.json: special tokens around texts, types, and offsets without spaces. Semantics: Hugging Face tokenizers. */
+/**
+ * Post-processors of tokenizer.json: they add special tokens and types, and trim spaces from offsets. The semantics are
+ * those of Hugging Face tokenizers.
+ */
 import { type Draft, emptyDraft, joined } from './encoding.js'
 import type { Fields } from './fields.js'
 import { checkId } from './vocabulary.js'

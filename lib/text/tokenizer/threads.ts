@@ -6,8 +6,8 @@ import type { EncodedBatch } from './batch.js'
 import type { BatchOptions, EncodingAnswer, EncodingAsked, EncodingTask, Fault, Given } from './messages.js'
 
 /**
- * The most UTF-16 units of a batch that is encoded where it is asked for: that takes two milliseconds, and a message to the thread
- * and back about as much while the machine is busy.
+ * The most UTF-16 units of a batch that the calling thread encodes. That takes two milliseconds; a message to the
+ * tokenizer's thread and back takes about as long on a busy machine.
  */
 const mostInline = 4096
 
@@ -129,7 +129,10 @@ function* messages(texts: readonly Given[]): Generator<readonly [first: number, 
   if (texts.length > first) yield [first, texts.slice(first)]
 }
 
-/** The parts of a batch in order, encoded by `encode`. Throws ValueError that names the first text that cannot be encoded. */
+/**
+ * Encodes a batch by `encode`, and yields its parts in order. Throws ValueError with the number of the first text that
+ * cannot be encoded.
+ */
 export async function encodeParts(
   op: string,
   texts: readonly Given[],

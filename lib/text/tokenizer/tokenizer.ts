@@ -359,10 +359,11 @@ export class Tokenizer {
   }
 
   /**
-   * As `encodeBatch`, but in arrays of numbers, and by a thread that holds the tokenizer, so that the event loop goes on meanwhile.
-   * A batch of at most 4096 UTF-16 units, and every batch where there are no threads, is encoded in this one. The thread starts with
-   * the first batch that wants it, keeps no process alive, and ends when 30 seconds have brought no text, or by `dispose`. Rejects as
-   * `encode` throws, with the place of the text; and with WorkerError if the thread ends.
+   * Does the same as `encodeBatch`, but returns arrays of numbers, and encodes in a thread that holds the tokenizer, so
+   * that the event loop is free meanwhile. The calling thread encodes batches of at most 4096 UTF-16 units, and all
+   * batches if there are no threads. The thread starts with the first batch that needs it, keeps no process alive, and
+   * ends after 30 seconds without a text, or by `dispose`. Rejects with the errors that `encode` throws and the place
+   * of the text, and with WorkerError if the thread ends.
    */
   async encodeBatchAsync(texts: readonly Given[], options: BatchOptions = {}): Promise<EncodedBatch> {
     const op = 'encodeBatchAsync'
@@ -394,7 +395,10 @@ export class Tokenizer {
     return joinedBatch(parts, filling && { ...filling, length: filling.lengthOf(longestOf(parts)) }, rest)
   }
 
-  /** Ends the thread of `encodeBatchAsync`, if there is one; batches that wait for it are rejected. A later batch starts another. */
+  /**
+   * Ends the thread of `encodeBatchAsync`, if there is one, and rejects the batches that wait for it. A later batch
+   * starts another thread.
+   */
   async dispose(): Promise<void> {
     const thread = this.#thread
     this.#thread = null

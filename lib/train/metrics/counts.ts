@@ -342,7 +342,10 @@ export function f1<const O extends AverageOptions = object>(options?: O): Averag
   return averaged<AverageOptions>('f1', options ?? {}, averageNames, () => fBetaOf(1)) as AveragedMetric<O>
 }
 
-/** The mean of precision and recall in which recall weighs `beta` times as much. Outputs and options as for `precision`. */
+/**
+ * The mean of precision and recall in which recall has `beta` times the weight. Outputs and options are those of
+ * `precision`.
+ */
 export function fBeta<const O extends FBetaOptions = object>(options?: O): AveragedMetric<O> {
   const own: FBetaOptions = options ?? {}
   const names = { ...averageNames, beta: true } as const

@@ -13,10 +13,16 @@ export interface ColumnMoments {
   readonly errorSpread: number
 }
 
-/** weight, count, mean output, mean target, output spread, target spread, product, mean error, error spread, squared error */
+/**
+ * The numbers of a column: weight, count, mean output, mean target, output spread, target spread, product, mean error,
+ * error spread, squared error.
+ */
 const fields = 10
 
-/** Moments by column, after Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Variances". */
+/**
+ * Moments by column, after Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+ * Variances" (1979).
+ */
 export class Moments implements Part {
   #values = new Float64Array(0)
 

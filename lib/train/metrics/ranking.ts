@@ -54,7 +54,9 @@ export interface RocAucOptions extends AreaOptions {
   readonly maxFpr?: number
 }
 
-/** All scores row by row, the labels of the rows (one, or with `multilabel` one for each score), and the rows' weights. */
+/**
+ * All scores, row by row; the labels of the rows (one, or with `multilabel` one for each score); and the rows' weights.
+ */
 interface Kept extends Parts {
   /** The number of scores in a row: 1 if there are two classes. */
   readonly width: Largest

@@ -106,7 +106,10 @@ export function findAnomalies(op: string, subject: Subject, batch: unknown, stat
   return watch.found
 }
 
-/** `an infinite number came first from exp in Net.head, in the forward pass; NaN from sub in Net.head, in the forward pass`. */
+/**
+ * Says where the first anomalies came from, such as `an infinite number came first from exp in Net.head, in the forward
+ * pass; NaN from sub in Net.head, in the forward pass`.
+ */
 export function describeAnomalies(found: Anomalies): string {
   const text = ({ kind, where, name, module }: Anomaly) => {
     const what = kind === 'NaN' ? 'NaN' : 'an infinite number'

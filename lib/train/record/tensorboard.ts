@@ -1,7 +1,7 @@
 /**
- * Event files that TensorBoard opens: TFRecords (length, its checksum, data, their checksum) of the message tensorflow.Event in
- * protobuf's wire form (github.com/tensorflow/tensorboard, compat/proto/event.proto and summary.proto). The few fields are
- * written by hand.
+ * Event files for TensorBoard: TFRecords (length, its checksum, data, their checksum) of the message tensorflow.Event
+ * in protobuf's wire format (github.com/tensorflow/tensorboard, compat/proto/event.proto and summary.proto). This file
+ * encodes the few fields itself.
  */
 import { checkPath } from '../../io/refusal.js'
 import { Appender } from './appender.js'

@@ -10,7 +10,10 @@ export interface BleuOptions {
   readonly tokenize?: TokenizerName | ((text: string) => readonly string[])
   /** Default false. */
   readonly lowercase?: boolean
-  /** The substitute for a count of 0 matches: halves that double (exp), `smoothValue` (floor), or added to all but single words (add-k). Default exp. */
+  /**
+   * The method for counts without a match: 'exp' replaces them by 1/2, 1/4 and so on; 'floor' replaces them by
+   * `smoothValue`; 'add-k' adds `smoothValue` to all counts except those of single words. Default 'exp'.
+   */
   readonly smooth?: 'exp' | 'floor' | 'add-k' | 'none'
   /** Default 0.1 for floor, 1 for add-k. */
   readonly smoothValue?: number
