@@ -126,13 +126,14 @@ double bandwidth(Environment& environment, std::string isa, bool copy, double by
   return bandwidth(*loops, copy ? Traffic::copy : Traffic::read, static_cast<int64_t>(bytes), threads, seconds);
 }
 
-// The GPU's, with nothing queued before them. The text of a failure is empty where there is none.
+// The GPU's functions. Nothing may be queued before them. They return the text of a failure, which is empty if there
+// was none.
 CudaExecutor& gpu_of(Environment& environment) { return static_cast<CudaExecutor&>(environment.drained()); }
 
 std::string text_of(const char* error) { return error ? error : ""; }
 
 std::string begin_capture(Environment& environment) { return text_of(gpu_of(environment).begin_capture()); }
-// The graph's number, or the text of a failure.
+// Returns the graph's number, or the text of a failure.
 Napi::Value end_capture(const Napi::CallbackInfo& info) {
   return coded(info.Env(), [&]() -> Napi::Value {
     int graph = -1;

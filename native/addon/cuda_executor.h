@@ -34,7 +34,7 @@ class CudaExecutor final : public Executor {
   bool begin_read(void* to, const void* from, size_t bytes, ReadDone done, void* owner) override {
     return library_.begin_read(device_, to, from, bytes, done, owner);
   }
-  // Of these the first three return a failure, or null.
+  // The first three of these return a failure, or null.
   const char* begin_capture() { return library_.begin_capture(device_); }
   const char* end_capture(int* graph) { return library_.end_capture(device_, graph); }
   const char* replay(int graph, const double* values, size_t count) {

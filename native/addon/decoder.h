@@ -1,5 +1,5 @@
-// Reads a call from the words that JavaScript wrote, and checks all of it: whatever the words are, a decoded call
-// touches no memory outside live storages.
+// Reads a call from the words that JavaScript wrote, and checks every one: whatever they are, a decoded call touches no
+// memory outside live storages.
 //
 //   ints     kernel, with a flag if the call may overtake, and module label; then per tensor handle,
 //            dtype | ndim << 8 | flags << 16, and where its elements lie, where an absent optional argument is the

@@ -64,7 +64,7 @@ Environment* Environment::start(Napi::Env env, Device... device) {
   } catch (const std::bad_alloc&) {
     throw Napi::Error::New(env, "no memory for the device's queue");
   } catch (const std::system_error&) {
-    throw Napi::Error::New(env, "the system gives no thread for the device's queue");
+    throw Napi::Error::New(env, "the system cannot start a thread for the device's queue");
   }
   environment->queue_.ask([](void* owner) {
     // Node refuses this once the environment is ending. The refusal is not thrown, because that would make a JavaScript
@@ -74,12 +74,12 @@ Environment* Environment::start(Napi::Env env, Device... device) {
     bool equal;
     return napi_get_null(env, &null) == napi_ok && napi_strict_equals(env, null, null, &equal) == napi_ok;
   });
-  // The function is made before the hook, because hooks run in reverse order, and the executor must be joined before
-  // Node takes the function away.
+  // The function is made before the hook: hooks run in reverse order, and the executor must be joined before Node
+  // destroys the function.
   environment->reads_function_ = decltype(reads_function_)::New(env, "firesteel reads", 0, 1, environment.get());
   environment->reads_function_.Unref(env);
   if (env.AddCleanupHook([](Environment* ended) { delete ended; }, environment.get()).IsEmpty())
-    throw Napi::Error::New(env, "Node refuses what the addon needs to start");
+    throw Napi::Error::New(env, "Node refuses a function or hook that the addon needs to start");
   return environment.release();
 }
 
@@ -142,7 +142,7 @@ void Environment::release_all(int32_t count) {
   if (count < 0 || static_cast<size_t>(count) > freed_.size())
     fail("releaseAll: the count must be from 0 to the number of handles in the array");
   for (int32_t i = 0; i < count; i++) {
-    // JavaScript has lost the handles before it, so the queue must release them.
+    // JavaScript no longer knows the handles before this one, so the queue must release them.
     if (!handles_.live(handles[i])) {
       if (i > 0) queue_.release(handles, static_cast<size_t>(i));
       fail("only a live storage can be freed");
@@ -289,7 +289,7 @@ void PendingRead::resolve() noexcept {
     if (failed == ErrorCode::none)
       return deferred.Resolve(array.IsEmpty() ? Napi::Boolean::New(deferred.Env(), complete) : array.Value());
     // Only the first of several failures is recorded.
-    Napi::Error error = Napi::Error::New(deferred.Env(), "the read failed, as an error before it tells");
+    Napi::Error error = Napi::Error::New(deferred.Env(), "the read failed; an earlier error says why");
     error.Set("code", failed == ErrorCode::memory ? "ERR_MEMORY" : "ERR_INTERNAL");
     deferred.Reject(error.Value());
   } catch (const Napi::Error&) {

@@ -92,12 +92,12 @@ class Environment {
   void flush();
   int thread_count() { return queue_.context().pool.threads(); }
   void set_thread_count(int32_t threads);
-  // The executor, with nothing queued before it. What it has started may still run.
+  // The executor, with nothing queued before it. Work that it has started may still run.
   Executor& drained() {
     queue_.drain();
     return queue_.executor();
   }
-  // For what is called from now on.
+  // Applies to later calls.
   void allow_tf32(bool allowed) {
     queue_.finish();
     queue_.executor().allow_tf32(allowed);

@@ -1,4 +1,4 @@
-// What a kernel sees: tensors as plain structs, a context for threads, scratch memory and errors.
+// The types that a kernel sees: tensors as plain structs, and a context for threads, scratch memory and errors.
 //
 // Kernel sources are compiled once per instruction set, each inside its own namespace FIRESTEEL_ISA. Nothing here is
 // inline with external linkage, so that the linker cannot merge a function built with AVX-512 into the baseline:
@@ -52,8 +52,8 @@ void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, 
 
 int thread_count(const Context& context);
 
-// For use inside a chunk. Returns once `counter` is at least `value`. Other chunks that have begun raise the counter,
-// with release order.
+// May be called inside a chunk. Returns once `counter` is at least `value`. Other chunks that have begun raise the
+// counter, with release order.
 void wait_until(const int64_t& counter, int64_t value);
 
 // Uninitialised memory of the device's allocator, aligned to 64 bytes, valid until the kernel returns or releases it.

@@ -31,7 +31,7 @@ void ThreadPool::start() {
   } catch (const std::system_error&) {
   } catch (const std::bad_alloc&) {
   }
-  threads_ = static_cast<int>(workers_.size()) + 1;  // the system gives no more threads, and these must do
+  threads_ = static_cast<int>(workers_.size()) + 1;  // the system cannot start more threads, so these have to do
 }
 
 void ThreadPool::join() {

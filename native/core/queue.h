@@ -118,8 +118,8 @@ class Queue {
   // Returns unused memory to the system, after finish().
   void flush();
 
-  // Runs what is queued, on this thread or after waiting for the other. What the executor has only started may still
-  // run. False if the queue is stopping.
+  // Runs what is queued, on this thread or after waiting for the other. Work that the executor has only started may
+  // still run. False if the queue is stopping.
   bool drain();
 
   Context& context() { return context_; }

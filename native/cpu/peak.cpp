@@ -1,9 +1,9 @@
-// The loops with which a roofline is measured (see core/peak.h).
+// The loops that measure a roofline (see core/peak.h).
 //
-// For multiply-adds there are as many independent chains as hide the latency, all in registers. A latency of 4 cycles
-// on two ports needs 8 chains; a separate multiplication and addition need 16. Factor and summand keep every chain near
-// 1, away from denormals. For memory, a round moves eight registers, so that the loads and stores themselves take the
-// time.
+// Multiply-adds form as many independent chains as hide the latency, all in registers. A latency of 4 cycles on two
+// ports needs 8 chains; a separate multiplication and addition need 16. Factor and summand keep every chain near 1,
+// away from denormals. The loops over memory move eight registers in a round, so that the loads and stores themselves
+// take the time.
 #include "../core/peak.h"
 
 #include "../core/processor.h"

@@ -147,7 +147,7 @@ bool backward(Device& device, const Launchable&, const KernelCall& call) {
   job.dv = heads_of(dv);
   job.dmask = absent(dmask) ? nullptr : static_cast<float*>(dmask.data);
   const int64_t query_heads = int64_t(job.batches) * job.query_heads, rows = query_heads * job.queries;
-  // Pairs that take no part are not visited, so their gradient is cleared here.
+  // The kernels skip pairs that take no part, so the gradient of those is cleared here.
   if (job.dmask && !device.clear(job.dmask, static_cast<size_t>(dmask.count) * 4)) return false;
   Scratch delta(device);
   if (rows > 0) {

@@ -1,12 +1,12 @@
 // Attention by multiply-adds, of float32, and of bfloat16 in any strides (T. Dao, "FlashAttention-2", 2023). A block of
-// 256 threads has a tile of 64 rows and meets 64 columns at a time. A running maximum and a running sum correct what
-// was added before, so that no row of scores is ever kept. Rows are queries and columns keys; in the gradients of keys
-// and values it is the other way round, so that each block adds up its own rows in one order and none needs atomics.
-// Scores are computed anew for each of the three gradients.
+// 256 threads handles a tile of 64 rows, and 64 columns at a time. A running maximum and a running sum correct the
+// earlier sums, so that no row of scores is ever stored. Rows are queries and columns are keys. In the gradients of
+// keys and values it is the other way round: so each block adds up its own rows in one order, and needs no atomics. The
+// scores are computed again for each of the three gradients.
 //
-// A thread has the scores of 4 neighbouring rows with columns 16 apart. Features beyond the width of an entry belong to
-// another block, which computes the scores again. Columns that no row sees are skipped, so that a window costs no more
-// than its width.
+// A thread holds the scores of 4 neighbouring rows with columns 16 apart. Another block handles the features beyond the
+// width of an entry, and computes the scores again. Columns that no row sees are skipped, so that a window costs no
+// more than its width.
 #include "attention_tile.h"
 #include "team.h"
 
@@ -254,7 +254,7 @@ DEVICE void gradient(const Attention& job) {
   const int32_t heads = job.batches * (by_query ? job.query_heads : job.key_heads);
   const int32_t number = static_cast<int32_t>(blockIdx.x % heads), group = job.query_heads / job.key_heads;
   const int32_t all_rows = by_query ? job.queries : job.keys, tiles = (all_rows + tile - 1) / tile;
-  // With a causal mask, the last queries see the most keys, and the first keys are seen by the most queries.
+  // Tiles with the most work start first: with a causal mask, those of the last queries and of the first keys.
   const int32_t order = static_cast<int32_t>(blockIdx.x / heads), row = (by_query ? tiles - 1 - order : order) * tile;
   const int32_t batch = number / (heads / job.batches), own_head = number % (heads / job.batches);
   const int32_t key_head = by_query ? own_head / group : own_head;
@@ -318,7 +318,7 @@ DEVICE void gradient(const Attention& job) {
                        factors);
 }
 
-// Each warp has a row.
+// Each warp handles a row.
 template <class T>
 DEVICE void sum_rows(const Attention& job) {
   for_rows<32>(int64_t(job.batches) * job.query_heads * job.queries, [&](int64_t row) {

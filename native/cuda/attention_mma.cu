@@ -2,7 +2,7 @@
 // 2023). A warp has 16 rows, and keeps their scores and sums in registers. In the forward pass and the gradient of
 // queries, rows are queries, which are kept in registers, and keys and values arrive by asynchronous copies while
 // others are multiplied. In the gradients of keys and values, rows are keys: half of the warps sum values and the
-// others keys. Each row has its sums in one order, and none needs atomics.
+// others keys. The sums of a row have one order, and need no atomics.
 //
 // Rows of shared memory are swizzled, so that the 8 rows of a matrix meet every bank once. Features beyond the tensor's
 // are zeros. Numbers that are not finite, and that only some of the rows see, are added separately, because products
@@ -83,7 +83,7 @@ DEVICE void clear_infinite(bfloat16* tile) {
   });
 }
 
-// These load the left operand's 16 rows and 16 features; the right operand's 8 columns twice, if a column's features
+// Three loads: the left operand's 16 rows and 16 features; the right operand's 8 columns, twice, if a column's features
 // lie side by side; and the same if the tile's rows are the depth.
 template <int size>
 DEVICE void load_left(uint32_t (&r)[4], const bfloat16* tile, int row, int feature) {

@@ -2,8 +2,8 @@
 // all rows and units.
 //
 // Legend: T time steps, B rows, H units, G gates (4, 3, 1). A GRU's third gate, n, has two parts, the input's and the
-// state's, which meet only in the cell. Its gradients therefore have G + 1 columns of H: first the input's part of n,
-// then r, z and the state's part of n, in the order of the rows of wHh. Other cells have G columns.
+// state's, which meet only in the cell. Its gradients therefore have G + 1 columns of H: the input's part of n comes
+// first; r, z and the state's part of n follow in the order of the rows of wHh. Other cells have G columns.
 #pragma once
 #include <stdint.h>
 

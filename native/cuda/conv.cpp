@@ -1,4 +1,4 @@
-// Convolution and its two gradients as matrix products. As many images are taken at a time as there is memory for their
+// Convolution and its two gradients as matrix products. Each product takes as many images as there is memory for their
 // patches.
 //
 //   out [n, g, O, PQ] = weight [g, O, CRS] patches [g, CRS, n, PQ]    (O outputs and C channels of each of g groups)

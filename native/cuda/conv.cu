@@ -1,6 +1,6 @@
-// The parts of convolution beside its matrix products: gathering patches of images side by side, adding patches'
-// gradients to an image (in the order of taps, without atomic additions), bias and ReLU. They are bound by memory. Each
-// thread has an element.
+// The parts of convolution beside its matrix products. They gather patches of images side by side, add patches'
+// gradients to an image (in the order of taps, without atomic additions), and apply bias and ReLU. They are bound by
+// memory. Each thread has an element.
 #include "index.h"
 #include "windows.h"
 

@@ -5,8 +5,8 @@
 
 namespace firesteel::cuda {
 
-// For an odd state: the next state of the same label, or the number of states if there is none; and whether the state
-// is the first of its label, which no blank is.
+// The entry of an odd state: the next state of the same label, or the number of states if there is none; and whether
+// the state is the first of its label. Blanks are never first.
 struct SameLabel {
   int32_t next;
   bool first;

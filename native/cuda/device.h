@@ -64,7 +64,7 @@ bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call
 bool is_map(const KernelInfo& info);
 
 inline bool is_blocks(const View& view) { return view.dtype >= first_block_dtype; }
-// The bytes of `elements` elements of a dtype. For a block dtype these are whole blocks.
+// The bytes of `elements` elements of a dtype. Elements of a block dtype are whole blocks.
 inline int64_t bytes_of(DType dtype, int64_t elements) {
   return elements / dtype_block[static_cast<int>(dtype)] * dtype_bytes[static_cast<int>(dtype)];
 }
@@ -154,7 +154,7 @@ class Scratch {
   size_t bytes_ = 0;
 };
 
-// The number of threads that share a row of `size` neighbouring elements (team.h). It also ends the entry's name.
+// The number of threads that share a row of `size` neighbouring elements (team.h). The entry's name ends with it.
 inline int team_for(int64_t size) { return size <= 1024 ? 32 : 256; }
 inline const char* team_suffix(int team) { return team == 1 ? "_1" : team == 32 ? "_32" : "_256"; }
 

@@ -1,6 +1,6 @@
 // Launches the entries of elementwise.cu, almost all of them by their rows in the table of kernels. Strides and
-// broadcasts of any rank are reduced to the few dimensions that matter, grouped by 4 elements if rows allow it, and cut
-// into launches of fewer than 2^31 elements.
+// broadcasts of any rank are reduced to the few dimensions that matter. Elements are grouped by 4 if rows allow it.
+// Launches have fewer than 2^31 elements.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -216,7 +216,7 @@ bool launch_fill(Device& device, const Launchable&, const KernelCall& call) {
       return device.check("fill",
                           driver.cuMemsetD16Async(to, to_float16(static_cast<float>(value)), count, device.stream));
     default:
-      return device.fail("fill: blocks are not filled");
+      return device.fail("fill: a tensor of blocks cannot be filled");
   }
 }
 

@@ -1,6 +1,6 @@
 // Elementwise kernels, out = f(inputs), over any strides and broadcasts, and the copies of the same form. They
-// overwrite out, which may be an input. They are bound by memory: at each turn a thread moves 16 bytes of each operand
-// if rows allow it, and else one element. Entries are named <kernel>_<dtype>, and elementwise.cpp launches them.
+// overwrite out, which may be an input. Memory is their limit: in each turn a thread moves 16 bytes of each operand if
+// rows allow it, else one element. Entries are named <kernel>_<dtype>, and elementwise.cpp launches them.
 //
 // Contraction to fused multiply-add is off. The options of a kernel are p and q (i and j for int32).
 #include "gpu.h"
@@ -278,7 +278,7 @@ DEVICE float erf_inverse(float x) {
     OPTIONS;                                                                   \
     map<T, T, T>(job, [=](float dy, float x) -> float { return expression; }); \
   }
-// For float32, and for bfloat16, which is computed in float32.
+// The entries of float32, and of bfloat16, whose elements are computed in float32.
 #define UNARIES(name, ...)                  \
   UNARY(name##_float32, float, __VA_ARGS__) \
   UNARY(name##_bfloat16, bfloat16, __VA_ARGS__)

@@ -1,5 +1,5 @@
-// The constructs beyond plain C++ that kernels use, in their form for the device. ../emulator/gpu.h has the same for
-// the CPU, so that nvcc compiles a source for the GPU, and a C++ compiler compiles it for the emulator.
+// The constructs beyond plain C++ that kernels use, as the device has them. ../emulator/gpu.h defines the same for the
+// CPU. So nvcc compiles a source for the GPU, and a C++ compiler compiles the same source for the emulator.
 #pragma once
 #include <stdint.h>
 
@@ -66,8 +66,8 @@ DEVICE void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
 }
 
-// Loads four 8x8 matrices of 16-bit elements. Lane 8 m + i gives the address of row i of matrix m. Of each matrix, lane
-// l gets elements 2 (l % 4) and the next of row l / 4, or of column l / 4 if `turned`.
+// Loads four 8x8 matrices of 16-bit elements. Lane 8 m + i gives the address of row i of matrix m. From each matrix,
+// lane l gets elements 2 (l % 4) and 2 (l % 4) + 1 of row l / 4, or of column l / 4 if `turned`.
 template <bool turned>
 DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
   if (turned) {

@@ -37,7 +37,7 @@ bool read_rows(Device& device, RowIndex* job, const KernelCall& call, const View
 
 bool select(Device& device, const KernelCall& call, const View& out, const View& x, const View& index, int64_t dim) {
   RowIndex job;
-  if (out.dtype != x.dtype) return device.fail("rows are of one dtype");
+  if (out.dtype != x.dtype) return device.fail("all rows must have one dtype");
   if (!read_rows(device, &job, call, x, out.count, index, dim)) return false;
   if (out.count == 0) return true;
   job.out = out.data;
@@ -45,7 +45,7 @@ bool select(Device& device, const KernelCall& call, const View& out, const View&
   int64_t width = element_bytes(x);
   if (is_blocks(x)) {
     // Blocks are taken as pairs of bytes.
-    if (job.inner == 1 || x.strides[x.ndim - 1] != 1) return device.fail("blocks are not cut by an index");
+    if (job.inner == 1 || x.strides[x.ndim - 1] != 1) return device.fail("an index cannot cut blocks");
     job.inner = bytes_of(x.dtype, job.inner) / 2;
     width = 2;
     if (job.inner % 8 == 0 && (address(x.data) | address(out.data)) % 16 == 0) {
@@ -95,7 +95,7 @@ bool read_elements(Device& device, ElementIndex* job, const KernelCall& call, co
   const int n = index.ndim;
   if (large.ndim != n || !same_shape(small, index) || (n > 0 && (dim < 0 || dim >= n)))
     return device.fail("elements and their indices differ in shape");
-  if (large.dtype != small.dtype) return device.fail("elements are of one dtype");
+  if (large.dtype != small.dtype) return device.fail("all elements must have one dtype");
   *job = {};
   job->large = large.data;
   job->small = small.data;
@@ -148,7 +148,7 @@ bool launch_scatter(Device& device, const Launchable&, const KernelCall& call) {
 bool launch_scatter_accumulate(Device& device, const Launchable&, const KernelCall& call) {
   static constexpr const char* ways[] = {"sum", "product", "largest", "smallest"};
   const auto by = static_cast<size_t>(call.numbers[1]);
-  if (by >= 4) return device.fail("there is no such way of putting two together");
+  if (by >= 4) return device.fail("there is no such operation to combine two elements");
   return scatter(device, call, std::string("scatter_") + ways[by] + '_' + dtype_names[int(call.views[0].dtype)]);
 }
 

@@ -1,9 +1,9 @@
 // Reads and sums by index. An index outside [0, size) is recorded in the call's slot, and reads 0 or adds nothing.
 //
-// Sums follow the order of the index, without atomic additions. For rows, the block of an index's first occurrence
-// finds all places of the same index, in order, and adds their rows. That costs count^2 / 256 comparisons for each
-// thread, which the memory traffic of the rows hides up to some ten thousand indices. For elements, a thread has a line
-// along the dimension, to which no other thread writes.
+// Sums follow the order of the index, without atomic additions. Sums of rows: the block of an index's first occurrence
+// finds all places of the same index, in order, and adds their rows. Each thread makes count^2 / 256 comparisons; the
+// memory traffic of the rows hides them up to some ten thousand indices. Sums of elements: a thread handles a line
+// along the dimension, and no other thread writes to that line.
 #include "index.h"
 #include "indices.h"
 #include "scalar.h"

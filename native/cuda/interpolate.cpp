@@ -16,7 +16,7 @@ bool read_taps(Device& device, Taps* taps, const View& table, const View& weight
   if (table.ndim < 0) return results == size || device.fail("resample: an axis without a table keeps its size");
   const int64_t terms = table.count - results - 1;
   if (terms < 0 || weights.ndim < 0 || weights.count != terms)
-    return device.fail("resample: a table has not the ends, positions and weights of its results");
+    return device.fail("resample: a table lacks the ends, positions or weights of its results");
   taps->ends = static_cast<const int32_t*>(table.data);
   taps->weights = static_cast<const float*>(weights.data);
   taps->terms = static_cast<int32_t>(std::min<int64_t>(terms, std::numeric_limits<int32_t>::max()));

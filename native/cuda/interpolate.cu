@@ -1,5 +1,5 @@
-// Interpolation. A thread has a result, which is the sum of its terms in the order of the tables. Neighbours share most
-// of what they read.
+// Interpolation. A thread computes a result, which is the sum of its terms in the order of the tables. Neighbouring
+// threads read mostly the same elements.
 #include "resampling.h"
 #include "scalar.h"
 

@@ -5,8 +5,8 @@
 //   loss = (1 - s) w_y (lse - x_y) + s / C sum_c w_c (lse - x_c)          lse = log sum_c exp(x_c)
 //   dx_c = g (((1 - s) w_y + s W / C) exp(x_c - lse) - (1 - s) w_y [c = y] - s / C w_c)
 //
-// A warp or a block has a row. The forward pass reads the logits once (twice if labels are smoothed). The backward pass
-// reads them once and writes the gradient once. Losses of rows are float64, and one block adds them in one order.
+// A warp or a block handles a row. The forward pass reads the logits once (twice if labels are smoothed). The backward
+// pass reads them once and writes the gradient once. Losses of rows are float64, and one block adds them in one order.
 #include "label_rows.h"
 
 using namespace firesteel::cuda;
@@ -70,7 +70,7 @@ DEVICE int64_t place_of_label(const Labels& job, int64_t row) {
   return (row / job.inner * job.classes + job.target[row]) * job.inner + row % job.inner;
 }
 
-// A thread has a row.
+// A thread handles a row.
 template <class T>
 DEVICE void pick(const Labels& job) {
   for_rows<1>(job.rows, [&](int64_t row) {

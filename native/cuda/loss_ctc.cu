@@ -1,11 +1,12 @@
 // Connectionist temporal classification (Graves et al., 2006), with the formulas and names of native/cpu/loss/ctc.cpp:
 // T steps, N sequences, C classes, at most S labels. A target of K labels has 2 K + 1 states, with blanks before,
-// between and behind the labels. alpha and beta are logarithms, relative to the largest element of the previous row.
+// between and behind the labels. Alpha and beta are stored as logarithms, relative to the largest element of the
+// previous row.
 //
-// A block has a sequence, its threads have the states, and steps follow one another. A step is so short that it takes
-// the time of a few barriers, which many sequences at once hide. States of one label add up to its gradient in the
-// order of the states, by lists that are made once. The blank's states, which are half of all, are summed over the
-// block.
+// A block handles a sequence, its threads handle the states, and steps follow one another. A step is so short that it
+// takes the time of a few barriers; many sequences at once hide that time. The gradient of a label is the sum over its
+// states, in their order; lists of these are made once. Half of all states are the blank's, and the whole block sums
+// them.
 #include "ctc.h"
 #include "team.h"
 

@@ -1,12 +1,13 @@
 // Cross entropy of the logits x weight^T + bias, which never exist as a whole (Hsu et al., "Liger kernel", 2024).
 //
-// One block lists the rows that count. Groups of some hundred rows take turns in one piece of memory: their rows of x
-// are gathered, a product makes their logits, and a block for each row turns these into the row's loss and, in the same
-// place or rounded beside it, into the logits' gradient, from which products make the gradients of x and weight. Only
-// the GPU knows how many rows count, so the host launches groups for all rows, and those beyond end at once.
+// One block lists the rows that count. Groups of some hundred rows take turns in one piece of memory. The rows of x are
+// gathered, and a product makes their logits. A block for each row turns the logits into the row's loss and into the
+// logits' gradient, which replaces the logits or is rounded and stored beside them. Products make the gradients of x
+// and weight from it. Only the GPU knows how many rows count, so the host launches groups for all rows, and superfluous
+// groups end at once.
 //
-// A row's logits are read twice (three times if labels are smoothed), and their gradient is written once. With a soft
-// cap c, the logit z becomes l = c tanh(z / c), and the gradient of l is multiplied by 1 - (l / c)^2.
+// A row's logits are read twice (three times if labels are smoothed), and their gradient is written once. A soft cap c
+// turns the logit z into l = c tanh(z / c), and multiplies the gradient of l by 1 - (l / c)^2.
 #include "head.h"
 #include "label_rows.h"
 

@@ -29,10 +29,10 @@ bool consistent(Device& device, const View& out, const View& a, const View& b, c
     return device.fail("matmul: the sizes of a, b and out differ");
   if (bias && bias->count != out.sizes[n - 1]) return device.fail("matmul: bias and columns of out differ");
   if (!is_float(out) || !is_float(a) || !(is_float(b) || is_blocks(b)))
-    return device.fail("matmul: tensors are float32 or bfloat16 on this device, or b is blocks");
+    return device.fail("matmul: tensors must be float32 or bfloat16 here, but b may be of a block dtype");
   // The decoder has checked that the blocks of b are whole.
   if (is_blocks(b) && b.count > 0 && b.strides[n - 1] != 1 && b.strides[n - 2] != 1)
-    return device.fail("matmul: blocks lie along rows or columns");
+    return device.fail("matmul: blocks must lie along rows or columns");
   return true;
 }
 
@@ -130,7 +130,8 @@ bool multiply(Device& device, const View& out, const View& a, const View& b, con
   job.half_out = out.dtype == DType::bfloat16;
   job.accumulates = accumulates;
   job.live = live;
-  if (live.count && job.matrices > 1) return device.fail("matmul: rows that only the GPU knows are of one matrix");
+  if (live.count && job.matrices > 1)
+    return device.fail("matmul: only the GPU knows the number of rows, so there must be a single matrix");
   const auto bytes = [](const View& view) { return view.dtype == DType::float32 ? 4 : 2; };
   job.a.vectors = can_group(job.a, 4, bytes(a), job.dims);
   job.b.vectors = !is_blocks(b) && can_group(job.b, 4, bytes(b), job.dims);

@@ -1,7 +1,7 @@
 // Matrix products by multiply-adds: out = a b (+ bias), or out += a b, of float32 and bfloat16 in any strides. A block
-// of 256 threads has a tile of 128x128 (8x8 sums for each thread) or of 64x64 (4x4). The next piece of the factors is
-// on its way through registers while one is multiplied. A multiply-add is 2 operations and, in a tile of 128, moves 1/8
-// byte of shared memory. Sums are float32, in an order that the shape alone decides.
+// of 256 threads handles a tile of 128x128 (8x8 sums for each thread) or of 64x64 (4x4). While one piece of the factors
+// is multiplied, the next is on its way through registers. A multiply-add is 2 operations and, in a tile of 128, moves
+// 1/8 byte of shared memory. Sums are float32, in an order that the shape alone decides.
 #include "multiply_add.h"
 
 using namespace firesteel::cuda;

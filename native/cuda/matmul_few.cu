@@ -1,7 +1,7 @@
-// Products of few rows, as when a text is written token by token. Each element of the right factor, whose neighbours
-// lie along the depth, is read once and multiplied with all rows. A warp has a column, or a part of its depth if there
-// are few columns. Its lanes take 4 neighbours each, and decode them if they are in blocks. The time is that of reading
-// the right factor. A sum follows the order of the lanes, and then of the parts.
+// Products of few rows, as in the generation of a text token by token. Each element of the right factor is read once
+// and multiplied with all rows; its neighbours lie along the depth. A warp handles a column, or a part of the column's
+// depth if there are few columns. Its lanes take 4 neighbours each, and decode them if they are in blocks. Reading the
+// right factor takes nearly all of the time. A sum follows the order of the lanes, and then of the parts.
 #include "blocks.h"
 #include "product_tile.h"
 
@@ -40,7 +40,7 @@ struct Right<float> : RightFloats<float> {};
 template <>
 struct Right<bfloat16> : RightFloats<bfloat16> {};
 
-// A warp has a column, whose neighbours lie along the depth, or a part of its depth.
+// A warp handles a column, or a part of its depth. The column's neighbours lie along the depth.
 template <class A, class B>
 DEVICE void multiply_few(const Product& job) {
   constexpr int32_t lanes = 32, warps = 256 / lanes;

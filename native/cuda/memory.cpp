@@ -9,7 +9,7 @@ namespace {
 
 // The alignment of the driver's own allocations.
 constexpr size_t smallest = 256;
-// Unused memory may be this much, or as much as the live memory.
+// The limit of unused memory is this, or the size of the live memory if that is larger.
 constexpr size_t unused_floor = size_t(512) << 20;
 
 size_t block_size(size_t bytes) {

@@ -22,7 +22,7 @@ bool launch_rows(Device& device, const char* entry, const Normalisation& job) {
 bool read_rows(Device& device, Normalisation* job, const View& x, const View* mean, const View& rstd) {
   if (x.ndim != 2 || rstd.count != x.sizes[0] || (mean && mean->count != x.sizes[0]))
     return device.fail("a norm's x is not [rows, columns] with statistics of rows");
-  if (x.sizes[1] > most) return device.fail("a norm of rows of more than 2^31 elements");
+  if (x.sizes[1] > most) return device.fail("a norm has rows of more than 2^31 elements");
   *job = {};
   job->x = floats(x);
   job->mean = mean ? floats(*mean) : nullptr;
@@ -39,7 +39,7 @@ bool forward_of_rows(Device& device, const View& out, const View* mean, const Vi
   Normalisation job;
   if (!read_rows(device, &job, x, mean, rstd)) return false;
   if (out.count != x.count || !has(weight, x.sizes[1]) || (bias && !has(*bias, x.sizes[1])))
-    return device.fail("a norm's out, weight or bias is not of x's size");
+    return device.fail("a norm's out, weight or bias does not have x's size");
   job.out = floats(out);
   job.weight = floats(weight);
   job.bias = bias ? floats(*bias) : nullptr;
@@ -61,7 +61,7 @@ bool backward_of_rows(Device& device, const View& dx, const View& dweight, const
   if (!read_rows(device, &job, x, mean, rstd)) return false;
   if (!has(dx, x.count) || dy.count != x.count || !has(weight, x.sizes[1]) || !has(dweight, x.sizes[1]) ||
       (dbias && !has(*dbias, x.sizes[1])))
-    return device.fail("a norm's gradients or weight are not of x's size");
+    return device.fail("a norm's gradients or weight do not have x's size");
   job.dy = floats(dy);
   job.weight = floats(weight);
   job.out = floats(dx);
@@ -101,7 +101,7 @@ bool rms_backward(Device& device, const Launchable&, const KernelCall& call) {
 bool read_channels(Device& device, Normalisation* job, const View& x) {
   if (x.ndim != 3) return device.fail("a norm's x is not [N, C, L]");
   if (x.sizes[0] * x.sizes[2] > most || x.sizes[1] > most)
-    return device.fail("a norm of channels of more than 2^31 elements");
+    return device.fail("a norm has channels of more than 2^31 elements");
   *job = {};
   job->x = floats(x);
   job->images = static_cast<int32_t>(x.sizes[0]);

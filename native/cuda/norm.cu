@@ -3,9 +3,10 @@
 //   h = (x - mean) rstd, rstd = 1 / sqrt(variance + eps), out = h w + b
 //   dx = rstd (g - mean(g) - h mean(g h)) with g = dy w; dw = sum of dy h, db = sum of dy
 //
-// RMS norm has a mean of 0 and no mean(g). A warp or a block has a row (in batch norm, a block has a channel). It goes
-// over the row once for each of its means and once for the results, and reads from a cache except at first. Variances
-// are about the mean. dw and db of rows are sums over 64 rows each, which a second kernel adds in order.
+// RMS norm has a mean of 0 and no mean(g). A warp or a block handles a row (in batch norm, a block handles a channel).
+// It goes over the row once for each of its means and once for the results; all readings but the first come from a
+// cache. Variances are computed from distances to the mean. Sums over 64 rows each give dw and db: a second kernel adds
+// them in order.
 #include "index.h"
 #include "normalisation.h"
 #include "team.h"
@@ -71,7 +72,7 @@ DEVICE void backward(const Normalisation& job) {
   });
 }
 
-// A thread has a column and a part of the rows.
+// A thread handles a column and a part of the rows.
 DEVICE void sum_columns(const Normalisation& job) {
   const int64_t parts = (job.rows + rows_of_part - 1) / rows_of_part;
   for (int64_t n = int64_t(blockIdx.x) * 256 + threadIdx.x; n < parts * job.columns; n += int64_t(gridDim.x) * 256) {

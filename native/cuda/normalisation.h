@@ -18,7 +18,8 @@ struct Normalisation {
   float *running_mean, *running_var;
   int64_t rows;
   int32_t columns;
-  // The number of neighbours that share a weight, and of groups of channels: row r has the weights of group r % groups.
+  // The number of neighbours that share a weight, and the number of groups of channels: row r has the weights of group
+  // r % groups.
   Divisor length;
   int32_t groups;
   int32_t images, channels;

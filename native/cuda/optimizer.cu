@@ -1,6 +1,6 @@
 // Steps of optimisers: lists of tensors in one launch and one pass over memory; the norm of gradients, and their
-// scaling. The numbers of a step are computed in float64 on the host, and elements in float32, by the formulas of
-// torch.optim (for Lion, those of Chen et al., "Symbolic discovery of optimization algorithms", 2023).
+// scaling. The host computes the numbers of a step in float64, and the device the elements in float32. The formulas are
+// those of torch.optim, and for Lion those of Chen et al., "Symbolic discovery of optimization algorithms" (2023).
 #include "scalar.h"
 #include "steps.h"
 #include "team.h"

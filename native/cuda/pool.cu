@@ -1,6 +1,6 @@
-// Pooling over windows of planes. In forward passes, and in the gradient of averages, a thread has a result, and reads
-// its window, or the windows that cover it, in order. In the gradient of maxima, whose places only the forward pass
-// knows, a thread has a plane, and adds in the order of windows.
+// Pooling over windows of planes. In forward passes, and in the gradient of averages, a thread computes a result: it
+// reads its window, or the windows that cover it, in order. In the gradient of maxima a thread handles a plane and adds
+// in the order of windows, because only the forward pass knows the places of maxima.
 #include "gpu.h"
 #include "windows.h"
 

@@ -1,6 +1,6 @@
 // Random numbers and dropout. Element i of a call takes word i % 4 of Philox block offset + i / 4. A thread computes a
-// block and its four elements, in float64 and in the order that the table of kernels states, so that every bit is the
-// same as on the CPU. Dropout keeps no mask: its backward pass is dropout itself at the same position.
+// block and its four elements, in float64 and in the order that the table of kernels states. So every bit is the same
+// as on the CPU. Dropout keeps no mask: its backward pass is dropout itself at the same position.
 #include "index.h"
 #include "philox.h"
 #include "random_job.h"

@@ -1,9 +1,8 @@
 // Recurrence through time: one layer, one direction, all steps. cells.h has the legend, and I is the number of inputs.
 //
 // The forward pass multiplies the input of many steps at once. Each step is then a product with the state, and a cell.
-// The backward pass goes from the last step to the first, each a cell and a product with the state's weights; the
-// gradients of the input and of the weights are products over many steps. As many steps are taken together as make good
-// products.
+// The backward pass goes from the last step to the first. Each step is a cell and a product with the state's weights.
+// The gradients of the input and of the weights are products over many steps: as many as make good products.
 #include <algorithm>
 #include <limits>
 

@@ -4,7 +4,7 @@
 //   GRU   h = (1 - z) n + z h'                     r, z sigmoids, n = tanh(input + r state)
 //   RNN   h = tanh(input + state), or relu
 //
-// A thread has a unit of a row. Steps beyond a row's length give 0 and leave its state unchanged. A step of an LSTM
+// A thread handles a unit of a row. Steps beyond a row's length give 0 and leave its state unchanged. A step of an LSTM
 // reads and writes about 48 bytes for each unit, which is little beside its product.
 #include "cells.h"
 #include "team.h"

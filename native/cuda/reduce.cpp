@@ -53,7 +53,8 @@ bool launch_reduction(Device& device, const Launchable& kernel, const KernelCall
   }
   const bool is_whole = x.dtype == DType::int32;
   if (sums && is_whole) job.wrong = device.late.expect(call, ErrorCode::value, beyond("sum", "summed"));
-  if (sums && is_whole != (out.dtype == DType::int32)) return device.fail("sum: of integers to integers alone");
+  if (sums && is_whole != (out.dtype == DType::int32))
+    return device.fail("sum: integers must be summed to int32, and floats to floats");
   const bool by_threads = job.kept.count >= many_outputs && job.kept.strides[0] == 1;
   return device.launch(name + (by_threads ? "_by_threads_" : "_by_blocks_") + dtype_names[static_cast<int>(x.dtype)],
                        uint64_t(job.kept.count) * (by_threads ? 1 : threads_per_block), &job);

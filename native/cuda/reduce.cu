@@ -1,10 +1,10 @@
 // Reductions over any dimensions of any strides: sums, extremes, and the places of extremes; and running sums, products
 // and extremes along a dimension. They overwrite out.
 //
-// Sums of float32 are computed in float64, which the memory hides (one addition for 4 bytes) and which needs no care
-// with long sums. Sums of int32 are computed in int64, and a result that int32 cannot hold is an error. The order of
-// additions depends on the shape alone. In running kernels a thread has a line, and neighbouring threads have
-// neighbouring lines.
+// Sums of float32 are computed in float64. That costs no time, because memory is the limit (one addition for 4 bytes),
+// and keeps long sums exact enough. Sums of int32 are computed in int64, and a result that int32 cannot hold is an
+// error. The order of additions depends on the shape alone. In running kernels a thread handles a line, and
+// neighbouring threads handle neighbouring lines.
 #include "index.h"
 #include "lines.h"
 #include "reduction.h"
@@ -27,7 +27,7 @@ DEVICE int64_t place(const Axes& axes, uint32_t index) {
 
 // A fold is given by the functions start(), of(element, its number), together(a, b) and write(job, output, result).
 
-// A block has an output: thread t takes elements t, t + 256, ..., and lanes and warps are then combined as a tree.
+// A block computes an output: thread t takes elements t, t + 256, ..., and lanes and warps are then combined as a tree.
 template <class T, class Fold>
 DEVICE void by_blocks(const Reduction& job) {
   for (uint32_t output = blockIdx.x; output < job.kept.count; output += gridDim.x) {
@@ -40,7 +40,7 @@ DEVICE void by_blocks(const Reduction& job) {
   }
 }
 
-// A thread has an output, if neighbouring outputs read neighbouring elements.
+// A thread computes an output. It is used if neighbouring outputs read neighbouring elements.
 template <class T, class Fold>
 DEVICE void by_threads(const Reduction& job) {
   for (uint32_t output = blockIdx.x * 256 + threadIdx.x; output < job.kept.count; output += gridDim.x * 256) {

@@ -1,5 +1,5 @@
-// The arguments of a reduction, from the host (reduce.cpp) to the device (reduce.cu). x's dimensions form two groups,
-// those that the result keeps and those that are summed over, each of fewer than 2^31 elements.
+// The arguments of a reduction, from the host (reduce.cpp) to the device (reduce.cu). x's dimensions form two groups:
+// those that the result keeps, and those that are summed over. Each group has fewer than 2^31 elements.
 #pragma once
 #include <stdint.h>
 

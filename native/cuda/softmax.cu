@@ -1,6 +1,6 @@
-// Softmax and its logarithm along a dimension, forward and backward. They overwrite out. A team of threads has a line:
-// a warp or a block if the line's elements lie side by side, else one thread, and neighbouring threads have
-// neighbouring lines. The forward pass reads x twice, the backward pass reads both operands twice, and the second read
+// Softmax and its logarithm along a dimension, forward and backward. They overwrite out. A team of threads handles a
+// line: a warp or a block if the line's elements lie side by side, else one thread. Neighbouring threads then handle
+// neighbouring lines. The forward pass reads x twice, and the backward pass reads both operands twice; the second read
 // is mostly from a cache.
 #include "lines.h"
 #include "team.h"

@@ -27,7 +27,8 @@ bool launch_sort(Device& device, const Launchable&, const KernelCall& call) {
     job.lines *= x.sizes[d];
     if (d > dim) job.inner *= x.sizes[d];
   }
-  if (kept > size || size > most_elements) return device.fail("sort: a line of more than 2^30 elements, or more kept");
+  if (kept > size || size > most_elements)
+    return device.fail("sort: a line has more than 2^30 elements, or more are kept than it has");
   if (out.count == 0) return true;
   job.out = out.data;
   job.indices = static_cast<int32_t*>(indices.data);
@@ -66,7 +67,7 @@ bool launch_search(Device& device, const Launchable&, const KernelCall& call) {
   int64_t rows = 1;
   for (int d = 0; d < sorted.ndim - 1; d++) {
     if (values.ndim != sorted.ndim || values.sizes[d] != sorted.sizes[d])
-      return device.fail("searchsorted: rows of values and of what is sorted differ");
+      return device.fail("searchsorted: the values and the sorted tensor have different rows");
     rows *= sorted.sizes[d];
   }
   if (size > most_elements) return device.fail("searchsorted: a row of more than 2^30 elements");

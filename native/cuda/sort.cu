@@ -1,7 +1,8 @@
-// Sorting of lines by a bitonic network over keys of 64 bits. A key has the element, as an integer of the same order,
-// above its place, so that no two keys are equal and equal elements keep their order. A line is padded to a power of
-// two. Blocks sort 4096 keys at a time in shared memory. Steps between keys further apart go through global memory: a
-// line of n elements needs log2(n / 4096)^2 / 2 of them, each of 16 bytes for each key.
+// Sorting of lines by a bitonic network over keys of 64 bits. A key holds the element, as an integer of the same order,
+// in its upper half and the element's place in its lower half. So no two keys are equal, and equal elements keep their
+// order. A line is padded to a power of two. Blocks sort 4096 keys at a time in shared memory. Steps between keys
+// further apart go through global memory: a line of n elements needs log2(n / 4096)^2 / 2 of them, each of 16 bytes for
+// each key.
 //
 // A search halves the range of a row for each value. Neighbouring values read the same elements first.
 #include "scalar.h"

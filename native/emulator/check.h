@@ -1,7 +1,8 @@
-// Finds races and stray accesses of kernels that are compiled with -fsanitize=thread, whose hooks are ours (check.cpp):
-// two threads of a block that touch a byte of shared memory without a barrier between them, if one writes; two blocks
-// of a launch that touch the same two bytes of global memory, if one writes; and global accesses outside every
-// allocation. A fault is counted, and reported once for each place. Without the hooks nothing of this costs anything.
+// Finds races and stray accesses of kernels. The kernels are compiled with -fsanitize=thread, and check.cpp defines the
+// hooks that it calls. Three things are faults: two threads of a block touch a byte of shared memory without a barrier
+// between them, and one writes; two blocks of a launch touch the same two bytes of global memory, and one writes; an
+// access to global memory lies outside every allocation. A fault is counted, and reported once for each place. Without
+// -fsanitize=thread the checks cost nothing.
 #pragma once
 #include <stddef.h>
 

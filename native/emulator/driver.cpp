@@ -1,20 +1,19 @@
 // The CUDA driver's functions over the emulator: a libcuda for machines without a GPU. FIRESTEEL_CUDA_DRIVER names the
 // library that is made of this file and the emulated kernels. Modules are not read, because kernels are found by name.
 //
-// Streams are as late as they may be: submitted work runs only when somebody waits for the stream, so that a buffer
-// that is returned too early, or a result that is read too soon, is noticed. Copies from pageable memory take their
-// bytes at once, and copies into it wait for the stream, like the driver's.
+// Streams are as late as they may be: submitted work runs only when the program waits for the stream. So a buffer that
+// is returned too early, or a result that is read too soon, is noticed. Copies from pageable memory take their bytes at
+// once, and copies into it wait for the stream, like the driver's.
 //
-// FIRESTEEL_EMULATOR_ORDER=reverse runs threads from the last to the first.
-// FIRESTEEL_EMULATOR_DEVICES is the number of devices, 1 by default.
-// FIRESTEEL_EMULATOR_VERSION is the CUDA version that the driver supports, 13000 (13.0) by default.
-// FIRESTEEL_EMULATOR_MEMORY is their memory in bytes, of which other processes hold FIRESTEEL_EMULATOR_OTHERS.
-// FIRESTEEL_EMULATOR_CHECK=1 checks kernels for races and stray accesses (check.h).
-// FIRESTEEL_EMULATOR_GATE names a file. As long as it does not exist, no submitted work runs, as if behind a kernel
-// that takes hours. If it says "fail", the device has failed.
-// FIRESTEEL_EMULATOR_FAIL is read at each call, so that a program may set it between two calls: "allocate" (there is no
-// memory), "launch" (no kernel starts), or "address" (the next kernel touches memory that is not its own, after which
-// the device does nothing more, like a GPU's context).
+// FIRESTEEL_EMULATOR_ORDER=reverse runs threads from the last to the first. FIRESTEEL_EMULATOR_DEVICES is the number of
+// devices, 1 by default. FIRESTEEL_EMULATOR_VERSION is the CUDA version that the driver supports, 13000 (13.0) by
+// default. FIRESTEEL_EMULATOR_MEMORY is the memory of each in bytes; FIRESTEEL_EMULATOR_OTHERS is the part of it that
+// other processes hold. FIRESTEEL_EMULATOR_CHECK=1 checks kernels for races and stray accesses (check.h).
+// FIRESTEEL_EMULATOR_GATE names a file. While the file does not exist, no submitted work runs, as if a kernel that
+// takes hours came first. If it says "fail", the device has failed. FIRESTEEL_EMULATOR_FAIL is read at each call, so
+// that a program may set it between two calls: "allocate" (there is no memory), "launch" (no kernel starts), or
+// "address" (the next kernel touches memory that is not its own; like a GPU's context, the device then does nothing
+// more).
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -72,7 +72,7 @@ EMULATOR_UNCHECKED inline void bring_least(uint64_t* place, uint64_t value) {
 EMULATOR_UNCHECKED inline void __syncthreads() { emulator::block_barrier(); }
 EMULATOR_UNCHECKED inline void __syncwarp(unsigned mask = ~0u) {
   emulator::meet("__syncwarp", mask, nullptr, [](void**, unsigned lanes) {
-    // For the checker, only a barrier of the whole warp orders its memory accesses.
+    // The checker takes only a barrier of the whole warp to order its memory accesses.
     emulator::Warp& warp = *emulator::self->warp;
     if (lanes == warp.live) warp.epoch++;
   });
@@ -180,10 +180,10 @@ struct ProductOperands {
   uint32_t b[2];
 };
 
-// Lane 4 g + t holds two 16-bit elements in each register. a[r] holds row g + 8 (r % 2), columns 2 t + 8 (r / 2) and
-// the next; b[r] holds rows 2 t + 8 r and the next, column g. Element i of c is in row g + 8 (i / 2), column 2 t + i %
-// 2 (PTX ISA, "Matrix fragments for mma.m16n8k16"). For tf32, the columns of a are t + 4 (r / 2), and the rows of b t +
-// 4 r (mma.m16n8k8).
+// Lane 4 g + t holds two 16-bit elements in each register. In a[r] they are in row g + 8 (r % 2), columns 2 t + 8 (r /
+// 2) and the next; in b[r] they are in rows 2 t + 8 r and the next, column g. Element i of c is in row g + 8 (i / 2),
+// column 2 t + i % 2 (PTX ISA, "Matrix fragments for mma.m16n8k16"). With tf32, the columns of a are t + 4 (r / 2), and
+// the rows of b are t + 4 r (mma.m16n8k8).
 template <unsigned depth>
 EMULATOR_UNCHECKED inline void multiply_fragments(void** slots, unsigned lanes) {
   if (lanes != ~0u) emulator::fail("mma by a part of a warp");

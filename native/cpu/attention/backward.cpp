@@ -1,4 +1,4 @@
-// attention_backward: the wanted ones of the gradients of q, k, v and of the scores (for an additive mask).
+// attention_backward: the gradients of q, k, v and of the scores (for an additive mask), as far as they are wanted.
 //
 // The method is that of T. Dao, "FlashAttention-2" (2023). The weights of a tile are computed again from each row's
 // maximum m and sum s of the forward pass, P = exp(scale q k^T + mask - m) / s, and with the factors M of dropout and
@@ -6,13 +6,13 @@
 //   dv = (M P)^T dy,   dP = M (dy v^T),   dS = P (dP - delta),   dq = scale dS k,   dk = scale dS^T q.
 // Outputs are overwritten.
 //
-// A chunk is a key head, or a piece of its keys if heads are few. Within a chunk every product is done once, five per
-// tile, in an order that the shape fixes: query heads one by one, for each head the keys tile by tile, and for each
-// tile the queries, some panels at a time. Tiles are transposed (tile.h): for a panel of queries, k q^T and v dy^T are
-// columns of a tile. Once some panels are done, their tiles lie side by side and are the left operand of dk and dv,
-// read by rows, and of dq, read by columns. Other operands are read in place, or copied once if products cannot read
-// them there (micro.h). dq, dk and dv grow in the chunk's room and are written to any strides when complete. If each
-// piece has its own dq, these are summed in order.
+// A chunk is a key head, or a piece of its keys if heads are few. A chunk computes each product once, five per tile.
+// The shape fixes the order: query heads one by one, for each head the keys tile by tile, and for each tile the
+// queries, some panels at a time. Tiles are transposed (tile.h): for a panel of queries, k q^T and v dy^T are columns
+// of a tile. Once some panels are done, their tiles lie side by side and are the left operand of dk and dv, read by
+// rows, and of dq, read by columns. Other operands are read in place, or copied once if products cannot read them there
+// (micro.h). dq, dk and dv grow in the chunk's room and are written to any strides when complete. If each piece has its
+// own dq, these are summed in order.
 //
 // Each score takes 6 D + 4 Dv operations and one exponential. If attention is causal or has a window, products end at
 // its edges, give or take a few keys and queries. If a batch row has a length, they end before the keys beyond it.
@@ -33,7 +33,7 @@ constexpr int64_t band_row = band_panels * NR + 16;
 // again too often.
 constexpr int64_t enough_chunks = 16;
 
-// The results, null if not wanted. With several pieces, dq has a dense slice of `dq_size` for each piece.
+// The results, null if not wanted. If there are several pieces, dq has a dense slice of `dq_size` for each.
 struct Gradients {
   const View *dq, *dk, *dv;
   float *dmask, *dq_pieces;
@@ -199,7 +199,7 @@ void score_panel(const Problem& p, const Gradients& to, const Part& part, const 
 }
 
 // C [keys from, to][width] += tiles times the rows of `queries` queries; keys after number `ahead` are later than the
-// first query. `singly` as in multiply_weights.
+// first query. `singly` has the same meaning as in multiply_weights.
 void add_products(const Problem& p, const float* tiles, Floats rows, int64_t queries, int64_t ahead, int64_t from,
                   int64_t to, float* c, int64_t width, bool singly) {
   for (int64_t d = 0, vectors; d < width; d += vectors * lanes) {

@@ -88,7 +88,8 @@ void exponentiate(const Problem& p, const Part& part, const Panel& panel, float*
   }
 }
 
-// Divides by the sums and writes `queries` rows, from row i on. `begun` says whether any tile has met them.
+// Divides by the sums and writes `queries` rows, from row i on. `begun` says whether any tile has been multiplied with
+// them.
 void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, bool begun, Rows out, float* statistics) {
   memcpy(statistics + i, panel.max, size_t(queries) * sizeof(float));
   memcpy(statistics + p.Tq + i, panel.sum, size_t(queries) * sizeof(float));

@@ -5,7 +5,7 @@ namespace firesteel::FIRESTEEL_ISA::attention {
 
 namespace {
 
-// The next smaller block, for the remaining rows.
+// The remaining rows form the next smaller block.
 constexpr int fewer_rows(int rows) { return rows > 8 ? 8 : rows > 4 ? 4 : rows > 2 ? 2 : 1; }
 
 template <int rows, int vectors>

@@ -45,7 +45,7 @@ constexpr int64_t next_vectors(int64_t left) { return left == 1 ? 1 : left % 2 =
 
 // Element (i, d) of A is a[i * a_stride + d] by rows, or a[d * a_stride + i] by columns.
 enum class Left { rows, columns };
-// What happens to the values that C held before.
+// Says what happens to the values that C held before.
 enum class Before { nothing, kept, scaled };
 
 // C = [factors C +] A B.

@@ -1,7 +1,7 @@
 // Rotates pairs of features by the angles of their positions (Su et al., "RoFormer", 2021). Rotating back gives the
-// gradient. Rows of x are read in place, at any strides; out is overwritten. A decoder turns queries and keys, and puts
-// keys and values where later calls find them, in one call. Memory traffic is 8 bytes per element, plus the cosines and
-// sines, which stay in the caches for all heads.
+// gradient. Rows of x are read in place, at any strides; out is overwritten. In one call, a decoder rotates queries and
+// keys, and stores keys and values for later calls. Memory traffic is 8 bytes per element, plus the cosines and sines,
+// which stay in the caches for all heads.
 #include "rotary.h"
 
 #include <string.h>
@@ -34,7 +34,7 @@ void turn_neighbours(float* __restrict to, const float* __restrict x, const floa
   }
 }
 
-// Where row number `row` of x [.., T, D] begins, in elements.
+// The place at which row number `row` of x [.., T, D] begins, in elements.
 int64_t place_of(const View& x, int64_t row) {
   int64_t offset = 0;
   for (int d = x.ndim - 2; d >= 0; d--) {
@@ -44,7 +44,7 @@ int64_t place_of(const View& x, int64_t row) {
   return offset;
 }
 
-// out = x turned. The features of a row of out follow one another; all else may have any strides.
+// out = x, rotated. The features of a row of out are contiguous; all other strides are free.
 void turn(Context& context, const View& out, const View& x, const View& cosines, const View& sines, bool neighbours,
           bool backwards) {
   if (!expect(context, x.ndim >= 2 && same_shape(out, x) && out.dtype == x.dtype, "rotary: x is not [.., T, D]") ||

@@ -1,7 +1,8 @@
 // A tile of scores as both passes of attention hold it: transposed, with a row of NR queries for each key.
 //
 // A vector holds one key of several queries. So maximum and sum over keys, and everything else that belongs to a query,
-// need no work across lanes. As a left operand the tile is read by rows or by columns (micro.h), and is never repacked.
+// need no work across lanes. If the tile is a left operand, products read it by rows or by columns (micro.h); it is
+// never repacked.
 //
 #pragma once
 #include "problem.h"

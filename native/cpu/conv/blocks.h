@@ -30,7 +30,7 @@ namespace product_blocks {
 constexpr int64_t few_rows = 4;
 // From this many rows on, multiplying a panel takes as long as fetching the elements of the next.
 constexpr int64_t many_rows = 16 * gemm::tile_rows;
-// Positions of a block. With block_depth, a packed block of patches takes half the second-level cache.
+// Positions of a block. A packed block of patches of depth block_depth takes half the second-level cache.
 constexpr int64_t block_positions = 256;
 // The unpacked product reads its tile from the first-level cache once for each tap. A smaller depth makes room for more
 // rows of positions, which share more of the rows they read.
@@ -79,14 +79,14 @@ constexpr int64_t direct_tiles = 16;
 
 // The gradient of the weight by Winograd's algorithm (winograd_weight.cpp).
 namespace winograd_weight_blocks {
-// The tiles of a strip, which is a piece of a row of tiles. For the channels of a panel it stays in the first-level
+// The tiles of a strip, which is a piece of a row of tiles. A strip of a panel's channels stays in the first-level
 // cache.
 constexpr int64_t strip_tiles = 8;
 // The floats of a slab, which the last-level cache keeps from its transformation to its multiplication.
 constexpr int64_t slab_floats = int64_t(3) << 20;
-// Floats of a block's operands and of its slice's sums in the second-level cache, of which processors with AVX-512 have
-// a megabyte; the least tiles of a block, because otherwise sums are read and written too often; and the number of
-// slices.
+// The floats of a block's operands and of its slice's sums, which stay in the second-level cache (processors with
+// AVX-512 have a megabyte of it); the least tiles of a block, because fewer would read and write the sums too often;
+// and the number of slices.
 #if defined(FIRESTEEL_MICRO_AVX512)
 constexpr int64_t block_floats = int64_t(208) << 10;
 #else

@@ -22,7 +22,7 @@ constexpr int lanes = simd::lanes;
 constexpr int panel_vectors = int(tile_columns) / lanes;
 static_assert(panel_vectors * lanes == tile_columns, "a panel is whole vectors");
 
-// Rows of positions in a block. Of the numbers near the wanted area, this one wastes least on panels that are not full.
+// Rows of positions in a block. It is the number near the wanted area that wastes least on panels that are not full.
 int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
   const int64_t most = min(P, max(1, positions / Q));
   int64_t best = most, least = -1;

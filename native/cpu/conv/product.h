@@ -1,10 +1,10 @@
 // The implicit product of the forward pass and of the gradient of the input: result [M, P Q] = weights [M, K] x patches
 // [K, P Q] of one image and group. A column of the patches holds what one position reads of the source (K = channels x
-// taps). The patches are never stored as a whole. For a block of positions and a block of depth they are packed
-// straight into the panels of gemm's micro-kernel, from a tile of the source that fits the second-level cache. K.
-// Chellapilla et al., "High Performance Convolutional Neural Networks for Document Processing", 2006, describe the
-// matrix, and M. Dukhan, "The Indirect Convolution Algorithm", 2019, describes how to do without it. Each element of
-// the tile is copied once, and packed once for each tap.
+// taps). The patches are never stored as a whole. A block of positions and of depth is packed straight into the panels
+// of gemm's micro-kernel, from a tile of the source that fits the second-level cache. K. Chellapilla et al., "High
+// Performance Convolutional Neural Networks for Document Processing", 2006, describe the matrix, and M. Dukhan, "The
+// Indirect Convolution Algorithm", 2019, describes how to do without it. Each element of the tile is copied once, and
+// packed once for each tap.
 //
 // Packing does not pay for up to four rows of results, or for a single channel. These are computed from the tile
 // itself, in registers over the depth.

@@ -1,7 +1,7 @@
 // One channel through 3 x 3 adjacent taps at stride 1, which most depthwise layers have. Four rows of results, or of
-// gradients, are computed together, so that a row of the source is loaded once for each column of taps and serves the
-// three rows that it touches. The 9 multiply-adds of an element take 4.5 loads, whereas a sum tap by tap takes 9.
-// Memory is read along its rows.
+// gradients, are computed together. So a row of the source is loaded once for each column of taps, and serves the three
+// rows that it touches. The 9 multiply-adds of an element take 4.5 loads, whereas a sum tap by tap takes 9. Memory is
+// read along its rows.
 #pragma once
 #include "shape.h"
 

@@ -1,8 +1,9 @@
 // A tile is the part of a source that one block of results reads, copied with its padding as zeros. The product finds
 // each element by adding two offsets (of the result's position and of the tap), and never tests for an edge.
 //
-// Along one axis, position q of the result reads positions q * step + offsets[t] of the source, t < taps. Forward, step
-// is the stride and offsets[t] = t * dilation - pad; the gradient of the input has step 1 over dy and its own offsets.
+// Along one axis, position q of the result reads positions q * step + offsets[t] of the source, t < taps. In the
+// forward pass, step is the stride and offsets[t] = t * dilation - pad. The gradient of the input has step 1 over dy,
+// and its own offsets.
 #pragma once
 #include "../simd/vector.h"
 #include "shape.h"

@@ -7,18 +7,18 @@
 // so that for each of the 36 elements the sum is a product of matrices, [tiles, channels] x [channels, M]. The gradient
 // of the weight is the same bilinear form seen from g: G^T [ (A dy A^T) * (B^T d B) ] G, summed over the tiles.
 //
-// The polynomials are interpolated at 0, +-3/4, +-3/2 and infinity. With the usual points 0, +-1, +-2 the constants in
-// A have a ratio of up to 8 to 1, and errors are four to five times as large. Here all constants of A and B are exact
-// in float32, and the maximum error is 2 to 3 times that of the direct sum (B. Barabasz et al., "Error Analysis and
-// Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020, on the choice of points). Compared
-// with a direct sum in many parallel partial sums the error is ten times as large: 4e-6 of the largest result.
+// The polynomials are interpolated at 0, +-3/4, +-3/2 and infinity. The usual points 0, +-1, +-2 give constants in A
+// with a ratio of up to 8 to 1, and errors that are four to five times as large. Here all constants of A and B are
+// exact in float32, and the maximum error is 2 to 3 times that of the direct sum (B. Barabasz et al., "Error Analysis
+// and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020, on the choice of points).
+// Compared with a direct sum in many parallel partial sums the error is ten times as large: 4e-6 of the largest result.
 //
 // The size of that error follows everything that a tile holds, not what a result reads. One infinity, or one element a
-// million times as large as the others, would spoil results that do not read it. So a tile is left to the direct sum
-// (winograd_direct.h) if its energy is not finite, or more than 256 times the energy of what some of its results read
-// (winograd_range.h). All tiles are left to it if a filter is not finite. The gradient of the weight sums over tiles,
-// so such tiles are taken out of its operands, and added at the end. The rule is a function of the data and the shape,
-// so that bits do not depend on threads. No result's error exceeds about eight times that of even data.
+// million times as large as the others, would spoil results that do not read it. So the direct sum (winograd_direct.h)
+// takes a tile if its energy is not finite, or more than 256 times the energy of the elements that one of its results
+// reads (winograd_range.h). All tiles are left to it if a filter is not finite. The gradient of the weight sums over
+// tiles, so such tiles are taken out of its operands, and added at the end. The rule is a function of the data and the
+// shape, so that bits do not depend on threads. No result's error exceeds about eight times that of even data.
 //
 // Tiles are numbered across all images, so that narrow planes and single rows of tiles fill the products as well as
 // large planes do. A tile at a border reads zeros beyond it, and writes nothing there.

@@ -10,8 +10,8 @@ namespace {
 
 // Packing and short sums add a fifth to the cost of the direct sum, and a tenth to the products of transformed tiles.
 constexpr double direct_share = 0.8, product_share = 0.9;
-// The cost of transforming a tile of one channel on the way in or out, a tile of one channel for the gradient of the
-// weight, and a filter one way, with all memory traffic.
+// The costs of transforming one channel of a tile on the way in or out, one channel of a tile for the gradient of the
+// weight, and a filter one way. They include all memory traffic.
 constexpr double tile_cost = 400, gradient_tile_cost = 900, filter_cost = 800, gradient_filter_cost = 1800;
 
 // Larger paddings are excluded, because results that read only padding would be rounding errors of their tiles instead

@@ -1,8 +1,8 @@
 // The product of Winograd's algorithm, forward and for the gradient of the input (winograd.h). Filters are transformed
 // once, into the packed left operands of 36 products, [36][depth blocks][panels of M][depth][MR]. A chunk transforms a
 // block of tiles into the packed right operands, [36][panels of tiles][channels][NR], multiplies into [36][M][tiles],
-// and transforms back. Vectors run along the tiles. The products take 2 (36 / 16) N G M channels P Q operations, the
-// way in about 1 / M of that, and the way out about 1 / channels.
+// and transforms back. Vectors run along the tiles. The products take 2 (36 / 16) N G M channels P Q operations. The
+// transformation of tiles takes about 1 / M of that, and the transformation of results about 1 / channels.
 #include "../rooms.h"
 #include "tile.h"
 #include "winograd_direct.h"
@@ -210,7 +210,7 @@ void add_squares(float* energies, const float* planes, int64_t plane, const Layo
   }
 }
 
-// The number of tiles that are too wide, or of all tiles if need be, listed in layout.wide.
+// Lists the tiles that are too wide, or all tiles if need be, in layout.wide, and returns their number.
 int64_t list_wide(const WinogradProduct& p, const Plan& plan, int64_t first, int64_t count, bool all,
                   const float* energies, const Layout& layout) {
   int64_t listed = 0;

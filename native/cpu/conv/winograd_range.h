@@ -4,11 +4,11 @@
 //
 //   energy of the tile > widest_range * energy of what some result of it reads
 //
-// A tile is also wide if its energy is not finite, which begins at elements of 1.8e19, or with infinities and NaN.
-// Another case is a tile that hangs over a border and keeps so few results that all may read one position: it is wide
-// if its energy exceeds that of all positions but one by as much. So a result that reads only zeros, beside other
-// numbers, is an exact zero; squares of less than 1e-23 count as zeros here. The rule depends on the data alone, so it
-// does not matter which thread takes a tile, or with which others.
+// A tile is also wide if its energy is not finite, which begins at elements of 1.8e19, or with infinities and NaN. A
+// tile that hangs over a border may keep so few results that all of them read one position. It is wide if its energy
+// exceeds that of all positions but one by as much. So a result that reads only zeros, beside other numbers, is an
+// exact zero; squares of less than 1e-23 count as zeros here. The rule depends on the data alone, so the result does
+// not depend on the thread that takes a tile, or on the other tiles that it takes.
 #pragma once
 #include "winograd_tile.h"
 
@@ -52,9 +52,9 @@ static inline bool all_even(const float* energies, int64_t pitch, int64_t tiles)
 }
 
 // Calls found(tile, range) for the tiles of a strip, given the energies of its positions in `Side` rows, `pitch` floats
-// apart. Tiles are Side x Side, and results read windows of Window x Window. For a source these are 6 and 3. For the
-// gradient of a result, of which every tap reads all, they are 4 and 2. Of the strip's [4][tiles * 4] results, rows x
-// columns exist.
+// apart. Tiles are Side x Side, and results read windows of Window x Window. These are 6 and 3 for a source. They are 4
+// and 2 for the gradient of a result, which every tap reads as a whole. Only rows x columns of the strip's [4][tiles *
+// 4] results exist.
 template <int Side, int Window, class F>
 static inline void find_ranges(const float* energies, int64_t pitch, int64_t tiles, int64_t rows, int64_t columns,
                                const F& found) {

@@ -1,5 +1,5 @@
-// The gradient of the weight by Winograd's algorithm (winograd.h): for each of the 36 elements, [M, tiles] x [tiles,
-// channels], summed over the tiles of all images, and transformed back once.
+// The gradient of the weight by Winograd's algorithm (winograd.h). Each of the 36 elements is a product [M, tiles] x
+// [tiles, channels], summed over the tiles of all images. The sums are transformed back once.
 //
 // Tiles are transformed straight into packed operands: vectors run along the channels, so that a panel's row, which
 // belongs to one tile, is whole vectors. The products take 2 (36 / 16) N G M C P Q operations.
@@ -246,7 +246,7 @@ void take_out(float* left, float* right, const Plan& plan, int64_t number) {
 }
 
 // Leaves the tiles of a block that are too wide to the direct sum, marks them, and takes them out of the operands. A
-// product with zeros is exact, however wide the other side, unless that is not finite.
+// product with zeros is exact, however wide the other side is, unless that side is not finite.
 void take_out_wide(uint8_t* marks, float* left, float* right, const float* energies, const Plan& plan, const Shape& s,
                    int64_t first, int64_t count) {
   for_strips(plan.map, first, count, strip_tiles,

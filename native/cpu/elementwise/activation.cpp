@@ -1,6 +1,6 @@
 // Activations and their derivatives: out = f(x), dx = dy * f'(x). They overwrite out or dx, and have no reduction and
-// no state. They move 8 bytes an element forward, 12 backward, and take at most one exponential and one division, so
-// that all but the erf form of GELU run near the speed of memory.
+// no state. They move 8 bytes an element forward and 12 backward. They take at most one exponential and one division,
+// so that all but the erf form of GELU run near the speed of memory.
 #include "../../generated/kernels.h"
 #include "../simd/math.h"
 #include "driver.h"

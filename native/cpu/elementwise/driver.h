@@ -2,8 +2,8 @@
 //
 // The work is cut into chunks of a fixed number of elements. A chunk whose inputs are all dense is one call of the
 // body; others go block by block through strided.h. A result too large for the caches is written past them (see
-// simd/stream.h), straight from the registers of map_registers. With a buffer in the first-level cache, reading and
-// writing memory would take turns, which costs as much as streaming saves.
+// simd/stream.h), straight from the registers of map_registers. A buffer in the first-level cache would make reads and
+// writes of memory take turns, which costs as much as streaming saves.
 //
 // The driver knows a kernel's body as a function pointer. So the driver is compiled once per combination of element
 // types, and a kernel is little more than its inner loop.
@@ -18,8 +18,8 @@ namespace firesteel::FIRESTEEL_ISA {
 // runs on the calling thread.
 constexpr int64_t chunk_elements = 32768;
 
-// Copies past the caches if the instruction set can and `to` is aligned, for bodies that do not write whole registers
-// of `to`. simd::finish_streaming() follows the last copy of a chunk.
+// Copies past the caches if the instruction set can and `to` is aligned. Bodies use it that do not write whole
+// registers of `to`. simd::finish_streaming() follows the last copy of a chunk.
 template <class T>
 static inline void stream_out(T* to, const T* from, int64_t n) {
 #if defined(__SSE2__)

@@ -122,7 +122,7 @@ Division divide(int32_t a, int32_t b) {
 }
 bool rounds_down(Division d, int32_t b) { return d.rest != 0 && (d.rest < 0) != (b < 0); }
 
-// out = op(a, b) of int32. A divisor of 0 is an error of the call that only the data reveal.
+// out = op(a, b) of int32. A divisor of 0 is an error of the call, which only the data can show.
 template <class Op>
 void map_division(Context& context, const char* name, const View& out, const View& a, const View& b, const Op& op) {
   each<int32_t, int32_t, int32_t>(context, out, a, b, [&](int64_t n, int32_t* o, const int32_t* x, const int32_t* y) {

@@ -1,8 +1,8 @@
 // Reads a tensor of any strides as if it were dense, in row-major order of its shape, block by block.
 //
 // A block that lies in memory in that order is used in place. A block that is broadcast, transposed or sliced is first
-// gathered into a small buffer. That costs one pass through the first-level cache, and leaves kernels with one loop,
-// over dense memory.
+// gathered into a small buffer. Gathering costs one pass through the first-level cache. In return, kernels have a
+// single loop, over dense memory.
 #pragma once
 #include <string.h>
 

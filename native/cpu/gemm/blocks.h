@@ -7,7 +7,7 @@
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
-// With at most this many rows a row-major B is not used often enough to be packed.
+// The most rows with which a row-major B is not used often enough to be packed.
 constexpr int64_t few_rows = 4 * tile_rows;
 
 // The drivers (multiply.cpp).

@@ -34,7 +34,7 @@ struct Q4 {
   FIRESTEEL_INLINE void numbers(Vec (&to)[vectors_of_32], const uint8_t* from) { simd::numbers_of_q4_0(to, from); }
 };
 
-// Columns taken together. With the rows they make at most eight sums.
+// Columns that are taken together. Together with the rows they make at most eight sums.
 constexpr int columns_together(int rows) { return int(rows == 1 ? columns_at_once : columns_at_once / 2); }
 
 // Whether the scale of a block multiplies each row's sum or the block's numbers, whichever is fewer.

@@ -2,9 +2,9 @@
 //
 // Legend: M rows of C, N columns of C, K inner size. A matrix is a pointer with a row and a column stride, so that a
 // transpose costs nothing: packing absorbs it, and widens bfloat16. All results are float32, accumulated in float32
-// with explicit fused multiply-adds where the instruction set has them; the depth of a block is fixed per instruction
-// set, so bits do not depend on the number of threads. M, N, K and the instruction set fix the order in which an
-// element of C is computed.
+// with explicit fused multiply-adds if the instruction set has them. The depth of a block is fixed per instruction set,
+// so bits do not depend on the number of threads. M, N, K and the instruction set fix the order in which an element of
+// C is computed.
 #pragma once
 #include "../../core/kernel.h"
 
@@ -43,12 +43,12 @@ static inline Matrix transposed(Matrix a) {
   return {a.data, a.column_stride, a.row_stride, a.dtype, turned[int(a.pairs)], a.singles, a.first};
 }
 
-// What happens to a finished element of C: c = (accumulate ? c : 0) + sum + bias[n] (bias may be null).
+// The last step of an element of C: c = (accumulate ? c : 0) + sum + bias[n] (bias may be null).
 struct Epilogue {
   bool accumulate;
   const float* bias;
-  // Where C goes as bfloat16, with a row stride of n, in place of float32; null if it does not. Only multiply can do
-  // this, and then nothing accumulates.
+  // The place for C as bfloat16 instead of float32, with a row stride of n, or null. Only multiply can write bfloat16,
+  // and it does not accumulate then.
   uint16_t* rounded = nullptr;
 };
 
@@ -66,7 +66,7 @@ void pack_b(float* to, Matrix b, int64_t k, int64_t n);
 void multiply_packed(int64_t m, int64_t n, int64_t k, const float* packed_a, const float* packed_b, float* c,
                      int64_t ldc, Epilogue epilogue);
 
-// As above, with a small or once-used A that is not packed: it is packed block by block into `room`, which has
+// Does the same with an A that is small or used once, and not packed: packs it block by block into `room`, which has
 // room_for_rows(m, k) floats.
 int64_t room_for_rows(int64_t m, int64_t k);
 void multiply_rows(int64_t m, int64_t n, int64_t k, Matrix a, const float* packed_b, float* c, int64_t ldc,

@@ -35,7 +35,7 @@ constexpr int64_t tile_rows = 8, tile_columns = 12, block_depth = 256;
 constexpr int64_t tile_rows = 4, tile_columns = 8, block_depth = 256;
 #endif
 
-// The tile of large products of float32. With AVX-512 it loads 11 vectors for 24 multiply-adds, whereas the other tile
+// The tile of large products of float32. On AVX-512 it loads 11 vectors for 24 multiply-adds, whereas the other tile
 // loads 14: Ice Lake starts two multiply-adds of 512 bits a cycle, but hardly more than one load. Its panels of B are
 // twice as wide as many layers, so the other families keep to the other tile. Bits are the same, because block_depth
 // is.
@@ -114,8 +114,8 @@ FIRESTEEL_UNROLLED static inline void repeat(const F& body) {
   }
 }
 
-// sum += a * b, in the register of the sum. gcc 12 gives many of these results another register and moves them back,
-// which costs a tenth of the time on a processor that starts two multiply-adds a cycle.
+// sum += a * b, in the register of the sum. Without this, gcc 12 gives many results another register and moves them
+// back. That costs a tenth of the time on a processor that starts two multiply-adds a cycle.
 #if defined(FIRESTEEL_MICRO_AVX2) || (defined(FIRESTEEL_MICRO_AVX512) && !defined(FIRESTEEL_EMULATES_AVX512))
 template <class Vector>
 FIRESTEEL_UNROLLED static inline void add_product(Vector& sum, Vector a, Vector b) {

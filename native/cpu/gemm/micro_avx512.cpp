@@ -21,9 +21,9 @@ extern const int64_t MR = tile_rows, NR = tile_columns, KC = block_depth;
 namespace {
 
 constexpr int lanes = 16;
-// The number of steps of depth before the end at which C is prefetched; for packed wide tiles, at which its last row
-// is. This is early enough for the third-level cache. It is also so late that panels do not evict rows a power of two
-// apart, which share a set of the first level.
+// The number of steps of depth before the end at which C is prefetched, or its last row if tiles are wide and packed.
+// This is early enough for the third-level cache, and so late that panels do not evict rows a power of two apart, which
+// share a set of the first level.
 constexpr int64_t c_ahead = 64;
 // The number of steps from prefetching one row of C to prefetching the next, if tiles are wide and packed. A core
 // awaits a dozen lines at a time, and needs most of them for panels, which do not fit the first level there.

@@ -9,7 +9,7 @@
 
 #include "../../core/processor.h"
 
-// Only this function is compiled for those processors. Nothing may be if AVX-512 is emulated.
+// Only this function is compiled for those processors. It is left out if AVX-512 is emulated.
 #if defined(FIRESTEEL_EMULATES_AVX512)
 #define FIRESTEEL_BFLOAT16_TARGET
 #else
@@ -21,7 +21,7 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 namespace {
 
 constexpr int lanes = 16;
-// As in micro_avx512.cpp, with half as many steps of depth.
+// The same number as in micro_avx512.cpp, in half as many steps of depth.
 constexpr int64_t c_ahead = 64;
 
 // These are loops instead of micro.h's repeat, because a lambda does not get its function's target.

@@ -60,7 +60,7 @@ void multiply_tiles(Context& context, const Product& p) {
   while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
          height * width * p.k > 2 * chunk_work)
     width = round_up(width / 2, p.panels.columns);
-  // With too few tiles threads would wait for one another. Tiles of one panel divide more evenly.
+  // Too few tiles would make threads wait for one another. Tiles of one panel divide more evenly.
   if (tiles_down * ceil_div(p.n, width) < enough_tiles && height * width * p.k > 4 * chunk_work)
     width = p.panels.columns;
   const int64_t tiles = tiles_down * ceil_div(p.n, width);

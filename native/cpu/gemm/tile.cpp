@@ -1,6 +1,6 @@
-// Computes a tile of C on one thread. From the outside, the loops are over blocks of KC in depth; over panels of B,
-// which stay in the first-level cache; over panels of A, which come from the second level again and again; and the
-// micro-kernel. C is read and written once per block of depth.
+// Computes a tile of C on one thread. The outermost loop is over blocks of KC in depth. The next is over panels of B,
+// which stay in the first-level cache. The innermost is over panels of A, which come from the second level again and
+// again, and calls the micro-kernel. C is read and written once per block of depth.
 #include "tile.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {

@@ -1,4 +1,4 @@
-// A tile of C, which is the unit into which the drivers cut a product (multiply.cpp). Private to native/cpu/gemm.
+// A tile of C. The drivers cut products into tiles (multiply.cpp). Private to native/cpu/gemm.
 #pragma once
 #include "../integers.h"
 #include "blocks.h"

@@ -4,7 +4,7 @@
 //
 // All overwrite their result, except for index_accumulate, scatter_into and scatter_accumulate, which change existing
 // elements. An index outside its dimension, which includes negative ones, is recorded as an error of the call. It reads
-// 0 and adds nothing. Sums are added in the order of the index for any number of threads, because threads divide the
+// 0 and adds nothing. The order of a sum is that of the index for any number of threads, because threads divide the
 // destination among themselves, never the index. 8 bytes an element, plus the index.
 #include <string.h>
 
@@ -225,7 +225,7 @@ void add_rows(Context& context, const View& sum, const View& dy, const View& ind
   });
 }
 
-// Combines: value[index] = both(value[index], src), along dim in order.
+// value[index] = both(value[index], src), along dim in order.
 template <class T, class F>
 void scatter_by(Context& context, const View& value, const View& src, const View& index, const Correspondence& c,
                 const F& both) {

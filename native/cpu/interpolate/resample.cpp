@@ -1,8 +1,8 @@
 // Resampling of planes along rows and columns. Results are weighted sums, whose terms are listed in tables. All modes
 // of interpolation are such tables, and so are their gradients, with the tables transposed.
 //
-// Legend: x has H x W planes, the result P x Q. The axes are independent. Within a plane one pass follows the other;
-// the first is the one that leaves fewer rows to the pass along columns. That pass takes a register of rows at once, as
+// Legend: x has H x W planes, the result P x Q. The axes are independent. Within a plane one pass follows the other.
+// The order is the one that leaves fewer rows to the pass along columns: this pass takes a register of rows at once, as
 // columns, so that every term is one multiplication of registers.
 #include <string.h>
 

@@ -7,8 +7,8 @@ namespace firesteel::FIRESTEEL_ISA::loss {
 constexpr int64_t picked_rows = 4096;        // rows of a chunk of forward, which reads one element of each
 constexpr int64_t cleared_elements = 65536;  // elements of a chunk of backward
 
-// For linear_cross_entropy: the approximate number of logits that exist at a time, and their rows. There are at least
-// as many rows as a block of depth of matmul, so that the weight is never read for fewer.
+// linear_cross_entropy: the approximate number of logits that exist at a time, and their rows. There are at least as
+// many rows as a block of depth of matmul, so that the weight is never read for fewer.
 constexpr int64_t logits_at_once = int64_t(1) << 25;
 constexpr int64_t most_rows_at_once = 3072;
 constexpr int64_t moved_elements = 32768;  // elements of a chunk of rows that are gathered or scattered

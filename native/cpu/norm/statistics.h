@@ -16,9 +16,9 @@ static inline void merge(Statistics& a, const Statistics& b) {
   a.count = count;
 }
 
-// The statistics of `count` numbers of x, in two passes while they are in the cache. sum(totals, add) sums them as
-// sum_row does, and calls add(at, n, sums) for elements [at, at + n) of x. The elements `ahead` further are prefetched
-// meanwhile.
+// The statistics of `count` numbers of x, in two passes while they are in the cache. sum(totals, add) sums the numbers
+// as sum_row does. It calls add(at, n, sums) for elements [at, at + n) of x. The elements `ahead` further are
+// prefetched meanwhile.
 template <class Sum>
 FIRESTEEL_INLINE Statistics statistics_by(const float* x, double count, int64_t ahead, const Sum& sum) {
   using namespace simd;

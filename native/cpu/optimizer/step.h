@@ -1,6 +1,6 @@
 // The common part of optimiser steps: lists of tensors as pieces of work, and the loop over the elements of a step.
 //
-// The tensors are cut into pieces of 16K elements, and pieces are grouped until a chunk has that many, so that a
+// The tensors are cut into pieces of 16K elements. Pieces are grouped until a chunk has that many elements, so that a
 // thousand small tensors are a few chunks of work. An element's result depends on no other element, so bits do not
 // depend on threads.
 #pragma once
@@ -95,9 +95,9 @@ struct Given {
   ViewList shadows;
 };
 
-// One step of every element. formula_of(tensor) gives the tensor's formula(x, d, s), which returns the element after
-// the step. x is the element before, d the gradient to descend, and s the states, which the formula updates. A list of
-// states may be empty; its states are then 0, and their new values are dropped.
+// One step of every element. formula_of(tensor) returns the tensor's formula(x, d, s), and that returns the element
+// after the step. x is the element before, d is the gradient to descend, and s holds the states, which the formula
+// updates. A list of states may be empty; its states are then 0, and their new values are dropped.
 template <int States, class F>
 static inline void step_tensors(Context& context, const Given& given, const ViewList (&states)[States],
                                 const F& formula_of) {

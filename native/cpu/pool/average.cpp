@@ -37,8 +37,8 @@ void windows_of_tap(const Axis& axis, int64_t t, int64_t& low, int64_t& high) {
   high = room >= 0 ? max(low, min(axis.result, room / axis.stride + 1)) : low;
 }
 
-// Fills `line` with the sum, for each position of the source, of the shares of the windows that cover it. This goes tap
-// by tap, or window by window if windows are few.
+// Fills `line` with a sum for each position of the source: the shares of the windows that cover it. This goes tap by
+// tap, or window by window if windows are few.
 void spread_row(float* line, const float* shares, const Axis& columns, const Range* across) {
   memset(line, 0, row_bytes(columns));
   if (columns.taps > columns.result) {

@@ -222,7 +222,7 @@ void maximum_rows(const Plane& plane, const Axis& rows, const Axis& columns, int
 
 using MaximumRows = decltype(&maximum_rows<0, 0, 0>);
 
-// Chooses the function for rows of whole windows. For usual windows the loops are unrolled.
+// Chooses the function for rows of whole windows. Usual windows have unrolled loops.
 MaximumRows find_maximum_rows(const Axis& rows, const Axis& columns) {
   const int64_t stride = columns.stride;
   if (rows.dilation != 1 || columns.dilation != 1 || rows.taps != columns.taps) return maximum_rows<0, 0, 0>;

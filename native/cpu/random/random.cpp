@@ -1,5 +1,5 @@
-// Random tensors and dropout: element i of a call takes word i % 4 of Philox block offset + i / 4, so that chunks of
-// the output are computed anywhere in any order. Words are made in a buffer in the first-level cache and converted
+// Random tensors and dropout. Element i of a call takes word i % 4 of Philox block offset + i / 4, so that any thread
+// can compute any chunk of the output, in any order. Words are made in a buffer in the first-level cache and converted
 // from there.
 //
 // Numbers are computed in float64 by the operations that the table of kernels states, and rounded once, so that bits

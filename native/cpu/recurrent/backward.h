@@ -2,9 +2,9 @@
 //
 // A step computes the gradient of its h from the gates' gradients of the next step, [B, G H] x [G H, H], and then its
 // own gates' gradients. The gradient of x is the same product with other weights. It is computed along with h's, while
-// the packed gradients are in the cache. But it is computed for many steps at once, as one large multiplication, if a
-// block has so few rows that the first way would be slow, or if input and state have different gates' gradients. The
-// gradients of weights always are.
+// the packed gradients are in the cache. There are two exceptions: a block has so few rows that this would be slow, or
+// the input and the state have different gates' gradients. Then one large multiplication computes it for many steps at
+// once, as always for the gradients of weights.
 //
 // A step of the chain takes 2 G B H^2 operations over 4 G H^2 bytes of packed weights. It also reads and writes about
 // 52 bytes a cell. All outputs are overwritten.

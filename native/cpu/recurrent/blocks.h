@@ -9,8 +9,8 @@ namespace firesteel::FIRESTEEL_ISA::recurrent {
 constexpr int64_t core_cache_bytes = 512 << 10, shared_cache_bytes = 4 << 20;
 // Rows of a block if the weights come from farther away.
 constexpr int64_t far_rows = 64;
-// The least multiply-adds for which a tile is worth its own ticket, and the least packed floats for which a chunk is
-// worth handing to another thread.
+// The least multiply-adds that are worth a tile of their own, and the least packed floats that are worth handing to
+// another thread.
 constexpr int64_t tile_work = 1 << 18;
 constexpr int64_t chunk_floats = 64 << 10;
 // The rows (steps x rows of a block) whose input part is computed at once.

@@ -75,8 +75,8 @@ struct Progress {
   alignas(64) int64_t done;
 };
 
-// Runs body(phase, row_block, index) for all blocks of rows, all indices below `tiles` and phases [0, phases). For the
-// same rows, a phase begins when the phase before it is done.
+// Runs body(phase, row_block, index) for all blocks of rows, all indices below `tiles` and phases [0, phases). A phase
+// of some rows begins when their phase before it is done.
 template <class F>
 static inline void walk(Context& context, const Plan& plan, int64_t phases, int64_t tiles, const F& body) {
   const size_t bytes = size_t(plan.row_blocks) * sizeof(Progress);

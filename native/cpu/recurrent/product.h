@@ -3,11 +3,11 @@
 //
 // Legend: MR and NR as in gemm. Weights lie in panels of NR columns, each [depth][NR] over the whole depth (zero
 // padded). A state lies in panels of rows, each [depth / lanes][rows of the panel][lanes]: so packing copies registers
-// and transposes nothing. Its rows are cut into as few panels of at most MR rows as possible, about equal, because a
-// panel of 2 rows would take as long as one of 4 or 5, waiting for its own sums.
+// and transposes nothing. Its rows are cut into as few panels of at most MR rows as possible, all about equal: a panel
+// of 2 rows would take as long as one of 4 or 5, because it would wait for its own sums.
 //
-// A panel of weights is read once for each panel of rows, in order, from whichever cache has it. That is 4 NR bytes for
-// MR NR multiply-adds, which even the last-level cache delivers when read in order.
+// A panel of weights is read once for each panel of rows, in order, from whichever cache has it. These are 4 NR bytes
+// for MR NR multiply-adds; even the last-level cache can deliver them in order.
 #pragma once
 #include "../gemm/gemm.h"
 #include "../integers.h"

@@ -1,5 +1,5 @@
-// The simple recurrent network (J. Elman, "Finding Structure in Time", 1990): h = tanh(a), or relu(a), of
-// a = x wIh^T + bIh + h' wHh^T + bHh, where h' is the state before the step. Its gradient needs h alone.
+// The simple recurrent network (J. Elman, "Finding Structure in Time", 1990): h = tanh(a), or relu(a), of a = x wIh^T +
+// bIh + h' wHh^T + bHh, where h' is the state before the step. Its gradient needs only h.
 #include "backward.h"
 #include "forward.h"
 

@@ -91,15 +91,15 @@ bool split_axes(Context& context, const View& out, const View& x, Axes* kept, Ax
   return true;
 }
 
-// Prefetches 1 KB ahead, for a step of four registers in a row of n. Short rows are often neighbours, which the
-// processor notices too late. Long rows it notices by itself, and the memory after them may not be needed.
+// Prefetches 1 KB ahead of a step of four registers in a row of n. Short rows are often neighbours, which the processor
+// notices too late. Long rows it notices by itself, and the memory after them may not be needed.
 template <class T>
 FIRESTEEL_INLINE void prefetch_ahead(const T* x, int64_t n) {
   if (n > 1024) return;
   for (int i = 0; i < 4 * simd::lanes; i += 16) __builtin_prefetch(x + 256 + i);
 }
 
-// A fold is a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns), joins
+// A fold is a number of type Total. It starts at `start`, takes rows of T (of n elements, or down the columns), joins
 // others, and becomes an element of out. The loops are not inlined, because there would be four copies of each.
 struct SumOfFloats {
   using T = float;

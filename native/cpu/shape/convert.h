@@ -1,6 +1,6 @@
-// Numbers of one dtype as numbers of another, as the table of kernels says: floats truncate to integers and wrap around
-// (NaN and infinities give 0), anything but 0 becomes true, and 16-bit floats are rounded once, to nearest, ties to
-// even.
+// Converts numbers of one dtype to another, as the table of kernels says: floats are truncated to integers and wrap
+// around (NaN and infinities give 0), anything but 0 becomes true, and 16-bit floats are rounded once, to nearest, ties
+// to even.
 #pragma once
 #include "../../core/kernel.h"
 #include "../simd/half.h"

@@ -64,7 +64,7 @@ FIRESTEEL_INLINE void store_float16(uint16_t* p, Vec a) {
 
 #else
 
-// With the exponent's field in place, the number is too small by a factor of 2^112, whether or not it is denormal.
+// Once the exponent's field is in place, the number is too small by a factor of 2^112, whether or not it is denormal.
 FIRESTEEL_INLINE Vec load_float16(const uint16_t* p) {
   VecI h = widen_halves(p);
   VecI sign = shift_left(h & set_int(0x8000), 16), size = shift_left(h & set_int(0x7fff), 13);

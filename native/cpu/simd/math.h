@@ -140,7 +140,7 @@ FIRESTEEL_INLINE Vec log_of_fraction(Vec f) {
   const Vec square = f * f;
   return f + fma(square, set(-0.5f), square * f * log_of_fraction_polynomial(f));
 }
-// y, which is the logarithm of a finite x > 0 in any base. For any other x, the value that logarithms of all bases
+// y, which is the logarithm of a finite x > 0 in any base. The value, for any other x, that logarithms of all bases
 // share.
 FIRESTEEL_INLINE Vec log_at_ends(Vec x, Vec y) {
   Vec special = select(x == zero(), set(-INFINITY), select(x < zero(), set(NAN), x));

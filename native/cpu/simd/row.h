@@ -1,4 +1,4 @@
-// Sums and maxima over contiguous floats, for the families that reduce rows.
+// Sums and maxima over contiguous floats. The families that reduce rows use them.
 //
 // A sum runs in float32 over blocks of 1024 elements, in four registers side by side, and in float64 over the blocks.
 // So at most 256 / lanes additions of float32 follow one another, whatever the row's length. The length and the

@@ -5,10 +5,10 @@
 
 namespace firesteel::FIRESTEEL_ISA::simd {
 
-// The least bytes of a result that is written past the caches. With two operands of the same size it fills the last
-// cache (32 MB are usual), so its memory is no longer cached from the last use. An ordinary store would then read it,
-// and finally write it back. That costs as much as it costs a reader to find nothing in the cache. Smaller results are
-// often still cached.
+// The least bytes of a result that is written past the caches. Together with two operands of the same size it fills the
+// last cache (32 MB are usual), so its memory is no longer cached from the last use. An ordinary store would then read
+// it, and finally write it back. A reader that finds nothing in the cache pays as much. Smaller results are often still
+// cached.
 constexpr int64_t streaming_bytes = (int64_t(1) << 25) / 3;
 // Short rows are not worth it, because their ends share cache lines, which would be written in parts.
 FIRESTEEL_INLINE bool streams_rows(int64_t rows, int64_t columns) {
