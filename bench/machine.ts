@@ -85,7 +85,7 @@ export function bestRates(all: readonly Rates[]): Rates {
   }))
 }
 
-/** Adds the rates measured since. For the device's number of threads, the best ones count. */
+/** Adds the rates measured since. The best measurements with the device's number of threads count. */
 export function withRates(description: MachineDescription, seen: readonly Rates[]): MachineDescription {
   const { threads, rates } = description
   const better = (own: Rates) => bestRates([own, ...seen])
@@ -116,8 +116,8 @@ export class Machine {
 
   #bandwidth(level: Level, threads: number, seconds: number): Bandwidth {
     const { L1, L2, L3 } = this.caches
-    // A working set is half of a cache, because the cache holds other things too. For memory, STREAM's rule applies:
-    // each array of a copy is 4 times L3.
+    // A working set is half of a cache, because the cache holds other things too. Arrays in memory follow STREAM's
+    // rule: each array of a copy is 4 times L3.
     const workingSet = { L1: (threads * L1) / 2, L2: (threads * L2) / 2, L3: L3 / 2, memory: 8 * L3 }[level]
     return {
       read: this.#device.bandwidth('read', workingSet, { threads, seconds }),

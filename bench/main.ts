@@ -1,6 +1,6 @@
 /**
  * Times the library on the workloads of workloads.json and on twelve drawn ones, and compares each with the machine's
- * bound. With --against torch, it takes turns with PyTorch and OpenBLAS, and checks every result.
+ * bound. If --against torch is given, it takes turns with PyTorch and OpenBLAS, and checks every result.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -27,8 +27,9 @@ function rankSumBelow(n: number, limit: number): number {
 }
 
 /**
- * The centre of a symmetric distribution, with the interval that Wilcoxon's signed-rank test does not reject: the
- * median of all pairs' means, and two of their order statistics (Hodges and Lehmann 1963). One outlier hardly moves it.
+ * The centre of a symmetric distribution, with its confidence interval. The centre is the median of all pairs' means.
+ * The interval holds the centres that Wilcoxon's signed-rank test does not reject; its ends are two order statistics of
+ * the same means (Hodges and Lehmann 1963). One outlier hardly moves it.
  */
 export function signedRankInterval(values: readonly number[], confidence = 0.95): Interval {
   const n = values.length

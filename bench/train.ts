@@ -6,7 +6,10 @@ import { type Builder, size, slowRecurrence, training } from './work.js'
 
 const { crossEntropy } = nn.functional
 
-/** A multiplication and an addition, once forward and twice backward, for each parameter that an item meets. */
+/**
+ * Operations of an item: for each parameter that it meets a multiplication and an addition, once forward and twice
+ * backward.
+ */
 function stepOperations(model: nn.Module, items: number): number {
   let parameters = 0
   for (const { numel } of model.parameters()) parameters += numel

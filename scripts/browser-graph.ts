@@ -1,7 +1,7 @@
 /**
  * The part of the library that a browser would load: the files that its entries reach by imports. None of them may
- * import a module of Node or a package, or use a global name of Node, because a browser refuses such an import and
- * fails at such a name. `nodeModule` of lib/core/host.ts is the way around this.
+ * import a module of Node or a package, because a browser refuses such an import. None may use a global name of Node,
+ * because a browser does not have it. `nodeModule` of lib/core/host.ts is the way around this.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

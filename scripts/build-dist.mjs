@@ -1,7 +1,7 @@
 /**
  * Builds dist/: declarations by the TypeScript compiler, and the code by rolldown. The code is in as few files as its
- * users allow, because opening two hundred files, or the sixty that a bundler makes by itself, takes much of the time
- * of an import.
+ * users allow, because opening files takes much of the time of an import: there would be two hundred without a bundler,
+ * and sixty if the bundler divided the code by itself.
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -26,7 +26,7 @@ function entries() {
 
 const source = (entry) => join(root, `lib/${entry}.ts`)
 
-/** For each module, the entries that always load it. */
+/** The entries that always load each module. */
 function users(names, moduleInfo) {
   const of = new Map()
   for (const name of names) {

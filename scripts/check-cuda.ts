@@ -4,8 +4,8 @@
  * The machine must have Python.
  *
  * Usage: npm run check:cuda [-- FOLDER] [--no-kernels]; FOLDER is build/check-cuda by default. Then, on that machine:
- * python3 FOLDER/run.py. With --no-kernels nvcc is not started, for a trial with the emulated driver. Fails if the
- * archive, FOLDER.tar.gz, would be larger than 60 MB.
+ * python3 FOLDER/run.py. --no-kernels does not start nvcc, so that the check can be tried with the emulated driver.
+ * Fails if the archive, FOLDER.tar.gz, would be larger than 60 MB.
  */
 import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'

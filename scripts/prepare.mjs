@@ -1,7 +1,7 @@
 /**
  * npm's `prepare`: builds dist and the addon after `npm ci` in a checkout, and for a git dependency. Without a C++
- * compiler it says so in one line and succeeds, because the reference backend is then used. With
- * FIRESTEEL_REQUIRE=native that is an error.
+ * compiler it says so in one line and succeeds, because the reference backend is then used. FIRESTEEL_REQUIRE=native
+ * makes that an error.
  */
 import { buildDist } from './build-dist.mjs'
 import { buildNative } from './build-native.mjs'

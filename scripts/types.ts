@@ -9,9 +9,9 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 /**
- * The most instantiations that the library may cost, a tenth above the measured number. 260,000 are for records held to
- * their inputs, results and kernels, for two operands' dtypes, and for literal sizes followed through layers; the rest
- * is for models, tokenizers, pictures, tasks and runs.
+ * The most instantiations that the library may cost, a tenth above the measured number. Records whose inputs, results
+ * and kernels are checked, the dtypes of two operands, and literal sizes through layers cost 260,000. Models,
+ * tokenizers, pictures, tasks and runs cost the rest.
  */
 const most = 490_000
 

@@ -1,6 +1,6 @@
 /**
- * For files that share a process. Each begins in the folder and on the device with which the process began. All other
- * global state that it changed must be restored.
+ * Tools for test files that share a process. Each begins in the folder and on the device with which the process began.
+ * All other global state that it changed must be restored.
  */
 import { readdirSync, readlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'

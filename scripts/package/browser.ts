@@ -78,7 +78,7 @@ function start(program: string, work: string, page: string): ChildProcess {
   return spawn(program, [...options, profile, page], { stdio: 'ignore', detached: true })
 }
 
-/** What the page sends when it is done. */
+/** The message that the page sends when it is done. */
 async function inBrowser(program: string, project: Project, work: string, data: string): Promise<Result> {
   let given: (text: string) => void = () => undefined
   const sent = new Promise<string>((resolve) => {

@@ -1,7 +1,7 @@
 /**
- * npm run licences: writes THIRD-PARTY.md, which is part of all packages: whose work comes with them, and under which
- * licence. --check fails if it is not up to date. Packages come from package-lock.json; the contents of a binary are
- * listed here.
+ * npm run licences: writes THIRD-PARTY.md, a part of all packages, which lists the work of others in them and its
+ * licences. --check fails if the file is not up to date. Packages come from package-lock.json; the contents of a binary
+ * are listed here.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -136,8 +136,8 @@ export function writeMainPackage(platforms?: readonly PackagedPlatform[], withCu
 }
 
 /**
- * The platforms whose packages exist. Throws if one is missing. With `onlyBuilt` it throws only if this platform's
- * package is missing, and tells which others are.
+ * The platforms whose packages exist. Throws if one is missing. If `onlyBuilt` is set, it throws only if this
+ * platform's package is missing, and prints which others are missing.
  */
 export function builtPlatforms(onlyBuilt: boolean): readonly PackagedPlatform[] {
   const missing = packagedPlatforms.filter(

@@ -1,6 +1,6 @@
 /**
- * npm run release: whether the contents of build/packages may be published as this version, check by check: the tree,
- * the version and its tag, the changelog, every package, and whether npm can sign where they were built. Usage: npm run
+ * npm run release: checks whether the contents of build/packages may be published as this version. It checks the tree,
+ * the version and its tag, the changelog, every package, and whether npm can sign their provenance. Usage: npm run
  * release [-- --dry | --publish]
  *
  * --dry, the default, changes nothing outside build/packages: it lists what is missing, and lets npm pack the packages
@@ -48,7 +48,7 @@ export interface Facts {
 
 export interface Check {
   readonly what: string
-  /** What is missing and what to do, or null. */
+  /** A text that says what is missing and what to do, or null. */
   readonly missing: string | null
 }
 
@@ -136,7 +136,7 @@ function factsHere(): Facts {
   }
 }
 
-/** What npm would publish of a package, in a few words. */
+/** Says in a few words what npm would publish of a package. */
 function rehearse(name: string): string {
   const args = [npmProgram(), 'pack', join(packagesFolder, name), '--dry-run', '--json', '--ignore-scripts']
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })

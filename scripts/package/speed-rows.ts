@@ -1,6 +1,6 @@
 /**
- * The program of speed.ts. For each line with the name of a workload it prints the milliseconds of processor time of a
- * call.
+ * The program of speed.ts. It reads names of workloads, one a line, and prints for each the milliseconds of processor
+ * time of a call.
  */
 import { createInterface } from 'node:readline'
 import { defaultDevice } from 'firesteel'

@@ -40,7 +40,7 @@ export interface Case {
    * neither.
    */
   readonly op: string
-  /** What is special about it; unique within the operator. */
+  /** A name that says what is special about the case; unique within the operator. */
   readonly name: string
   readonly inputs: readonly Input[]
   /** The public call. Each run gives it inputs of one device and dtype. */

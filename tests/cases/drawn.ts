@@ -1,6 +1,6 @@
 /**
- * Calls of operators that index, sort and count, drawn at random: ranks, indices of all kinds, ties, sizes of 0. As in
- * large.ts, `torch` states the same call for PyTorch.
+ * Calls of operators that index, sort and count, drawn at random: ranks, indices of all kinds, ties, sizes of 0.
+ * `torch` states the same call for PyTorch, as in large.ts.
  */
 import * as f from '../../lib/index.js'
 import { bits, type Case, distinct, exactly, type Input, integers, normal, type Random } from './case.js'

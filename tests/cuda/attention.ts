@@ -1,8 +1,8 @@
 /**
- * Attention in bfloat16, with sizes and strides that choose each of the kernels, compared with the composite in float64
- * on the reference device: sizes around tiles, heads of each width, keys that masks and windows hide, and NaN where
- * nobody may see it. Any difference, also between two runs, is an error. Under the checker, which is slow, only the
- * smaller cases run.
+ * Compares attention in bfloat16 with the composite in float64 on the reference device. Sizes and strides choose each
+ * of the kernels: sizes around tiles, heads of each width, keys that masks and windows hide, and NaN where no query may
+ * see it. Any difference, also between two runs, is an error. Under the checker, which is slow, only the smaller cases
+ * run.
  */
 import { device } from '../../lib/backend/devices.js'
 import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'

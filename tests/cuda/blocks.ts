@@ -1,7 +1,7 @@
 /**
- * Block dtypes. Numbers to blocks and back must have the reference device's bits. Products with blocks along the depth
- * and along the columns, with rows around the few that have their own kernel, and sizes around tiles, are compared with
- * sums in float64, and twice to the same bits. Any difference is an error.
+ * Block dtypes. Numbers to blocks and back must have the reference device's bits. Compares products with sums in
+ * float64, and two runs of each to the bit. Blocks lie along the depth and along the columns. The numbers of rows are
+ * around the few that have their own kernel, and sizes are around tiles. Any difference is an error.
  */
 import assert from 'node:assert/strict'
 import { device } from '../../lib/backend/devices.js'

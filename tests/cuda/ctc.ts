@@ -47,7 +47,7 @@ function check({ steps, classes, labels, blank }: Sizes): void {
       return [loss, gradient as f.Tensor].map((t) => Array.from(t.dataSync()))
     })
   const found = outcome(gpu)
-  // With many steps, one run is enough.
+  // One run is enough if there are many steps.
   const again = steps > 100 ? found : outcome(gpu)
   for (const [k, exact] of outcome(reference).entries())
     for (const [i, value] of exact.entries()) {

@@ -78,7 +78,7 @@ function check(head: Head): void {
     i % ignoredEvery === ignoredEvery - 1 ? -100 : Math.floor(((random() + 1) / 2) * classes),
   )
   const found = outcome(gpu, dtype, head, given, labels)
-  // With many rows, one run is enough.
+  // One run is enough if there are many rows.
   const again = rows > 1000 ? found : outcome(gpu, dtype, head, given, labels)
   const exact = outcome(reference, 'float64', head, given, labels)
   // The terms of each gradient's sum add up to at most 3 in magnitude. Those of bfloat16 are rounded twice.

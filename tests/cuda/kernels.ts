@@ -14,7 +14,7 @@ import { type DType, dtypes } from '../../lib/core/dtype.js'
 const gpu = device('cuda')
 const reference = device('reference')
 
-/** The layout of an operand's elements, for a result of `shape`. */
+/** The layout of an operand's elements if the result has the shape `shape`. */
 interface Layout {
   readonly shape: readonly number[]
   readonly strides: readonly (readonly number[])[]
@@ -172,7 +172,7 @@ interface Case {
   readonly T: DType
   readonly layout: Layout
   readonly options: { readonly [name: string]: number | boolean }
-  /** For kernels of any dtype: the dtype that is read. */
+  /** The dtype that kernels of any dtype read. */
   readonly from?: DType
 }
 
@@ -270,7 +270,7 @@ const optionSets: { readonly [kernel: string]: readonly { readonly [name: string
   quotient: [{ floors: false }, { floors: true }],
 }
 
-/** For int32, a divisor of 0 is an error in these. */
+/** A divisor of 0 is an error in these if the dtype is int32. */
 const dividing = new Set<string>(['fmod', 'remainder', 'quotient'])
 function dividesWhole({ kernel, T }: Case): boolean {
   return T === 'int32' && dividing.has(kernel)

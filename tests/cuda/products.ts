@@ -1,7 +1,7 @@
 /**
- * Matrix products with sizes and strides that choose each of the kernels, compared with sums in float64: every order of
- * the factors' neighbours, sizes around tiles and pieces, batches, cut depths. Any difference, also between two runs,
- * is an error.
+ * Compares matrix products with sums in float64. Sizes and strides choose each of the kernels: every order of the
+ * factors' neighbours, sizes around tiles and pieces, batches, cut depths. Any difference, also between two runs, is an
+ * error.
  */
 import { kernelOf } from '../../lib/backend/call.js'
 import { device } from '../../lib/backend/devices.js'

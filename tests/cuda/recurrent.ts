@@ -1,7 +1,7 @@
 /**
- * LSTM, GRU and RNN through time, in both directions, with and without lengths and states: sizes around the blocks of
- * units and of columns, and more rows than a product over many steps takes. Compared with the reference device in
- * float64, forward and backward, and twice to the same bits. Any difference is an error.
+ * LSTM, GRU and RNN through time, in both directions, with and without lengths and states. Sizes are around the blocks
+ * of units and of columns. Some cases have more rows than a product over many steps takes. Compared with the reference
+ * device in float64, forward and backward, and twice to the same bits. Any difference is an error.
  */
 import { device } from '../../lib/backend/devices.js'
 import * as f from '../../lib/index.js'
@@ -89,7 +89,7 @@ function check(layer: Layer): void {
   const counts = [T * B * I, ...direction, ...direction, state, state, T * state, state, state]
   const given = counts.map(numbers)
   const found = outcome(gpu, layer, given)
-  // With many rows, one run is enough.
+  // One run is enough if there are many rows.
   const again = B > 10 ? found : outcome(gpu, layer, given)
   for (const [k, values] of outcome(reference, layer, given).entries()) {
     const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 1)

@@ -1,5 +1,5 @@
 /**
- * Measures the cost of checkpointing every block of a GPT of 12 layers: the peak of activations must stay below a
+ * Measures the cost of checkpointing every block of a GPT of 12 layers. The peak of activations must fall below a
  * third, and a step must take at most 1.4 times as long. Plain and checkpointed steps take turns, and medians are
  * compared, because the machine also does other work.
  *

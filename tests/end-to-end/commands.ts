@@ -2,9 +2,9 @@
  * Checks promises of the command line: `npx tsx tests/end-to-end/commands.ts [--minilm FOLDER] [--only REGEX]`.
  *
  * On three configs, `--dry` must predict the peak memory of tensors to within a tenth of what the training then takes.
- * With the folder of MiniLM, the same holds for its training, a run that is killed by SIGKILL and resumed must end with
- * the bytes of an uninterrupted one, and must report a lower loss within a minute. Other times are only printed. Prints
- * a table and ends with 'N passed, N failed'.
+ * If the folder of MiniLM is given, the same holds for its training. A run that is killed by SIGKILL and resumed must
+ * end with the bytes of an uninterrupted one, and must report a lower loss within a minute. Other times are only
+ * printed. Prints a table and ends with 'N passed, N failed'.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

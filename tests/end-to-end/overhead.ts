@@ -1,8 +1,9 @@
 /**
  * Compares the time of the Trainer's steps with that of a bare loop: `tsx tests/end-to-end/overhead.ts [--rounds 15]
- * [--processor]`. With --processor, processor time counts instead of the clock's time, for a busy machine. All loops
- * take turns, and the least time of some steps in a row counts for each, because the machine's other work only adds to
- * it. Prints a line for each, and fails if the Trainer adds more than 2 % to the CNN's step or 5 % to the MLP's.
+ * [--processor]`. --processor measures processor time instead of the clock's time, which says little on a busy machine.
+ * All loops take turns, and the least time of some steps in a row counts for each, because the machine's other work
+ * only adds to it. Prints a line for each, and fails if the Trainer adds more than 2 % to the CNN's step or 5 % to the
+ * MLP's.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,11 +1,11 @@
 /**
- * Measures pictures per second from a folder of JPEGs that it makes (500 x 375, like ImageNet's): decoding alone, and
- * with the steps of a training, by the loader's own thread and by one and two workers. libvips always decodes in its
- * own threads, as many at a time as UV_THREADPOOL_SIZE says (4), and workers share them. Set it to 1 to see what one
- * processor decodes.
+ * Measures pictures per second from a folder of JPEGs that it makes (500 x 375, like ImageNet's). It measures decoding
+ * alone and with the steps of a training, each by the loader's own thread and by one and two workers. libvips always
+ * decodes in its own threads, as many at a time as UV_THREADPOOL_SIZE says (4), and workers share them. Set it to 1 to
+ * see what one processor decodes.
  *
- * On a busy machine the clock says nothing, but processor time does: what a picture takes with two workers and with
- * one, and how much of it is the loader's thread, which no worker can share.
+ * The clock says nothing on a busy machine, but processor time does: the time of a picture with two workers and with
+ * one, and the part of it that the loader's thread takes, which no worker can share.
  *
  * Usage: npx tsx tests/end-to-end/pictures.ts [--pictures 512] [--passes 3] [--least 0]. Fails if the second worker
  * multiplies the throughput with steps by less than `least`.

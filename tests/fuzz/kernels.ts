@@ -1,8 +1,8 @@
 /**
- * Calls every kernel of the addon with sound words, and with words of which some are wrong: handles that were freed,
- * that belong to another thread's device, or that never existed; sizes, strides, offsets and numbers of any kind;
- * arguments that overlap. Whatever the words are, a call must either throw ERR_INTERNAL or run, and touch no memory but
- * its written views.
+ * Calls every kernel of the addon with valid words, and with words of which some are wrong. Handles may have been
+ * freed, belong to another thread's device, or never have existed. Sizes, strides, offsets and numbers are of any kind,
+ * and arguments may overlap. Whatever the words are, a call must either throw ERR_INTERNAL or run, and touch no memory
+ * but its written views.
  *
  * `tsx kernels.ts SEED SECONDS FILE`: writes each call into FILE beforehand, so that a crash can be traced.
  */

@@ -3,8 +3,8 @@
  * bits and untouched neighbours. This finds a kernel that reads memory before it writes it, or writes beside its
  * tensors.
  *
- * `tsx poison.ts SEED CASES [OPERATORS]`: runs the cases of tests/cases whose bits must not vary, of all operators or
- * of those whose names match, and then as many cases drawn at random, every third of them large. The instruction set is
+ * `tsx poison.ts SEED CASES [OPERATORS]` runs the cases of tests/cases whose bits must not vary, of all operators or of
+ * those whose names match. It then runs CASES cases drawn at random, every third of them large. The instruction set is
  * FIRESTEEL_ISA's. Ends with `N passed, N failed`.
  */
 import fc from 'fast-check'

@@ -23,7 +23,7 @@ import { trainingCalls } from './training.js'
 
 /** Methods of tensors that are also functions, with the tensor last. Called as methods they must report the same. */
 const methodCalls: PublicCall[] = []
-// As in PyTorch, `x.unfold` is a different function.
+// `x.unfold` is a different function, as in PyTorch.
 const methods = publicCalls.filter(
   ({ names: [name = ''] }) => name in f.Tensor.prototype && name !== 'to' && name !== 'unfold',
 )

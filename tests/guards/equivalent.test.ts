@@ -185,7 +185,7 @@ function soundArgs(entry: PublicCall): unknown[] {
 
 /**
  * A view never copies, and so refuses memory that it cannot see in another shape. Sums over memory with other strides
- * add in another order, which shows in the last bit of the differences of which a variance is made.
+ * add in another order. That shows in the last bit of the differences in a variance.
  */
 const layoutMatters = new Set(['view', 'var', 'std', 'varMean', 'stdMean'])
 const refused = ({ names: [name = ''] }: PublicCall, form: string) =>

@@ -6,8 +6,8 @@ import { takeOutput } from '../setup.js'
 import { faultsOf } from './attempt.js'
 
 /**
- * For each name, a test that makes each argument and each option of its calls wrong in turn, and one test that counts
- * the calls.
+ * Makes a test for each name, which makes each argument and each option of its calls wrong in turn, and one test that
+ * counts the calls.
  */
 export function guardCalls(calls: readonly PublicCall[], atLeast: number): void {
   const grouped = new Map<string, PublicCall[]>()

@@ -1,6 +1,6 @@
 /**
- * Makes this process believe that little memory is left, so that a call for gigabytes is refused at once, as on a small
- * machine, instead of taking them from a large one. Import this before a device is made.
+ * Makes this process believe that little memory is left. A call for gigabytes is then refused at once, as on a small
+ * machine, even if the machine has them. Import this before a device is made.
  */
 import type { AddonModule } from '../../lib/backend/native/addon.js'
 import { addonModule } from '../../lib/backend/native/loader.js'

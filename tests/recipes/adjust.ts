@@ -1,6 +1,6 @@
 /**
- * Adjustment on real data, film reviews of one sentence: an ensemble compared with its members, and a search over three
- * settings that is killed and resumed, compared with one that was not.
+ * Adjusts models on real data, film reviews of one sentence. It compares an ensemble with its members, and a search
+ * over three settings that is killed and resumed with one that is not.
  *
  * Usage: npx tsx tests/recipes/adjust.ts --corpora DIR [--only ensemble,search]
  * DIR holds sentiment/movieReviewSnippets_GroundTruth.txt. The exit code is 1 if the ensemble is not better than each

@@ -63,7 +63,7 @@ const folderFor = (kind: string) => mkdtempSync(join(tmpdir(), `firesteel-${kind
 let [passed, failed] = [0, 0]
 for (const kind of named.length > 0 ? named : ['cnn', 'lstm', 'gpt', 'qlora']) {
   const whole = await run(kind, '', 1)
-  /** For each number of threads less one, the peak memory of a run that writes checkpoints and is not killed. */
+  /** The peak memory of a run that writes checkpoints and is not killed, by the number of threads less one. */
   const peaks: number[] = []
   for (const threads of [1, 2]) {
     const folder = folderFor(kind)

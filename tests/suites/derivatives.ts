@@ -22,9 +22,9 @@ interface Scalar {
 }
 
 /**
- * Compares along two random directions through each vector, and along a few of its axes. Two errors are allowed: the
- * rounding of the two values, `terms` units of the largest number involved, divided by the step; and the third
- * derivative, assumed to be at most 1000 of those.
+ * Compares along two random directions through each vector, and along a few of its axes. The tolerance covers two
+ * errors. One is the rounding of the two values: `terms` units of the largest number involved, divided by the step. The
+ * other is the third derivative, which is assumed to be at most 1000 of those.
  */
 function checkDerivatives(what: string, scalar: Scalar, at: readonly Float64Array[], terms: number): void {
   const random = randomOf(4711)

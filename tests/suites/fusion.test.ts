@@ -7,7 +7,7 @@ import { devices } from './support.js'
 
 const { Conv2d, ReLU, Sequential } = f.nn
 
-/** [channels, channels out, kernel, size, options], for each way of the kernels. */
+/** [channels, channels out, kernel, size, options] of a case for each way of the kernels. */
 const shapes = [
   [1, 8, 3, 12, { padding: 1 }],
   [3, 16, 7, 21, { stride: 2, padding: 3 }],

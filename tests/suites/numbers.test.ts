@@ -122,7 +122,7 @@ const comparisons = {
   ge: (a: number, b: number) => a >= b,
 }
 
-/** For int32, which wraps around. Reciprocals are truncated to integers. */
+/** The expected result of int32, which wraps around. Reciprocals are truncated to integers. */
 function wholePow(x: number, y: number): number {
   if (y < 0) return Math.abs(x) === 1 ? x ** Math.abs(y % 2) : 0
   let [power, square] = [1n, BigInt(x)]
@@ -258,7 +258,7 @@ it.each(others.map((call) => [call.names[0] as string, call] as const))(
   },
 )
 
-/** For results that pass through float32: two units in the last place. */
+/** The tolerance of results that pass through float32: two units in the last place. */
 const digits: { readonly [D in f.DType]?: number } = { float32: 2 ** -22, bfloat16: 2 ** -7, float64: 2 ** -50 }
 
 function near(got: number, want: number, dtype: f.DType): boolean {

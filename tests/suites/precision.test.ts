@@ -1,8 +1,8 @@
 /**
  * Whole trainings under autocast must follow the loss curve of float32. bfloat16 keeps 8 bits, so a forward pass is off
- * by about 2^-8 of its numbers. The loss of a step may differ from float32's by 12 times that; the mean of ten steps,
- * and that of a validation, by 4 times, all relative to the first loss. Both trainings draw the same weights, data and
- * dropout.
+ * by about 2^-8 of its numbers. The loss of a step may differ from float32's by 12 times that. The mean of ten steps
+ * and that of a validation may differ by 4 times that. All are relative to the first loss. Both trainings draw the same
+ * weights, data and dropout.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'

@@ -3,7 +3,7 @@ import { nn, ones, randn, type Shape, type SingleFloat, type Tensor, tensor, zer
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 declare function same<A, B>(equal: Equal<A, B>): void
-/** Of float32, as creation functions make it unless told otherwise. */
+/** float32, because creation functions make that unless told otherwise. */
 type Float<S extends Shape> = Tensor<S, SingleFloat>
 declare const batch: Tensor<[32, 784]>
 declare const anyRows: Tensor<[number, 784]>

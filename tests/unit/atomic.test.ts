@@ -22,9 +22,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ValueError } from '../../lib/index.js'
 import { writeAtomically, writeTogether } from '../../lib/io/atomic.js'
 
-/** What the handles that are opened do other than the system's. */
+/** The methods in which the opened handles differ from the system's. */
 const faults: {
-  /** What to write of the bytes. */
+  /** The part of the bytes to write. */
   write: ((bytes: Uint8Array) => Uint8Array) | null
   /** Writes nothing, but says it did, and keeps where the bytes lie in their buffer. */
   pretended: (readonly [from: number, length: number])[] | null

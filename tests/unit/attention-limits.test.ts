@@ -1,6 +1,6 @@
 /**
- * The keys that offset, window and lengths hide from attention are those that a mask would hide: for a chunk of queries
- * after a cache, a sliding window and padded batches. But hidden keys may hold anything.
+ * Offset, window and lengths hide the same keys from attention as a mask would. The cases are a chunk of queries after
+ * a cache, a sliding window and padded batches. But hidden keys may hold anything.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'

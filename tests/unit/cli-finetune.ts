@@ -45,7 +45,7 @@ export async function modelFolder(folder: string, changes: { readonly [name: str
     num_attention_heads: 2,
     num_key_value_heads: 2,
     max_position_embeddings: 128,
-    // The head is frozen. With weights of this size it can tell tokens apart.
+    // The head is frozen. Weights of this size let it tell tokens apart.
     initializer_range: 0.3,
     ...changes,
   })

@@ -254,7 +254,7 @@ async function encoderFolder(): Promise<void> {
   writeFileSync(join(folder, 'encoder', 'config.json'), '{"model_type": "bert", "architectures": ["BertForMaskedLM"]}')
 }
 
-/** Rows of texts with labels, for a classifier. */
+/** Rows of texts with labels. A classifier learns from them. */
 const labelled: readonly (readonly [what: string, rows: readonly string[], ...says: string[]])[] = [
   [
     'one class only',

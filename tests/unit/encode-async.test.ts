@@ -15,7 +15,7 @@ afterAll(() => tokenizer.dispose())
 
 type Given = string | readonly [string, string]
 
-/** As the batch says it, from what `encodeBatch` gives. */
+/** The result of `encodeBatch` in the form that the asynchronous batch has. */
 function wanted(texts: readonly Given[], options: BatchOptions): EncodedBatch {
   const encodings = tokenizer.encodeBatch(texts, options)
   let at = 0

@@ -1,6 +1,6 @@
 /**
- * Stacks of blocks, and attention with separate keys, as PyTorch 2.13 computes them in float64: parameter k of a
- * module, by the order of names, holds sin(0.7 i + k) / 2, x sin(1.3 i) and the memory cos(0.9 i).
+ * Stacks of blocks, and attention with separate keys. PyTorch 2.13 computed the expected numbers in float64. Parameter
+ * k of a module, in the order of names, holds sin(0.7 i + k) / 2; x holds sin(1.3 i), and the memory cos(0.9 i).
  */
 import { describe, expect, it } from 'vitest'
 import { fromTypedArray, nn, noGrad, type Tensor, tensor } from '../../lib/index.js'

@@ -187,7 +187,7 @@ describe('averageWeights', () => {
     const greedy = (model: Scores) => -Math.abs(first(model) - 10)
     const models = [4, 12, 9, 30].map(valued)
     const soup = await f.averageWeights(models, { into: valued(0), greedy })
-    // 9 is the best. With 12 the mean is 10.5, which is better, whereas 4 and 30 make it worse.
+    // 9 is the best. 12 makes the mean 10.5, which is better, whereas 4 and 30 make it worse.
     expect([soup.taken, soup.score, soup.model.scores.toArray()]).toEqual([[2, 1], -0.5, [10.5, -10.5]])
     expect(models.map(first)).toEqual([4, 12, 9, 30])
   })

@@ -101,7 +101,7 @@ describe('in lib/ops', () => {
       'elementwise/numbers.ts': 1,
       // The dtype to which a device without float64 rounds.
       'creation.ts': 1,
-      // For functions of several operators.
+      // Allowed in functions of several operators.
       'common.ts': 2,
       // The dtype of lengths, which are an option and are refused by that name.
       'attention/weights.ts': 1,

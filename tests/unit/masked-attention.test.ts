@@ -1,7 +1,7 @@
 /**
  * Masks in edge cases: the lowest number, infinities, and NaN in masked places. The right values are PyTorch 2.13's. A
- * mask is added, so only -Infinity masks fully, and a NaN or infinity in a masked key or value makes the query NaN.
- * With isCausal, a key later than its query takes no part, whatever it holds; PyTorch's two implementations differ
+ * mask is added, so only -Infinity masks fully, and a NaN or infinity in a masked key or value makes the query NaN. A
+ * key later than its query takes no part if isCausal is set, whatever it holds; PyTorch's two implementations differ
  * there.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

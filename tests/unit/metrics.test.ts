@@ -138,7 +138,7 @@ it('what is no label, or has another shape, is refused', () => {
   expect(() => metrics.accuracy({ classDim: 1 }).update(zeros([2, 3, 4]), zeros([2, 3], { dtype: 'int32' }))).toThrow(
     'without the dimension of the classes, which is 1',
   )
-  // With a single class the largest is always class 0, whatever the logit.
+  // A single class is always the largest, whatever its logit.
   expect(() => metric.update(zeros([2, 1]), labels([0, 1]))).toThrow(
     '[accuracy] outputs are [2, 1], which is a single class',
   )

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 
-/** What a call throws. */
+/** The error that a call throws. */
 function failure(call: () => unknown): Error | null {
   try {
     call()

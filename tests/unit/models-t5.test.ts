@@ -176,7 +176,7 @@ describe('a T5 folder', () => {
     const state = new Map(tied.stateDict())
     change(path, { tie_word_embeddings: undefined, scale_decoder_outputs: undefined })
     expect((await open(path)).tied).toBe(true)
-    // As in the first published folders, with all names of the shared memory, and a bias that nothing reads.
+    // The state of the first published folders, with all names of the shared memory, and a bias that nothing reads.
     state.set(
       'decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight',
       fromTypedArray(new Float32Array(64), [32, 2]),

@@ -352,7 +352,7 @@ describe('ResNet', () => {
     const body = (of: ImageClassifier) => numbers(of.body.embed(waves([1, 3, 32, 32])))
     expect(body(other.eval())).toEqual(body(again.eval()))
     expect(Math.max(...numbers([...other.parameters()].at(-2) as Tensor).map(Math.abs))).toBeGreaterThan(0)
-    // With the same number of labels the head stays, and only names change.
+    // If the number of labels is the same, the head stays, and only names change.
     lines.length = 0
     await AutoModel.forImageClassification(folder, { labels: ['a', 'b', 'c'], log: (line) => lines.push(line) })
     expect(lines).toEqual([])

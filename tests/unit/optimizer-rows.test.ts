@@ -57,7 +57,7 @@ const nadam = combinations({
   decoupledWeightDecay: [false, true],
   ...decays,
 })
-// With a beta2 of 0.5 the average of squares never covers enough steps; with 0.9 it does from the sixth step on.
+// A beta2 of 0.5 never makes the average of squares cover enough steps; 0.9 does from the sixth step on.
 const radam = combinations({
   lr: [0.01],
   betas: [

@@ -399,8 +399,8 @@ describe('probes', () => {
     const near = await nearestNeighbours(train, test, { k: 1 })
     expect([...near.predictions]).toEqual([0, 1, 2, 1])
     expect(near.accuracy).toBe(0.75)
-    // With as many votes as rows, the class of most rows does not win, because votes are weighted. Without weights it
-    // would.
+    // The class of most rows does not win if there are as many votes as rows, because votes are weighted. Without
+    // weights it would.
     expect([...(await nearestNeighbours(train, test)).predictions]).toEqual([0, 1, 2, 1])
     expect((await nearestNeighbours(train, test, { temperature: Number.POSITIVE_INFINITY })).predictions[2]).toBe(0)
   })

@@ -93,7 +93,7 @@ describe.each([
       noGrad(() => {
         const logProbs = model.tokenLogProbs(ids)
         expect(logProbs.shape).toEqual([1, 4])
-        // With a prompt the first token is predicted too, and a loss counts it.
+        // A prompt lets the model predict the first token too, and a loss counts it.
         const all = model.loss(ids)
         const first = -(all.total.item() as number) - values(logProbs).reduce((sum, each) => sum + each, 0)
         if (kind === 'prefix') expect(Math.abs(first)).toBeLessThan(1e-4)

@@ -1,7 +1,7 @@
 /**
- * Recurrent layers and scans whose behaviour depends on data, not sizes: lengths, padding, truncation. Numbers are
- * those of PyTorch 2.13 in float64, for packed sequences: parameter k of a layer holds sin(0.7 i + k) / 2, x holds
- * sin(1.3 i), and the loss is the sum of output * cos(0.3 i) and of the squares of the last state.
+ * Recurrent layers and scans whose behaviour depends on data, not sizes: lengths, padding, truncation. The expected
+ * numbers are those of PyTorch 2.13 in float64 for packed sequences. Parameter k of a layer holds sin(0.7 i + k) / 2,
+ * and x holds sin(1.3 i). The loss is the sum of output * cos(0.3 i) and of the squares of the last state.
  */
 import { describe, expect, it } from 'vitest'
 import {

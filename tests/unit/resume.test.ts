@@ -107,7 +107,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     const wanted = { ...whole.state(), ...numbers(history) }
     for (let cut = 1; cut <= steps; cut++) {
       const where = folder()
-      // With few checkpoints the only one is the abort's.
+      // If checkpoints are rare, the abort's is the only one.
       const first = run(device, where, { every: cut % 2 === 0 ? 1 : 1000 })
       const abort = new AbortController()
       // There are two batches in a step, and the abort comes within a step, which is still taken.

@@ -94,7 +94,8 @@ const reductions: { readonly [name: string]: (x: f.Tensor) => f.Tensor } = {
 }
 
 /**
- * Values other than PyTorch's that are also right: the function, which of its values, at which inputs, and the values.
+ * Values that differ from PyTorch's and are right too: the function, the number of its result, the inputs, and the
+ * values.
  */
 interface Exception {
   readonly of: RegExp

@@ -475,7 +475,7 @@ describe('replay', () => {
 
   it('keeps what was learned before', async () => {
     /**
-     * The same inputs with other labels. What is learned from one task is wrong for the other, unless inputs tell them
+     * The same inputs with other labels. The answers of one task are wrong for the other, unless inputs tell the tasks
      * apart.
      */
     const task = (sign: number, seed: number) => {
