@@ -5,12 +5,13 @@ import type { Device, FilePart } from '../core/device.js'
 import { arrayLength, type DType, dtypes, type TypedArray } from '../core/dtype.js'
 import { DeviceError, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, ownOptions } from '../core/options.js'
+import { keep, outsideFrames } from '../core/scope.js'
 import { countOf, denseStrides, maxDims, type Shape, sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray, zeros } from '../ops/creation.js'
 import { copyInto } from '../ops/inplace.js'
-import { creationNames, place } from '../ops/placement.js'
+import { creationNames, place, unwritten } from '../ops/placement.js'
 import { dataSync } from '../ops/read.js'
 import { contiguous } from '../ops/shape/index.js'
 import { type NewFile, writeAtomically } from './atomic.js'
@@ -255,17 +256,10 @@ export class PieceReader {
     return true
   }
 
-  /**
-   * Whether bytes become the tensor's bytes unchanged, wherever it will lie: the tensor is all of its memory, in the
-   * source's dtype.
-   */
-  copies(name: string, to: Tensor): boolean {
-    const own = ownDTypes.get(this.#spec(name).dtype as FileDType)
-    return own === to.dtype && to.isContiguous && to.numel === to.storage.count
-  }
-
-  /** Fills a tensor that nobody uses yet. If `copies` holds, its memory need not exist before. */
+  /** Fills a tensor that nobody uses yet. If it `isWhole`, its memory need not exist before. */
   async fill(name: string, to: Tensor): Promise<void> {
+    // A kernel writes parts only into memory that exists.
+    if (isWhole(to) && !this.#copies(name, to)) to.device.uploadPart(to.storage, new dtypes[to.dtype].Array(0), 0)
     for (const piece of piecesOf(to.sizes, this.#most(name))) {
       if (await this.#load(name, piece, to)) continue
       const { data } = await this.#source.read(name, this.#part(name, piece), this.#from(name, piece))
@@ -283,26 +277,42 @@ export class PieceReader {
     }
   }
 
+  /** Whether bytes become the tensor's bytes unchanged. */
+  #copies(name: string, to: Tensor): boolean {
+    return isWhole(to) && ownDTypes.get(this.#spec(name).dtype as FileDType) === to.dtype
+  }
+
   /**
-   * Lets the device read a piece by itself, without a copy. Returns false if that is impossible or fails; `read` then
-   * tells why.
+   * Lets the device read a piece by itself, without a copy, or into memory for one piece from which it is converted.
+   * Returns false if that is impossible or fails; `read` then tells why.
    */
   async #load(name: string, piece: Piece, to: Tensor): Promise<boolean> {
     const { device, storage } = to
-    if (device.loadPart === undefined || !this.copies(name, to)) return false
+    const own = ownDTypes.get(this.#spec(name).dtype as FileDType)
+    if (device.loadPart === undefined || own === undefined || !device.supports(own)) return false
     storage.check(this.#op)
     const from = this.#from(name, piece)
-    const load = (part: FilePart) => device.loadPart?.(storage, from, part) ?? Promise.resolve(false)
-    const loaded = await this.#source.lend?.(name, from, this.#entries(name, piece.count), load)
-    if (loaded !== true) return false
-    storage.markWritten(this.#op)
-    return true
+    const copies = this.#copies(name, to)
+    const read = copies ? to : outsideFrames(() => keep(unwritten(this.#op, device, own, piece.count)))
+    const load = (part: FilePart) => device.loadPart?.(read.storage, copies ? from : 0, part) ?? Promise.resolve(false)
+    try {
+      const loaded = await this.#source.lend?.(name, from, this.#entries(name, piece.count), load)
+      if (loaded !== true) return false
+      if (copies) storage.markWritten(this.#op)
+      else
+        noGrad(() =>
+          copyInto(partOf(to, piece), new Tensor(read.storage, piece.shape, denseStrides(piece.shape), 0), this.#op),
+        )
+      return true
+    } finally {
+      if (!copies) read.dispose()
+    }
   }
 
   /** Copies a piece into a tensor. Returns whether so much is on its way that the device should be waited for. */
   #put(name: string, piece: Piece, data: FileArray, to: Tensor): boolean {
     to.storage.check(this.#op)
-    if (this.copies(name, to)) {
+    if (this.#copies(name, to)) {
       to.device.uploadPart(to.storage, data as TypedArray, this.#from(name, piece))
       to.storage.markWritten(this.#op)
     } else {
@@ -354,6 +364,11 @@ export class PieceReader {
     const dtype = this.#spec(name).dtype as FileDType
     return onDevice(this.#op, this.#source.path, name, dtype, data, shape, device)
   }
+}
+
+/** Whether a tensor is all of its memory, in order. */
+export function isWhole(x: Tensor): boolean {
+  return x.numel > 0 && x.isContiguous && x.numel === x.storage.count
 }
 
 /** The smallest part of a tensor that can be read. */

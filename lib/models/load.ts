@@ -1,6 +1,7 @@
 /** Loads a model from a folder: it is made on meta, where it takes no memory, and gets the weights piece by piece. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { noGrad } from '../autograd/mode.js'
 import { defaultDevice } from '../backend/devices.js'
 import type { Device } from '../core/device.js'
@@ -174,8 +175,10 @@ export async function loadModel<C extends object, M extends PretrainedModel<C>>(
   try {
     const source = quantised ? await Nf4Source.open(op, file) : file
     const { ends, settle } = architecture
-    if (ends !== undefined && settle !== undefined)
-      model = skeleton(op, path, architecture, await settled(op, json, { ends, settle }, source), options)
+    if (ends !== undefined && settle !== undefined) {
+      const known = await settled(op, json, { ends, settle }, source)
+      if (!isDeepStrictEqual(known, json)) model = skeleton(op, path, architecture, known, options)
+    }
     model.generationConfig = generationConfig
     model.preprocessorConfig = preprocessorConfig
     if (source instanceof Nf4Source) storeInBlocks(model, source.quantised)

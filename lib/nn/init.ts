@@ -33,6 +33,12 @@ function fillFrom<T extends Tensor>(op: string, tensor: T, options: InitOptions,
   if (!tensor.dtype.includes('float'))
     throw new DTypeError(op, `the tensor is ${tensor.dtype}, but must be floating, because what is drawn has fractions`)
   const { dtype, device } = tensor
+  // The generator goes on as for a tensor with elements. Draws for each tensor of a model that is to be loaded would take
+  // longer than the load.
+  if (device.kind === 'meta') {
+    ;(options.generator ?? defaultGenerator()).take(tensor.numel)
+    return tensor
+  }
   // The drawn numbers take as much memory as the parameter, so they are freed at once and not left to a collection.
   namedAs(op, () =>
     noGrad(() => scope(() => copyInto(tensor, draw({ dtype, device, generator: options.generator }), op))),

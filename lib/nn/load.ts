@@ -6,7 +6,7 @@ import { isFiresteelError, StateDictError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { TensorSource } from '../io/source.js'
-import { ownDType, PieceReader, tensorsIn, type Wanted } from '../io/tensors.js'
+import { isWhole, ownDType, PieceReader, tensorsIn, type Wanted } from '../io/tensors.js'
 import { creationNames, place } from '../ops/placement.js'
 import { Arrivals } from './arrivals.js'
 import { Naming } from './naming.js'
@@ -64,8 +64,7 @@ export async function loadSource(module: Stateful, file: TensorSource, options: 
   const values = withoutAliases(given)
   const coming = values.filter(([, tensor]) => isMeta(tensor))
   for (const [name, tensor] of coming) {
-    const uploaded = tensor.numel > 0 && reader.copies(name, tensor)
-    await reader.fill(name, arrivals.targetOf(tensor, fallback, uploaded))
+    await reader.fill(name, arrivals.targetOf(tensor, fallback, isWhole(tensor)))
   }
   checkUnchanged(given, match())
   // The rest happens in one turn of the event loop, so that concurrent users of the model see either the old weights or
