@@ -1,6 +1,7 @@
 /** Denoising auto-encoders (Vincent et al., 2008): an input is damaged, and the model learns to restore it. */
 import { isFloating } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
+import { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
@@ -29,7 +30,8 @@ export interface AutoEncoder extends Module {
 /**
  * The objective of denoising auto-encoders over batches of inputs, or of lists that begin with them ([input, target]).
  * It is the loss of the model's output for the damaged input against the whole one, summed over elements. Noise is
- * drawn from the default generator. `predict` damages nothing.
+ * drawn from the default generator. In evaluation mode it is the same for each batch of a shape, so that validations can
+ * be compared and disturb no training. `predict` damages nothing.
  */
 export function denoising(
   options: DenoisingOptions = {},
@@ -60,15 +62,10 @@ export function denoising(
     if (!isFloating(input.dtype)) throw new DTypeError(op, `the input is ${input.dtype}, but must be floating`)
     return input
   }
-  const damaged = (x: Tensor): Tensor => {
-    const { device } = x
-    if (noise === 'normal') return add(x, mul(randn(x.sizes, { device }), amount))
-    return where(ge(rand(x.sizes, { device }), amount), x, 0)
-  }
   return {
     loss(model, batch) {
       const target = inputOf(batch)
-      const output = model.forward(damaged(target))
+      const output = model.forward(damaged(target, { noise, amount }, model.training ? null : new Generator(0)))
       if (!sameShape(output.sizes, target.sizes))
         throw new ShapeError(
           op,
@@ -83,4 +80,15 @@ export function denoising(
     },
     predict: (model, batch) => model.forward(inputOf(batch)),
   }
+}
+
+/** A damaged copy of an input, by numbers of the generator, or of the default one. */
+export function damaged(
+  x: Tensor,
+  { noise, amount }: Required<Pick<DenoisingOptions, 'noise' | 'amount'>>,
+  generator: Generator | null,
+): Tensor {
+  const from = { device: x.device, ...(generator && { generator }) }
+  if (noise === 'normal') return add(x, mul(randn(x.sizes, from), amount))
+  return where(ge(rand(x.sizes, from), amount), x, 0)
 }

@@ -56,3 +56,10 @@ export {
   type SpanRow,
   spanBatches,
 } from './spans.js'
+export {
+  loadTableAutoEncoder,
+  TableAutoEncoder,
+  type TableAutoEncoderOptions,
+  type TableColumn,
+  type TableRow,
+} from './table.js'

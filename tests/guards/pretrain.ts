@@ -117,4 +117,22 @@ add(
   () => [join(folder, 'shards')],
 )
 
+const table = (...args: never[]) => new pretrain.TableAutoEncoder(...(args as unknown as [never, never]))
+add('TableAutoEncoder', table, () => [
+  [{ name: 'age', mean: 40, deviation: 10 }],
+  { hiddenSizes: [2, 1], missing: 'mean' },
+])
+const tableFolder = (async () => {
+  const model = new pretrain.TableAutoEncoder([{ name: 'age', mean: 40, deviation: 10 }], { hiddenSizes: [2] })
+  await model.save(join(folder, 'table'))
+})()
+add(
+  'loadTableAutoEncoder',
+  async (from) => {
+    await tableFolder
+    return pretrain.loadTableAutoEncoder(from)
+  },
+  () => [join(folder, 'table')],
+)
+
 export const pretrainCalls: readonly PublicCall[] = entries

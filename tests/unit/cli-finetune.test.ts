@@ -14,7 +14,7 @@ import { generateCommand } from '../../lib/cli/commands/generate.js'
 import { initCommand } from '../../lib/cli/commands/init.js'
 import { peekCommand } from '../../lib/cli/commands/peek.js'
 import { loadConfig, loadFinetune } from '../../lib/cli/config/config.js'
-import { pretrainSchema } from '../../lib/cli/config/schema.js'
+import { pretrainSchema, tableSchema } from '../../lib/cli/config/schema.js'
 import { exitCodeOf, UsageError } from '../../lib/cli/exit.js'
 import type { DryRun } from '../../lib/cli/tuning/dry.js'
 import type { RowFigures } from '../../lib/cli/tuning/figures.js'
@@ -426,10 +426,11 @@ describe('finetune', () => {
 it('the examples are configs, and that of a chat trains in a folder with nothing but a model and rows', async () => {
   const examples = fileURLToPath(new URL('../../examples/configs/', import.meta.url))
   expect(readdirSync(examples).sort()).toEqual(
-    ['bert', 'chat', 'classify', 'pairs', 'pretrain', 'text'].map((name) => `${name}.yaml`),
+    ['bert', 'chat', 'classify', 'pairs', 'pretrain', 'table', 'text'].map((name) => `${name}.yaml`),
   )
   for (const name of ['chat', 'classify', 'pairs', 'text']) await loadFinetune(join(examples, `${name}.yaml`))
   for (const name of ['bert', 'pretrain']) await loadConfig(join(examples, `${name}.yaml`), [], pretrainSchema)
+  await loadConfig(join(examples, 'table.yaml'), [], tableSchema)
   cpSync(join(examples, 'chat.yaml'), join(folder, 'chat.yaml'))
   writeFileSync(join(folder, 'chats.jsonl'), chatRows(20).join('\n'))
   expect(await finetuneCommand([join(folder, 'chat.yaml')])).toBe(0)

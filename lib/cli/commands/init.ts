@@ -9,7 +9,8 @@ const usage = `Usage: firesteel init [FILE] [--model FOLDER] [--data FILE] [--fo
   FILE      the config to write; default finetune.yaml. An existing file is never overwritten
   --model   a Hugging Face folder; \`firesteel pull owner/name\` fetches one
   --data    a .jsonl, .csv, .tsv, .parquet or .txt file of rows
-  --format  chat, completion, text, classification, tokens, answers, translation or pairs; default: the format that the first row's columns indicate, or chat without --data
+  --format  chat, completion, text, classification, tokens, answers, translation or pairs, or table for a pre-training on
+            numbers; default: the format that the first row's columns indicate, or chat without --data
   --method  the method of fine-tuning; default lora`
 
 export async function initCommand(args: readonly string[]): Promise<ExitCode> {
@@ -27,20 +28,27 @@ export async function initCommand(args: readonly string[]): Promise<ExitCode> {
   if (others.length > 0) throw new UsageError(`init takes one file, but got ${positionals.length}\n${usage}`)
   if (!/\.ya?ml$/.test(path)) throw new UsageError(`init writes YAML, but ${path} does not end with .yaml`)
   const { method = 'lora', format } = values
+  const isTable = format === 'table'
+  if (isTable && (values.method ?? values.model) !== undefined)
+    throw new UsageError('--format table is for a pre-training, which has no --method and no --model; leave them out')
   if (method !== 'lora' && method !== 'full') throw new UsageError(`--method is '${method}', but must be lora or full`)
-  if (format !== undefined && !Object.hasOwn(columnsOf, format))
-    throw new UsageError(`--format is '${format}', but must be ${Object.keys(columnsOf).join(', ')}`)
+  if (format !== undefined && !isTable && !Object.hasOwn(columnsOf, format))
+    throw new UsageError(`--format is '${format}', but must be ${[...Object.keys(columnsOf), 'table'].join(', ')}`)
   const folder = dirname(resolve(path))
   const own = (each: string) => {
     const from = relative(folder, resolve(each)).split(sep).join('/')
     return from.startsWith('.') || resolve(each) === from ? from : `./${from}`
   }
-  const written = configText({
-    model: values.model === undefined ? './model' : own(values.model),
-    file: values.data === undefined ? './data.jsonl' : own(values.data),
-    format: (format as FormatName | undefined) ?? (values.data === undefined ? 'chat' : await formatIn(values.data)),
-    isLora: method === 'lora',
-  })
+  const file = values.data === undefined ? (isTable ? './rows.csv' : './data.jsonl') : own(values.data)
+  const written = isTable
+    ? tableText(file)
+    : configText({
+        model: values.model === undefined ? './model' : own(values.model),
+        file,
+        format:
+          (format as FormatName | undefined) ?? (values.data === undefined ? 'chat' : await formatIn(values.data)),
+        isLora: method === 'lora',
+      })
   // The flag is 'wx', because an existing config must not be lost.
   await writeFile(path, written, { flag: 'wx' }).catch(async (error: NodeJS.ErrnoException) => {
     if (error.code === 'EEXIST') throw new UsageError(`${path} already exists; name another file, or remove it`)
@@ -52,9 +60,8 @@ export async function initCommand(args: readonly string[]): Promise<ExitCode> {
       `cannot write ${path}: ${isFolder ? error.message : `there is no folder ${folder}; make it first`}`,
     )
   })
-  console.log(
-    `wrote ${path}; next: firesteel peek ${path}, firesteel finetune ${path} --dry, firesteel finetune ${path}`,
-  )
+  const command = `firesteel ${isTable ? 'pretrain' : 'finetune'} ${path}`
+  console.log(`wrote ${path}; next: firesteel peek ${path}, ${command} --dry, ${command}`)
   return exitCodes.done
 }
 
@@ -102,3 +109,19 @@ train:
 output: ./runs/first
 `
 }
+
+/** The text of a config for a table of numbers. */
+const tableText = (file: string) => `# yaml-language-server: $schema=node_modules/firesteel/schema/pretrain.json
+# firesteel peek CONFIG; firesteel pretrain CONFIG --dry; firesteel pretrain CONFIG. Paths start from this file's folder.
+table:
+  file: ${JSON.stringify(file)} # columns: those in which the first row has numbers, or columns: [age, income]
+  validation: 0.1
+model: { hiddenSizes: [64, 16] } # the last is the code of a row
+objective: { denoising: { noise: masking, amount: 0.2 } }
+train:
+  epochs: 20
+  lr: 1e-3
+  batchSize: 64
+  checkpoints: { every: 10 minutes, keep: 2 }
+output: ./runs/table
+`

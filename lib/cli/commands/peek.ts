@@ -3,13 +3,15 @@ import { styleText } from 'node:util'
 import type { PairRow } from '../../tasks/rows/pairs.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { parseArguments } from '../arguments.js'
-import { loadFinetune } from '../config/config.js'
+import { type Loaded, loadConfig } from '../config/config.js'
+import type { FinetuneConfig, TableConfig } from '../config/schema.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 
 const usage = `Usage: firesteel peek CONFIG [COUNT] [--set NAME=VALUE] [--json]
   COUNT   how many rows to show; default 3
   --set   changes a value of the config, as in --set data.learn=all; may be repeated
-  --json  prints one JSON object per row: place, text, ids, and label or labels (-100 for tokens that are not learned)
+  --json  prints one JSON object per row: place, text, ids, and label or labels (-100 for tokens that are not learned);
+          of a config with table: place, columns, numbers, standardised, damaged
 Learned tokens are green, or stand in ⟦ ⟧ if the terminal has no colours.`
 
 export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
@@ -27,7 +29,14 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
   const count = Number(text)
   if (path === undefined || others.length > 0 || !(Number.isSafeInteger(count) && count >= 1))
     throw new UsageError(`peek takes a config and a number of rows, but got '${positionals.join(' ')}'\n${usage}`)
-  const loaded = await loadFinetune(path, values.set)
+  const { peekedSchema } = await import('../config/schema.js')
+  const any = await loadConfig<FinetuneConfig | TableConfig>(path, values.set ?? [], peekedSchema)
+  if ('table' in any.config) {
+    const { peekTable } = await import('../tuning/peek-table.js')
+    for await (const text of peekTable(any as Loaded<TableConfig>, count, values.json === true)) console.log(text)
+    return exitCodes.done
+  }
+  const loaded = any as Loaded
   const [{ eachOf, readData }, { figuresText, rowFigures }, { textsOf }] = await Promise.all([
     import('../tuning/material.js'),
     import('../tuning/figures.js'),

@@ -1,9 +1,12 @@
-/** `firesteel pretrain`: trains a language model on a corpus. */
+/** `firesteel pretrain`: trains a language model on a corpus, or an auto-encoder on a table of numbers. */
+import type { Loaded } from '../config/config.js'
+import type { PretrainConfig, TableConfig } from '../config/schema.js'
 import type { ExitCode } from '../exit.js'
 import { train } from './training.js'
 
 const usage = `Usage: firesteel pretrain CONFIG [--set NAME=VALUE] [--dry] [--resume] [--json]
-  CONFIG    a .yaml, .json, .ts or .mjs file with tokenizer, model, corpus and output; paths in it are relative to its folder
+  CONFIG    a .yaml, .json, .ts or .mjs file with tokenizer, model, corpus and output, or with table, model and output;
+            paths in it are relative to its folder
   --set     changes a value of the config, as in --set train.lr=1e-4; may be repeated
   --dry     prepares the corpus, but trains nothing; prints tokens, memory, time, and whether the training can work
   --resume  continues the run in the config's output; gives the same weights as an uninterrupted run
@@ -15,9 +18,16 @@ export function pretrainCommand(args: readonly string[]): Promise<ExitCode> {
     {
       command: 'pretrain',
       usage,
-      schema: async () => (await import('../config/schema.js')).pretrainSchema,
-      begin: async (loaded) => (await import('../tuning/corpus.js')).pretraining(loaded),
+      schema: async () => (await import('../config/schema.js')).pretrainingSchema,
+      begin: async (loaded) =>
+        isTable(loaded)
+          ? (await import('../tuning/table.js')).tablePretraining(loaded)
+          : (await import('../tuning/corpus.js')).pretraining(loaded as Loaded<PretrainConfig>),
     },
     args,
   )
+}
+
+function isTable(loaded: Loaded<PretrainConfig | TableConfig>): loaded is Loaded<TableConfig> {
+  return 'table' in loaded.config
 }

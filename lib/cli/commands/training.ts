@@ -10,7 +10,8 @@ import type { TrainingConfig } from '../tuning/plan.js'
 interface Training<C extends TrainingConfig & OutputConfig> {
   readonly command: string
   readonly usage: string
-  schema(): Promise<z.ZodType<C>>
+  /** The schema, or a function that chooses it by what the config holds. */
+  schema(): Promise<z.ZodType<C> | ((value: unknown) => z.ZodType<C>)>
   begin(loaded: Loaded<C>): Promise<Job>
 }
 

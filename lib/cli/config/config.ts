@@ -14,11 +14,14 @@ export interface Loaded<C = FinetuneConfig> {
   resolve(path: string): string
 }
 
-/** Reads a config and applies the changes of `--set`. Throws UsageError that lists all faults with line and column. */
+/**
+ * Reads a config and applies the changes of `--set`. The schema may depend on what the config holds. Throws UsageError
+ * that lists all faults with line and column.
+ */
 export async function loadConfig<C>(
   path: string,
   assignments: readonly string[],
-  schema: z.ZodType<C>,
+  given: z.ZodType<C> | ((value: unknown) => z.ZodType<C>),
 ): Promise<Loaded<C>> {
   const source = await Source.read(path)
   for (const assignment of assignments) source.set(assignment)
@@ -32,6 +35,7 @@ export async function loadConfig<C>(
     const text = /alias count/.test(message) ? 'aliases are nested in aliases too often; write the values out' : message
     throw new UsageError(`${path}: ${text}`)
   }
+  const schema = typeof given === 'function' ? given(value) : given
   const parsed = schema.safeParse(value)
   if (!parsed.success) throw new UsageError(problemsOf(source, schema, parsed.error.issues).join('\n'))
   return { config: parsed.data, source, resolve: (each) => shortened(resolve(source.folder, each)) }

@@ -3,7 +3,7 @@
  * for editors. A description completes the sentence 'but must be ...'.
  */
 import * as z from 'zod'
-import { column, count, flag, oneOrMore, path, positive, share } from './fields.js'
+import { column, count, flag, names, oneOrMore, path, positive, share } from './fields.js'
 import { method } from './method.js'
 
 const columns = z
@@ -296,3 +296,76 @@ export const pretrainSchema = z
 
 /** The config of `firesteel pretrain`, in the form of a file. */
 export type PretrainConfig = z.infer<typeof pretrainSchema>
+
+const table = z
+  .strictObject({
+    file: oneOrMore.describe('a path or pattern of .csv, .tsv, .parquet or .jsonl files of numbers, or a list of them'),
+    columns: names('columns of numbers (default: those in which the first row has a number)').optional(),
+    missing: z
+      .enum(['refuse', 'mean'])
+      .describe("'refuse' (default) or 'mean': what becomes of empty fields, refusal or the mean of their column")
+      .optional(),
+    validation: share('the share of rows that is held back (default 0)').optional(),
+  })
+  .describe('a table such as { file: rows.csv, columns: [age, income], validation: 0.1 }')
+
+const denoising = z
+  .strictObject({
+    noise: z
+      .enum(['normal', 'masking'])
+      .describe("'normal' (default: noise is added) or 'masking' (numbers become the mean of their column): the damage")
+      .optional(),
+    amount: z
+      .number()
+      .min(0)
+      .describe(
+        'a number of at least 0: the deviation of normal noise, in deviations of the column, or the share below 1 of numbers that are masked (default 0.3)',
+      )
+      .optional(),
+  })
+  .describe('a table such as { noise: masking, amount: 0.2 }')
+
+/** The config of `firesteel pretrain` for a table of numbers. */
+export const tableSchema = z
+  .strictObject({
+    $schema: z.string().describe('the path of the JSON schema, for editors').optional(),
+    table,
+    model: z
+      .union([
+        z.string().min(1),
+        z
+          .strictObject({
+            hiddenSizes: z.array(z.int().positive()).min(1).describe('a list of sizes, such as [64, 16]'),
+          })
+          .describe('a table such as { hiddenSizes: [64, 16] }'),
+      ])
+      .describe(
+        'sizes of layers down to the code, such as { hiddenSizes: [64, 16] }, or a folder whose weights are gone on with',
+      ),
+    objective: z
+      .union([z.literal('denoising'), z.strictObject({ denoising })])
+      .describe("'denoising' (default), or with options, as in { denoising: { noise: masking, amount: 0.2 } }")
+      .optional(),
+    train: train
+      .extend({
+        lr: positive('the learning rate (default 1e-3)').optional(),
+        batchSize: count('rows of a batch (default 64)').optional(),
+      })
+      .describe('a table of options, such as { epochs: 20, lr: 1e-3 }')
+      .optional(),
+    output: path('the folder of the run, with checkpoints and the model'),
+  })
+  .describe('a table with table, model and output')
+
+/** The config of a pre-training on a table of numbers, in the form of a file. */
+export type TableConfig = z.infer<typeof tableSchema>
+
+const isTable = (value: unknown) => typeof value === 'object' && value !== null && Object.hasOwn(value, 'table')
+
+/** The schema that a config of `firesteel pretrain` is meant to follow. */
+export const pretrainingSchema = (value: unknown): z.ZodType<PretrainConfig | TableConfig> =>
+  isTable(value) ? tableSchema : pretrainSchema
+
+/** The schema that a config of `firesteel peek` is meant to follow. */
+export const peekedSchema = (value: unknown): z.ZodType<FinetuneConfig | TableConfig> =>
+  isTable(value) ? tableSchema : finetuneSchema

@@ -10,7 +10,7 @@ import type { TrainingPlan } from './plan.js'
 
 /** A job's description of itself. */
 export interface CardFacts extends Pick<ModelCardOptions, 'base' | 'data' | 'library' | 'task' | 'training'> {
-  readonly format: FormatName
+  readonly format: FormatName | 'table'
   /** The number of held-out rows. */
   readonly held: number
 }
@@ -38,7 +38,7 @@ export async function cardOf(
   const { epochs, stopped } = history
   return {
     name: basename(output),
-    task: tasks[format],
+    ...(format !== 'table' && { task: tasks[format] }),
     ...facts,
     run,
     ...(epochs.length > 0 && { history: { epochs, stopped } }),
@@ -47,7 +47,7 @@ export async function cardOf(
 }
 
 /** Numbers on the held-out rows. Those of classes have intervals, because their outputs have a row for each example. */
-async function reportOf({ trainer, validation }: TrainingPlan, format: FormatName, held: number) {
+async function reportOf({ trainer, validation }: TrainingPlan, format: FormatName | 'table', held: number) {
   if (validation === null) return null
   if (format === 'classification') return trainer.report(validation)
   const { loss, ...measured } = await trainer.evaluate(validation)

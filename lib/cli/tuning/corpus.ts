@@ -14,14 +14,13 @@ import type { PretrainConfig } from '../config/schema.js'
 import { columnsOf } from '../data/read.js'
 import { dataFiles, placedRows } from '../data/rows.js'
 import { Interruption, UsageError } from '../exit.js'
-import type { TaskBatch } from '../tasks/formats.js'
 import { positionsOf, type TaskModel } from '../tasks/tasks.js'
 import { version } from '../version.js'
 import { countText } from '../words.js'
 import type { Job } from './job.js'
 import { type Pretraining, pretrainingOf, sameEachPass } from './objectives.js'
 import { resultFolder } from './output.js'
-import type { PlacedBatches } from './plan.js'
+import type { PlacedBatches, WorkBatch } from './plan.js'
 
 export interface Corpus {
   readonly tokenizer: Tokenizer
@@ -150,7 +149,7 @@ export async function pretraining(loaded: Loaded<PretrainConfig>): Promise<Job> 
 }
 
 /** The first batch. Rows that the objective cannot use are reported at their place in the config. */
-async function firstOf(loaded: Loaded<PretrainConfig>, batches: PlacedBatches): Promise<TaskBatch> {
+async function firstOf(loaded: Loaded<PretrainConfig>, batches: PlacedBatches): Promise<WorkBatch> {
   const name = loaded.config.objective === undefined ? 'corpus' : 'objective'
   return placed(loaded, [name], async () => {
     for await (const batch of batches) return batch

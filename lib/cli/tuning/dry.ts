@@ -3,9 +3,9 @@
 import { availableMemory } from '../../backend/native/machine.js'
 import { visitTensors } from '../../core/scope.js'
 import type { Finding } from '../../train/preflight/report.js'
-import { tokensOfBatch } from '../tasks/formats.js'
+import { type TaskBatch, tokensOfBatch } from '../tasks/formats.js'
 import { bytesText, countText, durationText } from '../words.js'
-import type { TrainingPlan } from './plan.js'
+import type { TrainingPlan, WorkBatch } from './plan.js'
 
 export interface DryRun {
   readonly steps: number | null
@@ -21,6 +21,9 @@ export interface DryRun {
 /** The number of trial steps that measure the time. */
 const tried = 3
 
+/** Tokens of a batch of texts, or numbers of a table's rows. */
+const sizeOf = (batch: WorkBatch): number => (Array.isArray(batch) ? batch[0].numel : tokensOfBatch(batch as TaskBatch))
+
 /**
  * The seconds of a pass, from the times of a long and of a middle batch, because a step's time has a constant part and
  * a part for each token.
@@ -31,10 +34,10 @@ async function secondsOfPass(
 ): Promise<number> {
   const sizes: number[] = []
   for await (const batch of loader) {
-    sizes.push(tokensOfBatch(batch))
+    sizes.push(sizeOf(batch))
     visitTensors(batch, (tensor) => tensor.dispose())
   }
-  const [long, short] = [tokensOfBatch(longest), tokensOfBatch(middle)]
+  const [long, short] = [sizeOf(longest), sizeOf(middle)]
   const sum = sizes.reduce((total, size) => total + size, 0)
   if (long <= 1.2 * short) return (longestSeconds * sum) / long
   const { time } = await trainer.check(middle, { steps: tried, rows: 0 })

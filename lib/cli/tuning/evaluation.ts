@@ -12,8 +12,8 @@ import type { Tuned } from './result.js'
 const written: readonly FormatName[] = ['chat', 'completion', 'text', 'translation']
 
 /** The numbers, with the perplexity if the model writes text. */
-export function perplexed<N extends { readonly loss: number }>(numbers: N, format: FormatName): N {
-  return { ...numbers, ...(written.includes(format) && { perplexity: Math.exp(numbers.loss) }) }
+export function perplexed<N extends { readonly loss: number }>(numbers: N, format: FormatName | 'table'): N {
+  return { ...numbers, ...(format !== 'table' && written.includes(format) && { perplexity: Math.exp(numbers.loss) }) }
 }
 
 /** Numbers by name: the loss, the metrics of the task, and the perplexity if the model writes text. */

@@ -82,7 +82,12 @@ async function runBegun(
   process.stderr.write(`${figuresText}\n`)
   let totalSteps: number | null = null
   const minutes = config.train?.minutes
-  const progress = progressLogger({ totalSteps: () => totalSteps, minutes, stream: process.stderr })
+  const progress = progressLogger({
+    totalSteps: () => totalSteps,
+    minutes,
+    stream: process.stderr,
+    ...(work.counted && { counted: work.counted }),
+  })
   // The manifest is written once the training holds the folder, because two runs that begin there at once have both
   // found it empty.
   const onStart = async () => {

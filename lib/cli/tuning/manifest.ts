@@ -20,10 +20,10 @@ export interface Manifest {
   readonly firesteel: string
   readonly config: object
   /** The format of the rows, which may come from the rows instead of the config. */
-  readonly rows: { readonly format: FormatName; readonly count: number; readonly digest: string } & Labelling
-  /** The paths in the config, as they were given. */
+  readonly rows: { readonly format: FormatName | 'table'; readonly count: number; readonly digest: string } & Labelling
+  /** The paths in the config, as they were given. Tables have no tokenizer. */
   readonly model: string
-  readonly tokenizer: string
+  readonly tokenizer?: string
 }
 
 export function manifestOf(loaded: Loaded, data: Data): Manifest {
@@ -112,7 +112,7 @@ export function checkSame({ source }: Pick<Loaded, 'source'>, before: Manifest, 
   )
   if (faults.length === 0 && before.rows.digest !== now.rows.digest)
     faults.push(
-      `${source.place([Object.hasOwn(now.config, 'corpus') ? 'corpus' : 'data'], 'key')}: the rows in tokens are not those that the run began with (${before.rows.count} then, ${now.rows.count} now): the data or the tokenizer changed`,
+      `${source.place([(['corpus', 'table'] as const).find((name) => Object.hasOwn(now.config, name)) ?? 'data'], 'key')}: the rows are not those that the run began with (${before.rows.count} then, ${now.rows.count} now): the data or the tokenizer changed`,
     )
   if (faults.length > 0)
     throw new UsageError(`${faults.join('\n')}\nchange it back to continue, or name another output for a new run`)

@@ -1,7 +1,9 @@
 /** The Trainer that a config asks for, and the length of its training. */
 
 import type { Resumable } from '../../core/generator.js'
+import type { Tensor } from '../../core/tensor.js'
 import type { LayerGroup } from '../../finetune/groups.js'
+import type { Module } from '../../nn/module.js'
 import * as optim from '../../optim/index.js'
 import { type Callback, earlyStopping } from '../../train/callbacks.js'
 import type { Objective } from '../../train/objective.js'
@@ -12,15 +14,17 @@ import type { Loaded } from '../config/config.js'
 import type { FinetuneConfig } from '../config/schema.js'
 import { UsageError } from '../exit.js'
 import type { TaskBatch } from '../tasks/formats.js'
-import type { TaskModel } from '../tasks/tasks.js'
 
 type Train = NonNullable<FinetuneConfig['train']>
 
 /** The part of a config that describes the training. */
 export type TrainingConfig = Pick<FinetuneConfig, 'train' | 'output'>
 
+/** A batch of texts in tokens, or of a table's rows. */
+export type WorkBatch = TaskBatch | readonly [rows: Tensor]
+
 /** Batches that know their number and their place. */
-export interface PlacedBatches extends AsyncIterable<TaskBatch>, Resumable<unknown> {
+export interface PlacedBatches extends AsyncIterable<WorkBatch>, Resumable<unknown> {
   readonly length: number
 }
 
@@ -29,25 +33,27 @@ export type Learning = optim.Parameters | readonly LayerGroup[]
 
 /** A model with its training material. */
 export interface Work {
-  readonly model: TaskModel
-  readonly objective: Objective<TaskModel, TaskBatch, string>
+  readonly model: Module
+  readonly objective: Objective<Module, WorkBatch, string>
   readonly loader: PlacedBatches
   /** Null if no rows are held out. */
   readonly validation: PlacedBatches | null
   /** The batch that takes the most memory, and one of middle length. */
-  readonly longest: TaskBatch
-  readonly middle: TaskBatch
+  readonly longest: WorkBatch
+  readonly middle: WorkBatch
   /** The learning rate if the config has none. */
   readonly lr: number
   /** The parameters for the optimizer, at the config's rate. */
   parameters(lr: number): Learning
+  /** The units that the objective's loss counts. Default: tokens. */
+  readonly counted?: string
   /** Callbacks of the method. */
   readonly callbacks: readonly Callback[]
 }
 
 export interface TrainingPlan extends Pick<Work, 'loader' | 'validation' | 'longest' | 'middle'> {
-  readonly trainer: Trainer<string, TaskBatch, TaskModel>
-  readonly fit: FitOptions<TaskBatch>
+  readonly trainer: Trainer<string, WorkBatch, Module>
+  readonly fit: FitOptions<WorkBatch>
   /** Null if only minutes end the training. */
   readonly totalSteps: number | null
 }
@@ -138,7 +144,7 @@ export function planOf(
   })
   const schedule = scheduleOf(loaded, optimizer, totalSteps)
   const { every, keep } = train.checkpoints ?? {}
-  const trainer = new Trainer<string, TaskBatch, TaskModel>(model, {
+  const trainer = new Trainer<string, WorkBatch, Module>(model, {
     optimizer,
     objective,
     accumulate,

@@ -7,6 +7,8 @@ interface ProgressOptions {
   readonly totalSteps: () => number | null
   readonly minutes: number | undefined
   readonly stream: NodeJS.WriteStream
+  /** The units that a loss counts. Default: tokens. */
+  readonly counted?: string
   /** Milliseconds since 1970. Default: the clock's. */
   readonly now?: () => number
 }
@@ -17,19 +19,27 @@ const pause = 10_000
 const numberText = (value: number) =>
   Math.abs(value) < 1e-3 && value !== 0 ? value.toExponential(1) : value.toPrecision(4)
 
-function numbersText(numbers: Numbers): string {
+function numbersText(numbers: Numbers, counted: string): string {
   const shown = ['loss', 'validation.loss', 'lr'].flatMap((name) =>
     numbers[name] === undefined ? [] : [`${name} ${numberText(numbers[name])}`],
   )
   const { countedPerSecond } = numbers
-  return [...shown, ...(countedPerSecond === undefined ? [] : [`${Math.round(countedPerSecond)} tokens/s`])].join('  ')
+  return [...shown, ...(countedPerSecond === undefined ? [] : [`${Math.round(countedPerSecond)} ${counted}/s`])].join(
+    '  ',
+  )
 }
 
 /**
  * In a terminal, one line that is overwritten. Elsewhere a line from time to time, and one for each epoch and
  * validation.
  */
-export function progressLogger({ totalSteps, minutes, stream, now = Date.now }: ProgressOptions): Logger {
+export function progressLogger({
+  totalSteps,
+  minutes,
+  stream,
+  counted = 'tokens',
+  now = Date.now,
+}: ProgressOptions): Logger {
   let [began, first, told, total] = [now(), 0, 0, null as number | null]
   let open = false
   const write = (text: string, isLasting: boolean) => {
@@ -54,10 +64,10 @@ export function progressLogger({ totalSteps, minutes, stream, now = Date.now }: 
       if (event.type === 'start' && event.resumed) write(`continues after step ${event.step}`, true)
       if (event.type === 'step' && (stream.isTTY || now() - told >= pause)) {
         told = now()
-        write(`${at}  ${numbersText(event.numbers)}${left(event.step)}`, false)
+        write(`${at}  ${numbersText(event.numbers, counted)}${left(event.step)}`, false)
       }
-      if (event.type === 'validation') write(`${at}  validation: ${numbersText(event.numbers)}`, true)
-      if (event.type === 'epoch') write(`${at}  ${numbersText(event.numbers)}`, true)
+      if (event.type === 'validation') write(`${at}  validation: ${numbersText(event.numbers, counted)}`, true)
+      if (event.type === 'epoch') write(`${at}  ${numbersText(event.numbers, counted)}`, true)
     },
     close() {
       if (open) stream.write('\n')

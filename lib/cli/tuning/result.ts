@@ -55,8 +55,12 @@ export async function loadTuned(loaded: Loaded): Promise<Tuned> {
     throw new UsageError(
       `${source.place(['output'])}: ${output} has no ${isLora ? 'adapter' : 'model'} yet; run \`firesteel finetune ${source.path}${manifest === null ? '' : ' --resume'}\` first`,
     )
-  const tokenizer = await AutoTokenizer.load(folder)
   const { format, labels, kind } = manifest.rows
+  if (format === 'table')
+    throw new UsageError(
+      `${source.place(['output'])}: ${output} has a run over a table of numbers, which has no texts; name the output of a fine-tuning`,
+    )
+  const tokenizer = await AutoTokenizer.load(folder)
   const labelling = { labels, kind }
   const task = taskOf(format)
   const classes = labels.length === 0 ? null : labelling
