@@ -154,9 +154,9 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
   }
 
   /**
-   * The inputs of the call, for the composite of a second derivative. An entry is null if the call had no such input,
-   * and for constants that the record does not save: running statistics, which the composite must not update a second
-   * time.
+   * The inputs of the call. The composite of a second derivative reads them. An entry is null if the call had no such
+   * input, and for constants that the record does not save: running statistics, which the composite must not update a
+   * second time.
    */
   allInputs(): Inputs {
     return this.#specs.map((spec, i) =>

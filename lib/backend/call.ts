@@ -8,7 +8,9 @@ import { type KernelArguments, type KernelName, kernelNames, type PhiloxPosition
 export interface CallWriter {
   /** Takes dense memory that the kernel overwrites, and may have to make. */
   out(view: StridedView): void
-  /** As out, with any strides. Several places may lie in one storage that the kernel makes. */
+  /**
+   * Memory that the kernel overwrites, with any strides. Several places may lie in one storage that the kernel makes.
+   */
   place(view: StridedView): void
   /** Takes other memory that must be dense. */
   dense(view: StridedView): void

@@ -57,9 +57,9 @@ export interface Elements {
 }
 
 /**
- * The elements of an array, for a tensor of `wanted` (by default the dtype of the array's kind). Numbers become floats
- * by rounding. A number that an integer dtype cannot hold is a ValueError; it is never truncated. The array is copied
- * only if it must change.
+ * The elements of an array in the form of a tensor of dtype `wanted` (by default the dtype of the array's kind).
+ * Numbers become floats by rounding. A number that an integer dtype cannot hold is a ValueError; it is never truncated.
+ * The array is copied only if it must change.
  */
 export function elementsOf(op: string, array: NumericArray, wanted: DType | undefined): Elements {
   if (!isNumericArray(array)) {

@@ -89,8 +89,8 @@ export interface Device {
   track(storage: Storage): void
   free(storage: Storage): void
   /**
-   * As `free` of each, in one call. All of them are of this device and alive. A device for which this is no faster
-   * leaves it out.
+   * Does the same as `free` of each, in one call. All of them are of this device and alive. A device for which this is
+   * no faster leaves it out.
    */
   freeAll?(storages: readonly Storage[]): void
   /** Runs a kernel. Returns false, having done nothing, if an argument that must be dense is not. */
@@ -103,8 +103,9 @@ export interface Device {
    */
   uploadPart(storage: Storage, data: TypedArray, from: number): void
   /**
-   * As `uploadPart`, but with bytes straight from an open file, without a further copy. Returns false if the file has
-   * fewer bytes or cannot be read. A device leaves it out if the system cannot read into its memory.
+   * Does the same as `uploadPart`, but reads the bytes straight from an open file, without a further copy. Returns
+   * false if the file has fewer bytes or cannot be read. A device leaves it out if the system cannot read into its
+   * memory.
    */
   loadPart?(storage: Storage, from: number, part: FilePart): Promise<boolean>
   /** A fresh copy of a dense view's elements. Also throws the errors that earlier kernels found in their data. */

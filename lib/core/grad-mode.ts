@@ -1,4 +1,4 @@
-/** Whether operators record a graph, for the thread as a whole. lib/autograd sets it. */
+/** Whether operators of this thread record a graph. lib/autograd sets it. */
 let enabled = true
 
 export function isGradEnabled(): boolean {

@@ -39,7 +39,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   readonly dtype: D
   /** The operator call that made this tensor, if it takes part in a graph. */
   node: GraphNode | null = null
-  /** Which of that call's outputs this is. */
+  /** The number of this tensor among the outputs of that call. */
   outputIndex = 0
   /** The hooks of this leaf, which autograd keeps; null if there are none. */
   leaf: LeafState | null = null
@@ -169,7 +169,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     this.#gradient = value
   }
 
-  /** Frees the memory now, for all views of it. Using it afterwards throws DisposedError. */
+  /** Frees the memory now. All views of it lose it too. Using it afterwards throws DisposedError. */
   dispose(): void {
     const { storage } = this
     if (storage.freed) return

@@ -38,8 +38,8 @@ type Indexed<R, B> = readonly R[] | Dataset<R, B>
 
 /**
  * The rows in disjoint parts: `const { train, validation } = splitRows(rows, { validation: 0.1, seed: 0 })`. Arrays
- * become arrays and datasets `Subset`s, with their rows in order. Shares are rounded to rows. Of an iterable dataset,
- * every part reads all rows and keeps its own, chosen row by row (or group by group) with the probability of the share.
+ * become arrays and datasets `Subset`s, with their rows in order. Shares are rounded to rows. Every part of an iterable
+ * dataset reads all rows and keeps its own, chosen row by row (or group by group) with the probability of the share.
  * Throws ValueError if a part would be empty.
  */
 export function splitRows<R, const O extends SplitOptions<NoInfer<R>>>(
@@ -92,7 +92,7 @@ export interface Fold<P> {
 }
 
 /**
- * As many pairs of parts as `folds`. Each row is held out in exactly one of them. `stratify` and `groups` are as for
+ * Returns `folds` pairs of parts. Each row is held out in exactly one of them. `stratify` and `groups` are as for
  * `split`. Throws ValueError if there are fewer rows, or groups, than folds.
  */
 export function kFold<R, B>(rows: Dataset<R, B>, options?: FoldOptions<NoInfer<R>>): readonly Fold<Subset<R, B>>[]

@@ -51,7 +51,7 @@ export class Workers {
     })
   }
 
-  /** Lets the threads wait for the next pass, for a while. */
+  /** Keeps the threads for the next pass for a while. */
   rest(): void {
     this.#idle = setTimeout(() => void this.end(), idleMilliseconds)
     this.#idle.unref()

@@ -130,7 +130,7 @@ export function withoutAdapters<R>(model: Module, fn: () => R): R {
 
 /**
  * Makes only these adapters active, in this order, until changed again. They learn, and the others do not. Adapters
- * that are sums, as LoRA's are, add up. Of those that learn a module whole (`modulesToSave`) at most one can be active.
+ * that are sums, as LoRA's are, add up. At most one adapter that learns a module whole (`modulesToSave`) can be active.
  * Throws ValueError for names that no layer has, for two that learn the same module whole or the same token, and if a
  * merged adapter would have to be inactive.
  */

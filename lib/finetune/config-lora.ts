@@ -38,7 +38,7 @@ const idle = new Set([
   'base_model_name_or_path',
   'corda_config',
   'eva_config',
-  // The way in which the base stores its weights, which its layers know. The factors are the same.
+  // The way in which the base stores its weights, according to its layers. The factors are the same.
   'fan_in_fan_out',
   'inference_mode',
   'loftq_config',

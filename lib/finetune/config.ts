@@ -189,8 +189,8 @@ function loraSettings(options: LoraOptions): unknown[] {
 }
 
 /**
- * A hash of the parts of a config on which the weights depend, by which the two files of one save are recognised. Other
- * parts of the config may be edited, as the name of the base often is.
+ * A hash of the parts of a config on which the weights depend. It shows whether two files are of one save. Other parts
+ * of the config may be edited, as the name of the base often is.
  */
 export function settingsHash(applied: Applied): string {
   return nodeModule('node:crypto')

@@ -34,7 +34,7 @@ class Grouped<G> {
   readonly #order: readonly G[]
   readonly #classify: Classify<G>
   #groups = new WeakMap<Parameter, G>()
-  /** Parameters that the last walk found, for the groups that have not asked since. */
+  /** Parameters that the last walk found and that groups have not yet taken. */
   #walked = new Map<G, NamedParameter[]>()
 
   constructor(model: Module, order: readonly G[], classify: Classify<G>) {
@@ -140,7 +140,7 @@ export interface LayerwiseOptions {
    * final norm. If it defines nothing there, the rate and the parameters: `{ lr: 1e-3, modules: '9' }`. Default: `lr`.
    */
   readonly head?: number | HeadRate
-  /** Weight decay as in `parameterGroups`. Default: the optimizer's own, for all parameters. */
+  /** Weight decay as in `parameterGroups`. Default: the optimizer's own, with which all parameters decay. */
   readonly weightDecay?: number
 }
 

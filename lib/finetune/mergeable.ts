@@ -29,7 +29,7 @@ export function noted(tensor: Tensor): Tensor {
   return outsideFrames(() => keep(clone(tensor.detach())))
 }
 
-/** Exact undoing, for the price of a copy of the layer's numbers. */
+/** Undoes exactly, at the price of a copy of the layer's numbers. */
 export function restoring(layer: Stored, writesBias: boolean): Merging['undo'] {
   const { bias } = layer
   const kept = { weight: noted(layer.dense()), bias: writesBias && bias !== null ? noted(bias) : null }
@@ -60,7 +60,8 @@ export abstract class MergeableAdapter extends Adapter {
   }
 
   /**
-   * The layer's numbers with the adapter's part. What undoing needs is noted, whatever happens to the adapter later.
+   * The layer's numbers with the adapter's part. The numbers for undoing are noted, whatever happens to the adapter
+   * later.
    */
   protected abstract merging(layer: Stored): Merging
 

@@ -5,7 +5,7 @@
 import { ValueError } from '../core/errors.js'
 import type { Module } from '../nn/module.js'
 
-/** Gives the name of a module, or of a tensor, for its path in the model. */
+/** Maps the path of a module, or of a tensor, in the model to its name. */
 export type Naming = (path: string) => string
 
 /** Naming by the model's own paths. */

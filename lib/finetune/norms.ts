@@ -1,4 +1,4 @@
-/** Norms and biases of a model, which weight decay leaves out, and which can be frozen or learned separately. */
+/** Norms and biases of a model. Weight decay leaves them out, and they can be frozen or learned separately. */
 import type { Tensor } from '../core/tensor.js'
 import {
   BatchNorm1d,

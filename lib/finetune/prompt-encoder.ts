@@ -1,5 +1,5 @@
 /**
- * Networks through which a prompt's numbers pass while they learn, which makes learning steadier. Files hold their
+ * Networks through which a prompt's numbers pass while they learn. They make learning steadier. Files hold their
  * results.
  */
 import { shown, ValueError } from '../core/errors.js'

@@ -66,7 +66,7 @@ export function hue(picture: Picture, shift: number): Picture {
   const { data, channels, height, width } = picture
   if (channels < 3) return picture
   const most = bound(picture)
-  // As torchvision turns floats into bytes, by truncation.
+  // Turns floats into bytes by truncation, as torchvision does.
   const full = most === 1 ? 1 : 256 - 1e-3
   const result = data.slice()
   for (let at = 0; at < data.length; at += channels) {

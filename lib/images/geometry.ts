@@ -27,7 +27,7 @@ export function resize(size: Size): ImageStep {
 export function centerCrop(size: Size): ImageStep {
   const [height, width] = checkSize('centerCrop', 'size', size)
   return step('centerCrop', [size], (picture) => {
-    // As in torchvision, which rounds what it cuts, but pads more after the picture than before.
+    // Places are those of torchvision, which rounds the place of a cut, but pads more after the picture than before.
     const start = (left: number) => (left < 0 ? -Math.floor(-left / 2) : roundedToEven(left / 2))
     return crop(picture, {
       top: start(picture.height - height),

@@ -1,4 +1,4 @@
-/** Steps from batch to batch that mix each row with the one before it, for the option `mix` of a DataLoader. */
+/** Steps for the option `mix` of a DataLoader. They mix each row of a batch with the one before it. */
 import { isFloating } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'

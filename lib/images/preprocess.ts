@@ -216,7 +216,7 @@ export class ImageProcessor {
   readonly #convertRgb: boolean
   /** The number of channels of the statistics. Null: any. */
   readonly #channels: number | null
-  /** The pixel value of each byte, for each channel, or one table for all. */
+  /** Tables of the pixel value of each byte: one for each channel, or one for all. */
   readonly #pixels: readonly Float32Array[]
 
   /**

@@ -54,7 +54,7 @@ const changes: readonly ((picture: Picture, strength: Strength) => Picture)[] = 
 
 /**
  * Applies this many of 14 changes, each chosen at random: shear, shift, rotation, colours, sharpness, tones. Like
- * RandAugment. For pictures of bytes.
+ * RandAugment. Takes pictures of bytes.
  */
 export function randAugment(options: RandAugmentOptions = {}): ImageStep {
   const op = 'randAugment'

@@ -16,7 +16,7 @@ export type TwoViews<R extends PictureRow> = R extends Picture
  * The steps applied twice, each time with other random numbers, as a function of a row:
  * `dataset.map(twoViews(randomResizedCrop(32), normalize()))`. The row's picture becomes [first, second], and the rest
  * of the row stays. So batches are [first, second], or [[first, second], labels], with tensors of views [N, C, H, W].
- * As for `augment`, the random numbers belong to the row.
+ * The random numbers belong to the row, as those of `augment` do.
  */
 export function twoViews(
   ...steps: readonly ImageStep[]

@@ -34,7 +34,7 @@ export interface NewFile {
 /** Node ends the process at 2^31 bytes a call, and Linux writes fewer than that. */
 const partBytes = 2 ** 30
 
-/** As many links as Linux follows. */
+/** The number of links that Linux follows. */
 const maxLinks = 40
 
 /** Names may have 255 bytes. The ending takes about 40 of them. */
@@ -174,7 +174,7 @@ async function writeFully(file: FileHandle, { buffer, byteOffset, byteLength }: 
 
 async function keepRights(file: FileHandle, { mode, uid, gid }: Stats): Promise<void> {
   const own = await file.stat()
-  // Only root may give files away. For others the file becomes theirs, as with every editor.
+  // Only root may give files away. If another user saves, the file becomes that user's, as with every editor.
   if (own.uid !== uid || own.gid !== gid) await file.chown(uid, gid).catch(() => {})
   // Node's permission model denies this call, so it is made only if it changes something.
   if ((own.mode & 0o777) !== (mode & 0o777)) await file.chmod(mode & 0o777)

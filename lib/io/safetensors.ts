@@ -242,7 +242,9 @@ export interface ComingTensor {
   readonly data: FileArray | PromiseLike<FileArray> | (() => FileArray)
 }
 
-/** The bytes of a file, for a writer. Throws ValueError at once for names and metadata that no file can hold. */
+/**
+ * The bytes of a file, as a writer takes them. Throws ValueError at once for names and metadata that no file can hold.
+ */
 export function safetensorsChunks(
   tensors: ReadonlyMap<string, ComingTensor>,
   metadata: { readonly [key: string]: string } = {},

@@ -69,7 +69,7 @@ export interface TensorSource {
   /** Undefined if there is no tensor of that name. */
   spec(name: string): SourceSpec | undefined
   /**
-   * All elements in row-major order. With `into`, the elements from the entry `from` of the array on, as many as `into`
+   * All elements in row-major order. `into` receives the elements from the entry `from` of the array on, as many as it
    * holds, so that a large tensor can be read piece by piece. Throws ValueError for a dtype that cannot be read, for a
    * file that was cut off, and for invalid values of the dtype.
    */

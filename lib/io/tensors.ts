@@ -133,9 +133,9 @@ async function tensorOf(op: string, source: TensorSource, name: string, device: 
 }
 
 /**
- * The tensors of a source by name. Without `wanted`, all of them, on the default device. With it, only tensors whose
- * name and shape are wanted are read, to the device of the one that wants them. The others are represented by name and
- * shape alone, so that `loadStateDict` can tell what does not fit.
+ * The tensors of a source by name. Without `wanted`, all of them, on the default device. With it, only tensors of a
+ * wanted name and shape are read, each to the device where it is wanted. The others are represented by name and shape
+ * alone, so that `loadStateDict` can tell what does not fit.
  */
 export async function tensorsIn(
   source: TensorSource,
@@ -225,8 +225,8 @@ export class PieceReader {
   }
 
   /**
-   * Throws for tensors that cannot be loaded by their rank or dtype. With `whole`, also for faults that only reading
-   * reveals, such as a bad disk.
+   * Throws for tensors that cannot be loaded by their rank or dtype. If `whole` is set, also throws for faults that
+   * only reading reveals, such as a bad disk.
    */
   async check(name: string, whole: boolean): Promise<void> {
     const { path } = this.#source
@@ -382,7 +382,7 @@ export function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean
   return a.length === b.length
 }
 
-/** Begins to read tensors, as they are now, for a file. */
+/** Begins to read tensors, as they are now, to write them to a file. */
 export function comingTensors(tensors: ReadonlyMap<string, Tensor>, op: string): Map<string, ComingTensor> {
   const coming = new Map<string, ComingTensor>()
   for (const [name, tensor] of tensors) {

@@ -89,7 +89,7 @@ export function takeApart(
       }
       const prototype: unknown = Object.getPrototypeOf(at)
       if (prototype !== Object.prototype && prototype !== null) return refuse(path, kindOf(at))
-      // As in JSON, undefined members are left out.
+      // Undefined members are left out, as in JSON.
       const entries = Object.entries(at)
         .filter(([, part]) => part !== undefined)
         .map(([key, part]) => [key, inner(key, part)] as const)

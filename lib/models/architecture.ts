@@ -1,4 +1,4 @@
-/** A kind of model, for the code that loads, saves and chooses models. */
+/** A kind of model, as the code sees it that loads, saves and chooses models. */
 import { namedAs } from '../core/errors.js'
 import type { LayerOptions } from '../nn/layer.js'
 import { type ConfigJson, Settings } from './config.js'
@@ -27,9 +27,9 @@ export interface Architecture<C extends object = object, M extends PretrainedMod
   /** Names of the modules of a new head, which are missing in folders of a model for another task. */
   readonly head?: readonly string[]
   /**
-   * Names of the embedding's weight and the head's, for models in which the folder's content, whatever its settings
-   * say, decides whether these are one or two: they are one if the head is missing or has the same values. Then
-   * `settle` returns the matching settings.
+   * Names of the embedding's weight and the head's. They are given if the folder's content decides whether these are
+   * one or two, whatever its settings say: they are one if the head is missing or has the same values. Then `settle`
+   * returns the matching settings.
    */
   readonly ends?: { readonly embedding: string; readonly head: string }
   settle?(json: ConfigJson, tied: boolean): ConfigJson

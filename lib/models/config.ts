@@ -90,7 +90,7 @@ function isIdle(name: string, value: unknown): boolean {
 }
 
 /**
- * Reads settings one by one, records which were used, and collects all faults for one error, which `close()` throws.
+ * Reads settings one by one, records which were used, and collects all faults. `close()` throws them as one error.
  * Until then a getter returns its fallback, or a value of the right type, for a faulty setting.
  */
 export class Settings {

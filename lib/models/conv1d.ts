@@ -9,7 +9,7 @@ import { transpose } from '../ops/shape/index.js'
 
 /**
  * GPT-2's linear layer, y = x W + b, whose weight is stored as [in, out]: [.., inFeatures] -> [.., outFeatures]. The
- * name is transformers'. For adapters it is an ordinary linear layer.
+ * name is transformers'. Adapters see an ordinary linear layer.
  */
 export class Conv1D extends Adaptable {
   readonly inFeatures: number

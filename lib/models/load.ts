@@ -27,9 +27,9 @@ export interface LoadModelOptions {
   /** The device for the model. Default: the default device. */
   readonly device?: string | Device
   /**
-   * The dtype of its weights. Default float32, in which training is safe. 'auto' is the dtype named in `config.json`;
-   * bfloat16 takes half the memory. float16, in which no kernel computes, becomes float32. Weights in NF4 stay in NF4,
-   * and are frozen.
+   * The dtype of its weights. Default float32, with which training is safe. 'auto' is the dtype named in `config.json`.
+   * bfloat16 takes half the memory. float16 becomes float32, because no kernel computes in float16. Weights in NF4 stay
+   * in NF4, and are frozen.
    */
   readonly dtype?: 'auto' | 'float32' | 'bfloat16'
 }

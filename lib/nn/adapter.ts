@@ -194,7 +194,7 @@ export abstract class Slot<A extends Adapter = Adapter> {
     return this
   }
 
-  /** As `set`, but the adapter is active only if it replaces an active one. */
+  /** Does the same as `set`, but the adapter is active only if it replaces an active one. */
   put(name: string, adapter: A): this {
     const op = `${this.place}.adapters.set`
     checkAdapterName(op, name)

@@ -1,5 +1,5 @@
 /**
- * Layers and models. Everything that a layer's file exports is public. Of the machinery's files, the public names are
+ * Layers and models. Everything that a layer's file exports is public. The public names of the machinery's files are
  * listed.
  */
 export * from './activation.js'

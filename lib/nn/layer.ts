@@ -29,7 +29,7 @@ const placement = ({ device, dtype }: LayerOptions) => ({
   ...(dtype === undefined ? {} : { dtype }),
 })
 
-/** A parameter of zeros, for an initialiser to fill. Errors name the layer. */
+/** A parameter of zeros, which an initialiser will fill. Errors name the layer. */
 export function parameter<const S extends Shape>(
   layer: string,
   shape: S,

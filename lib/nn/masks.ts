@@ -77,8 +77,8 @@ export function combined(
 const no = (like: Tensor): Tensor => zeros([], { dtype: 'bool', device: like.device })
 
 /**
- * The mask extended by `extra` keys that all queries see. What spans and lengths hide of the other keys is written into
- * it, because they count keys from the beginning.
+ * The mask extended by `extra` keys that all queries see. It also hides those of the other keys that spans and lengths
+ * hide, because these count keys from the beginning.
  */
 export function withOpenKeys(
   mask: Tensor | null,

@@ -278,13 +278,14 @@ export abstract class Module extends Holder {
   }
 
   /**
-   * Loads the state from a safetensors file, of which only this module's tensors are read; from a folder with
-   * model.safetensors or, in shards, model.safetensors.index.json; or from an open source, which stays open.
+   * Loads the state from a safetensors file, from a folder with model.safetensors or, in shards,
+   * model.safetensors.index.json, or from an open source, which stays open. Only this module's tensors are read.
    *
    * Elements are read piece by piece into the existing memory, converted to the dtypes of this module. Parameters stay
    * the same objects, and nothing is in memory twice. Tied weights may stand in the file under one of their names, or
-   * under several that agree. Concurrent users of the model see either the old weights or the new ones: the file is
-   * read once to find faults, and once more in a single turn of the event loop, which takes about a second for 2 GB.
+   * under several that agree. Concurrent users of the model see either the old weights or the new ones. For that the
+   * file is read once to find faults, and once more in a single turn of the event loop, which takes about a second for
+   * 2 GB.
    *
    * Tensors on meta get memory on `options.device` (default: the default device). They are read once and do not block
    * the event loop, so a large model is best made on meta.
@@ -388,7 +389,7 @@ export abstract class Module extends Holder {
   }
 
   /**
-   * As `registerForwardPreHook`, but after each forward: `hook(module, inputs, output)`. A value that it returns
+   * Like `registerForwardPreHook`, but after each forward: `hook(module, inputs, output)`. A value that it returns
    * replaces the output.
    */
   registerForwardHook<M extends Module>(this: M, hook: ForwardHook<NoInfer<M>>): HookHandle {

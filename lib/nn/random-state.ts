@@ -34,7 +34,9 @@ export function loadRandomState(model: Module, state: RandomState): void {
   preparedRandomState('loadRandomState', model, state)()
 }
 
-/** As loadRandomState, in two steps: this checks the state, and the function that it gives restores it. */
+/**
+ * Does the same as loadRandomState in two steps: this checks the state, and the function that it returns restores it.
+ */
 export function preparedRandomState(op: string, model: Module, state: RandomState): () => void {
   checkModel(op, model)
   if (typeof state !== 'object' || state === null || typeof state.modules !== 'object' || state.modules === null)

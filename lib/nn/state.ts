@@ -48,7 +48,7 @@ export function stateDict(module: Stateful): StateDict {
   return readState('stateDict', module)
 }
 
-/** As stateDict, with the function that errors name. */
+/** Does the same as stateDict; errors name the given function. */
 export function readState(op: string, module: Stateful): StateDict {
   checkGuards(op, module)
   const state = new Map(
@@ -231,8 +231,8 @@ export interface Matched extends LoadResult {
 }
 
 /**
- * As loadStateDict, but writes nothing until `write()` is called. Errors name `op` and, if there is one, the state's
- * file.
+ * Does the same as loadStateDict, but writes nothing until `write()` is called. Errors name `op` and, if there is one,
+ * the state's file.
  */
 export function matchState(
   op: string,

@@ -114,12 +114,15 @@ const lower: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
   },
 })
 
-/** As `castTo`, for autocast and gradients: keeps the bfloat16 copy of a parameter beside it, and reuses it. */
+/**
+ * Does the same as `castTo`, for autocast and gradients: keeps the bfloat16 copy of a parameter beside it, and reuses
+ * it.
+ */
 export function convert(x: Tensor, dtype: DType): Tensor {
   return x.dtype === dtype ? x : apply(lower, [x], dtype)
 }
 
-/** Converts to float32 under autocast, for a function of several operators that must run in float32 as a whole. */
+/** Converts to float32 under autocast. Functions of several operators use it if they must run in float32 as a whole. */
 export function precise(x: Tensor): Tensor {
   return autocastDType() !== null && isConvertible(x.dtype) ? convert(x, 'float32') : x
 }
@@ -170,8 +173,8 @@ const transfer: Operator<[x: Tensor], Transfer> = operator<[x: Tensor], Transfer
 export type Moved<D extends DType, T> = T extends DType ? Known<T> : string extends T ? DType : D
 
 /**
- * Converts to another dtype, or copies to another device ('cpu', 'reference', 'cuda', or 'meta', which keeps only the
- * shape, and from which there is no way back). Returns x itself if nothing changes. Between floats, numbers round to
+ * Converts to another dtype, or copies to another device: 'cpu', 'reference', 'cuda', or 'meta'. A tensor on 'meta' has
+ * only its shape, so it cannot be copied back. Returns x itself if nothing changes. Between floats, numbers round to
  * nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by multiples of 2^32
  * or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, everything but 0 is true. Floats to a block dtype
  * ('q8_0', 'q4_0', 'nf4') are rounded block by block along the last dimension, which must hold whole blocks; a block

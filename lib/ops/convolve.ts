@@ -16,7 +16,7 @@ import { sum } from './reduce/index.js'
 import { pad, squeeze, unsqueeze } from './shape/index.js'
 import { widened } from './widened.js'
 
-/** The attributes of a convolution, for the two dimensions of planes. */
+/** The attributes of a convolution in the two dimensions of planes. */
 export interface Conv {
   readonly stride: Both
   readonly padding: Both

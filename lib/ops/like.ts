@@ -92,7 +92,7 @@ function floatsLike<O extends CreationOptions>(op: string, x: Tensor, options: O
   return own
 }
 
-/** As `rand`, uniform in [0, 1) unless low and high say otherwise, with x's shape, dtype and device. */
+/** Like `rand`: uniform in [0, 1) unless low and high say otherwise, with x's shape, dtype and device. */
 export function randLike<S extends Shape, T extends DType, D extends DType = T>(
   x: Tensor<S, T>,
   options?: UniformOptions<D>,
@@ -102,7 +102,7 @@ export function randLike(x: Tensor, options: UniformOptions = {}): Tensor {
   return namedAs('randLike', () => rand(x.sizes, own))
 }
 
-/** As `randn`, normal with `mean` 0 and `std` 1 unless given, with x's shape, dtype and device. */
+/** Like `randn`: normal with `mean` 0 and `std` 1 unless given, with x's shape, dtype and device. */
 export function randnLike<S extends Shape, T extends DType, D extends DType = T>(
   x: Tensor<S, T>,
   options?: NormalOptions<D>,
@@ -112,7 +112,7 @@ export function randnLike(x: Tensor, options: NormalOptions = {}): Tensor {
   return namedAs('randnLike', () => randn(x.sizes, own))
 }
 
-/** As `randint`, whole numbers in [low, high), with x's shape, dtype and device. */
+/** Like `randint`: whole numbers in [low, high), with x's shape, dtype and device. */
 export function randintLike<S extends Shape, T extends DType, D extends DType = T>(
   x: Tensor<S, T>,
   low: number,
@@ -147,7 +147,7 @@ declare module '../core/tensor.js' {
     /** Zeros of the shape too, to be overwritten. */
     newEmpty: NewMethod<D>
     newFull: NewFull<D>
-    /** As `tensor`, with this tensor's dtype and device unless the options name others. */
+    /** Like `tensor`, but with this tensor's dtype and device unless the options name others. */
     newTensor: NewTensor<D>
   }
 }

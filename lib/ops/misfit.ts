@@ -54,7 +54,7 @@ const isJoint = ({ argument, given }: Given): boolean =>
 const fits = ({ dtypes, given }: Given): boolean => dtypes === null || dtypes.includes(given)
 
 /**
- * The error for arguments. Of two operands it blames the narrower; otherwise all must follow the first argument that
+ * The error for arguments. It blames the narrower of two operands; otherwise all must follow the first argument that
  * the row accepts.
  */
 function misfitOfArguments(op: string, all: readonly Given[]): DTypeError {

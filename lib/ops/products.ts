@@ -72,7 +72,9 @@ export function dot(a: Tensor, b: Tensor): Tensor {
   return product('dot', { name: 'a', x: a, form: ['K'] }, { name: 'b', x: b, form: ['K'] })
 }
 
-/** a [B, M, K] times b [B, K, N], for each of B: [B, M, N]. Throws ShapeError for anything else; nothing broadcasts. */
+/**
+ * The product a [B, M, K] b [B, K, N] of each of B: [B, M, N]. Throws ShapeError for anything else; nothing broadcasts.
+ */
 export function bmm<D extends DType>(a: Tensor<Shape, D>, b: Tensor): Tensor<[number, number, number], D>
 export function bmm(a: Tensor, b: Tensor): Tensor {
   return product('bmm', { name: 'a', x: a, form: ['B', 'M', 'K'] }, { name: 'b', x: b, form: ['B', 'K', 'N'] })

@@ -119,8 +119,8 @@ export interface BernoulliOptions extends Drawn {
 }
 
 /**
- * Draws 1 with the probability in each element of x, else 0, in x's dtype and without a gradient. With `p` only x's
- * shape counts. Waits for x, as `item` does. Throws ValueError if an element is not a probability.
+ * Draws 1 with the probability in each element of x, else 0, in x's dtype and without a gradient. Only x's shape counts
+ * if `p` is given. Waits for x, as `item` does. Throws ValueError if an element is not a probability.
  */
 export function bernoulli<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: BernoulliOptions): Tensor<S, D>
 export function bernoulli(x: Tensor, options: BernoulliOptions = {}): Tensor {

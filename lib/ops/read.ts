@@ -47,7 +47,7 @@ export function data<D extends DType>(x: Tensor<Shape, D>): Promise<ElementsOf<D
   }
 }
 
-/** As `data`, but waits for the result on this thread. */
+/** Like `data`, but waits for the result on this thread. */
 export function dataSync<D extends DType>(x: Tensor<Shape, D>): ElementsOf<D> {
   return elements('dataSync', x) as ElementsOf<D>
 }
@@ -131,7 +131,7 @@ declare module '../core/tensor.js' {
      * loop.
      */
     data(): Promise<ElementsOf<D>>
-    /** As `data`, but waits on this thread. */
+    /** Like `data`, but waits on this thread. */
     dataSync(): ElementsOf<D>
     /** The only element of a tensor. Waits for it. Throws if the tensor has more or none. */
     item(): number

@@ -134,7 +134,7 @@ export interface DiffOptions {
 
 const diffNames: OptionNames<DiffOptions> = { n: true, dim: true, prepend: true, append: true }
 
-/** The differences of neighbours along `dim`, one fewer than elements. For bool they say whether neighbours differ. */
+/** The differences of neighbours along `dim`, one fewer than elements. Those of bool say whether neighbours differ. */
 export function diff<D extends DType>(x: Tensor<Shape, D>, options?: DiffOptions): Tensor<Shape, D>
 export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
   const { n = 1, dim = -1, prepend = null, append = null } = checkOptions('diff', options, diffNames)

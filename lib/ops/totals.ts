@@ -24,7 +24,7 @@ interface Reduction extends Dims {
 /** The result's shape for the kernels: all dimensions, with reduced ones of size 1. */
 export const whole = (x: Tensor, dims: readonly number[]): Shape => reducedShape(x.sizes, dims, true)
 
-/** A result with its dimensions of size 1, for the kernel to write. */
+/** A result with its dimensions of size 1, which the kernel writes. */
 export function spreadOut(out: Tensor, x: Tensor, dims: readonly number[]): Tensor {
   return out.ndim === x.ndim ? out : seenAs(out, whole(x, dims))
 }

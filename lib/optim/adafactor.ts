@@ -30,8 +30,8 @@ export interface AdafactorOptions {
 }
 
 /**
- * For a matrix (the last two dimensions), the averages of squares by row and by column; for others, the average of
- * squares.
+ * The averages of squares by row and by column of a matrix (the last two dimensions), or the average of squares of
+ * other tensors.
  */
 export interface AdafactorState {
   readonly rowVar?: Tensor

@@ -22,7 +22,7 @@ export interface PlateauOptions {
   readonly thresholdMode?: 'rel' | 'abs'
   /** The number of steps after a fall in which progress is not checked. Default 0. */
   readonly cooldown?: number
-  /** The lowest rate, for all groups or for each. Default 0. */
+  /** The lowest rate, one for all groups or one for each. Default 0. */
   readonly minLr?: number | readonly number[]
   /** Changes of the rate up to this size are not made. Default 1e-8. */
   readonly eps?: number

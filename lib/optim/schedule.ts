@@ -16,7 +16,7 @@ export interface ScheduleState {
   readonly base: readonly number[]
 }
 
-/** For groups whose schedule has ended: the rate that it left, and the rate that it began with. */
+/** The rate that an ended schedule left in a group, and the rate that it began with. */
 const ended = new WeakMap<object, { readonly lr: number; readonly base: number }>()
 
 /**

@@ -99,14 +99,17 @@ export class SWALR extends Schedule {
   }
 }
 
-/** A linear warm-up from 0 over `warmupSteps`, then the first rate. As in transformers. */
+/** A linear warm-up from 0 over `warmupSteps`, then the first rate. The same as in transformers. */
 export class WarmupConstantLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.Warmup) {
     super(optimizer, r.warmupConstant('WarmupConstantLR', options))
   }
 }
 
-/** A linear warm-up from 0 over `warmupSteps`, then down to 0 in equal parts at `totalSteps`. As in transformers. */
+/**
+ * A linear warm-up from 0 over `warmupSteps`, then down to 0 in equal parts at `totalSteps`. The same as in
+ * transformers.
+ */
 export class WarmupLinearLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.WarmupLinear) {
     super(optimizer, r.warmupLinear('WarmupLinearLR', options), { end: options.totalSteps })
@@ -114,8 +117,8 @@ export class WarmupLinearLR extends Schedule {
 }
 
 /**
- * A linear warm-up from 0 over `warmupSteps`, then half a cosine down to `etaMin` at `totalSteps`, where it stays. As
- * in transformers. Steps are calls of `step()`, as for CosineAnnealingLR.
+ * A linear warm-up from 0 over `warmupSteps`, then half a cosine down to `etaMin` at `totalSteps`, where it stays. The
+ * same as in transformers. Steps are calls of `step()`, as for CosineAnnealingLR.
  */
 export class WarmupCosineLR extends Schedule {
   constructor(optimizer: Scheduled, options: r.WarmupCosine) {

@@ -39,7 +39,7 @@ function checkPairs(op: string, model: MaskedModel, { nextSentenceLabels }: Mask
 
 /**
  * The objective of masked language models: summed cross entropy of the chosen tokens over batches of `maskedBatches`.
- * For a model that also judges pairs of sentences, the mean over chosen tokens and the mean over pairs are added, as in
+ * If the model also judges pairs of sentences, the mean over chosen tokens and the mean over pairs are added, as in
  * BERT.
  */
 export function maskedLM(): Objective<MaskedModel, MaskedBatch> {
@@ -74,13 +74,13 @@ const scoresOf = (output: Tensor | PreTrainingScores): { predictions: Tensor; ne
 export interface MaskedScores {
   /** Mean cross entropy of the chosen tokens, in nats. */
   readonly loss: number
-  /** e to the loss, which is the effective number of tokens between which the model hesitates. */
+  /** e to the loss: the effective number of tokens between which the model hesitates. */
   readonly perplexity: number
   /** The share of chosen tokens that the model finds. */
   readonly accuracy: number
   /** The number of chosen tokens. */
   readonly tokens: number
-  /** The share of pairs that the model judges correctly, for a model that judges pairs. */
+  /** The share of pairs that the model judges correctly, if it judges pairs. */
   readonly nextSentenceAccuracy?: number
 }
 

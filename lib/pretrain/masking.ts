@@ -18,7 +18,7 @@ export interface MaskableRow {
   readonly ids: Int32Array
   /** 1 for tokens of the second text of a pair. */
   readonly typeIds: Int32Array
-  /** The number of the word to which a token belongs, or -1 for special tokens, which are never masked. */
+  /** The number of the word to which each token belongs. It is -1 for special tokens, and these are never masked. */
   readonly words: Int32Array
   /** Whether the second text follows the first (0) or not (1), for pairs. */
   readonly nextSentenceLabel?: number

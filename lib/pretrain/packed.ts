@@ -36,8 +36,8 @@ export interface PackedOptions {
    */
   readonly buffer?: number
   /**
-   * What happens to a document that is longer than a row: it is an error (default), or it is split into documents of
-   * that length.
+   * The treatment of documents that are longer than a row: an error (default), or a split into documents of that
+   * length.
    */
   readonly long?: 'refuse' | 'split'
   /** Leave out a last batch with fewer rows. Default false. */

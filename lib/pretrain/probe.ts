@@ -192,13 +192,13 @@ const shareOf = (guesses: Int32Array, labels: Int32Array): number =>
 export interface NeighboursOptions {
   /** The number of neighbours that vote. Default 20, or all if there are fewer. */
   readonly k?: number
-  /** Each vote counts e to its cosine divided by this. Default 0.07. With Infinity all votes count the same. */
+  /** Each vote counts e to its cosine divided by this. Default 0.07. Infinity makes all votes count the same. */
   readonly temperature?: number
 }
 
 /**
  * The class of each test row by a vote of the training rows nearest in direction, weighted by their cosine, as
- * self-supervised features are judged (Wu et al., 2018). Of classes with equal votes the first wins.
+ * self-supervised features are judged (Wu et al., 2018). The first of classes with equal votes wins.
  */
 export async function nearestNeighbours(
   train: FeatureSet,
@@ -241,7 +241,7 @@ export async function nearestNeighbours(
 /** The number of test rows whose cosines are in memory at once. */
 const rowsAtOnce = 256
 
-/** The indices of the `count` largest values. Of equal values the first come first. */
+/** The indices of the `count` largest values. Equal values keep their order. */
 function largest(values: ArrayLike<number>, count: number): readonly number[] {
   const places: number[] = []
   for (let i = 0; i < values.length; i++) {

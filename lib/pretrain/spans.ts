@@ -102,7 +102,7 @@ function parts(sum: number, count: number, generator: Generator): readonly numbe
   return [...cuts, sum].map((cut, i) => cut - (cuts[i - 1] ?? 0))
 }
 
-/** For `model.loss(ids, inputs)` of models that write a text for another one. */
+/** A batch for `model.loss(ids, inputs)` of models that write a text for another one. */
 export interface SpanBatch {
   /** int32 [B, S]. */
   readonly ids: Tensor

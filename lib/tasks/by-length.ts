@@ -28,8 +28,8 @@ export interface LengthBatchesOptions {
 
 /**
  * Batches of rows of similar length, so that little is padded, for `trainer.fit` and `trainer.evaluate`. Each pass
- * gives every row once. It is a DataLoader, and so part of checkpoints. For predictions in the order of the rows use
- * `new DataLoader(rows, { batchSize })`. Throws ValueError unless exactly one of `batchSize` and `tokens` is given, and
+ * gives every row once. It is a DataLoader, and so part of checkpoints. Use `new DataLoader(rows, { batchSize })` for
+ * predictions in the order of the rows. Throws ValueError unless exactly one of `batchSize` and `tokens` is given, and
  * for a row that is longer than `tokens`.
  */
 export function byLength<R, B>(rows: Dataset<R, B>, options: LengthBatchesOptions): DataLoader<R, B> {

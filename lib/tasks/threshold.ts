@@ -30,7 +30,10 @@ export interface ThresholdChoiceOptions {
 const choiceNames: OptionNames<ThresholdChoiceOptions> = { maximise: true, each: true }
 
 export interface ThresholdChoice {
-  /** For `classify` and metrics: one number, or one for each label. Labels that never occur, or always do, get 0.5. */
+  /**
+   * The thresholds for `classify` and metrics: one number, or one for each label. Labels that never occur, or always
+   * do, get 0.5.
+   */
   readonly threshold: number | readonly number[]
   /** The measure at these thresholds, or NaN for labels that never occur, or always do. */
   readonly value: number | readonly number[]
@@ -51,7 +54,7 @@ const measures = {
   youden: ({ hits, falseAlarms, positives, negatives }: Split) => hits / positives - falseAlarms / negatives,
 } as const
 
-/** The best threshold between two neighbouring probabilities. Of equally good ones it is the nearest to 0.5. */
+/** The best threshold between two neighbouring probabilities. It is the nearest to 0.5 if several are equally good. */
 function best(
   probabilities: ArrayLike<number>,
   there: ArrayLike<boolean>,

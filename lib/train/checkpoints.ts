@@ -95,8 +95,7 @@ export class Checkpoints {
   }
 
   /**
-   * Throws if the folder holds checkpoints of another run. For a Trainer that has taken no step yet, all are of another
-   * run.
+   * Throws if the folder holds checkpoints of another run. All are of another run if the Trainer has taken no step yet.
    */
   async checkOwn(op: string, steps: number): Promise<void> {
     const [newest] = await listed(this.#folder)

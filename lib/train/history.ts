@@ -95,7 +95,7 @@ export interface History<M extends string = string> {
   /** The place at which the loss first was NaN or infinite, or null. */
   readonly nonFinite: NonFinite | null
   /**
-   * The choice, for the largest batch, that makes the training fit in the `memory` given to `fit`, or null without that
+   * The choice for the largest batch that makes the training fit in the `memory` given to `fit`; null without that
    * option.
    */
   readonly memory: MemoryChoice | null

@@ -34,7 +34,7 @@ export type Learning<Mod extends Module, B, M extends string> =
       readonly objective?: undefined
     }
   | {
-      /** For batches of any form. It runs the model itself. */
+      /** Allows batches of any form. It runs the model itself. */
       readonly step: (batch: B) => Loss
       /** Functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
       readonly metrics?: Metrics<M, never>
@@ -42,7 +42,7 @@ export type Learning<Mod extends Module, B, M extends string> =
       readonly objective?: undefined
     }
   | {
-      /** For batches of any form, and for any model of its kind. */
+      /** Allows batches of any form, and any model of its kind. */
       readonly objective: Objective<Mod, B, M>
       /**
        * Metrics besides the objective's own: functions that make one for each pass, `{ accuracy: metrics.accuracy }`,

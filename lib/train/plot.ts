@@ -1,4 +1,4 @@
-/** Curves as text, for a terminal. */
+/** Curves as text, to be printed in a terminal. */
 
 /** A curve: a number for each place from left to right, or NaN if there is none. */
 export interface Curve {
@@ -30,7 +30,7 @@ const leastColumns = 8
 
 /**
  * Up to four curves in one frame, with the range of their numbers at the left and the names below. Empty if no curve
- * has two finite numbers, or if there is no room. Where curves meet, the later one is visible.
+ * has two finite numbers, or if there is no room. The later one of two curves is visible where they meet.
  */
 export function plot(curves: readonly Curve[], options: PlotOptions = {}): string {
   const { width = 60, height = 8, from = 1, within = Number.POSITIVE_INFINITY } = options

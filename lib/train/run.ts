@@ -37,7 +37,7 @@ export interface Run<M extends string> {
   loader: () => unknown
 }
 
-/** The point at which a fit ends, and the steps at which it validates. */
+/** The end of a fit, and the steps at which it validates. */
 export interface Plan {
   /** The point at which the fit began, counted from before any interruption. */
   readonly first: { readonly epochs: number; readonly steps: number; readonly began: number }

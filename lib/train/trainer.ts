@@ -199,8 +199,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * The steps of `epochs` passes, one by one, for a program's own loop. Each has already been submitted when the loop
-   * gets it. Throws ValueError for a Trainer with callbacks, checkpoints, a run or loggers, which only `fit` uses.
+   * Yields the steps of `epochs` passes, one by one, to a program's own loop. Each has already been submitted when the
+   * loop gets it. Throws ValueError for a Trainer with callbacks, checkpoints, a run or loggers, which only `fit` uses.
    */
   async *steps(batches: Batches<B>, options: StepsOptions = {}): AsyncGenerator<StepRecord> {
     const op = 'Trainer.steps'
@@ -248,9 +248,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
 
   /**
    * Looks for problems that would waste a training, before it begins. `data` is a batch, or batches of which the first
-   * is tried. With batches it also checks all labels, and with `validation` all rows. It reports the first loss beside
-   * the loss of guessing, each learning parameter that gets no gradient and the cause, some steps on one batch, labels
-   * that are wrong, ignored or never seen, rows in both sets, memory and time.
+   * is tried. With batches it also checks all labels, and with `validation` all rows. The report compares the first
+   * loss with the loss of guessing. It names each learning parameter that gets no gradient, and the cause. It shows
+   * some steps on one batch, labels that are wrong, ignored or never seen, rows in both sets, memory and time.
    *
    * Steps run on copies: model, optimizer, random numbers and the place in the data stay as they were, to the bit. A
    * model's private #fields and closures are out of reach. Throws ValueError for batches that would be used up by
@@ -279,11 +279,11 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * Measures the model on a test set: its loss, the Trainer's metrics with bootstrap intervals (rows are resampled, so
-   * the set's batches need rows of one shape), and for a classifier confusion, calibration and the rows with the worst
-   * errors. With `against` it measures another model, such as the one before fine-tuning, on the same rows, and the
-   * difference. Outputs of all rows are in memory at once. Throws ValueError if a batch has no tensor as its output or
-   * target.
+   * Measures the model on a test set: its loss, the Trainer's metrics with bootstrap intervals, and for a classifier
+   * confusion, calibration and the rows with the worst errors. The bootstrap resamples rows, so the set's batches need
+   * rows of one shape. With `against` it measures another model, such as the one before fine-tuning, on the same rows,
+   * and the difference. Outputs of all rows are in memory at once. Throws ValueError if a batch has no tensor as its
+   * output or target.
    */
   async report(test: Batches<B>, options: ReportOptions<B> = {}): Promise<Report> {
     const op = 'Trainer.report'

@@ -177,7 +177,7 @@ export class QueueDevice implements Device {
     pending[storage.handle] = 0
   }
 
-  /** As `loadPart`, where the memory is the system's. */
+  /** Does the same as `loadPart`, for memory that is the system's. */
   protected async loadFile(storage: Storage, from: number, { file, position, bytes }: FilePart): Promise<boolean> {
     storage.check('load')
     const pending = this.#memory.pending

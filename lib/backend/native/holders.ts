@@ -20,7 +20,10 @@ interface NamesParameters {
   namedParameters(): Iterable<readonly [string, { readonly storage: { readonly handle: number } }]>
 }
 
-/** The paths of parameters by the handles of their storages, for all modules that have run and are still alive. */
+/**
+ * The paths of parameters by the handles of their storages. It holds those of all modules that have run and are still
+ * alive.
+ */
 function parameterNames(): ReadonlyMap<number, string> {
   const names = new Map<number, string>()
   for (const module of outermostModules())

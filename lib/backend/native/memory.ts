@@ -51,7 +51,7 @@ export const pendingTracked = 2
 /** The storage will never be made, because memory ended in the middle of its operator. */
 const abandoned = 3
 
-/** The part of the room that may be taken before the machine is asked again, for a caller that wants `bytes` now. */
+/** The part of the room that may be taken before the machine is asked again, if a caller wants `bytes` now. */
 function granted(room: number, bytes: number): number {
   return Math.min(room, bytes + Math.min(grant, Math.max(0, room - bytes) * grantShare))
 }
@@ -292,7 +292,7 @@ export class NativeMemory {
     if (this.mayCopy(wanted)) return
     this.#addon.flush()
     if (this.mayCopy(wanted)) return
-    // As with tensors, the memory of arrays is returned by the time of a second collection.
+    // The memory of arrays is returned by the time of a second collection, like that of tensors.
     for (let i = 0; i < 2; i++) {
       this.#collectAll()
       this.#addon.flush()

@@ -157,7 +157,7 @@ function walkBlocks(
   })
 }
 
-/** to = from, for the same dtype. */
+/** to = from, if both have the same dtype. */
 export function copyBlocks(dtype: BlockDType, to: TypedArray, layout: Layout, from: HostView): void {
   const { bytes, block } = dtypes[dtype]
   walkBlocks(dtype, from.shape, [layout, from], ([o = 0, i = 0]) => {

@@ -167,7 +167,7 @@ function floorOfQuotient(a: number, b: number): number {
   return quotient - whole > 0.5 ? whole + 1 : whole
 }
 
-/** As `binary`, for divisions: an int32 divisor of 0 is an error. */
+/** Does the same as `binary` for divisions: an int32 divisor of 0 is an error. */
 function division(op: string, f: (a: number, b: number) => number): (args: Binary) => void {
   const whole = (a: number, b: number): number => {
     if (b === 0)

@@ -42,8 +42,8 @@ function multiply(out: HostView, a: HostView, b: HostView, added: HostView | nul
 const decodedColumns = 64
 
 /**
- * As `multiply`, with b of any allowed dtype. Blocks are decoded a few columns at a time as they are read, because they
- * exist to avoid a decoded copy.
+ * Does the same as `multiply`, with b of any allowed dtype. Blocks are decoded a few columns at a time as they are
+ * read, because they exist to avoid a decoded copy.
  */
 function multiplyAny(out: HostView, a: HostView, b: HostView, added: HostView | null): void {
   const { dtype } = b

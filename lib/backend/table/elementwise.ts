@@ -3,7 +3,7 @@ import { every, floats, numbers } from './grammar.js'
 
 /** out = f(x), one line for each function. The line of the derivative says what its backward reads. */
 const unary = { args: { out: 'out T', x: 'strided T' }, T: floats } as const
-/** As unary, for functions whose results suffer too much from a rounded argument. */
+/** Like unary, but for functions whose results suffer too much from a rounded argument. */
 const exact = { ...unary, precision: 'float32' } as const
 /** dx = dy * f'(x) */
 const unaryBackward = { args: { dx: 'out T', dy: 'strided T', x: 'strided T' }, T: floats } as const

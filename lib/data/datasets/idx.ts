@@ -145,7 +145,7 @@ export function idx(folder: string, options: ImageOptions = {}): Promise<Split> 
   return readSplit('idx', folder, options)
 }
 
-/** Like `idx`, for the function `op`, which errors name. */
+/** Does the same as `idx`; errors name the function `op`. */
 export async function readSplit(op: string, folder: string, options: ImageOptions): Promise<Split> {
   checkPath(op, 'read', folder)
   const files = await readdir(folder).catch((error: Error) => {

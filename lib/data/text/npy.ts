@@ -19,7 +19,7 @@ type ArrayClass = { new (count: number): NumericArray; readonly BYTES_PER_ELEMEN
 
 interface Kind {
   readonly Array: ArrayClass
-  /** Where it is not what the array's kind says. */
+  /** The dtype, if it differs from that of the array's kind. */
   readonly dtype?: DType
 }
 

@@ -162,8 +162,9 @@ interface Library extends RunReaders {
 }
 
 /**
- * Throws unless the pages of a column lie within it and have as many values as it says, and runs within them have no
- * more. hyparquet trusts these numbers, and a broken page may make it fill lists for minutes.
+ * Throws unless the pages of a column lie within it and have as many values as it says, and unless the runs within a
+ * page have no more values than the page. hyparquet trusts these numbers: a broken page may make it fill lists for
+ * minutes.
  */
 async function checkPages(
   op: string,

@@ -124,7 +124,7 @@ export function typicalP(scores: Scores, mass: number): void {
   for (let i = 0; i < scores.length; i++) if (!kept.has(i)) scores[i] = never
 }
 
-/** The token with the best score. Of several, the first. */
+/** The token with the best score. The first if there are several. */
 export function best(scores: ArrayLike<number>): number {
   let found = 0
   for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[found] as number)) found = i

@@ -196,7 +196,7 @@ export function softmaxOf(logits: ArrayLike<number>): Float64Array {
   return scores.map((score) => score / sum)
 }
 
-/** The index of the largest score. Of equal ones, the first. */
+/** The index of the largest score. The first if several are equal. */
 export function largest(scores: ArrayLike<number>): number {
   let best = 0
   for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[best] as number)) best = i

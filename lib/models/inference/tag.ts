@@ -36,8 +36,8 @@ export interface TagOptions extends TextsOptions {
    */
   readonly maxLength?: number
   /**
-   * The number of tokens that a window shares with the one before it. Default: a quarter of `maxLength`. Of overlapping
-   * entities the longer one is kept.
+   * The number of tokens that a window shares with the one before it. Default: a quarter of `maxLength`. The longer of
+   * two overlapping entities is kept.
    */
   readonly stride?: number
 }

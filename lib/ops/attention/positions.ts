@@ -21,8 +21,8 @@ export interface SinusoidalOptions {
 const names: OptionNames<SinusoidalOptions> = { offset: true, base: true }
 
 /**
- * Adds positions to x, of any number of features: feature 2i of position t gets sin(t / base^(2i / D)), feature 2i + 1
- * the cosine (Vaswani et al., 2017). x [.., T, D] -> [.., T, D].
+ * Adds positions to x, which may have any number of features: sin(t / base^(2i / D)) to feature 2i of position t, and
+ * the cosine to feature 2i + 1 (Vaswani et al., 2017). x [.., T, D] -> [.., T, D].
  */
 export function sinusoidalEncoding<S extends Shape, D extends DType>(
   x: Tensor<S, D>,

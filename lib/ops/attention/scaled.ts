@@ -168,8 +168,8 @@ export interface AttentionOptions {
   /** Lets key j take part in query i only if j <= i. The content of later keys and values does not matter. */
   readonly isCausal?: boolean
   /**
-   * With isCausal, the position of the first query among the keys: key j takes part in query i if j <= offset + i. For
-   * queries after a cache of keys, it is the number of cached keys. An integer; the default 0 is PyTorch's alignment,
+   * With isCausal, the position of the first query among the keys: key j takes part in query i if j <= offset + i. It
+   * is the number of cached keys if the queries come after a cache. An integer; the default 0 is PyTorch's alignment,
    * and Tk - Tq is FlashAttention's, whose last query sees all keys.
    */
   readonly offset?: number | undefined

@@ -221,9 +221,9 @@ function checkOperands(op: string, q: Tensor, k: Tensor, v: Tensor): Shape {
 
 /**
  * softmax(score(q, k) + mask) v with a chosen score; 0 for a query without keys. q [.., Tq, Dq], k [.., Tk, Dk], v [..,
- * Tk, Dv] -> [.., Tq, Dv], or with `needWeights` [that, weights [.., Tq, Tk]]. In four dimensions [B, H, T, D] q may
- * have a multiple of k's and v's heads. Masks, spans and dropout are those of `scaledDotProductAttention`, which does
- * the work in less memory if the score is a dot product and no weights are needed.
+ * Tk, Dv] -> [.., Tq, Dv]. If `needWeights` is set, returns [that, weights [.., Tq, Tk]]. In four dimensions [B, H, T,
+ * D] q may have a multiple of k's and v's heads. Masks, spans and dropout are those of `scaledDotProductAttention`,
+ * which does the work in less memory if the score is a dot product and no weights are needed.
  */
 export function attention(
   q: Tensor,

@@ -21,8 +21,8 @@ import { reluFormula } from './relu-gradient.js'
 type Activation<A> = <S extends Shape, D extends DType>(x: Tensor<S, D>, attrs: A) => Tensor<S, D>
 type Attributes = { readonly [name: string]: number | boolean }
 /**
- * Computes dx by operators, for a gradient with a graph of its own. `saved` is the tensor that backward reads: x or the
- * output.
+ * Computes dx by operators, so that the gradient has a graph of its own. `saved` is the tensor that backward reads: x
+ * or the output.
  */
 type Formula<A> = (dy: Tensor, saved: Tensor, attrs: A) => Tensor
 

@@ -64,13 +64,13 @@ function share(g: Tensor, a: Tensor, b: Tensor, loses: 'gt' | 'lt'): Tensor {
 /** The smallest normal float32. Smaller numbers may have no finite reciprocal. */
 const leastNormal = 2 ** -126
 
-/** y x^(y - 1). For y = 0 it is 0 even if x^-1 is not finite, because x^0 is 1 for every x, NaN included. */
+/** y x^(y - 1). It is 0 at y = 0 even if x^-1 is not finite, because x^0 is 1 for every x, NaN included. */
 function slopeOfBase(x: Tensor, y: Tensor): Tensor {
   const less = sub(y, 1)
   return mul(y, pow(x, where(eq(y, 0), where(ge(abs(x), leastNormal), less, 0), less)))
 }
 
-/** x^y log x. For x = 0 and y >= 0 it is 0; another x is put in there to keep the derivatives of log finite. */
+/** x^y log x. It is 0 at x = 0 and y >= 0; another x is used there to keep the derivatives of log finite. */
 function slopeOfExponent(x: Tensor, y: Tensor): Tensor {
   const constant = ge(where(eq(x, 0), y, -1), 0)
   const base = where(constant, 1, x)
@@ -214,7 +214,7 @@ function powOfNumber(x: Tensor, exponent: number): Tensor {
 }
 
 /**
- * a to the power of b, with broadcasting. Integers wrap around. For two integer tensors a negative exponent gives the
+ * a to the power of b, with broadcasting. Integers wrap around. A negative exponent of two integer tensors gives the
  * truncated 1 / a^-b.
  */
 export function pow<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'pow'>): Result<A, B>

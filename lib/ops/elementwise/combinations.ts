@@ -34,7 +34,7 @@ const records = {
     () => both,
     (x, g, i) => mul(g, div(x(i), hypot(x(0), x(1)))),
   ),
-  // Where a is 0, the sign of the slope of its magnitude does not matter.
+  // The sign of the slope of a's magnitude does not matter where a is 0.
   copysign: binary(
     'copysign',
     (needs) => (needs[0] ? both : [1]),

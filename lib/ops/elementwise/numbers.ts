@@ -1,7 +1,7 @@
 /**
  * The rule for a number beside a tensor, and for two dtypes that meet. It is PyTorch's.
  *
- * Kinds rise from bool through integers to floats. Of two tensors, the higher kind decides, and within a kind the wider
+ * Kinds rise from bool through integers to floats. The higher kind of two tensors decides, and within a kind the wider
  * dtype. A tensor without dimensions counts only by its kind, and a number counts least. Whole numbers are integers;
  * all others, NaN and infinities too, are floats. An integer tensor beside a float becomes float32, and bool beside a
  * whole number int32. Unlike PyTorch, an integer dtype refuses a whole number that it cannot hold (300 beside uint8, 2
@@ -71,7 +71,7 @@ export function integerComparison(name: Comparison, value: number, dtype: DType)
   return [name, name === 'lt' || name === 'ge' ? Math.ceil(value) : Math.floor(value)]
 }
 
-/** The dtypes from the narrowest to the widest. Of the two 16-bit floats, neither holds all numbers of the other. */
+/** The dtypes from the narrowest to the widest. Neither of the two 16-bit floats holds all numbers of the other. */
 const widths: readonly DType[] = ['bool', 'uint8', 'int32', 'float16', 'bfloat16', 'float32', 'float64']
 
 /** The allowed dtype that loses no digit of either. */

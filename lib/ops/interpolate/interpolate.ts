@@ -44,8 +44,8 @@ export interface InterpolateOptions {
   /** Default 'nearest'. */
   readonly mode?: InterpolateMode | undefined
   /**
-   * Whether the centres of corner elements coincide, rather than their outer edges. For linear and cubic modes; default
-   * false.
+   * Whether the centres of corner elements coincide, rather than their outer edges. Only linear and cubic modes take
+   * it. Default false.
    */
   readonly alignCorners?: boolean | null | undefined
   /** Whether positions follow from the sizes, as with `size`, rather than from `scaleFactor` itself. Default false. */

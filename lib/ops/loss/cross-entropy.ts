@@ -102,7 +102,9 @@ const crossEntropyRecord = operator<
 })
 
 export interface CrossEntropyOptions extends ReductionOptions {
-  /** A factor for each class, [C]. With labels it is a constant: a tensor that wants a gradient is refused. */
+  /**
+   * A factor for each class, [C]. It is a constant if the target is labels: a tensor that wants a gradient is refused.
+   */
   readonly weight?: Tensor | null
   /** Rows with this label do not count. Default -100. It cannot be used with targets that are probabilities. */
   readonly ignoreIndex?: number
@@ -142,7 +144,7 @@ function ofProbabilities(logits: Tensor, target: Tensor, weight: Tensor | null, 
  * Negative log likelihood of targets under softmax(logits). logits [N, C], [C] or [N, C, d...]. Targets are int32
  * labels, [N], [] or [N, d...]; `mean` then divides by the sum of the counted rows' weights (NaN if none counts). Or
  * they are probabilities of the logits' shape, which may want a gradient; `mean` then divides by the number of rows. A
- * label outside of the classes is a late IndexOutOfRangeError. For bfloat16 logits the loss is computed in float32 and
+ * label outside of the classes is a late IndexOutOfRangeError. The loss of bfloat16 logits is computed in float32 and
  * rounded.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options?: CrossEntropyOptions & ToOne): Tensor<[]>

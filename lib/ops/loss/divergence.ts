@@ -11,7 +11,7 @@ import { logSoftmax, softmax } from '../softmax.js'
 import { checkFinite, checkSame, inFloats, type Reduction, reduceLoss, type ToOne } from './reduction.js'
 
 /**
- * As `Reduction`, or 'batchmean': the sum divided by the first dimension's size, which is the mathematical divergence.
+ * A `Reduction`, or 'batchmean': the sum divided by the first dimension's size, which is the mathematical divergence.
  */
 export type DivergenceReduction = Reduction | 'batchmean'
 

@@ -34,7 +34,7 @@ const names: OptionNames<InstanceNormOptions> = {
 }
 
 /**
- * Normalises x [N, C, ...] over all dimensions after C, for each image and channel separately (Ulyanov, Vedaldi and
+ * Normalises each image and channel of x [N, C, ...] separately, over all dimensions after C (Ulyanov, Vedaldi and
  * Lempitsky, 2016). Running statistics [C] are updated in place by the means over images of their statistics, with the
  * unbiased variance. Throws ShapeError, and ValueError if a channel of an image has a single value.
  */

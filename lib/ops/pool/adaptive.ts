@@ -125,8 +125,8 @@ function largest(op: string, images: Tensor, size: Both, options: AdaptiveMaxPoo
 }
 
 /**
- * The largest elements of x [N, C, H, W] or [C, H, W] in the windows of adaptiveAvgPool2d. With `returnIndices` [out,
- * indices]. Throws ShapeError if there is nothing to pool.
+ * The largest elements of x [N, C, H, W] or [C, H, W] in the windows of adaptiveAvgPool2d. Returns [out, indices] if
+ * `returnIndices` is set. Throws ShapeError if there is nothing to pool.
  */
 export function adaptiveMaxPool2d<const O extends AdaptiveMaxPoolOptions = Record<never, never>>(
   x: Tensor,

@@ -112,7 +112,7 @@ function pickedOf(
 
 /**
  * The largest element of each window of x [N, C, H, W] or [C, H, W]; NaN counts as largest, and padding never wins.
- * With `returnIndices` [out, indices]. Throws ShapeError for windows that do not fit.
+ * Returns [out, indices] if `returnIndices` is set. Throws ShapeError for windows that do not fit.
  */
 export function maxPool2d<const O extends MaxPool2dOptions = Record<never, never>>(
   x: Tensor,
@@ -129,8 +129,8 @@ export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPool2dOptions
 }
 
 /**
- * The largest element of each window of x [N, C, L] or [C, L]; NaN counts as largest, and padding never wins. With
- * `returnIndices` [out, indices]. Throws ShapeError for windows that do not fit.
+ * The largest element of each window of x [N, C, L] or [C, L]; NaN counts as largest, and padding never wins. Returns
+ * [out, indices] if `returnIndices` is set. Throws ShapeError for windows that do not fit.
  */
 export function maxPool1d<const O extends MaxPool1dOptions = Record<never, never>>(
   x: Tensor,

@@ -131,9 +131,9 @@ const tensors = (isOne: boolean, parts: readonly Tensor[]) => (isOne ? 'one tens
  * Runs any cell over a sequence x [T, B, ...]. `cell(x, state)` gets the part of one time, [B, ...], and the previous
  * state. It returns the new state, or { output, state } if its output differs from the state. The result holds the
  * outputs of all times [T, B, ...] and the last state. Gradients flow back through all steps, or as many as `truncate`
- * says. With `lengths` the steps after a sequence's length give 0 and leave its state unchanged; with `reverse` a
- * sequence begins at its own last step. A sequence without a batch, [T, ...], works too. If there are no steps, the
- * cell is called once to find the sizes of its results.
+ * says. `lengths` ends each sequence: later steps give 0 and leave its state unchanged. If `reverse` is set, a sequence
+ * begins at its own last step. A sequence without a batch, [T, ...], works too. If there are no steps, the cell is
+ * called once to find the sizes of its results.
  *
  * const cell = (x, h) => { const next = sin(linear(x, whx).add(linear(h, whh, b))); return { output: linear(next, wyh),
  * state: next } } const { output, state } = recurrent(cell, x, { initial: zeros([B, H]), batchFirst: true })

@@ -125,8 +125,8 @@ function along(op: string, record: Operator<[x: Tensor], Along>, x: Tensor, dim:
 
 /**
  * The largest of all elements (ties share its gradient equally), or with `dim` the largest along it and its index
- * (int32). Of equals it is the first, which gets the whole gradient. NaN counts as largest. Throws ValueError if there
- * are no elements to choose from. For the larger of two tensors see `maximum`.
+ * (int32). It is the first of equal elements, and gets the whole gradient. NaN counts as largest. Throws ValueError if
+ * there are no elements to choose from. `maximum` takes the larger of two tensors.
  */
 export function max<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function max<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
@@ -136,7 +136,7 @@ export function max(x: Tensor, dim?: number, options: ReduceOptions = {}): Tenso
   return dim === undefined ? ofAll('max', amaxRecord, x) : along('max', argmaxRecord, x, dim, keepdim)
 }
 
-/** As `max`, for the smallest; NaN is chosen if there is one. */
+/** Like `max`, but for the smallest; NaN is chosen if there is one. */
 export function min<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function min<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
 export function min(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {

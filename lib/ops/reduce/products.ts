@@ -24,8 +24,8 @@ function places(x: Tensor, size: number, dim: number, rank: number): Tensor {
 }
 
 /**
- * The gradient of x for its running products y: the sum of g y from an element on, divided by the element. For the
- * first 0 of a line it uses the products without that 0; after it the gradient is 0.
+ * The gradient of x for its running products y: the sum of g y from an element on, divided by the element. At the first
+ * 0 of a line it uses the products without that 0; behind it the gradient is 0.
  */
 function slope(x: Tensor, y: Tensor, g: Tensor, dim: number): Tensor {
   const isZero = eq(x, 0)

@@ -74,7 +74,7 @@ export function cummax(x: Tensor, dim: number): Selected {
   return soFar(cummaxRecord, x, dim)
 }
 
-/** As `cummax`, for the smallest. */
+/** Like `cummax`, but for the smallest. */
 export function cummin<D extends DType>(x: Tensor<Shape, D>, dim: number): Selected<D>
 export function cummin(x: Tensor, dim: number): Selected {
   return soFar(cumminRecord, x, dim)

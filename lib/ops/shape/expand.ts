@@ -50,7 +50,7 @@ export function expandAs(x: Tensor, other: Tensor): Tensor {
   return namedAs('expandAs', () => expand(x, other.sizes))
 }
 
-/** As `expand`, under NumPy's name and with all sizes given. A view. */
+/** Like `expand`, but under NumPy's name and with all sizes given. A view. */
 export function broadcastTo<const S extends Shape, D extends DType>(
   x: Tensor<Shape, D>,
   shape: S,

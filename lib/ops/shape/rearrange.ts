@@ -132,7 +132,7 @@ export function tile(x: Tensor, counts: number | readonly number[]): Tensor {
   return repeats('tile', x, integersOf('tile', 'counts', counts, 0))
 }
 
-/** As `tile`, but with at least one count for every dimension. */
+/** Like `tile`, but with at least one count for every dimension. */
 export function repeat<D extends DType>(x: Tensor<Shape, D>, counts: number | readonly number[]): Tensor<Shape, D>
 export function repeat(x: Tensor, counts: number | readonly number[]): Tensor {
   checkTensor('repeat', 'x', x)

@@ -98,7 +98,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return sameShape(resolved, x.sizes) ? x : viewFor('reshape', x, () => apply(reshapeRecord, [x], resolved))
 }
 
-/** As reshape, but never copies. Throws ShapeError if the strides do not allow a view. */
+/** Like reshape, but never copies. Throws ShapeError if the strides do not allow a view. */
 export function view<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
 export function view(x: Tensor, shape: Shape): Tensor {
   checkTensor('view', 'x', x)

@@ -1,6 +1,6 @@
 /**
- * Medians of all elements, and of those that are not NaN. For an even number of elements both are the lower of the two
- * middle ones.
+ * Medians of all elements, and of those that are not NaN. Both are the lower of the two middle elements if the number
+ * of elements is even.
  */
 import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor } from '../../autograd/operator.js'
@@ -82,8 +82,8 @@ function medianOf(
 
 /**
  * The median of all elements (ties share its gradient equally), or with `dim` the median along it and its index
- * (int32). For an even number of elements it is the lower of the two middle ones. It is NaN if any element is NaN, or
- * if there are no elements and x holds floats; otherwise throws ValueError if there are no elements.
+ * (int32). It is the lower of the two middle elements if their number is even. It is NaN if any element is NaN, or if
+ * there are no elements and x holds floats; otherwise throws ValueError if there are no elements.
  */
 export function median<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function median<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
@@ -91,7 +91,7 @@ export function median(x: Tensor, dim?: number, options: ReduceOptions = {}): Te
   return medianOf(medianRecord, middle, x, dim, options)
 }
 
-/** As `median`, of the elements that are not NaN; NaN if all are NaN. */
+/** Like `median`, but of the elements that are not NaN; NaN if all are NaN. */
 export function nanmedian<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function nanmedian<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
 export function nanmedian(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {

@@ -96,8 +96,8 @@ function checkCount(op: string, k: number, least: number, size: number, x: Tenso
 }
 
 /**
- * The k largest elements along `dim`, the largest first, and their indices (int32). Of equals, the first are taken. NaN
- * counts as largest. The gradient goes to the chosen elements. Throws ValueError if there are fewer than k.
+ * The k largest elements along `dim`, the largest first, and their indices (int32). The first of equal elements are
+ * taken. NaN counts as largest. The gradient goes to the chosen elements. Throws ValueError if there are fewer than k.
  */
 export function topk<D extends DType>(x: Tensor<Shape, D>, k: number, dim?: number, options?: TopkOptions): Selected<D>
 export function topk(x: Tensor, k: number, dim = -1, options: TopkOptions = {}): Selected {

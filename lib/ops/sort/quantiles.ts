@@ -108,8 +108,8 @@ function quantileOf(
 
 /**
  * The q-quantiles along `dim`, or of all elements if `dim` is null: the values below which a share q of a sorted line
- * lies. For a list or vector of q the results come first: [q, ...]. NaN if a line holds one. A q in a tensor is read.
- * Throws ValueError for a q outside [0, 1].
+ * lies. A list or vector of q adds a first dimension to the result: [q, ...]. NaN if a line holds one. A q in a tensor
+ * is read. Throws ValueError for a q outside [0, 1].
  */
 export function quantile<D extends DType>(
   x: Tensor<Shape, D>,
@@ -121,7 +121,7 @@ export function quantile(x: Tensor, q: Shares, dim: number | null = null, option
   return quantileOf('quantile', false, x, q, dim, options)
 }
 
-/** As `quantile`, of the elements that are not NaN; NaN if there are none. */
+/** Like `quantile`, but of the elements that are not NaN; NaN if there are none. */
 export function nanquantile<D extends DType>(
   x: Tensor<Shape, D>,
   q: number | readonly number[] | Tensor,

@@ -52,7 +52,7 @@ type Index = Tensor<Shape, 'int32'>
 
 /**
  * One of each run of equal elements of x, flattened; if asked for, also the run of each element (int32, of x's shape),
- * and the length of each run. With `dim` runs of equal slices along it. Waits for x, as `dataSync` does.
+ * and the length of each run. If `dim` is given, runs of equal slices along it. Waits for x, as `dataSync` does.
  */
 export function uniqueConsecutive<D extends DType>(
   x: Tensor<Shape, D>,

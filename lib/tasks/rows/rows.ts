@@ -158,7 +158,7 @@ export function tokensOf({ ids, typeIds }: Encoding, isPair: boolean): TokenList
 /** A text or a pair in tokens. */
 export interface TokenList extends TextTokens {
   readonly ids: Int32Array
-  /** For pairs only. */
+  /** Only pairs have it. */
   readonly tokenTypeIds?: Int32Array
 }
 

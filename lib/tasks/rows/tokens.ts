@@ -36,7 +36,7 @@ export interface TokenBatch extends TextInputs {
 const ignored = -100
 
 /**
- * For each token of a text, the word of which it is the first token, or null. A token belongs to a word if they share
+ * The word of which each token of a text is the first token, or null. A token belongs to a word if they share
  * characters.
  */
 export function firstTokens(

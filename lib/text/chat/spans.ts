@@ -1,7 +1,7 @@
 /**
  * The parts of a chat that the assistant must produce. A template that marks them by `{% generation %}` is believed.
- * For all other templates the chat is rendered again with a private character in the place of an answer. The text
- * before and after that character is the template's, whatever it does to the answer (trimming it, dropping thoughts).
+ * All other templates render the chat again with a private character in the place of an answer. The text before and
+ * after that character is the template's, whatever it does to the answer (trimming it, dropping thoughts).
  */
 import { ValueError } from '../../core/errors.js'
 import { type ChatMessage, type ChatTemplate, type ChatVariables, closing, opening } from './template.js'

@@ -12,7 +12,7 @@ export interface EncodedBatch {
   /** [texts + 1] */
   readonly starts: Int32Array
   readonly ids: Int32Array
-  /** Which of the texts of a pair a token belongs to, as the post-processor says. */
+  /** The number of the text of a pair to which a token belongs, as the post-processor says. */
   readonly typeIds: Int32Array
   /** 1 for tokens, 0 for padding. */
   readonly attentionMask: Uint8Array
@@ -24,7 +24,7 @@ export interface EncodedBatch {
   readonly cut: Uint8Array
 }
 
-/** How rows are filled up: with which token, to which length, and on which side. */
+/** The padding of rows: its token, the length, and the side. */
 export interface Filling {
   readonly id: number
   readonly typeId: number

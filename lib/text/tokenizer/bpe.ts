@@ -46,7 +46,7 @@ function mergesIn(fields: Fields, vocabulary: ReadonlyMap<string, number>, prefi
   return merges
 }
 
-/** Merges within a word, by a heap of `[rank, place]` in one number. Of equal ranks the left one comes first. */
+/** Merges within a word, by a heap of `[rank, place]` in one number. The left one of equal ranks comes first. */
 function merge({ ids, starts, ends }: Parts, merges: Merges): void {
   const count = ids.length
   const next = Int32Array.from(ids, (_, i) => (i + 1 < count ? i + 1 : -1))

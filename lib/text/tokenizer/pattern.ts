@@ -10,7 +10,7 @@ export type Stretch = readonly [from: number, to: number, matched: boolean]
 
 /** Unicode's White_Space; JavaScript's `\s` has U+FEFF and lacks U+0085. */
 const space = '\\p{White_Space}'
-/** Oniguruma's `\w` in a class. Of numbers it includes only the digits, and letters such as Ⅷ. */
+/** Oniguruma's `\w` in a class. It includes only digits among the numbers, and letters such as Ⅷ. */
 const word = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}'
 /** Further characters that `\w` includes outside a class, where Oniguruma uses a table of Latin 1. */
 const latinNumbers = '²³¹¼½¾'
@@ -227,7 +227,7 @@ class Translator {
   }
 }
 
-/** An Oniguruma expression as JavaScript's, for a search through a text. */
+/** Translates an Oniguruma expression into a JavaScript one that searches through a text. */
 export function translated(source: string, fail: (why: string) => never): RegExp {
   const name = `the pattern ${JSON.stringify(source.slice(0, 100))}`
   const text = new Translator(source, (why) => fail(`${name} ${why}`)).translate()

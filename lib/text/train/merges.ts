@@ -1,7 +1,7 @@
 /**
  * Training of byte pair encoding: the most frequent pair of neighbours becomes a token, again and again (Sennrich et
- * al. 2016). Of equally frequent pairs the one with lower ids wins, as in Hugging Face tokenizers, whose result is
- * equal.
+ * al. 2016). The pair with lower ids wins if several are equally frequent, as in Hugging Face tokenizers, whose result
+ * is equal.
  */
 
 /** Ids are below 2^24, so that a pair of them is a safe integer, and pairs compare like their numbers. */

@@ -37,7 +37,7 @@ abstract class Share<O extends ShapeOptions> extends Measure<Tensor, Tensor, num
     this.options = options
   }
 
-  /** Checks the arguments, and returns which items are hits, as bool, and which count (null: all). */
+  /** Checks the arguments. Returns two bool tensors: the items that are hits, and the items that count (null: all). */
   protected abstract judge(
     output: Tensor,
     target: Tensor,
@@ -86,7 +86,7 @@ export interface AccuracyOptions extends ShapeOptions, ThresholdOptions {
    */
   readonly multilabel?: boolean
   /**
-   * With `multilabel`: a row counts as right only if all its labels are, as in scikit-learn. Default false: each label
+   * A row with `multilabel` counts as right only if all its labels are, as in scikit-learn. Default false: each label
    * counts.
    */
   readonly subset?: boolean
@@ -173,9 +173,9 @@ class TopK extends Share<ShapeOptions> {
 }
 
 /**
- * The share of targets among the `k` largest classes. Shapes are as for `accuracy`. Of equal scores the class with the
- * larger index ranks first, as in scikit-learn's top_k_accuracy_score. A label whose score is NaN is not among them
- * unless all classes are.
+ * The share of targets among the `k` largest classes. Shapes are as for `accuracy`. The class with the larger index
+ * ranks first among equal scores, as in scikit-learn's top_k_accuracy_score. A label whose score is NaN is not among
+ * them unless all classes are.
  */
 export function topK(k: number, options: ShapeOptions = {}): ResumableMetric {
   checkWhole('topK', 'k', k === undefined ? null : k, 1)

@@ -1,4 +1,4 @@
-/** Metrics: functions that make one, for a Trainer or for direct use. Those for texts are in `text`. */
+/** Metrics: functions that make one. A Trainer uses it, or the program itself. Those for texts are in `text`. */
 export { type AccuracyOptions, accuracy, topK } from './accuracy.js'
 export {
   type BalancedAccuracyOptions,

@@ -52,7 +52,7 @@ abstract class OfItems<V, P extends Parts, O extends ProbabilityOptions> extends
     this.options = options
   }
 
-  /** The numbers that the sum over items needs from the outputs, for each row of `classes`, or each score. */
+  /** The numbers that the sum over items needs from the outputs: one for each row of `classes`, or for each score. */
   protected abstract perRow(rows: Tensor, labels: Tensor): PerItem
   protected abstract add(totals: P, item: Item, label: number, weight: number, kind: Given['kind']): void
 

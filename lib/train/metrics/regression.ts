@@ -227,7 +227,7 @@ interface Pairs extends OfColumns {
 
 type OfPairs = (outputs: Float64Array, targets: Float64Array, weights: Float64Array) => number
 
-/** For metrics that depend on the order of all items of the pass, which are kept row by row. */
+/** Metrics that depend on the order of all items of the pass. They keep the items row by row. */
 class FromAll extends Regression<Pairs> {
   readonly #of: OfPairs
   protected override readonly takesWeights: boolean

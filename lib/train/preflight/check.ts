@@ -43,7 +43,7 @@ const op = 'Trainer.check'
 
 /** A loss this many times larger than the loss of guessing is too large for a fresh model. */
 const tooLarge = 2
-/** With more classes than this, labels are words, and no set contains all of them. */
+/** If there are more classes than this, labels are words, and no set contains all of them. */
 const fewClasses = 1000
 
 /** The largest number of steps on one batch. More would be a training. */

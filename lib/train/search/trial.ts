@@ -122,8 +122,8 @@ export class Trial implements Callback, Resumable<TrialState> {
   }
 
   /**
-   * For a training without a Trainer: records the value after an epoch, counted from 1, and returns whether the trial
-   * should continue. Throws ValueError for epochs out of order.
+   * Records the value after an epoch, counted from 1, and returns whether the trial should continue. Trainings without
+   * a Trainer call it. Throws ValueError for epochs out of order.
    */
   report(epoch: number, value: number): boolean {
     const last = this.#curve.at(-1)?.[0] ?? 0

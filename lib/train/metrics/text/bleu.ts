@@ -63,7 +63,7 @@ class Bleu extends TextMeasure<number> {
   protected add(sums: Sums, hypothesis: string, references: readonly string[]): void {
     const words = this.#split(hypothesis)
     const others = references.map((text) => this.#split(text))
-    // The reference with the closest length. Of two the shorter counts.
+    // The reference with the closest length. The shorter of two counts.
     const lengths = others.map((each) => each.length)
     const closest = lengths.reduce((best, length) => {
       const [gap, least] = [Math.abs(words.length - length), Math.abs(words.length - best)]

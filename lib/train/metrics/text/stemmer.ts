@@ -15,7 +15,7 @@ const irregular: ReadonlyMap<string, string> = new Map([
   ['tying', 'tie'],
 ])
 
-/** For each letter c or v. A y after a consonant is a vowel. */
+/** c or v for each letter. A y after a consonant is a vowel. */
 function kindsOf(word: string): string {
   let kinds = ''
   for (const letter of word) {

@@ -73,7 +73,7 @@ class EditTable {
 
 const distanceOf = (rows: readonly Row[]) => rows.at(-1)?.costs.at(-1) as number
 
-/** For each word of the reference, the matching place in the hypothesis; and which words of both are wrong. */
+/** The place in the hypothesis that matches each word of the reference, and the wrong words of both. */
 function alignmentOf(rows: readonly Row[]) {
   let [i, j] = [rows.length - 1, (rows[0] as Row).costs.length - 1]
   const edits: Edit[] = []
