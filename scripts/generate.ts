@@ -2,8 +2,8 @@
  * Writes what follows from the table of kernels. Usage: npm run generate [-- --check]
  *
  *   native/generated/dtypes.h         the dtypes, their names and the bytes of their elements
- *   native/generated/kernels.h        the C++ declarations of every kernel, and the type of a table of pointers to them;
- *                                     a kernel with another signature does not link
+ *   native/generated/kernels.h        the C++ declarations of every kernel, and the type of a table of pointers to
+ *                                     them; a kernel with another signature does not link
  *   native/generated/kernel_table.h   such a table, for each instruction set
  *   native/generated/kernel_infos.h   for the decoder of calls: the arguments of each kernel, and a thunk that passes
  *                                     them

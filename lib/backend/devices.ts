@@ -85,6 +85,7 @@ export function defaultDevice(): Device {
   return chosen
 }
 
+/** Sets the device of new tensors. Throws DeviceError for a device that is unknown or not available. */
 export function setDefaultDevice(name: string | Device): void {
   chosen = deviceFor('setDefaultDevice', name)
 }

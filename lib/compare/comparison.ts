@@ -38,6 +38,7 @@ const difference = (value: number | null): string => (value === null ? '-' : val
 
 const heads = ['device', 'ms a step', 'speed-up', 'steps', 'peak', 'difference of losses'] as const
 
+/** The result of a comparison of devices: a row for each. `toString()` is a table, and `toJSON()` plain data. */
 export class Comparison {
   readonly rows: readonly DeviceRow[]
 

@@ -1,6 +1,7 @@
 /** Whether operators of this thread record a graph. lib/autograd sets it. */
 let enabled = true
 
+/** Whether operators record a graph: false inside `noGrad`. */
 export function isGradEnabled(): boolean {
   return enabled
 }

@@ -14,42 +14,52 @@ import { checkDim, checkDropout, checkNumber } from './layer.js'
 import { Module, settings } from './module.js'
 import { Pointwise } from './pointwise.js'
 
+/** max(x, 0), element by element; see `functional.relu`. */
 export class ReLU extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.relu(x)
   }
 }
 
+/** 1 / (1 + exp(-x)), element by element. */
 export class Sigmoid extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.sigmoid(x)
   }
 }
 
+/** The hyperbolic tangent of each element. */
 export class Tanh extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.tanh(x)
   }
 }
 
+/** x * sigmoid(x), element by element. */
 export class SiLU extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.silu(x)
   }
 }
 
+/** x * tanh(softplus(x)), element by element. */
 export class Mish extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.mish(x)
   }
 }
 
+/** x * clamp(x + 3, 0, 6) / 6, element by element. */
 export class Hardswish extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.hardswish(x)
   }
 }
 
+/**
+ * The Gaussian error linear unit (Hendrycks and Gimpel, 2016) of each element; `approximate: 'tanh'` is GPT-2's
+ * approximation. Throws ValueError for another `approximate`.
+ */
 export class GELU extends Pointwise {
   readonly #options: elementwise.GeluOptions
   constructor(options: elementwise.GeluOptions = {}) {
@@ -67,6 +77,10 @@ export class GELU extends Pointwise {
   }
 }
 
+/**
+ * log(1 + exp(beta x)) / beta, or x itself if beta x exceeds `threshold`. The defaults are 1 and 20. Throws ValueError
+ * if beta is 0, or if a number is not finite.
+ */
 export class Softplus extends Pointwise {
   readonly #options: { beta?: number; threshold?: number }
   constructor(options: { beta?: number; threshold?: number } = {}) {
@@ -85,6 +99,7 @@ export class Softplus extends Pointwise {
   }
 }
 
+/** x if it is positive, else alpha (exp(x) - 1). The default alpha is 1. */
 export class ELU extends Pointwise {
   readonly #options: { alpha?: number }
   constructor(options: { alpha?: number } = {}) {
@@ -101,6 +116,7 @@ export class ELU extends Pointwise {
   }
 }
 
+/** x if it is not negative, else negativeSlope x. The default slope is 0.01. */
 export class LeakyReLU extends Pointwise {
   readonly #options: { negativeSlope?: number }
   constructor(options: { negativeSlope?: number } = {}) {
@@ -117,6 +133,7 @@ export class LeakyReLU extends Pointwise {
   }
 }
 
+/** Softmax along `dim`: results have the shape of x, and add up to 1 along `dim`. */
 export class Softmax extends Pointwise {
   readonly dim: number
   constructor(dim: number) {
@@ -132,6 +149,7 @@ export class Softmax extends Pointwise {
   }
 }
 
+/** The logarithm of softmax along `dim`, accurate where softmax underflows. Results have the shape of x. */
 export class LogSoftmax extends Pointwise {
   readonly dim: number
   constructor(dim: number) {

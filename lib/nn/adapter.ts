@@ -345,6 +345,7 @@ export abstract class Adaptable extends Module {
   }
 }
 
+/** Whether the value is a layer that takes adapters, as Linear, Embedding, Conv2d and MultiheadAttention do. */
 export function isAdaptable(module: unknown): module is Adaptable {
   return module instanceof Adaptable && module.canAdapt
 }

@@ -271,7 +271,9 @@ export function sparse_<T extends Tensor>(tensor: T, sparsity: number, std = 0.0
   })
 }
 
+/** Fills with zeros. */
 export const zeros_ = <T extends Tensor>(tensor: T): T => fillWith('zeros_', tensor, 0)
+/** Fills with ones. */
 export const ones_ = <T extends Tensor>(tensor: T): T => fillWith('ones_', tensor, 1)
 
 /** The numbers of inputs and outputs of one unit of a weight [out, in, ...]. */
@@ -343,6 +345,10 @@ export function kaimingUniform_<T extends Tensor>(tensor: T, options: KaimingOpt
   return fillFrom(op, tensor, { generator }, (placed) => rand(tensor.shape, { ...placed, low: -bound, high: bound }))
 }
 
+/**
+ * Fills with normal numbers of deviation gain / sqrt(fan) (He et al., 2015). Throws ShapeError for a tensor of fewer
+ * than two dimensions.
+ */
 export function kaimingNormal_<T extends Tensor>(tensor: T, options: KaimingOptions = {}): T {
   const op = 'kaimingNormal_'
   const std = kaimingStd(op, tensor, options)
@@ -370,6 +376,10 @@ export function xavierUniform_<T extends Tensor>(tensor: T, options: XavierOptio
   return fillFrom(op, tensor, { generator }, (placed) => rand(tensor.shape, { ...placed, low: -bound, high: bound }))
 }
 
+/**
+ * Fills with normal numbers of deviation gain sqrt(2 / (fanIn + fanOut)) (Glorot and Bengio, 2010). Throws ShapeError
+ * for a tensor of fewer than two dimensions.
+ */
 export function xavierNormal_<T extends Tensor>(tensor: T, options: XavierOptions = {}): T {
   const op = 'xavierNormal_'
   const std = xavierStd(op, tensor, options)

@@ -86,6 +86,7 @@ export class NLLLoss extends LossLayer<loss.NllLossOptions> {
   }
 }
 
+/** The mean of (input - target)^2; both have one shape. */
 export class MSELoss extends LossLayer<Reduced> {
   constructor(options: Reduced = {}) {
     super('MSELoss', options, reduced, (o) => loss.mseLoss(one(), one(), o))
@@ -95,6 +96,7 @@ export class MSELoss extends LossLayer<Reduced> {
   }
 }
 
+/** The mean of |input - target|; both have one shape. */
 export class L1Loss extends LossLayer<Reduced> {
   constructor(options: Reduced = {}) {
     super('L1Loss', options, reduced, (o) => loss.l1Loss(one(), one(), o))
@@ -104,6 +106,7 @@ export class L1Loss extends LossLayer<Reduced> {
   }
 }
 
+/** The smooth L1 loss, quadratic for differences below `beta`; input and target have one shape (Girshick, 2015). */
 export class SmoothL1Loss extends LossLayer<loss.SmoothL1LossOptions> {
   constructor(options: loss.SmoothL1LossOptions = {}) {
     super('SmoothL1Loss', options, { reduction: true, beta: true }, (o) => loss.smoothL1Loss(one(), one(), o))
@@ -113,6 +116,7 @@ export class SmoothL1Loss extends LossLayer<loss.SmoothL1LossOptions> {
   }
 }
 
+/** The Huber loss, quadratic for differences up to `delta`; input and target have one shape (Huber, 1964). */
 export class HuberLoss extends LossLayer<loss.HuberLossOptions> {
   constructor(options: loss.HuberLossOptions = {}) {
     super('HuberLoss', options, { reduction: true, delta: true }, (o) => loss.huberLoss(one(), one(), o))
@@ -151,6 +155,7 @@ export class BCEWithLogitsLoss extends LossLayer<loss.BinaryCrossEntropyWithLogi
   }
 }
 
+/** The Kullback-Leibler divergence of the target from the input, which holds logarithms. Both broadcast. */
 export class KLDivLoss extends LossLayer<loss.KlDivOptions> {
   constructor(options: loss.KlDivOptions = {}) {
     super('KLDivLoss', options, { logTarget: true, reduction: true }, (o) => loss.klDiv(one(), one(), o))
@@ -160,6 +165,10 @@ export class KLDivLoss extends LossLayer<loss.KlDivOptions> {
   }
 }
 
+/**
+ * Negative log likelihood of the target under normal distributions around the input; see `functional.gaussianNllLoss`
+ * for the shapes of the variance.
+ */
 export class GaussianNLLLoss extends LossLayer<loss.GaussianNllLossOptions> {
   constructor(options: loss.GaussianNllLossOptions = {}) {
     const names = { reduction: true, full: true, eps: true } as const
@@ -170,6 +179,10 @@ export class GaussianNLLLoss extends LossLayer<loss.GaussianNllLossOptions> {
   }
 }
 
+/**
+ * Negative log likelihood of counts under Poisson distributions. The input holds logarithms of the means unless
+ * `logInput` is false. Both broadcast.
+ */
 export class PoissonNLLLoss extends LossLayer<loss.PoissonNllLossOptions> {
   constructor(options: loss.PoissonNllLossOptions = {}) {
     const names = { reduction: true, logInput: true, full: true, eps: true } as const
@@ -180,6 +193,7 @@ export class PoissonNLLLoss extends LossLayer<loss.PoissonNllLossOptions> {
   }
 }
 
+/** log(1 + exp(-target input)) for targets 1 and -1. Both broadcast. */
 export class SoftMarginLoss extends LossLayer<Reduced> {
   constructor(options: Reduced = {}) {
     super('SoftMarginLoss', options, reduced, (o) => loss.softMarginLoss(one(), one(), o))
@@ -189,6 +203,7 @@ export class SoftMarginLoss extends LossLayer<Reduced> {
   }
 }
 
+/** The mean over classes of binary cross entropy of logits, for targets 0 and 1: [..., C] with [..., C]. */
 export class MultiLabelSoftMarginLoss extends LossLayer<loss.MultilabelSoftMarginLossOptions> {
   /** [C] */
   readonly weight: Buffer | null
@@ -202,6 +217,10 @@ export class MultiLabelSoftMarginLoss extends LossLayer<loss.MultilabelSoftMargi
   }
 }
 
+/**
+ * The margins between target classes and all others: input [N, C] or [C], and an int32 target of its shape, whose rows
+ * list classes up to the first negative number.
+ */
 export class MultiLabelMarginLoss extends LossLayer<Reduced> {
   constructor(options: Reduced = {}) {
     super('MultiLabelMarginLoss', options, reduced, (o) =>
@@ -213,6 +232,7 @@ export class MultiLabelMarginLoss extends LossLayer<Reduced> {
   }
 }
 
+/** The margins between the target class and all others: input [N, C] with int32 targets [N], or [C] with []. */
 export class MultiMarginLoss extends LossLayer<loss.MultiMarginLossOptions> {
   /** [C] */
   readonly weight: Buffer | null
@@ -228,6 +248,7 @@ export class MultiMarginLoss extends LossLayer<loss.MultiMarginLossOptions> {
 
 const margins: OptionNames<loss.MarginLossOptions> = { margin: true, reduction: true }
 
+/** input if the target is 1, max(0, margin - input) if it is -1. Both broadcast. The default margin is 1. */
 export class HingeEmbeddingLoss extends LossLayer<loss.MarginLossOptions> {
   constructor(options: loss.MarginLossOptions = {}) {
     super('HingeEmbeddingLoss', options, margins, (o) => loss.hingeEmbeddingLoss(one(), one(), o))
@@ -237,6 +258,7 @@ export class HingeEmbeddingLoss extends LossLayer<loss.MarginLossOptions> {
   }
 }
 
+/** max(0, margin - target (a - b)) for targets 1 if a must be larger, and -1 if b must be. The default margin is 0. */
 export class MarginRankingLoss extends LossLayer<loss.MarginLossOptions> {
   constructor(options: loss.MarginLossOptions = {}) {
     super('MarginRankingLoss', options, margins, (o) => loss.marginRankingLoss(one(), one(), one(), o))
@@ -246,6 +268,10 @@ export class MarginRankingLoss extends LossLayer<loss.MarginLossOptions> {
   }
 }
 
+/**
+ * 1 - cos(a, b) if the target is 1, max(0, cos(a, b) - margin) if it is -1: a and b [N, D] with target [N], or [D] with
+ * []. The default margin is 0.
+ */
 export class CosineEmbeddingLoss extends LossLayer<loss.MarginLossOptions> {
   constructor(options: loss.MarginLossOptions = {}) {
     super('CosineEmbeddingLoss', options, margins, (o) => loss.cosineEmbeddingLoss(one(), one(), label(), o))
@@ -255,6 +281,10 @@ export class CosineEmbeddingLoss extends LossLayer<loss.MarginLossOptions> {
   }
 }
 
+/**
+ * max(0, d(anchor, positive) - d(anchor, negative) + margin), where d is the pairwise distance: three [..., D] give
+ * [...], which `reduction` joins.
+ */
 export class TripletMarginLoss extends LossLayer<loss.TripletMarginLossOptions> {
   constructor(options: loss.TripletMarginLossOptions = {}) {
     const names = { margin: true, p: true, eps: true, swap: true, reduction: true } as const
@@ -265,6 +295,7 @@ export class TripletMarginLoss extends LossLayer<loss.TripletMarginLossOptions> 
   }
 }
 
+/** TripletMarginLoss with the program's own distance, which takes two batches and gives one number for each pair. */
 export class TripletMarginWithDistanceLoss extends LossLayer<loss.TripletMarginWithDistanceLossOptions> {
   constructor(options: loss.TripletMarginWithDistanceLossOptions = {}) {
     const names = { distanceFunction: true, margin: true, swap: true, reduction: true } as const

@@ -51,6 +51,7 @@ export class Hardsigmoid extends Pointwise {
   }
 }
 
+/** x if it is positive, else alpha (exp(x / alpha) - 1). The default alpha is 1. Throws ValueError if alpha is 0. */
 export class CELU extends Pointwise {
   readonly #options: { alpha?: number }
   constructor(options: { alpha?: number } = {}) {
@@ -67,6 +68,7 @@ export class CELU extends Pointwise {
   }
 }
 
+/** x moved towards 0 by `lambd`, and 0 if |x| is at most that. Throws ValueError if it is negative. */
 export class Softshrink extends Pointwise {
   /** The threshold: x in [-lambd, lambd] gives 0. */
   readonly lambd: number
@@ -82,6 +84,7 @@ export class Softshrink extends Pointwise {
   }
 }
 
+/** x, but 0 if |x| is at most `lambd`. */
 export class Hardshrink extends Pointwise {
   /** The threshold: x in [-lambd, lambd] gives 0. */
   readonly lambd: number
@@ -97,6 +100,7 @@ export class Hardshrink extends Pointwise {
   }
 }
 
+/** x clamped to [minVal, maxVal], by default [-1, 1]. Throws ValueError unless minVal is below maxVal. */
 export class Hardtanh extends Pointwise {
   readonly #options: elementwise.HardtanhOptions
   constructor(options: elementwise.HardtanhOptions = {}) {

@@ -38,6 +38,7 @@ export function full<const S extends Shape, D extends DType = 'float32'>(
   return filled('full', shape, value, options)
 }
 
+/** A tensor of zeros, by default float32 on the default device. Throws ValueError for an invalid shape. */
 export function zeros<const S extends Shape, D extends DType = 'float32'>(
   shape: S,
   options: CreationOptions<D> = {},
@@ -45,6 +46,7 @@ export function zeros<const S extends Shape, D extends DType = 'float32'>(
   return filled('zeros', shape, 0, options)
 }
 
+/** A tensor of ones, by default float32 on the default device. Throws ValueError for an invalid shape. */
 export function ones<const S extends Shape, D extends DType = 'float32'>(
   shape: S,
   options: CreationOptions<D> = {},

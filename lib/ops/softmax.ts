@@ -57,7 +57,10 @@ const logSoftmaxRecord = define({
   derivative: (g, y, dim) => sub(g, mul(exp(y), sum(g, dim, { keepdim: true }))),
 })
 
-/** exp(x) / sum(exp(x)) along `dim`, without overflow. bfloat16 is computed in float32 and rounded once. */
+/**
+ * exp(x) / sum(exp(x)) along `dim`, without overflow. The result has x's shape. bfloat16 is computed in float32 and
+ * rounded once.
+ */
 export function softmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D>
 export function softmax(x: Tensor, dim: number): Tensor {
   checkTensor('softmax', 'x', x)

@@ -124,10 +124,11 @@ const leakyReluOf = activation<{ readonly slope: number }>('leaky_relu', (x, { s
   where(gt(x, 0), x, mul(x, slope)),
 )
 
-/** max(x, 0); NaN stays NaN. */
+/** max(x, 0), element by element; NaN stays NaN. */
 export const relu = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => reluOf(x, null)
 /** 1 / (1 + exp(-x)) */
 export const sigmoid = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => sigmoidOf(x, null)
+/** The hyperbolic tangent. */
 export const tanh = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => tanhOf(x, null)
 /** x * sigmoid(x) */
 export const silu = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => siluOf(x, none)
@@ -143,7 +144,10 @@ export interface GeluOptions {
 
 const geluNames: OptionNames<GeluOptions> = { approximate: true }
 
-/** Gaussian error linear unit (Hendrycks and Gimpel, 2016). */
+/**
+ * The Gaussian error linear unit of each element (Hendrycks and Gimpel, 2016). Throws ValueError for an unknown
+ * `approximate`.
+ */
 export function gelu<S extends Shape, D extends DType>(x: Tensor<S, D>, options: GeluOptions = {}): Tensor<S, D> {
   const { approximate = 'none' } = checkOptions('gelu', options, geluNames)
   if (approximate !== 'none' && approximate !== 'tanh')
@@ -151,7 +155,10 @@ export function gelu<S extends Shape, D extends DType>(x: Tensor<S, D>, options:
   return geluOf(x, { tanhApproximation: approximate === 'tanh' })
 }
 
-/** log(1 + exp(beta x)) / beta; x itself if beta x > threshold. */
+/**
+ * log(1 + exp(beta x)) / beta, or x itself if beta x > threshold. The defaults are 1 and 20. Throws ValueError if beta
+ * is 0.
+ */
 export function softplus<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   options: { beta?: number; threshold?: number } = {},

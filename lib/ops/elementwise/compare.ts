@@ -49,22 +49,27 @@ export function eq<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 
 export function eq(a: Tensor, b: Operand): Tensor {
   return compare('eq', a, b)
 }
+/** a != b as a bool tensor, with broadcasting; NaN differs from everything. Numbers b are compared as by `eq`. */
 export function ne<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ne'>): Compared<A, B>
 export function ne(a: Tensor, b: Operand): Tensor {
   return compare('ne', a, b)
 }
+/** a < b as a bool tensor, with broadcasting; false if either is NaN. Numbers b are compared as by `eq`. */
 export function lt<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'lt'>): Compared<A, B>
 export function lt(a: Tensor, b: Operand): Tensor {
   return compare('lt', a, b)
 }
+/** a <= b as a bool tensor, with broadcasting; false if either is NaN. Numbers b are compared as by `eq`. */
 export function le<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'le'>): Compared<A, B>
 export function le(a: Tensor, b: Operand): Tensor {
   return compare('le', a, b)
 }
+/** a > b as a bool tensor, with broadcasting; false if either is NaN. Numbers b are compared as by `eq`. */
 export function gt<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'gt'>): Compared<A, B>
 export function gt(a: Tensor, b: Operand): Tensor {
   return compare('gt', a, b)
 }
+/** a >= b as a bool tensor, with broadcasting; false if either is NaN. Numbers b are compared as by `eq`. */
 export function ge<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ge'>): Compared<A, B>
 export function ge(a: Tensor, b: Operand): Tensor {
   return compare('ge', a, b)

@@ -71,8 +71,10 @@ export interface RoundOptions {
   readonly decimals?: number
 }
 
+/** Radians in degrees: 180 / pi x. */
 export const rad2deg = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> =>
   scaledBy('rad2deg', x, 180 / Math.PI)
+/** Degrees in radians: pi / 180 x. */
 export const deg2rad = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> =>
   scaledBy('deg2rad', x, Math.PI / 180)
 

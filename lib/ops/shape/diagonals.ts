@@ -79,7 +79,7 @@ function planeOf(op: string, rank: number, offset: number, dim1: number, dim2: n
 
 /**
  * A view of the elements whose index in `dim2` is their index in `dim1` plus `offset`. The diagonal becomes the last
- * dimension and replaces both.
+ * dimension and replaces both. Throws ShapeError for fewer than two dimensions, and ValueError if both are the same.
  */
 export function diagonal<D extends DType>(
   x: Tensor<Shape, D>,
@@ -95,7 +95,10 @@ export function diagonal(x: Tensor, offset = 0, dim1 = 0, dim2 = 1): Tensor {
   return viewFor('diagonal', x, () => apply(diagonalRecord, [x], plane))
 }
 
-/** New matrices of zeros, along `dim1` and `dim2` of the result, with x's last dimension on the diagonal `offset`. */
+/**
+ * New matrices of zeros, along `dim1` and `dim2` of the result, with x's last dimension on the diagonal `offset`: [...,
+ * N] gives [..., N + |offset|, N + |offset|]. Throws ShapeError for a tensor without dimensions.
+ */
 export function diagEmbed<D extends DType>(
   x: Tensor<Shape, D>,
   offset?: number,
@@ -115,7 +118,10 @@ export function diagEmbed(x: Tensor, offset = 0, dim1 = -2, dim2 = -1): Tensor {
   return apply(spreadRecord, [x], { ...at, shape })
 }
 
-/** The matrix with a vector on its diagonal, or the diagonal of a matrix (a view). */
+/**
+ * The matrix with a vector on its diagonal, or the diagonal of a matrix (a view). Throws ShapeError for any other
+ * number of dimensions.
+ */
 export function diag<D extends DType>(x: Tensor<Shape, D>, diagonal?: number): Tensor<Shape, D>
 export function diag(x: Tensor, offset = 0): Tensor {
   checkTensor('diag', 'x', x)

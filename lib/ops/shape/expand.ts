@@ -23,7 +23,10 @@ const expandRecord = operator<[x: Tensor], Shape>({
   gradient: { saves: () => ({}), backward: (ctx, [g]) => [sumTo(g, ctx.spec(0).shape)] },
 })
 
-/** A view repeated along dimensions of size 1 and new leading ones; -1 keeps a size. */
+/**
+ * A view of this shape, repeated along dimensions of size 1 and new leading ones; -1 keeps a size. [3, 1] expands to
+ * [2, 3, 4]. Throws ShapeError if another size would change.
+ */
 export function expand<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
 export function expand(x: Tensor, shape: Shape): Tensor {
   checkTensor('expand', 'x', x)
@@ -70,7 +73,11 @@ export interface MeshgridOptions {
 
 const meshgridNames: OptionNames<MeshgridOptions> = { indexing: true }
 
-/** Treats vectors (or numbers) as the axes of a grid. Returns for each axis a view of its coordinate at every point. */
+/**
+ * Treats vectors (or numbers) as the axes of a grid. Returns for each axis a view of its coordinate at every point:
+ * axes [A] and [B] give two [A, B]. Throws ValueError if there are no axes, ShapeError if one has several dimensions,
+ * and DTypeError or DeviceError if they differ.
+ */
 export function meshgrid<D extends DType>(
   axes: readonly Tensor<Shape, D>[],
   options?: MeshgridOptions,

@@ -44,7 +44,10 @@ const catRecord = operator<readonly Tensor[], number>({
   },
 })
 
-/** Joins tensors one after another along `dim`. */
+/**
+ * Joins tensors one after another along `dim` (default 0): [A, N] and [B, N] give [A + B, N]. Throws ValueError for an
+ * empty list or a dimension that does not exist, and ShapeError if the other sizes differ.
+ */
 export function cat<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim?: number): Tensor<Shape, D>
 export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
   checkTensors('cat', tensors)
@@ -53,7 +56,10 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
   return apply(catRecord, tensors, normalizeDim('cat', dim, rank))
 }
 
-/** Joins tensors of the same shape along a new dimension. */
+/**
+ * Joins tensors of the same shape along a new dimension `dim` (default 0): K tensors [M, N] give [K, M, N]. Throws
+ * ValueError for an empty list, and ShapeError if shapes differ.
+ */
 export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim = 0): Tensor<Shape, D> {
   checkTensors('stack', tensors)
   const first = tensors[0]
@@ -89,7 +95,10 @@ function joinedFrom<D extends DType>(
   return namedAs(op, () => cat(list, dimOf(list[0]?.ndim ?? 1)))
 }
 
-/** Joins tensors side by side: along the second dimension, or for vectors and numbers along their only one. */
+/**
+ * Joins tensors side by side: along the second dimension, or along the only one of vectors and numbers. [M, A] and [M,
+ * B] give [M, A + B]. Throws ShapeError if the other sizes differ.
+ */
 export function hstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<Shape, D> {
   return joinedFrom(
     'hstack',
@@ -99,7 +108,10 @@ export function hstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): T
   )
 }
 
-/** Joins tensors below each other, along the first dimension. Vectors are rows. */
+/**
+ * Joins tensors below each other, along the first dimension. Vectors are rows: [N] and [M, N] give [M + 1, N]. Throws
+ * ShapeError if the other sizes differ.
+ */
 export function vstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<Shape, D> {
   return joinedFrom(
     'vstack',
@@ -109,7 +121,10 @@ export function vstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): T
   )
 }
 
-/** Joins tensors along the third dimension, which is added to those that lack it. */
+/**
+ * Joins tensors along the third dimension, which is added to those that lack it: two [M, N] give [M, N, 2]. Throws
+ * ShapeError if the other sizes differ.
+ */
 export function dstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<Shape, D> {
   const deep = (x: Tensor<Shape, D>) =>
     x.ndim < 2 ? reshape(x, [1, x.numel, 1]) : x.ndim === 2 ? reshape(x, [...x.sizes, 1]) : x

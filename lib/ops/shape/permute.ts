@@ -28,7 +28,10 @@ const permuteRecord = operator<[x: Tensor], readonly number[]>({
 /** The entries of a list at each of the dimensions. */
 const picked = (list: Shape, dims: readonly number[]): Shape => dims.map((d) => list[d] ?? 0)
 
-/** A view with dimensions in another order: dimension i of the result is x's `dims[i]`. */
+/**
+ * A view with dimensions in another order: dimension i of the result is x's `dims[i]`, so that [1, 2, 0] turns [A, B,
+ * C] into [B, C, A]. Throws ValueError unless `dims` names each dimension once.
+ */
 export function permute<D extends DType>(x: Tensor<Shape, D>, dims: readonly number[]): Tensor<Shape, D>
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   checkTensor('permute', 'x', x)
@@ -42,7 +45,10 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
   return apply(permuteRecord, [x], order)
 }
 
-/** A view with two dimensions swapped. */
+/**
+ * A view with two dimensions swapped: 0 and 2 turn [A, B, C] into [C, B, A]. Throws ValueError for a dimension that x
+ * lacks.
+ */
 export function transpose<D extends DType>(x: Tensor<Shape, D>, dim0: number, dim1: number): Tensor<Shape, D>
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   checkTensor('transpose', 'x', x)

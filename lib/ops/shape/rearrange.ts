@@ -39,7 +39,10 @@ const flipRecord: Operator<[x: Tensor, order: Tensor], number> = operator<[x: Te
   },
 })
 
-/** A copy with the order of the elements reversed along each of `dims`. */
+/**
+ * A copy of x's shape with the order of the elements reversed along each of `dims`. Throws ValueError for a dimension
+ * that x lacks.
+ */
 export function flip<S extends Shape, D extends DType>(x: Tensor<S, D>, dims: number | readonly number[]): Tensor<S, D>
 export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
   checkTensor('flip', 'x', x)
@@ -54,8 +57,9 @@ export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
 }
 
 /**
- * A copy with elements moved by `shifts` along `dims`, one shift for each. Elements that leave at the end come back at
- * the start. Without `dims` x is treated as one row in row-major order.
+ * A copy of x's shape with elements moved by `shifts` along `dims`, one shift for each. Elements that leave at the end
+ * come back at the start. Without `dims` x is treated as one row in row-major order. Throws ValueError unless there are
+ * as many shifts as dimensions.
  */
 export function roll<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -86,8 +90,8 @@ export function roll(x: Tensor, shifts: number | readonly number[], dims?: numbe
 }
 
 /**
- * Rotates by `k` quarter turns from the first of two dimensions towards the second. Even k gives a copy, odd k a view
- * of one.
+ * Rotates by `k` quarter turns from the first of two dimensions towards the second: one turn makes [M, N] to [N, M].
+ * Even k gives a copy, odd k a view of one. Throws ValueError unless `dims` names two dimensions of x.
  */
 export function rot90<D extends DType>(x: Tensor<Shape, D>, k?: number, dims?: readonly number[]): Tensor<Shape, D>
 export function rot90(x: Tensor, k = 1, dims: readonly number[] = [0, 1]): Tensor {
@@ -132,7 +136,10 @@ export function tile(x: Tensor, counts: number | readonly number[]): Tensor {
   return repeats('tile', x, integersOf('tile', 'counts', counts, 0))
 }
 
-/** Like `tile`, but with at least one count for every dimension. */
+/**
+ * Like `tile`, but with at least one count for every dimension: [2, 3] repeats [A, B] to [2 A, 3 B]. Throws ValueError
+ * if there are fewer counts.
+ */
 export function repeat<D extends DType>(x: Tensor<Shape, D>, counts: number | readonly number[]): Tensor<Shape, D>
 export function repeat(x: Tensor, counts: number | readonly number[]): Tensor {
   checkTensor('repeat', 'x', x)
@@ -215,7 +222,10 @@ function countsOf(counts: Tensor, size: number): readonly number[] {
   return list.length === size ? list : new Array<number>(size).fill(list[0] as number)
 }
 
-/** A view with the dimensions `source` moved to `destination`; the others keep their order. */
+/**
+ * A view with the dimensions `source` moved to `destination`; the others keep their order. 0 to 2 turns [A, B, C] into
+ * [B, C, A]. Throws ValueError if the two lists differ in length, or if one names a dimension twice.
+ */
 export function movedim<D extends DType>(
   x: Tensor<Shape, D>,
   source: number | readonly number[],

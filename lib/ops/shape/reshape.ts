@@ -112,7 +112,10 @@ export function view(x: Tensor, shape: Shape): Tensor {
   return apply(reshapeRecord, [x], resolved)
 }
 
-/** Joins the dimensions `start` to `end` (inclusive) into one. */
+/**
+ * Joins the dimensions `start` to `end` (inclusive; by default all) into one: 1 to 2 turn [A, B, C] into [A, B C]. A
+ * view if possible, else a copy. Throws ValueError if `start` comes after `end`, or if x lacks one of them.
+ */
 export function flatten<D extends DType>(x: Tensor<Shape, D>, start = 0, end = -1): Tensor<Shape, D> {
   checkTensor('flatten', 'x', x)
   if (x.ndim === 0) return reshape(x, [1])
@@ -122,14 +125,20 @@ export function flatten<D extends DType>(x: Tensor<Shape, D>, start = 0, end = -
   return reshape(x, [...x.sizes.slice(0, a), countOf(x.sizes.slice(a, b + 1)), ...x.sizes.slice(b + 1)])
 }
 
-/** Adds a new dimension of size 1 before `dim`. */
+/**
+ * A view with a new dimension of size 1 before `dim`: 1 turns [A, B] into [A, 1, B]. Throws ValueError for a dimension
+ * beyond x's.
+ */
 export function unsqueeze<D extends DType>(x: Tensor<Shape, D>, dim: number): Tensor<Shape, D> {
   checkTensor('unsqueeze', 'x', x)
   const d = normalizeDim('unsqueeze', dim, x.ndim + 1)
   return reshape(x, [...x.sizes.slice(0, d), 1, ...x.sizes.slice(d)])
 }
 
-/** Removes those of the dimensions `dim` whose size is 1, or by default all of size 1. */
+/**
+ * A view without those of the dimensions `dim` whose size is 1, or by default without all of size 1: [A, 1, B] becomes
+ * [A, B]. Throws ValueError for a dimension that x lacks.
+ */
 export function squeeze<D extends DType>(x: Tensor<Shape, D>, dim?: number | readonly number[]): Tensor<Shape, D> {
   checkTensor('squeeze', 'x', x)
   const dims = typeof dim === 'number' ? [normalizeDim('squeeze', dim, x.ndim)] : normalizeDims('squeeze', dim, x.ndim)
@@ -139,7 +148,10 @@ export function squeeze<D extends DType>(x: Tensor<Shape, D>, dim?: number | rea
   )
 }
 
-/** Splits the dimension `dim` into several of the given sizes, one of which may be -1: the reverse of `flatten`. */
+/**
+ * Splits the dimension `dim` into several of the given sizes, one of which may be -1: the reverse of `flatten`. Sizes
+ * [2, 3] turn [A, 6] at 1 into [A, 2, 3]. Throws ShapeError if the sizes do not multiply to that of the dimension.
+ */
 export function unflatten<D extends DType>(x: Tensor<Shape, D>, dim: number, sizes: Shape): Tensor<Shape, D>
 export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
   checkTensor('unflatten', 'x', x)

@@ -48,7 +48,10 @@ function checkPlace(op: string, index: number, dim: number, sizes: Shape): void 
     )
 }
 
-/** A view of the slice at `index` of `dim`, without that dimension. A negative index counts from the end. */
+/**
+ * A view of the slice at `index` of `dim`, without that dimension. A negative index counts from the end. Throws
+ * ValueError for an index or dimension that x lacks.
+ */
 export function select<D extends DType>(x: Tensor<Shape, D>, dim: number, index: number): Tensor<Shape, D>
 export function select(x: Tensor, dim: number, index: number): Tensor {
   checkTensor('select', 'x', x)

@@ -79,7 +79,10 @@ export type Pieces<N, D extends DType> = N extends readonly number[]
   ? { -readonly [I in keyof N]: Tensor<Shape, D> }
   : Tensor<Shape, D>[]
 
-/** Views of pieces of `size` along `dim` (the last may be smaller), or of the given sizes. */
+/**
+ * Views of pieces of `size` along `dim` (the last may be smaller), or of the given sizes. Throws ValueError for a size
+ * that is not positive, and for sizes that do not add up to that of the dimension.
+ */
 export function split<D extends DType, const N extends number | readonly number[]>(
   x: Tensor<Shape, D>,
   size: N,
@@ -109,7 +112,10 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   return sizes.length === 0 ? [] : viewFor('split', x, () => [...apply(splitRecord, [x], { dim: d, sizes })])
 }
 
-/** Views of at most `chunks` pieces of equal size (the last may be smaller). */
+/**
+ * Views of at most `chunks` pieces of equal size along `dim` (the last may be smaller). Throws ValueError unless
+ * `chunks` is a positive integer.
+ */
 export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim = 0): Tensor<Shape, D>[] {
   checkTensor('chunk', 'x', x)
   if (!(Number.isInteger(chunks) && chunks > 0))
@@ -149,7 +155,10 @@ export function tensorSplit(x: Tensor, sections: number | readonly number[], dim
   )
 }
 
-/** Views of the slices along `dim`, each without that dimension. */
+/**
+ * Views of the slices along `dim`, each without that dimension: [A, B] gives A views [B] along 0. Throws ValueError for
+ * a dimension that x lacks.
+ */
 export function unbind<D extends DType>(x: Tensor<Shape, D>, dim?: number): Tensor<Shape, D>[]
 export function unbind(x: Tensor, dim = 0): Tensor[] {
   checkTensor('unbind', 'x', x)

@@ -30,6 +30,7 @@ function stripped(source: string): string {
     .replace(/([#%-]\})\n/g, '$1')
 }
 
+/** A chat template in Jinja, which renders the messages of a chat as a text, as transformers does. */
 export class ChatTemplate {
   /** Whether the template itself marks what the assistant generates. */
   readonly marksGeneration: boolean

@@ -153,6 +153,7 @@ interface FileToken {
   readonly special: boolean
 }
 
+/** A tokenizer of a `tokenizer.json`: texts to tokens and back, with the results of Hugging Face tokenizers. */
 export class Tokenizer {
   readonly paddingSide: Side
   readonly truncationSide: Side
