@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { loadFinetune } from '../../lib/cli/config/config.js'
 import { jsonSchemas } from '../../lib/cli/config/json-schema.js'
+import { Places } from '../../lib/cli/data/rows.js'
 import { UsageError } from '../../lib/cli/exit.js'
 import { distance, nearest } from '../../lib/cli/nearest.js'
 
@@ -229,4 +230,26 @@ it('names that are near are found, others are not', () => {
 it('the files of schema/ are those of the schemas; npx tsx scripts/schema.ts writes them', () => {
   for (const [name, text] of Object.entries(jsonSchemas()))
     expect(readFileSync(fileURLToPath(new URL(`../../schema/${name}`, import.meta.url)), 'utf8')).toBe(text)
+})
+
+it('places of rows are known by number, whatever files and however many', () => {
+  const places = new Places()
+  const wanted: string[] = []
+  // The list grows at 1,024 rows.
+  for (const [path, count, isLine] of [
+    ['a.csv', 1023, true],
+    ['b.parquet', 2, false],
+    ['c.jsonl', 3, true],
+  ] as const)
+    for (let number = 2; number < count + 2; number++) {
+      places.add({ path, number, isLine })
+      wanted.push(isLine ? `${path}:${number}` : `${path}, row ${number}`)
+    }
+  expect(wanted.map((_, i) => places.at(i))).toEqual(wanted)
+  expect([places.length, places.at(-1), places.at(1028), places.at(Number.NaN)]).toEqual([
+    1028,
+    undefined,
+    undefined,
+    undefined,
+  ])
 })

@@ -50,7 +50,7 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
     const i = next++
     if (i === count) break
     const { source = i, ...own } = row as PeekedRow
-    const place = places[source] ?? ''
+    const place = places.at(source) ?? ''
     if (values.json) {
       if (!('ids' in row)) {
         const texts = textsOf(row).map(({ ids }) => ({ text: decode(tokenizer, [...ids]), ids: [...ids] }))

@@ -3,12 +3,12 @@ import { isFiresteelError } from '../../core/errors.js'
 import { UsageError } from '../exit.js'
 import { nearest } from '../nearest.js'
 import { type Columns, type FormatName, formats, RowFault, type TaskRows } from '../tasks/formats.js'
-import { placedRows, type Row } from './rows.js'
+import { Places, placedRows, type Row } from './rows.js'
 
 export interface ReadRows {
   readonly rows: TaskRows
   /** `chats.jsonl:7` for each row of the files. */
-  readonly places: readonly string[]
+  readonly places: Places
 }
 
 interface Fault {
@@ -36,11 +36,12 @@ export async function readRows(
   const faults: Fault[] = []
   const wrong = new Set<string>()
   for (;;) {
-    const places: string[] = []
+    const places = new Places()
     async function* given(): AsyncGenerator<Row> {
-      for await (const { row, place } of placedRows(files)) {
-        if (wrong.has(place)) continue
-        places.push(place)
+      for await (const placed of placedRows(files)) {
+        if (wrong.size > 0 && wrong.has(placed.place)) continue
+        const { row } = placed
+        places.add(placed.at)
         checkColumns(row, format, columns)
         yield row
       }
@@ -89,13 +90,13 @@ export const columnsOf = (row: Row): string =>
     .join(', ') || 'no columns'
 
 /** An error of reading, without the name of the function, and with the row's place instead of its number. */
-function faultOf(error: unknown, places: readonly string[], files: readonly string[]): Fault {
-  if (error instanceof RowFault) return { place: places.at(-1) ?? null, text: error.message }
+function faultOf(error: unknown, places: Places, files: readonly string[]): Fault {
+  if (error instanceof RowFault) return { place: places.at(places.length - 1) ?? null, text: error.message }
   if (error instanceof UsageError) return { place: null, text: error.message }
   if (!isFiresteelError(error)) throw error
   const own = error.message.slice(`[${error.op}] `.length)
   const [, number, colon, text] = /^row (\d+)(:?) (.*)$/s.exec(own) ?? []
-  const place = places[Number(number ?? Number.NaN)]
+  const place = places.at(Number(number ?? Number.NaN))
   if (place !== undefined) return { place, text: colon === ':' ? (text as string) : `the row ${text}` }
   return { place: null, text: `${files.join(', ')}: ${own}`, isOfAll: true }
 }

@@ -10,10 +10,59 @@ import { UsageError } from '../exit.js'
 
 export type Row = { readonly [column: string]: unknown }
 
-export interface PlacedRow {
+/** The place of a row: its line, or its number in a file without lines. */
+interface Place {
+  readonly path: string
+  readonly number: number
+  readonly isLine: boolean
+}
+
+/** `chats.jsonl:7`, or `rows.parquet, row 7`. */
+const placeText = ({ path, number, isLine }: Place) => (isLine ? `${path}:${number}` : `${path}, row ${number}`)
+
+/** A row whose place becomes a text only when it is read, because most rows are without fault. */
+export class PlacedRow {
   readonly row: Row
-  /** `chats.jsonl:7`, or `rows.parquet, row 7`. */
-  readonly place: string
+  readonly at: Place
+
+  constructor(row: Row, at: Place) {
+    this.row = row
+    this.at = at
+  }
+
+  get place(): string {
+    return placeText(this.at)
+  }
+}
+
+/** The places of many rows, 4 bytes for each. */
+export class Places {
+  /** The first row of each run of rows that belong to one file. */
+  readonly #files: { readonly first: number; readonly path: string; readonly isLine: boolean }[] = []
+  #numbers = new Uint32Array(1024)
+  #length = 0
+
+  get length(): number {
+    return this.#length
+  }
+
+  add({ path, number, isLine }: Place): void {
+    const last = this.#files.at(-1)
+    if (last?.path !== path || last.isLine !== isLine) this.#files.push({ first: this.#length, path, isLine })
+    if (this.#length === this.#numbers.length) {
+      const longer = new Uint32Array(2 * this.#length)
+      longer.set(this.#numbers)
+      this.#numbers = longer
+    }
+    this.#numbers[this.#length++] = number
+  }
+
+  /** The place of row `index` in words, or undefined if there is none. */
+  at(index: number): string | undefined {
+    if (!(index >= 0 && index < this.#length)) return undefined
+    const file = this.#files.findLast(({ first }) => first <= index)
+    return file && placeText({ ...file, number: this.#numbers[index] as number })
+  }
 }
 
 const readers: { readonly [ending: string]: (path: string) => Promise<IterableDataset<unknown>> } = {
@@ -78,13 +127,13 @@ export async function* placedRows(files: Files): AsyncGenerator<PlacedRow> {
     let index = 0
     for await (const row of told(pass)) {
       const line = lineOf(pass.state())
-      const place = line === null ? `${path}, row ${index}` : `${path}:${line}`
+      const at = { path, number: line ?? index, isLine: line !== null }
       index++
       if (typeof row !== 'object' || row === null || Array.isArray(row))
         throw new UsageError(
-          `${place}: the row is ${kindOf(row)}, but must be an object of columns, such as {"text": "..."}`,
+          `${placeText(at)}: the row is ${kindOf(row)}, but must be an object of columns, such as {"text": "..."}`,
         )
-      yield { row: row as Row, place }
+      yield new PlacedRow(row as Row, at)
     }
   }
 }

@@ -4,7 +4,7 @@ import { isEmptyField, numberOf } from '../../pretrain/table.js'
 import { UsageError } from '../exit.js'
 import { nearest } from '../nearest.js'
 import { columnsOf, tableAdvice } from './read.js'
-import { placedRows, type Row } from './rows.js'
+import { type PlacedRow, placedRows } from './rows.js'
 
 interface TableOptions {
   /** The columns to read, or undefined for those in which the first row has a number. */
@@ -50,12 +50,13 @@ export class NumberTable {
 }
 
 /** Throws UsageError for a column that the row lacks, with the nearest name. */
-function checkColumns(row: Row, columns: readonly string[], place: string): void {
+function checkColumns(placed: PlacedRow, columns: readonly string[]): void {
+  const { row } = placed
   for (const name of columns) {
     if (Object.hasOwn(row, name)) continue
     const near = nearest(name, Object.keys(row))
     throw new UsageError(
-      `${place}: there is no column '${name}'${near === null ? ';' : `; did you mean '${near}'?`} the row has ${columnsOf(row)}; name the right ones with table.columns${tableAdvice(row)}`,
+      `${placed.place}: there is no column '${name}'${near === null ? ';' : `; did you mean '${near}'?`} the row has ${columnsOf(row)}; name the right ones with table.columns${tableAdvice(row)}`,
     )
   }
 }
@@ -63,18 +64,19 @@ function checkColumns(row: Row, columns: readonly string[], place: string): void
 /**
  * The numbers of a row, in the order of the columns. Throws UsageError, with the place, for a field that holds none.
  */
-export function numbersOf(
-  row: Row,
+function numbersOf(
+  placed: PlacedRow,
   { columns, mayBeEmpty }: TableOptions & { readonly columns: readonly string[] },
-  place: string,
 ): number[] {
-  checkColumns(row, columns, place)
+  const { row } = placed
+  checkColumns(placed, columns)
   return columns.map((name) => {
     const field = row[name]
     const isEmpty = isEmptyField(field)
     if (isEmpty && mayBeEmpty) return Number.NaN
     const number = numberOf(field)
     if (number !== null) return number
+    const { place } = placed
     throw new UsageError(
       isEmpty
         ? `${place}: '${name}' is empty, but must be a number; fill it in, leave the row out, or give table.missing: mean`
@@ -86,16 +88,16 @@ export function numbersOf(
 /** Reads all rows. Throws UsageError for files without rows or numbers, and for the first field that holds no number. */
 export async function readTable(files: readonly string[], options: TableOptions): Promise<NumberTable> {
   let table: NumberTable | null = null
-  for await (const { row, place } of placedRows(files)) {
-    table ??= new NumberTable(options.columns ?? numericColumns(row, place))
-    table.add(numbersOf(row, { ...options, columns: table.columns }, place))
+  for await (const placed of placedRows(files)) {
+    table ??= new NumberTable(options.columns ?? numericColumns(placed))
+    table.add(numbersOf(placed, { ...options, columns: table.columns }))
   }
   if (table === null)
     throw new UsageError(`${files.join(', ')}: there are no rows; give a file with a row on each line`)
   return table
 }
 
-function numericColumns(row: Row, place: string): readonly string[] {
+function numericColumns({ row, place }: PlacedRow): readonly string[] {
   const found = Object.keys(row).filter((name) => numberOf(row[name]) !== null)
   if (found.length > 0) return found
   throw new UsageError(

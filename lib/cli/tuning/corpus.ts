@@ -29,16 +29,17 @@ export interface Corpus {
 
 /** The documents of the corpus. Throws UsageError with the place of a row that has no text. */
 async function* documents(files: readonly string[], column: string): AsyncGenerator<string> {
-  for await (const { row, place } of placedRows(files)) {
+  for await (const placed of placedRows(files)) {
+    const { row } = placed
     const value = row[column]
     if (typeof value === 'string') yield value
     else if (Object.hasOwn(row, column))
       throw new UsageError(
-        `${place}: '${column}' is ${kindOf(value)}, but must be a text; leave the row out, or correct it`,
+        `${placed.place}: '${column}' is ${kindOf(value)}, but must be a text; leave the row out, or correct it`,
       )
     else
       throw new UsageError(
-        `${place}: there is no column '${column}'; the row has ${columnsOf(row)}; name the right one with corpus.column`,
+        `${placed.place}: there is no column '${column}'; the row has ${columnsOf(row)}; name the right one with corpus.column`,
       )
   }
 }

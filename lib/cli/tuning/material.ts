@@ -11,7 +11,7 @@ import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { type Loaded, placed } from '../config/config.js'
 import type { FinetuneConfig } from '../config/schema.js'
 import { columnsOf, type ReadRows, readRows, tableAdvice } from '../data/read.js'
-import { dataFiles, placedRows } from '../data/rows.js'
+import { dataFiles, type Places, placedRows } from '../data/rows.js'
 import { UsageError } from '../exit.js'
 import {
   type FormatName,
@@ -38,7 +38,7 @@ export interface Data {
   readonly replay: Rows | null
   /** All rows of `data.file`, including those held out. */
   readonly all: TaskRows
-  readonly places: readonly string[]
+  readonly places: Places
 }
 
 export const seedOf = ({ config }: Loaded): number => config.train?.seed ?? 0

@@ -21,7 +21,7 @@ import type { Job } from './job.js'
 import { resultFolder } from './output.js'
 import type { WorkBatch } from './plan.js'
 
-export interface TableData {
+interface TableData {
   readonly model: TableAutoEncoder
   readonly files: readonly string[]
   readonly table: NumberTable
