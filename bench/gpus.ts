@@ -59,18 +59,32 @@ export interface Prediction {
   readonly launches: number
 }
 
+/** The least time between the beginnings of two kernels of a graph. */
+export const nodeSeconds = 1.5e-6
+
+export interface PredictOptions {
+  /** Whether float32 matrices are multiplied in tf32. Attention is not. Default false. */
+  readonly tf32?: boolean
+  /** Whether all kernels are launched at once, as a graph. Default false. */
+  readonly isGraph?: boolean
+}
+
 /**
  * The least time of a step. Each kernel takes as long as its multiply-adds at the peak, or its bytes at the bandwidth,
  * whichever is longer, but never less than a launch. Kernels do not overlap.
  */
-export function predict(records: readonly KernelRecord[], gpu: Gpu): Prediction {
+export function predict(records: readonly KernelRecord[], gpu: Gpu, options: PredictOptions = {}): Prediction {
+  const { tf32 = false, isGraph = false } = options
+  const least = isGraph ? nodeSeconds : launchSeconds
   const parts = { arithmetic: 0, memory: 0, launches: 0 }
-  for (const { multiplyAdds, bytes, dtype } of records) {
-    const peak = dtype === 'bfloat16' && gpu.bfloat16 > 0 ? gpu.bfloat16 : gpu.float32
+  for (const { kernel, multiplyAdds, bytes, dtype } of records) {
+    // Tensor cores multiply tf32 at half the rate of bfloat16.
+    const low = dtype === 'bfloat16' ? 1 : tf32 && !kernel.startsWith('attention') ? 0.5 : 0
+    const peak = Math.max(gpu.float32, low * gpu.bfloat16)
     const arithmetic = (2 * multiplyAdds) / peak
     const memory = bytes / gpu.bandwidth
-    const most = Math.max(arithmetic, memory, launchSeconds)
-    parts[most === launchSeconds ? 'launches' : arithmetic >= memory ? 'arithmetic' : 'memory'] += most
+    const most = Math.max(arithmetic, memory, least)
+    parts[most === least ? 'launches' : arithmetic >= memory ? 'arithmetic' : 'memory'] += most
   }
   const [[limit]] = Object.entries(parts).sort(([, a], [, b]) => b - a) as [[Prediction['limit'], number]]
   return {

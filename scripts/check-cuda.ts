@@ -1,7 +1,8 @@
 /**
  * Packs everything that a machine with a GPU needs to check and to time the library, because it has neither Node nor a
  * network: Node itself, the library, the addon, the CUDA library with its kernels, golden cases, parity, and the bench.
- * The machine must have Python.
+ * The machine must have Python, and the C and C++ libraries of this one or later ones (glibc 2.34 and GCC 12, if Debian 12
+ * builds it).
  *
  * Usage: npm run check:cuda [-- FOLDER] [--no-kernels]; FOLDER is build/check-cuda by default. Then, on that machine:
  * python3 FOLDER/run.py. --no-kernels does not start nvcc, so that the check can be tried with the emulated driver.

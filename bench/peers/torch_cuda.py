@@ -1,16 +1,32 @@
 """Times PyTorch on the workloads of a file by cuda-process.ts, and adds the medians (by CUDA events, eager and compiled).
 
+All eager times come before the first compiled one, because a compilation may take long or never end. The file is whole
+at any time. Exit code 3 if this Python has no PyTorch that finds a GPU; the last line says why.
+
 Usage: torch_cuda.py FILE SECONDS
 """
 
+import gc
 import json
+import os
+import signal
 import statistics
 import sys
 import time
 
-import torch
-from torch import nn
-from torch.nn import functional as F
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    if not torch.cuda.is_available():
+        raise RuntimeError(f"PyTorch {torch.__version__} finds no GPU")
+    torch.zeros(1, device="cuda")
+except Exception as error:
+    print(f"this Python has no PyTorch that finds a GPU: {type(error).__name__}: {error}")
+    sys.exit(3)
+
+compile_seconds = 45
 
 
 def matmul(n):
@@ -129,29 +145,69 @@ def median(step, seconds):
     return statistics.median(samples)
 
 
+def in_mode(step, mode):
+    """The step in the precision of a mode. PyTorch's own graphs are those of torch.compile, so graphs are not captured."""
+    # The library's float32 is not rounded. tf32 rounds factors to ten bits.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode == "tf32"
+    if mode != "bfloat16":
+        return step
+
+    def low():
+        with torch.autocast("cuda", torch.bfloat16):
+            return step()
+
+    return low
+
+
+class TooLong(Exception):
+    pass
+
+
+def too_long(*_):
+    raise TooLong(f"not done after {compile_seconds} s")
+
+
+def write(content, path):
+    # The process may be killed at any time.
+    with open(path + ".new", "w") as file:
+        json.dump(content, file, indent=2)
+    os.replace(path + ".new", path)
+
+
+def measure(entry, name, seconds):
+    torch.manual_seed(0)
+    try:
+        step = in_mode(makers[entry["kind"]](**entry["sizes"]), entry["mode"])
+        if name == "compiled":
+            mode = {"mode": "reduce-overhead"} if entry["mode"] == "graph" else {}
+            step = torch.compile(step, **mode)
+        signal.alarm(compile_seconds)
+        return median(step, seconds), None
+    except Exception as error:  # A failure of PyTorch is reported, and the others go on.
+        return None, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    finally:
+        signal.alarm(0)
+
+
 def main():
     path, seconds = sys.argv[1], float(sys.argv[2])
+    signal.signal(signal.SIGALRM, too_long)
     torch.set_default_device("cuda")
-    # The library's float32 is not rounded. tf32 would round factors to ten bits.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     with open(path) as file:
         content = json.load(file)
     content["torch"] = {"version": torch.__version__, "cuda": torch.version.cuda, "device": torch.cuda.get_device_name()}
-    for entry in content["workloads"]:
-        torch.manual_seed(0)
-        for name in ("eager", "compiled"):
+    for name in ("eager", "compiled"):
+        for entry in content["workloads"]:
+            entry[name], why = measure(entry, name, seconds)
+            if why:
+                entry[f"{name}_why"] = why
+            write(content, path)
+            print(f"{entry['name']}, {entry['mode']}: {name} {entry[name] if why is None else why}", flush=True)
+            gc.collect()
             try:
-                step = makers[entry["kind"]](**entry["sizes"])
-                if name == "compiled":
-                    step = torch.compile(step)
-                entry[name] = median(step, seconds)
-            except Exception as error:  # A failure of PyTorch is reported, and the others go on.
-                entry[name] = None
-                entry[f"{name}_why"] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            with open(path, "w") as file:
-                json.dump(content, file, indent=2)
-        print(f"{entry['name']}: eager {entry['eager']}, compiled {entry['compiled']} ms", flush=True)
+                torch.cuda.empty_cache()
+            except Exception:  # The device may have failed, which the other workloads tell.
+                pass
 
 
 if __name__ == "__main__":

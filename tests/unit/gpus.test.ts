@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { findGpu, launchSeconds, predict } from '../../bench/gpus.js'
+import { findGpu, launchSeconds, nodeSeconds, predict } from '../../bench/gpus.js'
 import { sizes, workloads } from '../../lib/cli/workloads.js'
 import type { KernelRecord } from '../../lib/core/device.js'
 
@@ -42,6 +42,18 @@ test('a kernel takes its launch, its arithmetic or its memory, whichever is long
   // Tensor cores are ten times faster here, so memory is the limit.
   expect(predict([record(2 * work, 1.5 * bytes, 'bfloat16')], gpu)).toMatchObject({ limit: 'memory', launches: 1 })
   expect(predict([record(0, 0), record(0, 3 * bytes)], gpu).milliseconds).toBeCloseTo(4 * milliseconds, 9)
+})
+
+test('tf32 multiplies at half the rate of bfloat16, but not in attention, and nodes of a graph start sooner', () => {
+  const work = record(launchSeconds * gpu.bfloat16, 0)
+  const of = (options: object, kernel = 'matmul') => predict([{ ...work, kernel }], gpu, options).milliseconds
+  expect(of({ tf32: true })).toBeCloseTo(4000 * launchSeconds, 9)
+  expect(of({ tf32: true }, 'attention_forward')).toBeCloseTo(of({}), 9)
+  expect(of({})).toBeCloseTo(20_000 * launchSeconds, 9)
+  expect(predict([record(0, 0)], gpu, { isGraph: true })).toMatchObject({
+    milliseconds: 1000 * nodeSeconds,
+    limit: 'launches',
+  })
 })
 
 test("PyTorch's program makes every kind, with the names of its sizes", () => {
