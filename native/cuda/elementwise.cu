@@ -145,9 +145,10 @@ constexpr float twice_root = 1.59576912f,
 DEVICE float gelu_weight(float x) { return sigmoid(x * fmaf(x * x, cubic, twice_root)); }
 DEVICE float gelu_slope(float x) {
   const float s = gelu_weight(x);
-  // Beyond 20, s (1 - s) is 0, and the bound keeps its factor finite.
+  // Beyond 20, s (1 - s) is 0, and the bound keeps its factor finite. Only an infinite x has no derivative, as in
+  // PyTorch, and one above 3.9e36.
   const float bounded = fminf(fmaxf(x, -20.0f), 20.0f);
-  return s * fmaf(bounded * fmaf(bounded * bounded, 3 * cubic, twice_root), 1.0f - s, 1.0f);
+  return s * fmaf(x * fmaf(bounded * bounded, 3 * cubic, twice_root), 1.0f - s, 1.0f);
 }
 
 // mish(x) = x t, t = tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2) (Misra, arXiv 1908.08681). From 20 on, t
@@ -159,7 +160,8 @@ DEVICE float mish(float x) {
 }
 DEVICE float mish_slope(float x) {
   const float bounded = mish_bound(x), e = expf(bounded), n = e * (e + 2.0f), r = 1.0f / (n + 2.0f);
-  return fmaf(bounded, 4.0f * e * (1.0f + e) * r * r, n * r);
+  // x - x is 0, but NaN if x is infinite, which has no derivative, as in PyTorch.
+  return fmaf(bounded, 4.0f * e * (1.0f + e) * r * r, fmaf(n, r, x - x));
 }
 
 // Converts as a copy between dtypes does: towards zero and modulo 2^32. NaN and infinities become 0.
@@ -409,10 +411,10 @@ BACKWARD(relu_backward, x <= 0.0f ? 0.0f : dy)
 BACKWARD(clamp_backward, x >= p && x <= q ? dy : 0.0f)
 BACKWARD(silu_backward, dy* sigmoid(x) * fmaf(x, 1.0f - sigmoid(x), 1.0f))
 BACKWARD(mish_backward, dy* mish_slope(x))
-BACKWARD(hardswish_backward, x <= -3.0f ? 0.0f : x < 3.0f ? dy * (x / 3.0f + 0.5f) : dy)
+BACKWARD(hardswish_backward, x <= -3.0f ? 0.0f : x >= 3.0f ? dy : dy * (x / 3.0f + 0.5f))
 BACKWARD(gelu_backward, dy*(p != 0.0f ? gelu_slope(x) : fmaf(x, normal_density(x), normal_cdf(x))))
 BACKWARD(softplus_backward, x* p > q ? dy : dy * sigmoid(x * p))
-BACKWARD(elu_backward, x <= 0.0f ? dy * p * expf(x) : dy)
+BACKWARD(elu_backward, x > 0.0f ? dy : dy * p * expf(x))
 BACKWARD(leaky_relu_backward, x > 0.0f ? dy : dy * p)
 // Here x is the function's output.
 BACKWARD(sigmoid_backward, dy*(1.0f - x) * x)

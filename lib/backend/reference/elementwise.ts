@@ -28,6 +28,11 @@ interface Backward {
   readonly x: HostView
 }
 
+interface Limits {
+  readonly min: number
+  readonly max: number
+}
+
 /** A row of n elements: out is dense from o; x starts at i and steps by di, y at j by dj. */
 type UnaryRow<A> = (n: number, out: TypedArray, o: number, x: TypedArray, i: number, di: number, args: A) => void
 type BinaryRow = (
@@ -183,6 +188,13 @@ function division(op: string, f: (a: number, b: number) => number): (args: Binar
 /** A number as the dtype of the elements beside it holds it. */
 const held = (out: TypedArray, value: number) => (out instanceof Float32Array ? Math.fround(value) : value)
 
+/** The arguments of a clamp, with the limits as the dtype of the elements holds them. */
+const heldLimits = <A extends Limits>({ data }: HostView, args: A): A => ({
+  ...args,
+  min: held(data, args.min),
+  max: held(data, args.max),
+})
+
 /** Copies bits, so it serves every dtype. */
 function where({ out, condition, a, b }: Binary & { condition: HostView }): void {
   const [to, from, x, y] = [out.data, condition.data, a.data, b.data]
@@ -248,8 +260,10 @@ export const elementwise = {
       for (let k = 0; k < n; k++) out[o + k] = wholePow(x[i + k * di] as number, exponent)
     },
   ),
-  clamp: unary((x, { min, max }) => Math.min(Math.max(x, min), max)),
-  clamp_backward: backward((dy, x, { min, max }) => (x >= min && x <= max ? dy : 0)),
+  clamp: (args) =>
+    unary<Unary & Limits>((x, { min, max }) => Math.min(Math.max(x, min), max))(heldLimits(args.out, args)),
+  clamp_backward: (args) =>
+    backward<Backward & Limits>((dy, x, { min, max }) => (x >= min && x <= max ? dy : 0))(heldLimits(args.dx, args)),
   where,
   neg: unary((x) => -x),
   abs: unary(Math.abs),

@@ -56,7 +56,9 @@ function between(x: Tensor, min: Tensor, max: Tensor): Tensor {
   const isWithin = logicalAnd(ge(x, min), le(x, max))
   const isBelow = logicalAnd(lt(x, min), lt(min, max))
   const isAbove = logicalAnd(eq(x, x), logicalOr(gt(x, max), lt(max, min)))
-  return where(isWithin, x, where(isBelow, min, where(isAbove, max, limited)))
+  const picked = where(isWithin, x, where(isBelow, min, where(isAbove, max, limited)))
+  // A limit of NaN gives NaN beside any other.
+  return where(eq(limited, limited), picked, limited)
 }
 
 /**

@@ -106,8 +106,9 @@ export function lerp(start: Tensor, end: Tensor, weight: Operand): Tensor {
   }
   checkTensor('lerp', 'weight', weight)
   return once('lerp', [start, end, weight], (a, b, w) => {
-    const distance = sub(b, a)
-    return where(lt(abs(w), 0.5), add(a, mul(distance, w)), sub(b, mul(distance, sub(1, w))))
+    const near = lt(abs(w), 0.5)
+    // One product serves both ends, because the gradient of a product that is not taken would be 0 times infinity.
+    return add(where(near, a, b), mul(sub(b, a), where(near, w, sub(w, 1))))
   })
 }
 

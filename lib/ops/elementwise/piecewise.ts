@@ -1,17 +1,19 @@
-/** Activations composed of other functions: piecewise linear ones, and variants of ELU and softplus. */
+/** Piecewise linear activations, and variants of ELU and softplus, composed of other functions. */
 
-import { checkDType } from '../../autograd/operator.js'
+import { noGrad } from '../../autograd/mode.js'
+import { apply, checkDType } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'
 import { checkOptions } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { anyFloating, checkScalar } from '../common.js'
+import { anyFloating, checkScalar, like } from '../common.js'
+import { kernel, operator } from '../operator.js'
 import { once } from '../widened.js'
 import { elu, softplus, tanh } from './activations.js'
 import { add, div, mul, sub } from './arithmetic.js'
 import { clamp } from './clamp.js'
-import { ge, gt, le, where } from './compare.js'
+import { gt, le, lt, where } from './compare.js'
 import { abs, expm1, neg } from './functions.js'
 
 const seluAlpha = 1.6732632423543772,
@@ -34,9 +36,11 @@ export function celu(x: Tensor, options: { alpha?: number } = {}): Tensor {
   checkScalar('celu', 'alpha', alpha)
   if (alpha === 0) throw new ValueError('celu', 'alpha is 0, but x is divided by it')
   checkDType('celu', 'x', x, anyFloating)
+  // The derivative of elu, unlike that of expm1, does not vanish in the rounding of exp(x) - 1 to -1.
+  const curve = alpha > 0 ? elu : expm1
   return once('celu', [x], (v) => {
     const positive = gt(v, 0)
-    return where(positive, v, mul(expm1(div(where(positive, 0, v), alpha)), alpha))
+    return where(positive, v, mul(curve(div(where(positive, 0, v), alpha)), alpha))
   })
 }
 
@@ -62,6 +66,20 @@ export function tanhshrink(x: Tensor): Tensor {
   return once('tanhshrink', [x], (v) => sub(v, tanh(v)))
 }
 
+/** A function of `lambd` with the gradient 1 where |x| > lambd, and 0 elsewhere, where x is NaN too. */
+const shrinking = (name: 'softshrink' | 'hardshrink', shrunk: (x: Tensor, lambd: number) => Tensor) =>
+  operator<[x: Tensor], number>({
+    name,
+    infer: ([x]) => like(x),
+    forward: ([x], lambd) => noGrad(() => shrunk(x, lambd)),
+    gradient: {
+      saves: () => ({ inputs: [0] }),
+      backward: (ctx, [g]) => [where(gt(abs(ctx.input(0)), ctx.attrs), g, 0)],
+    },
+  })
+const softshrinkOf = shrinking('softshrink', (x, lambd) => sub(x, clamp(x, -lambd, lambd)))
+const hardshrinkOf = shrinking('hardshrink', (x, lambd) => where(le(abs(x), lambd), 0, x))
+
 /** x moved towards 0 by lambd, and 0 where |x| <= lambd. Throws ValueError for a lambd below 0. */
 export function softshrink<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -72,7 +90,7 @@ export function softshrink(x: Tensor, options: { lambd?: number } = {}): Tensor 
   if (!(checkScalar('softshrink', 'lambd', lambd) >= 0))
     throw new ValueError('softshrink', `lambd is ${lambd}, but must not be negative`)
   checkDType('softshrink', 'x', x, anyFloating)
-  return once('softshrink', [x], (v) => sub(v, clamp(v, -lambd, lambd)))
+  return once('softshrink', [x], (v) => apply(softshrinkOf, [v], lambd))
 }
 
 /** x, but 0 where |x| <= lambd. */
@@ -84,8 +102,23 @@ export function hardshrink(x: Tensor, options: { lambd?: number } = {}): Tensor 
   const { lambd = 0.5 } = checkOptions('hardshrink', options, { lambd: true })
   checkScalar('hardshrink', 'lambd', lambd)
   checkDType('hardshrink', 'x', x, anyFloating)
-  return once('hardshrink', [x], (v) => where(le(abs(v), lambd), 0, v))
+  return once('hardshrink', [x], (v) => apply(hardshrinkOf, [v], lambd))
 }
+
+/** x clamped, with the gradient 1 within the limits, and 0 elsewhere: at the limits themselves, and where x is NaN. */
+const hardtanhOf = operator<[x: Tensor], { readonly min: number; readonly max: number }>({
+  name: 'hardtanh',
+  infer: ([x]) => like(x),
+  forward: kernel('clamp', ([x], { min, max }, { out }) => ({ out, x, min, max })),
+  gradient: {
+    saves: () => ({ inputs: [0] }),
+    backward(ctx, [g]) {
+      const [x, { min, max }] = [ctx.input(0), ctx.attrs]
+      return [where(gt(x, min), where(lt(x, max), g, 0), 0)]
+    },
+  },
+})
+const limited = (x: Tensor, min: number, max: number): Tensor => apply(hardtanhOf, [x], { min, max })
 
 export interface HardtanhOptions {
   /** Default -1. */
@@ -107,8 +140,6 @@ export function hardtanh(x: Tensor, options: HardtanhOptions = {}): Tensor {
   checkDType('hardtanh', 'x', x, anyFloating)
   return once('hardtanh', [x], (v) => limited(v, minVal, maxVal))
 }
-
-const limited = (x: Tensor, min: number, max: number): Tensor => where(le(x, min), min, where(ge(x, max), max, x))
 
 /** x clamped to [0, 6] */
 export function relu6<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>

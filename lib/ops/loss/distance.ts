@@ -4,7 +4,7 @@ import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
 import { add, minimum, relu, sub } from '../elementwise/index.js'
-import { normOf } from './length.js'
+import { norm } from '../reduce/index.js'
 import { checkFinite, checkReduction, inFloats, type ReductionOptions, reduceLoss, type ToOne } from './reduction.js'
 
 function checkNorm(op: string, p: number): void {
@@ -22,7 +22,7 @@ export interface PairwiseDistanceOptions {
 const distanceNames: OptionNames<PairwiseDistanceOptions> = { p: true, eps: true, keepdim: true }
 
 const distanceOf = (a: Tensor, b: Tensor, p: number, eps: number, keepdim = false): Tensor =>
-  normOf(add(sub(a, b), eps), p, keepdim)
+  norm(add(sub(a, b), eps), p, -1, { keepdim })
 
 /** The p-norm of a - b + eps along the last dimension: [..., D] -> [...]. Both broadcast. */
 export function pairwiseDistance(a: Tensor, b: Tensor, options: PairwiseDistanceOptions = {}): Tensor {

@@ -7,7 +7,7 @@ import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape } from '
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { castTo } from '../convert.js'
-import { div, eq, mul } from '../elementwise/index.js'
+import { div, eq, mul, ne, where } from '../elementwise/index.js'
 import { kernel, operator } from '../operator.js'
 import { detach, reshape } from '../shape/index.js'
 import { type Dims, kept, spreadOut } from '../totals.js'
@@ -15,7 +15,8 @@ import { comparable, type Dim, keepdimOf, type ReduceOptions } from './dims.js'
 import { picked, type Selected } from './picked.js'
 import { sum } from './sums.js'
 
-function extreme(name: 'amax' | 'amin') {
+/** `winners` says which elements of x share the gradient of their extreme y, which has x's sizes. */
+function extreme(name: 'max' | 'min' | 'amax' | 'amin', winners: (x: Tensor, y: Tensor) => Tensor) {
   return operator<[x: Tensor], Dims>({
     name,
     infer([x], { dims, keepdim }) {
@@ -27,22 +28,29 @@ function extreme(name: 'amax' | 'amin') {
         )
       return like(x, shape)
     },
-    forward: kernel(name, ([x], { dims }, { out }) => ({ out: spreadOut(out, x, dims), x })),
+    forward: kernel(name === 'max' || name === 'amax' ? 'amax' : 'amin', ([x], { dims }, { out }) => ({
+      out: spreadOut(out, x, dims),
+      x,
+    })),
     gradient: {
       saves: () => ({ inputs: [0], outputs: [0] }),
       // Ties share the gradient equally, as in PyTorch.
       backward(ctx, [g]) {
         const x = ctx.input(0)
-        const winners = castTo(eq(x, kept(ctx.output(0), x.sizes, ctx.attrs)), x.dtype)
-        const shares = sum(winners, ctx.attrs.dims, { keepdim: true })
-        return [mul(winners, div(kept(g, x.sizes, ctx.attrs), shares))]
+        const won = castTo(winners(x, kept(ctx.output(0), x.sizes, ctx.attrs)), x.dtype)
+        const shares = sum(won, ctx.attrs.dims, { keepdim: true })
+        return [mul(won, div(kept(g, x.sizes, ctx.attrs), shares))]
       },
     },
   })
 }
 
-const amaxRecord = extreme('amax')
-const aminRecord = extreme('amin')
+const amaxRecord = extreme('amax', eq)
+const aminRecord = extreme('amin', eq)
+/** Unlike those, max and min of all elements give the gradient of NaN to what is NaN, as in PyTorch. */
+const orNaN = (x: Tensor, y: Tensor): Tensor => where(eq(y, y), eq(x, y), ne(x, x))
+const maxRecord = extreme('max', orNaN)
+const minRecord = extreme('min', orNaN)
 
 /** The largest value over `dim`; NaN if there is one. Throws ValueError if there are no elements to choose from. */
 export function amax<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
@@ -133,7 +141,7 @@ export function max<D extends DType>(x: Tensor<Shape, D>, dim: number, options?:
 export function max(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {
   const keepdim = keepdimOf('max', options)
   checkTensor('max', 'x', x)
-  return dim === undefined ? ofAll('max', amaxRecord, x) : along('max', argmaxRecord, x, dim, keepdim)
+  return dim === undefined ? ofAll('max', maxRecord, x) : along('max', argmaxRecord, x, dim, keepdim)
 }
 
 /** Like `max`, but for the smallest; NaN is chosen if there is one. */
@@ -142,7 +150,7 @@ export function min<D extends DType>(x: Tensor<Shape, D>, dim: number, options?:
 export function min(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {
   const keepdim = keepdimOf('min', options)
   checkTensor('min', 'x', x)
-  return dim === undefined ? ofAll('min', aminRecord, x) : along('min', argminRecord, x, dim, keepdim)
+  return dim === undefined ? ofAll('min', minRecord, x) : along('min', argminRecord, x, dim, keepdim)
 }
 
 /** The smallest and the largest value over `dim`, as by `amin` and `amax`. */

@@ -8,7 +8,7 @@ import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { castTo } from '../convert.js'
 import { full } from '../creation.js'
-import { div, eq, le, lt, mul, where } from '../elementwise/index.js'
+import { add, div, eq, le, lt, mul, where } from '../elementwise/index.js'
 import { kernel, operator } from '../operator.js'
 import { cat, expand, narrow, reshape, select, unsqueeze } from '../shape/index.js'
 import { zerosLike } from '../views.js'
@@ -33,7 +33,9 @@ function slope(x: Tensor, y: Tensor, g: Tensor, dim: number): Tensor {
   const first = where(isZero, eq(zeros, 1), isZero)
   const without = apply(cumprodRecord, [where(first, 1, x)], dim)
   const beside = runningSum(mul(g, without), dim, true)
-  const others = div(runningSum(mul(g, y), dim, true), where(isZero, 1, x))
+  // A product that is not wanted counts 0, even if it is infinite.
+  const wanted = where(eq(g, 0), 0, mul(g, y))
+  const others = div(runningSum(wanted, dim, true), where(isZero, 1, x))
   return where(isZero, where(first, beside, 0), others)
 }
 
@@ -109,7 +111,8 @@ export function prod(x: Tensor, dim: number | null = null, options: ReduceOption
           )
         : reducedShape(x.sizes, [d], keepdim)
     const n = line.sizes[d] as number
-    if (line.numel === 0) return full(shape, 1, { dtype: counted.dtype, device: x.device })
+    // The sums of no elements are 0, and give x a gradient without elements.
+    if (line.numel === 0) return add(reshape(sum(line, d), shape), 1)
     return reshape(select(apply(cumprodRecord, [line], d), d, n - 1), shape)
   })
 }

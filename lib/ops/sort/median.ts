@@ -11,7 +11,6 @@ import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { castTo } from '../convert.js'
-import { full } from '../creation.js'
 import { clampMin, div, eq, floor, mul, ne, sub, where } from '../elementwise/index.js'
 import { gather } from '../indexing/index.js'
 import { operator } from '../operator.js'
@@ -73,7 +72,8 @@ function medianOf(
   const d = dim === undefined ? 0 : normalizeDim(op, dim, x.ndim)
   const isNone = dim === undefined || x.ndim === 0 ? x.numel === 0 : x.sizes[d] === 0
   if (isNone && dim === undefined && isFloating(x.dtype))
-    return full([], Number.NaN, { dtype: x.dtype, device: x.device })
+    // The sum of no elements is 0, and gives x a gradient without elements.
+    return namedAs(op, () => div(sum(x), 0))
   if (isNone) throw new ValueError(op, `there is no median of nothing: x is ${formatShape(x.sizes)}`)
   return namedAs(op, () =>
     dim === undefined ? apply(record, [reshape(x, [x.numel])], null) : picked(x, d, keepdim, (line) => place(line, d)),

@@ -35,7 +35,8 @@ void silu_backward(Context& context, const View& dx, const View& dy, const View&
 
 // x t, t = tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2): one exponential (Misra, arXiv 1908.08681).
 // The derivative is t + x s (1 - t^2), s = sigmoid(x), 1 - t^2 = 4 (n + 1) / (n + 2)^2, and n + 1 = (1 + e^x)^2, so
-// that s (1 - t^2) = 4 e^x (1 + e^x) / (n + 2)^2. From 20 on t is 1 in float32.
+// that s (1 - t^2) = 4 e^x (1 + e^x) / (n + 2)^2. From 20 on t is 1 in float32. An infinite x
+// has no derivative, as in PyTorch.
 void mish(Context& context, const View& out, const View& x) {
   map_unary<float>(context, out, x, [](Vec v) {
     Vec e = simd::exp(simd::clamp(v, -INFINITY, 20.0f));
@@ -50,7 +51,8 @@ void mish_backward(Context& context, const View& dx, const View& dy, const View&
     Vec n = e * (e + set(2.0f));
     Vec r = set(1.0f) / (n + set(2.0f));
     Vec slope = set(4.0f) * e * (set(1.0f) + e) * r * r;
-    return d * fma(bounded, slope, n * r);
+    // v - v is 0, but NaN if v is infinite.
+    return d * fma(bounded, slope, fma(n, r, v - v));
   });
 }
 
@@ -59,7 +61,7 @@ void hardswish(Context& context, const View& out, const View& x) {
 }
 void hardswish_backward(Context& context, const View& dx, const View& dy, const View& x) {
   map_binary<float>(context, dx, dy, x, [](Vec d, Vec v) {
-    Vec inner = select(v < set(3.0f), d * (v / set(3.0f) + set(0.5f)), d);
+    Vec inner = select(v >= set(3.0f), d, d * (v / set(3.0f) + set(0.5f)));
     return select(v <= set(-3.0f), zero(), inner);
   });
 }
@@ -88,9 +90,10 @@ void gelu_backward(Context& context, const View& dx, const View& dy, const View&
   if (tanh_approximation)
     return map_binary<float>(context, dx, dy, x, [](Vec d, Vec v) {
       Vec s = set(1.0f) / gelu_tanh_divisor(v);
-      // Beyond 20, s (1 - s) is 0, and the bound keeps its factor finite.
+      // Beyond 20, s (1 - s) is 0, and the bound keeps its factor finite. Only an infinite v has no derivative, as in
+      // PyTorch, and one above 3.9e36.
       Vec bounded = simd::clamp(v, -20.0f, 20.0f);
-      Vec slope = bounded * fma(bounded * bounded, set(3 * cubic), set(twice_root));
+      Vec slope = v * fma(bounded * bounded, set(3 * cubic), set(twice_root));
       return d * s * fma(slope, set(1.0f) - s, set(1.0f));
     });
   map_binary<float>(context, dx, dy, x, [](Vec d, Vec v) {
@@ -120,7 +123,7 @@ void elu(Context& context, const View& out, const View& x, double alpha) {
 }
 void elu_backward(Context& context, const View& dx, const View& dy, const View& x, double alpha) {
   const Vec a = set(static_cast<float>(alpha));
-  map_binary<float>(context, dx, dy, x, [=](Vec d, Vec v) { return select(v <= zero(), d * a * simd::exp(v), d); });
+  map_binary<float>(context, dx, dy, x, [=](Vec d, Vec v) { return select(v > zero(), d, d * a * simd::exp(v)); });
 }
 
 void leaky_relu(Context& context, const View& out, const View& x, double slope) {
