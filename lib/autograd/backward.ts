@@ -47,7 +47,11 @@ export interface GradOptions extends Omit<BackwardOptions, 'gradient'> {
   readonly allowUnused?: boolean | undefined
 }
 
-/** The gradients of the outputs with respect to the inputs (leaves or not), without touching any `.grad`. */
+/**
+ * The gradients of the outputs with respect to the inputs (leaves or not), without touching any `.grad`. Throws
+ * AutogradError for an input that does not want a gradient, or on which the outputs do not depend (unless
+ * `allowUnused`), and ValueError if the lists do not fit together.
+ */
 export function grad(
   outputs: Tensor | readonly Tensor[],
   inputs: readonly Tensor[],

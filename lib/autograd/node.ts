@@ -218,7 +218,7 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
 
 /**
  * Counts the tensors, and their bytes, that the graph behind a tensor keeps for backward. A model's own memory does not
- * count, because it lives on anyway.
+ * count, because it lives on anyway. Throws ValueError for anything but a tensor.
  */
 export function savedForBackward(root: Tensor): { readonly tensors: number; readonly bytes: number } {
   if (!(root instanceof Tensor)) throw new ValueError('savedForBackward', `needs a tensor, but got ${kindOf(root)}`)

@@ -66,7 +66,10 @@ export function unavailable(name: string): string | null {
   return 'unavailable' in found ? found.unavailable : null
 }
 
-/** The device of new tensors: native kernels, or the reference if no binary fits. FIRESTEEL_DEVICE names another. */
+/**
+ * The device of new tensors: native kernels, or the reference if no binary fits. FIRESTEEL_DEVICE names another. Throws
+ * DeviceError if the named device is not available.
+ */
 export function defaultDevice(): Device {
   if (chosen === null) {
     const { device: named, isa } = environment()

@@ -65,7 +65,7 @@ const traced = new WeakSet<Device>()
 
 /**
  * Runs a synchronous function, and lists the kernels it called with the time and the bytes of each. Kernels run one by
- * one meanwhile, so that each time is the kernel's own.
+ * one meanwhile, so that each time is the kernel's own. Throws ValueError if a trace of the device is already running.
  */
 export function trace<R>(fn: () => R, device: string | Device = defaultDevice()): Trace<R> {
   if (typeof fn !== 'function') throw new ValueError('trace', `needs a function to run, but got ${typeof fn}`)

@@ -166,7 +166,10 @@ function freeAll(storages: readonly Storage[]): void {
   else for (const storage of storages) storage.device.free(storage)
 }
 
-/** Lets a tensor outlive the scopes it was made in. The garbage collector or `dispose()` then frees it. */
+/**
+ * Lets a tensor outlive the scopes it was made in. The garbage collector or `dispose()` then frees it. Throws
+ * DTypeError for anything but a tensor.
+ */
 export function keep<T extends Tensor>(tensor: T): T {
   if (!(tensor instanceof Tensor)) throw new DTypeError('keep', `needs a tensor, but got ${kindOf(tensor)}`)
   tensor.storage.adopt()

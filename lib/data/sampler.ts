@@ -52,7 +52,8 @@ export interface WeightedOptions {
 
 /**
  * Draws rows with probabilities proportional to their weights, such as 1 / (rows of the same class). Like PyTorch's
- * WeightedRandomSampler. Without replacement it uses exponential keys (Efraimidis and Spirakis 2006).
+ * WeightedRandomSampler. Without replacement it uses exponential keys (Efraimidis and Spirakis 2006). Throws ValueError
+ * for weights that are not numbers of at least 0, and if their number is not that of the rows.
  */
 export function weighted(weights: ArrayLike<number>, options: WeightedOptions = {}): Sampler {
   const op = 'weighted'

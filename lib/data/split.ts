@@ -130,7 +130,8 @@ export interface RandomSplitOptions {
 
 /**
  * Parts of these lengths, each in a random order, like PyTorch's random_split. Lengths are numbers of rows that add up
- * to all, or shares that add up to 1. Shares are rounded down, and the remaining rows go to the first parts.
+ * to all, or shares that add up to 1. Shares are rounded down, and the remaining rows go to the first parts. Throws
+ * ValueError for lengths that add up to neither.
  */
 export function randomSplit<R, B>(
   rows: Dataset<R, B>,

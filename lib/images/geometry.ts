@@ -156,7 +156,7 @@ export interface RotationOptions {
 
 /**
  * Rotates about the middle by a random angle in [-degrees, degrees], or in [low, high], counter-clockwise. Like
- * RandomRotation.
+ * RandomRotation. Throws ValueError for an unknown interpolation.
  */
 export function randomRotation(degrees: number | readonly [number, number], options: RotationOptions = {}): ImageStep {
   const op = 'randomRotation'
@@ -189,7 +189,10 @@ export interface RandomErasingOptions {
   readonly value?: number | 'random'
 }
 
-/** Overwrites a rectangle of random place and shape, with probability p. Like RandomErasing (Zhong et al. 2017). */
+/**
+ * Overwrites a rectangle of random place and shape, with probability p. Like RandomErasing (Zhong et al. 2017). The
+ * returned step throws ValueError if `value` is 'random' and the picture has bytes.
+ */
 export function randomErasing(options: RandomErasingOptions = {}): ImageStep {
   const op = 'randomErasing'
   const own = checkOptions(op, options, { p: true, scale: true, ratio: true, value: true })

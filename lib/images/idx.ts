@@ -47,7 +47,7 @@ class Pictures extends Dataset<readonly [image: Picture, label: number]> {
 /**
  * The images of IDX files or other bytes as rows [picture, label], for augmentations: `pictures((await
  * mnist()).train).map(augment(randomCrop(28, { padding: 2 }), normalize()))`. The dataset's own mean and std are
- * ignored; `normalize` sets them.
+ * ignored; `normalize` sets them. Throws ValueError for anything but an ImageDataset.
  */
 export function pictures(images: ImageDataset): Dataset<readonly [image: Picture, label: number]> {
   if (!(images instanceof ImageDataset))

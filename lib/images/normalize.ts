@@ -15,7 +15,8 @@ const imagenet: NormalizeOptions = { mean: [0.485, 0.456, 0.406], std: [0.229, 0
 
 /**
  * Pictures of floats: (x / 255 - mean) / std for bytes, (x - mean) / std for floats. This is ToTensor and Normalize
- * together; without an argument, ToTensor alone. It is the last step before the network.
+ * together; without an argument, ToTensor alone. It is the last step before the network. Throws ValueError for unknown
+ * statistics and for deviations that are not positive. The step throws ShapeError if the number of channels differs.
  */
 export function normalize(statistics: 'imagenet' | NormalizeOptions = { mean: 0, std: 1 }): ImageStep {
   const op = 'normalize'

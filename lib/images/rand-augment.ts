@@ -54,7 +54,8 @@ const changes: readonly ((picture: Picture, strength: Strength) => Picture)[] = 
 
 /**
  * Applies this many of 14 changes, each chosen at random: shear, shift, rotation, colours, sharpness, tones. Like
- * RandAugment. Takes pictures of bytes.
+ * RandAugment. Takes pictures of bytes. Throws ValueError for numbers out of range; the step throws it for pictures of
+ * floats.
  */
 export function randAugment(options: RandAugmentOptions = {}): ImageStep {
   const op = 'randAugment'

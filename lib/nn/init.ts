@@ -55,7 +55,7 @@ function checkFinite(op: string, name: string, value: number): number {
   return value
 }
 
-/** Fills with uniform numbers in [low, high). */
+/** Fills with uniform numbers in [low, high). Throws ValueError if low exceeds high. */
 export function uniform_<T extends Tensor>(tensor: T, low = 0, high = 1, options: InitOptions = {}): T {
   checkFinite('uniform_', 'low', low)
   checkFinite('uniform_', 'high', high)
@@ -63,7 +63,7 @@ export function uniform_<T extends Tensor>(tensor: T, low = 0, high = 1, options
   return fillFrom('uniform_', tensor, options, (placed) => rand(tensor.shape, { ...placed, low, high }))
 }
 
-/** Fills with normal numbers of this mean and standard deviation. */
+/** Fills with normal numbers of this mean and standard deviation. Throws ValueError for a negative deviation. */
 export function normal_<T extends Tensor>(tensor: T, mean = 0, std = 1, options: InitOptions = {}): T {
   checkFinite('normal_', 'mean', mean)
   checkFinite('normal_', 'std', std)
@@ -120,7 +120,10 @@ function erfOf(x: number): number {
   return erf(full([], x, { dtype: 'float64', device: 'reference' })).item()
 }
 
-/** Fills with normal numbers of this mean and standard deviation, restricted to [a, b]. */
+/**
+ * Fills with normal numbers of this mean and standard deviation, restricted to [a, b]. Throws ValueError unless the
+ * deviation is positive and a is below b.
+ */
 export function truncNormal_<T extends Tensor>(
   tensor: T,
   mean = 0,
@@ -162,6 +165,8 @@ export interface DiracOptions {
 
 /**
  * Fills a convolution's weight [out, in, ...] so that it passes on as many channels as it can, each within its group.
+ * Throws ShapeError unless the weight has three to five dimensions, and ValueError if the groups do not divide the
+ * outputs.
  */
 export function dirac_<T extends Tensor>(tensor: T, options: DiracOptions = {}): T {
   const op = 'dirac_'
@@ -235,7 +240,8 @@ function orthonormalRows(count: number, size: number, placed: Placed): Tensor {
 
 /**
  * Fills a tensor, seen as a matrix [first size, the rest], with orthogonal rows of length `gain`, or orthogonal columns
- * if there are more rows (Saxe et al., 2013). Waits for the numbers, as `dataSync` does.
+ * if there are more rows (Saxe et al., 2013). Waits for the numbers, as `dataSync` does. Throws ShapeError for fewer
+ * than two dimensions.
  */
 export function orthogonal_<T extends Tensor>(tensor: T, gain = 1, options: InitOptions = {}): T {
   const op = 'orthogonal_'
@@ -255,7 +261,10 @@ export function orthogonal_<T extends Tensor>(tensor: T, gain = 1, options: Init
   })
 }
 
-/** Fills a matrix with normal numbers, and a random share of each column with zeros (Martens, 2010). */
+/**
+ * Fills a matrix with normal numbers, and a random share of each column with zeros (Martens, 2010). Throws ShapeError
+ * for a tensor that is no matrix, and ValueError for a negative deviation.
+ */
 export function sparse_<T extends Tensor>(tensor: T, sparsity: number, std = 0.01, options: InitOptions = {}): T {
   const op = 'sparse_'
   const [rows, columns] = matrixOf(op, tensor)
@@ -337,7 +346,10 @@ function kaimingStd(op: string, tensor: Tensor, options: KaimingOptions): number
   return perRoot(gainOf(op, nonlinearity, a), fans(op, tensor)[mode], tensor)
 }
 
-/** Fills with uniform numbers in +-sqrt(3) gain / sqrt(fan) (He et al., 2015). */
+/**
+ * Fills with uniform numbers in +-sqrt(3) gain / sqrt(fan) (He et al., 2015). Throws ShapeError for a tensor of fewer
+ * than two dimensions.
+ */
 export function kaimingUniform_<T extends Tensor>(tensor: T, options: KaimingOptions = {}): T {
   const op = 'kaimingUniform_'
   const bound = Math.sqrt(3) * kaimingStd(op, tensor, options)
@@ -368,7 +380,10 @@ function xavierStd(op: string, tensor: Tensor, options: XavierOptions): number {
   return perRoot(gain * Math.SQRT2, fanIn + fanOut, tensor)
 }
 
-/** Fills with uniform numbers in +-gain sqrt(6 / (fanIn + fanOut)) (Glorot and Bengio, 2010). */
+/**
+ * Fills with uniform numbers in +-gain sqrt(6 / (fanIn + fanOut)) (Glorot and Bengio, 2010). Throws ShapeError for a
+ * tensor of fewer than two dimensions.
+ */
 export function xavierUniform_<T extends Tensor>(tensor: T, options: XavierOptions = {}): T {
   const op = 'xavierUniform_'
   const bound = Math.sqrt(3) * xavierStd(op, tensor, options)

@@ -171,7 +171,7 @@ export function tensordot(a: Tensor, b: Tensor, dims: TensordotDims = 2): Tensor
 
 /**
  * The Kronecker product: each element of a is replaced by its product with the whole of b. The tensor with fewer
- * dimensions gets leading dimensions of size 1.
+ * dimensions gets leading dimensions of size 1. Throws ShapeError for more than 4 dimensions.
  */
 export function kron<D extends DType>(a: Tensor<Shape, D>, b: Tensor): Tensor<Shape, D>
 export function kron(a: Tensor, b: Tensor): Tensor {

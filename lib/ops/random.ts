@@ -75,7 +75,10 @@ export interface NormalOptions<D extends DType = DType> extends RandomOptions<D>
 
 const normalNames: OptionNames<NormalOptions> = { ...randomNames, mean: true, std: true }
 
-/** A tensor of this shape of normal numbers, by default with `mean` 0 and `std` 1. */
+/**
+ * A tensor of this shape of normal numbers, by default with `mean` 0 and `std` 1. Throws ValueError for a negative
+ * `std`.
+ */
 export function randn<const S extends Shape, D extends DType = 'float32'>(
   shape: S,
   options: NormalOptions<D> = {},
@@ -87,7 +90,10 @@ export function randn<const S extends Shape, D extends DType = 'float32'>(
   return draw('randn', shape, options, normalNames, (out, random) => run('random_normal', { out, random, mean, std }))
 }
 
-/** A tensor of this shape of uniform int32 numbers in [low, high). */
+/**
+ * A tensor of this shape of uniform int32 numbers in [low, high). Throws ValueError unless both are 32-bit integers and
+ * low is below high.
+ */
 export function randint<const S extends Shape, D extends DType = 'int32'>(
   low: number,
   high: number,

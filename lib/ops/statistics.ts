@@ -97,7 +97,8 @@ function covariance(op: string, x: Tensor, correction: number, options: CovOptio
 
 /**
  * The covariances of variables x [variables, observations]: [variables, variables]. A single variable, a vector or one
- * row, gives a number without dimensions. Observations may have counts (`fweights`) and weights (`aweights`).
+ * row, gives a number without dimensions. Observations may have counts (`fweights`) and weights (`aweights`). Throws
+ * ValueError unless `correction` is an integer.
  */
 export function cov<D extends DType>(x: Tensor<Shape, D>, options?: CovOptions): Tensor<Shape, D>
 export function cov(x: Tensor, options: CovOptions = {}): Tensor {
@@ -134,7 +135,10 @@ export interface DiffOptions {
 
 const diffNames: OptionNames<DiffOptions> = { n: true, dim: true, prepend: true, append: true }
 
-/** The differences of neighbours along `dim`, one fewer than elements. Those of bool say whether neighbours differ. */
+/**
+ * The differences of neighbours along `dim`, one fewer than elements. Those of bool say whether neighbours differ.
+ * Throws ShapeError for a tensor without dimensions.
+ */
 export function diff<D extends DType>(x: Tensor<Shape, D>, options?: DiffOptions): Tensor<Shape, D>
 export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
   const { n = 1, dim = -1, prepend = null, append = null } = checkOptions('diff', options, diffNames)
@@ -172,7 +176,10 @@ export interface TrapezoidOptions {
 
 const trapezoidNames: OptionNames<TrapezoidOptions> = { x: true, dx: true, dim: true }
 
-/** The area under samples y along `dim`, joined by straight lines (the trapezoidal rule). */
+/**
+ * The area under samples y along `dim`, joined by straight lines (the trapezoidal rule). Throws DTypeError for
+ * integers, and ShapeError if x fits neither y nor its dimension.
+ */
 export function trapezoid<D extends DType>(y: Tensor<Shape, D>, options?: TrapezoidOptions): Tensor<Shape, D>
 export function trapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
   const op = 'trapezoid'

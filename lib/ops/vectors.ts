@@ -13,7 +13,10 @@ import { cumprod } from './reduce/index.js'
 import { cat, expand, flip, meshgrid, narrow, reshape, roll, stack, unsqueeze } from './shape/index.js'
 import { checkInteger, checkTensors } from './shape/lists.js'
 
-/** The cross product of vectors of 3 elements along `dim` (default: the last). The other dimensions broadcast. */
+/**
+ * The cross product of vectors of 3 elements along `dim` (default: the last). The other dimensions broadcast. Throws
+ * ShapeError unless both have the same number of dimensions and 3 elements along `dim`.
+ */
 export function cross<D extends DType>(a: Tensor<Shape, D>, b: Tensor, dim?: number): Tensor<Shape, D>
 export function cross(a: Tensor, b: Tensor, dim = -1): Tensor {
   checkTensor('cross', 'a', a)
@@ -37,7 +40,9 @@ export interface VanderOptions {
 
 const vanderNames: OptionNames<VanderOptions> = { N: true, increasing: true }
 
-/** The powers N - 1 to 0 of each element of a vector, as columns: [n, N]. */
+/**
+ * The powers N - 1 to 0 of each element of a vector, as columns: [n, N]. Throws ShapeError for anything but a vector.
+ */
 export function vander<D extends DType>(x: Tensor<Shape, D>, options?: VanderOptions): Tensor<[number, number], D>
 export function vander(x: Tensor, options: VanderOptions = {}): Tensor {
   checkTensor('vander', 'x', x)
@@ -56,7 +61,7 @@ export function vander(x: Tensor, options: VanderOptions = {}): Tensor {
 
 /**
  * All rows with one element of each vector, in which the last vector varies fastest: [product of the sizes, vectors]. A
- * single vector is returned as it is.
+ * single vector is returned as it is. Throws ValueError for an empty list, and ShapeError for anything but vectors.
  */
 export function cartesianProd<D extends DType>(vectors: readonly Tensor<Shape, D>[]): Tensor<Shape, D>
 export function cartesianProd(vectors: readonly Tensor[]): Tensor {

@@ -157,7 +157,7 @@ const objectives: {
  * The objective of contrastive losses, over batches as `ContrastiveBatches` lists them: `contrastive({ loss: 'ntXent'
  * })` over those of `twoViews` is SimCLR. All parts of a batch go through the model at once. Negatives are the other
  * rows of the batch, so accumulated micro-batches learn less than a large batch. `predict` gives the vectors of the
- * first part.
+ * first part. Throws ValueError for an unknown loss, and for options that the loss does not use.
  */
 export function contrastive<L extends ContrastiveLoss>(
   options: ContrastiveOptions<L>,

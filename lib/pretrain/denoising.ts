@@ -31,7 +31,8 @@ export interface AutoEncoder extends Module {
  * The objective of denoising auto-encoders over batches of inputs, or of lists that begin with them ([input, target]).
  * It is the loss of the model's output for the damaged input against the whole one, summed over elements. Noise is
  * drawn from the default generator. In evaluation mode it is the same for each batch of a shape, so that validations can
- * be compared and disturb no training. `predict` damages nothing.
+ * be compared and disturb no training. `predict` damages nothing. Throws ValueError for an unknown noise or loss, or an
+ * amount out of range.
  */
 export function denoising(
   options: DenoisingOptions = {},

@@ -34,7 +34,7 @@ const unspaced = /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u
 
 /**
  * A text, or a pair of texts, as a row whose tokens can be masked. Words are the tokenizer's. Each Chinese or Japanese
- * character counts as a word.
+ * character counts as a word. Throws ValueError for anything but a text or a pair.
  */
 export function maskableRow(
   text: string | readonly [first: string, second: string],

@@ -198,7 +198,8 @@ export interface NeighboursOptions {
 
 /**
  * The class of each test row by a vote of the training rows nearest in direction, weighted by their cosine, as
- * self-supervised features are judged (Wu et al., 2018). The first of classes with equal votes wins.
+ * self-supervised features are judged (Wu et al., 2018). The first of classes with equal votes wins. Throws ValueError
+ * unless `k` is an integer from 1 to the number of training rows and `temperature` is positive.
  */
 export async function nearestNeighbours(
   train: FeatureSet,

@@ -123,7 +123,10 @@ export interface SpanBatchesOptions extends SpanOptions {
   readonly dropLast?: boolean
 }
 
-/** Batches of rows with other gaps in each pass, padded to the longest. Checkpoints record the position. */
+/**
+ * Batches of rows with other gaps in each pass, padded to the longest. Checkpoints record the position. Throws
+ * ValueError for anything but a list or a dataset of rows.
+ */
 export function spanBatches(
   rows: readonly SpanRow[] | Dataset<SpanRow, unknown>,
   tokenizer: Tokenizer,

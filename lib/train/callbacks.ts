@@ -108,7 +108,8 @@ export function bestWeights(options: BestWeightsOptions = {}): Callback & Resuma
 
 /**
  * Stops the training when the monitored number has not improved for `patience` epochs, or for `patience` validations if
- * it is a number of the validation. NaN is never an improvement.
+ * it is a number of the validation. NaN is never an improvement. Throws ValueError unless `patience` is a positive
+ * integer.
  */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback & Resumable<EarlyStoppingState> {
   const op = 'earlyStopping'

@@ -25,7 +25,7 @@ export function summarize(record: EpochRecord): string {
 
 /**
  * Shows epoch, steps, speed and the last epoch's numbers, and at the end a plot of the curves. Silent in a browser, and
- * if the stream is not a terminal.
+ * if the stream is not a terminal. Throws ValueError for a stream that cannot be written.
  */
 export function progressBar(
   stream: NodeJS.WriteStream | undefined = inNode ? nodeModule('node:process').stderr : undefined,

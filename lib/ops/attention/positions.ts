@@ -22,7 +22,8 @@ const names: OptionNames<SinusoidalOptions> = { offset: true, base: true }
 
 /**
  * Adds positions to x, which may have any number of features: sin(t / base^(2i / D)) to feature 2i of position t, and
- * the cosine to feature 2i + 1 (Vaswani et al., 2017). x [.., T, D] -> [.., T, D].
+ * the cosine to feature 2i + 1 (Vaswani et al., 2017). x [.., T, D] -> [.., T, D]. Throws ShapeError for fewer than two
+ * dimensions.
  */
 export function sinusoidalEncoding<S extends Shape, D extends DType>(
   x: Tensor<S, D>,

@@ -54,7 +54,8 @@ function checkSameFeatures(op: string, q: Tensor, k: Tensor): void {
 
 /**
  * Scores q W k^T (Luong et al., 2015, "general"): q [.., Tq, Dq], k [.., Tk, Dk], weight [Dq, Dk] -> [.., Tq, Tk]. For
- * `attention(q, k, v, { score: (q, k) => generalScores(q, k, weight) })`.
+ * `attention(q, k, v, { score: (q, k) => generalScores(q, k, weight) })`. Throws ShapeError for a weight of another
+ * shape.
  */
 export function generalScores(q: Tensor, k: Tensor, weight: Tensor): Tensor {
   const op = 'generalScores'
@@ -112,7 +113,10 @@ export interface CosineOptions {
   readonly eps?: number
 }
 
-/** Scores scale cos(q, k) (Graves et al., 2014): q [.., Tq, D], k [.., Tk, D] -> [.., Tq, Tk]. */
+/**
+ * Scores scale cos(q, k) (Graves et al., 2014): q [.., Tq, D], k [.., Tk, D] -> [.., Tq, Tk]. Throws ValueError unless
+ * `eps` is positive.
+ */
 export function cosineScores(q: Tensor, k: Tensor, options: CosineOptions = {}): Tensor {
   const op = 'cosineScores'
   const { scale = 1, eps = 1e-12 } = checkOptions(op, options, { scale: true, eps: true })
@@ -223,7 +227,8 @@ function checkOperands(op: string, q: Tensor, k: Tensor, v: Tensor): Shape {
  * softmax(score(q, k) + mask) v with a chosen score; 0 for a query without keys. q [.., Tq, Dq], k [.., Tk, Dk], v [..,
  * Tk, Dv] -> [.., Tq, Dv]. If `needWeights` is set, returns [that, weights [.., Tq, Tk]]. In four dimensions [B, H, T,
  * D] q may have a multiple of k's and v's heads. Masks, spans and dropout are those of `scaledDotProductAttention`,
- * which does the work in less memory if the score is a dot product and no weights are needed.
+ * which does the work in less memory if the score is a dot product and no weights are needed. Throws ValueError if the
+ * score gives no tensor, and ShapeError if it gives another shape.
  */
 export function attention(
   q: Tensor,

@@ -158,7 +158,7 @@ const divNames: OptionNames<DivOptions> = { roundingMode: true }
 
 /**
  * a / b with broadcasting. Integers become float32, unless a rounding mode is given; a divisor of 0 is then a late
- * error.
+ * error. Throws ValueError for an unknown rounding mode.
  */
 export function div<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'div'>): FloatResult<A, B>
 export function div<A extends Operand, B extends Operand>(

@@ -52,7 +52,7 @@ export function bitwiseXor(a: Operand, b: Operand): Tensor {
   return combined(records.xor, null, a, b)
 }
 
-/** The bits that are not set: JavaScript's ~x, which is -1 - x for int32. */
+/** The bits that are not set: JavaScript's ~x, which is -1 - x for int32. Throws DTypeError for floats. */
 export function bitwiseNot<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
 export function bitwiseNot(x: Tensor): Tensor {
   checkTensor('bitwiseNot', 'x', x)

@@ -51,7 +51,7 @@ export function frac(x: Tensor): Tensor {
 
 /**
  * Rounds to the nearest whole number, ties to the even one. With `decimals`, rounds to that many digits after the point
- * (before it, if negative).
+ * (before it, if negative). Throws ValueError unless `decimals` is an integer.
  */
 export function round<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: RoundOptions): Tensor<S, D>
 export function round(x: Tensor, options: RoundOptions = {}): Tensor {
@@ -118,7 +118,10 @@ const largest: { readonly [D in DType]?: number } = {
   bfloat16: 255 * 2 ** 120,
 }
 
-/** Replaces NaN and infinities by numbers, which have no gradient. Returns x itself if it holds integers. */
+/**
+ * Replaces NaN and infinities by numbers, which have no gradient. Returns x itself if it holds integers. Throws
+ * ValueError if a replacement is not a number.
+ */
 export function nanToNum<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: NanToNumOptions): Tensor<S, D>
 export function nanToNum(x: Tensor, options: NanToNumOptions = {}): Tensor {
   const { nan = 0, posinf = null, neginf = null } = checkOptions('nanToNum', options, nanToNumNames)

@@ -31,6 +31,7 @@ const truePlaces = (mask: Tensor): Int32Array => placesOf(dataSync(mask) as Arra
 
 /**
  * A copy of x with a number, or the number of a tensor without dimensions, where the mask (bool, broadcast) is true.
+ * Throws ShapeError for a value with dimensions, and DTypeError for one that x's dtype does not hold.
  */
 export function maskedFill<D extends DType>(
   x: Tensor<Shape, D>,
@@ -112,6 +113,7 @@ export function maskedScatter(x: Tensor, mask: Tensor, src: Tensor): Tensor {
 
 /**
  * The elements at `index` (int32) along `dim`; the other dimensions of both broadcast. Without `dim`, x is flattened.
+ * Throws ShapeError unless both have the same number of dimensions.
  */
 export function takeAlongDim<D extends DType>(x: Tensor<Shape, D>, index: Tensor, dim?: number): Tensor<Shape, D>
 export function takeAlongDim(x: Tensor, index: Tensor, dim?: number): Tensor {

@@ -185,7 +185,8 @@ function shorten(ids: Tensor, weight: Tensor, most: number, p: number): void {
 
 /**
  * Looks up rows of `weight` [count, features] by `ids` (int32, any shape): [...ids, features]. Rows of a block dtype
- * come as float32.
+ * come as float32. Throws ValueError for a `paddingIdx` outside of the rows. An id outside is a late
+ * IndexOutOfRangeError.
  */
 export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
   const {

@@ -261,6 +261,7 @@ function productGradient(g: Tensor, x: Tensor, index: Tensor, src: Tensor, dim: 
 /**
  * A copy of x with src[i][j][k] combined into out[i][j][index[i][j][k]] (for dim 2) by a sum, product, mean or extreme.
  * Without `includeSelf` an element of x counts only if no index points to it. src must be no smaller than the index.
+ * Throws ValueError for an unknown `reduce`, and DTypeError for a mean of integers.
  */
 export function scatterReduce<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
@@ -352,7 +353,10 @@ function spreadIndex(op: string, x: Tensor, dim: number, index: Tensor): [dim: n
   ]
 }
 
-/** A copy of x whose slices at `index` (one dimension) along `dim` are replaced by those of src. */
+/**
+ * A copy of x whose slices at `index` (one dimension) along `dim` are replaced by those of src. Throws ShapeError if
+ * src has another shape than these slices.
+ */
 export function indexCopy<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   dim: number,
@@ -370,7 +374,10 @@ export function indexCopy(x: Tensor, dim: number, index: Tensor, src: Tensor): T
   return namedAs('indexCopy', () => scatter(x, d, places, src))
 }
 
-/** A copy of x whose slices at `index` (one dimension) along `dim` are filled with a number. */
+/**
+ * A copy of x whose slices at `index` (one dimension) along `dim` are filled with a number. Throws ValueError for
+ * anything but a number.
+ */
 export function indexFill<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   dim: number,

@@ -143,7 +143,8 @@ export function clipLoss(a: Tensor, b: Tensor, options: ContrastiveLossOptions =
 /**
  * Supervised contrastive loss, L_out of Khosla et al. (2020): vectors [N, D], or several views of each [N, V, D], must
  * be nearer to those with the same int32 label [N] than to others. The mean is over vectors that share their label with
- * another; with reduction 'none' the losses of the others are 0. The default temperature is 0.07.
+ * another; with reduction 'none' the losses of the others are 0. The default temperature is 0.07. Throws ShapeError for
+ * vectors or labels of another shape.
  */
 export function supervisedContrastive(x: Tensor, labels: Tensor, options?: ContrastiveLossOptions & ToOne): Tensor<[]>
 export function supervisedContrastive(x: Tensor, labels: Tensor, options?: ContrastiveLossOptions): Tensor

@@ -189,7 +189,8 @@ function rowsOf(targets: Tensor, lengths: Tensor, longest: number): Tensor {
  * (at least 1), then averages. If targets are concatenated and their lengths are a tensor, the lengths are read.
  *
  * The gradient for logProbs is PyTorch's, which is exact if they are normalised. Labels outside of the classes, and too
- * large lengths in tensors, are late errors.
+ * large lengths in tensors, are late errors. Throws ShapeError for logProbs or targets of another shape, and ValueError
+ * if `blank` is not a class.
  */
 export function ctcLoss(
   logProbs: Tensor,

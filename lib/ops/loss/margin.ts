@@ -60,7 +60,7 @@ export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options: Margi
 
 /**
  * 1 - cos(a, b) where the target is 1, max(0, cos(a, b) - margin) where it is -1: a and b [N, D] with target [N], or
- * [D] with []. The default margin is 0.
+ * [D] with []. The default margin is 0. Throws ShapeError for another number of dimensions.
  */
 export function cosineEmbeddingLoss(
   a: Tensor,

@@ -27,7 +27,7 @@ function imagesOf(op: string, x: Tensor): Images {
 
 /**
  * Turns channels into places: [.., C * r * r, H, W] to [.., C, H * r, W * r] (Shi et al., 2016,
- * https://arxiv.org/abs/1609.05158).
+ * https://arxiv.org/abs/1609.05158). Throws ShapeError if the channels do not divide by r * r.
  */
 export function pixelShuffle<D extends DType>(x: Tensor<Shape, D>, upscaleFactor: number): Tensor<Shape, D>
 export function pixelShuffle(x: Tensor, upscaleFactor: number): Tensor {
@@ -43,7 +43,10 @@ export function pixelShuffle(x: Tensor, upscaleFactor: number): Tensor {
   return reshape(permute(reshape(x, [n, out, r, r, h, w]), [0, 1, 4, 2, 5, 3]), [...lead, out, h * r, w * r])
 }
 
-/** Turns places into channels: [.., C, H * r, W * r] to [.., C * r * r, H, W]. The reverse of `pixelShuffle`. */
+/**
+ * Turns places into channels: [.., C, H * r, W * r] to [.., C * r * r, H, W]. The reverse of `pixelShuffle`. Throws
+ * ShapeError if H or W does not divide by r.
+ */
 export function pixelUnshuffle<D extends DType>(x: Tensor<Shape, D>, downscaleFactor: number): Tensor<Shape, D>
 export function pixelUnshuffle(x: Tensor, downscaleFactor: number): Tensor {
   const { lead, n, c, h, w } = imagesOf('pixelUnshuffle', x)
@@ -61,7 +64,7 @@ export function pixelUnshuffle(x: Tensor, downscaleFactor: number): Tensor {
 
 /**
  * Interleaves the channels of x [N, C, ...], so that groups take turns (Zhang et al., 2017,
- * https://arxiv.org/abs/1707.01083).
+ * https://arxiv.org/abs/1707.01083). Throws ShapeError if the channels do not divide into the groups.
  */
 export function channelShuffle<S extends Shape, D extends DType>(x: Tensor<S, D>, groups: number): Tensor<S, D>
 export function channelShuffle(x: Tensor, groups: number): Tensor {

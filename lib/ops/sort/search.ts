@@ -87,7 +87,8 @@ export interface BucketizeOptions {
 
 /**
  * The index (int32) of the bucket of each element of x: bucket i holds boundaries[i - 1] < x <= boundaries[i], or with
- * `right` boundaries[i - 1] <= x < boundaries[i]. `boundaries` [n] must rise.
+ * `right` boundaries[i - 1] <= x < boundaries[i]. `boundaries` [n] must rise. Throws ShapeError unless `boundaries` has
+ * one dimension.
  */
 export function bucketize(x: Tensor | number, boundaries: Tensor, options?: BucketizeOptions): Tensor<Shape, 'int32'>
 export function bucketize(x: Tensor | number, boundaries: Tensor, options: BucketizeOptions = {}): Tensor {

@@ -102,7 +102,8 @@ const histcNames: OptionNames<HistcOptions> = { bins: true, min: true, max: true
 
 /**
  * A histogram: the number of elements of x (floats) in each of `bins` equal bins from min to max, in x's dtype. The
- * last bin includes max. Elements outside and NaN are not counted. Waits for x, as `dataSync` does.
+ * last bin includes max. Elements outside and NaN are not counted. Waits for x, as `dataSync` does. Throws ValueError
+ * for limits that are not finite or out of order, and DTypeError for integers.
  */
 export function histc<D extends DType>(x: Tensor<Shape, D>, options?: HistcOptions): Tensor<[number], D>
 export function histc(x: Tensor, options: HistcOptions = {}): Tensor {

@@ -125,7 +125,7 @@ class Accuracy extends Share<AccuracyOptions> {
  * [N, ...] for outputs [N, C, ...], as for crossEntropy, or for [N, ..., C]. Targets that are `ignoreIndex` do not
  * count. NaN if none counts. Outputs may also be one logit for each item in the shape of the targets ([N] or [N, 1]),
  * which are then 0 or 1; labels (int32, of the targets' shape); or, with `multilabel`, [N, L]. scikit-learn's
- * accuracy_score.
+ * accuracy_score. Throws ValueError for `subset` without `multilabel`.
  */
 export function accuracy(options: AccuracyOptions = {}): ResumableMetric {
   const own = ownOptions('accuracy', options, accuracyNames)

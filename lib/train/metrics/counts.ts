@@ -344,7 +344,7 @@ export function f1<const O extends AverageOptions = object>(options?: O): Averag
 
 /**
  * The mean of precision and recall in which recall has `beta` times the weight. Outputs and options are those of
- * `precision`.
+ * `precision`. Throws ValueError for a negative `beta`.
  */
 export function fBeta<const O extends FBetaOptions = object>(options?: O): AveragedMetric<O> {
   const own: FBetaOptions = options ?? {}

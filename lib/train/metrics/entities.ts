@@ -130,7 +130,7 @@ class EntityF1 extends Measure<Tensor, Tensor, number, Counts> {
 /**
  * F1 of the entities that tags describe. An entity is right if its first token, its last token and its kind are. Takes
  * scores [.., T, labels] or int32 tags [.., T], and int32 targets [.., T], where each row of the last dimension is a
- * text. 0 if there are no entities. seqeval's f1_score, micro.
+ * text. 0 if there are no entities. seqeval's f1_score, micro. Throws ValueError for labels that are not names of tags.
  */
 export function entityF1(options: EntityF1Options): ResumableMetric {
   const op = 'entityF1'

@@ -127,7 +127,8 @@ export function perplexity(options: PerplexityOptions = {}): ResumableMetric {
 
 /**
  * The negative log likelihood of the tokens in bits, divided by the bytes of the text that they represent, which makes
- * models with different tokens comparable. Outputs are as for `perplexity`. NaN while no token counts.
+ * models with different tokens comparable. Outputs are as for `perplexity`. NaN while no token counts. Throws
+ * ValueError unless `bytes` is a positive number or a function.
  */
 export function bitsPerByte(options: BitsPerByteOptions): ResumableMetric {
   const own = checked<BitsPerByteOptions>('bitsPerByte', options, { ...names, bytes: true })

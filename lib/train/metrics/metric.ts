@@ -153,7 +153,7 @@ export abstract class Measure<O, T, V, P extends Parts> extends Counting<V, P> i
 
 /**
  * Measures one set of outputs and targets in one call: `await measure(metrics.f1({ average: 'macro' }), logits,
- * labels)`. Earlier counts of the metric stay unchanged.
+ * labels)`. Earlier counts of the metric stay unchanged. Throws ValueError for anything but a metric.
  */
 export async function measure<O, T, V>(
   metric: ResumableMetric<O, T, V>,

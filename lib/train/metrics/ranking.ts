@@ -347,6 +347,7 @@ function area<O extends AreaOptions>(
  * score for each item in the shape of the targets, logits [N, C] (or [N, C, ...], [N, ..., C]) with int32 labels, or
  * [N, L] with `multilabel`. NaN if a class has all items or none, and while nothing was counted. Keeps 8 bytes for each
  * score, label and weight of the pass, up to `limit` scores, and sorts them in `compute`. scikit-learn's roc_auc_score.
+ * Throws ValueError for a `maxFpr` outside of (0, 1], and for an average that 'ovo' does not have.
  */
 export function rocAuc<const O extends RocAucOptions = object>(options?: O): AreaMetric<O> {
   const names = { ...areaNames, multiclass: true, maxFpr: true } as const

@@ -41,7 +41,10 @@ const listed = (numbers: Numbers) =>
 
 const standard = () => (inNode ? process.stdout : { write: (text: string) => console.log(text.trimEnd()) })
 
-/** Writes a line for each epoch: its numbers, items per second, and the limiting factor. */
+/**
+ * Writes a line for each epoch: its numbers, items per second, and the limiting factor. Throws ValueError for a stream
+ * that cannot be written.
+ */
 export function consoleLogger(options: ConsoleLoggerOptions = {}): Logger {
   const op = 'consoleLogger'
   const { steps = false, stream = standard() } = checkOptions(op, options, { steps: true, stream: true })

@@ -59,7 +59,7 @@ export const cardNames: OptionNames<ModelCardOptions> = {
 /**
  * The text of a model card, with the head that the hub of Hugging Face reads: for the README.md in a model's folder. It
  * contains the given options, the figures of a report and of a history, and the versions. Nothing is invented for
- * options that are left out.
+ * options that are left out. Throws ValueError for an option of the wrong type.
  */
 export function modelCard(options: ModelCardOptions): string {
   const op = 'modelCard'

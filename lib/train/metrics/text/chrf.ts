@@ -124,6 +124,7 @@ class Chrf extends TextMeasure<number> {
 /**
  * chrF of the whole pass, from 0 to 100, and with `wordOrder: 2` chrF++: `update(hypotheses, references)`, with one or
  * more references for each hypothesis, of which the best counts. NaN while there was no text. sacrebleu's corpus_chrf.
+ * Throws ValueError unless the orders add up to 1 to 64.
  */
 export function chrf(options: ChrfOptions = {}): TextMetric {
   const own = ownOptions('chrf', options, names)
