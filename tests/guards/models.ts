@@ -109,12 +109,20 @@ add(
 )
 const sampling = () => ({
   ...{ maxNewTokens: 3, sample: true, temperature: 0.9, topK: 5, topP: 0.9, minP: 0.01, typicalP: 0.9 },
-  ...{ repetitionPenalty: 1.1, noRepeatNgramSize: 2, stopTokens: 4, stopStrings: 'x', tokenizer, seed: 1 },
+  ...{
+    repetitionPenalty: 1.1,
+    noRepeatNgramSize: 2,
+    suppressTokens: [3],
+    stopTokens: 4,
+    stopStrings: 'x',
+    tokenizer,
+    seed: 1,
+  },
 })
 add(
   'Gpt2.generate',
   (prompts, options) => gpt2.generate(prompts, options),
-  () => [[1, 2], { ...sampling(), logProbs: true }],
+  () => [[1, 2], { ...sampling(), logProbs: true, returnSequences: 2 }],
 )
 add(
   'Gpt2.generate',

@@ -17,6 +17,7 @@ const options: { readonly [setting: string]: keyof GenerateOptions | null } = {
   eos_token_id: 'stopTokens',
   repetition_penalty: 'repetitionPenalty',
   no_repeat_ngram_size: 'noRepeatNgramSize',
+  suppress_tokens: 'suppressTokens',
   pad_token_id: null,
   ids: null,
   sequences_scores: null,

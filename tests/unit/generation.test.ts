@@ -93,6 +93,28 @@ describe('writing on', () => {
     expect(await write({ topK: 1, seed: 1 })).toEqual(await write({}))
   })
 
+  it('draws several texts for each prompt, side by side', async () => {
+    const options = { temperature: 1.5, seed: 4 }
+    const texts = await write({ ...options, returnSequences: 2 }, [prompt, [5]])
+    expect(texts).toEqual(await write(options, [prompt, prompt, [5], [5]]))
+    expect(texts[0]).not.toEqual(texts[1])
+    const ending = { ...options, stopTokens: texts[0]?.[2] as number }
+    expect(await write({ ...ending, returnSequences: 2 })).toEqual(await write(ending, [prompt, prompt]))
+  })
+
+  it('never takes a suppressed token', async () => {
+    const [plain = []] = await write({})
+    const first = plain[0] as number
+    const [other = []] = await write({ suppressTokens: [first] })
+    expect(other).not.toContain(first)
+    const last = 59
+    const almost = Array.from({ length: last }, (_, token) => token)
+    expect(await write({ suppressTokens: almost, maxNewTokens: 2 })).toEqual([[last, last]])
+    await expect(write({ suppressTokens: [...almost, last] })).rejects.toThrow('leave none of the 60 tokens')
+    const [best] = await model.generate(prompt, { maxNewTokens: 2, beams: 2, suppressTokens: almost })
+    expect(best?.tokens).toEqual([last, last])
+  })
+
   it('tells the log probabilities of the model itself', async () => {
     const [text] = await model.generate([prompt], { maxNewTokens: 3, logProbs: true, temperature: 2, seed: 1 })
     const all = [...prompt, ...(text?.tokens ?? [])]
@@ -169,6 +191,8 @@ describe('writing on', () => {
       [{ beams: 2, sample: true }, /beams take the best/],
       [{ beams: 2, logProbs: true }, /logProbs/],
       [{ beams: 2, returnSequences: 3 }, /returnSequences is 3/],
+      [{ returnSequences: 2 }, /returnSequences have an effect only in sampling or a beam search/],
+      [{ suppressTokens: [-1] }, /suppressTokens are \[-1\]/],
       [{ lengthPenalty: 2 }, /lengthPenalty have an effect only in a beam search/],
       [{ maxTokens: 3 } as GenerateOptions, /no option maxTokens/],
     ]

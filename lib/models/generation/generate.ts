@@ -18,7 +18,10 @@ export interface GenerateOptions extends SamplingOptions {
   readonly logProbs?: boolean
   /** The number of beams in a beam search. Default 1, which means no beam search. */
   readonly beams?: number
-  /** The number of texts to return from each prompt's beams, the best first. Default 1. */
+  /**
+   * The number of texts for each prompt: of its beams, the best first, or independent draws if tokens are sampled.
+   * Default 1.
+   */
   readonly returnSequences?: number
   /** A text's score is divided by its new length to this power. Above 0 longer texts are preferred. Default 1. */
   readonly lengthPenalty?: number
@@ -65,9 +68,9 @@ function beamPlan(op: string, options: GenerateOptions, plan: Plan): (BeamPlan &
   if (typeof logProbs !== 'boolean')
     throw new ValueError(op, `logProbs is ${shown(logProbs)}, but must be true or false`)
   if (beams === 1) {
-    const idle = (['returnSequences', 'lengthPenalty', 'earlyStopping'] as const).filter(
-      (name) => options[name] !== undefined,
-    )
+    if (options.returnSequences !== undefined && !plan.sample)
+      throw new ValueError(op, 'returnSequences have an effect only in sampling or a beam search; set beams or sample')
+    const idle = (['lengthPenalty', 'earlyStopping'] as const).filter((name) => options[name] !== undefined)
     if (idle.length > 0)
       throw new ValueError(op, `${idle.join(', ')} have an effect only in a beam search; set beams to 2 or more`)
     return null
@@ -144,19 +147,14 @@ export async function write(
   ends: Ends,
   begin: (plan: Plan) => Beginning,
 ): Promise<Generated[]> {
-  const {
-    logProbs = false,
-    beams: _b,
-    returnSequences: _r,
-    lengthPenalty: _l,
-    earlyStopping: _e,
-    ...sampling
-  } = ownOptions(op, options, generateNames)
+  const own = ownOptions(op, options, generateNames)
+  const { logProbs = false, beams: _b, returnSequences: _r, lengthPenalty: _l, earlyStopping: _e, ...sampling } = own
   const plan = planOf(op, sampling, ends)
-  const search = beamPlan(op, options, plan)
+  const search = beamPlan(op, own, plan)
   const { prompts, open } = begin(plan)
   plan.signal?.throwIfAborted()
-  const decoder = open(search?.beams ?? 1)
+  const copies = search?.beams ?? own.returnSequences ?? 1
+  const decoder = open(copies)
   try {
     if (search !== null) {
       const texts = await searchBeams(decoder, prompts, plan, search)
@@ -166,7 +164,8 @@ export async function write(
           .map(({ tokens, score, finish }) => ({ tokens, finish, ...textFor(plan, tokens, finish), score })),
       )
     }
-    const texts = await writeRows(decoder, prompts, plan, logProbs)
+    const begun = prompts.flatMap((prompt) => new Array<readonly number[]>(copies).fill(prompt))
+    const texts = await writeRows(decoder, begun, plan, logProbs)
     return texts.map((row) => {
       const finish = row.finish as Finish
       return {

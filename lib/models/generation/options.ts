@@ -46,6 +46,8 @@ export interface SamplingOptions {
   readonly repetitionPenalty?: number
   /** No run of this many tokens occurs twice. Default: any run may. */
   readonly noRepeatNgramSize?: number
+  /** Tokens that are never taken. Default: none. */
+  readonly suppressTokens?: readonly number[]
   /** Tokens that end a text. Default: those in the folder's generation_config.json or config.json. [] for none. */
   readonly stopTokens?: number | readonly number[]
   /** Strings that end a text as soon as its new part contains one. They need a tokenizer. */
@@ -72,6 +74,7 @@ export const samplingNames: OptionNames<SamplingOptions> = {
   typicalP: true,
   repetitionPenalty: true,
   noRepeatNgramSize: true,
+  suppressTokens: true,
   stopTokens: true,
   stopStrings: true,
   tokenizer: true,
@@ -147,6 +150,10 @@ export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
   const stopTokens = options.stopTokens === undefined ? ends.endTokens : listOf(options.stopTokens)
   if (!stopTokens.every(count(0)))
     throw new ValueError(op, `stopTokens are ${shown(options.stopTokens)}, but must be token ids`)
+  const { suppressTokens = [] } = options
+  if (!Array.isArray(suppressTokens) || !suppressTokens.every(count(0)))
+    throw new ValueError(op, `suppressTokens are ${shown(suppressTokens)}, but must be a list of token ids`)
+  const suppressed = [...new Set(suppressTokens)]
   const stopStrings = listOf(options.stopStrings)
   if (!stopStrings.every((text) => typeof text === 'string' && text !== ''))
     throw new ValueError(op, `stopStrings are ${shown(options.stopStrings)}, but must be texts that are not empty`)
@@ -165,13 +172,17 @@ export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
     tokenizer,
     generator: seed === undefined ? options.generator : new Generator(seed),
     signal,
-    changes: asked.length > 0 || penalty !== undefined || ngram !== undefined || minNewTokens > 0,
+    changes:
+      asked.length > 0 || penalty !== undefined || ngram !== undefined || minNewTokens > 0 || suppressed.length > 0,
     process(scores, prompt, added) {
       const looksBack = penalty !== undefined || ngram !== undefined
       const tokens = looksBack ? [...prompt, ...added] : []
       if (penalty !== undefined) repetitionPenalty(scores, tokens, penalty)
       if (ngram !== undefined) noRepeatNgrams(scores, tokens, ngram)
       if (added.length < minNewTokens) ban(scores, stopTokens)
+      ban(scores, suppressed)
+      if (suppressed.length >= scores.length && !scores.some((score) => score > Number.NEGATIVE_INFINITY))
+        throw new ValueError(op, `suppressTokens leave none of the ${scores.length} tokens; leave some out`)
       if (heat !== undefined) temperature(scores, heat)
       if (most !== undefined) topK(scores, most)
       if (mass !== undefined) topP(scores, mass)
