@@ -62,7 +62,7 @@ export interface Prediction {
 /** The least time between the beginnings of two kernels of a graph. */
 export const nodeSeconds = 1.5e-6
 
-export interface PredictOptions {
+interface PredictOptions {
   /** Whether float32 matrices are multiplied in tf32. Attention is not. Default false. */
   readonly tf32?: boolean
   /** Whether all kernels are launched at once, as a graph. Default false. */

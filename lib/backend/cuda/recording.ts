@@ -21,9 +21,14 @@ import { familyOf, type KernelName } from '../table/index.js'
 /** A captured call with numbers of its own at each replay. */
 interface Varying {
   readonly kernel: KernelName
-  /** The arguments of the captured call, or null if a renewal gives them. */
-  readonly args: KernelCall | null
+  /** The numbers of the captured call. Its tensors are left out, because they would live as long as the graph. */
+  readonly values: Values
   readonly renewal: Renewal | null
+}
+
+interface Values {
+  readonly numbers: readonly number[]
+  readonly positions: readonly RandomPosition[]
 }
 
 interface Draws {
@@ -99,7 +104,7 @@ export class Recording implements Capture {
         op,
         `${name} takes a random position that was drawn before, and would be the same at each replay`,
       )
-    this.#calls.push({ kernel, args: isStep ? null : args, renewal })
+    this.#calls.push({ kernel, values: valuesOf(kernel, args), renewal })
   }
 
   /** Whether the function itself drew the position, so that a replay can draw the next one. */
@@ -122,22 +127,16 @@ export class Recording implements Capture {
         )
     const starts = new Map([...this.#draws.keys()].map((generator) => [generator, generator.stateDict()]))
     for (const [storage, shadow] of this.#shadows) this.#refresh(storage, shadow)
-    const values: number[] = []
-    for (const { kernel, args, renewal } of this.#calls) {
-      const call = (renewal?.next() ?? args) as KernelCall
-      const positions: number[] = []
-      const writer = reader(values, (position) => {
-        const { seed, stream, offset } = this.#moved(position, starts)
-        positions.push(seed, stream, offset)
-      })
-      kernelOf(kernel).write(writer, call)
-      values.push(...positions)
-    }
+    const renewed = this.#calls.flatMap(({ kernel, values, renewal }) => {
+      const { numbers, positions } = renewal === null ? values : valuesOf(kernel, renewal.next() as KernelCall)
+      const moved = positions.map((position) => this.#moved(position, starts))
+      return [...numbers, ...moved.flatMap(({ seed, stream, offset }) => [seed, stream, offset])]
+    })
     for (const [generator, { before, after }] of this.#draws) {
       const start = starts.get(generator) as GeneratorState
       generator[rewind]({ ...start, offset: start.offset + after.offset - before.offset })
     }
-    return Float64Array.from(values)
+    return Float64Array.from(renewed)
   }
 
   /** Where a captured position is if its generator begins the replay in the state of `starts`. */
@@ -162,20 +161,17 @@ export class Recording implements Capture {
 
 const nothing = (): void => {}
 
-/** Takes the numbers and positions out of a call. */
-function reader(numbers: number[], philox: (position: RandomPosition) => void): CallWriter {
-  const number = (_name: string, value: number | boolean): void => {
-    numbers.push(Number(value))
-  }
-  return {
-    out: nothing,
-    place: nothing,
-    dense: nothing,
-    strided: nothing,
-    absent: nothing,
-    list: nothing,
+/** The numbers and positions of a call, each in the order of the table of kernels. */
+function valuesOf(kernel: KernelName, call: KernelCall): Values {
+  const numbers: number[] = []
+  const positions: RandomPosition[] = []
+  const tensors = { out: nothing, place: nothing, dense: nothing, strided: nothing, absent: nothing, list: nothing }
+  const writer: CallWriter = {
+    ...tensors,
+    number: (_name, value) => void numbers.push(Number(value)),
     integers: nothing,
-    number,
-    philox,
+    philox: (position) => void positions.push(position),
   }
+  kernelOf(kernel).write(writer, call)
+  return { numbers, positions }
 }
