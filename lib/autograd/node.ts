@@ -155,8 +155,8 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
 
   /**
    * The inputs of the call. The composite of a second derivative reads them. An entry is null if the call had no such
-   * input, and for constants that the record does not save: running statistics, which the composite must not update a
-   * second time.
+   * input. It is also null for constants that the record does not save, such as running statistics, because the
+   * composite must not update them a second time.
    */
   allInputs(): Inputs {
     return this.#specs.map((spec, i) =>

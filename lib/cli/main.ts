@@ -42,7 +42,7 @@ const commands: { readonly [name: string]: Command } = {
     open: async () => (await import('./commands/prepare.js')).prepareCommand,
   },
   pretrain: {
-    about: 'trains a language model on a corpus from random weights; takes --dry and --resume, as finetune does',
+    about: 'trains a language model on a corpus; takes --dry and --resume, as finetune does',
     open: async () => (await import('./commands/pretrain.js')).pretrainCommand,
   },
   evaluate: {
@@ -69,7 +69,7 @@ const commands: { readonly [name: string]: Command } = {
     }
   }),
   doctor: bare(
-    'prints where native kernels were looked for, which backend is used, and what to do; exits with 1 if native kernels should be used but are not',
+    'prints where native kernels were looked for, and which backend is used; exits with 1 if they should be used but are not',
     async () => {
       const { doctor } = await import('./doctor.js')
       return () => {

@@ -1,7 +1,7 @@
 /**
- * The header of a safetensors file, which is a JSON object of a fixed form. A parser for only that form reads it,
- * because `JSON.parse` accepts what the format forbids (repeated names), and because a few megabytes of `[[[[` or
- * `{},{}` make it fill the heap. Memory here grows only with tensors and names.
+ * The header of a safetensors file, which is a JSON object of a fixed form. A parser for only that form reads it.
+ * `JSON.parse` will not do, because it accepts repeated names, which the format forbids, and because a few megabytes of
+ * `[[[[` or `{},{}` make it fill the heap. Memory here grows only with tensors and names.
  *
  * Rules: https://huggingface.co/docs/safetensors and, where the text is silent, its reference implementation.
  */

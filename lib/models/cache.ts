@@ -202,7 +202,7 @@ export class KvCache {
   }
 
   /**
-   * The row of a column in tables [columns, ..] that `make` computes for a run of columns, because a table for each
+   * The row of a column in tables [columns, ..]. `make` computes them for a run of columns, because a table for each
    * single token would cost a call of every operator in it. Tables live as long as the cache, one set for each `key`.
    */
   rowOf(key: object, column: number, make: (from: number, count: number) => readonly Tensor[]): readonly Tensor[] {

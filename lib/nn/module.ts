@@ -294,9 +294,9 @@ export abstract class Module extends Holder {
    * `load(path, { rename: { backbone: 'body' }, exclude: 'head' })`. The result lists what was missing, unexpected and
    * excluded.
    *
-   * Throws ValueError for any other file, and a StateDictError that lists all mismatches, and then changes nothing.
-   * Only if the file is overwritten during the second reading can a model that is not on meta become a mix of old and
-   * new weights, and the error then says so.
+   * Throws ValueError for any other file, and a StateDictError that lists all mismatches, and then changes nothing. A
+   * model that is not on meta can become a mix of old and new weights only if the file is overwritten during the second
+   * reading. The error then says so.
    */
   async load(from: string | TensorSource, options: LoadOptions = {}): Promise<LoadResult> {
     if (isSource(from)) return this.#loadFrom(from, options)
@@ -327,9 +327,9 @@ export abstract class Module extends Holder {
    * Sets the mode of this module and all modules inside, as in PyTorch.
    *
    * The Trainer leaves modes as it finds them, and restores them after an evaluation. So a frozen batch norm on which
-   * `eval()` was called keeps its statistics. There is one exception: if the whole model is in evaluation, because
-   * `model.eval()` was called for a prediction, the Trainer puts it into training, apart from inner modules on which
-   * `eval()` was called directly. `train()` on such a module, or on an enclosing one, ends that.
+   * `eval()` was called keeps its statistics. There is one exception: if `model.eval()` was called on the whole model,
+   * for a prediction, the Trainer puts it into training. Inner modules on which `eval()` was called directly stay in
+   * evaluation. `train()` on such a module, or on an enclosing one, ends that.
    */
   train(mode = true): this {
     if (typeof mode !== 'boolean')

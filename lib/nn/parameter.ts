@@ -40,8 +40,8 @@ export interface BufferOptions {
    */
   readonly persistent?: boolean
   /**
-   * Makes a buffer that is not part of the state anew, with the same shape, when its module was made on meta and is
-   * loaded, because no file holds its elements.
+   * Makes a buffer that is not part of the state again, with the same shape. That is needed when a module that was made
+   * on meta is loaded, because no file holds the buffer's elements.
    */
   readonly make?: (device: Device) => Tensor
 }

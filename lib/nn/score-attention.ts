@@ -26,9 +26,9 @@ import { Module, type Parameter, settings } from './module.js'
 
 export interface ScoreAttentionOptions extends LayerOptions {
   /**
-   * The score. 'scaledDot' (default), 'dot' and 'cosine' have no weights; 'general' learns W of q W k (Luong et al.,
-   * 2015), 'additive' v . tanh(Wq q + Wk k) (Bahdanau et al., 2015). A function of q and k must give scores [.., Tq,
-   * Tk].
+   * The score. 'scaledDot' (default), 'dot' and 'cosine' have no weights. 'general' learns W of q W k (Luong et al.,
+   * 2015). 'additive' learns v, Wq and Wk of v . tanh(Wq q + Wk k) (Bahdanau et al., 2015). A function of q and k must
+   * give scores [.., Tq, Tk].
    */
   readonly score?: 'scaledDot' | 'dot' | 'cosine' | 'general' | 'additive' | ScoreFunction
   /** Features of keys. Default: as many as queries have. */

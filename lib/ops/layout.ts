@@ -37,8 +37,8 @@ function filled({ sizes: shape, steps: strides }: Tensor, step: number, inner: b
 }
 
 /**
- * If the tensors interleave in one memory and fill it without gaps, as query, key and value of one projection do, makes
- * a new memory with a place for a result like each. Null if they do not. The caller must write all of them.
+ * Makes a new memory with a place for a result like each tensor, if the tensors interleave in one memory and fill it
+ * without gaps. Query, key and value of one projection do so. Null if they do not. The caller must write all of them.
  */
 export function emptySideBySide(tensors: readonly Tensor[], op: string): readonly Tensor[] | null {
   const [first] = tensors

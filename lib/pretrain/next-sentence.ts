@@ -21,9 +21,10 @@ interface Sentence {
 }
 
 /**
- * A row for each sentence that has a next one in its document. With even chances the row has the next sentence (label
- * 0), or one of another document (label 1; of the same document if there is only one), drawn anew in each pass. Pass it
- * to `maskedBatches`. Throws ValueError for a sentence without tokens, and if no document has two sentences.
+ * A row for each sentence that has a next one in its document. The row has the next sentence (label 0) or one of
+ * another document (label 1), with even chances, drawn anew in each pass. If there is only one document, the other
+ * sentence is from the same one. Pass it to `maskedBatches`. Throws ValueError for a sentence without tokens, and if no
+ * document has two sentences.
  */
 export function nextSentencePairs(
   documents: readonly (readonly string[])[],

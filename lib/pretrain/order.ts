@@ -6,8 +6,9 @@ import { countBatches, type Sampler, type SamplerPass } from '../data/sampler.js
 const rounds = 6
 
 /**
- * The place of each row in a random order of `count` rows: a Feistel network (Luby and Rackoff, 1988) whose rounds are
- * Philox, over the least even number of bits that holds them. It is applied again while it leads outside.
+ * The place of each row in a random order of `count` rows. It is computed by a Feistel network (Luby and Rackoff, 1988)
+ * whose rounds are Philox, over the least even number of bits that holds the rows. It is applied again while it leads
+ * outside.
  */
 export function randomOrder(count: number, { seed, stream, offset }: RandomPosition): (index: number) => number {
   const half = 2 ** Math.max(1, Math.ceil(Math.log2(Math.max(2, count)) / 2))

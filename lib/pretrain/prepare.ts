@@ -35,8 +35,8 @@ export type CorpusTokenizer = Pick<Tokenizer, 'size' | 'encode' | 'toJSON' | 'id
 
 export interface PrepareOptions {
   /**
-   * The share of documents that is held out, from 0 to below 1, by a hash of each text, so that the same text goes the
-   * same way in every corpus. Default 0.
+   * The share of documents that is held out, from 0 to below 1. A hash of the text decides, so that the same text goes
+   * the same way in every corpus. Default 0.
    */
   readonly validation?: number
   /**

@@ -3,7 +3,7 @@
  * kernels do nothing, so a model of any size can be made, run forward and backward, and described without memory.
  * `load` gives a model made here its weights and a device.
  *
- * Random operators advance the generator as on every device, so a program that makes its model here and loads it draws
+ * Random operators advance the generator as on every device. So a program that makes its model here and loads it draws
  * the same numbers afterwards as one that made it elsewhere. Initialisers cost no time, but leave the same position.
  *
  * `memory('meta')` is 0 bytes. Its `planned` says what the storages would take on a device with memory: a prediction of

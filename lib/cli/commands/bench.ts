@@ -12,7 +12,8 @@ const usage = `Usage: firesteel bench [--devices NAMES] [--size SIZE] [--only WO
   --only     workloads whose name contains this text
   --seconds  how long each workload is timed on each device; default 0.5
   --json     prints one JSON object instead of text
-A step that takes longer than --seconds is timed once, as on the reference backend; the column of steps says how many were timed.
+A step of the reference backend that takes longer than --seconds is timed only once; the column of steps says how many
+were timed.
 The losses of training steps are compared over three steps.`
 
 const comparedLosses = 3

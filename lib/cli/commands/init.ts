@@ -92,20 +92,18 @@ const columnsOf: { readonly [format in FormatName]: string } = {
 /** The text of a config. Values are written as JSON, which is also valid YAML. */
 export function configText({ model, file, format, isLora }: Answers): string {
   return `# yaml-language-server: $schema=node_modules/firesteel/schema/finetune.json
-# firesteel peek CONFIG; firesteel finetune CONFIG --dry; firesteel finetune CONFIG. Paths start from this file's folder.
+# firesteel peek CONFIG; firesteel finetune CONFIG --dry; firesteel finetune CONFIG. Paths are relative to this folder.
 model: ${JSON.stringify(model)}
 ${isLora ? 'method: { lora: { rank: 16, alpha: 32, targetModules: all-linear } }' : 'method: full'}
 data:
   file: ${JSON.stringify(file)} # ${columnsOf[format]} on each line
   format: ${format}
-${format === 'chat' ? '  learn: assistant # the answers, and not what they answer\n' : ''}  validation: 0.05
+${format === 'chat' ? '  learn: assistant # only the answers are learned\n' : ''}  validation: 0.05
 train:
   epochs: 2
-  lr: ${isLora ? '2e-4' : '2e-5'}
+  lr: $isLora ? '2e-4' : '2e-5'
   batchSize: 2
-  accumulate: 8
-  schedule: { cosine: { warmup: 0.03 } }
-  checkpoints: { every: 10 minutes, keep: 2 }
+  accumulate: 8warmup: 0.03 every: 10 minutes, keep: 2 
 output: ./runs/first
 `
 }

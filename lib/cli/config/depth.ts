@@ -47,7 +47,7 @@ export function tooDeepAt(text: string): number | null {
   return null
 }
 
-/** The path at which a value is nested too deeply, which aliases and modules can cause, or null if it never is. */
+/** The path at which a value is nested too deeply, or null if it never is. Aliases and modules can cause that. */
 export function tooDeepIn(value: unknown): readonly (string | number)[] | null {
   type Place = { readonly value: unknown; readonly path: readonly (string | number)[] }
   const open: Place[] = [{ value, path: [] }]

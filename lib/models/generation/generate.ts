@@ -26,8 +26,8 @@ export interface GenerateOptions extends SamplingOptions {
   /** A text's score is divided by its new length to this power. Above 0 longer texts are preferred. Default 1. */
   readonly lengthPenalty?: number
   /**
-   * When a beam search ends. false, the default: once no unfinished text is better, at its present length, than the
-   * finished ones; 'never': once none can become better; true: once `beams` texts are finished.
+   * The end of a beam search. false (default) ends it once no unfinished text is better, at its present length, than
+   * the finished ones. 'never' ends it once none can become better. true ends it once `beams` texts are finished.
    */
   readonly earlyStopping?: boolean | 'never'
 }

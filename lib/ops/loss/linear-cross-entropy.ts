@@ -262,8 +262,8 @@ const tokenNames: OptionNames<TokenLogProbsOptions> = { linearBias: true, softca
 
 /**
  * The logarithm of each target's probability under softmax(linear(x, linearWeight, linearBias)): x [.., D],
- * linearWeight [V, D], int32 labels target [..] -> [..], as preference training needs them from a model and its
- * reference. The logits are never held as a whole, as in linearCrossEntropy, whose errors it shares.
+ * linearWeight [V, D], int32 labels target [..] -> [..]. Preference training needs them from a model and its reference.
+ * The logits are never held as a whole, as in linearCrossEntropy, whose errors it shares.
  */
 export function tokenLogProbs(
   x: Tensor,
