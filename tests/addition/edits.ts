@@ -107,7 +107,7 @@ void elliot_backward(Context& context, const View& dx, const View& dy, const Vie
     },
     {
       file: 'native/cuda/elementwise.cu',
-      behind: 'BACKWARD(hardswish_backward, x <= -3.0f ? 0.0f : x < 3.0f ? dy * (x / 3.0f + 0.5f) : dy)\n',
+      behind: 'BACKWARD(hardswish_backward, x <= -3.0f ? 0.0f : x >= 3.0f ? dy : dy * (x / 3.0f + 0.5f))\n',
       text: `UNARIES(elliot, x / (1.0f + fabsf(x)))
 BACKWARD(elliot_backward, dy / ((1.0f + fabsf(x)) * (1.0f + fabsf(x))))
 `,
