@@ -133,7 +133,7 @@ export function addWeightedAdapter<M extends Module>(model: M, given: CombineOpt
     if (
       kind !== 'lora' ||
       own.dora ||
-      own.init ||
+      (own.init !== undefined && own.init !== 'mica') ||
       own.loraBias ||
       (own.bias ?? 'none') !== 'none' ||
       own.modulesToSave?.length ||

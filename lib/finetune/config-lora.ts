@@ -56,7 +56,7 @@ const idle = new Set([
  * can be computed again from the weights, and the rest (corda, loftq, pissa_niter) depend on data or on chance. PEFT's
  * loader does not subtract lora_ga's part either, so a file of it is reported.
  */
-const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal', 'mica', 'lora_ga']
+const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal', 'lora_ga']
 
 /**
  * The options of applyLora that a config states. Throws ValueError naming every field that is wrong or not supported.
@@ -64,7 +64,7 @@ const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogo
 export function loraFrom(reader: FieldReader): LoraOptions {
   const begins = reader.fields['init_lora_weights'] ?? true
   const name = typeof begins === 'string' ? begins.toLowerCase() : begins
-  const again = loraInits.find((each) => each === name)
+  const again = [...loraInits, 'mica' as const].find((each) => each === name)
   const init = again === undefined ? {} : { init: again }
   if (again === undefined && !beginnings.includes(name))
     reader.faults.push(

@@ -36,7 +36,7 @@ export interface LoraAdapterOptions {
    * The initial factors of a linear layer. 'pissa': the layer's largest singular values with their vectors (Meng et
    * al., 2024). 'olora': orthonormal directions of its weight's first columns, and the coordinates of all columns in
    * these (Büyükakyüz, 2024). The initial product is subtracted from the layer's result, so that nothing changes before
-   * training.
+   * training. 'mica': factors that come from a file, of which only A learns (MiCA).
    */
   readonly init?: LoraInit
   /** The generator of the initial weights. */
@@ -45,11 +45,12 @@ export interface LoraAdapterOptions {
 
 /** Initialisations that move a part of the layer's weight into the factors. */
 export const loraInits = ['pissa', 'olora'] as const
-export type LoraInit = (typeof loraInits)[number]
+/** 'mica' moves nothing, but B stays as it began. */
+export type LoraInit = (typeof loraInits)[number] | 'mica'
 
 /** Throws for any other initialisation. */
 export function checkInit(op: string, init: unknown): void {
-  if (init !== undefined && !loraInits.some((each) => each === init))
+  if (init !== undefined && init !== 'mica' && !loraInits.some((each) => each === init))
     throw new ValueError(op, `init is ${shown(init)}, but must be one of ${loraInits.join(', ')}, or left out`)
 }
 
@@ -148,6 +149,13 @@ export abstract class LoraAdapter extends MergeableAdapter {
 
   /** A, by which the input is multiplied first, and B. */
   abstract get factors(): readonly [Parameter, Parameter]
+
+  /** Sets whether the factors want gradients. MiCA's B never does, because it holds fixed directions of the weight. */
+  override requiresGrad_(value = true): this {
+    super.requiresGrad_(value)
+    if (this.init === 'mica') this.factors[1].requiresGrad = false
+    return this
+  }
 
   /** The bias of B, or null. */
   get factorBias(): Parameter | null {

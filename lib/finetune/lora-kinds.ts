@@ -57,7 +57,7 @@ export class LoraLinear extends LoraAdapter {
     this.loraB = namedAs('LoraLinear', () => new Linear(rank, outFeatures, { ...own, bias }))
     zeros_(this.loraB.weight)
     if (this.loraB.bias !== null) zeros_(this.loraB.bias)
-    if (this.init !== null) {
+    if (this.init !== null && this.init !== 'mica') {
       if (rank > Math.min(inFeatures, outFeatures))
         throw new ValueError(
           'LoraLinear',
@@ -179,7 +179,7 @@ export class LoraEmbedding extends LoraAdapter {
     const { rank, generator } = options
     if (options.bias) throw new ValueError('LoraEmbedding', 'the factors of an embedding have no bias; leave out bias')
     const adaptation = adaptationOf('LoraEmbedding', layer, 'embedding')
-    if (options.init !== undefined)
+    if (options.init !== undefined && options.init !== 'mica')
       throw new ValueError('LoraEmbedding', `init '${options.init}' is for linear layers; leave it out`)
     const { numEmbeddings, embeddingDim, paddingIdx } = adaptation
     const own = placed(adaptation, generator)

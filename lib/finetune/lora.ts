@@ -83,8 +83,8 @@ export interface LoraOptions extends TargetOptions {
    * 'pissa': factors begin as the largest singular values of the weights (Meng et al., 2024), which learn faster.
    * 'olora': factors begin as orthonormal directions of the weights' first columns (Büyükakyüz, 2024), which are found
    * immediately even in large weights. Both are for linear layers; embeddings among the targets begin as without this
-   * option. Unlike in PEFT the weights themselves stay unchanged, but PEFT's loader accepts the files. Default: one
-   * factor begins as zeros.
+   * option. Unlike in PEFT the weights themselves stay unchanged, but PEFT's loader accepts the files. 'mica' is what a
+   * loaded file of MiCA has, and applyLora refuses it. Default: one factor begins as zeros.
    */
   readonly init?: LoraInit
   /** Draws the initial weights. */
@@ -148,7 +148,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
   checkSaved(op, name, saved)
   const named = targetLayers(op, model, saved, options, naming)
   const paths = named.map(([path]) => path)
-  if (init !== undefined && named.every(([, { adaptation }]) => adaptation.by === 'embedding'))
+  if (init !== undefined && init !== 'mica' && named.every(([, { adaptation }]) => adaptation.by === 'embedding'))
     throw new ValueError(op, `init '${init}' is for linear layers, but ${paths[0]} is not one; choose other layers`)
   const ranks = byPatterns(op, 'rankPattern', options.rankPattern, paths)
   const alphas = byPatterns(op, 'alphaPattern', options.alphaPattern, paths)
@@ -183,7 +183,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     const scale = a / (rankStabilized ? Math.sqrt(r) : r)
     const place = (fileName: string, at: Adaptable): void => {
       // An embedding begins as without the option, as in PEFT.
-      const taking = at.adaptation.by === 'embedding' ? undefined : init
+      const taking = at.adaptation.by === 'embedding' && init !== 'mica' ? undefined : init
       const begin = { ...(taking ? { init: taking } : {}), ...(generator ? { generator } : {}) }
       const own = { rank: r, scale, dropout, bias: loraBias, dora, ...begin }
       layers.set(at, {
@@ -227,6 +227,11 @@ export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
   const op = 'applyLora'
   const plan = planLora(op, model, options)
   checkAlive(op, model.namedParameters())
+  if (plan.applied.kind === 'lora' && plan.applied.options.init === 'mica')
+    throw new ValueError(
+      op,
+      "init 'mica' needs all singular values of the weights; begin the adapter in PEFT and load it",
+    )
   checkFree(op, model, plan.name)
   checkSwitch(op, model, [])
   attach(model, plan, adaptersOf(plan), copiesOf(plan))

@@ -226,7 +226,7 @@ async function prove(
   if (!areSame(kept, tensors))
     throw new ValueError(op, `${folder} was written, but reading it gives other numbers, so do not use the folder`)
   const line = `saved ${folder}: ${kept.size} tensors, read again and proved: they are equal bit for bit`
-  const isSingular = files.applied.kind === 'lora' && files.applied.options.init !== undefined
+  const isSingular = files.applied.kind === 'lora' && ![undefined, 'mica'].includes(files.applied.options.init)
   if (!isProbed(model) || isSingular || !canSwitch(model)) return line
   if (!appliedNames(model).includes(name)) return line
   const now = adapterState(

@@ -495,6 +495,25 @@ describe('files that PEFT writes', () => {
     )
     expect([...adapterOf(model).loraA.weight.dataSync()]).toEqual([0.5, 0.5])
   })
+
+  it('of MiCA learn only A, and stay files of MiCA', async () => {
+    const path = await saved(filled(apply(net()), 0.5))
+    await saveTensors(
+      join(path, 'adapter_model.safetensors'),
+      await loadTensors(join(path, 'adapter_model.safetensors')),
+    )
+    const settings = await configOf(path)
+    await writeFile(join(path, 'adapter_config.json'), JSON.stringify({ ...settings, init_lora_weights: 'mica' }))
+    const model = net()
+    await loadAdapter(model, path)
+    const learning = () => adapterOf(model).factors.map(({ requiresGrad }) => requiresGrad)
+    expect(learning()).toEqual([true, false])
+    mergeLora(model)
+    unmergeLora(model)
+    expect(learning()).toEqual([true, false])
+    expect(await configOf(await saved(model))).toMatchObject({ init_lora_weights: 'mica' })
+    expect(() => applyLora(net(), { rank: 1, targetModules: ['0'], init: 'mica' })).toThrow('begin the adapter in PEFT')
+  })
 })
 
 describe('a config', () => {
