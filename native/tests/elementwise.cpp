@@ -189,14 +189,15 @@ const Binary backward[] = {
      -80, 80},
     {"mish_backward", isa::mish_backward,
      [](double d, double x) {
-       x = x > 50 ? 50 : x;  // at infinity the limit
+       if (isinf(x)) return exactly(NAN);
+       x = x > 50 ? 50 : x;
        const double t = mish_tanh(x), bend = x * sigmoid(x) * (1 - t * t);
        return within(d * (t + bend), 32, d * (t + fabs(bend)));
      },
      -80, 80},
     {"hardswish_backward", isa::hardswish_backward,
      [](double d, double x) {
-       return within(x <= -3 ? 0 : x < 3 ? d * (x / 3 + 0.5) : d, 4, d * (fmin(fabs(x), 3) / 3 + 0.5));
+       return within(x <= -3 ? 0 : x >= 3 ? d : d * (x / 3 + 0.5), 4, d * (fmin(fabs(x), 3) / 3 + 0.5));
      },
      -5, 5},
     {"gelu_backward",
@@ -209,7 +210,8 @@ const Binary backward[] = {
     {"gelu_backward by tanh",
      [](Context& c, const View& dx, const View& dy, const View& x) { isa::gelu_backward(c, dx, dy, x, true); },
      [](double d, double x) {
-       x = x > 50 ? 50 : x < -50 ? -50 : x;  // at infinity the limit
+       if (isinf(x)) return exactly(NAN);
+       x = x > 50 ? 50 : x < -50 ? -50 : x;
        const double s = sigmoid(gelu_twice(x)), bend = x * gelu_slope(x);
        return within(d * s * (1 + bend * sigmoid(-gelu_twice(x))), 12 + 4 * fmin(fabs(gelu_twice(x)), 90),
                      d * s * (1 + fabs(bend)));
@@ -223,7 +225,7 @@ const Binary backward[] = {
      60},
     {"elu_backward",
      [](Context& c, const View& dx, const View& dy, const View& x) { isa::elu_backward(c, dx, dy, x, alpha); },
-     [](double d, double x) { return within(x <= 0 ? d * alpha * exp(x) : d, 8); }},
+     [](double d, double x) { return within(x > 0 ? d : d * alpha * exp(x), 8); }},
     {"leaky_relu_backward",
      [](Context& c, const View& dx, const View& dy, const View& x) { isa::leaky_relu_backward(c, dx, dy, x, slope); },
      [](double d, double x) { return exactly(x > 0 ? d : d * slope); }},
