@@ -240,6 +240,24 @@ void test_tiles() {
       product(m, tile_columns + 1, k), here(m, tile_columns + 3, k);
 }
 
+// Tiles of few rows, which read B in place and divide their rows evenly between panels. Panels are narrow and wide,
+// whole and with a rest, and rows of B begin with a cache line or not, or share its sets.
+void test_b_in_place() {
+  using namespace tile_blocks;
+  for (int64_t m = 1; m <= 3 * tile_rows; m++) {
+    here(m, 2 * tile_columns + m % 3, 6 + m % 4);
+    product(m, multiply_blocks::least_wide + m % 3, 30 + m % 4);
+  }
+  for (const int64_t most : {rows_in_place, rows_across_lines})
+    for (const int64_t m : around(most))
+      for (const int64_t n : {5 * tile_columns, multiply_blocks::least_wide + 1}) {
+        product(m, n, steps_fetched + m % 5), here(m, n, steps_fetched + m % 5);
+        product(m, n, block_depth + 1);
+      }
+  for (const int64_t m : around(rows_aliasing))
+    for (const int64_t n : around(aliasing_stride)) product(m, n, steps_fetched + 1);
+}
+
 // The driver that takes a product, and the way each driver cuts it.
 void test_drivers() {
   using namespace multiply_blocks;
@@ -465,6 +483,7 @@ void test_batches() {
 
 int main() {
   test_tiles();
+  test_b_in_place();
   test_drivers();
   test_wide_panels();
   test_parts();

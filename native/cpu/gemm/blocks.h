@@ -10,6 +10,22 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 // The most rows with which a row-major B is not used often enough to be packed.
 constexpr int64_t few_rows = 4 * tile_rows;
 
+// Tiles (tile.cpp): the most rows of a tile that reads B in place several times, once for each panel of rows. Both A
+// and B must lie row by row. The micro-kernels for AVX-512 and AVX2 prefetch rows of B as they go. Others read B in place
+// only once.
+namespace tile_blocks {
+#if defined(FIRESTEEL_MICRO_AVX512) || defined(FIRESTEEL_MICRO_AVX2)
+constexpr int64_t rows_in_place = 8 * tile_rows;
+constexpr int64_t rows_across_lines = 4 * tile_rows;  // if vectors of B lie across cache lines, which take two loads
+constexpr int64_t rows_aliasing = 2 * wide_rows;      // if B's row stride is a multiple of aliasing_stride
+#else
+constexpr int64_t rows_in_place = tile_rows, rows_across_lines = tile_rows, rows_aliasing = tile_rows;
+#endif
+// Rows that are so many floats apart share few sets of the second-level cache, which then does not hold a panel of B
+// until the next panel of rows uses it.
+constexpr int64_t aliasing_stride = 2048;
+}  // namespace tile_blocks
+
 // The drivers (multiply.cpp).
 namespace multiply_blocks {
 constexpr int64_t chunk_work = int64_t(1) << 18;  // handing over a smaller chunk costs more than doing it

@@ -65,6 +65,7 @@ struct Tile {
   bool accumulate;               // c += instead of c =
   const float* bias;             // of the tile's first column, or null
   bool pairs = false;            // of bfloat16, packed, in place of floats of A and B
+  bool fetches = false;          // B is in place, and a kernel with loads to spare prefetches its next rows
   // The lines that a kernel with asks_ahead prefetches: one for each asked_steps of depth, ahead_step bytes apart.
   const char* ahead = nullptr;
   int64_t ahead_step = 0;
@@ -112,6 +113,48 @@ FIRESTEEL_UNROLLED static inline void repeat(const F& body) {
     repeat<N - 1>(body);
     body(Index<N - 1>());
   }
+}
+
+// A pointer or a number that the optimiser takes as it is. It would otherwise keep an address for each row and step of
+// a tile in place. There are too many for the registers, and loading them again takes a fifth of the time.
+template <class T>
+FIRESTEEL_UNROLLED static inline T opaque(T value) {
+  asm("" : "+r"(value));
+  return value;
+}
+
+// The number of steps of depth by which rows of B in place are prefetched. This is early enough for the third-level
+// cache, and so late that rows a power of two apart, which share a set of the first level, are not evicted before use.
+constexpr int64_t steps_fetched = 8;
+
+// The elements of A, in place, at a step of depth. An address reaches four rows from one pointer.
+template <int Rows>
+struct Column {
+  const char* rows[(Rows + 3) / 4];
+  int64_t row, three_rows;  // bytes from a row to the next, and to the third after it
+};
+
+template <int Rows>
+FIRESTEEL_UNROLLED static inline Column<Rows> first_column(const Tile& tile) {
+  Column<Rows> column;
+  column.row = opaque(tile.a_row * int64_t(sizeof(float)));
+  column.three_rows = opaque(3 * column.row);
+  repeat<(Rows + 3) / 4>([&](auto group) FIRESTEEL_UNROLLED {
+    column.rows[group.value] = opaque(reinterpret_cast<const char*>(tile.a) + 4 * group.value * column.row);
+  });
+  return column;
+}
+
+template <int Rows>
+FIRESTEEL_UNROLLED static inline void next_column(Column<Rows>& column, int64_t bytes) {
+  repeat<(Rows + 3) / 4>(
+      [&](auto group) FIRESTEEL_UNROLLED { column.rows[group.value] = opaque(column.rows[group.value] + bytes); });
+}
+
+template <int I, int Rows>
+FIRESTEEL_UNROLLED static inline const float* element_of(const Column<Rows>& column) {
+  const char* row = column.rows[I / 4];
+  return reinterpret_cast<const float*>(I % 4 == 3 ? row + column.three_rows : row + I % 4 * column.row);
 }
 
 // sum += a * b, in the register of the sum. Without this, gcc 12 gives many results another register and moves them

@@ -35,27 +35,61 @@ inline void store(float* to, int vector, __m256i mask, __m256 value) {
     _mm256_storeu_ps(to + vector * lanes, value);
 }
 
-// One step of depth: sum[i][v] += A[i] * B[v].
-template <int Rows, int Vectors>
-FIRESTEEL_UNROLLED inline void step(__m256 (&sum)[Rows][Vectors], const float* a, int64_t a_row, const float* b) {
+// One step of depth: sum[i][v] += A[i] * B[v]. element(Index<i>()) is the address of A[i].
+template <int Rows, int Vectors, class F>
+FIRESTEEL_UNROLLED inline void step(__m256 (&sum)[Rows][Vectors], const F& element, const float* b) {
   __m256 row_of_b[Vectors];
   repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { row_of_b[v.value] = _mm256_loadu_ps(b + v.value * lanes); });
   repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
-    const __m256 element = _mm256_broadcast_ss(a + i.value * a_row);
-    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { add_product(sum[i.value][v.value], element, row_of_b[v.value]); });
+    const __m256 a = _mm256_broadcast_ss(element(i));
+    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { add_product(sum[i.value][v.value], a, row_of_b[v.value]); });
   });
+}
+
+// Where a kernel stands in its block of depth.
+template <int Rows>
+struct Place {
+  const float *a, *b;   // a only if packed
+  Column<Rows> column;  // only in place
+  int64_t a_depth, b_depth;
+  int64_t fetched;  // from B to what is prefetched, which is what is read if nothing is fetched
+};
+
+template <int Rows>
+FIRESTEEL_UNROLLED inline Place<Rows> first_place(const Tile& tile) {
+  const int64_t b_depth = opaque(tile.b_depth);
+  return {tile.a,
+          tile.b,
+          first_column<Rows>(tile),
+          opaque(tile.a_depth * int64_t(sizeof(float))),
+          b_depth,
+          opaque(tile.fetches ? steps_fetched * b_depth : 0)};
+}
+
+// The step of depth at a place, which moves on.
+template <bool Packed, int Rows, int Vectors>
+FIRESTEEL_UNROLLED inline void next_step(__m256 (&sum)[Rows][Vectors], Place<Rows>& place) {
+  if constexpr (Packed) {
+    const auto element = [&](auto i) FIRESTEEL_UNROLLED { return place.a + i.value; };
+    step<Rows, Vectors>(sum, element, place.b);
+    place.a += tile_rows;
+    place.b += tile_columns;
+  } else {
+    // The line of the last element, because B may not begin with a line.
+    __builtin_prefetch(place.b + place.fetched + Vectors * lanes - 1);
+    const auto element = [&](auto i) FIRESTEEL_UNROLLED { return element_of<i.value>(place.column); };
+    step<Rows, Vectors>(sum, element, place.b);
+    next_column(place.column, place.a_depth);
+    place.b = opaque(place.b + place.b_depth);
+  }
 }
 
 template <int Rows, int Vectors, bool Masked, bool Packed>
 void kernel(const Tile& tile) {
   const __m256i mask = first_lanes(tile.columns - (Vectors - 1) * lanes);
-  const int64_t a_row = Packed ? 1 : tile.a_row;
-  const int64_t a_depth = Packed ? tile_rows : tile.a_depth;
-  const int64_t b_depth = Packed ? tile_columns : tile.b_depth;
   const int64_t ldc = tile.ldc;
-  const float* a = tile.a;
-  const float* b = tile.b;
   float* c = tile.c;
+  Place<Rows> place = first_place<Rows>(tile);
 
   __m256 sum[Rows][Vectors];
   repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
@@ -68,20 +102,12 @@ void kernel(const Tile& tile) {
     // The panel of A comes from the second-level cache, so this prefetches a few steps ahead. B is in the first level
     // already.
     if (Packed) {
-      __builtin_prefetch(a + 16 * tile_rows);
-      __builtin_prefetch(a + 16 * tile_rows + 16);
+      __builtin_prefetch(place.a + 16 * tile_rows);
+      __builtin_prefetch(place.a + 16 * tile_rows + 16);
     }
-    repeat<4>([&](auto u) FIRESTEEL_UNROLLED {
-      step<Rows, Vectors>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth);
-    });
-    a += 4 * a_depth;
-    b += 4 * b_depth;
+    repeat<4>([&](auto) FIRESTEEL_UNROLLED { next_step<Packed>(sum, place); });
   }
-  for (; d > 0; d--) {
-    step<Rows, Vectors>(sum, a, a_row, b);
-    a += a_depth;
-    b += b_depth;
-  }
+  for (; d > 0; d--) next_step<Packed>(sum, place);
 
   finish_tile<Masked>(tile, [&](auto adds_bias, auto accumulates) FIRESTEEL_UNROLLED {
     __m256 bias[Vectors];

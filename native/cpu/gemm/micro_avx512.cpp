@@ -21,11 +21,11 @@ extern const int64_t MR = tile_rows, NR = tile_columns, KC = block_depth;
 namespace {
 
 constexpr int lanes = 16;
-// The number of steps of depth before the end at which C is prefetched, or its last row if tiles are wide and packed.
+// The number of steps of depth before the end at which C is prefetched, or its last row if tiles are wide.
 // This is early enough for the third-level cache, and so late that panels do not evict rows a power of two apart, which
 // share a set of the first level.
 constexpr int64_t c_ahead = 64;
-// The number of steps from prefetching one row of C to prefetching the next, if tiles are wide and packed. A core
+// The number of steps from prefetching one row of C to prefetching the next, if tiles are wide. A core
 // awaits a dozen lines at a time, and needs most of them for panels, which do not fit the first level there.
 constexpr int64_t c_apart = 8;
 
@@ -47,15 +47,58 @@ inline void store(float* to, int vector, __mmask16 mask, __m512 value) {
     _mm512_storeu_ps(to + vector * lanes, value);
 }
 
-// One step of depth: sum[i][v] += A[i] * B[v].
-template <int Rows, int Vectors>
-FIRESTEEL_UNROLLED inline void step(__m512 (&sum)[Rows][Vectors], const float* a, int64_t a_row, const float* b) {
+// One step of depth: sum[i][v] += A[i] * B[v]. element(Index<i>()) is the address of A[i].
+template <int Rows, int Vectors, class F>
+FIRESTEEL_UNROLLED inline void step(__m512 (&sum)[Rows][Vectors], const F& element, const float* b) {
   __m512 row_of_b[Vectors];
   repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { row_of_b[v.value] = _mm512_loadu_ps(b + v.value * lanes); });
   repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
-    const __m512 element = _mm512_set1_ps(a[i.value * a_row]);
-    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { add_product(sum[i.value][v.value], element, row_of_b[v.value]); });
+    const __m512 a = _mm512_set1_ps(*element(i));
+    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { add_product(sum[i.value][v.value], a, row_of_b[v.value]); });
   });
+}
+
+// Where a kernel stands in its block of depth.
+template <int Rows>
+struct Place {
+  const float *a, *b;   // a only if packed
+  Column<Rows> column;  // only in place
+  int64_t a_depth, b_depth;
+  int64_t fetched;  // from B to what is prefetched, which is what is read if nothing is fetched
+};
+
+template <int Rows>
+FIRESTEEL_UNROLLED inline Place<Rows> first_place(const Tile& tile) {
+  const int64_t b_depth = opaque(tile.b_depth);
+  return {tile.a,
+          tile.b,
+          first_column<Rows>(tile),
+          opaque(tile.a_depth * int64_t(sizeof(float))),
+          b_depth,
+          opaque(tile.fetches ? steps_fetched * b_depth : 0)};
+}
+
+// The step of depth at a place, which moves on.
+template <bool Packed, int Rows, int Vectors>
+FIRESTEEL_UNROLLED inline void next_step(__m512 (&sum)[Rows][Vectors], Place<Rows>& place) {
+  constexpr bool is_wide = Vectors * lanes > tile_columns;
+  if constexpr (Packed) {
+    const auto element = [&](auto i) FIRESTEEL_UNROLLED { return place.a + i.value; };
+    step<Rows, Vectors>(sum, element, place.b);
+    place.a += is_wide ? wide_rows : tile_rows;
+    place.b += is_wide ? wide_columns : tile_columns;
+  } else {
+    // The lines of the vectors' last elements, because B may not begin with a line. The other tile has no loads to
+    // spare.
+    if constexpr (is_wide)
+      repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
+        __builtin_prefetch(place.b + place.fetched + v.value * lanes + lanes - 1);
+      });
+    const auto element = [&](auto i) FIRESTEEL_UNROLLED { return element_of<i.value>(place.column); };
+    step<Rows, Vectors>(sum, element, place.b);
+    next_column(place.column, place.a_depth);
+    place.b = opaque(place.b + place.b_depth);
+  }
 }
 
 template <int Rows, int Vectors, bool Masked, bool Packed>
@@ -63,14 +106,10 @@ void kernel(const Tile& tile) {
   const __mmask16 mask = first_lanes(tile.columns - (Vectors - 1) * lanes);
   constexpr bool is_wide = Vectors * lanes > tile_columns;
   constexpr int64_t panel_rows = is_wide ? wide_rows : tile_rows;
-  const int64_t a_row = Packed ? 1 : tile.a_row;
-  const int64_t a_depth = Packed ? panel_rows : tile.a_depth;
-  const int64_t b_depth = Packed ? (is_wide ? wide_columns : tile_columns) : tile.b_depth;
   const int64_t ldc = tile.ldc;
-  const float* a = tile.a;
-  const float* b = tile.b;
   float* c = tile.c;
   const char* ahead = tile.ahead;
+  Place<Rows> place = first_place<Rows>(tile);
 
   __m512 sum[Rows][Vectors];
   repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
@@ -78,24 +117,20 @@ void kernel(const Tile& tile) {
   });
 
   int64_t d = tile.depth;
-  constexpr int at_once = Packed && is_wide ? 1 : Rows;  // rows of C that are prefetched together
-  float* wanted = c;                                     // the first of them
+  constexpr int at_once = is_wide ? 1 : Rows;  // rows of C that are prefetched together
+  float* wanted = c;                           // the first of them
   for (int64_t last = d > c_ahead ? c_ahead + (Rows - at_once) * c_apart : 0;;
        last = last > c_ahead ? last - c_apart : 0) {
     for (; d >= last + asked_steps; d -= asked_steps) {
       // The panel of A comes from the second-level cache, so this prefetches a few steps ahead.
       if (Packed)
         repeat<int(asked_steps * panel_rows) / lanes>(
-            [&](auto line) FIRESTEEL_UNROLLED { __builtin_prefetch(a + 12 * panel_rows + lanes * line.value); });
+            [&](auto line) FIRESTEEL_UNROLLED { __builtin_prefetch(place.a + 12 * panel_rows + lanes * line.value); });
       if (Packed && is_wide) {
         __builtin_prefetch(ahead, 0, 2);
         ahead += tile.ahead_step;
       }
-      repeat<int(asked_steps)>([&](auto u) FIRESTEEL_UNROLLED {
-        step<Rows, Vectors>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth);
-      });
-      a += asked_steps * a_depth;
-      b += asked_steps * b_depth;
+      repeat<int(asked_steps)>([&](auto) FIRESTEEL_UNROLLED { next_step<Packed>(sum, place); });
     }
     if (last == 0) break;
     repeat<at_once>([&](auto i) FIRESTEEL_UNROLLED {
@@ -104,11 +139,7 @@ void kernel(const Tile& tile) {
     });
     wanted += at_once * ldc;
   }
-  for (; d > 0; d--) {
-    step<Rows, Vectors>(sum, a, a_row, b);
-    a += a_depth;
-    b += b_depth;
-  }
+  for (; d > 0; d--) next_step<Packed>(sum, place);
 
   finish_tile<Masked>(tile, [&](auto adds_bias, auto accumulates) FIRESTEEL_UNROLLED {
     __m512 bias[Vectors];

@@ -17,6 +17,7 @@ struct Left {
 struct Right {
   const float* data;
   int64_t depth;
+  bool in_place = false;
 };
 
 Left packed_left(const float* data, int64_t depth, Panels panels, bool pairs) {
@@ -24,16 +25,16 @@ Left packed_left(const float* data, int64_t depth, Panels panels, bool pairs) {
 }
 
 // Only float32 can be read in place.
-Left left_in_place(Matrix a, int64_t row, int64_t k, Panels panels) {
+Left left_in_place(Matrix a, int64_t row, int64_t k, int64_t panel_rows) {
   const float* data = static_cast<const float*>(part_of(a, row, k).data);
-  return {data, a.row_stride, a.column_stride, panels.rows * a.row_stride};
+  return {data, a.row_stride, a.column_stride, panel_rows * a.row_stride};
 }
 
 Right packed_right(const float* data, Panels panels) { return {data, panels.columns}; }
 
 // Only float32 with consecutive columns can be read in place, and only in whole panels.
 Right right_in_place(Matrix b, int64_t k, int64_t column) {
-  return {static_cast<const float*>(part_of(b, k, column).data), b.row_stride};
+  return {static_cast<const float*>(part_of(b, k, column).data), b.row_stride, true};
 }
 
 constexpr int64_t line_bytes = 64;
@@ -89,8 +90,9 @@ void leave_to_kernel(Tile& tile, Ahead& first, Ahead& second) {
 void multiply_panel(Left a, Right b, int64_t panel_rows, int64_t rows, int64_t columns, int64_t depth, float* c,
                     int64_t ldc, Epilogue epilogue, Ahead right, Ahead& left) {
   const int64_t rows_a_tile = ceil_div(right.rows * panel_rows, rows);
-  Tile tile = {a.data,        a.row,  a.depth, b.data, b.depth, c, ldc, panel_rows, columns, depth, epilogue.accumulate,
-               epilogue.bias, a.pairs};
+  Tile tile = {
+      a.data,        a.row,   a.depth,   b.data, b.depth, c, ldc, panel_rows, columns, depth, epilogue.accumulate,
+      epilogue.bias, a.pairs, b.in_place};
   const MicroKernel kernel = find_micro_kernel(tile);
   const bool by_kernel = asks_ahead(tile) && right.bytes <= line_bytes;
   int64_t i = 0;
@@ -108,20 +110,30 @@ void multiply_panel(Left a, Right b, int64_t panel_rows, int64_t rows, int64_t c
   micro_kernel(tile);
 }
 
+// The most rows of a tile that reads B in place.
+int64_t most_rows_in_place(const Product& p, int64_t panel_rows) {
+  using namespace tile_blocks;
+  if (p.b.column_stride != 1 || p.b.dtype != DType::float32) return 0;
+  if (p.packed_a || p.a.column_stride != 1) return panel_rows;
+  if (p.b.row_stride % aliasing_stride == 0) return max(rows_aliasing, panel_rows);
+  const bool whole_lines = (p.b.row_stride * int64_t(sizeof(float)) | int64_t(p.b.data)) % line_bytes == 0;
+  return whole_lines ? rows_in_place : rows_across_lines;
+}
+
 // multiply_tile with panels known to the compiler, so that the room on the stack is no larger than they need.
 template <int64_t PanelRows, int64_t PanelColumns>
 void multiply_in_panels(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t columns, float* c, int64_t ldc) {
   constexpr Panels cut = {PanelRows, PanelColumns};
   alignas(64) float room[block_depth * PanelColumns];
-  // A panel of B that several panels of A use is packed first, because its rows lie far apart and are better read ahead
-  // of use.
-  const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= PanelRows;
+  // Panels of A in place are about equal, because a last one of a row or two would take the time of three or four.
+  const int64_t panel_rows = p.packed_a ? PanelRows : ceil_div(rows, ceil_div(rows, PanelRows));
+  const bool in_place = rows <= most_rows_in_place(p, PanelRows);
   const int64_t m_padded = round_up(p.m, PanelRows), n_padded = round_up(p.n, PanelColumns);
   for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
     const int64_t depth = min(block_depth, p.k - k0), next_depth = min(block_depth, p.k - k0 - depth);
     const Left left = p.packed_a
                           ? packed_left(p.packed_a + k0 * m_padded + i * depth, depth, cut, p.a.pairs != Pairs::none)
-                          : left_in_place(p.a, i, k0, cut);
+                          : left_in_place(p.a, i, k0, panel_rows);
     Ahead next_left = {};
     const int64_t panels = ceil_div(columns, PanelColumns);
     const int64_t last_panels = j + max(panels - panels_ahead, 0) * PanelColumns;
@@ -147,7 +159,7 @@ void multiply_in_panels(const Product& p, int64_t i, int64_t rows, int64_t j, in
         else if (next_depth > 0)
           next_right = panel_ahead(p.b, k0 + depth, next_depth, j, min(PanelColumns, columns));
       }
-      multiply_panel(left, right, PanelRows, rows, width, depth, c + column - j, ldc,
+      multiply_panel(left, right, panel_rows, rows, width, depth, c + column - j, ldc,
                      block_epilogue(at_column(p.epilogue, column), k0, p.k), next_right, next_left);
     }
   }
