@@ -89,7 +89,8 @@ void leave_to_kernel(Tile& tile, Ahead& first, Ahead& second) {
 // later, and is prefetched only by the kernel itself.
 void multiply_panel(Left a, Right b, int64_t panel_rows, int64_t rows, int64_t columns, int64_t depth, float* c,
                     int64_t ldc, Epilogue epilogue, Ahead right, Ahead& left) {
-  const int64_t rows_a_tile = ceil_div(right.rows * panel_rows, rows);
+  // During a single tile, the lines of a whole panel would hold up its own.
+  const int64_t rows_a_tile = rows > panel_rows ? ceil_div(right.rows * panel_rows, rows) : 0;
   Tile tile = {
       a.data,        a.row,   a.depth,   b.data, b.depth, c, ldc, panel_rows, columns, depth, epilogue.accumulate,
       epilogue.bias, a.pairs, b.in_place};
