@@ -22,6 +22,12 @@ export * from '../ops/norm/index.js'
 export * from '../ops/pool/index.js'
 export { bilinear } from '../ops/products.js'
 export * from '../ops/recurrent/index.js'
+export {
+  type CosineSimilarityOptions,
+  cosineSimilarity,
+  type NormalizeOptions,
+  normalize,
+} from '../ops/reduce/index.js'
 export * from '../ops/shape/channels.js'
 export { fold, type PadMode, type PadOptions, pad, type UnfoldOptions, unfold } from '../ops/shape/index.js'
 export * from '../ops/softmax.js'

@@ -48,6 +48,19 @@ const optimizers: readonly (readonly [string, Optimizer, Options])[] = [
     optim.Adafactor,
     { lr: 0.1, beta2Decay: -0.5, eps: [null, 1e-3], d: 2, weightDecay: 0.1, maximize: true },
   ],
+  [
+    'LBFGS',
+    optim.LBFGS,
+    {
+      lr: 0.5,
+      maxIter: 4,
+      maxEval: 6,
+      toleranceGrad: 1e-6,
+      toleranceChange: 1e-8,
+      historySize: 5,
+      lineSearchFn: 'strongWolfe',
+    },
+  ],
   ['Lion', optim.Lion, { lr: 0.1, betas: [0.8, 0.9], weightDecay: 0.1, maximize: true }],
   [
     'Muon',
@@ -176,6 +189,8 @@ export const others: readonly PublicCall[] = [
   { names: ['WeightAverage.copyTo', 'copyTo'], args: () => [model()], call: (other) => average().copyTo(other) },
   { names: ['ReduceLROnPlateau.step', 'step', 'item'], args: () => [0.5], call: (metric) => plateau().step(metric) },
   state('ReduceLROnPlateau', plateau, () => plateau().stateDict()),
+  { names: ['LBFGS.step', 'step', 'item'], args: () => [descent], call: (closure) => lbfgs().step(closure) },
+  state('LBFGS', lbfgs, () => lbfgs().stateDict()),
   state('WeightAverage', average, () => average().stateDict()),
   state(
     'StepLR',
@@ -183,6 +198,21 @@ export const others: readonly PublicCall[] = [
     () => ({ steps: 1, base: [0.1] }),
   ),
 ]
+
+const point = f.tensor([3], { requiresGrad: true })
+
+function descent(): f.Tensor {
+  point.grad = null
+  const loss = point.square().sum()
+  loss.backward()
+  return loss
+}
+
+function lbfgs() {
+  const optimizer = new optim.LBFGS([point], { maxIter: 2 })
+  optimizer.step(descent)
+  return optimizer
+}
 
 function plateau() {
   return new optim.ReduceLROnPlateau(sgd())
