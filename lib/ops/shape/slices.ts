@@ -64,9 +64,9 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
 
 /**
  * The part of one dimension that a slice takes: one index (dropping the dimension), [start, end) or [start, end, step],
- * or all (null).
+ * or all (':' or null).
  */
-export type SliceIndex = number | readonly [start: number | null, end: number | null, step?: number] | null
+export type SliceIndex = number | readonly [start: number | null, end: number | null, step?: number] | ':' | null
 
 /**
  * A view as by Python's `x[a, b:c, ::2]`: one entry per dimension, further dimensions whole. Negative positions count
@@ -82,7 +82,8 @@ export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
   const sizes: number[] = []
   const dropped = new Set<number>()
   x.sizes.forEach((size, i) => {
-    const index = indices[i] ?? null
+    const given = indices[i] ?? null
+    const index = given === ':' ? null : given
     if (typeof index === 'number') {
       checkPlace('slice', index, i, x.sizes)
       dropped.add(i)
@@ -94,7 +95,13 @@ export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
     if (index !== null && !Array.isArray(index))
       throw new ValueError(
         'slice',
-        `the index of dimension ${i} is ${kindOf(index)}, but must be a number, [start, end], [start, end, step] or null`,
+        `the index of dimension ${i} is ${kindOf(index)}, but must be a number, [start, end], [start, end, step], ':' or null`,
+      )
+    // A list of places would otherwise be taken for a range, without a word.
+    if (index !== null && (index.length < 2 || index.length > 3))
+      throw new ValueError(
+        'slice',
+        `the range of dimension ${i} is ${shown(index)}, but must be [start, end] or [start, end, step], where null is an open end; index(...) takes lists of places`,
       )
     const [from, to, step = 1] = index ?? [null, null]
     for (const value of [from ?? 0, to ?? 0, step])

@@ -157,6 +157,20 @@ export const errors: readonly ErrorCase[] = [
     call: (make) => f.select(make(x), 1, 4),
   },
   { op: 'slice', name: 'a step of 0', code: 'ERR_VALUE', mentions: ['0'], call: (make) => f.slice(make(x), [0, 2, 0]) },
+  {
+    op: 'slice',
+    name: 'a list of one place',
+    code: 'ERR_VALUE',
+    mentions: ['[1]', '[start, end]', 'index'],
+    call: (make) => f.slice(make(x), [1] as never),
+  },
+  {
+    op: 'slice',
+    name: 'a list of four places',
+    code: 'ERR_VALUE',
+    mentions: ['[0, 1, 1, 2]'],
+    call: (make) => f.slice(make(x), [0, 1, 1, 2] as never),
+  },
   { op: 'slice', name: 'NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: (make) => f.slice(make(x), Number.NaN) },
   {
     op: 'split',
