@@ -110,10 +110,13 @@ export function checkSame({ source }: Pick<Loaded, 'source'>, before: Manifest, 
     (name) =>
       `${source.place(name.split('.'))}: ${name} is ${own.get(name) ?? 'left out'}, but the run began with ${old.get(name) ?? 'none'}`,
   )
-  if (faults.length === 0 && before.rows.digest !== now.rows.digest)
+  if (faults.length === 0 && before.rows.digest !== now.rows.digest) {
+    const part = (['corpus', 'table'] as const).find((name) => Object.hasOwn(now.config, name)) ?? 'data'
+    const [inTokens, what] = part === 'table' ? ['', 'the data'] : [' in tokens', 'the data or the tokenizer']
     faults.push(
-      `${source.place([(['corpus', 'table'] as const).find((name) => Object.hasOwn(now.config, name)) ?? 'data'], 'key')}: the rows are not those that the run began with (${before.rows.count} then, ${now.rows.count} now): the data or the tokenizer changed`,
+      `${source.place([part], 'key')}: the rows${inTokens} are not those that the run began with (${before.rows.count} then, ${now.rows.count} now): ${what} changed`,
     )
+  }
   if (faults.length > 0)
     throw new UsageError(`${faults.join('\n')}\nchange it back to continue, or name another output for a new run`)
 }
