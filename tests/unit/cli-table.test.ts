@@ -55,7 +55,12 @@ const weights = (run: string) => readFileSync(join(folder, run, 'model/model.saf
 
 it('learns codes of the rows, standardised by those that are learned; --dry writes nothing', async () => {
   expect(await pretrainCommand([config, '--dry', '--json'])).toBe(0)
-  const dry = JSON.parse(stdout) as object
+  const dry = JSON.parse(stdout) as { seconds: number; time: { [part: string]: number } }
+  // The seconds are those of all parts, each of which takes some.
+  const { tried, ...parts } = dry.time
+  expect(Object.values(parts).every((each) => each > 0)).toBe(true)
+  expect(Object.values(parts).reduce((sum, each) => sum + each)).toBeCloseTo(dry.seconds, 9)
+  expect(tried).toBeGreaterThanOrEqual(3)
   expect(dry).toMatchObject({ rows: 81, validation: 9, columns: ['x', 'y'], emptyFields: 0, steps: 96, findings: [] })
   expect(existsSync(join(folder, 'runs'))).toBe(false)
   stdout = ''
@@ -149,6 +154,9 @@ it('empty fields are refused, or taken as the mean where the config says so', as
   stdout = ''
   expect(await pretrainCommand([config, '--dry', ...gaps(', missing: mean')])).toBe(0)
   expect(stdout).toContain('90 rows of 2 numbers; 1 empty fields are taken as the mean')
+  expect(stdout).toMatch(
+    /about .* s here: .* s of steps, as \d+ that were tried, .* of reading data; checkpoints are not/,
+  )
 })
 
 it('wrong configs and tables are refused with their place', async () => {
