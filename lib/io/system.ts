@@ -3,10 +3,21 @@ import { lateFunctions, nodeModule } from '../core/host.js'
 
 export const { closeSync, constants, existsSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } =
   nodeModule('node:fs')
-export const { lstat, mkdir, open, readdir, readFile, readlink, realpath, rm, stat } = nodeModule('node:fs/promises')
+export const { lstat, mkdir, open, readdir, readFile, readlink, realpath, rm, stat } = lateFunctions(
+  'node:fs/promises',
+  'lstat',
+  'mkdir',
+  'open',
+  'readdir',
+  'readFile',
+  'readlink',
+  'realpath',
+  'rm',
+  'stat',
+)
 export const { basename, dirname, isAbsolute, join, sep } = nodeModule('node:path')
 export const { crc32 } = lateFunctions('node:zlib', 'crc32')
 export const { randomUUID } = lateFunctions('node:crypto', 'randomUUID')
-export const { tmpdir } = nodeModule('node:os')
+export const { tmpdir } = lateFunctions('node:os', 'tmpdir')
 export const { deserialize, serialize } = lateFunctions('node:v8', 'deserialize', 'serialize')
 export const { pid } = nodeModule('node:process')
