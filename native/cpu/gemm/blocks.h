@@ -11,8 +11,8 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 constexpr int64_t few_rows = 4 * tile_rows;
 
 // Tiles (tile.cpp): the most rows of a tile that reads B in place several times, once for each panel of rows. Both A
-// and B must lie row by row. The micro-kernels for AVX-512 and AVX2 prefetch rows of B as they go. Others read B in place
-// only once.
+// and B must lie row by row. The micro-kernels for AVX-512 and AVX2 prefetch rows of B as they go. Others read B in
+// place only once.
 namespace tile_blocks {
 #if defined(FIRESTEEL_MICRO_AVX512) || defined(FIRESTEEL_MICRO_AVX2)
 constexpr int64_t rows_in_place = 8 * tile_rows;
