@@ -349,7 +349,8 @@ WHERE(where_word, uint32_t)
 WHERE(where_half, uint16_t)
 WHERE(where_byte, uint8_t)
 
-UNARIES(affine, x* p + q)
+// Adding 0 would turn -0 into 0.
+UNARIES(affine, q != 0.0f ? x * p + q : x * p)
 UNARY(affine_int32, int32_t, sum(product(x, i), j))
 UNARIES(pow_scalar, powf(x, p))
 UNARY(pow_scalar_int32, int32_t, whole_power(x, i))

@@ -142,6 +142,9 @@ export const exactly = (shape: Shape, kind: Kind, elements: readonly number[]): 
   values: () => elements,
 })
 
+/** The excuse of cases whose gradients are compared at NaN, infinities and kinks. */
+export const noSteps = { 'finite differences': 'there is no number on both sides' } as const
+
 /** An input that the operator updates. */
 export const updated = (input: Input): Input => ({ ...input, differentiable: false, written: true })
 

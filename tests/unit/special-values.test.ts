@@ -116,6 +116,13 @@ const exceptions: readonly Exception[] = [
     because: 'the slope is infinite there',
   },
   {
+    of: /^acosh$/,
+    values: /g/,
+    at: (x) => x === -1,
+    also: Number.NEGATIVE_INFINITY,
+    because: 'the function has no value there',
+  },
+  {
     of: /^logit$/,
     values: /^h/,
     at: (x) => !(x > 1e-20 && x < 1),
@@ -206,7 +213,7 @@ const exceptions: readonly Exception[] = [
   {
     of: /^pow -?\d.5$/,
     values: /./,
-    at: (x) => x === Number.NEGATIVE_INFINITY,
+    at: (x) => x === Number.NEGATIVE_INFINITY || Object.is(x, -0),
     also: 'not NaN',
     because: "C's pow, and PyTorch's own of two tensors, give infinity or 0; its pow with a number takes a square root",
   },
@@ -237,7 +244,8 @@ const exceptions: readonly Exception[] = [
 const near = (a: number, b: number, float: 'float32' | 'float64') =>
   a === b ||
   (Number.isNaN(a) && Number.isNaN(b)) ||
-  Math.abs(a - b) <= (float === 'float64' ? 1e-7 : 1e-4) * Math.max(Math.abs(b), 0.1)
+  // The distance to an infinity is infinite, and so is any share of it.
+  (Number.isFinite(b) && Math.abs(a - b) <= (float === 'float64' ? 1e-7 : 1e-4) * Math.max(Math.abs(b), 0.1))
 
 /** All differing values of a function, as text. */
 function differences(name: string, fn: Fn, at: readonly (readonly Stored[])[], stored: Values, on: Place): string[] {
@@ -342,6 +350,96 @@ describe.each(places)('on $device in $dtype', (on) => {
         expect(() => (reductions[name] as Fn)(f.tensor(row.map(Number), on)), String(row)).toThrow(f.ValueError)
       else
         expect(differences(`${name} of [${row}]`, reductions[name] as Fn, [row], stored, on), String(row)).toEqual([])
+    })
+  })
+})
+
+/** Other calls: the values of the inputs, and PyTorch's result and gradients of its sum. */
+const others: readonly {
+  readonly name: string
+  readonly call: Fn
+  readonly at: readonly (readonly number[])[]
+  readonly y: readonly number[]
+  readonly g: readonly (readonly number[])[]
+}[] = [
+  ...(['max', 'min'] as const).map((op) => ({
+    name: `${op} with NaN`,
+    call: f[op] as Fn,
+    at: [[1, Number.NaN, 3, Number.NaN]],
+    y: [Number.NaN],
+    g: [[0, 0.5, 0, 0.5]],
+  })),
+  {
+    name: 'prod with infinity',
+    call: (x) => f.prod(x as f.Tensor),
+    at: [[Number.POSITIVE_INFINITY, 1, 2]],
+    y: [Number.POSITIVE_INFINITY],
+    g: [[Number.NaN, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]],
+  },
+  { name: 'prod of nothing', call: (x) => f.prod(x as f.Tensor), at: [[]], y: [1], g: [[]] },
+  ...(['median', 'nanmedian'] as const).map((op) => ({
+    name: `${op} of nothing`,
+    call: (x: f.Tensor) => f[op](x),
+    at: [[]],
+    y: [Number.NaN],
+    g: [[]],
+  })),
+  {
+    // PyTorch also gives the upper limit a gradient where it is not taken.
+    name: 'clamp by a lower limit of NaN',
+    call: (x, low, high) => f.clamp(x as f.Tensor, low, high),
+    at: [
+      [5, Number.POSITIVE_INFINITY, 1],
+      [Number.NaN, Number.NaN, 0],
+      [1, 0, 2],
+    ],
+    y: [Number.NaN, Number.NaN, 1],
+    g: [
+      [0, 0, 1],
+      [0, 0, 0],
+    ],
+  },
+  {
+    name: 'lerp by a tensor beside infinity',
+    call: (a, b, weight) => f.lerp(a as f.Tensor, b as f.Tensor, weight as f.Tensor),
+    at: [
+      [Number.POSITIVE_INFINITY, 0, 0, 1],
+      [0, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, 3],
+      [0.25, 0.25, 0.75, 0.5],
+    ],
+    y: [Number.NaN, Number.NEGATIVE_INFINITY, Number.NaN, 2],
+    g: [
+      [0.75, 0.75, 0.25, 0.5],
+      [0.25, 0.25, 0.75, 0.5],
+      [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, 2],
+    ],
+  },
+  ...[
+    { p: 0, y: 1, g: [0, 0] },
+    { p: 0.5, y: 1, g: [1, 0] },
+    { p: 2, y: 1, g: [1, 0] },
+    { p: Number.POSITIVE_INFINITY, y: 1, g: [1, 0] },
+  ].map(({ p, y, g }) => ({
+    name: `pairwiseDistance for p = ${p} with an equal coordinate`,
+    call: ((a: f.Tensor, b: f.Tensor) => f.pairwiseDistance(a, b, { p, eps: 0 })) as Fn,
+    at: [
+      [1, 2],
+      [0, 2],
+    ],
+    y: [y],
+    g: [g, g.map((value) => -value)],
+  })),
+]
+
+describe.each(places)('on $device in $dtype', (on) => {
+  it.each(others)('$name', ({ name, call, at, y, g }) => {
+    const inputs = at.map((values) => f.tensor([...values], { ...on, requiresGrad: true }))
+    const result = call(...inputs)
+    f.sum(result).backward()
+    const got = [result, ...inputs.map((x) => x.grad as f.Tensor)].map((x) => [...x.detach().dataSync()])
+    ;[y, ...g].forEach((wanted, k) => {
+      const right = wanted.map((want, i) => near(got[k]?.[i] as number, want, on.dtype))
+      expect(right, `${name}: ${got[k]}, not ${wanted}`).toEqual(wanted.map(() => true))
     })
   })
 })

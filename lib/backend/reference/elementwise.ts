@@ -244,7 +244,8 @@ export const elementwise = {
   affine: unaryRows(
     (n, out, o, x, i, di, args) => {
       const scale = held(out, args.scale)
-      const shift = held(out, args.shift)
+      // Adding 0 would turn -0 into 0, and adding -0 changes nothing.
+      const shift = args.shift === 0 ? -0 : held(out, args.shift)
       for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) * scale + shift
     },
     (n, out, o, x, i, di, { scale, shift }) => {

@@ -12,7 +12,7 @@ import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { checkScalar, like } from '../common.js'
 import { kernel, operator } from '../operator.js'
-import { add, div, maximum, minimum, mul, sub } from './arithmetic.js'
+import { add, div, maximum, mul, sub } from './arithmetic.js'
 import { clamp } from './clamp.js'
 import { ge, gt, le, where } from './compare.js'
 import { erf, exp, log1p, neg } from './functions.js'
@@ -85,7 +85,12 @@ const none: None = {}
 /** log(1 + exp(x)) without overflow */
 const stableSoftplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(absolute(x)))))
 const absolute = (x: Tensor): Tensor => maximum(x, neg(x))
-const logistic = (x: Tensor): Tensor => div(1, add(exp(neg(x)), 1))
+/** 1 / (1 + exp(-x)), with an exponential of at most 1, so that a gradient has no 0 times infinity. */
+function logistic(x: Tensor): Tensor {
+  const positive = ge(x, 0)
+  const small = exp(where(positive, neg(x), x))
+  return div(where(positive, 1, small), add(small, 1))
+}
 
 // The comparison is written this way round so that NaN stays NaN.
 const reluOf = activationOfOutput('relu', (x) => where(le(x, 0), 0, x), reluFormula)
@@ -116,7 +121,7 @@ const softplusOf = activation<{ readonly beta: number; readonly threshold: numbe
 )
 const eluOf = activation<{ readonly alpha: number }>(
   'elu',
-  (x, { alpha }) => where(gt(x, 0), x, mul(sub(exp(minimum(x, 0)), 1), alpha)),
+  (x, { alpha }) => where(gt(x, 0), x, mul(sub(exp(where(gt(x, 0), 0, x)), 1), alpha)),
   // At 0 the slope is alpha and its derivative 0, as in PyTorch.
   (dy, x, { alpha }) => where(gt(x, 0), dy, mul(dy, mul(exp(where(ge(x, 0), 0, x)), alpha))),
 )

@@ -1,6 +1,6 @@
 /** Cases of the activations that are composed of other functions, and of the layers of all activations. */
 import * as f from '../../../lib/index.js'
-import { awayFrom, type Case, constant, type ErrorCase, exactly, integers, normal } from '../case.js'
+import { awayFrom, type Case, constant, type ErrorCase, exactly, integers, normal, noSteps } from '../case.js'
 import { layer, type PublicCall, sound, t } from '../sound.js'
 import { mn, named, type Unary, unaryZeros, type ZeroSizes } from '../zero.js'
 import { kinkAt, type Make, smooth, unary } from './forms.js'
@@ -39,8 +39,9 @@ const options: readonly [string, string, Activation, readonly number[]][] = [
   ],
 ]
 
-const special = exactly([13], 'float', [
+const special = exactly([15], 'float', [
   ...[Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, -0, 1, -1, 20, -20, 87, -87, 3, -3],
+  ...[0.5, -0.5],
 ])
 
 export const cases: readonly Case[] = [
@@ -48,8 +49,9 @@ export const cases: readonly Case[] = [
   ...Object.entries(plain).map(([op, [call]]) => ({
     op,
     name: 'NaN, infinities and zeros',
-    inputs: [special],
+    inputs: [{ ...special, differentiable: true }],
     call: (x: f.Tensor) => call(x),
+    without: noSteps,
   })),
   ...options.map(([op, name, call, points]) => ({ op, name, inputs: [awayFrom([67], points)], call })),
   ...[0, 1, -1].map((dim) => ({
@@ -79,7 +81,7 @@ export const cases: readonly Case[] = [
       x.reduce((a: number, b) => a * b, 1),
     ),
   })),
-  { op: 'prelu', name: 'ends', inputs: [special, constant(normal([1]))], call: f.prelu, length: 13 },
+  { op: 'prelu', name: 'ends', inputs: [special, constant(normal([1]))], call: f.prelu, length: 15 },
 ]
 
 const x = normal([3, 4])
