@@ -101,9 +101,11 @@ data:
 ${format === 'chat' ? '  learn: assistant # only the answers are learned\n' : ''}  validation: 0.05
 train:
   epochs: 2
-  lr: $isLora ? '2e-4' : '2e-5'
+  lr: ${isLora ? '2e-4' : '2e-5'}
   batchSize: 2
-  accumulate: 8warmup: 0.03 every: 10 minutes, keep: 2 
+  accumulate: 8
+  schedule: { cosine: { warmup: 0.03 } }
+  checkpoints: { every: 10 minutes, keep: 2 }
 output: ./runs/first
 `
 }

@@ -170,7 +170,7 @@ export function dryText(run: DryRun): string {
   ].join('\n')
 }
 
-/** What a predicted time rests on. */
+/** The parts of a predicted time, with what each rests on. */
 function timeText({ steps, reading, validations, tried }: DryTime): string {
   const parts = [
     `${durationText(steps)} of steps, as ${countText(tried)} that were tried`,
