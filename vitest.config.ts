@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { type BuildOptions, build } from 'esbuild'
+import { type BuildOptions, build, type OutputFile } from 'esbuild'
 import { defineConfig, type Plugin, type TestUserConfig } from 'vitest/config'
 
 const root = fileURLToPath(new URL('./', import.meta.url))
@@ -9,7 +10,8 @@ const folders = ['lib', 'tests/cases']
 // The programs that tests start as processes, each of which would take seconds to transform the library.
 const programs = ['tests/cuda/*.ts', 'tests/suites/support.ts', 'tests/unit/load-peak.ts']
 
-const settings: BuildOptions = {
+const settings = {
+  write: false,
   absWorkingDir: root,
   outbase: '.',
   outdir: output,
@@ -18,19 +20,27 @@ const settings: BuildOptions = {
   target: 'node20.19',
   sourcemap: 'inline',
   sourcesContent: false,
+} satisfies BuildOptions
+
+/** Writes the files that have changed, each at once, because the tests of another run may be loading them. */
+function write({ outputFiles }: { readonly outputFiles: readonly OutputFile[] }): void {
+  for (const { path, contents } of outputFiles) {
+    if (existsSync(path) && readFileSync(path).equals(contents)) continue
+    mkdirSync(dirname(path), { recursive: true })
+    const whole = `${path}.${process.pid}`
+    writeFileSync(whole, contents)
+    renameSync(whole, path)
+  }
 }
 
 // Node itself loads the library and the cases, because Vitest would take a second longer in each of a hundred files.
-await build({
-  ...settings,
-  entryPoints: [...folders.map((folder) => `${folder}/**/*.ts`), ...programs],
-})
+write(await build({ ...settings, entryPoints: [...folders.map((folder) => `${folder}/**/*.ts`), ...programs] }))
 
 const { paths } = JSON.parse(readFileSync(`${root}tsconfig.json`, 'utf8')).compilerOptions as {
   readonly paths: { readonly [name: string]: readonly [path: string] }
 }
 // The examples on the compiled library; their data is where their sources are.
-await build({
+const examples = await build({
   ...settings,
   entryPoints: ['examples/*.ts'],
   bundle: true,
@@ -51,6 +61,7 @@ await build({
     },
   ],
 })
+write(examples)
 
 const compiledFiles: Plugin = {
   name: 'compiled-files',
