@@ -71,6 +71,8 @@ async function bundle(rolldown) {
     // Every module is in a file of `fileOf`, so entries have only their own exports.
     preserveEntrySignatures: 'allow-extension',
     transform: { target: 'node20.19' },
+    // The names of modules in comments would take 5 KB of the package.
+    experimental: { attachDebugInfo: 'none' },
     // A program that needs all models imports them, and one that needs a single model loads it on demand.
     checks: { ineffectiveDynamicImport: false },
   })
