@@ -157,6 +157,26 @@ FIRESTEEL_UNROLLED static inline const float* element_of(const Column<Rows>& col
   return reinterpret_cast<const float*>(I % 4 == 3 ? row + column.three_rows : row + I % 4 * column.row);
 }
 
+// The place of a kernel in its block of depth.
+template <int Rows>
+struct Place {
+  const float *a, *b;   // a only if packed
+  Column<Rows> column;  // only in place
+  int64_t a_depth, b_depth;
+  int64_t fetched;  // from B to what is prefetched, which is what is read if nothing is fetched
+};
+
+template <int Rows>
+FIRESTEEL_UNROLLED static inline Place<Rows> first_place(const Tile& tile) {
+  const int64_t b_depth = opaque(tile.b_depth);
+  return {tile.a,
+          tile.b,
+          first_column<Rows>(tile),
+          opaque(tile.a_depth * int64_t(sizeof(float))),
+          b_depth,
+          opaque(tile.fetches ? steps_fetched * b_depth : 0)};
+}
+
 // sum += a * b, in the register of the sum. Without this, gcc 12 gives many results another register and moves them
 // back. That costs a tenth of the time on a processor that starts two multiply-adds a cycle.
 #if defined(FIRESTEEL_MICRO_AVX2) || (defined(FIRESTEEL_MICRO_AVX512) && !defined(FIRESTEEL_EMULATES_AVX512))

@@ -58,26 +58,6 @@ FIRESTEEL_UNROLLED inline void step(__m512 (&sum)[Rows][Vectors], const F& eleme
   });
 }
 
-// Where a kernel stands in its block of depth.
-template <int Rows>
-struct Place {
-  const float *a, *b;   // a only if packed
-  Column<Rows> column;  // only in place
-  int64_t a_depth, b_depth;
-  int64_t fetched;  // from B to what is prefetched, which is what is read if nothing is fetched
-};
-
-template <int Rows>
-FIRESTEEL_UNROLLED inline Place<Rows> first_place(const Tile& tile) {
-  const int64_t b_depth = opaque(tile.b_depth);
-  return {tile.a,
-          tile.b,
-          first_column<Rows>(tile),
-          opaque(tile.a_depth * int64_t(sizeof(float))),
-          b_depth,
-          opaque(tile.fetches ? steps_fetched * b_depth : 0)};
-}
-
 // The step of depth at a place, which moves on.
 template <bool Packed, int Rows, int Vectors>
 FIRESTEEL_UNROLLED inline void next_step(__m512 (&sum)[Rows][Vectors], Place<Rows>& place) {
