@@ -7,7 +7,8 @@ import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { prepareState } from '../core/resumable.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
-import { Tensor } from '../core/tensor.js'
+import { checkFinished } from '../core/synchronous.js'
+import { checkAlive, Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
 import { to } from '../ops/convert.js'
 import { abs, add, mul, neg, sub } from '../ops/elementwise/index.js'
@@ -162,7 +163,8 @@ export class LBFGS {
 
   /**
    * Follows up to `maxIter` directions, and returns the loss of the first evaluation. Throws ValueError if that loss is
-   * not finite, or if the function does not return the loss as a tensor of one element.
+   * not finite, or if the function does not return the loss as a tensor of one element, and DisposedError if a parameter
+   * was disposed.
    */
   step(closure: () => Tensor): Tensor {
     if (typeof closure !== 'function')
@@ -170,13 +172,14 @@ export class LBFGS {
         `${op}.step`,
         `the closure is ${kindOf(closure)}, but must be a function that returns the loss`,
       )
+    checkAlive(`${op}.step`, namedParameters(`${op}.step`, [this.#params]))
     const params = this.parameters().filter((parameter) => parameter.requiresGrad)
     // A scope frees the gradients of all evaluations at the end; `keep` saves those of the history.
     return outsideFrames(() =>
       scope(() => {
         let first: Tensor | undefined
         this.#iterate(params, () => {
-          const loss = scope(() => enableGrad(closure))
+          const loss = scope(() => enableGrad(() => checkFinished(`${op}.step`, closure())))
           checkLoss(loss)
           first ??= loss
           this.#known.evaluations++

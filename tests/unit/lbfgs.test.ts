@@ -7,6 +7,7 @@ import {
   memory,
   nn,
   noGrad,
+  ones,
   optim,
   randn,
   StateDictError,
@@ -142,6 +143,15 @@ describe('LBFGS', () => {
     })
     const moved = parameters.map((parameter, i) => String([...parameter.detach().dataSync()]) !== String(before[i]))
     expect(moved).toEqual([false, false, true, true, false, false])
+  })
+
+  it('refuses a function that returns a promise, and parameters that were disposed', () => {
+    const model = new nn.Linear(2, 1)
+    const optimizer = new optim.LBFGS(model.parameters())
+    const later = (async () => ones([1])) as unknown as () => Tensor
+    expect(() => optimizer.step(later)).toThrow(/^\[LBFGS\.step\] the function returned a promise/)
+    model.weight.dispose()
+    expect(() => optimizer.step(() => ones([1]))).toThrow(/^\[LBFGS\.step\] weight was used after its memory was freed/)
   })
 
   it('holds no more tensors than its history', () => {
