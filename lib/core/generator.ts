@@ -23,8 +23,8 @@ export interface GeneratorState {
 }
 
 /**
- * What happens to a generator that is watched: it takes a position, a program or a checkpoint gives it another state,
- * `rewind` does, or it was made just now.
+ * An event of a watched generator: it took this position, a program or a checkpoint set its state, `rewind` set its
+ * state, or it was just made.
  */
 export type GeneratorEvent = RandomPosition | 'set' | 'rewound' | 'made'
 

@@ -118,7 +118,7 @@ bool Graphs::note_node() {
   void* const* nodes = nullptr;
   const void* edges = nullptr;
   size_t count = 0;
-  // What the next node will wait for is the one that was made last.
+  // The node that was made last is the only one for which the next node will wait.
   if (!device_.check("capture", device_.driver.cuStreamGetCaptureInfo_v3(device_.stream, &status, &id, &graph, &nodes,
                                                                          &edges, &count)))
     return false;

@@ -1,3 +1,6 @@
+/**
+ * Cases of reductions. The file is over 600 lines because all share the same shapes, dimensions and special values.
+ */
 import * as f from '../../lib/index.js'
 import {
   awayFrom,

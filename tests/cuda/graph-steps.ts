@@ -25,7 +25,7 @@ interface Training {
   prepare(step: number): void
   /** The step itself. */
   run(): void
-  /** What the step has left. */
+  /** The numbers that the step has changed. */
   result(): number[]
 }
 
@@ -254,7 +254,7 @@ for (const [refused, told] of [
     String(told),
   )
 
-// What a failed capture has counted is taken back.
+// A failed capture takes back the steps and random numbers that it counted.
 sgd.step()
 const stepOf = (optimizer: f.optim.Optimizer) => [...optimizer.stateDict().state.values()].map(({ step }) => step)
 const failing = () =>

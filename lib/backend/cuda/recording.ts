@@ -1,6 +1,6 @@
 /**
- * What a graph of a GPU must know of the program, because a replay runs the calls alone: how steps of optimisers get
- * their numbers, which generators the calls draw from, and which copies of weights they read.
+ * The record of a captured graph of a GPU. A replay runs the calls without the program, so the record says how steps of
+ * optimisers get their numbers, which generators the calls draw from, and which copies of weights they read.
  */
 import type { Capture, Renewal } from '../../core/capture.js'
 import type { Device, KernelCall } from '../../core/device.js'
