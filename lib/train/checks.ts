@@ -50,6 +50,10 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
   if (accumulate !== undefined && !(Number.isSafeInteger(accumulate) && accumulate >= 1))
     fail(`accumulate is ${shown(accumulate)}, but must be a positive integer`)
   if (typeof optimizer?.step !== 'function' || typeof optimizer.parameters !== 'function') fail('needs an optimizer')
+  if (optimizer.paramGroups === undefined)
+    fail(
+      `cannot train with ${optimizer.constructor.name}, whose step evaluates the loss many times; call its step in a loop of your own`,
+    )
   if (schedule !== undefined) {
     if (typeof schedule?.step !== 'function')
       fail(`the schedule is ${kindOf(schedule)}, but must be a schedule, such as optim.LinearLR`)

@@ -13,6 +13,7 @@ import {
   StateDictError,
   scope,
   type Tensor,
+  Trainer,
   tensor,
   ValueError,
 } from '../../lib/index.js'
@@ -152,6 +153,12 @@ describe('LBFGS', () => {
     expect(() => optimizer.step(later)).toThrow(/^\[LBFGS\.step\] the function returned a promise/)
     model.weight.dispose()
     expect(() => optimizer.step(() => ones([1]))).toThrow(/^\[LBFGS\.step\] weight was used after its memory was freed/)
+  })
+
+  it('is refused by the Trainer, which evaluates a batch once', () => {
+    const model = new nn.Linear(2, 1)
+    const optimizer = new optim.LBFGS(model.parameters()) as unknown as optim.Optimizer
+    expect(() => new Trainer(model, { optimizer, loss: nn.functional.mseLoss })).toThrow(/cannot train with LBFGS/)
   })
 
   it('holds no more tensors than its history', () => {
