@@ -10,6 +10,7 @@
 // whole.
 #include "../../generated/kernels.h"
 #include "../chunks.h"
+#include "../elementwise/strided.h"
 #include "../gemm/gemm.h"
 #include "../simd/blocks.h"
 #include "../simd/half.h"
