@@ -81,6 +81,9 @@ async function bundle(rolldown) {
     format: 'esm',
     // Errors name classes, so class names are kept.
     keepNames: true,
+    // Local names become short, because that saves a tenth of the package and 4 ms of an import. Lines and the names of
+    // functions stay, so that the trace of an error and the line that Node prints can be read.
+    minify: { mangle: { toplevel: false, keepNames: true }, compress: false, codegen: { removeWhitespace: false } },
     // Source maps would lead to sources that the package lacks, and take two thirds of the code's size.
     sourcemap: false,
     // Bundlers read some comments, such as webpackIgnore.
