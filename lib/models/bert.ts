@@ -7,7 +7,7 @@
 import { checkTensor } from '../autograd/operator.js'
 import { ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { Dropout } from '../nn/activation.js'
+import { Dropout } from '../nn/dropout.js'
 import { Embedding } from '../nn/embedding.js'
 import { type LayerOptions, parameter } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'

@@ -3,7 +3,7 @@
  * Names and numbers are those of transformers' DistilBert models.
  */
 import type { Tensor } from '../core/tensor.js'
-import { Dropout } from '../nn/activation.js'
+import { Dropout } from '../nn/dropout.js'
 import { Embedding } from '../nn/embedding.js'
 import type { LayerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'

@@ -5,7 +5,7 @@
 import type { Generator } from '../core/generator.js'
 import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { Dropout } from '../nn/activation.js'
+import { Dropout } from '../nn/dropout.js'
 import { Embedding } from '../nn/embedding.js'
 import { normal_ } from '../nn/init.js'
 import { type LayerOptions, layerOptions } from '../nn/layer.js'

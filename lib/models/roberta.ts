@@ -4,7 +4,7 @@
  * Roberta models.
  */
 import type { Tensor } from '../core/tensor.js'
-import { Dropout } from '../nn/activation.js'
+import { Dropout } from '../nn/dropout.js'
 import { type LayerOptions, parameter } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module, type Parameter } from '../nn/module.js'

@@ -2,15 +2,13 @@
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
-import { checkGenerator, type Generator } from '../core/generator.js'
-import { checkOptions, ownOptions } from '../core/options.js'
+import { ownOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { dropout } from '../ops/dropout.js'
 import * as elementwise from '../ops/elementwise/index.js'
 import { flatten } from '../ops/shape/index.js'
-import { logSoftmax, softmax } from '../ops/softmax.js'
-import { checkDim, checkDropout, checkNumber } from './layer.js'
+import { logSoftmax, softmax, softmin } from '../ops/softmax.js'
+import { checkDim, checkNumber } from './layer.js'
 import { Module, settings } from './module.js'
 import { Pointwise } from './pointwise.js'
 
@@ -177,7 +175,7 @@ export class Softmin extends Pointwise {
     return settings({ dim: this.dim })
   }
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
-    return softmax(elementwise.neg(x), this.dim)
+    return softmin(x, this.dim)
   }
 }
 
@@ -189,27 +187,6 @@ export class Softmax2d extends Pointwise {
     if (x.ndim !== 3 && x.ndim !== 4)
       throw new ShapeError('Softmax2d', `needs 3 or 4 dimensions, but x is ${formatShape(x.sizes)}`, [x.sizes])
     return softmax(x, -3)
-  }
-}
-
-/** Zeroes elements with probability p in training, and does nothing in evaluation. */
-export class Dropout extends Pointwise {
-  static override readonly hasModes = true
-  readonly p: number
-  /** The generator of the masks; null for this thread's default one. */
-  readonly generator: Generator | null
-  constructor(p = 0.5, options: { readonly generator?: Generator } = {}) {
-    super()
-    checkOptions('Dropout', options, { generator: true })
-    checkGenerator('Dropout', options.generator)
-    this.p = checkDropout('Dropout', 'p', p)
-    this.generator = options.generator ?? null
-  }
-  override extraRepr(): string {
-    return settings({ p: this.p })
-  }
-  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
-    return dropout(x, this.p, { training: this.training, generator: this.generator ?? undefined })
   }
 }
 

@@ -4,8 +4,8 @@ import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { gelu, relu } from '../ops/elementwise/activations.js'
 import { add } from '../ops/elementwise/index.js'
-import { Dropout } from './activation.js'
 import { type AttentionInputs, MultiheadAttention } from './attention.js'
+import { Dropout } from './dropout.js'
 import {
   checkDropout,
   checkFlags,

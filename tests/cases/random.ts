@@ -11,6 +11,7 @@ import {
   ragged,
   uniform,
 } from './case.js'
+import * as dropout from './dropout.js'
 import { type PublicCall, sound, t } from './sound.js'
 import { creation, unaryZeros, type ZeroSizes } from './zero.js'
 
@@ -97,12 +98,14 @@ export const cases: readonly Case[] = [
     inputs: [constant(normal([33]))],
     call: (x) => f.dropout(f.dropout(x, 0.5, { training: false }), 0.1, { generator: seeded() }),
   },
+  ...dropout.cases,
 ]
 
 /** The number of cases that are excused, by check. */
 export const excused = { layouts: 64, meta: 2 }
 
 export const errors: readonly ErrorCase[] = [
+  ...dropout.errors,
   {
     op: 'dropout',
     name: 'p NaN',
@@ -200,7 +203,10 @@ export const errors: readonly ErrorCase[] = [
   { op: 'randint', name: 'NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: () => f.randint(Number.NaN, 5, [3]) },
 ]
 
+export const { layers } = dropout
+
 export const calls: readonly PublicCall[] = [
+  ...dropout.calls,
   sound('dropout', f.dropout, () => [t(3), 0.5, { training: true }]),
   sound('rand', f.rand, () => [[2, 3], { low: -1, high: 2, generator: new f.Generator(3), requiresGrad: true }]),
   sound('randn', f.randn, () => [[2, 3], { mean: 1, std: 2 }]),
@@ -216,6 +222,7 @@ export const calls: readonly PublicCall[] = [
 ]
 
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...dropout.zeroSizes,
   dropout: unaryZeros((x) => f.dropout(x, 0.5, { generator: new f.Generator(1) })),
   rand: creation(({ m = 0, n = 0 }) => f.rand([m, n], { generator: new f.Generator(1) })),
   randn: creation(({ m = 0, n = 0 }) => f.randn([m, n], { generator: new f.Generator(1) })),

@@ -283,8 +283,7 @@ export const layers: readonly PublicCall[] = [
     nn.Softmin,
     () => [1],
     () => [t(2, 4)],
-    'neg',
-    'softmax',
+    'softmin',
   ),
   ...layer(
     'Softmax2d',
