@@ -108,17 +108,23 @@ export class Checkpoints {
 
   /**
    * Begins to write a state, which `capture` returns once no other is being written. Resolves when the state is
-   * captured and its tensors are being read, while the file is still being written.
+   * captured and its tensors are being read, while the file is still being written. The file is not there before
+   * `logged` has resolved, which must not fail.
    */
-  async write(capture: () => Promise<{ readonly step: number; readonly state: unknown }>): Promise<void> {
+  async write(
+    capture: () => Promise<{ readonly step: number; readonly state: unknown }>,
+    logged: () => Promise<void>,
+  ): Promise<void> {
     await this.finish()
     const { step, state } = await capture()
+    const events = logged()
     this.#written = step
     this.#last = performance.now()
     const { path, chunks } = checkpointFile(join(this.#folder, nameOf(step)), state, 'Trainer.fit')
     this.#writing = (async () => {
       try {
         await makeFolder('Trainer.fit', this.#folder)
+        await events
         await writeAtomically(path, chunks, 'Trainer.fit')
         // Checkpoints after this step are ones from which the run could not resume.
         const all = await listed(this.#folder)

@@ -50,14 +50,14 @@ export class Epochs<M extends string> {
     const { history } = run
     while (run.from !== null || (stepping.epochs < plan.epochs && history.stopped === null && !this.#isOver())) {
       if (saver !== null && run.signal?.aborted) {
-        await saver.save(() => this.#place(null))
+        await this.#write(() => this.#place(null))
         throw run.signal.reason
       }
       const record = await this.#epoch()
       history.epochs.push(record)
       for (const callback of callbacks) await callback.onEpochEnd?.(record, context)
     }
-    if (!run.isSaved) await saver?.save(() => this.#place(null))
+    if (!run.isSaved) await this.#write(() => this.#place(null))
   }
 
   #isOver(): boolean {
@@ -180,10 +180,15 @@ export class Epochs<M extends string> {
 
   async #save(progress: Progress<M>, left: Pick<Within, 'validate' | 'ended'>): Promise<void> {
     const { pass, index, lr, seconds, ended } = progress
-    await this.#fit.saver?.save(async () => {
+    await this.#write(async () => {
       const state = ended ?? (await pass.state())
       return this.#place({ index, batches: pass.batches, lr, seconds: seconds(), ...left, pass: state })
     })
+  }
+
+  async #write(placeOf: () => Promise<Place>): Promise<void> {
+    const { run, saver } = this.#fit
+    await saver?.save(placeOf, async () => run.journal?.written())
   }
 
   /** The place of the run. `within` is its place in an epoch, or null between two epochs. */

@@ -82,12 +82,12 @@ export class Saver {
     return this.#checkpoints.due(step)
   }
 
-  /** Begins to write the current state of the run. */
-  async save(placeOf: () => Promise<Place>): Promise<void> {
+  /** Begins to write the current state of the run. `logged` resolves when the events of its steps are written. */
+  async save(placeOf: () => Promise<Place>, logged: () => Promise<void>): Promise<void> {
     await this.#checkpoints.write(async () => {
       const place = await placeOf()
       return { step: place.steps, state: captureRun(this.#parts, this.#config, place) }
-    })
+    }, logged)
   }
 
   finish(): Promise<void> {

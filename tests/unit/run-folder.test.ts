@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
   consoleLogger,
+  csvLogger,
   DataLoader,
   Generator,
   jsonLines,
@@ -182,6 +183,38 @@ describe('a run', () => {
       )
       expect(JSON.parse(readFileSync(join(run, 'run.json'), 'utf8')).sessions).toHaveLength(resumed ? 2 : 1)
     }
+  })
+
+  it('has the events of all steps in a checkpoint as soon as that is there, because a kill takes those that wait', async () => {
+    const run = folder()
+    const { trainer, loader, model } = made({ run })
+    const checkpoints = join(run, 'checkpoints')
+    const seen: { checkpoint: number; steps: readonly number[]; rows: number }[] = []
+    const table = join(run, 'steps.csv')
+    const watched = new Trainer(model, {
+      ...trainer.options,
+      metrics: {},
+      loss: nn.functional.crossEntropy,
+      loggers: [csvLogger(table, { rows: 'step' })],
+      checkpoints: { every: 1 },
+      callbacks: [
+        {
+          async onStep({ step }) {
+            if (step === 0) return
+            const isThere = (name: string) => Number(/^step-(\d+)\.safetensors$/.exec(name)?.[1]) === step
+            while (!existsSync(checkpoints) || !readdirSync(checkpoints).some(isThere))
+              await new Promise((resolve) => setImmediate(resolve))
+            const steps = eventsOf(run).flatMap((event) => (event.type === 'step' ? [event.step] : []))
+            seen.push({ checkpoint: step, steps, rows: readFileSync(table, 'utf8').split('\n').length - 2 })
+          },
+        },
+      ],
+    })
+    await watched.fit(loader, quiet)
+    expect(seen).toEqual([
+      { checkpoint: 1, steps: [1], rows: 1 },
+      { checkpoint: 2, steps: [1, 2], rows: 2 },
+    ])
   })
 
   it('of a Trainer goes on with its second fit, and another does not write over it', async () => {

@@ -62,6 +62,13 @@ export class Appender {
     this.#timer ??= setTimeout(() => this.#begin(), every).unref()
   }
 
+  /** Writes all bytes that are waiting now. Warns of those that cannot be written. */
+  flush(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#begin()
+    return this.#writing
+  }
+
   #begin(): void {
     this.#timer = null
     this.#writing = this.#writing.then(() => this.#write())
@@ -96,9 +103,7 @@ export class Appender {
 
   /** Writes all waiting bytes. Warns of those that cannot be written. */
   async close(): Promise<void> {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#begin()
-    await this.#writing
+    await this.flush()
     Appender.#open.delete(this)
     this.#lost += this.#waiting.length
     this.#waiting = []

@@ -57,6 +57,7 @@ export function csvLogger(path: string, options: CsvLoggerOptions = {}): Logger 
       const values = names.map((name) => event.numbers[name]?.toString() ?? '')
       file?.append(`${[event.epoch, event.step, new Date(event.time).toISOString(), ...values].join(',')}\n`)
     },
+    flush: () => file?.flush(),
     async close() {
       await file?.close()
       file = null

@@ -84,6 +84,11 @@ export interface Logger {
   open?(session: Session): void | Promise<void>
   /** Must not wait. Slow work must be done later. */
   log(event: TrainingEvent): void
+  /**
+   * Writes the events so far. Called before a checkpoint is complete, because a killed run that resumes from it does not
+   * make them again.
+   */
+  flush?(): void | Promise<void>
   /** Called once for each `open`, however the training ends. */
   close?(): void | Promise<void>
 }

@@ -184,6 +184,18 @@ export class Journal implements Callback {
     this.#tell({ type: 'epoch', ...this.#now(), numbers })
   }
 
+  /** Resolves when the loggers have written all events of the steps so far. Throws nothing. */
+  async written(): Promise<void> {
+    await this.#settled
+    for (const logger of this.#open) {
+      try {
+        await logger.flush?.()
+      } catch (error) {
+        this.#silence(logger, error)
+      }
+    }
+  }
+
   /** Reports the end of the fit, and closes the loggers. Throws nothing. */
   async end(): Promise<void> {
     await this.#settled
@@ -208,10 +220,15 @@ export class Journal implements Callback {
       try {
         logger.log(event)
       } catch (error) {
-        this.#silent.add(logger)
-        warn(`[Trainer.fit] a logger failed, and gets no more events: ${String(error)}`)
+        this.#silence(logger, error)
       }
     }
+  }
+
+  #silence(logger: Logger, error: unknown): void {
+    if (this.#silent.has(logger)) return
+    this.#silent.add(logger)
+    warn(`[Trainer.fit] a logger failed, and gets no more events: ${String(error)}`)
   }
 }
 

@@ -78,6 +78,7 @@ export function jsonLines(path: string): Logger {
     log(event) {
       file?.append(lineOf(event))
     },
+    flush: () => file?.flush(),
     async close() {
       await file?.close()
       file = null

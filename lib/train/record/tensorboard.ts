@@ -97,6 +97,7 @@ export function tensorBoard(folder: string): Logger {
       const record = recordOf(told)
       if (record !== null) file?.append(record)
     },
+    flush: () => file?.flush(),
     async close() {
       await file?.close()
       file = null
