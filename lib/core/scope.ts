@@ -108,10 +108,10 @@ function partsOf(value: object): unknown[] {
 }
 
 /**
- * Runs a synchronous function and frees every tensor made inside. Three kinds of tensors survive: those that it returns
- * (in arrays and objects too), those that the graph behind a returned tensor needs for its backward pass, and those
- * that a module, an optimiser or `keep` holds. Using a freed tensor throws DisposedError. It frees them also when `fn`
- * throws. Throws ValueError if the function returns a promise or a generator, which would run on afterwards.
+ * Runs a synchronous function and frees every tensor made inside. Three kinds of tensors survive. The function returns
+ * the first, in arrays and objects too. The graph behind a returned tensor needs the second for its backward pass. A
+ * module, an optimiser or `keep` holds the third. Using a freed tensor throws DisposedError. It frees them also when
+ * `fn` throws. Throws ValueError if the function returns a promise or a generator, which would run on afterwards.
  */
 export function scope<R>(fn: () => R): R {
   checkFunction('scope', fn)

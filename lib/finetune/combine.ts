@@ -101,9 +101,9 @@ function svdOf(parts: readonly Part[], rank: number, isEmbedding: boolean): Fact
 /**
  * Adds a LoRA adapter made from others of the model, and returns the model. The others stay unchanged, and the new one
  * becomes the only active one. It can be saved, merged and removed like any other, and its alpha is its rank. A layer
- * that only some of them have uses only those. Throws ValueError for names that do not exist or are taken, for adapters
- * that are not sums (`dora`), that began as singular values (`init`) or that have biases or their own modules, and for
- * ranks that do not fit together.
+ * that only some of them have uses only those. Throws ValueError if a name does not exist or is taken, if an adapter is
+ * not a sum (`dora`), began as singular values (`init`), or has biases or its own modules, or if the ranks do not fit
+ * together.
  */
 export function addWeightedAdapter<M extends Module>(model: M, given: CombineOptions): M {
   const op = 'addWeightedAdapter'

@@ -61,15 +61,15 @@ function chosen(op: string, model: Module, name: string | undefined): readonly s
 
 /**
  * Writes the adapters' parts (LoRA's products, the factors of DoRA and IA3) into the weights: the same results without
- * the adapters' cost. Until `unmergeLora` or `removeLora` the products stop learning, and the model's state cannot be
- * read, saved or loaded (`stateDict`, `save`, `loadStateDict`, `load`), because it would contain each product twice.
- * `saveAdapter` works, because it writes only the factors, and so does `loadAdapter`, which unmerges first. Modules
- * that learned whole (`modulesToSave`) keep the learned weights as their own when a merged adapter is removed. Merging
- * twice changes nothing.
+ * the adapters' cost. The products stop learning until `unmergeLora` or `removeLora`. Until then `stateDict`, `save`,
+ * `loadStateDict` and `load` refuse, because the model's state would contain each product twice. `saveAdapter` works,
+ * because it writes only the factors, and so does `loadAdapter`, which unmerges first. Modules that learned whole
+ * (`modulesToSave`) keep the learned weights as their own when a merged adapter is removed. Merging twice changes
+ * nothing.
  *
- * Throws ValueError, and changes nothing, if the named adapter is not active, or shares a layer with another adapter
- * that is not a sum; if a weight has another user in the model, such as an embedding tied to its head, which merging
- * would change too; and if a layer cannot hold the product, such as a convolution with groups.
+ * Throws ValueError, and changes nothing, in three cases. The named adapter is not active, or shares a layer with
+ * another adapter that is not a sum. A weight has another user in the model, which merging would change too, as an
+ * embedding that is tied to its head. A layer cannot hold the product, as a convolution with groups.
  */
 export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
   const op = 'mergeLora'

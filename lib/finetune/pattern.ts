@@ -1,5 +1,5 @@
 /**
- * Regular expressions of Python, as in PEFT's files, matched in time that is bounded by the pattern and the text: every
+ * Regular expressions of Python, as in PEFT's files. The time of a match is bounded by the pattern and the text: every
  * place in the pattern is tried once at every place in the text, and nothing is tried again. JavaScript's engine
  * backtracks: `(a+)+b` from a stranger's file would occupy the program for years.
  *

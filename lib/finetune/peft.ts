@@ -159,14 +159,14 @@ const saving = new Map<string, Promise<void>>()
  * `.partial` files of killed saves that are older than a day. Two processes must not save to one folder at the same
  * time. Throws ValueError if the files cannot be written, and the folder then stays as it was.
  *
- * Then it reads both files and compares every number with the state at the call. For a model that can be tried
- * (`probe()`, as AutoModel's models), it also compares the outputs with the read adapter to those with the model's own,
- * bit for bit, unless the adapter has learned more by then, is merged, or began as singular values. It reports this in
- * a line. Throws ValueError if anything differs.
+ * Then it reads both files and compares every number with the state at the call. If the model can be tried (`probe()`,
+ * as AutoModel's models have it), it also compares the outputs with the read adapter to those with the model's own, bit
+ * for bit. It leaves this out if the adapter has learned more by then, is merged, or began as singular values. It
+ * reports this in a line. Throws ValueError if anything differs.
  *
- * The base is not saved. If its buffers have changed since LoRA was applied, as running statistics of a batch norm in
- * training do, or if its parameters learn outside of `modulesToSave`, a warning of the process (FIRESTEEL_ADAPTER)
- * names them.
+ * The base is not saved. A warning of the process (FIRESTEEL_ADAPTER) names parameters that learn outside of
+ * `modulesToSave`. It also names buffers that have changed since LoRA was applied, as running statistics of a batch
+ * norm do in training.
  */
 export async function saveAdapter(model: Module, folder: string, options: SaveAdapterOptions = {}): Promise<void> {
   const op = 'saveAdapter'
@@ -362,8 +362,8 @@ function placed(plan: Plan) {
  * for its weights begins anew. If PEFT also wrote the weight of an adapted layer, as it does for embeddings, that is
  * loaded too. Another process may save to the folder at the same time.
  *
- * Throws ValueError for a config that is invalid or asks for modules that do not exist, for files of different saves,
- * and if an active adapter cannot be switched off. Throws StateDictError that lists every weight that is missing,
+ * Throws ValueError if the config is invalid or asks for modules that do not exist, if the files come from different
+ * saves, or if an active adapter cannot be switched off. Throws StateDictError that lists every weight that is missing,
  * unexpected or of the wrong shape. The model has not changed then.
  */
 export async function loadAdapter(model: Module, folder: string, options: AdapterFileOptions = {}): Promise<void> {

@@ -54,13 +54,13 @@ function chosen(model: Module, modules: QuantizeOptions['modules']): readonly Na
 }
 
 /**
- * Stores the weights of linear layers (or of those that `modules` names) in a block dtype, in place, and freezes them:
- * they no longer want a gradient, but gradients still flow through them. Adapters and biases stay unchanged and learn.
+ * Stores the weights of linear layers (or of those that `modules` names) in a block dtype, in place, and freezes them.
+ * They no longer want a gradient, but gradients still flow through them. Adapters and biases stay unchanged and learn.
  * Everything is checked before anything changes. Quantising a model on `meta` predicts its memory, and `load` then
  * stores weights this way. The weight of a Conv1D is turned to [out, in], which files of its floats no longer fit, so
  * quantise GPT-2 after loading it. Throws ShapeError if the last dimension of a weight does not consist of whole
- * blocks, DTypeError for a dtype without blocks or weights that are not floats, and ValueError for names of no layer
- * and for weights that share memory.
+ * blocks. Throws DTypeError if the dtype has no blocks, or a weight is not of floats. Throws ValueError if a name fits
+ * no layer, or weights share memory.
  */
 export function quantize<M extends Module>(model: M, dtype: BlockDType, options: QuantizeOptions = {}): M {
   checkModel('quantize', model)

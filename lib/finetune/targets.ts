@@ -13,11 +13,11 @@ import { byNames, checkNames, listed, type Named, quoted } from './select.js'
 
 export interface TargetOptions {
   /**
-   * The layers: a list of names, each a path or its last parts ('q_proj'); a string, which is a Python regular
-   * expression that must match whole paths, as in PEFT (`pattern.ts` lists the features); a RegExp tried on paths; or
-   * 'all-linear', every Linear but the head of a language model (its `outputHead()`), as in PEFT. With a
-   * MultiheadAttention its `out_proj` is adapted too, as in PEFT. Layers in `modulesToSave` are left out. It is an
-   * error if nothing is selected.
+   * The layers, as in PEFT. A list holds names, each a path or its last parts ('q_proj'). A string is a Python regular
+   * expression that must match whole paths (`pattern.ts` lists the features), and a RegExp is tried on paths.
+   * 'all-linear' means every Linear but the head of a language model (its `outputHead()`). With a MultiheadAttention
+   * its `out_proj` is adapted too, as in PEFT. Layers in `modulesToSave` are left out. It is an error if nothing is
+   * selected.
    */
   readonly targetModules: readonly string[] | RegExp | string
   /**

@@ -207,9 +207,9 @@ async function openFile(op: string, path: string): Promise<TensorSource> {
 }
 
 /**
- * Opens the tensors of a safetensors or GGUF file, of a file of `torch.save`, of an index of shards, or of a folder
- * with model.safetensors, pytorch_model.bin or an index of either kind. Reads only headers, and runs nothing. Throws a
- * ValueError that tells what is at the path instead, what a file asks to run, or the fault of an index: a shard that is
+ * Opens the tensors of a safetensors or GGUF file, of a file of `torch.save`, or of an index of shards. A folder must
+ * have model.safetensors, pytorch_model.bin or an index of either kind. Reads only headers, and runs nothing. Throws a
+ * ValueError that tells what is at the path instead, what a file asks to run, or the fault of an index. A shard may be
  * missing, outside the folder or from another save.
  */
 export async function openTensors(path: string, op = 'openTensors'): Promise<TensorSource> {

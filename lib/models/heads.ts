@@ -147,9 +147,10 @@ export abstract class SequenceClassifier<out C extends EncoderConfig = EncoderCo
   }
 
   /**
-   * The loss by `problemType`: summed cross entropy of classes, int32 [B]; of yes and no for each class, float32 [B,
-   * classes]; or squared errors of numbers, float32 [B, classes] or, for a single one, [B]. If the configuration has no
-   * type, one class means numbers, and otherwise the dtype decides.
+   * The loss by `problemType`. Labels of classes are int32 [B], and have summed cross entropy. Labels of yes and no for
+   * each class are float32 [B, classes], and have summed binary cross entropy. Labels of numbers are float32 [B,
+   * classes], or [B] for a single one, and have squared errors. If the configuration has no type, one class means
+   * numbers, and otherwise the dtype decides.
    */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`

@@ -118,9 +118,10 @@ export abstract class ImageClassifier<out C extends ImageConfig = ImageConfig> e
   }
 
   /**
-   * The loss by `problemType`: summed cross entropy of classes, int32 [N]; of yes and no for each class, float32 [N,
-   * classes]; or squared errors of numbers, float32 [N, classes] or, for a single one, [N]. If the configuration has no
-   * type, one class means numbers, and otherwise the dtype decides.
+   * The loss by `problemType`. Labels of classes are int32 [N], and have summed cross entropy. Labels of yes and no for
+   * each class are float32 [N, classes], and have summed binary cross entropy. Labels of numbers are float32 [N,
+   * classes], or [N] for a single one, and have squared errors. If the configuration has no type, one class means
+   * numbers, and otherwise the dtype decides.
    */
   loss(pixels: Tensor, inputs: { readonly labels: Tensor }): Loss {
     const op = `${this.constructor.name}.loss`

@@ -72,9 +72,9 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
   }
 
   /**
-   * Gives a part of the model, or all of it, initial weights for training, as in transformers: normally distributed
-   * ones with the standard deviation `initializer_range` for linear layers and embeddings, and zeros for biases and
-   * padding. Norms stay unchanged.
+   * Gives a part of the model, or all of it, initial weights for training, as in transformers. Linear layers and
+   * embeddings get normally distributed ones with the standard deviation `initializer_range`. Biases and padding get
+   * zeros. Norms stay unchanged.
    */
   initialize(part: Module, generator?: Generator): void {
     const std = this.initializerRange

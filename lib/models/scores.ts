@@ -21,10 +21,10 @@ export function classLoss(scores: Tensor, labels: Tensor, none = ignored): Loss 
 }
 
 /**
- * The loss of scores [N, classes] against labels: summed cross entropy of classes, int32 [N] with -100 for those that
- * are not learned; of yes and no for each class, float32 [N, classes]; or squared errors of numbers, float32 [N,
- * classes] or, for a single one, [N]. Without a problem type, one class means numbers, and otherwise the dtype decides,
- * as in transformers.
+ * The loss of scores [N, classes] against labels. Labels of classes are int32 [N], with -100 where nothing is learned,
+ * and have summed cross entropy. Labels of yes and no for each class are float32 [N, classes], and have summed binary
+ * cross entropy. Labels of numbers are float32 [N, classes], or [N] for a single one, and have squared errors. Without
+ * a problem type, one class means numbers, and otherwise the dtype decides, as in transformers.
  */
 export function labelledLoss(op: string, output: Tensor, labels: Tensor, problemType: ProblemType | null): Loss {
   checkTensor(op, 'labels', labels)

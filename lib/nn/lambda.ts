@@ -5,8 +5,9 @@ import { Module } from './module.js'
 import { isPlainFunction } from './sequence.js'
 
 /**
- * The result of a layer of a Sequential: a tensor; an object with a tensor `output`, as from LSTM, GRU, RNN and
- * Recurrent; or a list whose first entry is a tensor, as from cells and from attention with its weights.
+ * The result of a layer of a Sequential. It is a tensor, or an object with a tensor `output`, as from LSTM, GRU, RNN
+ * and Recurrent. It may also be a list whose first entry is a tensor, as from cells, and from attention with its
+ * weights.
  */
 export type LayerResult = Tensor | { readonly output: Tensor } | readonly [Tensor, ...unknown[]]
 

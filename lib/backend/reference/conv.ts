@@ -5,7 +5,7 @@
  *
  * N images, C channels and O outputs of one group, a kernel of R x S, P x Q windows; sH, sW the strides, dH, dW the
  * dilations. The matrix of patches (K. Chellapilla et al., 2006) is not built. Its element for a window and a tap lies
- * at the window's position plus the tap's, in a copy of the image with zeros around it, and gemm reads it there.
+ * at the window's position plus the tap's, in a copy of the image with zeros around it. gemm reads it there.
  */
 import { mostEntries } from '../../core/room.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
@@ -147,8 +147,9 @@ function conv2d_weight_gradient(args: KernelArguments<'conv2d_weight_gradient', 
 }
 
 /**
- * The taps and windows that reach the positions h = first, first + stride, ... of an image along one dimension: the
- * taps i for which h + pad - i dilation is a multiple of the stride, and for each its window, relative to h's number.
+ * The taps and windows that reach the positions h = first, first + stride, ... of an image along one dimension. These
+ * are the taps i for which h + pad - i dilation is a multiple of the stride. Each has its window, relative to h's
+ * number.
  */
 function phase(first: number, size: number, taps: number, stride: number, pad: number, dilation: number) {
   const reach: { tap: number; window: number }[] = []

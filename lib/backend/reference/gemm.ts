@@ -3,9 +3,10 @@
  *
  *   c[i][j] = initial[i][j] + sum over k of a[i][k] * b[k][j]        M rows, N columns, K terms
  *
- * After K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): blocks of a and of b
- * are packed into panels of four rows and three columns, in the order in which they are read, so that one small
- * function does all arithmetic. Panels are float64 and a tile of c sums all K terms in registers: c is rounded once.
+ * The method is that of K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication" (2008). Blocks
+ * of a and of b are packed into panels of four rows and three columns, in the order in which they are read. So one
+ * small function does all arithmetic. Panels are float64 and a tile of c sums all K terms in registers: c is rounded
+ * once.
  */
 import type { TypedArray } from '../../core/dtype.js'
 import { mostEntries } from '../../core/room.js'

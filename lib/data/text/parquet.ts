@@ -163,7 +163,7 @@ interface Library extends RunReaders {
 
 /**
  * Throws unless the pages of a column lie within it and have as many values as it says, and unless the runs within a
- * page have no more values than the page. hyparquet trusts these numbers: a broken page may make it fill lists for
+ * page have no more values than the page. hyparquet trusts these numbers, and a broken page may make it fill lists for
  * minutes.
  */
 async function checkPages(

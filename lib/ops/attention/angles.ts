@@ -29,8 +29,8 @@ export function countFrom(from: number, count: number, dtype: Wide, device: Devi
  * Positions [..] times frequencies (radians per step), up to whole turns: [.., frequencies].
  *
  * A product in float32 would be off by its rounding, 0.004 at position 100,000, and so would the sines. So turns are
- * counted instead of radians, and a frequency is split into three: two parts of 9 and 16 binary places, whose products
- * with positions below 2^17 are exact and whose whole turns are dropped exactly, and a small rest.
+ * counted instead of radians, and a frequency is split into three parts. Two of them have 9 and 16 binary places: their
+ * products with positions below 2^17 are exact, and their whole turns are dropped exactly. The third is a small rest.
  */
 export function anglesOf(positions: Tensor, frequencies: readonly number[]): Tensor {
   const { device } = positions

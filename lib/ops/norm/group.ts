@@ -88,9 +88,9 @@ export interface GroupNormOptions {
 const names: OptionNames<GroupNormOptions> = { eps: true }
 
 /**
- * Cuts the channels of x [N, C, ...] into `numGroups` groups, normalises each group of each example over its channels
- * and all dimensions after them, and scales and shifts by weight and bias [C] (Wu and He, 2018). Throws a ShapeError
- * that names all misfits, and ValueError if a group has a single value.
+ * Cuts the channels of x [N, C, ...] into `numGroups` groups, and normalises each group of each example over its
+ * channels and all dimensions after them. Then it scales and shifts by weight and bias [C] (Wu and He, 2018). Throws a
+ * ShapeError that names all misfits, and ValueError if a group has a single value.
  */
 export function groupNorm<S extends Shape, D extends DType>(
   x: Tensor<S, D>,

@@ -62,8 +62,8 @@ export interface AnswerBatch extends TextInputs {
  * Reads questions, texts and answers, for `questionAnswering()`. A long text becomes several windows, which share
  * `stride` tokens. A window without the whole answer learns its first token, as do all windows of a text without an
  * answer. `skipped` counts windows that lack their text's answer, and answers that no window holds whole. Throws
- * ValueError, with the row (counted from 0), for a missing column, for an empty text or one that is not a text, and for
- * an answer that is not at the stated place.
+ * ValueError, with the row (counted from 0), if a column is missing, if a text is empty or not a text, or if an answer
+ * is not at the stated place.
  */
 export async function qaRows<R>(
   rows: Rows<R>,

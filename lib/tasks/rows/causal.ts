@@ -61,8 +61,7 @@ export type CompletionRowsOptions<R> =
  * Reads prompts with completions, of which only the completions are learned, or whole texts, for `causalLM()`: `await
  * completionRows(jsonl('tasks.jsonl'), tokenizer, { prompt: 'question', completion: ({ answer }) => ' ' + answer })`. A
  * token is learned if any of its characters belongs to the completion. Throws ValueError, with the row (counted from
- * 0), for a missing column, for an empty text or one that is not a text, and if nothing before `maxLength` can be
- * learned.
+ * 0), if a column is missing, if a text is empty or not a text, or if nothing before `maxLength` can be learned.
  */
 export async function completionRows<R>(
   rows: Rows<R>,

@@ -47,8 +47,8 @@ export interface PairBatch {
 
 /**
  * Reads texts that belong together for `sentenceEmbeddings()`, each with a negative or a score if there is one. Throws
- * ValueError, with the row (counted from 0), for a missing column, for an empty text or one that is not a text, and for
- * a score that is not a cosine.
+ * ValueError, with the row (counted from 0), if a column is missing, if a text is empty or not a text, or if a score is
+ * not a cosine.
  */
 export async function pairRows<R>(
   rows: Rows<R>,

@@ -79,8 +79,8 @@ export interface Vocabulary {
 }
 
 /**
- * Throws ValueError, with the row, if the model lacks a token of the rows, because the tokenizer belongs to another
- * model, or if a row is longer than the model allows. Different tokens that have the same number in both vocabularies
+ * Throws ValueError, with the row, if the model lacks a token of the rows (because the tokenizer belongs to another
+ * model), or if a row is longer than the model allows. Different tokens that have the same number in both vocabularies
  * are not noticed.
  */
 export function checkRows(rows: Dataset<unknown, unknown>, model: Vocabulary): void {

@@ -54,8 +54,8 @@ export interface TextBatch extends TextInputs {
 /**
  * Reads texts with their labels, for `classification()` and `regression()`: `await textRows(csv('reviews.csv'),
  * tokenizer, { text: 'review', label: 'mood' })`. All rows are read at once, so that a wrong one is found before the
- * training. Throws ValueError, with the row (counted from 0), for a missing column, for an empty text or one that is
- * not a text, and for a label of another type or outside the classes. Also throws if all labels are one class.
+ * training. Throws ValueError, with the row (counted from 0), if a column is missing, if a text is empty or not a text,
+ * or if a label is of another type or outside the classes. Also throws if all labels are one class.
  */
 export async function textRows<R>(
   rows: Rows<R>,

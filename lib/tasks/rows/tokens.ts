@@ -58,9 +58,9 @@ export function firstTokens(
 /**
  * Reads words with their tags, for `tokenClassification()`: `await tokenRows(jsonl('names.jsonl'), tokenizer, { words:
  * 'tokens', tags: 'tags' })`. The first token of a word learns its tag, and its other tokens learn none. `skipped`
- * counts words without tokens. Throws ValueError, with the row (counted from 0), for a missing column, for lists that
- * are empty or of unequal lengths, for words that are not texts, and for tags of another type or outside the labels.
- * Also throws if all tags are the same.
+ * counts words without tokens. Throws ValueError, with the row (counted from 0), if a column is missing, if the lists
+ * are empty or of unequal lengths, if a word is not a text, or if a tag is of another type or outside the labels. Also
+ * throws if all tags are the same.
  */
 export async function tokenRows<R>(
   rows: Rows<R>,

@@ -19,9 +19,9 @@ import { Measure, type ResumableMetric } from './metric.js'
 import { type Parts, Sums } from './parts.js'
 
 /**
- * The way in which the classes' numbers become one: that of one class (`binary`), all counted together, their mean,
- * their mean weighted by how often the class is a target, or the mean over rows with several labels; or `none`, a list
- * of them all.
+ * The way in which the classes' numbers become one. `binary` takes that of one class, and `micro` counts all together.
+ * `macro` is their mean, and `weighted` weights it by how often the class is a target. `samples` is the mean over rows
+ * with several labels. `none` gives a list of them all.
  */
 export type Average = 'binary' | 'micro' | 'macro' | 'weighted' | 'samples' | 'none'
 

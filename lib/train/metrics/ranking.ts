@@ -40,9 +40,9 @@ export interface RankingOptions extends ShapeOptions {
 
 export interface AreaOptions extends RankingOptions {
   /**
-   * The way in which the numbers of classes, each against the rest, become one: their mean, their mean weighted by how
-   * often the class is a target, all questions as one, or the mean over rows with several labels; or `none`, a list of
-   * them. Default macro.
+   * The way in which the numbers of classes, each against the rest, become one. `macro` is their mean, and `weighted`
+   * weights it by how often the class is a target. `micro` takes all questions as one. `samples` is the mean over rows
+   * with several labels. `none` gives a list of them. Default macro.
    */
   readonly average?: 'macro' | 'weighted' | 'micro' | 'samples' | 'none'
 }

@@ -14,8 +14,8 @@ import { Column, Largest, type Parts, Sums } from './parts.js'
 
 export interface RegressionOptions {
   /**
-   * The way in which the numbers of the columns of [N, D] outputs become one: their mean, or for `r2` and
-   * `explainedVariance` the mean weighted by the targets' variances; or `none`, a list of them. Default mean.
+   * The way in which the numbers of the columns of [N, D] outputs become one. They become their mean, or for `r2` and
+   * `explainedVariance` the mean weighted by the targets' variances. `none` gives a list of them. Default mean.
    */
   readonly multioutput?: 'mean' | 'variance' | 'none'
 }

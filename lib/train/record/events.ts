@@ -23,10 +23,10 @@ export interface StartEvent extends Told {
 }
 
 /**
- * Numbers of one step, or means since the event before: `loss`, `lr`, `itemsPerSecond`, `countedPerSecond` if the loss
- * counts units other than items, such as tokens, `waiting` (the share of the time in which the loop waited for data),
- * `gradNorm` (of this step, before clipping), `peakShare` (of the machine's peak of multiply-adds), `peakBytes` (the
- * largest number of bytes in tensors since the program began).
+ * Numbers of one step, or means since the event before. They are `loss`, `lr`, `itemsPerSecond` and `waiting`, the
+ * share of the time in which the loop waited for data. `countedPerSecond` is there if the loss counts units other than
+ * items, such as tokens. `gradNorm` is that of this step, before clipping. `peakShare` is the share of the machine's
+ * peak of multiply-adds. `peakBytes` is the largest number of bytes in tensors since the program began.
  */
 export interface StepEvent extends Told {
   readonly type: 'step'
