@@ -1,6 +1,6 @@
 import { shown } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
-import { add, div, maximum, mul, rsqrt, sqrt, square, sub } from '../ops/elementwise/index.js'
+import { div, gt, lerp, maximum, mul, rsqrt, sqrt, square, sub, where } from '../ops/elementwise/index.js'
 import { matmul } from '../ops/matmul.js'
 import { mean } from '../ops/reduce/index.js'
 import { direction } from './direction.js'
@@ -38,6 +38,9 @@ export interface AdafactorState {
   readonly colVar?: Tensor
   readonly variance?: Tensor
 }
+
+/** At least `least`, also for NaN, so that a NaN in the gradient of a vector spoils one element, as in PyTorch. */
+const atLeast = (x: Tensor, least: number): Tensor => where(gt(x, least), x, least)
 
 const rootMeanSquare = (x: Tensor): Tensor => sqrt(mean(square(x)))
 
@@ -81,9 +84,9 @@ export class Adafactor extends Optimizer<AdafactorOptions, AdafactorState> {
   ): void {
     const uphill = direction(parameter, gradient, maximize, 0)
     const least = eps1 ?? (parameter.dtype === 'float64' ? 2 ** -52 : 2 ** -23)
-    const towards = (x: Tensor, y: Tensor) => x.copy_(add(x, mul(sub(y, x), step ** beta2Decay)))
+    const towards = (x: Tensor, y: Tensor) => x.copy_(lerp(x, y, step ** beta2Decay))
     const kept = weightDecay === 0 ? parameter : mul(parameter, 1 - lr * weightDecay)
-    const rate = mul(maximum(rootMeanSquare(parameter), eps2), Math.min(lr, step ** -0.5))
+    const rate = mul(atLeast(rootMeanSquare(parameter), eps2), Math.min(lr, step ** -0.5))
     const squares = square(uphill)
     let estimate: Tensor
     if (rowVar !== undefined && colVar !== undefined) {
@@ -92,7 +95,7 @@ export class Adafactor extends Optimizer<AdafactorOptions, AdafactorState> {
       estimate = div(matmul(rowVar, colVar), maximum(mean(rowVar, -2, { keepdim: true }), least))
     } else estimate = towards(variance as Tensor, squares)
     const update = mul(rsqrt(maximum(estimate, least * least)), uphill)
-    const size = div(rate, maximum(div(rootMeanSquare(update), d), 1))
+    const size = div(rate, atLeast(div(rootMeanSquare(update), d), 1))
     parameter.copy_(sub(kept, mul(update, size)))
   }
 }

@@ -92,6 +92,16 @@ export class SequentialLR extends Schedule {
   }
 }
 
+/**
+ * Sets rates one on top of the other: each is the base of the next, so that factors multiply, as in PyTorch. A rate
+ * with a lowest value (`etaMin`) falls to that value, whatever the rates before it.
+ */
+export class ChainedScheduler extends Schedule {
+  constructor(optimizer: Scheduled, rates: Parameters<typeof r.rates.chained>[0]) {
+    super(optimizer, r.chained('ChainedScheduler', rates))
+  }
+}
+
 /** Goes from the first rate to `swaLr`, and stays there while weights are averaged (Izmailov et al., 2018). */
 export class SWALR extends Schedule {
   constructor(optimizer: Scheduled, options: r.Swa) {

@@ -46,6 +46,14 @@ const rows: readonly [string, string, Make][] = [
 const updates: readonly [string, string, Make][] = [
   ['Adafactor', 'plain', (p) => new f.optim.Adafactor(p)],
   ['Adafactor', 'with decay', (p) => new f.optim.Adafactor(p, { d: 2, weightDecay: 0.1, maximize: true })],
+  ['Rprop', 'plain', (p) => new f.optim.Rprop(p)],
+  ['Rprop', 'with bounds', (p) => new f.optim.Rprop(p, { etas: [0.4, 3], stepSizes: [0.02, 0.05], maximize: true })],
+  ['ASGD', 'plain', (p) => new f.optim.ASGD(p)],
+  [
+    'ASGD',
+    'with an average and decay',
+    (p) => new f.optim.ASGD(p, { lambd: 0.1, alpha: 0.5, t0: 0, weightDecay: 0.1, maximize: true }),
+  ],
 ]
 
 const optimizers = [...rows, ...updates]

@@ -61,6 +61,8 @@ const optimizers: readonly (readonly [string, Optimizer, Options])[] = [
       lineSearchFn: 'strongWolfe',
     },
   ],
+  ['Rprop', optim.Rprop, { lr: 0.1, etas: [0.4, 1.5], stepSizes: [1e-5, 10], maximize: true }],
+  ['ASGD', optim.ASGD, { lr: 0.1, lambd: 0.01, alpha: 0.5, t0: 2, weightDecay: 0.1, maximize: true }],
   ['Lion', optim.Lion, { lr: 0.1, betas: [0.8, 0.9], weightDecay: 0.1, maximize: true }],
   [
     'Muon',
@@ -176,6 +178,7 @@ const average = () => {
 
 export const others: readonly PublicCall[] = [
   made('LambdaLR', optim.LambdaLR, () => [sgd(), (steps: number) => 0.9 ** steps]),
+  made('ChainedScheduler', optim.ChainedScheduler, () => [sgd(), [optim.rates.linear()]]),
   made('MultiplicativeLR', optim.MultiplicativeLR, () => [sgd(), () => 0.9]),
   made('Schedule', optim.Schedule, () => [sgd(), (base: number) => base, { end: 3 }]),
   made('WeightAverage', optim.WeightAverage, () => [model(), optim.swa()]),

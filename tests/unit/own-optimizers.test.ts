@@ -136,6 +136,8 @@ const own: readonly (readonly [string, (params: optim.Parameters) => Own])[] = [
   ['optim.NAdam', (params) => new optim.NAdam(params, { lr: 0.05, decoupledWeightDecay: true })],
   ['optim.RAdam', (params) => new optim.RAdam(params, { lr: 0.05, weightDecay: 0.1 })],
   ['optim.Adafactor', (params) => new optim.Adafactor(params, { lr: 0.1 })],
+  ['optim.Rprop', (params) => new optim.Rprop(params)],
+  ['optim.ASGD', (params) => new optim.ASGD(params, { lr: 0.1, lambd: 0.01, t0: 1 })],
   ['optim.Lion', (params) => new optim.Lion(params, { lr: 0.01, weightDecay: 0.1 })],
   [
     'optim.Muon',

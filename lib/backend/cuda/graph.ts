@@ -61,7 +61,7 @@ export class CudaGraph {
  * as `lr`, and random numbers go on in their generators. An optimiser whose state is not there yet must take a step
  * before. Everything else of the program does not run again: a schedule steps between two replays, and all other numbers
  * and shapes are as they were captured. Refused are tensors made of the program's numbers, reads, which would wait,
- * optimisers without a kernel (`Muon`, `Adafactor`, a program's own), and generators that the function makes or seeds.
+ * optimisers without a kernel (`Muon`, `Adafactor`, `Rprop`, `ASGD`, a program's own), and generators that the function makes or seeds.
  * The memory that the calls touch belongs to the graph until `dispose()`. Throws ValueError for a call that is refused,
  * DeviceError if the device is no GPU, and what `fn` throws.
  */
