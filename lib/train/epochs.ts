@@ -9,7 +9,7 @@ import type { Place, Within } from './resume.js'
 import type { Plan, Run } from './run.js'
 import type { Saver } from './saver.js'
 import type { Stepping } from './stepping.js'
-import { type Tellings, tellNonFinite } from './tell.js'
+import { type Tellings, tellNonFinite, tellUnsaved } from './tell.js'
 
 /** The parts of a fit. */
 interface Fit<M extends string> {
@@ -140,10 +140,12 @@ export class Epochs<M extends string> {
         isWaiting = true
       }
     } catch (error) {
-      // The abort came while the loop waited for a batch. If a step had already taken some of its batches, their
-      // gradients are lost, and the run cannot be resumed from there.
-      if (isWaiting && signal?.aborted && error === signal.reason && taken === pass.batches)
-        await this.#save(progress, { validate: false, ended: false })
+      // The abort came while the loop waited for a batch. If a step had already taken some of its batches and got no more
+      // of them, their gradients are lost, and the run cannot be resumed from there.
+      if (isWaiting && signal?.aborted && error === signal.reason) {
+        if (taken === pass.batches) await this.#save(progress, { validate: false, ended: false })
+        else if (saver !== null) tellUnsaved(run.op, stepping.steps + 1)
+      }
       throw error
     }
     return validated

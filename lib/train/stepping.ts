@@ -31,6 +31,9 @@ interface Training<M extends string> {
   readonly tell: Tellings
 }
 
+/** The milliseconds without a batch after which an aborted step is given up. */
+const longestGap = 10_000
+
 export class Stepping<M extends string> {
   /** Steps taken and epochs begun by all trainings so far. */
   steps = 0
@@ -120,7 +123,9 @@ export class Stepping<M extends string> {
     const { journal } = run
     try {
       journal?.asks()
-      for await (const batch of untilAborted(this.#passOver(run, from), run.signal)) {
+      // A run that is saved ends after a whole step, so its batches are waited for.
+      const patience = () => (signal === undefined && group.read.length > 0 ? longestGap : 0)
+      for await (const batch of untilAborted(this.#passOver(run, from), run.signal, patience)) {
         journal?.given()
         if (group.read.length === 0) signal?.throwIfAborted()
         if (this.#looked.guard.busy) {

@@ -138,6 +138,14 @@ export function tellNonFinite(
   return true
 }
 
+/** Warns that an aborted fit leaves no checkpoint, because a step got only some of its batches. */
+export function tellUnsaved(op: string, step: number): void {
+  warn(
+    `[${op}] was aborted within step ${step}, whose next batch did not come, so no checkpoint was written; a resumed run continues ` +
+      'from the one before',
+  )
+}
+
 /** Tells what was found in the step after a loss that was not finite. The numbers of that loss's own step are gone. */
 export function tellSuspects(op: string, step: number, found: Anomalies): void {
   const what = found.length === 0 ? 'all numbers are finite again' : describeAnomalies(found)

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import {
   crossEntropy,
   DataLoader,
@@ -201,6 +201,57 @@ describe('checkpoints', () => {
       resume: 'auto',
     })
     expect(more.epochs.map(({ epoch }) => epoch)).toEqual([0, 1, 2])
+  })
+
+  it('are written if the abort comes while a step waits for the rest of its batches', async () => {
+    const all = Array.from({ length: 6 }, (_, i): readonly [Tensor, Tensor] => {
+      const generator = new Generator(i)
+      return [randn([4, 6], { generator, device: cpu }), randint(0, 3, [4], { generator, device: cpu })]
+    })
+    const whole = run(cpu, null)
+    const plan = { epochs: 2, validation: whole.validation, progress: false } as const
+    await whole.trainer.fit(all, plan)
+    const [where, abort] = [folder(), new AbortController()]
+    async function* slow() {
+      for (const [i, batch] of all.entries()) {
+        await new Promise((resolve) => setImmediate(resolve))
+        if (i === 3) abort.abort()
+        await new Promise((resolve) => setImmediate(resolve))
+        yield batch
+      }
+    }
+    const first = run(cpu, where, { every: 1000 })
+    const { stopped } = await first.trainer.fit(slow, { ...plan, signal: abort.signal })
+    expect(stopped).toContain('aborted')
+    expect(readdirSync(join(where, 'checkpoints'))).toEqual(['step-0000000002.safetensors'])
+    const second = run(cpu, where, { every: 1000 })
+    await second.trainer.fit(() => all, { ...plan, resume: 'auto' })
+    expect(second.state()).toEqual(whole.state())
+  })
+
+  it('are not written if the rest of its batches never come, and a warning says so', async () => {
+    const [x, y] = [randn([4, 6], { device: cpu }), randint(0, 3, [4], { device: cpu })]
+    const [where, abort] = [folder(), new AbortController()]
+    async function* stalled() {
+      for (let i = 0; i < 3; i++) yield [x, y] as const
+      setImmediate(() => abort.abort())
+      await new Promise(() => undefined)
+    }
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const { trainer, validation } = run(cpu, where, { every: 1000 })
+      const fit = trainer.fit(stalled, { validation, progress: false, signal: abort.signal })
+      while (!abort.signal.aborted) await new Promise((resolve) => setImmediate(resolve))
+      await vi.advanceTimersByTimeAsync(10_000)
+      expect((await fit).stopped).toContain('aborted')
+    } finally {
+      vi.useRealTimers()
+    }
+    expect(existsSync(join(where, 'checkpoints'))).toBe(false)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(takeOutput()).toEqual([
+      'warning: Warning: [Trainer.fit] was aborted within step 2, whose next batch did not come, so no checkpoint was written; a resumed run continues from the one before',
+    ])
   })
 
   it('are written at the end of a validation that is aborted, and between passes', async () => {
