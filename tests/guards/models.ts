@@ -113,6 +113,7 @@ const sampling = () => ({
     repetitionPenalty: 1.1,
     noRepeatNgramSize: 2,
     suppressTokens: [3],
+    badWords: [[1, 2]],
     stopTokens: 4,
     stopStrings: 'x',
     tokenizer,

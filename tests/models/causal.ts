@@ -18,6 +18,8 @@ const options: { readonly [setting: string]: keyof GenerateOptions | null } = {
   repetition_penalty: 'repetitionPenalty',
   no_repeat_ngram_size: 'noRepeatNgramSize',
   suppress_tokens: 'suppressTokens',
+  bad_words_ids: 'badWords',
+  min_new_tokens: 'minNewTokens',
   pad_token_id: null,
   ids: null,
   sequences_scores: null,

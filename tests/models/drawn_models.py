@@ -32,6 +32,7 @@ def rope(r, head_dim, kinds=("default", "default", "linear", "dynamic", "yarn", 
         maybe(beta_fast=r.choice([16.0, 32.0]), beta_slow=r.choice([1.0, 2.0]))
         maybe(attention_factor=r.choice([0.7, 1.3]))
         maybe(mscale=0.7, mscale_all_dim=r.choice([1.0, 0.0, 0.5]))
+        maybe(truncate=r.random() < 0.3)
     if kind == "llama3":
         found |= {"low_freq_factor": r.choice([1.0, 0.5]), "high_freq_factor": r.choice([4.0, 2.3])}
     if kind == "longrope":

@@ -74,6 +74,7 @@ interface Cases {
   readonly without_special: readonly Single[]
   readonly batch: readonly Batch[]
   readonly pair: Pair
+  readonly pairs?: readonly Pair[]
   readonly chat?: readonly Chat[]
 }
 
@@ -148,13 +149,14 @@ async function checkFolder(name: string, folder: string, check: Check): Promise<
       same('ids', encoded.ids, ids)
       same('learned', encoded.learned, assistant_mask)
     })
-  await check(`${name} pair`, () => {
-    const { text, type_ids, special_tokens_mask, ...expected } = cases.pair
-    const encoding = tokenizer.encode(text[0], { pair: text[1] })
-    sameSingle(encoding, { ...expected, text: text[0] })
-    same('types', encoding.typeIds, type_ids)
-    same('special', encoding.specialTokensMask, special_tokens_mask)
-  })
+  for (const [i, each] of [cases.pair, ...(cases.pairs ?? [])].entries())
+    await check(`${name} pair ${i}`, () => {
+      const { text, type_ids, special_tokens_mask, ...expected } = each
+      const encoding = tokenizer.encode(text[0], { pair: text[1] })
+      sameSingle(encoding, { ...expected, text: text[0] })
+      same('types', encoding.typeIds, type_ids)
+      same('special', encoding.specialTokensMask, special_tokens_mask)
+    })
   for (const [i, batch] of cases.batch.entries()) {
     const padding = await AutoTokenizer.load(folder, { padToken: batch.pad_token })
     await check(`${name} batch ${i}`, () => {

@@ -5,7 +5,6 @@ import { setDefaultDevice } from '../../lib/backend/devices.js'
 import { memory } from '../../lib/backend/memory.js'
 import { Generator } from '../../lib/core/generator.js'
 import { PieceWriter } from '../../lib/models/generation/pieces.js'
-import { draw, minP, noRepeatNgrams, repetitionPenalty, topK, topP } from '../../lib/models/generation/scores.js'
 import { type ChatOptions, type GenerateOptions, gpt2 } from '../../lib/models/index.js'
 import { normal_ } from '../../lib/nn/init.js'
 import { tensor } from '../../lib/ops/creation.js'
@@ -19,7 +18,6 @@ const model = gpt2({ vocabSize: 60, layers: 2, width: 16, heads: 2, context: 64,
 for (const parameter of model.parameters()) if (parameter.ndim === 2) normal_(parameter, 0, 0.4, { generator })
 const prompt = [7, 3, 30]
 const letters = { decode: (ids: readonly number[]) => ids.map((id) => String.fromCharCode(65 + id)).join('') }
-const never = Number.NEGATIVE_INFINITY
 const write = async (options: GenerateOptions, prompts: readonly (readonly number[])[] = [prompt]) =>
   (await model.generate(prompts, { maxNewTokens: 10, ...options })).map(({ tokens }) => tokens)
 
@@ -115,6 +113,33 @@ describe('writing on', () => {
     expect(best?.tokens).toEqual([last, last])
   })
 
+  it('never ends a text with a bad word, unless the word is a stop token', async () => {
+    const [plain = []] = await write({})
+    const [first, second] = plain as [number, number]
+    const [other = []] = await write({
+      badWords: [
+        [first, second],
+        [40, first],
+      ],
+    })
+    expect(other[0]).toBe(first)
+    expect(other.some((token, i) => token === first && other[i + 1] === second)).toBe(false)
+    // The beginning of a word may be in the prompt.
+    expect((await write({ badWords: [[30, first]] }))[0]?.[0]).not.toBe(first)
+    expect(
+      await write({
+        badWords: [
+          [9, 30, first],
+          [first, 1, 2, 3, 4, 5],
+        ],
+      }),
+    ).toEqual([plain])
+    expect((await write({ badWords: [[first]] }))[0]).not.toContain(first)
+    expect(await write({ badWords: [[first]], stopTokens: [first] })).toEqual([[first]])
+    const all = Array.from({ length: 60 }, (_, token) => [token])
+    await expect(write({ badWords: all })).rejects.toThrow('suppressTokens and badWords leave none of the 60 tokens')
+  })
+
   it('tells the log probabilities of the model itself', async () => {
     const [text] = await model.generate([prompt], { maxNewTokens: 3, logProbs: true, temperature: 2, seed: 1 })
     const all = [...prompt, ...(text?.tokens ?? [])]
@@ -193,6 +218,8 @@ describe('writing on', () => {
       [{ beams: 2, returnSequences: 3 }, /returnSequences is 3/],
       [{ returnSequences: 2 }, /returnSequences have an effect only in sampling or a beam search/],
       [{ suppressTokens: [-1] }, /suppressTokens are \[-1\]/],
+      [{ badWords: [[]] }, /badWords are \[an array\], but must be lists of token ids/],
+      [{ badWords: [3] as never }, /badWords are \[3\], but must be lists/],
       [{ lengthPenalty: 2 }, /lengthPenalty have an effect only in a beam search/],
       [{ maxTokens: 3 } as GenerateOptions, /no option maxTokens/],
     ]
@@ -237,36 +264,6 @@ describe('a chat', () => {
     expect(await collect({ maxNewTokens: 12, stopTokens: second as number })).toBe(tokenizer.decode(until))
     await expect(collect({ template: '{{ raise_exception("no") }}' })).rejects.toThrow(/no/)
     await expect(collect({ tokenizer: 3 } as ChatOptions)).rejects.toThrow(/no option tokenizer/)
-  })
-})
-
-describe('filters', () => {
-  const scores = () => Float64Array.from([0.5, 0.2, 0.15, 0.1, 0.05].map(Math.log))
-  const kept = (filter: (own: Float64Array) => void) => {
-    const own = scores()
-    filter(own)
-    return [...own.keys()].filter((i) => own[i] !== never)
-  }
-  it('keep what they say', () => {
-    expect(kept((own) => topK(own, 2))).toEqual([0, 1])
-    expect(kept((own) => topK(own, 9))).toEqual([0, 1, 2, 3, 4])
-    expect(kept((own) => topP(own, 0.49))).toEqual([0])
-    expect(kept((own) => topP(own, 0.51))).toEqual([0, 1])
-    expect(kept((own) => topP(own, 1))).toEqual([0, 1, 2, 3, 4])
-    expect(kept((own) => minP(own, 0.29))).toEqual([0, 1, 2])
-    expect(kept((own) => minP(own, 0.31))).toEqual([0, 1])
-    expect(kept((own) => noRepeatNgrams(own, [1, 2, 3, 1, 2], 3))).toEqual([0, 1, 2, 4])
-    expect(kept((own) => noRepeatNgrams(own, [1, 2, 1], 1))).toEqual([0, 3, 4])
-    const own = Float64Array.from([2, -2, 1])
-    repetitionPenalty(own, [0, 1, 1], 2)
-    expect([...own]).toEqual([1, -4, 1])
-  })
-
-  it('leave the shares of what they keep', () => {
-    const counts = [0, 0, 0, 0, 0]
-    for (let i = 0; i < 1000; i++)
-      counts[draw(scores(), (i + 0.5) / 1000)] = (counts[draw(scores(), (i + 0.5) / 1000)] as number) + 1
-    expect(counts).toEqual([500, 200, 150, 100, 50])
   })
 })
 

@@ -4,6 +4,7 @@ import { checkGenerator, Generator } from '../../core/generator.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import {
   ban,
+  banWords,
   minP,
   noRepeatNgrams,
   repetitionPenalty,
@@ -48,6 +49,11 @@ export interface SamplingOptions {
   readonly noRepeatNgramSize?: number
   /** Tokens that are never taken. Default: none. */
   readonly suppressTokens?: readonly number[]
+  /**
+   * Words, as lists of tokens, whose last token is never taken where the text ends with the others. A word that is one
+   * stop token may still end the text. This is transformers' `bad_words_ids`. Default: none.
+   */
+  readonly badWords?: readonly (readonly number[])[]
   /** Tokens that end a text. Default: those in the folder's generation_config.json or config.json. [] for none. */
   readonly stopTokens?: number | readonly number[]
   /** Strings that end a text as soon as its new part contains one. They need a tokenizer. */
@@ -75,6 +81,7 @@ export const samplingNames: OptionNames<SamplingOptions> = {
   repetitionPenalty: true,
   noRepeatNgramSize: true,
   suppressTokens: true,
+  badWords: true,
   stopTokens: true,
   stopStrings: true,
   tokenizer: true,
@@ -154,6 +161,11 @@ export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
   if (!Array.isArray(suppressTokens) || !suppressTokens.every(count(0)))
     throw new ValueError(op, `suppressTokens are ${shown(suppressTokens)}, but must be a list of token ids`)
   const suppressed = [...new Set(suppressTokens)]
+  const { badWords = [] } = options
+  const isWord = (word: unknown) => Array.isArray(word) && word.length > 0 && word.every(count(0))
+  if (!Array.isArray(badWords) || !badWords.every(isWord))
+    throw new ValueError(op, `badWords are ${shown(badWords)}, but must be lists of token ids, such as [[5, 9]]`)
+  const words = badWords.filter(([token, ...more]) => more.length > 0 || !stopTokens.includes(token as number))
   const stopStrings = listOf(options.stopStrings)
   if (!stopStrings.every((text) => typeof text === 'string' && text !== ''))
     throw new ValueError(op, `stopStrings are ${shown(options.stopStrings)}, but must be texts that are not empty`)
@@ -173,16 +185,27 @@ export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
     generator: seed === undefined ? options.generator : new Generator(seed),
     signal,
     changes:
-      asked.length > 0 || penalty !== undefined || ngram !== undefined || minNewTokens > 0 || suppressed.length > 0,
+      asked.length > 0 ||
+      penalty !== undefined ||
+      ngram !== undefined ||
+      minNewTokens > 0 ||
+      suppressed.length + words.length > 0,
     process(scores, prompt, added) {
-      const looksBack = penalty !== undefined || ngram !== undefined
+      const looksBack = penalty !== undefined || ngram !== undefined || words.length > 0
       const tokens = looksBack ? [...prompt, ...added] : []
       if (penalty !== undefined) repetitionPenalty(scores, tokens, penalty)
       if (ngram !== undefined) noRepeatNgrams(scores, tokens, ngram)
       if (added.length < minNewTokens) ban(scores, stopTokens)
       ban(scores, suppressed)
-      if (suppressed.length >= scores.length && !scores.some((score) => score > Number.NEGATIVE_INFINITY))
-        throw new ValueError(op, `suppressTokens leave none of the ${scores.length} tokens; leave some out`)
+      banWords(scores, tokens, words)
+      if (
+        suppressed.length + words.length >= scores.length &&
+        !scores.some((score) => score > Number.NEGATIVE_INFINITY)
+      )
+        throw new ValueError(
+          op,
+          `suppressTokens and badWords leave none of the ${scores.length} tokens; leave some out`,
+        )
       if (heat !== undefined) temperature(scores, heat)
       if (most !== undefined) topK(scores, most)
       if (mass !== undefined) topP(scores, mass)

@@ -43,6 +43,18 @@ export function ban(scores: Scores, tokens: readonly number[]): void {
   for (const token of tokens) if (token < scores.length) scores[token] = never
 }
 
+/** Excludes the last token of each word whose other tokens end the text. */
+export function banWords(scores: Scores, tokens: readonly number[], words: readonly (readonly number[])[]): void {
+  for (const word of words) {
+    const last = word.length - 1
+    const start = tokens.length - last
+    if (start < 0) continue
+    let same = true
+    for (let i = 0; i < last && same; i++) same = tokens[start + i] === word[i]
+    if (same) ban(scores, word.slice(last))
+  }
+}
+
 /** Divides scores. Below 1 likely tokens become even likelier. */
 export function temperature(scores: Scores, value: number): void {
   for (let i = 0; i < scores.length; i++) scores[i] = (scores[i] as number) / value
@@ -106,7 +118,8 @@ export function minP(scores: Scores, share: number): void {
 }
 
 /**
- * Keeps the tokens whose surprise is nearest to the expected surprise, until they reach `mass` (Meister et al., 2023).
+ * Keeps the tokens whose surprise is nearest to the expected surprise, until they reach `mass` (Meister et al., 2023),
+ * and those that are as near as the last of them, as in transformers.
  */
 export function typicalP(scores: Scores, mass: number): void {
   const logs = logProbabilities(scores)
@@ -114,14 +127,13 @@ export function typicalP(scores: Scores, mass: number): void {
   for (const log of logs) if (log > never) entropy -= Math.exp(log) * log
   const far = (i: number) => Math.abs(-(logs[i] as number) - entropy)
   const order = Array.from(logs.keys()).sort((a, b) => far(a) - far(b))
-  const kept = new Set<number>()
-  let sum = 0
+  let [farthest, sum] = [Number.NEGATIVE_INFINITY, 0]
   for (const token of order) {
-    if (sum >= mass && kept.size > 0) break
-    kept.add(token)
+    if (sum >= mass && far(token) > farthest) break
+    farthest = far(token)
     sum += Math.exp(logs[token] as number)
   }
-  for (let i = 0; i < scores.length; i++) if (!kept.has(i)) scores[i] = never
+  for (let i = 0; i < scores.length; i++) if (far(i) > farthest) scores[i] = never
 }
 
 /** The token with the best score. The first if there are several. */
