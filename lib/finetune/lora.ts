@@ -83,7 +83,7 @@ export interface LoraOptions extends TargetOptions {
    * 'pissa': factors begin as the largest singular values of the weights (Meng et al., 2024), which learn faster.
    * 'olora': factors begin as orthonormal directions of the weights' first columns (Büyükakyüz, 2024), which are found
    * immediately even in large weights. Both are for linear layers; embeddings among the targets begin as without this
-   * option. Unlike in PEFT the weights themselves stay unchanged, but PEFT's loader accepts the files. 'mica' is what a
+   * option. A layer narrower than `rank` gets factors of its own width, scaled as those of the others. Unlike in PEFT the weights themselves stay unchanged, but PEFT's loader accepts the files. 'mica' is what a
    * loaded file of MiCA has, and applyLora refuses it. Default: one factor begins as zeros.
    */
   readonly init?: LoraInit
@@ -166,7 +166,8 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
       throw new ValueError(op, `loraBias is not for embeddings such as ${path}; choose other layers`)
     if (init !== undefined && adaptation.by !== 'embedding' && !isPlainLinear(layer))
       throw new ValueError(op, `init '${init}' is for linear layers, but ${path} is not one; choose other layers`)
-    if (init !== undefined && adaptation.by === 'linear' && r > Math.min(adaptation.inFeatures, adaptation.outFeatures))
+    const most = adaptation.by === 'linear' ? Math.min(adaptation.inFeatures, adaptation.outFeatures) : r
+    if (init === 'mica' && r > most)
       throw new ValueError(
         op,
         `rank is ${r} for ${path}, but its weight has fewer rows or columns; choose a smaller one`,
@@ -185,7 +186,8 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
       // An embedding begins as without the option, as in PEFT.
       const taking = at.adaptation.by === 'embedding' && init !== 'mica' ? undefined : init
       const begin = { ...(taking ? { init: taking } : {}), ...(generator ? { generator } : {}) }
-      const own = { rank: r, scale, dropout, bias: loraBias, dora, ...begin }
+      // A weight has only so many singular values and directions. As in PEFT the scale stays that of the whole rank.
+      const own = { rank: taking === undefined ? r : Math.min(r, most), scale, dropout, bias: loraBias, dora, ...begin }
       layers.set(at, {
         fileName,
         layer: at,
