@@ -49,8 +49,8 @@ export interface GradOptions extends Omit<BackwardOptions, 'gradient'> {
 
 /**
  * The gradients of the outputs with respect to the inputs (leaves or not), without touching any `.grad`. Throws
- * AutogradError for an input that does not want a gradient, or on which the outputs do not depend (unless
- * `allowUnused`), and ValueError if the lists do not fit together.
+ * AutogradError if an input does not want a gradient, or if the outputs do not depend on it (unless `allowUnused`).
+ * Throws ValueError if the lists do not fit together.
  */
 export function grad(
   outputs: Tensor | readonly Tensor[],

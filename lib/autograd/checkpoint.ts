@@ -29,7 +29,7 @@ function checkResult<R>(result: R): R {
 /**
  * Runs a function of tensors without keeping its intermediate results for the backward pass, which computes them again
  * (activation checkpointing). It costs at most one more forward pass of the function, which ends as soon as it has made
- * everything that the backward pass reads. It gives the same bits: the function runs again with the same random
+ * everything that the backward pass reads. It gives the same bits. The function runs again with the same random
  * numbers, whatever generators it draws from, under the same autocast and with the same adapters. Gradients of
  * parameters inside, hooks, `grad` and second derivatives are the same as without it.
  *

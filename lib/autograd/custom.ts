@@ -116,10 +116,10 @@ type CustomCallContext = BackwardContext<Inputs, Call, Outputs, []>
  *
  * A call throws the errors of `forward`, and ValueError if it gives anything but tensors. It throws AutogradError if
  * `forward` saves an instance of a class that holds a tensor, because such a tensor could not be checked. A backward
- * pass throws AutogradError, ShapeError, DTypeError or DeviceError, with the operator's name, if `backward` gives a
- * wrong number of gradients, or one whose shape, dtype or device differs from its argument's. With `createGraph`, it
- * throws AutogradError if a saved floating tensor is neither an argument nor an output, because its computation from
- * the arguments was not recorded: make it an output.
+ * pass throws an error with the operator's name if `backward` gives something wrong. A wrong number of gradients is an
+ * AutogradError. A gradient with another shape, dtype or device than its argument is a ShapeError, DTypeError or
+ * DeviceError. With `createGraph`, it throws AutogradError if a saved floating tensor is neither an argument nor an
+ * output. Its computation from the arguments was not recorded, so make it an output.
  */
 export function customOperator<Args extends readonly unknown[], const Out extends Tensor | readonly Tensor[], Saved>(
   operator: CustomOperator<Args, Out, Saved>,

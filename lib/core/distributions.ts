@@ -36,9 +36,9 @@ function negativeLog(odd: number): number {
 }
 
 /**
- * A standard normal number: the quantile of (word + 0.5) / 2^32 by Wichura, "Algorithm AS 241: the percentage points of
- * the normal distribution" (Applied Statistics 37, 1988), PPND16; its third region, below e^-25, is never reached. By
- * symmetry, words in the upper half mirror those in the lower.
+ * A standard normal number: the quantile of (word + 0.5) / 2^32. It is PPND16 of Wichura, "Algorithm AS 241: the
+ * percentage points of the normal distribution" (Applied Statistics 37, 1988). Its third region, below e^-25, is never
+ * reached. By symmetry, words in the upper half mirror those in the lower.
  */
 export function normalQuantile(word: number): number {
   const upper = word > 0x7fffffff

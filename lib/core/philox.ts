@@ -1,7 +1,7 @@
 /**
- * Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
- * 1, 2, 3" (SC 2011): ten rounds of two 32x32 -> 64 bit products turn a 128-bit counter and a 64-bit key into four
- * words. The native kernels compute the same function (native/cpu/random/philox.h).
+ * Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1,
+ * 2, 3" (SC 2011). Ten rounds of two 32x32 -> 64 bit products turn a 128-bit counter and a 64-bit key into four words.
+ * The native kernels compute the same function (native/cpu/random/philox.h).
  */
 
 const multiplier0 = 0xd2511f53

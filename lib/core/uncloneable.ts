@@ -4,7 +4,7 @@ import { printed } from './host.js'
 
 /**
  * The value of a property of an object that must not be copied: structuredClone, postMessage and v8.serialize refuse
- * symbols, and quote them in their DataCloneError. A getter that throws would say it more plainly, but it would also
+ * symbols, and quote them in their DataCloneError. A getter that throws would say it more plainly. But it would also
  * throw for code that only looks through an object, as `scope` does with its results.
  */
 export class Uncloneable {

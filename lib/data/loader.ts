@@ -42,8 +42,9 @@ export interface DataLoaderOptions<R = unknown, B = Collated<R>> extends Collate
   readonly prefetch?: number
   /**
    * The number of threads that make the batches. Default 0: this thread makes them. Functions cannot leave their
-   * thread, so the dataset must be one that threads can make again: of `moduleDataset`, or of `imageFolder` and the
-   * steps of `firesteel/images`, and parts of them. Batches have the same order and numbers as without threads.
+   * thread, so the dataset must be one that threads can make again. It may come from `moduleDataset`, or from
+   * `imageFolder` with steps of `firesteel/images`, or be a part of such a one. Batches have the same order and numbers
+   * as without threads.
    */
   readonly workers?: number
   /**

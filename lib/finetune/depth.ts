@@ -7,8 +7,8 @@ export interface Depth {
   /** Blocks with parameters, from the input to the output. */
   readonly blocks: readonly Named[]
   /**
-   * The depth of each parameter: the number of its block; -1 before the first block, as for an embedding; the number of
-   * blocks after the last one, as for a head. A tied weight has the depth of its first name.
+   * The depth of each parameter: the number of its block. It is -1 before the first block, as for an embedding, and the
+   * number of blocks after the last one, as for a head. A tied weight has the depth of its first name.
    */
   readonly places: ReadonlyMap<Parameter, number>
 }

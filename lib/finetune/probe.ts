@@ -46,7 +46,7 @@ interface Calls {
  *
  * Fine-tuning that continues from there (Kumar et al., 2022) does not begin with the gradients of a random head. Throws
  * ValueError if there is no such module, if the model does not call it exactly once for each batch, if there are no
- * batches, and if the weights change meanwhile. Throws ShapeError if features of batches do not fit together.
+ * batches, or if the weights change meanwhile. Throws ShapeError if features of batches do not fit together.
  */
 export async function probe<B = Batch>(model: Module, batches: Batches<B>, options: ProbeOptions<B>): Promise<Probe> {
   const op = 'probe'

@@ -51,8 +51,8 @@ function weightsOf(
 }
 
 /**
- * A part of the picture, resized to `height` by `width`: bilinear, and when it shrinks, over all pixels that fall
- * together (antialias), as Pillow and torchvision do by default. Bytes are rounded once, so they may differ by 1 from
+ * A part of the picture, resized to `height` by `width`, as Pillow and torchvision do by default. It is bilinear, and
+ * when it shrinks, over all pixels that fall together (antialias). Bytes are rounded once, so they may differ by 1 from
  * Pillow's, which rounds twice.
  */
 export function resizeBox(picture: Picture, box: Box, height: number, width: number): Picture {

@@ -396,8 +396,8 @@ class Writer {
 const alignment = 32
 
 /**
- * Writes a GGUF file, whole or not at all. Throws ValueError for a tensor with a dtype other than F32, F16 and q8_0 or
- * with more than four dimensions, and for metadata for which the format has no kind.
+ * Writes a GGUF file, whole or not at all. Throws ValueError if a tensor has a dtype other than F32, F16 and q8_0, or
+ * more than four dimensions, or if the format has no kind for one of the metadata.
  */
 export async function writeGguf(
   path: string,

@@ -34,9 +34,9 @@ export interface SavedGguf {
 
 /**
  * Writes tensors by name, as they are at the call, to a GGUF file, whole or not at all. Then reads the file and
- * compares every byte. Names are those for the file; llama.cpp uses others than transformers. Throws ValueError for
- * more than four dimensions, for integers, for numbers that are too large for the dtype, and for a file whose content
- * differs from what was written.
+ * compares every byte. Names are those for the file; llama.cpp uses others than transformers. Throws ValueError if a
+ * tensor has more than four dimensions or holds integers, if a number is too large for the dtype, or if the file's
+ * content differs from what was written.
  */
 export async function saveGguf(
   path: string,

@@ -28,7 +28,7 @@ export interface Architecture<C extends object = object, M extends PretrainedMod
   readonly head?: readonly string[]
   /**
    * Names of the embedding's weight and the head's. They are given if the folder's content decides whether these are
-   * one or two, whatever its settings say: they are one if the head is missing or has the same values. Then `settle`
+   * one or two, whatever its settings say. They are one if the head is missing or has the same values. Then `settle`
    * returns the matching settings.
    */
   readonly ends?: { readonly embedding: string; readonly head: string }

@@ -1,7 +1,7 @@
 /**
  * BERT (Devlin et al., 2018): an encoder of Transformer blocks over the sum of embeddings of tokens, positions and
- * token types, with norms after attention and network, and heads for its pre-training and for fine-tuning. Names and
- * numbers are those of transformers' Bert models.
+ * token types. Norms come after attention and network. There are heads for its pre-training and for fine-tuning. Names
+ * and numbers are those of transformers' Bert models.
  */
 
 import { checkTensor } from '../autograd/operator.js'
@@ -357,9 +357,9 @@ export class BertPreTraining extends EncoderModel<BertConfig> {
   }
 
   /**
-   * The mean over masked tokens, int32 labels [B, T] with -100 for those that are not learned, plus the mean over
-   * pairs, all times the number of pairs, which is the count. A batch without masked tokens teaches only the pairs.
-   * Logits of tokens are not kept.
+   * The mean over masked tokens plus the mean over pairs, times the number of pairs, which is the count. The tokens'
+   * labels are int32 [B, T], with -100 for those that are not learned. A batch without masked tokens teaches only the
+   * pairs. Logits of tokens are not kept.
    */
   loss(ids: Tensor, inputs: PreTrainingInputs): Loss {
     const op = `${this.constructor.name}.loss`

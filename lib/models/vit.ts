@@ -232,8 +232,9 @@ export class Vit extends ImageBody<VitConfig> {
   }
 
   /**
-   * Initial weights as in transformers: normally distributed ones with the standard deviation `initializer_range`, and
-   * zeros for biases. transformers cuts positions off at 2, which is a hundred deviations away.
+   * Initial weights as in transformers: weights are normally distributed with the standard deviation
+   * `initializer_range`, and biases are zeros. transformers cuts positions off at 2, which is a hundred deviations
+   * away.
    */
   override initialize(part: Module, generator?: Generator): void {
     const std = this.initializerRange

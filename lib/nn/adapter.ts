@@ -19,8 +19,8 @@ export interface BaseLayer {
   /** The result without the bias. */
   product(x: Tensor): Tensor
   /**
-   * The layer's own weight as numbers, without any adapter: [out, in] for a linear layer, however it is stored, [count,
-   * features] for an embedding, and [out, in / groups, kH, kW] for a convolution.
+   * The layer's own weight as numbers, without any adapter. It is [out, in] for a linear layer, however it is stored,
+   * [count, features] for an embedding, and [out, in / groups, kH, kW] for a convolution.
    */
   dense(): Tensor
   /** The layer's own bias [out]. */

@@ -48,9 +48,9 @@ type LayerAt<L extends readonly Given[], I extends number> = number extends I | 
  * `L` is the list of layers that the constructor got. Declare a variable whose layers you will exchange as plain
  * `nn.Sequential`, whose layers are unknown to the types.
  *
- * If a layer gives more than a tensor, its `output` is passed on (LSTM, GRU, RNN, Recurrent), or the first entry of its
- * list (cells, attention with its weights). That holds for the last layer too, so a Sequential always gives one tensor.
- * If you need the state of a recurrent layer, call it separately: `body.slice(0, -1)`, then `body.at(-1)`.
+ * A layer may give more than a tensor. Then its `output` is passed on (LSTM, GRU, RNN, Recurrent), or the first entry
+ * of its list (cells, attention with its weights). That holds for the last layer too, so a Sequential always gives one
+ * tensor. If you need the state of a recurrent layer, call it separately: `body.slice(0, -1)`, then `body.at(-1)`.
  */
 export class Sequential<const L extends readonly Given[] = readonly Given[]> extends Sequence<Layer, Given> {
   declare readonly signature?: { readonly layers: L }
@@ -62,9 +62,9 @@ export class Sequential<const L extends readonly Given[] = readonly Given[]> ext
 
   /**
    * Makes a Sequential for examples of a shape, written without the batch: `nn.Sequential.for([1, 28, 28], ...layers)`.
-   * The types check all sizes that they know, and the call checks the rest: an example of zeros goes through the
-   * layers, in evaluation mode and without a graph. The network also takes other shapes if its layers do. Throws the
-   * errors of the layers.
+   * The types check all sizes that they know, and the call checks the rest. For this, an example of zeros goes through
+   * the layers, in evaluation mode and without a graph. The network also takes other shapes if its layers do. Throws
+   * the errors of the layers.
    */
   static for<const E extends Shape, const L extends readonly Given[]>(
     example: E,

@@ -139,8 +139,8 @@ export interface EmbeddingBagLayerOptions
     Pick<EmbeddingBagOptions, 'mode' | 'paddingIdx' | 'includeLastOffset' | 'maxNorm' | 'normType'> {}
 
 /**
- * A table of vectors that turns each bag of int32 ids into one vector: the sum, mean (default) or maximum of their
- * rows. ids [B, N], or [M] with `offsets` -> [B, embeddingDim].
+ * A table of vectors that turns each bag of int32 ids into one vector, which is the sum, mean (default) or maximum of
+ * their rows. ids [B, N], or [M] with `offsets` -> [B, embeddingDim].
  */
 export class EmbeddingBag extends Module {
   readonly numEmbeddings: number

@@ -283,9 +283,8 @@ export abstract class Module extends Holder {
    *
    * Elements are read piece by piece into the existing memory, converted to the dtypes of this module. Parameters stay
    * the same objects, and nothing is in memory twice. Tied weights may stand in the file under one of their names, or
-   * under several that agree. Concurrent users of the model see either the old weights or the new ones. For that the
-   * file is read once to find faults, and once more in a single turn of the event loop, which takes about a second for
-   * 2 GB.
+   * under several that agree. Concurrent users of the model see either the old weights or the new ones. So the file is
+   * read once to find faults, and once more in a single turn of the event loop, which takes about a second for 2 GB.
    *
    * Tensors on meta get memory on `options.device` (default: the default device). They are read once and do not block
    * the event loop, so a large model is best made on meta.
@@ -427,7 +426,7 @@ export abstract class Module extends Holder {
 
   /**
    * A table of the layers and their parameters. If the shape of an input is given (with the batch), the table also has
-   * the shapes that each layer gives: the model then runs once on zeros, in evaluation mode.
+   * the shapes that each layer gives. The model then runs once on zeros, in evaluation mode.
    */
   summary(inputShape?: Shape, options: SummaryOptions = {}): Summary {
     return summarize(this, inputShape, options)

@@ -155,8 +155,8 @@ export function contradiction([[name], [other]]: Tie): string {
 export interface Offer {
   readonly naming: Naming
   /**
-   * The sizes of the tensor with this name of the model; a text that says what stands there if it is not a tensor; null
-   * if there is nothing.
+   * The sizes of the model's tensor with this name. It is a text that says what stands there if that is not a tensor,
+   * and null if there is nothing.
    */
   sizesOf(name: string): Shape | string | null
   /** The dtype of a tensor that has sizes; null for one of a file's dtypes that no tensor has. */

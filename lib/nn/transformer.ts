@@ -207,8 +207,8 @@ const decoderInputNames: OptionNames<DecoderInputs> = {
 }
 
 /**
- * A decoder's block over the target [B, T, dModel] and the memory [B, S, dModel]: self-attention, attention to the
- * memory and a feed-forward net, each with a residual and a norm.
+ * A decoder's block over the target [B, T, dModel] and the memory [B, S, dModel]. It has self-attention, attention to
+ * the memory and a feed-forward net, each with a residual and a norm.
  */
 export class TransformerDecoderLayer extends Block {
   readonly multiheadAttn: MultiheadAttention

@@ -177,7 +177,7 @@ export type Moved<D extends DType, T> = T extends DType ? Known<T> : string exte
  * only its shape, so it cannot be copied back. Returns x itself if nothing changes. Between floats, numbers round to
  * nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by multiples of 2^32
  * or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, everything but 0 is true. Floats to a block dtype
- * ('q8_0', 'q4_0', 'nf4') are rounded block by block along the last dimension, which must hold whole blocks; a block
+ * ('q8_0', 'q4_0', 'nf4') are rounded block by block along the last dimension, which must hold whole blocks. A block
  * with NaN or an infinity becomes NaN.
  */
 export function to<S extends Shape, D extends DType, const T extends string | Device>(

@@ -110,11 +110,11 @@ type DTypeOf<A> = A extends Float32Array | Float64Array ? 'float32' : A extends 
 
 /**
  * A tensor with a copy of the array's elements, in row-major order. Unless named, the dtype follows from the array's
- * kind: float32 for Float64Array (rounded; name float64 to keep it), uint8 for all kinds of bytes, and int32 for other
- * integers, 64-bit ones too. A Uint16Array holds the bits of 'bfloat16' or 'float16', which must be named. A Uint8Array
- * holds the bytes of a block dtype, row by row, if one is named. Numbers are rounded to a floating dtype (beyond its
- * range to infinity). An integer dtype refuses numbers that it cannot hold: use `.to()`, which truncates and wraps.
- * Throws ShapeError if the elements do not fill the shape, DTypeError, ValueError.
+ * kind. A Float64Array becomes float32 (rounded; name float64 to keep it). All kinds of bytes become uint8, and other
+ * integers int32, 64-bit ones too. A Uint16Array holds the bits of 'bfloat16' or 'float16', which must be named. A
+ * Uint8Array holds the bytes of a block dtype, row by row, if one is named. Numbers are rounded to a floating dtype
+ * (beyond its range to infinity). An integer dtype refuses numbers that it cannot hold: use `.to()`, which truncates
+ * and wraps. Throws ShapeError if the elements do not fill the shape, DTypeError, ValueError.
  */
 export function fromTypedArray<const S extends Shape, A extends NumericArray, D extends DType = DTypeOf<A>>(
   data: A,

@@ -119,8 +119,8 @@ function placesOfAll(n: number, r: number, withReplacement: boolean): Int32Array
 
 /**
  * All combinations of r elements of a vector, in the order of its elements: [combinations, r]. Throws ShapeError unless
- * x is a vector, and ValueError unless r is an integer of at least 0, or if there are more combinations than a tensor
- * can hold.
+ * x is a vector. Throws ValueError if r is not an integer of at least 0, or if there are more combinations than a
+ * tensor can hold.
  */
 export function combinations<D extends DType>(
   x: Tensor<Shape, D>,

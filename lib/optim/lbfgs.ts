@@ -163,8 +163,8 @@ export class LBFGS {
 
   /**
    * Follows up to `maxIter` directions, and returns the loss of the first evaluation. Throws ValueError if that loss is
-   * not finite, or if the function does not return the loss as a tensor of one element, and DisposedError if a parameter
-   * was disposed.
+   * not finite, or if the function does not return the loss as a tensor of one element. Throws DisposedError if a
+   * parameter was disposed.
    */
   step(closure: () => Tensor): Tensor {
     if (typeof closure !== 'function')

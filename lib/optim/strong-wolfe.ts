@@ -1,6 +1,7 @@
 /**
- * A line search for the strong Wolfe conditions: a step that lowers the loss enough and after which the slope is small
- * (Nocedal and Wright, Numerical Optimization, 2006, algorithms 3.5 and 3.6, with the cubic interpolation of Minfunc).
+ * A line search for the strong Wolfe conditions: a step must lower the loss enough, and the slope after it must be
+ * small. The algorithms are 3.5 and 3.6 of Nocedal and Wright, Numerical Optimization, 2006, with the cubic
+ * interpolation of Minfunc.
  */
 
 /** A place along the line: the step to it, the loss and its slope there, and what else the caller keeps of it. */

@@ -1,6 +1,6 @@
 /**
  * Tells whether texts are the same, or nearly the same. It uses a digest of the normalised text, and MinHash (Broder,
- * 1997) over its shingles: two texts share as large a part of their signatures as of their shingles.
+ * 1997) over its shingles. Two texts share about as large a part of their signatures as of their shingles.
  */
 import { createHash } from 'node:crypto'
 import { philox4 } from '../core/philox.js'

@@ -88,9 +88,9 @@ const seenName = 'seen.partial'
  * Writes the tokens of a corpus into a folder, and makes the folder if it is missing: `await
  * prepare(textFiles('corpus/*.txt'), tokenizer, 'shards', { validation: 0.01, deduplicate: true })`. A row is a
  * document. The first of several duplicates is kept. The counts of the result tell what was left out. An interrupted
- * call continues from the last commit, and a finished folder is only opened. Throws ValueError for a row without text,
- * with its number; for a folder made from another corpus, with another tokenizer or with other options; and if a part
- * would be empty.
+ * call continues from the last commit, and a finished folder is only opened. Throws ValueError if a row, which is named
+ * by its number, has no text. Throws ValueError if the folder was made from another corpus, with another tokenizer or
+ * with other options, or if a part would be empty.
  */
 export async function prepare(
   corpus: RowSource<CorpusRow> | Dataset<CorpusRow>,

@@ -90,9 +90,9 @@ export interface ProbeScores {
 }
 
 /**
- * Logistic regression on features, like scikit-learn's LogisticRegression: the minimum of c times the summed cross
- * entropy plus half the squares of the weights (not of the biases), found by L-BFGS in float64. Two classes have one
- * row of weights. Throws ValueError if training has only one class.
+ * Logistic regression on features, like scikit-learn's LogisticRegression. L-BFGS in float64 finds the minimum of c
+ * times the summed cross entropy plus half the squares of the weights (not of the biases). Two classes have one row of
+ * weights. Throws ValueError if training has only one class.
  */
 export async function linearProbe(
   train: FeatureSet,

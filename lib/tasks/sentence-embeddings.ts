@@ -101,7 +101,7 @@ const ofCosines =
 
 /**
  * The objective of encoders whose vectors are compared, over batches of `pairRows`, summed over rows. The metric is the
- * share of anchors whose positive is the nearest (or nearer than the negative); with loss 'cosine' it is Spearman's
+ * share of anchors whose positive is the nearest (or nearer than the negative). With loss 'cosine' it is Spearman's
  * correlation of cosines and scores. Works with every model of `AutoModel.forEmbedding`. `predict` gives the vectors of
  * the anchors [B, width].
  */

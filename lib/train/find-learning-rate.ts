@@ -54,7 +54,7 @@ const warming = 5
 const mostSteps = 10_000
 
 /**
- * The learning-rate range test (Smith, 2017, "Cyclical Learning Rates for Training Neural Networks"): trains the
+ * The learning-rate range test (Smith, 2017, "Cyclical Learning Rates for Training Neural Networks"). It trains the
  * Trainer's model with its optimizer and loss, at a rate that grows from step to step, until the loss diverges. Then
  * everything it changed is restored, to the bit: weights, buffers, the optimizer, random numbers and the loader's
  * place. Gradients are cleared. Callbacks, schedule and checkpoints take no part. Throws ValueError while the Trainer

@@ -20,9 +20,10 @@ export interface Snapshots extends Callback, Resumable<{ readonly states: readon
 }
 
 /**
- * Keeps the weights at the end of every cycle of a run whose schedule restarts, such as `CosineAnnealingWarmRestarts`:
- * members of an ensemble at the cost of one training (Huang et al., 2017). The states are part of checkpoints. States
- * of an earlier run are dropped when the next one begins. Throws ValueError unless `every` is a positive integer.
+ * Keeps the weights at the end of every cycle of a run whose schedule restarts, such as `CosineAnnealingWarmRestarts`.
+ * They are the members of an ensemble at the cost of one training (Huang et al., 2017). The states are part of
+ * checkpoints. States of an earlier run are dropped when the next one begins. Throws ValueError unless `every` is a
+ * positive integer.
  */
 export function snapshots(options: SnapshotOptions): Snapshots {
   const op = 'snapshots'

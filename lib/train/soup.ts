@@ -40,7 +40,7 @@ export interface Soup<M extends Module> {
  * at one model's cost. Parameters and floating buffers, such as running statistics, are averaged. Other buffers are
  * those of the first model taken. The models are not changed, and must not be changed while it runs.
  *
- * Throws StateDictError, which lists the names, shapes and dtypes that do not match, and ValueError if `into` shares
+ * Throws StateDictError, which lists the names, shapes and dtypes that do not match. Throws ValueError if `into` shares
  * memory with a model, a score is not a number, or weights changed meanwhile.
  */
 export async function averageWeights<M extends Module>(models: Iterable<M>, options: SoupOptions<M>): Promise<Soup<M>> {

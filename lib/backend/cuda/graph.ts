@@ -18,10 +18,10 @@ export class CudaGraph {
   }
 
   /**
-   * Runs the calls again, after all earlier calls, and does not wait. They read what their tensors hold then, draw the
-   * next random numbers of their generators, and take the next step of their optimisers with the options that these
-   * have now. Throws ValueError after `dispose`, and if an optimiser's parameters or states were replaced meanwhile;
-   * nothing has changed then.
+   * Runs the calls again, after all earlier calls, and does not wait. They read what their tensors hold at that moment,
+   * and draw the next random numbers of their generators. They take the next step of their optimisers, with the options
+   * that these have at that moment. Throws ValueError after `dispose`, and if an optimiser's parameters or states were
+   * replaced meanwhile; nothing has changed then.
    */
   replay(): void {
     if (this.#graph === null) throw new ValueError('replay', 'the graph was disposed; capture another one')
@@ -57,13 +57,13 @@ export class CudaGraph {
  *       optimizer.step()
  *     })
  *
- * A replay gives the bits that the function itself would give: steps have the next number and the options of then, such
- * as `lr`, and random numbers go on in their generators. An optimiser whose state is not there yet must take a step
- * before. Everything else of the program does not run again: a schedule steps between two replays, and all other numbers
- * and shapes are as they were captured. Refused are tensors made of the program's numbers, reads, which would wait,
- * optimisers without a kernel (`Muon`, `Adafactor`, `Rprop`, `ASGD`, a program's own), and generators that the function makes or seeds.
- * The memory that the calls touch belongs to the graph until `dispose()`. Throws ValueError for a call that is refused,
- * DeviceError if the device is no GPU, and what `fn` throws.
+ * A replay gives the bits that the function itself would give. Steps of optimisers have the next number, and the
+ * options of that moment, such as `lr`. Random numbers go on in their generators. An optimiser whose state is not there
+ * yet must take a step before. Everything else of the program does not run again: a schedule steps between two replays,
+ * and all other numbers and shapes are as they were captured. It refuses tensors made of the program's numbers, reads,
+ * which would wait, and generators that the function makes or seeds. It also refuses optimisers without a kernel
+ * (`Muon`, `Adafactor`, `Rprop`, `ASGD`, a program's own). The memory that the calls touch belongs to the graph until `dispose()`.
+ * Throws ValueError for a call that is refused, DeviceError if the device is no GPU, and what `fn` throws.
  */
 export function captureGraph(fn: () => void, on: string | Device = 'cuda'): CudaGraph {
   checkFunction('captureGraph', fn)

@@ -1,5 +1,5 @@
 /**
- * The record of a captured graph of a GPU. A replay runs the calls without the program, so the record says how steps of
+ * The record of a captured graph of a GPU. A replay runs the calls without the program. So the record says how steps of
  * optimisers get their numbers, which generators the calls draw from, and which copies of weights they read.
  */
 import type { Capture, Renewal } from '../../core/capture.js'

@@ -33,8 +33,8 @@ class Guard {}
 const softBytes = 256e6
 const softCount = 50_000
 /**
- * The machine is asked again after this many new bytes, and after this share of the remaining memory, because others
- * take memory too, such as the JavaScript heap. An answer costs 0.1 ms.
+ * The machine is asked again after this many new bytes, and after this share of the remaining memory. Others take
+ * memory too, such as the JavaScript heap. An answer costs 0.1 ms.
  */
 const grant = 2 ** 30
 const grantShare = 1 / 4

@@ -4,8 +4,8 @@ import type { Attempt, Loaded } from './loader.js'
 const passedOver = ({ source, path, failure }: Attempt) => `${source}${path === null ? '' : ` (${path})`}: ${failure}`
 
 /**
- * The paragraph; null if there is nothing to tell, because the package of this platform works, or a build in a checkout
- * without packages, or this is a browser.
+ * The paragraph, or null if there is nothing to tell. That is so if the package of this platform works, or a build in a
+ * checkout without packages, or if this is a browser.
  */
 export function paragraph(loaded: Loaded): string | null {
   if (loaded.attempts.length === 0) return null

@@ -1,7 +1,7 @@
 /**
  * Elementwise kernels: out[i] = f(x[i]). Arguments carry out's shape, broadcast by strides of 0; out is dense. Numbers
  * are computed in float64 and rounded when they are stored. The operations of every training step have loops of their
- * own, which V8 compiles to a few instructions per element; the others call a function for each element.
+ * own, which V8 compiles to a few instructions per element. The others call a function for each element.
  */
 import type { TypedArray } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'

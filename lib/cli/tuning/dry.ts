@@ -74,8 +74,8 @@ async function readPass(batches: PlacedBatches): Promise<{ readonly sizes: numbe
 const sumOf = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0)
 
 /**
- * The seconds of a pass, from the times of a long and of a middle batch, because a step's time has a constant part and
- * a part for each token.
+ * The seconds of a pass, from the times of a long batch and of a middle one. Two are needed, because a step's time has
+ * a constant part and a part for each token.
  */
 async function secondsOfPass(
   plan: TrainingPlan,

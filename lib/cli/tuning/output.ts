@@ -44,8 +44,8 @@ async function probe(folder: string, output: string): Promise<void> {
 }
 
 /**
- * Checks, before anything is read, that the result can be written. Throws ValueError for a folder that cannot be made
- * or accepts no files, and UsageError if the result would overwrite the model or tokenizer with which the run begins.
+ * Checks, before anything is read, that the result can be written. Throws ValueError if the folder cannot be made or
+ * accepts no files. Throws UsageError if the result would overwrite the model or tokenizer with which the run begins.
  */
 export async function checkOutput(loaded: Loaded<OutputConfig>): Promise<void> {
   const { config, resolve, source } = loaded

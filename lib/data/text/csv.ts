@@ -26,11 +26,9 @@ export interface CsvOptions<T> extends LineOptions {
 
 /**
  * Rows of CSV files as records by the names in their first line. Fields that hold delimiters, quotes or line ends are
- * in quotes, and a quote within them is doubled (RFC 4180). Lines end with
- * , \r
- *  or \r, and line ends within fields are read as
- * . Empty lines are left out. Throws ValueError, with file and line, for rows with more or fewer fields than there are
- * columns, for misplaced quotes, and for fields that are not of their type.
+ * in quotes, and a quote within them is doubled (RFC 4180). Lines end with , \r or \r, and line ends within fields are
+ * read as . Empty lines are left out. Throws ValueError, with file and line, if a row has more or fewer fields than
+ * there are columns, if a quote is misplaced, or if a field is not of its type.
  */
 export function csv<const T extends { readonly [column: string]: CsvType } = { readonly [column: string]: 'text' }>(
   files: Files,

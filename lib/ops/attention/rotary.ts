@@ -98,9 +98,9 @@ function checkRotary(x: Tensor, { layout, offset, positions, dims, scaling, leng
 }
 
 /**
- * Rotates pairs of features of x by position times frequency, base^(-2i / R) radians per step, so that products of
- * queries and keys depend on their distance. x [.., T, D] -> [.., T, D], with any strides. Angles are precise to 1e-6
- * at positions below 131,072. Throws ShapeError and ValueError for arguments that do not fit.
+ * Rotates pairs of features of x by position times frequency, base^(-2i / R) radians per step. So products of queries
+ * and keys depend on their distance. x [.., T, D] -> [.., T, D], with any strides. Angles are precise to 1e-6 at
+ * positions below 131,072. Throws ShapeError and ValueError for arguments that do not fit.
  */
 export function rotaryEmbedding<S extends Shape, D extends DType>(
   x: Tensor<S, D>,

@@ -22,7 +22,7 @@ export type { Index } from './subscripts.js'
 
 /**
  * PyTorch's `x[...]`: x.index(0, '1:3', null, mask, [2, 0]) is `x[0, 1:3, None, mask, [2, 0]]`. Integers and slices
- * give a view. Masks and indices in tensors or lists broadcast together and give a copy; the picked dimensions take
+ * give a view. Masks and indices in tensors or lists broadcast together and give a copy. The picked dimensions take
  * their place if they stand side by side, and otherwise come before all other dimensions. Negative integers count from
  * the end. Masks, and integers in a tensor without dimensions, are read (and waited for). An index outside is an error,
  * and in a tensor of indices a late IndexOutOfRangeError.

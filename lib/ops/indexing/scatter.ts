@@ -238,8 +238,8 @@ const reduceRecord: Operator<Triple, { readonly dim: number; readonly way: 'prod
 })
 
 /**
- * The gradient of each factor is the product of the others: the quotient if there are no zeros, or for a single zero
- * the product of the rest.
+ * The gradient of each factor is the product of the others. That is the quotient if there are no zeros, and for a
+ * single zero the product of the rest.
  */
 function productGradient(g: Tensor, x: Tensor, index: Tensor, src: Tensor, dim: number): [Tensor, null, Tensor] {
   const product = (self: Tensor, factors: Tensor) => apply(reduceRecord, [self, index, factors], { dim, way: 'prod' })

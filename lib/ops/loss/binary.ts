@@ -24,8 +24,8 @@ import {
 const softened = (x: Tensor): Tensor => softplus(x, { threshold: 40 })
 
 /**
- * Both logarithms are at least -100, and the gradient's denominator is at least 1e-12, as in PyTorch, so that a
- * probability of 0 or 1 has a large but finite loss.
+ * Both logarithms are at least -100, and the gradient's denominator is at least 1e-12, as in PyTorch. So a probability
+ * of 0 or 1 has a large but finite loss.
  */
 const bceRecord = operator<[input: Tensor, target: Tensor]>({
   name: 'binaryCrossEntropy',

@@ -161,7 +161,7 @@ const interleaveNames: OptionNames<RepeatInterleaveOptions> = { outputSize: true
 
 /**
  * A copy in which each slice along `dim` is repeated several times in a row; without `dim` each element in row-major
- * order. `counts` is a number, or an int32 tensor with one for each slice, which is read at once (and waited for),
+ * order. `counts` is a number, or an int32 tensor with one for each slice. The tensor is read at once (and waited for),
  * because the result's size depends on it.
  */
 export function repeatInterleave<D extends DType>(

@@ -117,9 +117,9 @@ export function groupsOf(data: ArrayLike<number>, order: ArrayLike<number>, widt
 }
 
 /**
- * The distinct elements of x, flattened, in rising order; if asked for, also the place of each element of x among them
- * (int32, of x's shape), and the count of each (int32). If `dim` is given, the distinct slices along it. Each NaN
- * differs from all others. Waits for x, as `dataSync` does.
+ * The distinct elements of x, flattened, in rising order. If asked for, it also gives the place of each element of x
+ * among them (int32, of x's shape), and the count of each (int32). If `dim` is given, the distinct slices along it.
+ * Each NaN differs from all others. Waits for x, as `dataSync` does.
  */
 export function unique<D extends DType>(
   x: Tensor<Shape, D>,

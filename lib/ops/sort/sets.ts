@@ -51,8 +51,9 @@ type Consecutive = Omit<UniqueOptions, 'sorted'>
 type Index = Tensor<Shape, 'int32'>
 
 /**
- * One of each run of equal elements of x, flattened; if asked for, also the run of each element (int32, of x's shape),
- * and the length of each run. If `dim` is given, runs of equal slices along it. Waits for x, as `dataSync` does.
+ * One of each run of equal elements of x, flattened. If asked for, it also gives the run of each element (int32, of x's
+ * shape), and the length of each run. If `dim` is given, runs of equal slices along it. Waits for x, as `dataSync`
+ * does.
  */
 export function uniqueConsecutive<D extends DType>(
   x: Tensor<Shape, D>,

@@ -181,7 +181,8 @@ const rowNames: OptionNames<ChatRowsOptions> = { template: true, variables: true
 
 /**
  * Chats in tokens, one after another, for training. Throws ValueError, with the row (counted from 0), if the template
- * refuses its messages, or if nothing in it can be learned: no answer of the assistant, or none before `maxLength`.
+ * refuses its messages, or if nothing in it can be learned. Then it has no answer of the assistant, or none before
+ * `maxLength`.
  */
 export function chatRows(
   rows: Iterable<ChatRow> | AsyncIterable<ChatRow>,

@@ -310,8 +310,8 @@ export class Tokenizer {
   }
 
   /**
-   * A text in tokens. Throws ValueError for options that contradict each other, for a pair of which one text cannot be
-   * cut far enough, and if padding is requested without a token for it.
+   * A text in tokens. Throws ValueError if options contradict each other, if one text of a pair cannot be cut far
+   * enough, or if padding is requested without a token for it.
    */
   encode(text: string, options: EncodeOptions = {}): Encoding {
     const op = 'encode'

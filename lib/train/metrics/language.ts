@@ -15,16 +15,16 @@ import { type Parts, Sums } from './parts.js'
 
 export interface PerplexityOptions extends ShapeOptions {
   /**
-   * The kind of the outputs: logits; log probabilities; or the negative log likelihood of each token in nats (`nll`),
-   * in the shape of the targets, which then only tell what to ignore. Default logits.
+   * The kind of the outputs: logits, log probabilities, or the negative log likelihood of each token in nats (`nll`).
+   * The last has the shape of the targets, which then only tell what to ignore. Default logits.
    */
   readonly from?: 'logits' | 'logProbs' | 'nll'
 }
 
 export interface BitsPerByteOptions extends PerplexityOptions {
   /**
-   * The number of bytes of text that the targets represent: for the whole pass; or a function that returns it for each
-   * update's targets, and is called at once.
+   * The number of bytes of text that the targets of the whole pass represent. It may also be a function that returns it
+   * for each update's targets, and is called at once.
    */
   readonly bytes: number | ((target: Tensor) => number)
 }

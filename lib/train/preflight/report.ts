@@ -15,8 +15,8 @@ export interface Finding {
 
 export interface CheckResults {
   /**
-   * The loss of the batch before any step, and the loss of guessing, which is ln of the classes, or null if the loss
-   * function does not tell it.
+   * The loss of the batch before any step, beside the loss of guessing. That is ln of the number of classes, or null if
+   * the loss function does not tell it.
    */
   readonly loss: { readonly first: number; readonly chance: number | null; readonly classes: number | null } | null
   /** Parameters that learn, those that get a gradient from the loss, and the reasons why others get none. */

@@ -28,9 +28,8 @@ export async function missingFolders(
 }
 
 /**
- * Makes a folder and its missing parents. They are made one by one, because Node's recursive mkdir never returns for a
- * place that accepts no folders but reports that it does not exist, such as /proc. Throws ValueError if the system
- * refuses.
+ * Makes a folder and its missing parents. They are made one by one. Node's recursive mkdir never returns for a place
+ * such as /proc, which accepts no folders but reports that it does not exist. Throws ValueError if the system refuses.
  */
 export async function makeFolder(op: string, path: string): Promise<void> {
   const { missing } = await missingFolders(op, path)

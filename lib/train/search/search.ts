@@ -71,7 +71,7 @@ interface Plan {
 /**
  * Runs trials with settings from a space, one after the other, and keeps their table in a folder. A search that was
  * killed continues after the last completed trial. It gives the same results as one without interruption if trials
- * depend only on their settings and `trial.seed`: the default generator is seeded anew before each trial, and restored
+ * depend only on their settings and `trial.seed`. The default generator is seeded anew before each trial, and restored
  * at the end. A trial that throws is recorded as failed, and the others continue. A later call for the same folder may
  * ask for more `trials`, but all other options must stay the same.
  *
