@@ -54,7 +54,7 @@ export interface GradientTargets {
   /** The preferred dtype of an input's gradient: if the input was converted for the call, its dtype before. */
   gradientDType(index: number): DType
   /**
-   * The sum of the gradients that other consumers of an input have given. It is dense and has no other owner, so
+   * The sum of the gradients that other consumers of an input have given. It is dense and has no other owner. So
    * backward may add its part in place (`markWritten`) and return it as the gradient, which saves a pass over memory.
    * Its dtype is the input's or its `gradientDType`. It is null if there is none yet, or if it must not be written.
    */

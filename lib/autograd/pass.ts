@@ -1,5 +1,5 @@
 /**
- * One backward pass: visits the nodes from the roots, consumers before producers, sums gradients that meet, and
+ * One backward pass. It visits the nodes from the roots, consumers before producers, and sums gradients that meet. It
  * delivers each to its target as soon as the last contribution has arrived.
  *
  * Gradients on the way are raw storages. They are made in frames unknown to the garbage collector, counted here, and

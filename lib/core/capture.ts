@@ -5,7 +5,7 @@
 import type { Device } from './device.js'
 import type { Shadow, Storage } from './storage.js'
 
-/** How a step of an optimiser is repeated. */
+/** The way in which a step of an optimiser is repeated. */
 export interface Renewal {
   /** Throws if the program no longer has what the step was captured with. Changes nothing. */
   check(): void

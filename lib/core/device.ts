@@ -6,7 +6,7 @@ import { Uncloneable } from './uncloneable.js'
 export interface StridedView {
   readonly storage: Storage
   readonly offset: number
-  /** Per dimension, outermost first. */
+  /** The size of each dimension, outermost first. */
   readonly sizes: readonly number[]
   /** Elements from one index to the next, per dimension; 0 if broadcast. */
   readonly steps: readonly number[]
@@ -38,7 +38,7 @@ export interface DeviceMemory {
   /** Bytes that the device's allocator holds from the system. */
   readonly reservedBytes: number
   /**
-   * On a device without memory, the bytes that its tensors would take elsewhere: now, and at most so far. Other devices
+   * The bytes that the tensors of a device without memory would take elsewhere: now, and at most so far. Other devices
    * leave it out.
    */
   readonly planned?: { readonly bytes: number; readonly peakBytes: number }

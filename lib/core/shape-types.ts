@@ -1,5 +1,5 @@
 /**
- * Shapes at compile time. A shape is a tuple with a literal for each known size and `number` for each unknown one; it
+ * Shapes at compile time. A shape is a tuple with a literal for each known size and `number` for each unknown one. It
  * is `readonly number[]` if the number of dimensions is unknown. A shape that does not fit becomes a type that no
  * tensor has, whose text says what is wrong (`Misfit`).
  */

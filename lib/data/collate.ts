@@ -64,7 +64,7 @@ const advice = 'make rows alike by map, or give a collate'
  * One batch of the rows. A number, boolean or bigint in each becomes a tensor [rows] (float32, bool, int32). A typed
  * array of n numbers or a list of n numbers becomes [rows, n], a tensor [rows, ...] of its dtype, and a picture [rows,
  * C, H, W]. Text stays an array. A tuple (a list that holds anything but numbers) and a plain object are combined place
- * by place; within them, lists of lists of numbers become one tensor. Throws ShapeError for rows of different sizes,
+ * by place. Within them, lists of lists of numbers become one tensor. Throws ShapeError for rows of different sizes,
  * and ValueError for different kinds and for other values, with the row and the place.
  */
 export function defaultCollate<const R>(rows: readonly R[], options: CollateOptions = {}): Collated<R> {

@@ -33,7 +33,7 @@ async function answer(made: Promise<Dataset<unknown>>, { id, indices, pass }: As
     const dataset = await made
     const batch = dataset[ownBatches]()
       ? await dataset.batch(indices, pass)
-      : // On the device that is plain memory, because the batch goes to another thread.
+      : // The device is the one of plain memory, because the batch goes to another thread.
         collateFor('DataLoader', await dataset.rows(indices, pass), dtypes, 'reference')
     const moved: ArrayBuffer[] = []
     say({ id, batch: pack(batch, moved) }, moved)

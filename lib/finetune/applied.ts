@@ -13,7 +13,7 @@ export type Applied =
   | { readonly kind: 'ia3'; readonly options: Ia3Options }
   | { readonly kind: 'prompt'; readonly options: PromptSettings }
 
-/** By the module to which they were applied, and by the adapter's name. */
+/** Adapters by the module to which they were applied, and then by name. */
 const applied = new WeakMap<Module, Map<string, { readonly how: Applied; readonly naming: Naming }>>()
 
 /** Names of the adapters that were applied to exactly this module. */

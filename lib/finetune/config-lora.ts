@@ -53,7 +53,7 @@ const idle = new Set([
 
 /**
  * Initialisations that leave the base's weights unchanged. The others of PEFT subtract something from them. loraInits
- * can be computed again from the weights, and the rest (corda, loftq, pissa_niter) depend on data or on chance. PEFT's
+ * can be computed again from the weights. The rest (corda, loftq, pissa_niter) depend on data or on chance. PEFT's
  * loader does not subtract lora_ga's part either, so a file of it is reported.
  */
 const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal', 'lora_ga']

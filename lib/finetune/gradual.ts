@@ -29,7 +29,7 @@ export interface GradualState {
   readonly passed: number
 }
 
-/** From the head to the first block and the embeddings. */
+/** The groups from the head to the first block and the embeddings. */
 function groupsByDepth(model: Module): Parameter[][] {
   const { blocks, places } = depthOf(model)
   const groups = Array.from({ length: blocks.length + 1 }, (): Parameter[] => [])

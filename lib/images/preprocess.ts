@@ -1,4 +1,4 @@
-/** From pictures to the pixels on which a model was trained, as its folder's `preprocessor_config.json` says. */
+/** Turns pictures into the pixels on which a model was trained, as its folder's `preprocessor_config.json` says. */
 import { join } from 'node:path'
 import { dtypeOfRow } from '../core/arrays.js'
 import type { Device } from '../core/device.js'

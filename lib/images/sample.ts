@@ -94,10 +94,10 @@ export function resizeBox(picture: Picture, box: Box, height: number, width: num
 export type Affine = readonly [number, number, number, number, number, number]
 
 export interface AffineParts {
-  /** In degrees, clockwise. */
+  /** The rotation in degrees, clockwise. */
   readonly angle?: number
   readonly translate?: readonly [x: number, y: number]
-  /** In degrees, along x. */
+  /** The angle of the shear along each axis, in degrees. */
   readonly shear?: readonly [x: number, y: number]
   /** The fixed point, counted from the middle. */
   readonly center?: readonly [x: number, y: number]

@@ -40,7 +40,7 @@ const maxLinks = 40
 /** Names may have 255 bytes. The ending takes about 40 of them. */
 const longName = 200
 
-/** In milliseconds. A `.partial` file that nobody has written to for this long belongs to a killed process. */
+/** Milliseconds. A `.partial` file that nobody has written to for this long belongs to a killed process. */
 const longAgo = 24 * 60 * 60 * 1000
 
 /** A file that is complete and on the disk, but not yet in its place. */

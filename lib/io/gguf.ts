@@ -44,7 +44,7 @@ const deepest = 8
 interface Entry {
   readonly dtype: string
   readonly shape: readonly number[]
-  /** In the file. */
+  /** The place of its first byte in the file. */
   readonly from: number
   readonly bytes: number
 }

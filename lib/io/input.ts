@@ -16,7 +16,7 @@ function partOf({ buffer, byteOffset, byteLength }: ArrayBufferView, done: numbe
 export class InputFile {
   readonly op: string
   readonly path: string
-  /** In bytes, when it was opened. */
+  /** The file's size in bytes when it was opened. */
   readonly size: number
   readonly #handle: FileHandle
   readonly #lent = new Set<Promise<unknown>>()

@@ -92,7 +92,7 @@ export interface OperatorRecord<I extends Inputs, A, O extends Outputs, X extend
   readonly forward:
     | KernelUse<I, A>
     | ((inputs: I, attrs: A, specs: Specs<[...O, ...X]>, needs: Needs, device: Device) => Bare<[...O, ...X]>)
-  /** By position, names of inputs in errors if they differ from the row's, or inputs with dtypes of their own. */
+  /** Names of inputs in errors, by position, if they differ from the row's, or inputs with dtypes of their own. */
   readonly inputs?: readonly (string | OwnInput)[]
   /**
    * The inputs that the kernel writes in place. Each must have memory of its own, and its version grows, so that

@@ -124,7 +124,7 @@ export function corrcoef(x: Tensor): Tensor {
 }
 
 export interface DiffOptions {
-  /** How often differences are taken. Default 1. */
+  /** The number of times that differences are taken. Default 1. */
   readonly n?: number
   /** Default -1. */
   readonly dim?: number

@@ -25,11 +25,12 @@ export interface MuonOptions {
   nsCoefficients: readonly [number, number, number]
   /** The lower bound of the norm to divide by. Default 1e-7. */
   eps: number
-  /** How often the polynomial is applied. Default 5. */
+  /** The number of times that the polynomial is applied. Default 5. */
   nsSteps: number
   /**
-   * How the rate depends on the matrix [rows, columns]: 'original' multiplies it by sqrt(max(1, rows / columns)),
-   * 'matchRmsAdamw' by 0.2 sqrt(max(rows, columns)), with which AdamW's rates can be used. Default 'original'.
+   * The way in which the rate depends on the matrix [rows, columns]. 'original' multiplies it by sqrt(max(1, rows /
+   * columns)). 'matchRmsAdamw' multiplies it by 0.2 sqrt(max(rows, columns)), with which AdamW's rates can be used.
+   * Default 'original'.
    */
   adjustLr: 'original' | 'matchRmsAdamw'
 }

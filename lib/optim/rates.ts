@@ -131,7 +131,7 @@ export function cosine(op: string, options: Cosine): Rate {
 export interface CosineWarmRestarts {
   /** Steps to the first restart. */
   readonly t0: number
-  /** How many times longer each period is than the one before. Default 1. */
+  /** The factor by which each period is longer than the one before. Default 1. */
   readonly tMult?: number
   /** Default 0. */
   readonly etaMin?: number
@@ -195,7 +195,7 @@ export function lambda(op: string, factor: Factor | readonly Factor[]): Rate {
 /** A factor of the first rate after this many steps. */
 export type Factor = (steps: number) => number
 
-/** At each step, the previous rate times a function of the steps. */
+/** A rate that is, at each step, the previous rate times a function of the steps. */
 export function multiplicative(op: string, factor: Factor): Rate {
   checkFunction(op, 'the factor', factor)
   const products = [1]

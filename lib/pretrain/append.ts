@@ -50,7 +50,7 @@ export class AppendedFile {
     }
   }
 
-  /** In bytes. */
+  /** The file's length in bytes, with those that wait to be written. */
   get length(): number {
     return this.#written + this.#count
   }

@@ -12,7 +12,7 @@ interface Entry {
 
 export class FilePool {
   readonly #op: string
-  /** By path, with the most recently read one last. */
+  /** The open files by path, with the most recently read one last. */
   readonly #open = new Map<string, Entry>()
   #closed = false
 

@@ -70,7 +70,7 @@ function checkMasked(op: string, batch: MaskedBatch): MaskedBatch {
 const scoresOf = (output: Tensor | PreTrainingScores): { predictions: Tensor; nextSentence?: Tensor } =>
   output instanceof Tensor ? { predictions: output } : output
 
-/** How well a model finds masked tokens. */
+/** Scores of how well a model finds masked tokens. */
 export interface MaskedScores {
   /** Mean cross entropy of the chosen tokens, in nats. */
   readonly loss: number

@@ -1,4 +1,4 @@
-/** From a corpus to shards of tokens, in one pass. Memory grows with the number of texts, not with their length. */
+/** Turns a corpus into shards of tokens, in one pass. Memory grows with the number of texts, not with their length. */
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -14,7 +14,7 @@ interface Evaluation {
   readonly end: () => void
 }
 
-/** In milliseconds. */
+/** Milliseconds after which a step that waits for an evaluation warns. */
 const longWait = 10_000
 
 const guards = new WeakMap<Module, Guard>()

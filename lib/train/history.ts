@@ -6,11 +6,11 @@ import { summarize } from './progress.js'
 
 /** A step that was submitted. Its numbers are still on the device. */
 export interface StepRecord {
-  /** From 0. */
+  /** The epoch's number, from 0. */
   readonly epoch: number
-  /** Within the epoch, from 0. */
+  /** The step's number within the epoch, from 0. */
   readonly index: number
-  /** Over all epochs, from 0. */
+  /** The step's number over all epochs, from 0. */
   readonly step: number
   /** Items in the batches of the step. */
   readonly items: number
@@ -35,7 +35,7 @@ export type PassRecord<M extends string = string> = { readonly loss: number } & 
 
 /** Numbers of an epoch: those of its training, and those of the validation after it. M is that of `PassRecord`. */
 export type EpochRecord<M extends string = string> = {
-  /** From 0. A second `fit` of a Trainer continues the count of the first. */
+  /** The epoch's number, from 0. A second `fit` of a Trainer continues the count of the first. */
   readonly epoch: number
   readonly loss: number
   readonly seconds: number
@@ -45,7 +45,7 @@ export type EpochRecord<M extends string = string> = {
 
 /** Numbers of a validation within a training, measured after a step. */
 export type ValidationRecord<M extends string = string> = PassRecord<M> & {
-  /** From 0, as in the epoch's record. */
+  /** The epoch's number, from 0, as in the epoch's record. */
   readonly epoch: number
   /** The number of the Trainer's steps before it. */
   readonly step: number
@@ -53,7 +53,7 @@ export type ValidationRecord<M extends string = string> = PassRecord<M> & {
 
 /** The first loss that was not finite. */
 export interface NonFinite {
-  /** From 0. */
+  /** The epoch's number, from 0. */
   readonly epoch: number
   /** The batch's number within the epoch, from 0, or null for a validation's mean. */
   readonly index: number | null
@@ -65,7 +65,7 @@ export interface NonFinite {
  * resumed.
  */
 export interface Telemetry {
-  /** From 0, as in the epoch's record. */
+  /** The epoch's number, from 0, as in the epoch's record. */
   readonly epoch: number
   readonly itemsPerSecond: number
   /** Present if the loss counts units other than items, such as tokens. */

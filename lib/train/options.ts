@@ -60,7 +60,7 @@ export interface CommonOptions<M extends string> {
   readonly callbacks?: readonly Callback<NoInfer<M>>[]
   /** A schedule of this optimizer. Its lengths, such as tMax, count steps, or epochs if `scheduleEvery` says so. */
   readonly schedule?: Schedule
-  /** When the schedule is stepped: after every 'step' of the optimizer (default), or after every 'epoch'. */
+  /** The moment of the schedule's steps: after every 'step' of the optimizer (default), or after every 'epoch'. */
   readonly scheduleEvery?: 'step' | 'epoch'
   /**
    * Batches in a step: the gradients of this many batches are summed before the optimizer steps, as if they were one

@@ -45,7 +45,7 @@ export interface Plan {
   readonly epochs: number
   /** Steps of the Trainer, including those before this fit. */
   readonly steps: number
-  /** On the clock of performance.now(). */
+  /** The moment at which the fit ends, on the clock of performance.now(). */
   readonly time: number
   readonly validation: Batches<unknown> | undefined
   readonly validateEvery: number | undefined

@@ -266,8 +266,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   /**
    * The peak memory of a training step on a batch, or on the first of batches, whose place is then restored. Nothing is
    * computed: the step runs on a device without elements, and its allocations are counted. With `checkpointing` the
-   * model's blocks (see `nn.WithBlocks`) are computed again in the backward pass, and with `parts` each batch is cut
-   * along its rows, as by `fit({ memory })`.
+   * model's blocks (see `nn.WithBlocks`) are computed again in the backward pass. With `parts` each batch is cut along
+   * its rows, as by `fit({ memory })`.
    *
    * The prediction leaves out the memory of callbacks, of metrics and of batches made ahead, and the kernels' scratch
    * space. Throws ValueError for a step that reads elements, or that takes tensors which are neither in a property of
@@ -279,17 +279,17 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * Measures the model on a test set: its loss, the Trainer's metrics with bootstrap intervals, and for a classifier
-   * confusion, calibration and the rows with the worst errors. The bootstrap resamples rows, so the set's batches need
-   * rows of one shape. With `against` it measures another model, such as the one before fine-tuning, on the same rows,
-   * and the difference. Outputs of all rows are in memory at once. Throws ValueError if a batch has no tensor as its
-   * output or target.
+   * Measures the model on a test set: its loss, and the Trainer's metrics with bootstrap intervals. For a classifier it
+   * adds confusion, calibration and the rows with the worst errors. The bootstrap resamples rows, so the set's batches
+   * need rows of one shape. With `against` it measures another model, such as the one before fine-tuning, on the same
+   * rows, and the difference. Outputs of all rows are in memory at once. Throws ValueError if a batch has no tensor as
+   * its output or target.
    */
   async report(test: Batches<B>, options: ReportOptions<B> = {}): Promise<Report> {
     const op = 'Trainer.report'
     const { guard } = this.#looking.own
     if (guard.turn !== null) await guard.turn
-    // From here to the end, so that both sets are looked at in one state of the weights.
+    // The evaluation lasts to the end, so that both sets are looked at in one state of the weights.
     const evaluation = guard.evaluate(op)
     try {
       const { report } = await import('./report/report.js')

@@ -94,7 +94,7 @@ export class CudaDevice extends QueueDevice {
   }
 }
 
-/** How GPUs multiply matrices of float32: in float32, or with factors rounded to tf32. */
+/** The way in which GPUs multiply matrices of float32: in float32, or with factors rounded to tf32. */
 export type Float32MatmulPrecision = 'highest' | 'high'
 
 let precision: Float32MatmulPrecision = 'highest'

@@ -139,7 +139,7 @@ export class Recording implements Capture {
     return Float64Array.from(renewed)
   }
 
-  /** Where a captured position is if its generator begins the replay in the state of `starts`. */
+  /** The place of a captured position if its generator begins the replay in the state of `starts`. */
   #moved(position: RandomPosition, starts: ReadonlyMap<Generator, GeneratorState>): RandomPosition {
     const generator = this.#sources.get(position) as Generator
     const start = starts.get(generator) as GeneratorState

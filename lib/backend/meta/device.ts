@@ -1,6 +1,6 @@
 /**
  * The meta device: tensors with a shape and a dtype, but no elements. Operators check and infer as usual, and their
- * kernels do nothing, so a model of any size can be made, run forward and backward, and described without memory.
+ * kernels do nothing. So a model of any size can be made, run forward and backward, and described without memory.
  * `load` gives a model made here its weights and a device.
  *
  * Random operators advance the generator as on every device. So a program that makes its model here and loads it draws

@@ -60,7 +60,7 @@ function summary({ repository, revision, commit, folder, fetched, kept, left, by
   return `${repository}@${revision} (${commit.slice(0, 8)}) is in ${folder}: ${fetched.length} files fetched, ${bytesText(bytes)}, all verified${rest.map((each) => `; ${each}`).join('')}`
 }
 
-/** In a terminal, one line that is overwritten. Elsewhere one line for each file. */
+/** The progress: one line that is overwritten in a terminal, and elsewhere one line for each file. */
 class ProgressLine {
   readonly #began = performance.now()
   readonly #stream = process.stderr

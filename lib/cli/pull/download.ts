@@ -21,7 +21,7 @@ export interface Download {
   readonly onBytes: (count: number) => void
 }
 
-/** How long a pull waits for a server. */
+/** The times for which a pull waits for a server. */
 export interface Patience {
   /** The number of connections without a single byte before a pull gives up. */
   readonly tries: number

@@ -30,8 +30,8 @@ function numbersText(numbers: Numbers, counted: string): string {
 }
 
 /**
- * In a terminal, one line that is overwritten. Elsewhere a line from time to time, and one for each epoch and
- * validation.
+ * Writes one line that is overwritten in a terminal. Elsewhere it writes a line from time to time, and one for each
+ * epoch and validation.
  */
 export function progressLogger({
   totalSteps,

@@ -9,16 +9,16 @@ import { repeatedKey } from './json.js'
 
 /** The position of the next line. */
 export interface LinePlace {
-  /** In bytes. */
+  /** The place in the file, in bytes. */
   readonly offset: number
-  /** From 1. */
+  /** The line's number, from 1. */
   readonly line: number
 }
 
 export interface Line {
   /** The text without its line end. */
   readonly text: string
-  /** From 1. */
+  /** The line's number, from 1. */
   readonly line: number
   readonly next: LinePlace
 }

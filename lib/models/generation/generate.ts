@@ -49,7 +49,7 @@ export interface Generated {
   /** The new tokens, including the stop token. */
   readonly tokens: readonly number[]
   readonly finish: Finish
-  /** With a tokenizer: the new text, without the stop token or string that ended it. */
+  /** The new text, without the stop token or string that ended it. Present with a tokenizer. */
   readonly text?: string
   readonly logProbs?: readonly number[]
   /** The number by which the texts of a beam search are compared. */

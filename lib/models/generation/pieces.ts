@@ -5,8 +5,8 @@ import type { Plan } from './options.js'
 const unfinished = '\ufffd'
 
 /**
- * After this many tokens the text before a line's end is released, so that decoding stays cheap however long the text
- * is.
+ * The number of tokens after which the text before a line's end is released. So decoding stays cheap however long the
+ * text is.
  */
 const mostPending = 64
 

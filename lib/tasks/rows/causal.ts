@@ -11,7 +11,7 @@ import { asRead, RowStore } from './store.js'
 /** Tokens, and the ones among them that are learned. */
 export interface CausalRow {
   readonly ids: Int32Array
-  /** At its place, the id of each token that is learned, and -100 for others. If left out, all tokens are learned. */
+  /** The id of each token that is learned, at its place, and -100 for others. If left out, all tokens are learned. */
   readonly labels?: Int32Array
 }
 

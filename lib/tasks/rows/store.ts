@@ -59,7 +59,8 @@ export class RowStore<R> {
     this.#bytes += bytesOf(row)
     if (this.#bytes <= (this.#spill === null ? this.#most : pieceBytes)) return
     this.#spill ??= new Spill(this.#op)
-    // In pieces, because the rows of the first time may take half of the memory, and their bytes as much again.
+    // Rows are written in pieces, because those of the first time may take half of the memory, and their bytes as much
+    // again.
     for (let from = 0; from < this.#held.length; from += 1024) this.#spill.append(this.#held.slice(from, from + 1024))
     this.#held = []
     this.#bytes = 0

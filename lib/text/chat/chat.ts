@@ -163,7 +163,7 @@ export interface ChatRow {
 export interface ChatTokens {
   /** Typed arrays, from which batches make int32 tensors. */
   readonly ids: Int32Array
-  /** At its place, the id of each token that is learned, and -100 for all others, which no loss counts. */
+  /** The id of each token that is learned, at its place, and -100 for all others, which no loss counts. */
   readonly labels: Int32Array
   /** The number of tokens that were cut off at the end, because the chat has more than `maxLength`. */
   readonly cut: number

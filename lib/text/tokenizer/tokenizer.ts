@@ -344,7 +344,7 @@ export class Tokenizer {
     return drafts.map((draft) => encodingOf(padded(draft, length, filling, filling.side)))
   }
 
-  /** How texts are filled up; null if they are not. Throws ValueError where there is no token for it. */
+  /** The way in which texts are filled up; null if they are not. Throws ValueError where there is no token for it. */
   #filling(op: string, options: Omit<EncodeOptions, 'pair'>) {
     const { padding, paddingSide: side = this.paddingSide, padToMultipleOf: multiple = 1 } = options
     if (padding === undefined) return null

@@ -10,7 +10,7 @@ export interface Scored {
   readonly weights: Float64Array
 }
 
-/** By falling threshold: the weights of the 1s and of the 0s with at least that score. */
+/** The weights of the 1s and of the 0s with at least the score of a threshold, by falling threshold. */
 interface Passed {
   readonly thresholds: number[]
   readonly ones: number[]

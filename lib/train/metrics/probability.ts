@@ -202,7 +202,7 @@ export interface CalibrationOptions extends ProbabilityOptions {
   readonly norm?: 'l1' | 'l2' | 'max'
 }
 
-/** By bin: weights, their confidence, and their hits. */
+/** The weights of each bin, their confidence, and their hits. */
 interface Bins extends Parts {
   readonly weights: Sums
   readonly confidence: Sums

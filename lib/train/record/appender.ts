@@ -4,7 +4,7 @@ import { warn } from '../../core/host.js'
 import { refusal } from '../../io/refusal.js'
 import { Buffer, ftruncateSync, open, process, writeSync } from './system.js'
 
-/** In milliseconds. All events within this time are written together. */
+/** Milliseconds between two writes. All events within this time are written together. */
 const every = 500
 
 /** The number of bytes that may wait for a disk that accepts nothing. Any more are dropped and counted. */

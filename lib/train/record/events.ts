@@ -5,7 +5,7 @@ interface Told {
   readonly time: number
   /** The number of steps that the Trainer has taken by then. */
   readonly step: number
-  /** From 0. */
+  /** The epoch's number, from 0. */
   readonly epoch: number
 }
 

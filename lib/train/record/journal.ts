@@ -7,7 +7,7 @@ import type { EpochRecord, StepRecord, Telemetry, TrainingHistory, ValidationRec
 import type { Logger, Numbers, Session, TrainingEvent } from './events.js'
 import { Work } from './work.js'
 
-/** In milliseconds. Faster steps are reported together. */
+/** Milliseconds between two reports. Faster steps are reported together. */
 const atLeast = 100
 
 /** Sums over some steps. */

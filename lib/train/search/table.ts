@@ -15,7 +15,7 @@ import type { Curve } from './trial.js'
 
 /** The end of a trial. */
 export interface TrialRecord<V = { readonly [name: string]: Setting }> {
-  /** From 0. */
+  /** The trial's number, from 0. */
   readonly trial: number
   /** The rung of successive halving at which it ended, from 0. */
   readonly rung: number

@@ -58,7 +58,7 @@ export interface TrialState {
  * prospects.
  */
 export class Trial implements Callback, Resumable<TrialState> {
-  /** From 0. */
+  /** The trial's number, from 0. */
   readonly number: number
   /** The number of passes over the data planned for it: `fit(train, { epochs: trial.epochs })`. */
   readonly epochs: number

@@ -32,7 +32,9 @@ const names = {
   effectiveOrder: true,
 } as const
 
-/** By index: texts, words of hypotheses and of references, then by order matches, and from `maxOrder` on n-grams. */
+/**
+ * The totals by index: texts, words of hypotheses and of references, then matches by order, and after these n-grams.
+ */
 const first = 3
 
 class Bleu extends TextMeasure<number> {

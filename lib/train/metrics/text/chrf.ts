@@ -63,7 +63,7 @@ class Chrf extends TextMeasure<number> {
     return charOrder + wordOrder
   }
 
-  /** By order: n-grams of hypotheses, of references, and common ones. Then the number of texts. */
+  /** The totals by order: n-grams of hypotheses, of references, and common ones. The number of texts follows. */
   protected empty(): TextTotals {
     return { sums: new Sums(3 * this.#orders + 1) }
   }

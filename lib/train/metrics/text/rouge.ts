@@ -144,7 +144,7 @@ class Rouge extends TextMeasure<RougeReport | number> {
     return new Rouge(this.#options)
   }
 
-  /** By type the sums of precision, recall and F1, and then the number of texts. */
+  /** The totals by type: the sums of precision, recall and F1. The number of texts follows. */
   protected empty(): TextTotals {
     return { sums: new Sums(3 * types.length + 1) }
   }
