@@ -1,9 +1,9 @@
 /**
- * The machine's bound on the speed of a workload. A kernel call takes at least as long as its multiply-adds at their
- * peak, and as its bytes at the bandwidth of the nearest cache that would hold all of its tensors. The bound is the sum
- * of the longer of these two times over all calls. The bound assumes that calls do not overlap and that none can be
- * left out, so a fusion that saves a call lowers it. A convolution counts as a direct one, so another algorithm may
- * beat its bound.
+ * The machine's bound on the speed of a workload. A kernel call takes at least as long as its multiply-adds take at
+ * their peak. It also takes at least as long as its bytes take at the bandwidth of the nearest cache that would hold
+ * all of its tensors. The bound is the sum of the longer of these two times over all calls. The bound assumes that
+ * calls do not overlap and that none can be left out, so a fusion that saves a call lowers it. A convolution counts as
+ * a direct one, so another algorithm may beat its bound.
  */
 import type { KernelRecord } from '../lib/core/device.js'
 import type { Level, Machine, Rates } from './machine.js'

@@ -1,6 +1,6 @@
 /**
  * Builds dist/: declarations by the TypeScript compiler, and the code by rolldown. The code is in as few files as its
- * users allow, because opening files takes much of the time of an import: there would be two hundred without a bundler,
+ * users allow, because opening files takes much of the time of an import. There would be two hundred without a bundler,
  * and sixty if the bundler divided the code by itself.
  */
 import { spawnSync } from 'node:child_process'

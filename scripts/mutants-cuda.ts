@@ -21,7 +21,7 @@ export type MutantKind = 'barrier' | 'index' | 'bound'
 
 export interface Mutant {
   readonly kind: MutantKind
-  /** From 1. */
+  /** The line's number, from 1. */
   readonly line: number
   /** The whole file with the fault. */
   readonly text: string

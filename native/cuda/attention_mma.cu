@@ -83,8 +83,8 @@ DEVICE void clear_infinite(bfloat16* tile) {
   });
 }
 
-// Three loads: the left operand's 16 rows and 16 features; the right operand's 8 columns, twice, if a column's features
-// lie side by side; and the same if the tile's rows are the depth.
+// Three loads. The first is the left operand's 16 rows and 16 features. The second is the right operand's 8 columns,
+// twice, if a column's features lie side by side. The third is the same if the tile's rows are the depth.
 template <int size>
 DEVICE void load_left(uint32_t (&r)[4], const bfloat16* tile, int row, int feature) {
   load_matrices<false>(r, tile + place<size>(row + (lane_of() & 15), feature / chunk + (lane_of() >> 4)));

@@ -5,8 +5,8 @@
 
 namespace firesteel::cuda {
 
-// The entry of an odd state: the next state of the same label, or the number of states if there is none; and whether
-// the state is the first of its label. Blanks are never first.
+// The entry of an odd state. It holds the next state of the same label, or the number of states if there is none, and
+// whether the state is the first of its label. Blanks are never first.
 struct SameLabel {
   int32_t next;
   bool first;

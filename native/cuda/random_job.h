@@ -15,7 +15,7 @@ struct Random {
   uint32_t stream;
   double a, b;     // low and high, mean and deviation, or the scale of the kept elements
   uint64_t bound;  // dropout drops words below it; for integers, their number
-  // For dropout, x.
+  // The x of dropout.
   const void* x;
   int32_t dims;
   Divisor divisors[random_dims];

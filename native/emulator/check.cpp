@@ -16,9 +16,9 @@ unsigned long faults = 0;
 
 namespace {
 
-// An access: its time and its thread. It is ordered before later accesses of the same thread, before those of its warp
-// behind a later warp barrier, and before those of its block behind a later block barrier. Shuffles do not order
-// memory, as on a GPU.
+// An access: its time and its thread. It is ordered before later accesses of the same thread. It is also ordered before
+// accesses of its warp behind a later warp barrier, and before those of its block behind a later block barrier.
+// Shuffles do not order memory, as on a GPU.
 struct Access {
   const void* where = nullptr;  // null: none
   unsigned thread = 0, block_epoch = 0, warp_epoch = 0;

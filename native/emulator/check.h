@@ -1,6 +1,6 @@
 // Finds races and stray accesses of kernels. The kernels are compiled with -fsanitize=thread, and check.cpp defines the
-// hooks that it calls. Three things are faults: two threads of a block touch a byte of shared memory without a barrier
-// between them, and one writes; two blocks of a launch touch the same two bytes of global memory, and one writes; an
+// hooks that it calls. Three things are faults. Two threads of a block touch a byte of shared memory without a barrier
+// between them, and one writes. Two blocks of a launch touch the same two bytes of global memory, and one writes. An
 // access to global memory lies outside every allocation. A fault is counted, and reported once for each place. Without
 // -fsanitize=thread the checks cost nothing.
 #pragma once

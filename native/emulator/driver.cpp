@@ -10,10 +10,10 @@
 // default. FIRESTEEL_EMULATOR_MEMORY is the memory of each in bytes; FIRESTEEL_EMULATOR_OTHERS is the part of it that
 // other processes hold. FIRESTEEL_EMULATOR_CHECK=1 checks kernels for races and stray accesses (check.h).
 // FIRESTEEL_EMULATOR_GATE names a file. While the file does not exist, no submitted work runs, as if a kernel that
-// takes hours came first. If it says "fail", the device has failed. FIRESTEEL_EMULATOR_FAIL is read at each call, so
-// that a program may set it between two calls: "allocate" (there is no memory), "launch" (no kernel starts), or
-// "address" (the next kernel touches memory that is not its own; like a GPU's context, the device then does nothing
-// more).
+// takes hours came first. If it says "fail", the device has failed. FIRESTEEL_EMULATOR_FAIL is read at each call, so a
+// program may set it between two calls. With "allocate" there is no memory, and with "launch" no kernel starts. With
+// "address" the next kernel touches memory that is not its own. Like a GPU's context, the device then does nothing
+// more.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

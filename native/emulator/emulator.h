@@ -2,10 +2,10 @@
 // block's threads are fibers of one OS thread. A fiber runs until it must wait, at a block barrier, or at a warp
 // operation to which other lanes have not come. Blocks run one after the other.
 //
-// Faults that a GPU ignores in silence end the process here, and their place is printed: reads and writes beyond an
-// allocation (each allocation ends at a page without access), misaligned vectors, lanes that meet in different
-// operations, and deadlocks. Shared memory is full of NaN when a block begins. A library that is compiled with
-// -fsanitize=thread is also checked for races (check.h).
+// Faults that a GPU ignores in silence end the process here, and their place is printed. They are reads and writes
+// beyond an allocation (each allocation ends at a page without access), misaligned vectors, lanes that meet in
+// different operations, and deadlocks. Shared memory is full of NaN when a block begins. A library that is compiled
+// with -fsanitize=thread is also checked for races (check.h).
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

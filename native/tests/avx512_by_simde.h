@@ -186,5 +186,5 @@ static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
 #define _mm512_scalef_ps firesteel_emulation::scaled
 #define _mm512_stream_ps firesteel_emulation::stream
 
-// For functions that are compiled for one processor whatever the flags say.
+// Marks functions that are compiled for one processor whatever the flags say.
 #define FIRESTEEL_EMULATES_AVX512 1

@@ -76,7 +76,7 @@ void test_winograd() {
   }
 }
 
-// No result depends on an element that it does not read, even if that is very large or not a number, because a wide or
+// No result depends on an element that it does not read, even if that is very large or not a number. A wide or
 // non-finite tile is left to the direct sum. The error bound is the direct sum's, so a result of zeros alone must be
 // zero.
 void test_winograd_range() {

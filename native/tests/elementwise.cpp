@@ -74,7 +74,7 @@ double erf_inverse(double x) {
   }
   return copysign(low, x);
 }
-// As Python defines them.
+// The results are as Python defines them.
 double remainder_of(double a, double b) {
   const double r = fmod(a, b);
   return r != 0 && (r < 0) != (b < 0) ? double(float(r + b)) : r;

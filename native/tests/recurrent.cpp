@@ -1,6 +1,6 @@
-// The LSTM's kernels of one instruction set (FIRESTEEL_ISA) against its definition in float64: values by evaluating the
-// equations one scalar at a time, gradients by differentiating that record backwards, which shares nothing with the
-// kernels' formulas. It prints differences and returns the number of failures.
+// The LSTM's kernels of one instruction set (FIRESTEEL_ISA) against its definition in float64. Values come from
+// evaluating the equations one scalar at a time. Gradients come from differentiating that record backwards, which
+// shares nothing with the kernels' formulas. It prints differences and returns the number of failures.
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // LSTM, GRU and RNN of one instruction set (FIRESTEEL_ISA), with and without lengths, against their definitions in
-// float64: each sequence of the batch walks through its own steps alone, which the kernels never do. Sizes lie around
+// float64. Each sequence of the batch walks through its own steps alone, which the kernels never do. Sizes lie around
 // those at which a sequence is cut (recurrent/blocks.h). Bits are the same for 1 to 3 threads.
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /**
- * npm run licences: writes THIRD-PARTY.md, a part of all packages, which lists the work of others in them and its
+ * npm run licences: writes THIRD-PARTY.md, a part of all packages. It lists the work of others in them, and its
  * licences. --check fails if the file is not up to date. Packages come from package-lock.json; the contents of a binary
  * are listed here.
  */

@@ -1,9 +1,9 @@
 /**
- * Trains on a NumPy file ten times larger than the memory that the process may still take (`ulimit -v`), and on a tenth
- * of the same rows in memory, without a limit. Both take the same number of steps, which must take the same time to
- * within a tenth. Rows of a batch are neighbours in the file, so that each batch is one read, and batches come in
- * random order. --processor compares processor time instead of the clock's time, which says little on a busy machine.
- * It does not include waiting for a disk.
+ * Trains on a NumPy file ten times larger than the memory that the process may still take (`ulimit -v`). Then it trains
+ * on a tenth of the same rows in memory, without a limit. Both take the same number of steps, which must take the same
+ * time to within a tenth. Rows of a batch are neighbours in the file, so each batch is one read. Batches come in random
+ * order. --processor compares processor time instead of the clock's time, which says little on a busy machine. It does
+ * not include waiting for a disk.
  *
  * Usage: npx tsx tests/end-to-end/larger-than-memory.ts [--megabytes 2000] [--steps 2000] [--slower 1.1] [--processor]
  */

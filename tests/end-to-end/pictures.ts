@@ -4,8 +4,8 @@
  * decodes in its own threads, as many at a time as UV_THREADPOOL_SIZE says (4), and workers share them. Set it to 1 to
  * see what one processor decodes.
  *
- * The clock says nothing on a busy machine, but processor time does: the time of a picture with two workers and with
- * one, and the part of it that the loader's thread takes, which no worker can share.
+ * The clock says nothing on a busy machine, but processor time does. Measured are the time of a picture with two
+ * workers and with one, and the part of it that the loader's thread takes, which no worker can share.
  *
  * Usage: npx tsx tests/end-to-end/pictures.ts [--pictures 512] [--passes 3] [--least 0]. Fails if the second worker
  * multiplies the throughput with steps by less than `least`.

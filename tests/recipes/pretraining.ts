@@ -1,7 +1,7 @@
 /**
- * A GPT and an LSTM over the characters of a novel, and BERT on speeches, from scratch, compared with PyTorch's figures
- * with the same recipe, batches and initial weights (`baselines.json`): first losses, losses and scores of validation,
- * processor time.
+ * A GPT and an LSTM over the characters of a novel, and BERT on speeches, from scratch. They are compared with
+ * PyTorch's figures with the same recipe, batches and initial weights (`baselines.json`): first losses, losses and
+ * scores of validation, processor time.
  *
  * Usage: npx tsx tests/recipes/pretraining.ts --corpora DIR [--baselines FILE] [--tokenizer FILE]
  *        [--only char-gpt,char-lstm,bert] [--seed 0] [--steps 20]

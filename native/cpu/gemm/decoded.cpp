@@ -1,6 +1,6 @@
-// C = A B for few rows of A, as in text generation, and a B whose columns are whole blocks of q8_0 or q4_0: the weight
-// [N, K] of a linear layer. Each block is read once, becomes floats in registers, and is multiplied there with all
-// rows. A multiply-add of a row takes one byte or half a byte, so memory is the limit if the processor keeps up.
+// C = A B for few rows of A, as in text generation. The columns of B are whole blocks of q8_0 or q4_0, as those of the
+// weight [N, K] of a linear layer. Each block is read once, becomes floats in registers, and is multiplied there with
+// all rows. A multiply-add of a row takes one byte or half a byte, so memory is the limit if the processor keeps up.
 //
 // Legend: B is K x N. A chunk is some columns over the whole depth. Several columns are taken together, so that no sum
 // waits for its last addition. Converting numbers is most of the work. So the scale of a block multiplies its sum, once

@@ -124,7 +124,8 @@ FIRESTEEL_UNROLLED static inline T opaque(T value) {
 }
 
 // The number of steps of depth by which rows of B in place are prefetched. This is early enough for the third-level
-// cache, and so late that rows a power of two apart, which share a set of the first level, are not evicted before use.
+// cache. It is also late enough: rows a power of two apart share a set of the first level, and are not evicted before
+// use.
 constexpr int64_t steps_fetched = 8;
 
 // The elements of A, in place, at a step of depth. An address reaches four rows from one pointer.

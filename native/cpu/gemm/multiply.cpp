@@ -8,9 +8,9 @@
 //   multiply_packing     everything else: all threads pack A and B, then take tiles of C
 //
 // Each element of A and B is packed once, except that A is packed again for each part of N if both exceed packed_limit
-// at a single block of depth. A B that is not packed beforehand is read in place by few rows, and otherwise packed a
-// panel at a time, on the stack of the thread that uses it. While a panel of B is multiplied, the next one, or its
-// source, is prefetched.
+// at a single block of depth. If B is not packed beforehand, few rows read it in place. Otherwise the thread that uses
+// it packs it a panel at a time, on its stack. While a panel of B is multiplied, the next one, or its source, is
+// prefetched.
 #include "../rooms.h"
 #include "../simd/half.h"
 #include "tile.h"

@@ -2,8 +2,8 @@
 // of interpolation are such tables, and so are their gradients, with the tables transposed.
 //
 // Legend: x has H x W planes, the result P x Q. The axes are independent. Within a plane one pass follows the other.
-// The order is the one that leaves fewer rows to the pass along columns: this pass takes a register of rows at once, as
-// columns, so that every term is one multiplication of registers.
+// The order is the one that leaves fewer rows to the pass along columns. This pass takes a register of rows at once, as
+// columns, so every term is one multiplication of registers.
 #include <string.h>
 
 #include "../../generated/kernels.h"

@@ -11,8 +11,8 @@
 // N] holds the maxima, then the sums. lse itself, rounded to float32, would be off by a unit of its own size, which is
 // 3% of a probability if logits are about 10^6.
 //
-// Forward reads the logits once: a block of 1024 stays in the first-level cache for its maximum and its exponentials,
-// and the sum is rescaled when the maximum grows (Milakov and Gimelshein, "Online normalizer calculation for softmax",
+// Forward reads the logits once. A block of 1024 stays in the first-level cache for its maximum and its exponentials.
+// The sum is rescaled when the maximum grows (Milakov and Gimelshein, "Online normalizer calculation for softmax",
 // 2018). Backward reads the logits once and writes the gradient once. Sums are float32 within blocks, float64 across.
 // Logits and their gradient may be bfloat16: blocks are widened and rounded on the way.
 #include "../../generated/kernels.h"

@@ -5,8 +5,8 @@
 // as a whole.
 //
 // A batch becomes as few multiplications as its strides allow. If the rows of a continue over a dimension while b stays
-// the same, the dimension joins M, so that [B, T, K] x [K, N] is one product of B T rows. The remaining dimensions are
-// a loop over matrices: large ones are divided between the threads one after another, and small ones are distributed
+// the same, the dimension joins M. So [B, T, K] x [K, N] is one product of B T rows. The remaining dimensions are a
+// loop over matrices: large ones are divided between the threads one after another, and small ones are distributed
 // whole.
 #include "../../generated/kernels.h"
 #include "../chunks.h"

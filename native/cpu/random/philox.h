@@ -1,6 +1,5 @@
-// Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
-// 1, 2, 3" (SC 2011): ten rounds of two 32x32 -> 64 bit products turn a 128-bit counter and a 64-bit key into four
-// words.
+// Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1,
+// 2, 3" (SC 2011). Ten rounds of two 32x32 -> 64 bit products turn a 128-bit counter and a 64-bit key into four words.
 //
 // Firesteel's counter is (block low, block high, stream, 0) and its key (seed low, seed high). Each block is computed
 // independently, so random numbers depend only on their position, never on the thread that computes them.

@@ -1,7 +1,7 @@
 // Forward through time: one layer, one direction, all time steps, for any cell (lstm.cpp, gru.cpp, rnn.cpp).
 //
 // The input's part of the gates does not depend on the state. It is computed just before its steps, for as many steps
-// at once as make the rows of a good product, and stays in the cache until the steps add theirs. A tile does everything
+// at once as make the rows of a good product. It stays in the cache until the steps add theirs. A tile does everything
 // that its cells need: the product of all gates, the activations, the new state, and packing that state for the next
 // step.
 //

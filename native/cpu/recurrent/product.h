@@ -3,7 +3,7 @@
 //
 // Legend: MR and NR as in gemm. Weights lie in panels of NR columns, each [depth][NR] over the whole depth (zero
 // padded). A state lies in panels of rows, each [depth / lanes][rows of the panel][lanes]: so packing copies registers
-// and transposes nothing. Its rows are cut into as few panels of at most MR rows as possible, all about equal: a panel
+// and transposes nothing. Its rows are cut into as few panels of at most MR rows as possible, all about equal. A panel
 // of 2 rows would take as long as one of 4 or 5, because it would wait for its own sums.
 //
 // A panel of weights is read once for each panel of rows, in order, from whichever cache has it. These are 4 NR bytes

@@ -8,8 +8,8 @@ namespace firesteel::FIRESTEEL_ISA {
 // dimension.
 bool seen_as_bytes(const View& blocks, View* bytes);
 
-// dst = src of one shape, where exactly one has blocks: dense floats, rounded to dense blocks; or blocks along the last
-// dimension, in any order of rows, as dense numbers of any dtype.
+// dst = src of one shape, where exactly one has blocks. Dense floats are rounded to dense blocks. Blocks along the last
+// dimension, in any order of rows, become dense numbers of any dtype.
 void encode_blocks(Context& context, const View& dst, const View& src);
 void decode_rows(Context& context, const View& dst, const View& src);
 

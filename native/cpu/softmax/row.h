@@ -10,9 +10,9 @@
 namespace firesteel::FIRESTEEL_ISA::softmax {
 
 // e^x for x <= 0. The relative error is 2e-7, or 4e-7 for results below e^-20. Results below 1.2e-38 are 0 (no
-// denormals). This is shorter than simd::exp: one scaling suffices for these arguments, and another term of the
-// polynomial, or more bits of ln 2, would be lost in the sum to which these results are added. Adding a large number
-// rounds, and leaves the exponent in the lowest bits.
+// denormals). This is shorter than simd::exp. One scaling suffices for these arguments. Another term of the polynomial,
+// or more bits of ln 2, would be lost in the sum to which these results are added. Adding a large number rounds, and
+// leaves the exponent in the lowest bits.
 FIRESTEEL_INLINE simd::Vec exp_of_negative(simd::Vec x) {
   using namespace simd;
   const Vec lowest = set(-87.3365f), magic = set(12582912.0f);  // 1.5 * 2^23
