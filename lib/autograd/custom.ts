@@ -277,7 +277,7 @@ function recalled(name: string, context: CustomCallContext): unknown {
     if (context.createGraph && leaf.index >= outputs && tensor.dtype.includes('float'))
       throw new AutogradError(
         name,
-        `saved${leaf.path} is neither an argument nor an output, so that a second derivative would miss how it depends on the ` +
+        `saved${leaf.path} is neither an argument nor an output, so a second derivative would miss how it depends on the ` +
           'arguments; give it as another output, or compute it in backward',
       )
     return tensor
@@ -307,7 +307,7 @@ function checkedGradients(name: string, context: CustomCallContext, found: unkno
       )
     if (place < 0) {
       if (gradient !== null)
-        throw new AutogradError(name, `backward gave a gradient for argument ${i}, which was no tensor; give null`)
+        throw new AutogradError(name, `backward gave a gradient for argument ${i}, which is not a tensor; give null`)
       return
     }
     if (gradient !== null && needs[i]) checkGradient(name, context, gradient, place, i)

@@ -62,7 +62,10 @@ function shapeOf(op: string, value: unknown): number[] {
   for (let at = value; Array.isArray(at) || isNumericArray(at); at = at[0]) {
     // The depth is limited, because an array may contain itself.
     if (shape.length === maxDims)
-      throw new ShapeError(op, `lists are nested deeper than ${maxDims}, the most dimensions that are possible`)
+      throw new ShapeError(
+        op,
+        `lists are nested deeper than ${maxDims}, but a tensor may have at most ${maxDims} dimensions`,
+      )
     shape.push(at.length)
   }
   return shape

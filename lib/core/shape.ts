@@ -133,7 +133,8 @@ export function copySizes(op: string, shape: Shape): number[] {
   if (!Array.isArray(shape))
     throw new ValueError(op, `a shape must be an array of sizes such as [2, 3], but is ${kindOf(shape)}`)
   const { length } = shape as Shape
-  if (length > maxDims) throw new ShapeError(op, `a shape of ${length} dimensions; at most ${maxDims} are possible`)
+  if (length > maxDims)
+    throw new ShapeError(op, `the shape has ${length} dimensions, but a tensor may have at most ${maxDims}`)
   return copyOf(shape)
 }
 

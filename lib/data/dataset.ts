@@ -143,7 +143,7 @@ export function checkSource(op: string, source: unknown): asserts source is Batc
   if (!isLength(length) || typeof batch !== 'function')
     throw new ValueError(
       op,
-      `the dataset needs a length, an integer that is not negative (${shown(length)}), and a batch(indices) method; rows may ` +
+      `the dataset needs a length (it is ${shown(length)}), which must be a non-negative integer, and a batch(indices) method; rows may ` +
         'also be an array, or an IterableDataset',
     )
 }

@@ -53,7 +53,7 @@ export function warnOfLost(op: string, model: Module): void {
   const kept = new Set<Tensor>(adapters.flatMap(tensorsOf))
   for (const [, copies] of copiesIn(model)) for (const [, tensor] of copies.tensors()) kept.add(tensor)
   const tell = (names: readonly string[], what: string, remedy: string) => {
-    const text = `[${op}] the adapter's files leave out ${listed(names)}, which ${what}: who loads them gets another model; ${remedy}`
+    const text = `[${op}] the adapter's files leave out ${listed(names)}, which ${what}: whoever loads them gets another model; ${remedy}`
     if (names.length > 0 && told.size < told.add(text).size)
       warn(text, { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' })
   }

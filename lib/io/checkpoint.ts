@@ -180,7 +180,7 @@ export async function loadCheckpoint(
     )
   for (const [name] of own)
     if (!Object.hasOwn(saved, name))
-      throw new ValueError(op, `${path} has no ${name}, but ${Object.keys(saved).join(', ') || 'nothing'}`)
+      throw new ValueError(op, `${path} has no ${name}; it has ${Object.keys(saved).join(', ') || 'nothing'}`)
   const within = <R>(name: string, fn: () => R): R => {
     try {
       return namedAs(op, fn)

@@ -137,7 +137,7 @@ export class GgufFile implements TensorSource {
     if (into !== undefined && !(from >= 0 && from + into.length <= count && into.BYTES_PER_ELEMENT === size))
       throw new ValueError(
         op,
-        `${what} has no ${into.length} elements of ${into.BYTES_PER_ELEMENT} bytes from ${from} on`,
+        `${what} does not have ${into.length} elements of ${into.BYTES_PER_ELEMENT} bytes from ${from} on`,
       )
     return { what, dtype, shape, position: entry.from + from * size, count }
   }
@@ -182,7 +182,7 @@ class Header {
     if (version !== 2 && version !== 3)
       this.#fail(`it has version ${version}, but must have version 2 or 3, little-endian`)
     const [tensorCount, valueCount] = [this.#count(24, 'tensors'), this.#count(12, 'metadata')]
-    if (tensorCount > mostTensors) this.#fail(`it has ${tensorCount} tensors, but may have ${mostTensors}`)
+    if (tensorCount > mostTensors) this.#fail(`it has ${tensorCount} tensors, but may have at most ${mostTensors}`)
     const values = new Map<string, GgufValue>()
     for (let i = 0; i < valueCount; i++) {
       const key = this.#text()
@@ -219,7 +219,7 @@ class Header {
   #tensor() {
     const name = this.#text()
     const dims = this.#u32()
-    if (dims > mostDims) this.#fail(`${quoted(name)} has ${dims} dimensions, but may have ${mostDims}`)
+    if (dims > mostDims) this.#fail(`${quoted(name)} has ${dims} dimensions, but may have at most ${mostDims}`)
     // The fastest dimension comes first in the file.
     const shape = Array.from({ length: dims }, () => this.#u64()).reverse()
     if (!Number.isSafeInteger(shape.reduce((product, size) => product * size, 1)))

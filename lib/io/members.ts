@@ -10,13 +10,16 @@ export function membersOf(op: string, what: string, given: object): Map<string, 
   if (isMap(given)) {
     for (const [name, part] of given) {
       if (typeof name !== 'string')
-        throw new ValueError(op, `the Map of ${what} has the key ${shown(name)}, but keys must be names: texts`)
+        throw new ValueError(
+          op,
+          `the Map of ${what} has the key ${shown(name)}, but keys must be texts, which name the parts`,
+        )
       members.set(name, part)
     }
     return members
   }
   if (isIterable(given) || ArrayBuffer.isView(given))
-    throw new ValueError(op, `${what} are ${kindOf(given)}, but must be an object or a Map by name`)
+    throw new ValueError(op, `${what} are ${kindOf(given)}, but must be an object, or a Map with names as keys`)
   for (const [name, part] of Object.entries(given)) members.set(name, part)
   let at: object | null = Object.getPrototypeOf(given)
   const isPlain = at === null || Object.getPrototypeOf(at) === null
@@ -25,6 +28,9 @@ export function membersOf(op: string, what: string, given: object): Map<string, 
     for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(at)))
       if (get !== undefined && !members.has(name)) members.set(name, (given as { [name: string]: unknown })[name])
   if (members.size === 0 && !isPlain)
-    throw new ValueError(op, `${what} are ${kindOf(given)}, which has no members; give an object or a Map by name`)
+    throw new ValueError(
+      op,
+      `${what} are ${kindOf(given)}, which has no members; give an object, or a Map with names as keys`,
+    )
   return members
 }

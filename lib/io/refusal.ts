@@ -12,9 +12,13 @@ export const noFiles =
 
 /** Throws ValueError for a value that cannot be a path, and for any path if there are no files. */
 export function checkPath(op: string, access: Access, path: unknown): asserts path is string {
-  if (typeof path !== 'string') throw new ValueError(op, `cannot ${access} ${kindOf(path)}: a path must be a string`)
+  if (typeof path !== 'string')
+    throw new ValueError(op, `cannot ${access} a file: the path is ${kindOf(path)}, but must be a string`)
   if (path === '' || path.includes('\0'))
-    throw new ValueError(op, `cannot ${access} ${JSON.stringify(path)}: a path must not be empty, nor hold a zero byte`)
+    throw new ValueError(
+      op,
+      `cannot ${access} a file: the path is ${JSON.stringify(path)}, but must not be empty or hold a zero byte`,
+    )
   if (!inNode) throw new ValueError(op, `cannot ${access} ${path}: ${noFiles}`)
 }
 

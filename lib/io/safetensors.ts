@@ -79,7 +79,7 @@ export class SafetensorsFile implements TensorSource {
       if (size < 9) fail(`it has ${size} bytes`)
       fail(
         start[8] === 0x7b
-          ? `its header would have ${length} bytes, but may have ${maxHeaderBytes}`
+          ? `its header would have ${length} bytes, but may have at most ${maxHeaderBytes}`
           : 'its header does not begin with {',
       )
     }
@@ -144,7 +144,7 @@ export class SafetensorsFile implements TensorSource {
     if (into !== undefined && !(from >= 0 && from + into.length <= count && into.BYTES_PER_ELEMENT === bytes))
       throw new ValueError(
         op,
-        `${what} has no ${into.length} elements of ${into.BYTES_PER_ELEMENT} bytes from ${from} on: it has ${count} of ${bytes}`,
+        `${what} does not have ${into.length} elements of ${into.BYTES_PER_ELEMENT} bytes from ${from} on: it has ${count} of ${bytes}`,
       )
     return { what, dtype, shape, position: this.#dataStart + entry.from + from * bytes, count }
   }

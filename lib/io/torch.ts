@@ -116,7 +116,7 @@ export class TorchFile implements TensorSource {
     if (into !== undefined && !(from >= 0 && from + into.length <= count && into.BYTES_PER_ELEMENT === bytes))
       throw new ValueError(
         op,
-        `${what} has no ${into.length} elements of ${into.BYTES_PER_ELEMENT} bytes from ${from} on`,
+        `${what} does not have ${into.length} elements of ${into.BYTES_PER_ELEMENT} bytes from ${from} on`,
       )
     return { tensor, dtype, what }
   }
@@ -210,7 +210,7 @@ async function readZip(file: InputFile, fail: (why: string) => never): Promise<F
     return fail(`it is a zip archive with ${pickles.length} entries named data.pkl, but torch writes one`)
   const folder = pickle.slice(0, -'data.pkl'.length)
   const whole = async (entry: Place, most: number) => {
-    if (entry.size > most) fail(`an entry has ${entry.size} bytes, but may have ${most}`)
+    if (entry.size > most) fail(`an entry has ${entry.size} bytes, but may have at most ${most}`)
     return file.read('an entry', entry.from, Uint8Array, entry.size)
   }
   const order = entries.get(`${folder}byteorder`)

@@ -48,7 +48,7 @@ export function takeApart(
   const refuse = (path: string, what: string): never => {
     throw new ValueError(
       op,
-      `${path || 'the value'} is ${what}, but a file holds numbers, texts, truths, null, lists, plain objects, Maps, typed arrays and tensors`,
+      `${path || 'the value'} is ${what}, but a file holds numbers, texts, booleans, null, lists, plain objects, Maps, typed arrays and tensors`,
     )
   }
   const taken = (at: unknown, path: string): unknown => {

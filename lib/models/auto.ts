@@ -120,7 +120,7 @@ function entryFor<T extends keyof Tasks>(op: string, path: string, json: ConfigJ
   const known = registry.filter((entry) => entry.task === task).flatMap(({ modelTypes }) => modelTypes)
   throw new ValueError(
     op,
-    `${path}: model_type is ${shown(type)} (architectures ${shown(json['architectures'])}), but known are ${known.join(', ')}`,
+    `${path}: model_type is ${shown(type)} (architectures ${shown(json['architectures'])}), but the known ones are ${known.join(', ')}`,
   )
 }
 

@@ -111,7 +111,7 @@ export abstract class Adapter extends Module {
   #noHook(method: string): ValueError {
     return new ValueError(
       `${this.constructor.name}.${method}`,
-      'an adapter has no forward, so that the hook would never be called; register it on the layer that the adapter is in, or ' +
+      'an adapter has no forward, so the hook would never be called; register it on the layer that the adapter is in, or ' +
         'on a module within the adapter',
     )
   }

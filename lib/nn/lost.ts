@@ -33,7 +33,7 @@ export function tellIfLost(module: object, outermost: object): void {
   for (const inner of module.modules()) found.add(inner)
   const [outer, lost] = [outermost.constructor.name, module.constructor.name]
   tellOnce(
-    `${outer} runs a ${lost} that is not found in its properties, so that it is neither trained, frozen, saved nor moved with ` +
+    `${outer} runs a ${lost} that is not found in its properties, so it is neither trained, frozen, saved nor moved with ` +
       `it, and keeps its own mode. Hold it in a property, or in an array, Set, Map or plain object there; private #fields, ` +
       'closures and instances of other classes cannot be searched. If it should stay outside, freeze it and call its eval()',
   )

@@ -74,7 +74,7 @@ export class Naming {
       const name = table ? byTable(table, original, used) : this.#called(rename as (name: string) => string, original)
       const other = this.#originals.get(name)
       if (other === undefined) this.#originals.set(name, original)
-      else problems.push(`${other} and ${original} are both renamed ${name}`)
+      else problems.push(`${other} and ${original} are both renamed ${name}; give each a name of its own`)
     }
     for (const from of table?.keys() ?? [])
       if (!used.has(from)) problems.push(`rename has '${from}', but the state has no such name`)

@@ -58,7 +58,7 @@ export function checkSource(op: string, name: string, src: Tensor, dst: Tensor, 
   if (src.requiresGrad && isGradEnabled())
     throw new AutogradError(
       op,
-      `${name} takes part in a graph (${src.describe()}), but ${op} records none, so that no gradient would come back; ` +
+      `${name} takes part in a graph (${src.describe()}), but ${op} records none, so no gradient would come back; ` +
         `give ${name}.detach(), do it inside noGrad(), or build the result with ${instead}`,
     )
   if (src.device !== dst.device)

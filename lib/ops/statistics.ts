@@ -79,7 +79,8 @@ function weighted(rows: Tensor, { all, importance }: Weights, correction: number
 
 function covariance(op: string, x: Tensor, correction: number, options: CovOptions = {}): Tensor {
   checkTensor(op, 'x', x)
-  if (!isFloating(x.dtype)) throw new DTypeError(op, `x is ${x.dtype}; convert it with .to('float32')`)
+  if (!isFloating(x.dtype))
+    throw new DTypeError(op, `x is ${x.dtype}, but must be floating; convert it with .to('float32')`)
   if (x.ndim > 2)
     throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but must be [variables, observations]`, [x.sizes])
   return namedAs(op, () => {
@@ -186,7 +187,8 @@ export function trapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
   const { x = null, dx = 1, dim = -1 } = checkOptions(op, options, trapezoidNames)
   checkTensor(op, 'y', y)
   if (typeof dx !== 'number') throw new ValueError(op, `dx is ${shown(dx)}, but must be a number`)
-  if (!isFloating(y.dtype)) throw new DTypeError(op, `y is ${y.dtype}; convert it with .to('float32')`)
+  if (!isFloating(y.dtype))
+    throw new DTypeError(op, `y is ${y.dtype}, but must be floating; convert it with .to('float32')`)
   if (y.ndim === 0) throw new ShapeError(op, 'y is one number and has no dimension', [[]])
   const d = normalizeDim(op, dim, y.ndim)
   const size = y.sizes[d] as number

@@ -249,7 +249,10 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   /** The way in which a graph repeats a step that is being captured. */
   #renewal(op: string, capture: Capture, round: Round, batch: Batch, row: Row | null, group: Group<O>): Renewal {
     if (capture.device !== round.device)
-      throw new ValueError(op, `parameters on ${round.device.name} have no place in a graph of ${capture.device.name}`)
+      throw new ValueError(
+        op,
+        `parameters are on ${round.device.name}, but the graph is on ${capture.device.name}; move the model to one device`,
+      )
     if (row === null)
       throw new ValueError(
         op,

@@ -70,7 +70,7 @@ export function listSlots(op: string, slots: NamedSlots): SlotList {
     if (dtype !== undefined && !isDType(dtype))
       throw new ValueError(op, `the slot ${name} has the unknown dtype ${kindOf(dtype)}`)
     if (used !== undefined && typeof used !== 'boolean')
-      throw new ValueError(op, `the slot ${name} has used ${kindOf(used)}, but it must be true or false`)
+      throw new ValueError(op, `used of the slot ${name} is ${kindOf(used)}, but must be true or false`)
   }
   return list
 }

@@ -45,7 +45,7 @@ export function entryProblems(name: string, entry: unknown, parameter: Parameter
   const problems: string[] = []
   const { step, tensors } = entry
   if (!Number.isSafeInteger(step) || (step as number) < 0)
-    problems.push(`${name} was stepped ${shown(step)} times, but this must be an integer of at least 0`)
+    problems.push(`${name} was stepped ${shown(step)} times, but the number must be an integer of at least 0`)
   const byName = new Map(slots.map(({ name: key, slot }) => [key, slot]))
   for (const [key, tensor] of Object.entries(tensors)) {
     const place = `${name}.${key}`

@@ -95,7 +95,7 @@ function undeclared(op: string, name: string, { slots }: Known): ValueError {
   const switchedOff = slots.some((each) => each.name === name)
   return new ValueError(
     op,
-    `the update assigned the slot ${name}, which ${switchedOff ? 'slots() says is not used' : 'slots() does not declare'}, so that ` +
+    `the update assigned the slot ${name}, which ${switchedOff ? 'slots() says is not used' : 'slots() does not declare'}, so ` +
       `it would be lost after the step; ${switchedOff ? 'give it used: true there' : `declare it there: ${name}: {}`}`,
   )
 }

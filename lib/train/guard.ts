@@ -77,7 +77,7 @@ export class Guard {
     if (this.#fitting)
       throw new ValueError(
         op,
-        `another Trainer is fitting the same model (${kindOf(this.#model)}), so that checkpoints and validations would contain steps of both; await its fit first, or take turns with steps()`,
+        `another Trainer is fitting the same model (${kindOf(this.#model)}), so checkpoints and validations would contain steps of both; await its fit first, or take turns with steps()`,
       )
     this.#fitting = true
   }

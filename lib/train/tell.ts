@@ -159,7 +159,7 @@ export function tellSuspects(op: string, step: number, found: Anomalies): void {
 export function notFinite(op: string, step: number, found: Anomalies): ValueError {
   const what =
     found.length === 0
-      ? 'all are finite when the step runs again, so that it does not do the same twice'
+      ? 'all are finite when the step runs again, so it does not do the same twice'
       : describeAnomalies(found)
   return new ValueError(
     op,

@@ -241,11 +241,11 @@ const drawnBefore = f.dropout(new nn.Parameter(f.full([3], 1, on)), 0.5).sum()
 for (const [refused, told] of [
   [() => fresh.step(), /\[AdamW\.step\] each replay would begin the state's mean anew; take one step before/],
   [() => muon.step(), /\[Muon\.step\] this optimiser updates by operators/],
-  [() => onCpu.step(), /\[SGD\.step\] parameters on cpu have no place in a graph of cuda:0/],
-  [() => void f.manualSeed(1), /no graph sets the state of a generator/],
-  [() => void own.loadStateDict({ seed: 5, stream: 0, offset: 0 }), /no graph sets the state of a generator/],
-  [() => void f.rand([3], { ...on, generator: new f.Generator(1) }), /a generator of its own/],
-  [() => void f.rand([3], { ...on, generator: own.split() }), /a generator of its own/],
+  [() => onCpu.step(), /\[SGD\.step\] parameters are on cpu, but the graph is on cuda:0/],
+  [() => void f.manualSeed(1), /the function sets the state of a generator/],
+  [() => void own.loadStateDict({ seed: 5, stream: 0, offset: 0 }), /the function sets the state of a generator/],
+  [() => void f.rand([3], { ...on, generator: new f.Generator(1) }), /a generator that it makes/],
+  [() => void f.rand([3], { ...on, generator: own.split() }), /a generator that it makes/],
   [() => drawnBefore.backward(), /a random position that was drawn before/],
 ] as const)
   assert.throws(

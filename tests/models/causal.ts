@@ -198,7 +198,7 @@ export async function checkCausal(folder: Folder): Promise<Result> {
     model = await AutoModel.forCausalLM(folder.path)
   } catch (error) {
     const { message } = error as Error
-    if (/model_type is .* but known are/.test(message)) throw notImplemented(folder.json.class)
+    if (/model_type is .* but the known ones are/.test(message)) throw notImplemented(folder.json.class)
     if (/holds neither model\.safetensors/.test(message)) throw notImplemented('pytorch_model.bin')
     throw error
   }

@@ -179,9 +179,7 @@ describe.each(['cpu', 'reference'])('the slot on %s', (device) => {
     expect(() => dora.forward()).toThrow('[Dora] an adapter has no forward')
     for (const method of ['registerForwardPreHook', 'registerForwardHook'] as const) {
       const register = (dora as nn.Module)[method].bind(dora) as (hook: () => void) => unknown
-      expect(() => register(() => {})).toThrow(
-        `[Dora.${method}] an adapter has no forward, so that the hook would never`,
-      )
+      expect(() => register(() => {})).toThrow(`[Dora.${method}] an adapter has no forward, so the hook would never`)
     }
     expect(() => new LoraLinear(conv, { rank: 1 })).toThrow(
       '[LoraLinear] the layer is a Conv2d, which is adapted by conv2d',

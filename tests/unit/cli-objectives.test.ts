@@ -138,9 +138,9 @@ describe('replay of general rows', () => {
 
   it('is refused where it does not fit', async () => {
     expect(await refused('replay={ file: labels.jsonl, share: 0.4 }')).toBe(
-      '--set replay: replay.file is labels.jsonl, which the training learns from too, so that it is nothing general; name another file, or leave replay out',
+      '--set replay: replay.file is labels.jsonl, which the training learns from too, so its rows are not general; name another file, or leave replay out',
     )
-    expect(await refused(...values, 'data.validation=general.jsonl')).toContain('so that it measures nothing')
+    expect(await refused(...values, 'data.validation=general.jsonl')).toContain('so it measures nothing')
     expect(await refused('replay={ file: general.jsonl }')).toContain('replay.share is missing in replay')
     for (const share of [0, 1])
       expect(await refused(`replay={ file: general.jsonl, share: ${share} }`)).toContain(
@@ -191,7 +191,7 @@ describe('a model that begins with random weights', () => {
     const wrong = (changes: object) => refused(`model=${JSON.stringify({ ...sizes, ...changes })}`, 'tokenizer=./bert')
     expect(await wrong({ hiden_size: 16 })).toMatch(/^--set model: .*hiden_size/)
     expect(await wrong({ num_attention_heads: 3 })).toMatch(/^--set model: /)
-    expect(await wrong({ vocab_size: 9 })).toContain('whose vocabulary has 9')
+    expect(await wrong({ vocab_size: 9 })).toContain('vocabulary, which has 9 tokens')
     expect(await wrong({ model_type: 'brt' })).toMatch(/^--set model: .*'brt'/)
   })
 })

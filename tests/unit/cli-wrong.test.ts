@@ -169,10 +169,17 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'model: ./model',
     'model: ./small\ntokenizer: ./model',
     'rows.jsonl:1',
-    "none of the model's, whose vocabulary has 300",
+    "not in the model's vocabulary, which has 300",
     'load the tokenizer of',
   ],
-  ['a model that writes nothing', './model', './encoder', 'config.yaml:1:8: model', "'bert'", 'known are gpt2, llama'],
+  [
+    'a model that writes nothing',
+    './model',
+    './encoder',
+    'config.yaml:1:8: model',
+    "'bert'",
+    'known ones are gpt2, llama',
+  ],
   [
     'a validation behind the last step',
     'epochs: 2',
@@ -268,7 +275,7 @@ const labelled: readonly (readonly [what: string, rows: readonly string[], ...sa
     ['{"text": "a", "label": "x"}', '{"text": "b", "label": 1}'],
     'rows.jsonl:2',
     'the number 1',
-    'write all alike',
+    'write all labels in one way',
   ],
   [
     'a label that is none',
@@ -341,9 +348,9 @@ describe('data are refused that have', () => {
 
   it('tables that are parted otherwise, without a header, or in another encoding', async () => {
     const files: readonly (readonly [name: string, text: string | Buffer, ...says: string[]])[] = [
-      ['a.csv', 'text;label\na;x\n', 'a.csv:2', "parted by ';': write commas in a .csv"],
-      ['a.csv', 'text\tlabel\na\tx\n', 'a.csv:2', 'parted by tabs'],
-      ['a.tsv', 'text,label\na,x\n', 'a.tsv:2', "parted by ','", 'tabs in a .tsv'],
+      ['a.csv', 'text;label\na;x\n', 'a.csv:2', "separated by ';': write commas in a .csv"],
+      ['a.csv', 'text\tlabel\na\tx\n', 'a.csv:2', 'separated by tabs'],
+      ['a.tsv', 'text,label\na,x\n', 'a.tsv:2', "separated by ','", 'tabs in a .tsv'],
       ['a.csv', 'text,text\na,x\n', "a.csv:1: the header has 'text' twice"],
       ['a.csv', 'text,label\n"a,x\n', 'a.csv:2: a quote opens a field'],
       ['a.csv', Buffer.from('text,label\n\xe4,x\n', 'latin1'), 'a.csv:2: the line is not UTF-8; save the file'],

@@ -219,7 +219,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('a custom
     fails(g, f.AutogradError, '[mine] backward gave')
     fails([undefined, null], f.AutogradError, '[mine] backward gave undefined for argument 0')
     fails([3, null], f.AutogradError, 'for argument 0')
-    fails([g, g], f.AutogradError, '[mine] backward gave a gradient for argument 1, which was no tensor')
+    fails([g, g], f.AutogradError, '[mine] backward gave a gradient for argument 1, which is not a tensor')
     fails([f.ones([1], { device }), null], f.ShapeError, '[mine] backward gave a gradient of [1] for argument 0 of [3]')
     fails([f.ones([3, 1], { device }), null], f.ShapeError, 'a gradient of [3, 1]')
     fails([f.ones([3], { device, dtype: 'int32' }), null], f.DTypeError, '[mine] backward gave a gradient in int32')

@@ -251,7 +251,7 @@ describe('settings', () => {
     const config = join(path, 'config.json')
     writeFileSync(config, readFileSync(config, 'utf8').replace('"bert"', '"gpt2"'))
     await expect(AutoModel.forMaskedLM(path)).rejects.toThrow(
-      /model_type is 'gpt2'.*known are bert, roberta, distilbert/,
+      /model_type is 'gpt2'.*known ones are bert, roberta, distilbert/,
     )
   })
 })

@@ -108,7 +108,7 @@ describe('writing on', () => {
     const last = 59
     const almost = Array.from({ length: last }, (_, token) => token)
     expect(await write({ suppressTokens: almost, maxNewTokens: 2 })).toEqual([[last, last]])
-    await expect(write({ suppressTokens: [...almost, last] })).rejects.toThrow('leave none of the 60 tokens')
+    await expect(write({ suppressTokens: [...almost, last] })).rejects.toThrow('leaves none of the 60 tokens')
     const [best] = await model.generate(prompt, { maxNewTokens: 2, beams: 2, suppressTokens: almost })
     expect(best?.tokens).toEqual([last, last])
   })
@@ -216,7 +216,7 @@ describe('writing on', () => {
       [{ beams: 2, sample: true }, /beams take the best/],
       [{ beams: 2, logProbs: true }, /logProbs/],
       [{ beams: 2, returnSequences: 3 }, /returnSequences is 3/],
-      [{ returnSequences: 2 }, /returnSequences have an effect only in sampling or a beam search/],
+      [{ returnSequences: 2 }, /returnSequences has an effect only in sampling or a beam search/],
       [{ suppressTokens: [-1] }, /suppressTokens are \[-1\]/],
       [{ badWords: [[]] }, /badWords are \[an array\], but must be lists of token ids/],
       [{ badWords: [3] as never }, /badWords are \[3\], but must be lists/],

@@ -147,7 +147,7 @@ describe('a loader', () => {
     ['a tensor', () => new DataLoader(zeros([3]) as never), 'the dataset needs a length'],
     ['nothing', () => new DataLoader(undefined as never), 'the dataset needs a length'],
     ['no batch method', () => new DataLoader({ length: 3 } as never), 'and a batch(indices) method'],
-    ['a length below 0', () => new DataLoader({ length: -1, batch: () => 0 }), '(-1)'],
+    ['a length below 0', () => new DataLoader({ length: -1, batch: () => 0 }), '(it is -1)'],
     ['options that are none', () => new DataLoader(items(1), 3 as never), 'options are the number 3'],
     ['threads', () => new DataLoader(items(1), { threads: 2 } as never), 'there is no option threads'],
     ['batches of 0', () => new DataLoader(items(1), { batchSize: 0 }), 'batchSize is 0'],

@@ -232,8 +232,8 @@ describe('consoleLogger', () => {
     [() => consoleLogger({ steps: 1 } as never), 'steps is 1'],
     [() => consoleLogger({ stream: 1 } as never), 'the stream is the number 1'],
     [() => csvLogger('a', { rows: 'steps' } as never), "rows are 'steps'"],
-    [() => csvLogger(''), 'a path must not be empty'],
-    [() => tensorBoard(3 as never), 'a path must be a string'],
+    [() => csvLogger(''), 'the path is "", but must not be empty'],
+    [() => tensorBoard(3 as never), 'the path is the number 3, but must be a string'],
   ])('options %#: refused', (make, message) => {
     expect(make).toThrow(ValueError)
     expect(make).toThrow(message)

@@ -31,10 +31,10 @@ describe('members', () => {
   it.each([
     ['a Set', new Set([1]), 'the parts are a Set, but must be'],
     ['an array', [1], 'the parts are an array, but must be'],
-    ['a typed array', new Float32Array(2), 'but must be an object or a Map by name'],
+    ['a typed array', new Float32Array(2), 'but must be an object, or a Map with names as keys'],
     ['a WeakMap', new WeakMap(), 'a WeakMap, which has no members'],
     ['an instance of an empty class', new (class Empty {})(), 'which has no members'],
-    ['a Map of numbers', new Map([[1, 2]]), 'the Map of the parts has the key 1, but keys must be names: texts'],
+    ['a Map of numbers', new Map([[1, 2]]), 'the Map of the parts has the key 1, but keys must be texts'],
   ])('are not there in %s', (_title, given, text) => {
     expect(() => of(given)).toThrow(text)
   })

@@ -171,7 +171,7 @@ describe('fit within memory', () => {
     }
     const model = new nn.Linear(16, 16) as nn.Model
     const error = await rejection(trainer(model, apart).fit([batch()], { ...quiet, memory: 100 }))
-    expect(error.message).toContain('so that rows see each other')
+    expect(error.message).toContain('so rows see each other')
   })
 
   it('looks again where a batch is larger than those before', async () => {

@@ -186,7 +186,7 @@ describe('texts', () => {
       const metric: metrics.TextMetric = make()
       expect(await metric.compute()).toBeNaN()
       expect(() => metric.update('a' as never, ['a'])).toThrow(ValueError)
-      expect(() => metric.update(['a'], ['a', 'b'])).toThrow('there are 1 hypotheses, but references of 2')
+      expect(() => metric.update(['a'], ['a', 'b'])).toThrow('there are 1 hypotheses, but references for 2')
       expect(() => metric.update(['a', 'b'], [['a'], []])).toThrow('hypothesis 1 has no references')
       expect(() => metric.update(['a', 3 as never], [['a'], ['b']])).toThrow('the number 3, but must be a string')
       expect(await metric.compute()).toBeNaN()

@@ -319,7 +319,7 @@ describe('ResNet', () => {
       [{ groups: 32 }, /groups is 32, but this architecture has no such setting/],
     ] as const)
       await expect(AutoModel.forImageClassification({ model_type: 'resnet', ...settings })).rejects.toThrow(text)
-    await expect(AutoModel.forImageClassification({ model_type: 'gpt2' })).rejects.toThrow(/known are resnet, vit/)
+    await expect(AutoModel.forImageClassification({ model_type: 'gpt2' })).rejects.toThrow(/known ones are resnet, vit/)
   })
 
   it('refuses images of other channels, and bytes', () => {

@@ -433,7 +433,7 @@ describe('what cannot work is refused:', () => {
     [3, ValueError, '[Broken] the slot extra is the number 3'],
     [{ size: [2] }, ValueError, '[Broken] the slot extra has no option size; there are shape, dtype, value, used'],
     [{ dtype: 'uint9' }, ValueError, "[Broken] the slot extra has the unknown dtype 'uint9'"],
-    [{ used: 1 }, ValueError, '[Broken] the slot extra has used the number 1'],
+    [{ used: 1 }, ValueError, '[Broken] used of the slot extra is the number 1'],
     [{ dtype: 'uint8', value: 300 }, ValueError, '[Broken.step] '],
     [{ shape: [-1] }, ValueError, '[Broken.step] '],
   ])('a slot that is %j', (slot, type, message) => {
@@ -546,7 +546,7 @@ it('a slot that is assigned without being declared, or while it is not used', ()
   const optimizer = new Forgetful([w])
   expect(() => optimizer.step()).toThrow(ValueError)
   expect(() => optimizer.step()).toThrow(
-    '[Forgetful.step] the update assigned the slot m, which slots() does not declare, so that it would be lost after the step; ' +
+    '[Forgetful.step] the update assigned the slot m, which slots() does not declare, so it would be lost after the step; ' +
       'declare it there: m: {}',
   )
   optimizer.declared = { m: { used: false } }

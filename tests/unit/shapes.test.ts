@@ -139,7 +139,7 @@ describe.each(deviceNames)('shapes on %s', (device) => {
     wrong('reshape', [[-1, 4]], '[reshape] [2, 3] has 6 elements, which do not fill [-1, 4]')
     wrong('reshape', [[-1, 0]], '[reshape] [2, 3] has 6 elements, which do not fill [-1, 0]')
     wrong('reshape', [[7]], '[reshape] [2, 3] has 6 elements, which do not fill [7]')
-    wrong('reshape', [new Array(9).fill(1)], '[reshape] a shape of 9 dimensions; at most 8')
+    wrong('reshape', [new Array(9).fill(1)], '[reshape] the shape has 9 dimensions, but a tensor may have at most 8')
     wrong('slice', [{}], '[slice] the index of dimension 0 is an object')
     wrong('split', ['a'], "[split] size is 'a'")
     expect(f.zeros([0, 2], { device }).reshape([-1, 0]).shape).toEqual([0, 0])

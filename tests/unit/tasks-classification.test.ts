@@ -107,18 +107,14 @@ describe('textRows', () => {
         message,
       )
     const [first] = reviews
-    await wrong([{ review: 'a' }], {}, /row 0: there is no column 'mood' for the label, but review; name one/)
+    await wrong([{ review: 'a' }], {}, /row 0: there is no column 'mood' for the label; the row has review; name one/)
     await wrong(
       [first ?? {}, { review: ' ', mood: 'bad' }],
       {},
       /row 1: text \(column 'review'\) is empty; leave the row out/,
     )
     await wrong([{ review: 5, mood: 'bad' }], {}, /row 0: text \(column 'review'\) is the number 5, but must be a text/)
-    await wrong(
-      [first ?? {}, { review: 'a', mood: 1 }],
-      {},
-      /row 1: .*the number 1, but those of the rows before are names/,
-    )
+    await wrong([first ?? {}, { review: 'a', mood: 1 }], {}, /row 1: .*the number 1, but rows before it have names/)
     await wrong([first ?? {}, { review: 'a', mood: null }], {}, /row 1: .*is null, but must be the name or the index/)
     await wrong([first ?? {}, { review: 'a', mood: '' }], {}, /row 1: .*is empty/)
     await wrong(
@@ -132,7 +128,7 @@ describe('textRows', () => {
         { review: 'a', mood: 2 },
       ],
       { labels: ['x', 'y'] },
-      /row 1: .*is 2, but there are the 2 classes 0 to 1/,
+      /row 1: .*is 2, but the classes are 0 to 1/,
     )
     await wrong([{ review: 'a', mood: 1.5 }], {}, /row 0: .*kind: 'number'/)
     await wrong(
@@ -151,7 +147,7 @@ describe('textRows', () => {
     await wrong([{ review: 'a', mood: Number.NaN }], { kind: 'number' }, /row 0: .*must be a finite number/)
     await wrong([], {}, /there are no rows/)
     await wrong([5 as unknown as object], {}, /row 0: it is the number 5/)
-    await wrong(reviews, { label: 'mod' }, /there is no column 'mod' for the label, but review, mood/)
+    await wrong(reviews, { label: 'mod' }, /there is no column 'mod' for the label; the row has review, mood/)
     await wrong(reviews, { lable: 'mood' }, /there is no option lable/)
     await wrong(reviews, { maxLength: 1 }, /maxLength is 1, but must be an integer of at least 2/)
     expect(await textRows(reviews, tokenizer, { ...options, label: 'mod' as 'mood' }).catch(({ row }) => row)).toBe(0)
@@ -175,7 +171,7 @@ describe('textRows', () => {
     expect(() => checkRows(rows, { config: { ...config, context: 2 }, positionLimit: Infinity })).not.toThrow()
     expect(() => checkRows(rows, { config: { vocabSize: largest } })).toThrow(
       new RegExp(
-        `row \\d: token ${largest} is none of the model's, whose vocabulary has ${largest}; load the tokenizer`,
+        `row \\d: token ${largest} is not in the model's vocabulary, which has ${largest} tokens; load the tokenizer`,
       ),
     )
   })

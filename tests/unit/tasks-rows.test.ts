@@ -87,7 +87,7 @@ describe('tokenRows', () => {
     await wrong({ words: [], tags: [] }, /row 1: it has no words/)
     await wrong({ words: ['a', ''], tags: ['O', 'O'] }, /row 1: word 1 is '', but must be a text/)
     await wrong({ words: 'a b', tags: ['O', 'O'] }, /row 1: words is 'a b', but must be a list/)
-    await wrong({ words: ['a'], tags: [3] }, /row 1: tag 0 is the number 3, but those of the rows before are names/)
+    await wrong({ words: ['a'], tags: [3] }, /row 1: tag 0 is the number 3, but rows before it have names/)
     await wrong({ words: ['a'], tags: ['PER'] }, /row 1: tag 0 is 'PER', but the labels are 'O', 'LOC'/, {
       labels: ['O', 'LOC'],
     })

@@ -49,7 +49,7 @@ describe('files of torch.save', () => {
         expect((await file.read(name, new Float32Array(wanted.length), from)).data).toEqual(wanted)
         expect(file.readSync(name, new Float32Array(wanted.length), from).data).toEqual(wanted)
       }
-      await expect(file.read(name, new Float32Array(2), whole.length - 1)).rejects.toThrow('has no 2 elements')
+      await expect(file.read(name, new Float32Array(2), whole.length - 1)).rejects.toThrow('does not have 2 elements')
     }
     await file.close()
   })

@@ -69,7 +69,10 @@ export function captureGraph(fn: () => void, on: string | Device = 'cuda'): Cuda
   checkFunction('captureGraph', fn)
   const device = deviceFor('captureGraph', on)
   if (!(device instanceof CudaDevice))
-    throw new DeviceError('captureGraph', `'${device.name}' has no graphs, which only GPUs have; name one, as 'cuda:0'`)
+    throw new DeviceError(
+      'captureGraph',
+      `'${device.name}' has no graphs; only GPUs have them: name one, such as 'cuda:0'`,
+    )
   const recording = new Recording(device)
   const number = device.capture(recording, () => checkFinished('captureGraph', fn()))
   device.replay(number, new Float64Array())

@@ -68,11 +68,14 @@ export class Recording implements Capture {
   #note(generator: Generator, event: GeneratorEvent): void {
     if (event === 'made') this.#made.add(generator)
     else if (event === 'set')
-      throw new ValueError(op, 'no graph sets the state of a generator, because replays draw on; do it before')
+      throw new ValueError(
+        op,
+        'the function sets the state of a generator, but each replay continues its numbers; set it before captureGraph',
+      )
     else if (this.#made.has(generator))
       throw new ValueError(
         op,
-        'the function draws from a generator of its own, and would begin it anew; make it before',
+        'the function draws from a generator that it makes, which each replay would begin anew; make it before captureGraph',
       )
     else {
       const state = generator.stateDict()
@@ -102,7 +105,7 @@ export class Recording implements Capture {
     if (draws && !this.#isDrawnHere(args['random'] as RandomPosition))
       throw new ValueError(
         op,
-        `${name} takes a random position that was drawn before, and would be the same at each replay`,
+        `${name} takes a random position that was drawn before captureGraph, and would be the same at each replay; draw it in the function`,
       )
     this.#calls.push({ kernel, values: valuesOf(kernel, args), renewal })
   }

@@ -228,7 +228,10 @@ export class Encoder implements CallWriter {
     const { sizes: shape, steps: strides, dtype } = view
     if (storage.handle < 0) storage.check(this.#kernel)
     if (storage.device !== this.#memory.device)
-      throw new DeviceError(this.#kernel, `a tensor on ${storage.device.name} in a call on ${this.#memory.device.name}`)
+      throw new DeviceError(
+        this.#kernel,
+        `a tensor is on ${storage.device.name}, but the call runs on ${this.#memory.device.name}; move it with .to()`,
+      )
     const code = dtype === 'float32' ? 0 : codeOf(this.#kernel, dtype)
     const word = code | (shape.length << 8) | flags
     const ints = this.#ints

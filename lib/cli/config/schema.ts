@@ -286,7 +286,7 @@ export const pretrainSchema = z
     length: z
       .int()
       .min(2)
-      .describe("a whole number of at least 2: the tokens of a window (default: the model's context)")
+      .describe("a whole number of at least 2: the number of tokens in a window (default: the model's context)")
       .optional(),
     documents: flag('whether attention stops at the end of a document (default false)').optional(),
     train: train.optional(),
@@ -303,7 +303,7 @@ const table = z
     columns: names('columns of numbers (default: those in which the first row has a number)').optional(),
     missing: z
       .enum(['refuse', 'mean'])
-      .describe("'refuse' (default) or 'mean': what becomes of empty fields, refusal or the mean of their column")
+      .describe("'refuse' (default: empty fields are an error) or 'mean' (they become the mean of their column)")
       .optional(),
     validation: share('the share of rows that is held back (default 0)').optional(),
   })
@@ -313,7 +313,9 @@ const denoising = z
   .strictObject({
     noise: z
       .enum(['normal', 'masking'])
-      .describe("'normal' (default: noise is added) or 'masking' (numbers become the mean of their column): the damage")
+      .describe(
+        "'normal' (default: noise is added) or 'masking' (numbers become the mean of their column): how rows are damaged",
+      )
       .optional(),
     amount: z
       .number()
@@ -340,7 +342,7 @@ export const tableSchema = z
           .describe('a table such as { hiddenSizes: [64, 16] }'),
       ])
       .describe(
-        'sizes of layers down to the code, such as { hiddenSizes: [64, 16] }, or a folder whose weights are gone on with',
+        'sizes of layers down to the code, such as { hiddenSizes: [64, 16] }, or a folder whose weights the training continues from',
       ),
     objective: z
       .union([z.literal('denoising'), z.strictObject({ denoising })])
@@ -349,7 +351,7 @@ export const tableSchema = z
     train: train
       .extend({
         lr: positive('the learning rate (default 1e-3)').optional(),
-        batchSize: count('rows of a batch (default 64)').optional(),
+        batchSize: count('rows per batch (default 64)').optional(),
       })
       .describe('a table of options, such as { epochs: 20, lr: 1e-3 }')
       .optional(),

@@ -81,7 +81,7 @@ export function tableAdvice(row: Row): string {
   const [name = '', ...others] = Object.keys(row)
   const found = others.length > 0 ? undefined : [';', '\t', '|', ','].find((each) => name.includes(each))
   if (found === undefined) return ''
-  return `; the fields seem to be parted by ${found === '\t' ? 'tabs' : `'${found}'`}: write commas in a .csv, and tabs in a .tsv`
+  return `; the fields seem to be separated by ${found === '\t' ? 'tabs' : `'${found}'`}: write commas in a .csv, and tabs in a .tsv`
 }
 
 export const columnsOf = (row: Row): string =>

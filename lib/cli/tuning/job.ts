@@ -58,7 +58,7 @@ export async function runJob(
       `${loaded.source.place(['output'])}: ${output} has no run to resume; leave --resume out to begin one, or name the folder of an existing run`,
     )
   if (resume && !hasCheckpoints)
-    process.stderr.write(`${output} has no checkpoint yet, so that the run begins again from its first step\n`)
+    process.stderr.write(`${output} has no checkpoint yet, so the run begins again from its first step\n`)
   const job = await begin()
   try {
     return await runBegun(loaded, job, before, { command, resume, json })

@@ -154,7 +154,7 @@ export async function readData(loaded: Loaded): Promise<Data> {
 
 /** The message about a file that is named in two places of a config. */
 function bothText({ source }: Loaded, path: readonly string[], file: string): string {
-  const why = path[0] === 'replay' ? 'so that it is nothing general' : 'so that it measures nothing'
+  const why = path[0] === 'replay' ? 'so its rows are not general' : 'so it measures nothing'
   const instead = path[0] === 'replay' ? 'another file, or leave replay out' : 'another file, or a share such as 0.1'
   return `${source.place(path)}: ${path.join('.')} is ${file}, which the training learns from too, ${why}; name ${instead}`
 }

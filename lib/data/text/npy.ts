@@ -64,7 +64,7 @@ async function headerOf(file: InputFile, fail: (why: string) => never): Promise<
   const from = long ? 12 : 10
   const length = long ? view.getUint32(8, true) : view.getUint16(8, true)
   if (length > mostHeader || from + length > head.length)
-    fail(`its header has ${length} bytes, and the file fewer or NumPy's limit`)
+    fail(`its header says that it has ${length} bytes, but the file is shorter, or NumPy allows fewer`)
   const text = Buffer.from(head.subarray(from, from + length)).toString('latin1')
   const descr = /'descr'\s*:\s*'([^']*)'/.exec(text)?.[1]
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1]

@@ -69,7 +69,7 @@ function beamPlan(op: string, options: GenerateOptions, plan: Plan): (BeamPlan &
     throw new ValueError(op, `logProbs is ${shown(logProbs)}, but must be true or false`)
   if (beams === 1) {
     if (options.returnSequences !== undefined && !plan.sample)
-      throw new ValueError(op, 'returnSequences have an effect only in sampling or a beam search; set beams or sample')
+      throw new ValueError(op, 'returnSequences has an effect only in sampling or a beam search; set beams or sample')
     const idle = (['lengthPenalty', 'earlyStopping'] as const).filter((name) => options[name] !== undefined)
     if (idle.length > 0)
       throw new ValueError(op, `${idle.join(', ')} have an effect only in a beam search; set beams to 2 or more`)

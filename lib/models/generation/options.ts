@@ -204,7 +204,7 @@ export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
       )
         throw new ValueError(
           op,
-          `suppressTokens and badWords leave none of the ${scores.length} tokens; leave some out`,
+          `suppressTokens and badWords leave none of the ${scores.length} tokens; name fewer`,
         )
       if (heat !== undefined) temperature(scores, heat)
       if (most !== undefined) topK(scores, most)

@@ -21,7 +21,8 @@ import type { TruthMethod } from './operand.js'
 /** Each element as a bool: whether it is not 0. NaN is true. */
 function truths(op: string, name: string, x: Tensor): Tensor<Shape, 'bool'> {
   checkTensor(op, name, x)
-  if (isBlocks(x.dtype)) throw new DTypeError(op, `${name} is ${x.dtype}; convert it with .to('float32')`)
+  if (isBlocks(x.dtype))
+    throw new DTypeError(op, `${name} is ${x.dtype}, but must not be of blocks; convert it with .to('float32')`)
   return castTo(x.requiresGrad ? x.detach() : x, 'bool')
 }
 

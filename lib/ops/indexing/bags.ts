@@ -131,7 +131,7 @@ function bagsOf(ids: Tensor, weight: Tensor, options: EmbeddingBagOptions): Bags
       weight.sizes,
     ])
   if (offsets === null)
-    throw new ValueError(op, `ids are ${formatShape(ids.sizes)}, and need offsets, the positions where bags begin`)
+    throw new ValueError(op, `ids are ${formatShape(ids.sizes)}, so offsets must say where each bag begins`)
   const bounds = boundsOf(ids, offsets, includeLastOffset)
   if (bounds !== null) return rowsOf(ids, perSampleWeights, bounds)
   // Offsets without elements leave the longest bag unknown, so each counts as if it held all ids.

@@ -28,8 +28,12 @@ function checkDTypes(op: string, [x, index, src]: Triple): void {
   if (index.dtype !== 'int32')
     throw new DTypeError(op, `index is ${index.dtype}, but must be int32; convert it with .to('int32')`)
   if (src.dtype !== x.dtype)
-    throw new DTypeError(op, `x is ${x.dtype} and src is ${src.dtype}; convert src with .to('${x.dtype}')`)
-  if (isBlocks(x.dtype)) throw new DTypeError(op, `x is ${x.dtype}; convert it with .to('float32')`)
+    throw new DTypeError(
+      op,
+      `x is ${x.dtype} and src is ${src.dtype}, but both must have one dtype; convert src with .to('${x.dtype}')`,
+    )
+  if (isBlocks(x.dtype))
+    throw new DTypeError(op, `x is ${x.dtype}, but must not be of blocks; convert it with .to('float32')`)
 }
 
 function inferScattered(op: string, given: Triple, dim: number): TensorSpec {
@@ -128,7 +132,10 @@ function widened(op: string, x: Tensor, src: Tensor, together: (x: Tensor, src: 
   if (!taken.includes(wide.dtype))
     throw new DTypeError(op, `x is ${x.dtype}, but must be of floats or int32; convert it with .to('int32')`)
   if (src.dtype !== x.dtype)
-    throw new DTypeError(op, `x is ${x.dtype} and src is ${src.dtype}; convert src with .to('${x.dtype}')`)
+    throw new DTypeError(
+      op,
+      `x is ${x.dtype} and src is ${src.dtype}, but both must have one dtype; convert src with .to('${x.dtype}')`,
+    )
   return namedAs(op, () => castTo(together(wide, summable(src)), x.dtype))
 }
 

@@ -151,7 +151,7 @@ function axesOf(op: string, x: Tensor, { size, scale, mode, name, recompute }: P
   if (countOf(spatial) === 0 || (name !== 'area' && (countOf(sizes) === 0 || x.sizes[1] === 0)))
     throw new ShapeError(
       op,
-      `x is ${given} and the result's sizes are ${formatShape(sizes)}, but neither may be 0, nor C`,
+      `x is ${given} and the result's sizes are ${formatShape(sizes)}, but C and all of these sizes must be at least 1`,
       [x.sizes],
     )
   return axes

@@ -158,7 +158,7 @@ export function batchNorm(
       if (running?.dtype === 'bfloat16' || running?.dtype === 'float16')
         throw new DTypeError(
           'batchNorm',
-          `${name} is ${running.dtype}, but autocast computes in float32, so that the update would go to a copy; keep the running ` +
+          `${name} is ${running.dtype}, but autocast computes in float32, so the update would go to a copy; keep the running ` +
             "statistics in float32 (a layer with .to('float32')), or train outside of autocast",
         )
   const attrs = { training, momentum, eps: checkEps('batchNorm', eps) }

@@ -28,8 +28,8 @@ export function checkOutputSize(op: string, size: OutputSize | Single, rank: 1 |
     : new Array<number | null>(rank).fill(size as number)
   const form =
     rank === 1
-      ? 'an integer of 32 bits, not negative'
-      : 'integers of 32 bits, not negative, or null: one, or [height, width]'
+      ? 'a non-negative integer of 32 bits'
+      : 'non-negative integers of 32 bits, or null: one, or [height, width]'
   if (list.length !== rank || !list.every(isSize) || (rank === 1 && list[0] === null))
     throw new ValueError(op, `outputSize is ${shown(size)}, but must be ${form}`)
   return list

@@ -61,7 +61,8 @@ function quantileOf(
       `interpolation is ${shown(interpolation)}, but must be one of ${interpolations.join(', ')}`,
     )
   checkTensor(op, 'x', x)
-  if (!isFloating(x.dtype)) throw new DTypeError(op, `x is ${x.dtype}; convert it with .to('float32')`)
+  if (!isFloating(x.dtype))
+    throw new DTypeError(op, `x is ${x.dtype}, but must be floating; convert it with .to('float32')`)
   const d = dim === null ? 0 : normalizeDim(op, dim, x.ndim)
   return namedAs(op, () => {
     const { list, isOne } = sharesOf(op, q)

@@ -115,7 +115,8 @@ export function histc(x: Tensor, options: HistcOptions = {}): Tensor {
       throw new ValueError('histc', `${name} is ${shown(value)}, but must be a finite number`)
   if (min > max) throw new ValueError('histc', `min is ${min}, but must be at most max, ${max}`)
   checkTensor('histc', 'x', x)
-  if (!isFloating(x.dtype)) throw new DTypeError('histc', `x is ${x.dtype}; convert it with .to('float32')`)
+  if (!isFloating(x.dtype))
+    throw new DTypeError('histc', `x is ${x.dtype}, but must be floating; convert it with .to('float32')`)
   return namedAs('histc', () => {
     const data = dataSync(detach(x)) as ArrayLike<number>
     const [low, high] = limitsOf(data, min, max)

@@ -126,7 +126,7 @@ export class LabelReader {
     this.#byIndex ??= byIndex
     if (byIndex !== this.#byIndex)
       throw reader.error(
-        `${called} is ${kindOf(value)}, but those of the rows before are ${this.#byIndex ? 'indices' : 'names'} of classes; write all alike`,
+        `${called} is ${kindOf(value)}, but rows before it have ${this.#byIndex ? 'indices' : 'names'} of classes; write all labels in one way`,
       )
     if (!byIndex) {
       if (value === '') throw reader.error(`${called} is empty; leave the row out, or mend it`)
@@ -134,15 +134,15 @@ export class LabelReader {
     }
     if (!Number.isSafeInteger(value) || value < 0)
       throw reader.error(
-        `${called} is ${value}, but must be the index of a class, from 0 on; of numbers to be predicted say kind: 'number'`,
+        `${called} is ${value}, but must be the index of a class, from 0 on; if labels are numbers to predict, give kind: 'number'`,
       )
     if (this.#given !== undefined && value >= this.#given.length)
       throw reader.error(
-        `${called} is ${value}, but there are the ${this.#given.length} classes 0 to ${this.#given.length - 1}: ${listed(this.#given)}`,
+        `${called} is ${value}, but the classes are 0 to ${this.#given.length - 1}: ${listed(this.#given)}`,
       )
     if (value >= mostClasses)
       throw reader.error(
-        `${called} is ${value}, but a class has an index below ${mostClasses}; of numbers to be predicted say kind: 'number'`,
+        `${called} is ${value}, but a class has an index below ${mostClasses}; if labels are numbers to predict, give kind: 'number'`,
       )
     this.#most = Math.max(this.#most, value)
     this.#seen.add(value)
@@ -161,7 +161,7 @@ export class LabelReader {
     this.#width ??= width
     if (width !== this.#width)
       throw reader.error(
-        `${called} has ${Math.max(1, width)} numbers, but those of the rows before have ${Math.max(1, this.#width)}; give all as many`,
+        `${called} has ${Math.max(1, width)} numbers, but rows before it have ${Math.max(1, this.#width)}; give each row as many`,
       )
     return width === 0 ? (list[0] as number) : Float32Array.from(list as readonly number[])
   }

@@ -76,8 +76,8 @@ export class RowReader<R> {
     if (field in row) return (row as { readonly [column: string]: unknown })[field]
     const there = Object.keys(row)
     throw this.error(
-      `there is no column '${field}' for the ${name}, but ${there.length === 0 ? 'none at all' : there.slice(0, 20).join(', ')}; name ` +
-        'one of these, or give a function of the row',
+      `there is no column '${field}' for the ${name}; the row has ${there.length === 0 ? 'no columns' : there.slice(0, 20).join(', ')}; name ` +
+        'one that it has, or give a function of the row',
     )
   }
 

@@ -104,7 +104,7 @@ export function checkRows(rows: Dataset<unknown, unknown>, model: Vocabulary): v
         throw rowError(
           op,
           index,
-          `token ${id} is none of the model's, whose vocabulary has ${size}; load the tokenizer of the model's own folder, or enlarge the ` +
+          `token ${id} is not in the model's vocabulary, which has ${size} tokens; load the tokenizer of the model's own folder, or enlarge the ` +
             'model by resizeTokenEmbeddings',
         )
     } else if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))

@@ -44,7 +44,8 @@ export function boundedInterpreter({ Interpreter }: Jinja, op: string, globals: 
       steps += counts && most === mostEntries ? 1 + size * stepsOfEntry : 1
       if (steps > mostSteps)
         throw new ValueError(op, `the template takes more than ${mostSteps} steps, and may never end`)
-      if (size > most) throw new ValueError(op, `the template makes a value of ${size} entries, but may have ${most}`)
+      if (size > most)
+        throw new ValueError(op, `the template makes a value of ${size} entries, but may have at most ${most}`)
       return value
     }
   }
@@ -59,7 +60,7 @@ export function boundedRange(op: string) {
       throw new ValueError(op, 'the template calls range() with a number that is not whole, or with a step of 0')
     const count = Math.max(0, Math.ceil((stop - start) / step))
     if (count > mostEntries)
-      throw new ValueError(op, `the template asks for a range of ${count}, but may have ${mostEntries} entries`)
+      throw new ValueError(op, `the template asks for a range of ${count} entries, but may have at most ${mostEntries}`)
     return Array.from({ length: count }, (_, i) => start + i * step)
   }
 }

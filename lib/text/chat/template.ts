@@ -52,7 +52,7 @@ export class ChatTemplate {
   static async compile(source: string, op = 'ChatTemplate.compile'): Promise<ChatTemplate> {
     if (typeof source !== 'string') throw new ValueError(op, `a template is ${kindOf(source)}, but must be a text`)
     if (source.length > mostTemplate)
-      throw new ValueError(op, `the template has ${source.length} characters, but may have ${mostTemplate}`)
+      throw new ValueError(op, `the template has ${source.length} characters, but may have at most ${mostTemplate}`)
     const jinja = await loadJinja()
     const text = stripped(source)
     const withTags = (tag: (end: boolean) => string) =>

@@ -166,7 +166,7 @@ export class Budget {
         const close = Math.abs(together - apart) <= 1e-2 * Math.max(1e-6, Math.abs(together), Math.abs(apart))
         return close || !Number.isFinite(together + apart)
           ? null
-          : `the loss of two rows together (${together}) is not the sum of each one's (${apart}), so that rows see each other`
+          : `the loss of two rows together (${together}) is not the sum of each one's (${apart}), so rows see each other`
       })
     } catch (error) {
       if (isFiresteelError(error)) return error.message

@@ -303,7 +303,7 @@ function judgeSets({ labels, overlap }: Sets, add: Add): void {
   if (labels !== null) {
     const { outOfRange, ignored, neverSeen, neverSeenCount, classes, count } = labels
     if (outOfRange > 0) add('fault', 'labels', `${outOfRange} of ${count} labels are none of the ${classes} classes`)
-    if (ignored === 1) add('fault', 'labels', 'all labels are ignored, so that nothing is learned')
+    if (ignored === 1) add('fault', 'labels', 'all labels are ignored, so nothing is learned')
     if (neverSeenCount > 0 && classes <= fewClasses)
       add(
         'warning',
@@ -315,7 +315,7 @@ function judgeSets({ labels, overlap }: Sets, add: Add): void {
     add(
       'fault',
       'rows',
-      `${overlap.both} of ${overlap.validation} rows of the validation are in the training too, so that it measures what was learned by heart`,
+      `${overlap.both} of ${overlap.validation} rows of the validation are in the training too, so it measures what was learned by heart`,
     )
 }
 

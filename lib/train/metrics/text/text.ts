@@ -82,7 +82,7 @@ export abstract class TextMeasure<V> extends Measure<readonly string[], Referenc
         `takes a list of hypotheses and a list of references, but got ${kindOf(hypotheses)} and ${kindOf(references)}`,
       )
     if (hypotheses.length !== references.length)
-      throw new ShapeError(op, `there are ${hypotheses.length} hypotheses, but references of ${references.length}`)
+      throw new ShapeError(op, `there are ${hypotheses.length} hypotheses, but references for ${references.length}`)
     const pairs = hypotheses.map((hypothesis: unknown, i): readonly [string, readonly string[]] => {
       const given: unknown = references[i]
       const own: readonly unknown[] = Array.isArray(given) ? [...given] : [given]
