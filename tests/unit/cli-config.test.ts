@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
-import { loadFinetune } from '../../lib/cli/config/config.js'
+import { loadConfig, loadFinetune } from '../../lib/cli/config/config.js'
 import { jsonSchemas } from '../../lib/cli/config/json-schema.js'
+import { pretrainSchema } from '../../lib/cli/config/schema.js'
 import { Places } from '../../lib/cli/data/rows.js'
 import { UsageError } from '../../lib/cli/exit.js'
 import { distance, nearest } from '../../lib/cli/nearest.js'
@@ -69,6 +70,37 @@ describe('a config', () => {
       'method.lora.rank=4',
     ])
     expect(other.method).toEqual({ lora: { rank: 4 } })
+  })
+})
+
+describe('anchors of YAML', () => {
+  const anchored = good.replace('train: { epochs', 'train: &all { epochs')
+
+  it('repeat a value, and lend a table their entries', async () => {
+    const text = `model: &place ./model
+tokenizer: *place
+data: { file: chats.jsonl }
+train:
+  <<: { epochs: 2, lr: 1e-3 }
+  lr: 1e-4
+output: runs/first
+`
+    const { config } = await loadFinetune(written('anchors.yaml', text))
+    expect([config.tokenizer, config.train]).toEqual(['./model', { epochs: 2, lr: 1e-4 }])
+  })
+
+  it('keep their other entries where --set changes one, and change nowhere else', async () => {
+    const text = `${anchored.replace(/method: .*/, 'method: { gradual: &rates { decay: 0.5, everyEpochs: 2 } }')}`
+    const twice = text.replace('output:', 'replay: *rates\noutput:')
+    const error = await refused(twice, { set: ['replay.decay=-1'] })
+    expect(error).toContain("there is no 'everyEpochs' in replay")
+    expect(error).not.toContain('method')
+  })
+
+  it('that no value before bears are refused with their place', async () => {
+    expect(await refused(good.replace('./model', '*nobody'))).toBe(
+      'c.yaml:1:8: *nobody repeats a value, but no value before it is named &nobody; name one, or write the value out',
+    )
   })
 })
 
@@ -181,6 +213,30 @@ describe('a wrong config', () => {
       expect(await refused(good, { set: [set] })).toMatch(new RegExp(`^--set .{80}\\.\\.\\.: ${tooDeep}`))
   })
 
+  it('of another command is told so, with the folder of its model', async () => {
+    const pretrain = 'tokenizer: ./t\nmodel: ./m\ncorpus: { file: a.txt, folder: s }\noutput: runs/tiny\n'
+    const ofPretrain =
+      "c.yaml:3:1: corpus stands in a config of `firesteel pretrain`, but this command takes one of `firesteel finetune`, with data; name another config, or give generate or embed the folder of the run's model, runs/tiny/model"
+    expect(await refused(pretrain)).toBe(ofPretrain)
+    const table = pretrain.replace('corpus:', 'table:')
+    expect(await refused(table)).toBe(ofPretrain.replace('corpus', 'table'))
+    const error = await loadConfig(written('c.yaml', good), [], pretrainSchema).catch((thrown: unknown) => thrown)
+    expect((error as Error).message).toContain(
+      'c.yaml:3:1: data stands in a config of `firesteel finetune`, but this command takes one of `firesteel pretrain`, with corpus or table; name another config',
+    )
+    // Where both stand, neither is the one that is meant.
+    expect(await refused(`${good}corpus: 1\n`)).toContain("there is no 'corpus'")
+  })
+
+  it('that is empty is told so, in YAML and in JSON', async () => {
+    for (const [name, text] of [
+      ['c.yaml', ''],
+      ['c.yaml', '# nothing\n'],
+      ['c.json', '\n'],
+    ] as const)
+      expect(await refused(text, { name })).toBe(`${name} is empty; \`firesteel init\` writes a first config`)
+  })
+
   it('that is not there is told with its path, and what lies near', async () => {
     written('near.yaml', good)
     const missing = (name: string) => loadFinetune(join(folder, name)).then(String, (error: Error) => error)
@@ -213,6 +269,24 @@ describe('a wrong config', () => {
     expect(await refused('export default { model: 5 }', { name: 'd.mjs' })).toContain(
       'd.mjs: model is 5, but must be a path',
     )
+    for (const [name, value, says] of [
+      ['nan', '{ train: { steps: 0 / 0 } }', 'train.steps is NaN'],
+      ['function', '{ method: () => 1 }', 'method is a function, but a config holds plain data'],
+      ['called', '() => ({})', 'the default export is a function, but must be an object of options'],
+      ['promise', 'Promise.resolve({})', 'the default export is a promise'],
+      ['inner', '{ data: Promise.resolve({}) }', 'data is a promise, but a config holds plain data; write await'],
+      [
+        'map',
+        '{ train: new Map() }',
+        'train is an object of the class Map, but a config holds plain data; give a list or a table',
+      ],
+      ['big', '{ train: { seed: 1n } }', 'train.seed is the bigint 1n'],
+      ['circle', '((a) => { a.data = a; return a })({})', 'data contains itself'],
+    ] as const)
+      expect(await refused(`export default ${value}`, { name: `${name}.mjs` })).toContain(`${name}.mjs: ${says}`)
+    const shared =
+      'const a = { lr: undefined }; export default { model: "./m", data: { file: "a.txt" }, train: a, output: "o" }'
+    expect((await loadFinetune(written('left-out.mjs', shared))).config.train).toEqual({})
     expect(await refused(good, { name: 'c.toml' })).toContain('c.toml is not named like a config')
     await expect(loadFinetune(folder)).rejects.toThrow('is a folder')
     await expect(loadFinetune(join(folder, 'nobody.yaml'))).rejects.toThrow('nobody.yaml')

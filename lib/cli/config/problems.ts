@@ -68,8 +68,33 @@ function meant(issue: Issue): readonly Issue[] {
   return first === undefined || keys.length === 0 ? [issue] : [{ ...first, keys }]
 }
 
+/** The keys that only configs of one command have. */
+const commands: { readonly [command: string]: readonly string[] } = {
+  finetune: ['data'],
+  pretrain: ['corpus', 'table'],
+}
+
+/** The message about a config that was written for another command, or null. */
+function ofAnother(source: Source, schema: z.ZodType): string | null {
+  const { value } = source
+  if (typeof value !== 'object' || value === null) return null
+  const takes = keysOf(schema)
+  const own = Object.entries(commands).find(([, keys]) => keys.some((key) => takes.includes(key)))
+  const other = Object.entries(commands).find(
+    (each) => each !== own && each[1].some((key) => Object.hasOwn(value, key)),
+  )
+  if (own === undefined || other === undefined || own[1].some((key) => Object.hasOwn(value, key))) return null
+  const key = other[1].find((each) => Object.hasOwn(value, each)) as string
+  const { output } = value as { readonly output?: unknown }
+  const folder = typeof output === 'string' ? `, ${output.replace(/\/+$/, '')}/model` : ''
+  const model = own[0] === 'finetune' ? `, or give generate or embed the folder of the run's model${folder}` : ''
+  return `${source.place([key], 'key')}: ${key} stands in a config of \`firesteel ${other[0]}\`, but this command takes one of \`firesteel ${own[0]}\`, with ${own[1].join(' or ')}; name another config${model}`
+}
+
 /** One line for each fault. */
 export function problemsOf(source: Source, schema: z.ZodType, issues: readonly Issue[]): string[] {
+  const another = ofAnother(source, schema)
+  if (another !== null) return [another]
   return issues.flatMap(meant).flatMap((issue) => {
     const path = issue.path as Path
     const name = path.join('.')

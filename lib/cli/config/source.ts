@@ -5,12 +5,25 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type YAMLMap } from 'yaml'
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml'
 import { InputFile } from '../../io/input.js'
 import { refusal } from '../../io/refusal.js'
 import { UsageError } from '../exit.js'
 import { nearest } from '../nearest.js'
 import { mostLevels, tooDeepAt, tooDeepIn } from './depth.js'
+import { notPlain } from './plain.js'
 
 /** Name endings of configs. */
 const texts = ['.yaml', '.yml', '.json']
@@ -57,13 +70,22 @@ export class Source {
       const { line, column } = placeOf(text, deep)
       throw new UsageError(`${path}:${line}:${column}: ${tooDeep}`)
     }
-    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' })
+    if (text.trim() === '') throw new UsageError(`${path} is empty; \`firesteel init\` writes a first config`)
+    // `<<: *name` takes over a table's entries, as in YAML 1.1, because that is what most anchors are for.
+    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error', merge: !isJson })
     const [fault] = [...document.errors, ...document.warnings]
     if (fault !== undefined) {
       const { line, col } = lines.linePos(fault.pos[0])
       throw new UsageError(`${path}:${line}:${col}: this is not valid ${isJson ? 'JSON' : 'YAML'}: ${faultText(fault)}`)
     }
     if (isJson) checkJson(path, text, lines)
+    const lost = unknownAlias(document)
+    if (lost !== null) {
+      const { line, col } = lines.linePos(lost.range?.[0] ?? 0)
+      throw new UsageError(
+        `${path}:${line}:${col}: *${lost.source} repeats a value, but no value before it is named &${lost.source}; name one, or write the value out`,
+      )
+    }
     if (document.contents === null) throw new UsageError(`${path} is empty; \`firesteel init\` writes a first config`)
     return new Source(path, document, lines)
   }
@@ -85,14 +107,9 @@ export class Source {
     }
     if (config === undefined)
       throw new UsageError(`${path} has no default export; write export default { model: ..., data: ... }`)
-    let text: string | undefined
-    try {
-      text = JSON.stringify(config)
-    } catch (error) {
-      throw new UsageError(`${path} exports something other than plain data: ${(error as Error).message}`)
-    }
-    if (text === undefined)
-      throw new UsageError(`${path} exports ${typeof config}, but must export an object of options`)
+    const wrong = notPlain(config)
+    if (wrong !== null) throw new UsageError(`${path}: ${wrong}`)
+    const text = JSON.stringify(config)
     return new Source(path, parseDocument(text), null)
   }
 
@@ -117,6 +134,11 @@ export class Source {
     let table = this.#document.contents as YAMLMap
     for (const key of path.slice(0, -1)) {
       let inner: unknown = table.get(key, true)
+      // A table that is named and repeated elsewhere is copied, so that only this one changes.
+      if (isAlias(inner)) {
+        inner = inner.resolve(this.#document)?.clone()
+        table.set(key, inner)
+      }
       if (!isMap(inner)) {
         inner = this.#document.createNode({})
         table.set(key, inner)
@@ -184,6 +206,19 @@ export class Source {
 }
 
 const tooDeep = `tables and lists are nested more than ${mostLevels} levels deep, but a config needs no more than 4; take levels away`
+
+/** The first alias whose anchor does not stand before it, or null. */
+function unknownAlias(document: Document): Alias | null {
+  let found: Alias | null = null
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document) !== undefined) return undefined
+      found = alias
+      return visit.BREAK
+    },
+  })
+  return found
+}
 
 /** Line and column of an offset, both from 1. */
 function placeOf(text: string, offset: number): { readonly line: number; readonly column: number } {
