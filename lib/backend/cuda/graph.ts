@@ -62,8 +62,8 @@ export class CudaGraph {
  * yet must take a step before. Everything else of the program does not run again: a schedule steps between two replays,
  * and all other numbers and shapes are as they were captured. It refuses tensors made of the program's numbers, reads,
  * which would wait, and generators that the function makes or seeds. It also refuses optimisers without a kernel
- * (`Muon`, `Adafactor`, `Rprop`, `ASGD`, a program's own). The memory that the calls touch belongs to the graph until `dispose()`.
- * Throws ValueError for a call that is refused, DeviceError if the device is no GPU, and what `fn` throws.
+ * (`Muon`, `Adafactor`, `Rprop`, `ASGD`, a program's own). The memory that the calls touch belongs to the graph until
+ * `dispose()`. Throws ValueError for a call that is refused, DeviceError if the device is no GPU, and what `fn` throws.
  */
 export function captureGraph(fn: () => void, on: string | Device = 'cuda'): CudaGraph {
   checkFunction('captureGraph', fn)
