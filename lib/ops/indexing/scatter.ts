@@ -14,7 +14,7 @@ import type { Tensor } from '../../core/tensor.js'
 import { checkScalar, like } from '../common.js'
 import { castTo, summable } from '../convert.js'
 import { full } from '../creation.js'
-import { div, eq, maximum, mul, where } from '../elementwise/index.js'
+import { div, eq, logicalAnd, maximum, mul, where } from '../elementwise/index.js'
 import { checkNumber } from '../elementwise/numbers.js'
 import { operator } from '../operator.js'
 import { expand, reshape, slice } from '../shape/index.js'
@@ -234,7 +234,7 @@ const reduceRecord: Operator<Triple, { readonly dim: number; readonly way: 'prod
     backward(ctx, [g]) {
       const { dim, way } = ctx.attrs
       const [x, index, src, out] = [ctx.input(0), ctx.input(1), ctx.input(2), ctx.output(0)]
-      if (way === 'prod') return productGradient(g, x, index, src, dim)
+      if (way === 'prod') return productGradient(g, [x, index, src], out, dim)
       // All elements equal to the extreme share the gradient.
       const mine = castTo(eq(x, out), g.dtype)
       const theirs = castTo(eq(src, gather(out, dim, index)), g.dtype)
@@ -245,22 +245,25 @@ const reduceRecord: Operator<Triple, { readonly dim: number; readonly way: 'prod
 })
 
 /**
- * The gradient of each factor is the product of the others. That is the quotient if there are no zeros, and for a
- * single zero the product of the rest.
+ * The gradient of each factor is the product of the others. That is the quotient of the result by the factor, or for a
+ * zero the product of the rest. A NaN among the others stays one, even beside a zero.
  */
-function productGradient(g: Tensor, x: Tensor, index: Tensor, src: Tensor, dim: number): [Tensor, null, Tensor] {
+function productGradient(
+  g: Tensor,
+  [x, index, src]: readonly [Tensor, Tensor, Tensor],
+  out: Tensor,
+  dim: number,
+): [Tensor, null, Tensor] {
   const product = (self: Tensor, factors: Tensor) => apply(reduceRecord, [self, index, factors], { dim, way: 'prod' })
-  const ones = constant(x, 1, x)
-  const zeroOf = (y: Tensor) => castTo(eq(y, 0), g.dtype)
-  const zeros = scatterAdd(zeroOf(x), dim, index, zeroOf(src))
-  const rest = product(where(eq(x, 0), 1, x), where(eq(src, 0), 1, src))
-  const others = where(eq(zeros, 0), rest, 0)
-  const single = where(eq(zeros, 1), rest, 0)
-  const mine = where(eq(x, 0), mul(g, product(ones, src)), div(mul(g, others), where(eq(x, 0), 1, x)))
+  const isZero = eq(src, 0)
+  const zeros = gather(scatterAdd(constant(g, 0, x), dim, index, castTo(isZero, g.dtype)), dim, index)
+  const single = logicalAnd(isZero, eq(zeros, 1))
+  const self = where(eq(x, 0), 1, x)
+  const mine = div(mul(g, product(self, src)), self)
   const theirs = where(
-    eq(src, 0),
-    gather(mul(g, single), dim, index),
-    div(gather(mul(g, others), dim, index), where(eq(src, 0), 1, src)),
+    single,
+    gather(mul(g, product(x, where(single, 1, src))), dim, index),
+    div(gather(mul(g, out), dim, index), where(isZero, 1, src)),
   )
   return [mine, null, theirs]
 }

@@ -198,7 +198,9 @@ export function multilabelSoftMarginLoss(
   checkFloats(op, { input, target, weight }, ['target'])
   checkSame(op, ['input', input], ['target', target])
   return inFloats(op, { input, target, weight }, ['target'], (x) => {
-    const losses = weighted(lossOfLogits(x.input, x.target, null), x.weight)
+    // Both logarithms count, as in PyTorch, because their sum in one formula would be NaN at a logit of -infinity.
+    const right = mul(x.target, softened(neg(x.input)))
+    const losses = weighted(add(right, mul(sub(1, x.target), softened(x.input))), x.weight)
     const classes = losses.sizes.at(-1) ?? 1
     const rows = losses.ndim === 0 ? losses : classes > 0 ? mean(losses, -1) : div(sum(losses, -1), 0)
     return reduceLoss(rows, reduction)

@@ -57,11 +57,12 @@ export function l1Loss(input: Tensor, target: Tensor, options: ReductionOptions 
 }
 
 /**
- * d^2 / 2 within [-limit, limit], limit (|d| - limit / 2) beyond. With c the clamped difference, it is c (d - c / 2).
+ * d^2 / 2 within (-limit, limit), limit (|d| - limit / 2) beyond. With c the clamped difference, it is c (d - c / 2). At
+ * the limits c is constant, so that the second derivative there is PyTorch's, 0.
  */
 function huber(x: Tensor, y: Tensor, limit: number): Tensor {
   const distance = sub(x, y)
-  const limited = clamp(distance, -limit, limit)
+  const limited = where(lt(abs(distance), limit), distance, detach(clamp(distance, -limit, limit)))
   return mul(limited, sub(distance, mul(limited, 0.5)))
 }
 
