@@ -27,7 +27,7 @@ interface Channels {
 interface Sliding {
   readonly kind: 'kernels' | 'windows'
   readonly channels: number
-  readonly dims: 1 | 2
+  readonly dims: Dims
   readonly kernel: Amount
   readonly stride: Amount
   readonly padding: Amount | 'same' | 'valid'
@@ -39,7 +39,7 @@ interface Sliding {
 interface Transposed {
   readonly kind: 'transposed'
   readonly channels: number
-  readonly dims: 1 | 2
+  readonly dims: Dims
   readonly kernel: Amount
   readonly stride: Amount
   readonly padding: Amount
@@ -68,7 +68,7 @@ export interface Signature {
     | { readonly kind: 'flat'; readonly start: number; readonly end: number }
     | { readonly kind: 'embedded'; readonly features: number }
     | { readonly kind: 'split'; readonly dim: number; readonly sizes: Shape }
-    | { readonly kind: 'sized'; readonly dims: 1 | 2; readonly size: Amount }
+    | { readonly kind: 'sized'; readonly dims: Dims; readonly size: Amount }
     | { readonly kind: 'scaled'; readonly size: Amounts; readonly factor: Amounts }
     | Sliding
     | Transposed
@@ -147,7 +147,7 @@ export interface KeepsChannels<Op extends string, C extends number, D extends Di
 
 export interface Convolves<
   Op extends string,
-  D extends 1 | 2,
+  D extends Dims,
   In extends number,
   Out extends number,
   Kernel extends Amount,
@@ -171,7 +171,7 @@ export interface Convolves<
 
 export interface ConvolvesBack<
   Op extends string,
-  D extends 1 | 2,
+  D extends Dims,
   In extends number,
   Out extends number,
   Kernel extends Amount,
@@ -196,7 +196,7 @@ export interface ConvolvesBack<
 
 export interface Pools<
   Op extends string,
-  D extends 1 | 2,
+  D extends Dims,
   Kernel extends Amount,
   Stride extends Amount,
   Padding extends Amount,
@@ -217,7 +217,7 @@ export interface Pools<
   }
 }
 
-export interface PoolsTo<Op extends string, D extends 1 | 2, To extends Amount> {
+export interface PoolsTo<Op extends string, D extends Dims, To extends Amount> {
   readonly op: Op
   readonly takes: { readonly channels: number; readonly dims: D; readonly batch: false }
   readonly gives: { readonly kind: 'sized'; readonly dims: D; readonly size: To }
@@ -226,7 +226,7 @@ export interface PoolsTo<Op extends string, D extends 1 | 2, To extends Amount> 
 /** The type of an option that was left out: its default. It is unknown if the written type leaves out the kernel. */
 export type Usual<Kernel, Default, Unknown> = number extends Kernel ? Unknown : Default
 
-type Size<A, I extends 0 | 1, Own extends number> = A extends readonly unknown[]
+type Size<A, I extends 0 | 1 | 2, Own extends number> = A extends readonly unknown[]
   ? Size<A[I], I, Own>
   : A extends number
     ? A
@@ -237,18 +237,18 @@ type Size<A, I extends 0 | 1, Own extends number> = A extends readonly unknown[]
         : number
 
 /** dilation * (kernel - 1): the number of places from the first to the last element of a window. */
-type Span<W extends Sliding | Transposed, I extends 0 | 1> = Product<
+type Span<W extends Sliding | Transposed, I extends 0 | 1 | 2> = Product<
   Digits<Size<W['dilation'], I, number>>,
   Difference<Digits<Size<W['kernel'], I, number>>, '1'>
 >
 
-type Padded<A extends number, W extends Sliding, I extends 0 | 1> = Sum<
+type Padded<A extends number, W extends Sliding, I extends 0 | 1 | 2> = Sum<
   Digits<A>,
   Product<Digits<Size<W['padding'], I, number>>, '2'>
 >
 
 /** The number of windows along a dimension; never if none fits. */
-type Slid<A extends number, W extends Sliding, I extends 0 | 1> = 'same' extends W['padding']
+type Slid<A extends number, W extends Sliding, I extends 0 | 1 | 2> = 'same' extends W['padding']
   ? W['padding'] extends 'same'
     ? A
     : number
@@ -282,7 +282,7 @@ type CountedUp<Moves extends string, Stride extends string, End extends string> 
     : never
 
 /** (size - 1) * stride + dilation * (kernel - 1) + outputPadding + 1 - 2 * padding */
-type Grown<A extends number, W extends Transposed, I extends 0 | 1> =
+type Grown<A extends number, W extends Transposed, I extends 0 | 1 | 2> =
   Difference<
     Sum<
       Product<Difference<Digits<A>, '1'>, Digits<Size<W['stride'], I, number>>>,
@@ -294,14 +294,14 @@ type Grown<A extends number, W extends Transposed, I extends 0 | 1> =
     : never
 
 /** The given size, or `factor` times the size if that is a whole number; `number` if both options are unknown. */
-type Scaled<A extends number, Z, F, I extends 0 | 1> =
+type Scaled<A extends number, Z, F, I extends 0 | 1 | 2> =
   number extends Size<F, I, never>
     ? Size<Z, I, number>
     : [Size<F, I, never>] extends [never]
       ? Size<Z, I, number>
       : NumberOf<Product<Digits<A>, Digits<Size<F, I, never>>>>
 
-type Along<A extends number, G, I extends 0 | 1> = G extends Sliding
+type Along<A extends number, G, I extends 0 | 1 | 2> = G extends Sliding
   ? Slid<A, G, I>
   : G extends Transposed
     ? Grown<A, G, I>
@@ -318,8 +318,8 @@ type ChannelsOf<G, C extends number> = G extends {
   ? Out
   : C
 
-/** Planes after a layer that changes their sizes. */
-type Resized<S extends Shape, G extends { readonly dims: 1 | 2 }, Op extends string> = G['dims'] extends 1
+/** Planes or volumes after a layer that changes their sizes. */
+type Resized<S extends Shape, G extends { readonly dims: Dims }, Op extends string> = G['dims'] extends 1
   ? S extends readonly [...infer Lead extends Shape, infer C extends number, infer W extends number]
     ? Along<W, G, 0> extends infer L
       ? [L] extends [never]
@@ -327,41 +327,62 @@ type Resized<S extends Shape, G extends { readonly dims: 1 | 2 }, Op extends str
         : [...Lead, ChannelsOf<G, C>, L]
       : never
     : Shape
-  : S extends readonly [
-        ...infer Lead extends Shape,
-        infer C extends number,
-        infer H extends number,
-        infer W extends number,
-      ]
-    ? [Along<H, G, 0>, Along<W, G, 1>] extends infer Plane extends readonly [unknown, unknown]
-      ? [Plane[0]] extends [never]
-        ? NoRoom<S, G, Op>
-        : [Plane[1]] extends [never]
+  : G['dims'] extends 3
+    ? ResizedVolume<S, G, Op>
+    : S extends readonly [
+          ...infer Lead extends Shape,
+          infer C extends number,
+          infer H extends number,
+          infer W extends number,
+        ]
+      ? [Along<H, G, 0>, Along<W, G, 1>] extends infer Plane extends readonly [unknown, unknown]
+        ? [Plane[0]] extends [never]
           ? NoRoom<S, G, Op>
-          : [...Lead, ChannelsOf<G, C>, ...Plane]
-      : never
-    : Shape
+          : [Plane[1]] extends [never]
+            ? NoRoom<S, G, Op>
+            : [...Lead, ChannelsOf<G, C>, ...Plane]
+        : never
+      : Shape
 
-type Both<G extends { readonly dims: 1 | 2 }, A extends number, B extends number> = G['dims'] extends 1
-  ? FormatSize<A>
-  : `${FormatSize<A>} x ${FormatSize<B>}`
-
-type NoRoom<S extends Shape, G, Op extends string> = G extends Sliding
-  ? Both<G, NumberOf<Sum<Span<G, 0>, '1'>>, NumberOf<Sum<Span<G, 1>, '1'>>> extends infer Reach extends string
-    ? G['kind'] extends 'windows'
-      ? `[${Op}] a window that reaches over ${Reach} does not fit into [${FormatShape<S>}] with padding ${Both<G, Size<G['padding'], 0, 0>, Size<G['padding'], 1, 0>>}`
-      : `[${Op}] a kernel that reaches over ${Reach} does not fit into the padded ${G['dims'] extends 1 ? `row of ${FormatSize<PaddedLast<S, G>>}` : PaddedImage<S, G>}`
-    : never
-  : never
-
-type PaddedLast<S extends Shape, G extends Sliding> = NumberOf<Padded<Last<S>, G, 0>>
-type PaddedImage<S extends Shape, G extends Sliding> = S extends readonly [
-  ...Shape,
+type ResizedVolume<S extends Shape, G, Op extends string> = S extends readonly [
+  ...infer Lead extends Shape,
+  infer C extends number,
+  infer Z extends number,
   infer H extends number,
   infer W extends number,
 ]
-  ? `image ${FormatSize<NumberOf<Padded<H, G, 0>>>} x ${FormatSize<NumberOf<Padded<W, G, 1>>>}`
+  ? [Along<Z, G, 0>, Along<H, G, 1>, Along<W, G, 2>] extends infer Volume extends readonly [unknown, unknown, unknown]
+    ? [true] extends [{ [I in keyof Volume]: [Volume[I]] extends [never] ? true : false }[number]]
+      ? NoRoom<S, G, Op>
+      : [...Lead, ChannelsOf<G, C>, ...Volume]
+    : never
+  : Shape
+
+/** The sizes along the dimensions that a layer slides over, as messages show them. */
+type Every<G extends { readonly dims: Dims }, A extends number, B extends number, C extends number> = {
+  1: FormatSize<A>
+  2: `${FormatSize<A>} x ${FormatSize<B>}`
+  3: `${FormatSize<A>} x ${FormatSize<B>} x ${FormatSize<C>}`
+}[G['dims']]
+
+type Reach<G extends Sliding, I extends 0 | 1 | 2> = NumberOf<Sum<Span<G, I>, '1'>>
+
+type NoRoom<S extends Shape, G, Op extends string> = G extends Sliding
+  ? Every<G, Reach<G, 0>, Reach<G, 1>, Reach<G, 2>> extends infer All extends string
+    ? G['kind'] extends 'windows'
+      ? `[${Op}] a window that reaches over ${All} does not fit into [${FormatShape<S>}] with padding ${Every<G, Size<G['padding'], 0, 0>, Size<G['padding'], 1, 0>, Size<G['padding'], 2, 0>>}`
+      : `[${Op}] a kernel that reaches over ${All} does not fit into the padded ${PaddedSpace<S, G>}`
+    : never
   : never
+
+type PaddedSpace<S extends Shape, G extends Sliding> =
+  Cut<S, G['dims']> extends [Shape, number, infer Space extends Shape]
+    ? Space extends readonly [infer A extends number, infer B extends number, infer C extends number]
+      ? `volume ${Every<G, NumberOf<Padded<A, G, 0>>, NumberOf<Padded<B, G, 1>>, NumberOf<Padded<C, G, 2>>>}`
+      : Space extends readonly [infer A extends number, infer B extends number]
+        ? `image ${Every<G, NumberOf<Padded<A, G, 0>>, NumberOf<Padded<B, G, 1>>, number>}`
+        : `row of ${FormatSize<NumberOf<Padded<Last<Space>, G, 0>>>}`
+    : never
 
 type Multiplied<S extends Shape, So extends string = '1'> = S extends readonly [
   infer A extends number,
@@ -401,14 +422,16 @@ type Given<S extends Shape, G, Op extends string> = G extends 'keep'
       ? End extends -1
         ? Flat<S, Start>
         : Shape
-      : G extends { readonly dims: 1 | 2 }
+      : G extends { readonly dims: Dims }
         ? Resized<S, G, Op>
         : G extends { readonly kind: 'scaled' }
           ? S extends readonly [number, number, number]
             ? Resized<S, G & { readonly dims: 1 }, Op>
             : S extends readonly [number, number, number, number]
               ? Resized<S, G & { readonly dims: 2 }, Op>
-              : Shape
+              : S extends readonly [number, number, number, number, number]
+                ? Resized<S, G & { readonly dims: 3 }, Op>
+                : Shape
           : G extends { readonly kind: 'embedded'; readonly features: infer E extends number }
             ? [...S, E]
             : G extends { readonly kind: 'recurrent' }

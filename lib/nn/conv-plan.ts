@@ -11,7 +11,7 @@ import { fans, kaimingUniform_, uniform_ } from './init.js'
 import { checkSizes, type LayerOptions, layerOptions } from './layer.js'
 import type { Parameter } from './module.js'
 
-interface LayerOwn {
+export interface LayerOwn {
   readonly bias?: boolean
   /** The content of the padding. Default 'zeros'. */
   readonly paddingMode?: PaddingMode
@@ -43,6 +43,12 @@ export const names: OptionNames<Conv2dLayerOptions> = {
 
 const modes: readonly PaddingMode[] = ['zeros', 'reflect', 'replicate', 'circular']
 
+/** Throws ValueError for a mode that is none. */
+export function checkMode(layer: string, mode: PaddingMode): void {
+  if (!modes.includes(mode))
+    throw new ValueError(layer, `paddingMode is ${shown(mode)}, but must be one of '${modes.join("', '")}'`)
+}
+
 /** Throws ValueError unless both numbers of channels divide into the groups. */
 export function checkChannels(layer: string, inChannels: number, outChannels: number, groups: number): void {
   checkSizes(layer, { inChannels, outChannels, groups })
@@ -64,7 +70,7 @@ export function begin(layer: string, weight: Parameter, bias: Parameter | null, 
 }
 
 /** A padding other than zeros, which the layer puts around the input before the convolution. */
-interface Frame {
+export interface Frame {
   readonly mode: Exclude<PaddingMode, 'zeros'>
   readonly before: readonly number[]
   readonly after: readonly number[]
@@ -87,8 +93,7 @@ export function plan(
   const strides = spatial(layer, dims, 'stride', stride, 1)
   checkPadding(layer, dims, padding, strides)
   const dilations = spatial(layer, dims, 'dilation', dilation, 1)
-  if (!modes.includes(paddingMode))
-    throw new ValueError(layer, `paddingMode is ${shown(paddingMode)}, but must be one of '${modes.join("', '")}'`)
+  checkMode(layer, paddingMode)
   const zeros = zerosOf(dims, padding, dilations, kernel)
   const before = shownAs(dims, zeros.padding)
   const after = shownAs(dims, [zeros.padding[0] + zeros.extra[0], zeros.padding[1] + zeros.extra[1]])
@@ -109,7 +114,7 @@ export function plan(
   }
 }
 
-export function surrounded(layer: string, x: Tensor, dims: Dims, frame: Frame | null): Tensor {
+export function surrounded(layer: string, x: Tensor, dims: Dims | 3, frame: Frame | null): Tensor {
   checkTensor(layer, 'x', x)
   return frame === null || x.ndim <= dims ? x : framed(layer, x, frame.before, frame.after, frame.mode)
 }

@@ -25,6 +25,7 @@ import { Module, type Parameter, settings } from './module.js'
 export type { PaddingMode } from '../ops/conv-framed.js'
 export type { Conv1dLayerOptions, Conv2dLayerOptions } from './conv-plan.js'
 export * from './conv-transpose.js'
+export * from './conv-volume.js'
 
 /** One-dimensional convolution over [N, In, L] (or [In, L]). */
 export class Conv1d<

@@ -4,6 +4,7 @@
  */
 import { shown, ValueError } from '../core/errors.js'
 import { type Both, type Pair, pair } from './pair.js'
+import type { Triple } from './triple.js'
 
 /** The number of dimensions that a convolution slides over. */
 export type Dims = 1 | 2
@@ -12,7 +13,7 @@ export type Dims = 1 | 2
 export type Single = number | readonly [number]
 
 /** A number for each dimension; 'same' for as many zeros as keep the input's size; 'valid' for none. */
-export type Padding<P extends Single | Pair> = P | 'same' | 'valid'
+export type Padding<P extends Single | Pair | Triple> = P | 'same' | 'valid'
 
 /** [height, width] of an option. In one dimension the height is the least value, for which the option has no effect. */
 export function spatial(op: string, dims: Dims, name: string, value: Single | Pair, least: number): Both {

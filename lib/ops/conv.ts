@@ -1,4 +1,4 @@
-/** Convolutions of one and two dimensions. */
+/** Convolutions of one, two and three dimensions. */
 import type { Tensor } from '../core/tensor.js'
 import { type Conv1dOptions, type Conv2dOptions, convolve } from './convolve.js'
 
@@ -9,8 +9,11 @@ export {
   convTranspose1d,
   convTranspose2d,
 } from './conv-transpose.js'
+export { type ConvTranspose3dOptions, convTranspose3d } from './conv-transpose-volume.js'
+export { type Conv3dOptions, conv3d } from './conv-volume.js'
 export type { Conv1dOptions, Conv2dOptions } from './convolve.js'
 export type { Pair } from './pair.js'
+export type { Triple } from './triple.js'
 
 /**
  * x [N, C, L] (or [C, L]) with weight [out, C / groups, k] and bias [out] -> [N, out, L'], L' = floor((L + 2 padding -

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import * as f from '../../lib/index.js'
 import { type Case, call, type ErrorCase, label, normal } from './case.js'
 import * as transposed from './conv-transpose.js'
+import * as volume from './conv-volume.js'
 import { layer, type PublicCall, sound, t } from './sound.js'
 import type { ZeroSizes } from './zero.js'
 
@@ -85,6 +86,7 @@ export const cases: readonly Case[] = [
   ...convolutions.map((conv, i) => caseOf(conv, i % 2 === 1)),
   ...rows.map((each, i) => rowCase(each, i % 2 === 1)),
   ...transposed.cases,
+  ...volume.cases,
   {
     op: 'conv1d',
     name: 'a row without a batch',
@@ -157,6 +159,7 @@ const w = normal([2, 3, 3, 3])
 
 export const errors: readonly ErrorCase[] = [
   ...transposed.errors,
+  ...volume.errors,
   {
     op: 'conv1d',
     name: 'all that does not fit, at once',
@@ -238,6 +241,7 @@ export const errors: readonly ErrorCase[] = [
 
 export const calls: readonly PublicCall[] = [
   ...transposed.calls,
+  ...volume.calls,
   sound('conv1d', f.conv1d, () => [t(1, 2, 5), t(2, 2, 3), t(2), { stride: 1, padding: 1, dilation: 1, groups: 1 }]),
   sound('conv2d', f.conv2d, () => [
     t(1, 2, 5, 5),
@@ -249,6 +253,7 @@ export const calls: readonly PublicCall[] = [
 
 export const layers: readonly PublicCall[] = [
   ...transposed.layers,
+  ...volume.layers,
   ...layer(
     'Conv1d',
     f.nn.Conv1d,
@@ -266,6 +271,7 @@ export const layers: readonly PublicCall[] = [
 const image = { n: 2, c: 2, h: 5, w: 4 }
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   ...transposed.zeroSizes,
+  ...volume.zeroSizes,
   conv1d: {
     sizes: { n: 2, c: 2, l: 5, o: 3 },
     inputs: ({ n = 0, c = 0, l = 0, o = 0 }) => [normal([n, c, l]), normal([o, c, 2]), normal([o])],

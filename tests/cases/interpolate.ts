@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import { type Case, constant, type ErrorCase, exactly, label, normal } from './case.js'
+import * as grid from './grid.js'
 import { layer, type PublicCall, sound, t } from './sound.js'
 import type { ZeroSizes } from './zero.js'
 
@@ -38,6 +39,7 @@ const forms: readonly Form[] = [
 ]
 
 export const cases: readonly Case[] = [
+  ...grid.cases,
   ...forms.map(
     ([shape, options]): Case => ({
       op: 'interpolate',
@@ -77,6 +79,7 @@ const error = (
 })
 
 export const errors: readonly ErrorCase[] = [
+  ...grid.errors,
   error('neither size nor factor', 'ERR_VALUE', [1, 2, 5], {}, 'size', 'scaleFactor'),
   error('size and factor', 'ERR_VALUE', [1, 2, 5], { size: 2, scaleFactor: 2 }, 'both'),
   error('a mode that is none', 'ERR_VALUE', [1, 2, 5], { size: 2, mode: 'cubic' }, "'cubic'", 'bicubic'),
@@ -93,6 +96,7 @@ export const errors: readonly ErrorCase[] = [
 ]
 
 export const calls: readonly PublicCall[] = [
+  ...grid.calls,
   sound('interpolate', f.interpolate, () => [
     t(1, 2, 5, 6),
     { scaleFactor: [2, 1.5], mode: 'bilinear', alignCorners: true, recomputeScaleFactor: true, antialias: false },
@@ -127,6 +131,7 @@ export const layers: readonly PublicCall[] = [
 ]
 
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...grid.zeroSizes,
   interpolate: {
     sizes: { n: 2, c: 2, l: 5 },
     inputs: ({ n = 0, c = 0, l = 0 }) => [normal([n, c, l])],

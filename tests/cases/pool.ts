@@ -13,6 +13,7 @@ import {
   normal,
   positive,
 } from './case.js'
+import * as volume from './pool-volume.js'
 import { ints, layer, type PublicCall, sound, t } from './sound.js'
 import type { Sizes, ZeroSizes } from './zero.js'
 
@@ -97,6 +98,7 @@ function averageCase(
 }
 
 export const cases: readonly Case[] = [
+  ...volume.cases,
   ...windows.map((window) => maxCase(...window)),
   maxCase([1, 2, 9, 11], [3, 2], { dilation: [2, 3], stride: 1 }),
   maxCase([1, 2, 9, 11], 2, { dilation: 3, stride: 2, padding: 1, ceilMode: true }),
@@ -313,6 +315,7 @@ export const properties: readonly { readonly name: string; readonly cases: fc.Ar
 const x = normal([1, 2, 5, 5])
 
 export const errors: readonly ErrorCase[] = [
+  ...volume.errors,
   {
     op: 'maxPool2d',
     name: 'a window too large',
@@ -414,6 +417,7 @@ export const errors: readonly ErrorCase[] = [
 ]
 
 export const calls: readonly PublicCall[] = [
+  ...volume.calls,
   sound('maxPool2d', f.maxPool2d, () => [
     t(1, 2, 5, 5),
     2,
@@ -454,6 +458,7 @@ const imageLayer = () => [t(1, 2, 6, 6)]
 const signalLayer = () => [t(1, 2, 6)]
 
 export const layers: readonly PublicCall[] = [
+  ...volume.layers,
   ...layer(
     'MaxPool1d',
     f.nn.MaxPool1d,
@@ -536,6 +541,7 @@ const signal = { n: 2, c: 2, l: 5 }
 const signalOf = ({ n = 0, c = 0, l = 0 }: Sizes) => [distinct([n, c, l])]
 
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...volume.zeroSizes,
   maxPool2d: { sizes: image, inputs: imageOf, call: ([x]) => f.maxPool2d(x as f.Tensor, 2), refuses: ['h', 'w'] },
   avgPool2d: { sizes: image, inputs: imageOf, call: ([x]) => f.avgPool2d(x as f.Tensor, 2), refuses: ['h', 'w'] },
   lpPool2d: { sizes: image, inputs: imageOf, call: ([x]) => f.lpPool2d(x as f.Tensor, 3, 2), refuses: ['h', 'w'] },

@@ -106,7 +106,7 @@ function runCase(goldens: Goldens, golden: GoldenCase, device: string, tally: Ta
 }
 
 /** The folders to run, and the pattern that kinds must match. */
-const own = ['basic', 'breadth'].map((name) => fileURLToPath(new URL(`./data/${name}`, import.meta.url)))
+const own = ['basic', 'breadth', 'volumes'].map((name) => fileURLToPath(new URL(`./data/${name}`, import.meta.url)))
 const folders = process.env['GOLDENS_DIR'] === undefined ? own : [process.env['GOLDENS_DIR']]
 const pattern = new RegExp(process.argv[2] ?? '')
 const devices = (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').split(',')

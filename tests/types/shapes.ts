@@ -174,6 +174,16 @@ export function shapesThroughLayers(): void {
   const single = new Sequential(new Conv2d(3, 8, 3), new Flatten(0), new Linear(5408, 2)).forward(zeros([3, 28, 28]))
   same<typeof single, Tensor<[2]>>(true)
   new Sequential(new Conv1d(4, 8, 3), new ReLU(), new GroupNorm(4, 8), new Conv1d(8, 2, 1))
+  const volume = new Sequential(
+    new nn.Conv3d(1, 8, 3, { stride: [1, 2, 2], padding: [1, 0, 0] }),
+    new nn.BatchNorm3d(8),
+    new nn.MaxPool3d(2),
+    new nn.ConvTranspose3d(8, 4, [1, 2, 3], { stride: 2 }),
+    new nn.AdaptiveAvgPool3d([null, 2, 1]),
+  ).forward(zeros([2, 1, 6, 28, 29]))
+  same<typeof volume, Tensor<[2, 4, 5, 2, 1]>>(true)
+  // @ts-expect-error 8 channels of volumes into a layer that takes 4
+  Sequential.for([1, 4, 8, 8], new nn.Conv3d(1, 8, 3), new nn.Conv3d(4, 2, 1))
   // @ts-expect-error 784 features into a layer that takes 3136
   Sequential.for([1, 28, 28], new Flatten(), new Linear(3136, 10))
   // @ts-expect-error images of another size

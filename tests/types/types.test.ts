@@ -37,6 +37,10 @@ const misfits: readonly (readonly [code: string, text: string])[] = [
     '[maxPool2d] a window that reaches over 5 x 5 does not fit into [number, 4, 4, 4] with padding 0 x 0 (in Sequential.1)',
   ],
   [
+    'Sequential.for([3, 4, 8, 8], new nn.Conv3d(3, 4, 3), new nn.Conv3d(4, 2, [3, 1, 1]))',
+    '[conv3d] a kernel that reaches over 3 x 1 x 1 does not fit into the padded volume 2 x 6 x 6 (in Sequential.1)',
+  ],
+  [
     'Sequential.for([1, 4, 4], new Sequential(new ReLU(), new Conv2d(1, 4, 5)), new ReLU())',
     '[conv2d] a kernel that reaches over 5 x 5 does not fit into the padded image 4 x 4 (in Sequential.0.1)',
   ],

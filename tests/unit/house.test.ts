@@ -80,7 +80,7 @@ describe('in lib/ops', () => {
       // Filled, then written in part.
       'shape/cut.ts': 1,
       'shape/diagonals.ts': 1,
-      'shape/windows.ts': 1,
+      'shape/sliding.ts': 1,
       'indexing/scatter.ts': 1,
       // A gradient that belongs to no single input: both biases', and the scores' before they are summed to the mask's
       // shape.

@@ -21,15 +21,22 @@ export type OutputSize = number | null | readonly [number | null, number | null]
 const isSize = (n: unknown): n is number | null =>
   n === null || (Number.isInteger(n) && (n as number) >= 0 && (n as number) < 2 ** 31)
 
+/** A size for all dimensions, or [depth, height, width]; null keeps the input's. */
+export type OutputSize3d = number | null | readonly [number | null, number | null, number | null]
+
 /** Throws ValueError unless the size is valid for a result of `rank` dimensions. */
-export function checkOutputSize(op: string, size: OutputSize | Single, rank: 1 | 2): readonly (number | null)[] {
+export function checkOutputSize(
+  op: string,
+  size: OutputSize | OutputSize3d | Single,
+  rank: 1 | 2 | 3,
+): readonly (number | null)[] {
   const list = Array.isArray(size)
     ? (size as readonly (number | null)[])
     : new Array<number | null>(rank).fill(size as number)
   const form =
     rank === 1
       ? 'a non-negative integer of 32 bits'
-      : 'non-negative integers of 32 bits, or null: one, or [height, width]'
+      : `non-negative integers of 32 bits, or null: one, or [${rank === 3 ? 'depth, ' : ''}height, width]`
   if (list.length !== rank || !list.every(isSize) || (rank === 1 && list[0] === null))
     throw new ValueError(op, `outputSize is ${shown(size)}, but must be ${form}`)
   return list
@@ -96,7 +103,7 @@ export function adaptiveAvgPool1d(x: Tensor, outputSize: Single): Tensor {
 /**
  * Pools x [N, C, H, W] to planes of the attributes' sizes. The second output is the place of each maximum in its plane.
  */
-const adaptiveMaxRecord = operator<[x: Tensor], Both, [out: Tensor, indices: Tensor]>({
+export const adaptiveMaxRecord = operator<[x: Tensor], Both, [out: Tensor, indices: Tensor]>({
   name: 'adaptiveMaxPool2d',
   outputs: 2,
   infer([x], size) {
@@ -115,7 +122,7 @@ export interface AdaptiveMaxPoolOptions<R extends boolean = boolean> {
   readonly returnIndices?: R | undefined
 }
 
-const adaptiveMaxNames: OptionNames<AdaptiveMaxPoolOptions> = { returnIndices: true }
+export const adaptiveMaxNames: OptionNames<AdaptiveMaxPoolOptions> = { returnIndices: true }
 
 function largest(op: string, images: Tensor, size: Both, options: AdaptiveMaxPoolOptions): Tensor | readonly Tensor[] {
   const { returnIndices = false } = options

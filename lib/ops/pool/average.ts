@@ -74,7 +74,7 @@ const avgPool1dNames: OptionNames<AvgPool1dOptions> = {
   ceilMode: true,
   countIncludePad: true,
 }
-const avgPool2dNames: OptionNames<AvgPool2dOptions> = { ...avgPool1dNames, divisorOverride: true }
+export const avgPool2dNames: OptionNames<AvgPool2dOptions> = { ...avgPool1dNames, divisorOverride: true }
 
 /** The divisor for the kernel; 0 for none. */
 export function divisorOf(op: string, divisor: number | null | undefined): number {

@@ -1,4 +1,4 @@
-/** Pooling over windows of [N, C, H, W], [C, H, W], [N, C, L] or [C, L]. */
+/** Pooling over windows of [N, C, D, H, W], [N, C, H, W] or [N, C, L], each also without N. */
 export {
   type AdaptiveMaxPoolOptions,
   adaptiveAvgPool1d,
@@ -6,8 +6,11 @@ export {
   adaptiveMaxPool1d,
   adaptiveMaxPool2d,
   type OutputSize,
+  type OutputSize3d,
 } from './adaptive.js'
+export { adaptiveAvgPool3d, adaptiveMaxPool3d } from './adaptive-volume.js'
 export { type AvgPool1dOptions, type AvgPool2dOptions, avgPool1d, avgPool2d } from './average.js'
 export { type LpPool1dOptions, type LpPool2dOptions, lpPool1d, lpPool2d } from './lp.js'
 export { type MaxPool1dOptions, type MaxPool2dOptions, maxPool1d, maxPool2d, type WithIndices } from './max.js'
 export { type MaxUnpool1dOptions, type MaxUnpool2dOptions, maxUnpool1d, maxUnpool2d } from './unpool.js'
+export { type AvgPool3dOptions, avgPool3d, type MaxPool3dOptions, maxPool3d } from './volume.js'

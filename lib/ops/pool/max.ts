@@ -22,7 +22,7 @@ import {
 } from './window.js'
 
 /** Max pooling. The second output is the place of each maximum in its plane. */
-const maxPoolRecord = operator<[x: Tensor], Window, [out: Tensor, indices: Tensor]>({
+export const maxPoolRecord = operator<[x: Tensor], Window, [out: Tensor, indices: Tensor]>({
   name: 'maxPool2d',
   outputs: 2,
   infer([x], attrs) {
@@ -58,8 +58,14 @@ export const unpoolRecord = operator<[dy: Tensor, indices: Tensor], Shape>({
   },
 })
 
-interface MaxPoolOptions<Size, S extends Size, P extends Size, D extends Size, C extends boolean, R extends boolean>
-  extends WindowOptions<Size, S, P, C> {
+export interface MaxPoolOptions<
+  Size,
+  S extends Size,
+  P extends Size,
+  D extends Size,
+  C extends boolean,
+  R extends boolean,
+> extends WindowOptions<Size, S, P, C> {
   /** The distance between a window's elements. Default 1. */
   readonly dilation?: D | undefined
   /** Whether to also return the place of each maximum (int32) in its plane, in row-major order. Default false. */
@@ -91,7 +97,7 @@ export type WithIndices<O> = O extends { readonly returnIndices: true }
 /** The result of a layer whose `returnIndices` is R: a tensor, with or without indices. */
 export type Pooled<R extends boolean> = R extends true ? [out: Tensor, indices: Tensor<Shape, 'int32'>] : Tensor
 
-const maxPoolNames: OptionNames<MaxPool2dOptions> = {
+export const maxPoolNames: OptionNames<MaxPool2dOptions> = {
   stride: true,
   padding: true,
   dilation: true,

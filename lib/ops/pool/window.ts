@@ -55,7 +55,7 @@ export function windowOf<Size>(
 }
 
 /** The number of windows along one dimension. */
-function windowsAlong(size: number, w: Window, d: 0 | 1): number {
+export function windowsAlong(size: number, w: Window, d: 0 | 1): number {
   const reach = w.dilation[d] * (w.kernel[d] - 1) + 1
   const room = size + 2 * w.padding[d] - reach
   if (!w.ceilMode) return Math.floor(room / w.stride[d]) + 1
