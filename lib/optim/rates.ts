@@ -152,8 +152,8 @@ export function cosineWarmRestarts(op: string, options: CosineWarmRestarts): Rat
 }
 
 export interface Swa {
-  /** The rate at the end of the anneal, where it stays. */
-  readonly swaLr: number
+  /** The rate at the end of the anneal, where it stays: one for all groups, or one for each. */
+  readonly swaLr: number | readonly number[]
   /** Steps of the anneal. Default 10. */
   readonly annealSteps?: number
   /** Default 'cos'. */
@@ -166,13 +166,17 @@ export function swa(op: string, options: Swa): Rate {
     annealSteps = 10,
     annealStrategy = 'cos',
   } = checkOptions(op, options, { swaLr: true, annealSteps: true, annealStrategy: true })
-  checkFactor(op, 'swaLr', swaLr)
+  const all = Array.isArray(swaLr) ? [...(swaLr as readonly number[])] : null
+  for (const each of all ?? [swaLr as number]) checkFactor(op, 'swaLr', each)
   if (annealSteps !== 0) checkCount(op, 'annealSteps', annealSteps)
   if (annealStrategy !== 'cos' && annealStrategy !== 'linear')
     throw new ValueError(op, `annealStrategy is ${shown(annealStrategy)}, but must be 'cos' or 'linear'`)
-  return (base, steps) => {
+  return (base, steps, group) => {
+    const last = all === null ? (swaLr as number) : all[group]
+    if (last === undefined)
+      throw new ValueError(op, `swaLr are ${all?.length} numbers, but there is also a group ${group}`)
     const part = annealSteps === 0 ? 1 : Math.min(1, steps / annealSteps)
-    return swaLr + (base - swaLr) * (annealStrategy === 'cos' ? halfCosine(part) : 1 - part)
+    return last + (base - last) * (annealStrategy === 'cos' ? halfCosine(part) : 1 - part)
   }
 }
 

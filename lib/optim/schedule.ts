@@ -39,7 +39,8 @@ export type Rate = (base: number, steps: number, group: number) => number
  * that that schedule began with, because its last rate may be 0.
  *
  * If something else has changed the rate, by hand or by another schedule, the next step starts from that rate. So
- * schedules of one optimiser that are stepped in turn multiply, as in PyTorch. Throws ValueError for a rate that is not
+ * schedules of one optimiser that are stepped in turn multiply, as in PyTorch; there LambdaLR and
+ * CosineAnnealingWarmRestarts overwrite such a rate. Throws ValueError for a rate that is not
  * a finite number, or that cannot be followed.
  */
 export class Schedule {
@@ -79,7 +80,15 @@ export class Schedule {
   }
 
   step(): void {
-    this.#follow()
+    this.#base = this.lr.map((lr, i) => {
+      const base = this.#followed(lr, i)
+      if (base !== null) return base
+      throw new ValueError(
+        this.constructor.name,
+        `a learning rate was changed to ${lr} by something else, and only a rate of the form a + b * first rate can follow that; make ` +
+          'a new schedule',
+      )
+    })
     this.#steps++
     this.#set()
   }
@@ -96,8 +105,10 @@ export class Schedule {
     return this.#rateOf(base, group, steps)
   }
 
+  /** The steps and the bases. A rate that was changed by hand since the last step is in the bases, so that it resumes. */
   stateDict(): ScheduleState {
-    return { kind: this.constructor.name, steps: this.#steps, base: [...this.#base] }
+    const base = this.lr.map((lr, i) => this.#followed(lr, i) ?? (this.#base[i] as number))
+    return { kind: this.constructor.name, steps: this.#steps, base }
   }
 
   /** Loads a state and sets the rates. Throws StateDictError, and changes nothing, if it does not fit or is of another class. */
@@ -137,28 +148,25 @@ export class Schedule {
     return lr
   }
 
-  /** Follows rates changed elsewhere: takes as base the number from which the current rate would have followed. */
-  #follow(): void {
-    this.optimizer.paramGroups.forEach(({ lr }, i) => {
-      if (lr === this.#last[i] || this.#base[i] === undefined) return
-      const least = this.#rateOf(0, i)
-      const slope = this.#rateOf(1, i) - least
-      const bend = this.#rateOf(2, i) - least - 2 * slope
-      if (Math.abs(bend) > 1e-9 * (Math.abs(least) + Math.abs(slope)))
-        throw new ValueError(
-          this.constructor.name,
-          `a learning rate was changed to ${lr} by something else, and only a rate of the form a + b * first rate can follow that; make ` +
-            'a new schedule',
-        )
-      // Every base has the same rate where the slope is 0, as at the foot of a cosine.
-      if (Math.abs(slope) > 1e-12) this.#base[i] = (lr - least) / slope
-    })
+  /**
+   * The number from which a group's current rate would have followed, if something else has changed it; else its base.
+   * A group that was added later begins from the rate that it was given. Null if there is no such number.
+   */
+  #followed(lr: number, i: number): number | null {
+    const base = this.#base[i]
+    if (base === undefined) return lr
+    if (lr === this.#last[i]) return base
+    const least = this.#rateOf(0, i)
+    const slope = this.#rateOf(1, i) - least
+    const bend = this.#rateOf(2, i) - least - 2 * slope
+    if (Math.abs(bend) > 1e-9 * (Math.abs(least) + Math.abs(slope))) return null
+    // Every base has the same rate where the slope is 0, as at the foot of a cosine.
+    return Math.abs(slope) > 1e-12 ? (lr - least) / slope : base
   }
 
   #set(): void {
     // All rates are computed before one is set, because a rate may be refused.
     const rates = this.optimizer.paramGroups.map((group, i) => {
-      // A group that was added later begins from the rate that it was given.
       const base = (this.#base[i] ??= group.lr)
       return { group, base, lr: this.#rateOf(base, i) }
     })

@@ -93,8 +93,8 @@ export class SequentialLR extends Schedule {
 }
 
 /**
- * Sets rates one on top of the other: each is the base of the next, so that factors multiply, as in PyTorch. A rate
- * with a lowest value (`etaMin`) falls to that value, whatever the rates before it.
+ * Sets rates one on top of the other: each is the base of the next, so that factors multiply, as in PyTorch. A rate with
+ * a lowest value (`etaMin`) falls to that value, whatever the rates before it.
  */
 export class ChainedScheduler extends Schedule {
   constructor(optimizer: Scheduled, rates: Parameters<typeof r.rates.chained>[0]) {

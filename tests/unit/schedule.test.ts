@@ -75,6 +75,18 @@ describe('rates', () => {
       ],
     )
   })
+  it('of an anneal to an own rate of each group', () => {
+    const optimizer = new optim.SGD(
+      [0.5, 1].map((lr) => ({ params: [new nn.Parameter(tensor([1]))], lr })),
+      { lr: 1 },
+    )
+    const schedule = new optim.SWALR(optimizer, { swaLr: [0.1, 2], annealSteps: 4, annealStrategy: 'linear' })
+    schedule.step()
+    close(schedule.lr, [0.4, 1.25])
+    const message = 'swaLr are 1 numbers, but there is also a group 1'
+    expect(() => new optim.SWALR(optimizer, { swaLr: [0.1] })).toThrow(message)
+    expect(() => new optim.SWALR(optimizer, { swaLr: [0.1, Number.NaN] })).toThrow('swaLr is NaN')
+  })
   it('that fall when a metric stops to get better, with a pause after, and go on from a state', () => {
     const metrics = [3, 2, 2, 2, 2, Number.NaN, 2, 2, 1, 2, 2, 2, 2, 2, 2]
     const expected = [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2, 0.2, 0.2]
@@ -150,6 +162,34 @@ describe('a state', () => {
       if (!optimizerFirst) optimizer.loadStateDict(saved[0])
       close(rates(optimizer, [schedule], 3), rest)
     }
+  })
+  it('keeps a rate that was changed by hand, and a group that joined, since the last step', () => {
+    const run = () => {
+      const optimizer = make()
+      return { optimizer, schedule: new optim.StepLR(optimizer, { stepSize: 2, gamma: 0.1 }) }
+    }
+    const join = ({ optimizer }: ReturnType<typeof run>) =>
+      optimizer.addParamGroup({ params: [new nn.Parameter(tensor([1]))], lr: 4 })
+    const one = run()
+    rates(one.optimizer, [one.schedule], 3)
+    for (const group of one.optimizer.paramGroups) group.lr = 0.25
+    join(one)
+    const other = run()
+    join(other)
+    other.optimizer.loadStateDict(one.optimizer.stateDict())
+    other.schedule.loadStateDict(one.schedule.stateDict())
+    for (const { schedule } of [one, other]) {
+      expect(schedule.lr[0]).toBeCloseTo(0.25, 12)
+      schedule.step()
+      close(schedule.lr, [0.025, 0.04])
+    }
+  })
+  it('is given where a changed rate cannot be followed', () => {
+    const optimizer = make()
+    const schedule = new optim.Schedule(optimizer, (base) => base ** 2)
+    for (const group of optimizer.paramGroups) group.lr = 3
+    expect(schedule.stateDict()).toEqual({ kind: 'Schedule', steps: 0, base: [0.5] })
+    expect(() => schedule.step()).toThrow('changed to 3 by something else')
   })
   it.each([
     [null, 'steps is undefined'],
