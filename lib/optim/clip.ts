@@ -3,7 +3,7 @@ import { checkTensor } from '../autograd/operator.js'
 import { kernelOf } from '../backend/call.js'
 import { empty, run } from '../backend/dispatch.js'
 import { DeviceError, DisposedError, DTypeError, shown, ValueError } from '../core/errors.js'
-import { checkOptions, listOf } from '../core/options.js'
+import { checkFlag, checkOptions, listOf } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import { isOverlapping } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
@@ -17,15 +17,20 @@ const op = 'clipGradNorm'
 export interface ClipOptions {
   /** The p of the norm. Default 2; Infinity takes the largest element. */
   readonly normType?: number
+  /** Throws if the norm is not a finite number, before anything is scaled. It waits for the norm. Default false. */
+  readonly errorIfNonfinite?: boolean
 }
 
 /**
  * Scales all gradients so that their common norm is at most `maxNorm`; Infinity only measures. Returns the norm before
  * scaling, as a tensor, so that nothing waits for it. Parameters without a gradient do not count, and one that is
- * listed twice counts once. Throws DeviceError or DTypeError if gradients are on several devices or of several dtypes.
+ * listed twice counts once. Throws DeviceError or DTypeError if gradients are on several devices or of several dtypes,
+ * and ValueError for a norm that is NaN or infinite, if `errorIfNonfinite` asks for it.
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, options: ClipOptions = {}): Tensor<[]> {
-  const { normType = 2 } = checkOptions(op, options, { normType: true })
+  const names = { normType: true, errorIfNonfinite: true } as const
+  const { normType = 2, errorIfNonfinite = false } = checkOptions(op, options, names)
+  checkFlag(op, 'errorIfNonfinite', errorIfNonfinite)
   if (typeof maxNorm !== 'number' || !(maxNorm >= 0))
     throw new ValueError(op, `maxNorm is ${shown(maxNorm)}, but must be a non-negative number`)
   if (typeof normType !== 'number' || !(normType > 0))
@@ -51,6 +56,7 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
     const tensors = markApart(gradients) && apart ? gradients : separated(all)
     const norm = empty(first.device, [] as [], first.dtype, op)
     run(totalNorm, { out: norm, tensors, p: normType })
+    if (errorIfNonfinite) checkNorm(norm.item(), normType)
     if (maxNorm < Number.POSITIVE_INFINITY) run(clipScale, { tensors, norm, maxNorm })
     return norm
   })
@@ -82,6 +88,12 @@ export function clipGradValue(parameters: Iterable<Tensor>, clipValue: number): 
       }
     }
   })
+}
+
+function checkNorm(norm: number, normType: number): void {
+  if (Number.isFinite(norm)) return
+  const rule = 'so it cannot be clipped; look for such numbers in the data, or leave errorIfNonfinite out'
+  throw new ValueError(op, `the norm (${normType}) of the gradients is ${norm}, ${rule}`)
 }
 
 const totalNorm = kernelOf('total_norm')

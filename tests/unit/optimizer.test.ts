@@ -235,6 +235,23 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     expect([...(w.grad as Tensor).dataSync()]).toEqual([Number.NaN, 0])
   })
 
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])(
+    'errorIfNonfinite refuses the norm %f, and changes no gradient',
+    (wrong) => {
+      const w = parameter(0, 0)
+      w.grad = tensor([wrong, 1])
+      const clip = () => optim.clipGradNorm([w], 0.5, { errorIfNonfinite: true })
+      expect(clip).toThrow(ValueError)
+      expect(clip).toThrow(`the norm (2) of the gradients is ${wrong}`)
+      expect([...(w.grad as Tensor).dataSync()]).toEqual([wrong, 1])
+      w.grad = tensor([0, 1])
+      expect(clip().item()).toBe(1)
+      expect((w.grad as Tensor).dataSync()[1]).toBeCloseTo(0.5, 5)
+      const flag = { errorIfNonfinite: 1 as never }
+      expect(() => optim.clipGradNorm([w], 1, flag)).toThrow('errorIfNonfinite is 1')
+    },
+  )
+
   describe('a step refuses, and then changes nothing,', () => {
     const stepped = (spoil: (layer: nn.Linear, adam: optim.Adam) => void) => {
       const layer = new nn.Linear(3, 2)
