@@ -8,8 +8,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Application, Converter, DeclarationReflection, OptionDefaults } from 'typedoc'
+import { Application, Comment, Converter, DeclarationReflection, OptionDefaults, ReflectionKind } from 'typedoc'
 import type { PluginOptions } from 'typedoc-plugin-markdown'
+import { firstPage, introductions } from './pages.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 // A name that several files export is on the page of the first.
@@ -67,6 +68,17 @@ const app = await Application.bootstrapWithPlugins({
 app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
   for (const reflection of Object.values(project.reflections))
     if (reflection instanceof DeclarationReflection && reflection.inheritedFrom) project.removeReflection(reflection)
+  const first = (text: string) => new Comment([{ kind: 'text', text }])
+  const found = project.getReflectionsByKind(ReflectionKind.Module | ReflectionKind.Namespace)
+  const known = new Set(found.map(({ name }) => name))
+  const missing = [...known].filter((name) => introductions[name] === undefined)
+  const surplus = Object.keys(introductions).filter((name) => !known.has(name))
+  if (missing.length > 0 || surplus.length > 0)
+    throw new Error(
+      `scripts/pages.ts lacks ${missing.join(', ') || 'none'}, and has no page for ${surplus.join(', ') || 'none'}`,
+    )
+  for (const page of found) page.comment = first(introductions[page.name] as string)
+  project.comment = first(firstPage)
 })
 const project = await app.convert()
 if (project === undefined) process.exit(1)

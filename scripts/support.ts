@@ -93,9 +93,10 @@ const summary = table(
 
 const page = `# What works where
 
-Written by \`npm run support\` from the records of operators and the table of kernels. *kernel*: the device has one of its own;
-*composite*: it runs by other operators, where the device has theirs; *view*: costs nothing. Functions that are not listed
-are made of these. The reference device takes float64 wherever float32 is taken.
+This page lists every operator, and how each device runs it. *kernel*: the device has one of its own; *composite*: it runs by
+other operators, where the device has theirs; *view*: costs nothing. Functions that are not listed are made of these. The
+reference device takes float64 wherever float32 is taken. \`npm run support\` writes the page from the records of operators and
+the table of kernels.
 
 ${present
   .map(

@@ -120,7 +120,7 @@ export function mayEnd(): boolean {
 
 /**
  * Called before an operator of a function that runs again. Ends the function if everything is kept, or will be with
- * these inputs of the operator: they are then kept here, and the operator need not run. `saved` is null if the operator
+ * these inputs of the operator. They are then kept here, and the operator need not run. `saved` is null if the operator
  * keeps results too.
  */
 export function endIfKept(by: string, saved: readonly Tensor[] | null): void {

@@ -125,7 +125,7 @@ function set(op: string, model: Module, selection: Selection | undefined, learns
 
 /**
  * Freezes all parameters, or the selected ones, and returns their number. Throws ValueError if nothing matches. Modes
- * stay unchanged, as in PyTorch: in a frozen part dropout drops and batch norm learns its statistics, until `eval()` is
+ * stay unchanged, as in PyTorch. In a frozen part dropout drops and batch norm learns its statistics, until `eval()` is
  * called on that part, or `freezeNorms`. The Trainer then leaves it so.
  */
 export function freeze(model: Module, selection?: Selection): number {

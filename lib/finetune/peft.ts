@@ -357,10 +357,10 @@ function placed(plan: Plan) {
 
 /**
  * Applies an adapter that was written by PEFT or saveAdapter. If the model already has an adapter of that name, the
- * file's replaces it: rank, alpha, patterns, dropout, layers and weights, and merged parts are unmerged first. It is
- * then the only active adapter. Optimizers of `model.parameters()` continue with it. If the rank differs, their state
- * for its weights begins anew. If PEFT also wrote the weight of an adapted layer, as it does for embeddings, that is
- * loaded too. Another process may save to the folder at the same time.
+ * file's replaces it: rank, alpha, patterns, dropout, layers and weights. Merged parts are unmerged first. It is then
+ * the only active adapter. Optimizers of `model.parameters()` continue with it. If the rank differs, their state for
+ * its weights begins anew. If PEFT also wrote the weight of an adapted layer, as it does for embeddings, that is loaded
+ * too. Another process may save to the folder at the same time.
  *
  * Throws ValueError if the config is invalid or asks for modules that do not exist, if the files come from different
  * saves, or if an active adapter cannot be switched off. Throws StateDictError that lists every weight that is missing,

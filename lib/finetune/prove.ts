@@ -72,8 +72,8 @@ function beside<R>(
 }
 
 /**
- * The number of the model's outputs that are equal bit for bit with an adapter and with the one of a plan, which is put
- * in meanwhile. Throws ValueError if any differs.
+ * The number of the model's outputs that are equal bit for bit with an adapter and with that of a plan. The plan's is
+ * put in meanwhile. Throws ValueError if any differs.
  */
 export function equalOutputs(
   op: string,

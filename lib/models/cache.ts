@@ -21,8 +21,8 @@ export interface Seen {
 }
 
 /**
- * Columns of a memory [B, H, T, D]: a view rather than an operator, because each layer makes four of them for every
- * token, and none needs a graph.
+ * Columns of a memory [B, H, T, D]. They are a view rather than an operator, because each layer makes four of them for
+ * every token, and none needs a graph.
  */
 function columnsIn({ storage, sizes, steps, offset }: Tensor, from: number, count: number): Tensor {
   const [b, h, , d] = sizes as readonly [number, number, number, number]

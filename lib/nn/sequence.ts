@@ -61,8 +61,8 @@ export function visitEntry(
 }
 
 /**
- * Ordered modules or parameters, each named by its place. A replaced or removed entry is no longer part of the model:
- * walks, states and `parameters()` give the current entries, and an optimiser made with `parameters()` follows.
+ * Ordered modules or parameters, each named by its place. A replaced or removed entry is no longer part of the model.
+ * Walks, states and `parameters()` give the current entries, and an optimiser made with `parameters()` follows.
  */
 export abstract class Sequence<V extends Module | Parameter, In = V> extends Module {
   readonly #entries: V[] = []

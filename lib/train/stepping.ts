@@ -208,8 +208,8 @@ export class Stepping<M extends string> {
   }
 
   /**
-   * The check for numbers that are not finite: for every step if `detectAnomaly` is set, or else for the step after a
-   * loss that was not finite.
+   * The check for numbers that are not finite. It covers every step if `detectAnomaly` is set, and otherwise the step
+   * after a loss that was not finite.
    */
   #anomalies(run: Run<M>, batch: unknown): BatchLearning['check'] {
     const { op } = run

@@ -103,11 +103,11 @@ const opened: CudaDevice[] = []
 
 /**
  * Chooses how GPUs multiply matrices of float32, in all later calls of this thread. 'highest', the initial value, keeps
- * factors in float32. 'high' lets GPUs from Ampere on multiply on their tensor cores, several times as fast: factors
- * are rounded to tf32, which has 10 bits of fraction instead of 23. Sums are float32. It holds for products of matrices
- * and whatever consists of them: linear layers, convolutions, recurrent layers, and their gradients. Products of up to
- * 16 rows, or of rows that are no multiple of 4 numbers, and attention stay in float32, and so do other devices. Throws
- * ValueError for another precision; PyTorch's 'medium' is bfloat16, for which `autocast` is there.
+ * factors in float32. 'high' lets GPUs from Ampere on multiply on their tensor cores, several times as fast. Factors
+ * are then rounded to tf32, which has 10 bits of fraction instead of 23. Sums are float32. It holds for products of
+ * matrices and whatever consists of them: linear layers, convolutions, recurrent layers, and their gradients. Products
+ * of up to 16 rows, or of rows that are no multiple of 4 numbers, and attention stay in float32, and so do other
+ * devices. Throws ValueError for another precision; PyTorch's 'medium' is bfloat16, for which `autocast` is there.
  */
 export function setFloat32MatmulPrecision(wanted: Float32MatmulPrecision): void {
   if (wanted !== 'highest' && wanted !== 'high')

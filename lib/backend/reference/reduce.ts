@@ -1,6 +1,6 @@
 /**
- * Reductions. Sums and extremes walk over x once and accumulate in float64, so that memory is read in order, whichever
- * dimensions are reduced; out's strides along these are 0.
+ * Reductions. Sums and extremes walk over x once and accumulate in float64. So memory is read in order, whichever
+ * dimensions are reduced. out's strides along these are 0.
  */
 import { ValueError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'

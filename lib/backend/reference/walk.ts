@@ -1,7 +1,7 @@
 /**
  * The walk with which reference kernels handle strides. It goes over a shape in row-major order, in rows as long as the
- * layouts allow, so that dense operands form a single row. Each kernel loops over a row in a literal loop of its own,
- * because V8 compiles a loop well if it sees one operation and one kind of array.
+ * layouts allow, so that dense operands form a single row. Each kernel loops over a row in a literal loop of its own.
+ * V8 compiles a loop well if it sees one operation and one kind of array.
  */
 import { countOf } from '../../core/shape.js'
 import type { HostView } from './view.js'

@@ -103,9 +103,8 @@ function masksIn({ ids }: Encoding, mask: number): readonly number[] {
 }
 
 /**
- * Scores of the masks only, because those of all columns may take most of the memory: states [B, T, width] and the
- * masks' columns -> [B, K, vocabSize]. K is the largest number of masks in a text. The last places of a text with fewer
- * are meaningless.
+ * Scores of the masks: states [B, T, width] and the masks' columns -> [B, K, vocabSize]. Those of all columns may take
+ * most of the memory. K is the largest number of masks in a text. The last places of a text with fewer are meaningless.
  */
 function scoresAt(states: Tensor, columns: readonly (readonly number[])[], scored: (states: Tensor) => Tensor): Tensor {
   const [rows, width, size] = states.sizes as readonly [number, number, number]

@@ -18,7 +18,7 @@ import { expand, reshape, unsqueeze } from '../shape/index.js'
 export const counts: readonly DType[] = ['int32']
 
 /**
- * The keys that a query sees: query i stands at offset + i among the keys, and sees `window` keys up to there (0 for
+ * The keys that a query sees. Query i stands at offset + i among the keys, and sees `window` keys up to there (0 for
  * all) and none later. An offset of Tk hides none.
  */
 export interface Span {

@@ -168,8 +168,8 @@ const recurrence: Recurrence<LstmWeights> = {
 /**
  * Runs layers of weights (for each layer the forward direction, then the backward one) over a sequence x [T, B, I].
  * Returns the states of the last layer [T, B, directions * H] and the last [h, c] of every layer and direction. A
- * sequence without a batch, [T, I], works too. `lengths` ends each sequence: later steps give 0 and leave its state
- * unchanged, and the backward direction begins at its own last step, as with PyTorch's packed sequences. If the weights
+ * sequence without a batch, [T, I], works too. `lengths` ends each sequence, as with PyTorch's packed sequences. Later
+ * steps give 0 and leave its state unchanged, and the backward direction begins at its own last step. If the weights
  * have `wHr`, h has as many numbers as wHr has rows. Throws a ShapeError that names all misfits.
  */
 export function lstm(

@@ -127,7 +127,7 @@ export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim 
 
 /**
  * Views of pieces along a dimension. A number gives that many pieces whose sizes differ by at most 1, the larger ones
- * first. A list gives pieces that begin at 0 and at the given positions; negative positions count from the end, and
+ * first. A list gives pieces that begin at 0 and at the given positions. Negative positions count from the end, and
  * positions beyond the end are cut to it.
  */
 export function tensorSplit<D extends DType>(

@@ -51,8 +51,8 @@ export interface SearchSortedOptions {
 }
 
 /**
- * The index (int32) at which each value must be inserted to keep `sorted` in order: the number of elements that are
- * less, or with `right` not greater. `sorted` [n] serves all values; [..., n] serves values [..., m] row by row. A
+ * The index (int32) at which each value must be inserted to keep `sorted` in order. It is the number of elements that
+ * are less, or with `right` not greater. `sorted` [n] serves all values; [..., n] serves values [..., m] row by row. A
  * number gives one index. NaN belongs at the end.
  */
 export function searchsorted(

@@ -1,5 +1,5 @@
 /**
- * SentencePiece's table of replacements, as its models contain it: a double-array trie over UTF-8, whose values are
+ * SentencePiece's table of replacements, as its models contain it. It is a double-array trie over UTF-8. Its values are
  * places in a block of texts that end with a zero byte.
  */
 import type { Aligned, Change } from './aligned.js'

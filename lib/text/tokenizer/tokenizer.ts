@@ -186,7 +186,7 @@ export class Tokenizer {
 
   /**
    * Makes a tokenizer from the value of a tokenizer.json. Errors name `path`. The file's own padding and truncation are
-   * ignored, because `encode` has options for them; only the padding token is taken from there if no other is given.
+   * ignored, because `encode` has options for them. The padding token alone is taken from there if no other is given.
    * Throws ValueError for a part that is malformed or unknown.
    */
   constructor(json: unknown, settings: TokenizerSettings = {}, path = 'tokenizer.json', op = 'Tokenizer') {
@@ -360,11 +360,11 @@ export class Tokenizer {
   }
 
   /**
-   * Does the same as `encodeBatch`, but returns arrays of numbers, and encodes in a thread that holds the tokenizer, so
-   * that the event loop is free meanwhile. The calling thread encodes batches of at most 4096 UTF-16 units, and all
-   * batches if there are no threads. The thread starts with the first batch that needs it, keeps no process alive, and
-   * ends after 30 seconds without a text, or by `dispose`. Rejects with the errors that `encode` throws and the place
-   * of the text, and with WorkerError if the thread ends.
+   * Does the same as `encodeBatch`, but returns arrays of numbers. It encodes in a thread that holds the tokenizer, so
+   * the event loop is free meanwhile. The calling thread encodes batches of at most 4096 UTF-16 units, and all batches
+   * if there are no threads. The thread starts with the first batch that needs it, keeps no process alive, and ends
+   * after 30 seconds without a text, or by `dispose`. Rejects with the errors that `encode` throws and the place of the
+   * text, and with WorkerError if the thread ends.
    */
   async encodeBatchAsync(texts: readonly Given[], options: BatchOptions = {}): Promise<EncodedBatch> {
     const op = 'encodeBatchAsync'

@@ -362,8 +362,8 @@ export function rocAuc<const O extends RocAucOptions = object>(options?: O): Are
 }
 
 /**
- * The mean of the precisions at each 1, in the order of the scores, which is the area under the curve of precision and
- * recall as a sum of steps. 0 for a class without items. Outputs, memory and options are as for `rocAuc`.
+ * The mean of the precisions at each 1, in the order of the scores. This is the area under the curve of precision and
+ * recall, as a sum of steps. 0 for a class without items. Outputs, memory and options are as for `rocAuc`.
  * scikit-learn's average_precision_score.
  */
 export function averagePrecision<const O extends AreaOptions = object>(options?: O): AreaMetric<O> {

@@ -14,8 +14,9 @@ export interface OverlapRecord {
 }
 
 /**
- * Hashes of a batch's rows, over the model's input: in the short form the input tensor, otherwise all tensors whose
- * first dimension equals that of the first. Rows are hashed as the batch has them, including padding and augmentation.
+ * Hashes of a batch's rows, over the model's input. In the short form that is the input tensor, and otherwise all
+ * tensors whose first dimension equals that of the first. Rows are hashed as the batch has them, including padding and
+ * augmentation.
  */
 export async function rowHashes(batch: unknown, isShort: boolean): Promise<string[]> {
   const seen: unknown = isShort && Array.isArray(batch) ? batch[0] : batch

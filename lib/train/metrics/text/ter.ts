@@ -1,7 +1,7 @@
 /**
- * The translation edit rate: edits of words, where moving a run of them costs one. After Snover et al., "A Study of
- * Translation Edit Rate with Targeted Human Annotation", 2006, with Tercom's bounds and preferences as in sacrebleu, on
- * which the value depends.
+ * The translation edit rate: edits of words, where moving a run of them costs one. The source is Snover et al., "A
+ * Study of Translation Edit Rate with Targeted Human Annotation", 2006. Tercom's bounds and preferences are as in
+ * sacrebleu, and the value depends on them.
  */
 import { checkFlag, ownOptions } from '../../../core/options.js'
 import { Sums } from '../parts.js'
