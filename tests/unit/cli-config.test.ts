@@ -219,7 +219,11 @@ describe('a wrong config', () => {
       "c.yaml:3:1: corpus stands in a config of `firesteel pretrain`, but this command takes one of `firesteel finetune`, with data; name another config, or give generate or embed the folder of the run's model, runs/tiny/model"
     expect(await refused(pretrain)).toBe(ofPretrain)
     const table = pretrain.replace('corpus:', 'table:')
-    expect(await refused(table)).toBe(ofPretrain.replace('corpus', 'table'))
+    expect(await refused(table)).toBe(
+      ofPretrain
+        .replace('corpus', 'table')
+        .replace(/, or give .*/, "; loadTableAutoEncoder of firesteel/pretrain opens the run's model runs/tiny/model"),
+    )
     const error = await loadConfig(written('c.yaml', good), [], pretrainSchema).catch((thrown: unknown) => thrown)
     expect((error as Error).message).toContain(
       'c.yaml:3:1: data stands in a config of `firesteel finetune`, but this command takes one of `firesteel pretrain`, with corpus or table; name another config',

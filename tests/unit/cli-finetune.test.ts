@@ -98,7 +98,7 @@ describe('peek', () => {
     }
     stdout = ''
     expect(await peekCommand([config, ...set('data.maxLength=30', 'data.learn=all')])).toBe(0)
-    expect(stdout).toMatch(/the longest row has 30; \d+ cut/)
+    expect(stdout).toMatch(/the longest row has 30; \d+ rows cut/)
   })
 
   it('learns completions but not their prompts, and the end of texts', async () => {

@@ -209,7 +209,7 @@ it('wrong configs and tables are refused with their place', async () => {
   expect(await refused('model=before', 'table.missing=mean')).toContain(
     'table.missing is mean, but the model has refuse',
   )
-  await expect(evaluateCommand([config])).rejects.toThrow("there is no 'table'")
+  await expect(evaluateCommand([config])).rejects.toThrow('table stands in a config of `firesteel pretrain`')
 })
 
 it('a model of a table refuses other rows, columns and folders', async () => {

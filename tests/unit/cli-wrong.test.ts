@@ -284,7 +284,7 @@ const labelled: readonly (readonly [what: string, rows: readonly string[], ...sa
     'null',
     'must be the name or the index of a class',
   ],
-  ['a number that is no class', ['{"text": "a", "label": 0.5}'], 'rows.jsonl:1', '0.5', "kind: 'number'"],
+  ['a number that is no class', ['{"text": "a", "label": 0.5}'], 'rows.jsonl:1', '0.5', 'say data.labelKind: number'],
 ]
 
 /** A small encoder with the same tokenizer. */
@@ -335,7 +335,9 @@ describe('data are refused that have', () => {
     await classifierFolder()
     writeFileSync(join(folder, 'rows.jsonl'), '{"text": "a", "label": "x"}\n{"text": "b", "label": "z"}')
     const message = await refused(['--set', 'model=./bert', '--set', 'data.labels=[x, y]'])
-    expect(message).toMatch(/^rows\.jsonl:2: .*'z', but the labels are 'x', 'y'; mend the row, or add it to labels/)
+    expect(message).toMatch(
+      /^rows\.jsonl:2: .*'z', but the labels are 'x', 'y'; mend the row, or add it to data\.labels/,
+    )
   })
 
   it('a wrong label, without a word on the classes of the rows that are left', async () => {

@@ -161,8 +161,13 @@ describe('CSV', () => {
   })
 
   const wrong: readonly (readonly [string, string, object, string])[] = [
-    ['a row too short', 'a,b\n1,2\n\n3\n', {}, ':4: the row has 1 fields, but there are 2 columns'],
-    ['a row too long', 'a\n1,2\n', {}, ':2: the row has 2 fields, but there are 1 columns'],
+    [
+      'a row too short',
+      'a,b\n1,2\n\n3\n',
+      {},
+      ":4: the row has 1 field, but there are 2 columns; give each a field, and put a field with ',' in quotes",
+    ],
+    ['a row too long', 'a\n1,2\n', {}, ':2: the row has 2 fields, but there is 1 column;'],
     ['a quote within', 'a\n5" long\n"\n', {}, ':2: field 1 contains a quote'],
     ['text behind a quote', 'a\n"x"y\n', {}, ':2: field 1 continues after its closing quote'],
     ['a quote that stays open', 'a\nb\n"x\ny\n', {}, ':3: a quote opens a field'],
@@ -288,7 +293,7 @@ describe('Parquet files', () => {
       await expect(parquet(path, options).toArray()).rejects.toThrow(message)
     }
     await refused('text.parquet', Buffer.from('no parquet at all'), 'the end of the file')
-    await refused('empty.parquet', Buffer.of(), 'the end of the file')
+    await refused('empty.parquet', Buffer.of(), 'the file is empty')
     await refused('cut.parquet', parquetTable.subarray(0, -9), 'the end of the file')
     await refused(
       'hole.parquet',

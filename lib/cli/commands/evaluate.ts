@@ -36,7 +36,7 @@ export async function evaluateCommand(args: readonly string[]): Promise<ExitCode
   const data =
     values.data === undefined
       ? await readData(loaded)
-      : await readData(withData(loaded, await filesOf(values.data), tuned))
+      : await readData(withData(loaded, await filesOf(values.data), tuned), { labelsAreFixed: true })
   const rows = values.data === undefined ? data.validation : data.train
   if (rows === null)
     throw new UsageError(

@@ -1,6 +1,7 @@
 /** `firesteel generate`: lets a model write a text. */
 import { stat } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
+import type { AutoModel } from '../../models/auto.js'
 import type { CausalModel, ChatOptions } from '../../models/causal.js'
 import type { Seq2SeqModel } from '../../models/seq2seq.js'
 import type { ChatMessage } from '../../text/chat/template.js'
@@ -122,10 +123,29 @@ async function load(path: string, assignments: readonly string[]): Promise<Write
     import('../../text/tokenizer/folder.js'),
   ])
   return {
-    model: await AutoModel.forCausalLM(path),
+    model: await writing(path, AutoModel),
     tokenizer: await AutoTokenizer.load(path),
     format: null,
     prefix: '',
+  }
+}
+
+/** The model of a folder, which writes on or reads one text and writes another. */
+async function writing(path: string, { forCausalLM, forSeq2Seq }: typeof AutoModel) {
+  const isOther = (error: unknown) => error instanceof Error && error.message.includes('but known are')
+  try {
+    return await forCausalLM(path)
+  } catch (error) {
+    if (!isOther(error)) throw error
+    try {
+      return await forSeq2Seq(path)
+    } catch (second) {
+      if (!isOther(second)) throw second
+      const [, type] = /model_type is ('[^']*')/.exec((error as Error).message) ?? []
+      throw new UsageError(
+        `${path}: the model is of the type ${type ?? 'of an encoder'}, which writes no text; name the folder of a language model or of a t5`,
+      )
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 import { isAbsolute, relative, resolve } from 'node:path'
 import type * as z from 'zod'
 import { isFiresteelError } from '../../core/errors.js'
+import { inConfigWords } from '../advice.js'
 import { UsageError } from '../exit.js'
 import { problemsOf } from './problems.js'
 import type { FinetuneConfig } from './schema.js'
@@ -56,7 +57,7 @@ export async function placed<T>({ source }: Pick<Loaded, 'source'>, path: Path, 
     return await run()
   } catch (error) {
     if (error instanceof Error) {
-      const own = isFiresteelError(error) ? error.message.replace(`[${error.op}] `, '') : error.message
+      const own = inConfigWords(isFiresteelError(error) ? error.message.replace(`[${error.op}] `, '') : error.message)
       // The error object stays the same, because its class determines the exit code.
       const [place, name] = [source.place(path), path.join('.')]
       error.message = `${place}: ${place === `--set ${name}` ? '' : `${name}: `}${own}`

@@ -86,8 +86,13 @@ function ofAnother(source: Source, schema: z.ZodType): string | null {
   if (own === undefined || other === undefined || own[1].some((key) => Object.hasOwn(value, key))) return null
   const key = other[1].find((each) => Object.hasOwn(value, each)) as string
   const { output } = value as { readonly output?: unknown }
-  const folder = typeof output === 'string' ? `, ${output.replace(/\/+$/, '')}/model` : ''
-  const model = own[0] === 'finetune' ? `, or give generate or embed the folder of the run's model${folder}` : ''
+  const folder = typeof output === 'string' ? ` ${output.replace(/\/+$/, '')}/model` : ''
+  const model =
+    own[0] !== 'finetune' || typeof output !== 'string'
+      ? ''
+      : key === 'table'
+        ? `; loadTableAutoEncoder of firesteel/pretrain opens the run's model${folder}`
+        : `, or give generate or embed the folder of the run's model,${folder}`
   return `${source.place([key], 'key')}: ${key} stands in a config of \`firesteel ${other[0]}\`, but this command takes one of \`firesteel ${own[0]}\`, with ${own[1].join(' or ')}; name another config${model}`
 }
 

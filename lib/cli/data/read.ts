@@ -1,8 +1,12 @@
 /** Rows of files as tokens, or all faults found, each with its place. */
+import { extname } from 'node:path'
 import { isFiresteelError } from '../../core/errors.js'
+import type { LabelKind } from '../../tasks/rows/labels.js'
+import { inConfigWords } from '../advice.js'
 import { UsageError } from '../exit.js'
 import { nearest } from '../nearest.js'
 import { type Columns, type FormatName, formats, RowFault, type TaskRows } from '../tasks/formats.js'
+import { fieldsWithNumbers } from './fields.js'
 import { Places, placedRows, type Row } from './rows.js'
 
 export interface ReadRows {
@@ -31,6 +35,7 @@ export async function readRows(
   files: readonly string[],
   format: FormatName,
   columns: Columns,
+  kind: LabelKind | undefined,
   read: (rows: AsyncIterable<Row>) => Promise<TaskRows>,
 ): Promise<ReadRows> {
   const faults: Fault[] = []
@@ -43,7 +48,7 @@ export async function readRows(
         const { row } = placed
         places.add(placed.at)
         checkColumns(row, format, columns)
-        yield row
+        yield hasFields(placed.at.path) ? fieldsWithNumbers(row, format, columns, kind) : row
       }
     }
     try {
@@ -91,14 +96,30 @@ export const columnsOf = (row: Row): string =>
 
 /** An error of reading, without the name of the function, and with the row's place instead of its number. */
 function faultOf(error: unknown, places: Places, files: readonly string[]): Fault {
-  if (error instanceof RowFault) return { place: places.at(places.length - 1) ?? null, text: error.message }
+  if (error instanceof RowFault) {
+    const place = places.at(places.length - 1) ?? null
+    return { place, text: error.message + fieldAdvice(place ?? '', error.message) }
+  }
   if (error instanceof UsageError) return { place: null, text: error.message }
   if (!isFiresteelError(error)) throw error
   const own = error.message.slice(`[${error.op}] `.length)
   const [, number, colon, text] = /^row (\d+)(:?) (.*)$/s.exec(own) ?? []
   const place = places.at(Number(number ?? Number.NaN))
-  if (place !== undefined) return { place, text: colon === ':' ? (text as string) : `the row ${text}` }
-  return { place: null, text: `${files.join(', ')}: ${own}`, isOfAll: true }
+  if (place !== undefined) {
+    const said = inConfigWords(colon === ':' ? (text as string) : `the row ${text}`)
+    return { place, text: said + fieldAdvice(place, said) }
+  }
+  return { place: null, text: `${files.join(', ')}: ${inConfigWords(own)}`, isOfAll: true }
+}
+
+/** Whether a file has fields, which are texts, instead of values. */
+const hasFields = (path: string): boolean => ['.csv', '.tsv'].includes(extname(path).toLowerCase())
+
+/** Advice for a list or a table that a file of fields cannot hold. */
+function fieldAdvice(place: string, text: string): string {
+  return /\.[ct]sv:\d+$/i.test(place) && /must be (a list|\{)/.test(text)
+    ? '; fields of a table are texts, so give such rows as .jsonl'
+    : ''
 }
 
 function faultsText(faults: readonly Fault[]): string {

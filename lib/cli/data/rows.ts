@@ -71,7 +71,18 @@ const readers: { readonly [ending: string]: (path: string) => Promise<IterableDa
   '.csv': async (path) => csv(path),
   '.tsv': async (path) => csv(path, { delimiter: '\t' }),
   '.txt': async (path) => textFiles(path).map((text) => ({ text })),
-  '.parquet': async (path) => (await import('../../data/text/parquet.js')).parquet(path),
+  '.parquet': async (path) => (await import('../../data/text/parquet.js')).parquet(path).map(withoutBigints),
+}
+
+/**
+ * 64-bit integers of Parquet are bigints, which no label or place can be. Those that a number cannot hold stay bigints,
+ * so that they are refused.
+ */
+function withoutBigints(value: unknown): unknown {
+  if (typeof value === 'bigint') return BigInt(Number(value)) === value ? Number(value) : value
+  if (Array.isArray(value)) return value.map(withoutBigints)
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, withoutBigints(inner)]))
 }
 
 /** The line of the last row that a pass returned, or null if rows have none. */

@@ -197,6 +197,9 @@ async function* alike(
   names: readonly (keyof Columns)[],
 ): AsyncGenerator<Row> {
   for await (const row of rows) {
+    for (const name of names)
+      if (!has(row, field(name, columns)))
+        throw new RowFault(`the row has no ${name}, but the first row has one; give all rows one, or none`)
     for (const name of ['negative', 'score'] as const)
       if (!names.includes(name) && has(row, field(name, columns)))
         throw new RowFault(`the row has a ${name}, but the first row has none; give all rows one, or none`)

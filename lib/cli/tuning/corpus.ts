@@ -104,6 +104,13 @@ export function shardsText({ train, validation, counts }: Shards): string {
   return `${countsText(counts)}; ${countText(train.tokens)} tokens${held}`
 }
 
+/** Whether rows are pairs of sentences. */
+const rowsVary = ({ objective }: PretrainConfig): boolean =>
+  typeof objective === 'object' && 'masked' in objective && objective.masked.nextSentence === true
+
+const unmeasured = ({ validation }: Shards, length: number): string =>
+  `nothing is measured, because the ${countText(validation.tokens)} tokens for validation fill no row of ${length}; raise corpus.validation, with another corpus.folder, or give a smaller length`
+
 /** The model is made after the seed is set, so the same config makes the same weights. */
 async function makeModel(
   loaded: Loaded<PretrainConfig>,
@@ -212,7 +219,12 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
       validationTokens: shards.validation.tokens,
       windows,
     },
-    figuresText: shardsText(shards),
+    figuresText: [
+      shardsText(shards),
+      `${countText(windows)} rows of ${kind.name === 'masked' && rowsVary(config) ? 'at most ' : ''}${length} tokens`,
+      ...[kind.left(shards.train, shape)].filter((text) => text !== null),
+      ...(isHeld || (config.corpus.validation ?? 0) === 0 ? [] : [unmeasured(shards, length)]),
+    ].join('; '),
     facts: {
       format: 'text',
       task: kind.task,

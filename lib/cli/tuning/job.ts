@@ -9,6 +9,7 @@ import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { type CardFacts, cardOf } from './card.js'
 import { dryRun, dryText } from './dry.js'
 import { checkSame, type Manifest, readManifest, writeManifest } from './manifest.js'
+import { checkPlaceOfResult, type OutputConfig } from './output.js'
 import { planOf, type TrainingConfig, type Work } from './plan.js'
 import { progressLogger } from './progress.js'
 
@@ -44,7 +45,7 @@ export async function dryJob(loaded: Loaded<TrainingConfig>, job: Job, json: boo
 
 /** Trains, from the beginning or from the newest checkpoint, and saves the result. */
 export async function runJob(
-  loaded: Loaded<TrainingConfig>,
+  loaded: Loaded<TrainingConfig & OutputConfig>,
   begin: () => Promise<Job>,
   { command, resume, json }: JobOptions,
 ): Promise<ExitCode> {
@@ -53,6 +54,7 @@ export async function runJob(
   const before = await readManifest(output)
   const hasCheckpoints = (await readdir(join(output, 'checkpoints')).catch(() => [])).length > 0
   if (!resume && (before !== null || hasCheckpoints)) throw new UsageError(hasRun(loaded, output))
+  if (!resume) await checkPlaceOfResult(loaded)
   if (resume && before === null && !hasCheckpoints)
     throw new UsageError(
       `${loaded.source.place(['output'])}: ${output} has no run to resume; leave --resume out to begin one, or name the folder of an existing run`,

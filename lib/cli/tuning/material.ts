@@ -38,6 +38,8 @@ export interface Data {
   readonly replay: Rows | null
   /** All rows of `data.file`, including those held out. */
   readonly all: TaskRows
+  /** The rows of all files, which know how many of them were cut or left out. */
+  readonly read: readonly TaskRows[]
   readonly places: Places
 }
 
@@ -76,8 +78,11 @@ function checkBeginning(loaded: Loaded): void {
     )
 }
 
-/** The tokenizer and the rows, without loading the model. */
-export async function readData(loaded: Loaded): Promise<Data> {
+/**
+ * The tokenizer and the rows, without loading the model. Advice about a label depends on whether the config may still
+ * name other classes, which those of a finished run are not.
+ */
+export async function readData(loaded: Loaded, { labelsAreFixed = false } = {}): Promise<Data> {
   const { config, resolve, source } = loaded
   const { data } = config
   const from = typeof config.model === 'string' ? resolve(config.model) : null
@@ -92,15 +97,13 @@ export async function readData(loaded: Loaded): Promise<Data> {
     AutoTokenizer.load(tokenizerFolder(loaded)),
   )
   // The sizes alone are read, without weights.
-  const sizes = await placed(loaded, ['model'], async () =>
-    taskOf(format).load(
+  const sizes = await placed(loaded, ['model'], async () => {
+    const json =
       from === null
         ? sizesOf(config.model as object, tokenizer)
-        : await readConfig('AutoModel', join(from, 'config.json')),
-      null,
-      { device: 'meta' },
-    ),
-  )
+        : await readConfig('AutoModel', join(from, 'config.json'))
+    return fitting(format, () => taskOf(format).load(json, null, { device: 'meta' }))
+  })
   const columns = promptColumns(config)
   const limit = positionsOf(sizes) - columns
   if (data.maxLength !== undefined && data.maxLength > limit)
@@ -122,13 +125,20 @@ export async function readData(loaded: Loaded): Promise<Data> {
         limit,
       ),
   }
-  const read = (paths: readonly string[], own: RowSettings): Promise<ReadRows> =>
-    readRows(paths, format, own.columns, async (rows) => {
+  const readIn = (paths: readonly string[], own: RowSettings, isMeasured = labelsAreFixed): Promise<ReadRows> =>
+    readRows(paths, format, own.columns, own.kind, async (rows) => {
       const made = await formats[format].read(rows, tokenizer, own)
       checkRows(made, sizes)
       return made
+    }).catch((error: unknown) => {
+      if (isMeasured && error instanceof UsageError)
+        error.message = error.message.replaceAll(
+          'mend the row, or add it to data.labels',
+          'no row to learn from has it, so mend the row, or leave it out',
+        )
+      throw error
     })
-  const { rows: all, places } = await read(files, settings)
+  const { rows: all, places } = await readIn(files, settings)
   const labelling = labellingOf(all, data.labelKind)
   const classes = labelling.kind === 'number' || labelling.labels.length === 0 ? {} : { labels: labelling.labels }
   /** Rows of files that must not be the ones in `also`. */
@@ -136,20 +146,35 @@ export async function readData(loaded: Loaded): Promise<Data> {
     const paths = await filesOf(path, given)
     const both = paths.find((each) => also.includes(each))
     if (both !== undefined) throw new UsageError(bothText(loaded, path, both))
-    return { paths, rows: (await read(paths, { ...settings, ...classes })).rows }
+    return {
+      paths,
+      rows: (await readIn(paths, { ...settings, ...classes }, labelsAreFixed || data.labels === undefined)).rows,
+    }
   }
   const { validation } = data
   const general = config.replay && (await readOther(['replay', 'file'], config.replay.file, files))
-  const shared = { tokenizer, format, labelling, all, places, replay: general?.rows ?? null }
+  const read = [all, ...(general ? [general.rows] : [])]
+  const shared = { tokenizer, format, labelling, all, read, places, replay: general?.rows ?? null }
   if (validation === undefined) return { ...shared, train: all, validation: null }
   if (typeof validation === 'string') {
     const held = await readOther(['data', 'validation'], validation, [...files, ...(general?.paths ?? [])])
-    return { ...shared, train: all, validation: held.rows }
+    return { ...shared, read: [...read, held.rows], train: all, validation: held.rows }
   }
   const parts = await placed(loaded, ['data', 'validation'], () =>
     splitRows(all, { validation, seed: seedOf(loaded), ...togetherness(all, format, labelling) }),
   )
   return { ...shared, ...parts }
+}
+
+/** Loads a model. The error about a model of another kind says which rows ask for this kind. */
+async function fitting<T>(format: FormatName, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load()
+  } catch (error) {
+    if (error instanceof Error && error.message.includes('but known are'))
+      error.message += `, because the rows are of the format '${format}'; name a model of these, or other rows, or their format with data.format`
+    throw error
+  }
 }
 
 /** The message about a file that is named in two places of a config. */

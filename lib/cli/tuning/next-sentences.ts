@@ -13,6 +13,7 @@ import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import type { Objective } from '../../train/objective.js'
 import type { TaskBatch } from '../tasks/formats.js'
 import type { TaskModel } from '../tasks/tasks.js'
+import { countText } from '../words.js'
 import type { Pretraining } from './objectives.js'
 
 /**
@@ -44,6 +45,7 @@ async function documentsIn(shards: TokenShards, tokenizer: Tokenizer): Promise<s
 
 export function nextSentences(options: Pick<MaskedBatchesOptions, 'probability' | 'wholeWords'>): Pretraining {
   const pairs = new Map<TokenShards, Dataset<MaskableRow>>()
+  const lonely = new Map<TokenShards, number>()
   const pairsOf = (shards: TokenShards) => pairs.get(shards) as Dataset<MaskableRow>
   return {
     name: 'masked',
@@ -59,9 +61,15 @@ export function nextSentences(options: Pick<MaskedBatchesOptions, 'probability' 
     },
     objective: maskedLM() as unknown as Objective<TaskModel, TaskBatch, string>,
     async open(shards, tokenizer, { length }) {
-      pairs.set(shards, nextSentencePairs(await documentsIn(shards, tokenizer), tokenizer, { maxLength: length }))
+      const documents = await documentsIn(shards, tokenizer)
+      lonely.set(shards, documents.filter((sentences) => sentences.length === 1).length)
+      pairs.set(shards, nextSentencePairs(documents, tokenizer, { maxLength: length }))
     },
     rows: (shards) => pairsOf(shards).length,
+    left: (shards) => {
+      const count = lonely.get(shards) ?? 0
+      return count === 0 ? null : `${countText(count)} documents of one sentence begin none, because nothing follows it`
+    },
     batches: (shards, tokenizer, { batchSize }, pass) =>
       maskedBatches(pairsOf(shards), tokenizer, { ...options, batchSize, ...pass }),
   }

@@ -14,6 +14,7 @@ import type { Objective } from '../../train/objective.js'
 import type { PretrainConfig } from '../config/schema.js'
 import type { TaskBatch } from '../tasks/formats.js'
 import { type TaskModel, taskOf } from '../tasks/tasks.js'
+import { countText } from '../words.js'
 import { nextSentences } from './next-sentences.js'
 import type { PlacedBatches } from './plan.js'
 
@@ -41,11 +42,19 @@ export interface Pretraining {
   open?(shards: TokenShards, tokenizer: Tokenizer, shape: Shape): Promise<void>
   /** The number of rows in the shards. */
   rows(shards: TokenShards, shape: Shape): number
+  /** The part of the shards that no row holds, in words, or null. */
+  left(shards: TokenShards, shape: Shape): string | null
   batches(shards: TokenShards, tokenizer: Tokenizer, shape: Shape, pass: Pass): PlacedBatches
 }
 
 /** An objective that only ever gets the models and batches of its own kind. */
 const general = (objective: unknown) => objective as Objective<TaskModel, TaskBatch, string>
+
+/** The tokens at the end that fill no window. Each window begins with the last token of the one before. */
+function leftOf({ tokens }: TokenShards, windows: { readonly length: number }, length: number): string | null {
+  const left = tokens - 1 - windows.length * (length - 1)
+  return left <= 0 ? null : `the last ${countText(left)} tokens fill none, so that they are not learned`
+}
 
 const causal: Pretraining = {
   name: 'causal',
@@ -53,6 +62,7 @@ const causal: Pretraining = {
   load: (from) => AutoModel.forCausalLM(from),
   objective: taskOf('text').objective({ labels: [], kind: 'class' }),
   rows: (shards, { length, documents }) => shards.windows({ length, documents }).length,
+  left: (shards, { length, documents }) => leftOf(shards, shards.windows({ length, documents }), length),
   batches: (shards, _, shape, { shuffle, seed }) => shards.batches({ ...shape, shuffle, ...(shuffle && { seed }) }),
 }
 
@@ -70,6 +80,9 @@ const added = { masked: 2, spans: 1 }
 const windowsOf = (name: keyof typeof added, shards: TokenShards, { length }: Shape) =>
   shards.windows({ length: Math.max(2, length - added[name]), documents: false })
 
+const leftOver = (name: keyof typeof added) => (shards: TokenShards, shape: Shape) =>
+  leftOf(shards, windowsOf(name, shards, shape), Math.max(2, shape.length - added[name]))
+
 function defined<T extends object>(table: T): { [name in keyof T]: Exclude<T[name], undefined> } {
   const entries = Object.entries(table).filter(([, value]) => value !== undefined)
   return Object.fromEntries(entries) as { [name in keyof T]: Exclude<T[name], undefined> }
@@ -81,6 +94,7 @@ const masked = (options: Masked): Pretraining => ({
   load: (from) => AutoModel.forMaskedLM(from),
   objective: general(maskedLM()),
   rows: (shards, shape) => windowsOf('masked', shards, shape).length,
+  left: leftOver('masked'),
   batches: (shards, tokenizer, shape, pass) => {
     const windows = windowsOf('masked', shards, shape)
     // Windows are turned back into text, because the tokenizer decides what a word is, and adds its special tokens to
@@ -99,6 +113,7 @@ const spans = (options: Spans): Pretraining => ({
   load: (from) => AutoModel.forSeq2Seq(from),
   objective: general(seq2seq()),
   rows: (shards, shape) => windowsOf('spans', shards, shape).length,
+  left: leftOver('spans'),
   batches: (shards, tokenizer, shape, pass) => {
     const windows = windowsOf('spans', shards, shape)
     return spanBatches(windows, tokenizer, { ...defined(options), batchSize: shape.batchSize, ...pass })

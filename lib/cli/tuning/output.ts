@@ -1,5 +1,5 @@
 /** The folders into which a run writes. */
-import { mkdtemp, realpath, rmdir } from 'node:fs/promises'
+import { mkdtemp, readdir, realpath, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ValueError } from '../../core/errors.js'
 import { refusal } from '../../io/refusal.js'
@@ -45,7 +45,8 @@ async function probe(folder: string, output: string): Promise<void> {
 
 /**
  * Checks, before anything is read, that the result can be written. Throws ValueError if the folder cannot be made or
- * accepts no files. Throws UsageError if the result would overwrite the model or tokenizer with which the run begins.
+ * accepts no files. Throws UsageError if the result would stand in or overwrite the model or tokenizer with which the
+ * run begins.
  */
 export async function checkOutput(loaded: Loaded<OutputConfig>): Promise<void> {
   const { config, resolve, source } = loaded
@@ -58,9 +59,27 @@ export async function checkOutput(loaded: Loaded<OutputConfig>): Promise<void> {
   const result = resultFolder(loaded)
   for (const name of ['model', 'tokenizer'] as const) {
     const given = config[name]
+    if (typeof given === 'string' && (await real(resolve(given))) === (await real(output)))
+      throw new UsageError(
+        `${source.place(['output'])}: output is ${config.output}, which is the folder of the ${name} with which the run begins; name another output, such as runs/first`,
+      )
     if (typeof given === 'string' && (await real(resolve(given))) === (await real(result)))
       throw new UsageError(
         `${source.place(['output'])}: output is ${config.output}, whose result would overwrite the ${name} with which the run begins, ${result}; name another output, such as runs/first`,
       )
   }
+}
+
+/**
+ * Throws UsageError if the place of the result holds files that no run of this folder wrote, because the result would
+ * overwrite them.
+ */
+export async function checkPlaceOfResult(loaded: Loaded<OutputConfig>): Promise<void> {
+  const result = resultFolder(loaded)
+  const names = await readdir(result).catch((error: NodeJS.ErrnoException) => (error.code === 'ENOTDIR' ? null : []))
+  if (names?.length === 0) return
+  const what = names === null ? 'is a file' : `already holds ${names.slice(0, 3).join(', ')}`
+  throw new UsageError(
+    `${loaded.source.place(['output'])}: output is ${loaded.config.output}, but ${result} ${what}, which the result would overwrite; name another output, or move it away`,
+  )
 }

@@ -147,6 +147,10 @@ function fieldsOf(text: string, delimiter: string, failure: (why: string) => Val
   }
 }
 
+const countOf = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
+
+const delimiterName = ({ delimiter }: Table): string => (delimiter === '\t' ? 'a tab' : `'${delimiter}'`)
+
 async function* rowsOf<R>(
   table: Table,
   named: readonly string[] | null,
@@ -172,7 +176,12 @@ async function* rowsOf<R>(
     throw fault(op, path, 1, `there is no column ${kindOf(missing)}; there are ${columns.slice(0, 20).join(', ')}`)
   for await (const { fields, line, next } of records(table, start)) {
     if (fields.length !== columns.length)
-      throw fault(op, path, line, `the row has ${fields.length} fields, but there are ${columns.length} columns`)
+      throw fault(
+        op,
+        path,
+        line,
+        `the row has ${countOf(fields.length, 'field')}, but there ${columns.length === 1 ? 'is' : 'are'} ${countOf(columns.length, 'column')}; give each a field, and put a field with ${delimiterName(table)} in quotes`,
+      )
     const row = Object.fromEntries(columns.map((name, i) => [name, cell(table, line, name, fields[i] as string)])) as R
     yield { row, place: next }
   }

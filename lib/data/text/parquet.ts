@@ -104,6 +104,7 @@ async function* rowsOf<R>(
         return bytes
       },
     }
+    if (file.size === 0) throw new ValueError(op, `${path}: the file is empty, but must be a Parquet file`)
     const metadata = await named('the end of the file, which says what is in it,', () => parquetMetadataAsync(source))
     checkColumns(op, path, metadata, columns)
     const groups = metadata.row_groups
