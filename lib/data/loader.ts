@@ -407,6 +407,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
       dataset,
       length,
       dtypes: this.#dtypes ?? (this.dataset as Dataset<R, B>).rowDTypes,
+      chosen: this.#dtypes !== undefined,
     })
   }
 

@@ -10,6 +10,8 @@ export interface WorkerTask {
   /** The number of rows of the dataset in the loader's thread, which must be the same in the others. */
   readonly length: number
   readonly dtypes: RowDTypes | undefined
+  /** Whether the loader chose the dtypes, so that rows are put together by them even if the dataset makes batches. */
+  readonly chosen: boolean
 }
 
 /** A batch that the loader requests. */

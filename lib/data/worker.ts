@@ -6,7 +6,7 @@ import type { Answer, Asked, Fault, WorkerTask } from './messages.js'
 import { datasetOf } from './module-dataset.js'
 import { pack } from './packed.js'
 
-const { dataset: description, length, dtypes } = workerData as WorkerTask
+const { dataset: description, length, dtypes, chosen } = workerData as WorkerTask
 
 function faultOf(error: unknown): Fault {
   const { name, message, stack } = error instanceof Error ? error : new Error(String(error))
@@ -31,7 +31,8 @@ async function make(): Promise<Dataset<unknown>> {
 async function answer(made: Promise<Dataset<unknown>>, { id, indices, pass }: Asked): Promise<void> {
   try {
     const dataset = await made
-    const batch = dataset[ownBatches]()
+    const isOwn = dataset[ownBatches]() && !chosen
+    const batch = isOwn
       ? await dataset.batch(indices, pass)
       : // The device is the one of plain memory, because the batch goes to another thread.
         collateFor('DataLoader', await dataset.rows(indices, pass), dtypes, 'reference')

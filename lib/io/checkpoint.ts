@@ -3,7 +3,7 @@
  * tensor, are the CRC-32 of all bytes before them. So a file that was cut, or changed by a bad disk, is never mistaken
  * for a whole one.
  */
-import { namedAs, StateDictError, shown, ValueError } from '../core/errors.js'
+import { isFiresteelError, namedAs, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { preparedState } from '../core/resumable.js'
 import { creationNames, place } from '../ops/placement.js'
@@ -185,7 +185,12 @@ export async function loadCheckpoint(
     try {
       return namedAs(op, fn)
     } catch (error) {
-      throw error instanceof StateDictError ? new StateDictError(error.problems, op, `${path}, ${name}`) : error
+      if (error instanceof StateDictError) throw new StateDictError(error.problems, op, `${path}, ${name}`)
+      if (isFiresteelError(error)) throw error
+      // A part of the program's own threw something else, which stays the cause.
+      throw Object.assign(new ValueError(op, `${path}, ${name}: its loadStateDict threw ${String(error)}`), {
+        cause: error,
+      })
     }
   }
   const loads = [...own].map(([name, part]) => {

@@ -1,6 +1,6 @@
 /** Callbacks of a training: the contract, and the built-in ones. */
 import { noGrad } from '../autograd/mode.js'
-import { shown, ValueError } from '../core/errors.js'
+import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { ownOptions } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
@@ -181,6 +181,13 @@ function watching(
     },
     stateDict: () => ({ best, waited, weights }),
     loadStateDict(state) {
+      const isBest = state?.best === null || typeof state?.best === 'number'
+      const areWeights = state?.weights === null || state?.weights instanceof Map
+      if (!isBest || !areWeights || !Number.isSafeInteger(state.waited) || state.waited < 0)
+        throw new ValueError(
+          `${op}.loadStateDict`,
+          `the state is ${kindOf(state)}, but must be { best, waited, weights }; give the same callbacks in the same order`,
+        )
       best = state.best
       waited = state.waited
       if (state.weights === null) forget()

@@ -59,7 +59,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
       fail(`the schedule is ${kindOf(schedule)}, but must be a schedule, such as optim.LinearLR`)
     if (!('end' in schedule))
       fail(
-        `the schedule is ${kindOf(schedule)}, whose step takes a number; call step(validation.loss) in onEpochEnd, and leave the option out`,
+        `the schedule is ${kindOf(schedule)}, whose step takes a number; leave the option out, call step(validation.loss) in a callback's onEpochEnd, and let checkpoints save its state: { also: { plateau } }`,
       )
     if (schedule.optimizer !== optimizer)
       fail('the schedule belongs to another optimizer, so it would change nothing here; make it with this one')
@@ -158,6 +158,13 @@ function checkCallbacks(callbacks: unknown): void {
       throw new ValueError(
         'Trainer',
         `callback ${i} is ${typeof callback === 'function' ? 'a function; call it: earlyStopping()' : kindOf(callback)}, but must be an object with ${hooks.join(', ')}`,
+      )
+    // A plain object may have been left empty on purpose.
+    if (kindOf(callback) !== 'an object' && !hooks.some((name) => name in callback))
+      throw new ValueError(
+        'Trainer',
+        `callback ${i} is ${kindOf(callback)} without any of ${hooks.join(', ')}, so it would never be called; ` +
+          'call what it does in one of them',
       )
     for (const name in callback) {
       if (!/^on[A-Z]/.test(name)) continue
@@ -294,7 +301,8 @@ export function checkBatch(op: string, batch: Batch): Batch {
   if (!Array.isArray(batch) || batch.length !== 2 || !(batch[0] instanceof Tensor) || !(batch[1] instanceof Tensor))
     throw new ValueError(
       op,
-      'a batch must be [input, target], two tensors; let the dataset or its collate function make that',
+      `a batch is ${Array.isArray(batch) ? `[${batch.map(kindOf).join(', ')}]` : kindOf(batch)}, but must be [input, target], two tensors; ` +
+        'let the dataset or its collate function make that, or give the Trainer an objective',
     )
   const [input, target] = batch as unknown as Batch
   if (input.sizes[0] === 0)

@@ -1,5 +1,5 @@
 /** The place of a run: everything that a checkpoint holds, captured at the end of a step and restored later. */
-import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
+import { kindOf, OutOfMemoryError, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { preparedState } from '../core/resumable.js'
 import type { Module } from '../nn/module.js'
@@ -212,7 +212,8 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
   }
   const saved = state as RunState
   if (saved?.format !== 1) fail(`${path} is not a checkpoint of a Trainer, or is one from a later version`)
-  if (!isPlace(saved.place) || typeof saved.config !== 'object' || saved.config === null)
+  const isWhole = [saved.config, saved.also, saved.callbacks].every((part) => typeof part === 'object' && part !== null)
+  if (!isPlace(saved.place) || !isWhole)
     fail(`${path} does not contain the place of a run; it was written by something else`)
   const advice = 'begin a new run in another folder'
   for (const [field, now] of Object.entries(config)) {
@@ -256,21 +257,31 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
   return saved.place
 }
 
-/** Runs `fn`, whose errors about the state of a part then name the file and the part. */
+/** Runs `fn`, whose errors then name the file and the part. */
 function within<R>(path: string, part: string, fn: () => R): R {
   try {
     return fn()
   } catch (error) {
     if (error instanceof StateDictError) throw new StateDictError(error.problems, error.op, `${path}, ${part}`)
-    if (!(error instanceof ValueError)) throw error
-    throw new ValueError(error.op, `${path}, ${part}: ${error.message.replace(`[${error.op}] `, '')}`)
+    if (error instanceof ValueError)
+      throw new ValueError(error.op, `${path}, ${part}: ${error.message.replace(`[${error.op}] `, '')}`)
+    if (error instanceof OutOfMemoryError) throw error
+    // A part of the program's own threw something else, which stays the cause.
+    throw Object.assign(new ValueError('Trainer.fit', `${path}, ${part}: its loadStateDict threw ${String(error)}`), {
+      cause: error,
+    })
   }
 }
 
 export function loadCallbacks(path: string, { options }: Parts, state: unknown): void {
-  for (const [i, callback] of (options.callbacks ?? []).entries())
-    if (isResumable(callback))
-      within(path, `callback ${i}`, () => callback.loadStateDict((state as RunState).callbacks[i]))
+  for (const [i, callback] of (options.callbacks ?? []).entries()) {
+    const saved = (state as RunState).callbacks[i] ?? null
+    if (isResumable(callback)) within(path, `callback ${i}`, () => callback.loadStateDict(saved))
+    else if (saved !== null) {
+      const advice = 'give the same callbacks in the same order, or begin a new run in another folder'
+      throw new ValueError('Trainer.fit', `callback ${i} has no state, but had one when ${path} was written; ${advice}`)
+    }
+  }
 }
 
 /** The batches after the first `count`, for data that cannot resume on their own. */

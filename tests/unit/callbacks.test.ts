@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
   bestWeights,
+  type Callback,
   DataLoader,
+  earlyStopping,
   findLearningRate,
   Generator,
   manualSeed,
@@ -224,5 +226,54 @@ describe('findLearningRate', () => {
   ])('options %#: refused', async (options, message) => {
     const { trainer, loader } = made()
     await expect(findLearningRate(trainer, loader, options as never)).rejects.toThrow(`[findLearningRate] ${message}`)
+  })
+})
+
+describe('a callback', () => {
+  it('without a single event is refused, because nothing would call it', () => {
+    const { optimizer } = made()
+    const plateau = new optim.ReduceLROnPlateau(optimizer) as object
+    expect(() => made({ callbacks: [plateau] })).toThrow(
+      '[Trainer] callback 0 is a ReduceLROnPlateau without any of onStart, onStep,',
+    )
+    expect(() => made({ schedule: plateau as optim.Schedule })).toThrow('let checkpoints save its state: { also: {')
+  })
+
+  it('of another kind or order than before is refused, and the error names callback and file', async () => {
+    const run = async (callbacks: readonly Callback[], resume?: 'auto', folder = folders.at(-1) as string) => {
+      const { trainer, loader } = made({ callbacks, checkpoints: { folder } })
+      await trainer.fit(loader, { ...quiet, epochs: resume === undefined ? 1 : 2, ...(resume && { resume }) })
+    }
+    const plain = { onStep: () => undefined }
+    const stopping = () => earlyStopping({ monitor: 'loss' })
+    const broken = {
+      ...plain,
+      stateDict: () => 1,
+      loadStateDict() {
+        throw new TypeError('cannot')
+      },
+    }
+    for (const [before, after, message] of [
+      [
+        plain,
+        stopping(),
+        /step-0+3\.safetensors, callback 0: the state is null, but must be \{ best, waited, weights }/,
+      ],
+      [
+        stopping(),
+        plain,
+        /callback 0 has no state, but had one when .*step-0+3\.safetensors was written; give the same/,
+      ],
+      [broken, broken, /step-0+3\.safetensors, callback 0: its loadStateDict threw TypeError: cannot/],
+    ] as const) {
+      folders.push(mkdtempSync(join(tmpdir(), 'firesteel-callbacks-')))
+      await run([before])
+      const error = await run([after], 'auto').then(
+        () => expect.fail('did not throw'),
+        (thrown: unknown) => thrown,
+      )
+      expect(error).toBeInstanceOf(ValueError)
+      expect((error as Error).message).toMatch(message)
+    }
   })
 })

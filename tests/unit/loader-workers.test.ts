@@ -57,6 +57,14 @@ describe('a loader with workers', () => {
     expect(together.stateDict()).toEqual(alone.stateDict())
   })
 
+  it('gives numbers the dtypes that it chooses, also where the dataset makes batches itself', async () => {
+    const dtypes = { index: 'int32', epoch: 'int32' } as const
+    const dataset = await rows(4)
+    const [alone, together] = [0, 1].map((workers) => all(loader(dataset, workers, { dtypes })))
+    expect(await together).toEqual(await alone)
+    expect(JSON.stringify(await together)).toContain('int32')
+  })
+
   it('goes on where its state was taken, with batches made ahead neither lost nor made twice', async () => {
     const dataset = await rows(10)
     const expected = await all(loader(dataset, 0))

@@ -616,6 +616,16 @@ describe('saveCheckpoint', () => {
     await expect(loadCheckpoint(path)).rejects.toThrow('is a safetensors file, but not a checkpoint')
     await saveCheckpoint(path, { epoch: 1 })
     await expect(loadCheckpoint(path, { model: new nn.Linear(1, 1) })).rejects.toThrow('has no model, but epoch')
+    const broken = {
+      stateDict: () => 1,
+      loadStateDict() {
+        throw new TypeError('cannot')
+      },
+    }
+    await saveCheckpoint(path, { broken })
+    await expect(loadCheckpoint(path, { broken })).rejects.toThrow(
+      `[loadCheckpoint] ${path}, broken: its loadStateDict threw TypeError: cannot`,
+    )
     await expect(loadCheckpoint(path, { epoch: 2 })).rejects.toThrow('must have loadStateDict()')
     const freed = tensor([1])
     freed.dispose()
