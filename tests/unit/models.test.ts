@@ -153,7 +153,9 @@ describe('a configuration', () => {
     const model = (await AutoModel.forCausalLM(json, { generator: new Generator(5) })) as Gpt2
     expect(outputs(model.eval())).toEqual(outputs(make().eval()))
     await expect(AutoModel.forCausalLM({ ...json, n_head: 3 })).rejects.toThrow(/the configuration: n_embd is 16/)
-    await expect(AutoModel.forCausalLM({ vocab_size: 4 })).rejects.toThrow(/model_type is undefined.*known ones are gpt2/)
+    await expect(AutoModel.forCausalLM({ vocab_size: 4 })).rejects.toThrow(
+      /model_type is undefined.*known ones are gpt2/,
+    )
     await expect(AutoModel.forCausalLM(folder, { generator: new Generator(1) })).rejects.toThrow(/generator is for/)
     await expect(AutoModel.forCausalLM(3 as never)).rejects.toThrow(/path/)
     const half = await AutoModel.forCausalLM({ ...json, dtype: 'bfloat16' }, { dtype: 'auto' })

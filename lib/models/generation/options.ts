@@ -202,10 +202,7 @@ export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
         suppressed.length + words.length >= scores.length &&
         !scores.some((score) => score > Number.NEGATIVE_INFINITY)
       )
-        throw new ValueError(
-          op,
-          `suppressTokens and badWords leave none of the ${scores.length} tokens; name fewer`,
-        )
+        throw new ValueError(op, `suppressTokens and badWords leave none of the ${scores.length} tokens; name fewer`)
       if (heat !== undefined) temperature(scores, heat)
       if (most !== undefined) topK(scores, most)
       if (mass !== undefined) topP(scores, mass)
