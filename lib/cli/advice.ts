@@ -7,7 +7,7 @@ const words: readonly (readonly [ofLibrary: RegExp, here: string])[] = [
   [/or add it to labels/, 'or add it to data.labels'],
   [/name all classes: labels: \['\.\.\.', '\.\.\.'\]/, "name all classes, as in data.labels: ['...', '...']"],
   [/name the classes: labels: \['\.\.\.', '\.\.\.'\]/, "name the classes, as in data.labels: ['...', '...']"],
-  [/say kind: 'number'/, 'say data.labelKind: number'],
+  [/give kind: 'number'/, 'give data.labelKind: number'],
   [
     /pass one as `template`, or to AutoTokenizer\.load/,
     'give one as data.template, or as chat_template.jinja in the folder of the tokenizer',

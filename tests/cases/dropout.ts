@@ -73,14 +73,15 @@ export const errors: readonly ErrorCase[] = [
   ]),
 ]
 
-const on = { training: true, generator: new f.Generator(3) }
+/** The options of a call, with a generator of its own, because each call must draw the same numbers. */
+const on = () => ({ training: true, generator: new f.Generator(3) })
 
 export const calls: readonly PublicCall[] = [
-  sound('dropout1d', f.dropout1d, () => [t(2, 3, 4), 0.5, on]),
-  sound('dropout2d', f.dropout2d, () => [t(2, 3, 4, 5), 0.5, on]),
-  sound('dropout3d', f.dropout3d, () => [t(2, 3, 1, 2, 2), 0.5, on]),
-  sound('alphaDropout', f.alphaDropout, () => [t(3), 0.5, on]),
-  sound('featureAlphaDropout', f.featureAlphaDropout, () => [t(2, 3), 0.5, on]),
+  sound('dropout1d', f.dropout1d, () => [t(2, 3, 4), 0.5, on()]),
+  sound('dropout2d', f.dropout2d, () => [t(2, 3, 4, 5), 0.5, on()]),
+  sound('dropout3d', f.dropout3d, () => [t(2, 3, 1, 2, 2), 0.5, on()]),
+  sound('alphaDropout', f.alphaDropout, () => [t(3), 0.5, on()]),
+  sound('featureAlphaDropout', f.featureAlphaDropout, () => [t(2, 3), 0.5, on()]),
 ]
 
 const generator = () => ({ generator: new f.Generator(3) })

@@ -75,7 +75,7 @@ describe('fields of a table, which are texts', () => {
 
   it('are not taken for as many classes as there are numbers', async () => {
     write('r.csv', ['text,label', 'good,1', 'bad,2.5'])
-    expect(await refused('r.csv')).toMatch(/^r\.csv:3: label is '2\.5'; say data\.labelKind: number/)
+    expect(await refused('r.csv')).toMatch(/^r\.csv:3: label is '2\.5'; give data\.labelKind: number/)
     expect(await dry('r.csv', ', labelKind: class')).toContain('labels 1, 2.5')
   })
 

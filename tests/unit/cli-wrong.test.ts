@@ -284,7 +284,7 @@ const labelled: readonly (readonly [what: string, rows: readonly string[], ...sa
     'null',
     'must be the name or the index of a class',
   ],
-  ['a number that is no class', ['{"text": "a", "label": 0.5}'], 'rows.jsonl:1', '0.5', 'say data.labelKind: number'],
+  ['a number that is no class', ['{"text": "a", "label": 0.5}'], 'rows.jsonl:1', '0.5', 'give data.labelKind: number'],
 ]
 
 /** A small encoder with the same tokenizer. */

@@ -91,6 +91,8 @@ describe('a signal ends a wait for a batch that never comes', () => {
     const abort = new AbortController()
     await trainer.fit(stuck(batches, 3, abort), { ...quiet, signal: abort.signal })
     expect(existsSync(join(where, 'checkpoints'))).toBe(false)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(takeOutput().join()).toContain('so no checkpoint was written')
   })
 })
 

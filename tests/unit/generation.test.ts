@@ -108,7 +108,7 @@ describe('writing on', () => {
     const last = 59
     const almost = Array.from({ length: last }, (_, token) => token)
     expect(await write({ suppressTokens: almost, maxNewTokens: 2 })).toEqual([[last, last]])
-    await expect(write({ suppressTokens: [...almost, last] })).rejects.toThrow('leaves none of the 60 tokens')
+    await expect(write({ suppressTokens: [...almost, last] })).rejects.toThrow('leave none of the 60 tokens')
     const [best] = await model.generate(prompt, { maxNewTokens: 2, beams: 2, suppressTokens: almost })
     expect(best?.tokens).toEqual([last, last])
   })

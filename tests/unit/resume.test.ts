@@ -615,7 +615,7 @@ describe('saveCheckpoint', () => {
     await new nn.Linear(1, 1).save(path)
     await expect(loadCheckpoint(path)).rejects.toThrow('is a safetensors file, but not a checkpoint')
     await saveCheckpoint(path, { epoch: 1 })
-    await expect(loadCheckpoint(path, { model: new nn.Linear(1, 1) })).rejects.toThrow('has no model, but epoch')
+    await expect(loadCheckpoint(path, { model: new nn.Linear(1, 1) })).rejects.toThrow('has no model; it has epoch')
     const broken = {
       stateDict: () => 1,
       loadStateDict() {

@@ -132,7 +132,7 @@ async function load(path: string, assignments: readonly string[]): Promise<Write
 
 /** The model of a folder, which writes on or reads one text and writes another. */
 async function writing(path: string, { forCausalLM, forSeq2Seq }: typeof AutoModel) {
-  const isOther = (error: unknown) => error instanceof Error && error.message.includes('but known are')
+  const isOther = (error: unknown) => error instanceof Error && error.message.includes('but the known ones are')
   try {
     return await forCausalLM(path)
   } catch (error) {

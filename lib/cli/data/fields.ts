@@ -24,7 +24,7 @@ export function fieldsWithNumbers(row: Row, format: FormatName, columns: Columns
   if (typeof field !== 'string') return row
   if (format === 'classification' && kind === undefined && isFraction(field))
     throw new RowFault(
-      `label is '${field}'; say data.labelKind: number, if numbers are to be predicted, or data.labelKind: class, if it is the name of a class`,
+      `label is '${field}'; give data.labelKind: number if numbers are to be predicted, or data.labelKind: class if it is the name of a class`,
     )
   if (format === 'classification' && kind !== 'number') return row
   const number = numberOf(field)

@@ -171,7 +171,7 @@ async function fitting<T>(format: FormatName, load: () => Promise<T>): Promise<T
   try {
     return await load()
   } catch (error) {
-    if (error instanceof Error && error.message.includes('but known are'))
+    if (error instanceof Error && error.message.includes('but the known ones are'))
       error.message += `, because the rows are of the format '${format}'; name a model of these, or other rows, or their format with data.format`
     throw error
   }
