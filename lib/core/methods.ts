@@ -19,3 +19,14 @@ export function defineMethods(methods: Methods): void {
   for (const [name, value] of Object.entries(methods))
     Object.defineProperty(Tensor.prototype, name, { value, writable: true, configurable: true })
 }
+
+/** Puts properties on every tensor that are computed when they are read. */
+export function defineGetters(getters: { readonly [name: string]: (x: Tensor) => Tensor }): void {
+  for (const [name, read] of Object.entries(getters))
+    Object.defineProperty(Tensor.prototype, name, {
+      get(this: Tensor) {
+        return read(this)
+      },
+      configurable: true,
+    })
+}

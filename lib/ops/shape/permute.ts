@@ -2,8 +2,8 @@
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
-import { formatShape, ValueError } from '../../core/errors.js'
-import { defineMethods } from '../../core/methods.js'
+import { formatShape, namedAs, ShapeError, ValueError } from '../../core/errors.js'
+import { defineGetters, defineMethods } from '../../core/methods.js'
 import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
@@ -58,10 +58,53 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   return x.ndim === 0 ? x : apply(permuteRecord, [x], order)
 }
 
+/** x with its two dimensions swapped; as in PyTorch, a vector or a number is x itself. Throws ShapeError for more. */
+export function t<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
+export function t(x: Tensor): Tensor {
+  checkTensor('t', 'x', x)
+  if (x.ndim > 2)
+    throw new ShapeError(
+      't',
+      `x is ${formatShape(x.sizes)}, but must have at most 2 dimensions; use mT or transpose(0, 1) for more`,
+      [x.sizes],
+    )
+  return x.ndim < 2 ? x : apply(permuteRecord, [x], [1, 0])
+}
+
+/** The matrix of `T`, whose dimensions are swapped. */
+function turned(x: Tensor): Tensor {
+  if (x.ndim !== 2)
+    throw new ShapeError(
+      'T',
+      `is of a matrix, but this tensor is ${formatShape(x.sizes)}; use mT for the last two dimensions, or permute()`,
+      [x.sizes],
+    )
+  return namedAs('T', () => apply(permuteRecord, [x], [1, 0]))
+}
+
+/** The matrices of `mT`, whose dimensions are swapped. */
+function turnedEach(x: Tensor): Tensor {
+  if (x.ndim < 2)
+    throw new ShapeError(
+      'mT',
+      `is of matrices, but this tensor is ${formatShape(x.sizes)}; unsqueeze() gives it the dimensions that it lacks`,
+      [x.sizes],
+    )
+  return namedAs('mT', () => transpose(x, -2, -1))
+}
+
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
     permute(dims: readonly number[]): Tensor<Shape, D>
     transpose(dim0: number, dim1: number): Tensor<Shape, D>
+    t(): Tensor<Shape, D>
+    /**
+     * A view of a matrix with its dimensions swapped. Throws ShapeError for another number of dimensions, for which
+     * PyTorch's `T` is deprecated.
+     */
+    readonly T: Tensor<Shape, D>
+    /** A view of a matrix, or of each of several, with the last two dimensions swapped. Throws ShapeError for less. */
+    readonly mT: Tensor<Shape, D>
   }
 }
 
@@ -72,4 +115,9 @@ defineMethods({
   transpose(dim0: number, dim1: number) {
     return transpose(this, dim0, dim1)
   },
+  t() {
+    return t(this)
+  },
 })
+
+defineGetters({ T: turned, mT: turnedEach })

@@ -30,6 +30,10 @@ export const cases: readonly Case[] = [
   { op: 'reshape', name: 'to one element', inputs: [normal([])], call: (t) => f.mul(f.reshape(t, [1, 1]), 2) },
   { op: 'permute', name: 'three dimensions', inputs: [dims3], call: (t) => f.mul(f.permute(t, [2, 0, 1]), 2) },
   { op: 'permute', name: 'as transpose', inputs: [dims3], call: (t) => f.mul(f.transpose(t, -1, 0), 2) },
+  { op: 't', name: 'a matrix', inputs: [normal([5, 33])], call: (x) => f.mul(f.t(x), 2) },
+  { op: 't', name: 'a vector', inputs: [normal([5])], call: (x) => f.mul(f.t(x), 2) },
+  { op: 't', name: 'T', inputs: [normal([5, 33])], call: (x) => f.mul(x.T, 2) },
+  { op: 't', name: 'mT', inputs: [dims3], call: (x) => f.mul(x.mT, 2) },
   { op: 'permute', name: 'of nothing', inputs: [normal([3, 0])], call: (t) => f.mul(f.permute(t, [1, 0]), 2) },
   {
     op: 'expand',
@@ -121,6 +125,31 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['[0, 0]'],
     call: (make) => f.permute(make(x), [0, 0]),
   },
+  {
+    op: 't',
+    name: 'three dimensions',
+    code: 'ERR_SHAPE',
+    mentions: ['[2, 3, 4]', 'mT'],
+    call: (make) => f.t(make(normal([2, 3, 4]))),
+  },
+  ...[[], [3], [2, 3, 4]].map(
+    (shape): ErrorCase => ({
+      op: 'T',
+      name: `of [${shape}]`,
+      code: 'ERR_SHAPE',
+      mentions: [`[${shape.join(', ')}]`, 'mT'],
+      call: (make) => make(normal(shape)).T,
+    }),
+  ),
+  ...[[], [3]].map(
+    (shape): ErrorCase => ({
+      op: 'mT',
+      name: `of [${shape}]`,
+      code: 'ERR_SHAPE',
+      mentions: [`[${shape}]`, 'unsqueeze()'],
+      call: (make) => make(normal(shape)).mT,
+    }),
+  ),
   {
     op: 'transpose',
     name: 'a dimension too many',
@@ -234,6 +263,7 @@ export const calls: readonly PublicCall[] = [
   sound('unsqueeze', f.unsqueeze, () => [t(2, 3), 0]),
   sound('squeeze', f.squeeze, () => [t(2, 1), 1]),
   sound('permute', f.permute, () => [t(2, 3), [1, 0]]),
+  sound('t', f.t, () => [t(2, 3)]),
   sound('transpose', f.transpose, () => [t(2, 3), 0, 1]),
   sound('expand', f.expand, () => [t(1, 3), [2, 3]]),
   sound('narrow', f.narrow, () => [t(2, 3), 1, 0, 2]),
@@ -267,6 +297,7 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   },
   narrow: unaryZeros((x) => f.narrow(x, 0, 0, x.shape[0] as number)),
   permute: unaryZeros((x) => f.permute(x, [1, 0])),
+  t: unaryZeros(f.t),
   transpose: unaryZeros((x) => f.transpose(x, 0, 1)),
   reshape: unaryZeros((x) => f.reshape(x, [x.shape[1] as number, x.shape[0] as number])),
   view: unaryZeros((x) => f.view(x, [x.shape[1] as number, 1, x.shape[0] as number])),
