@@ -187,6 +187,11 @@ export const others: readonly PublicCall[] = [
     args: () => [weights(), 0.5],
     call: (params, value) => optim.clipGradValue(params, value),
   },
+  {
+    names: ['updateBn'],
+    args: () => [[f.ones([2, 3])], new f.nn.BatchNorm1d(3), { forward: () => 1 }],
+    call: (batches, target, options) => optim.updateBn(batches, target, options),
+  },
   { names: ['ema'], args: () => [0.9], call: (decay) => optim.ema(decay) },
   { names: ['swa'], args: () => [], call: () => optim.swa() },
   { names: ['WeightAverage.copyTo', 'copyTo'], args: () => [model()], call: (other) => average().copyTo(other) },

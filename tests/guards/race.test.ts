@@ -174,6 +174,19 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
       expect(only(learning())).toBe(1000)
     })
   },
+  async updateBn(c, device) {
+    const [first] = [...c.model.parameters()] as [f.Tensor]
+    const norm = new nn.BatchNorm1d(300, { device })
+    c.model.append(norm)
+    const forward = (x: f.Tensor) => norm.forward(f.add(x, first.select(0, 0)))
+    const batches = Array.from({ length: 6 }, (_, i) => f.mul(ones(device), i))
+    // The statistics are of one state, or the call refuses and they are as before.
+    const refused = await racing(c, () => optim.updateBn(batches, c.model, { forward })).catch(
+      (error: unknown) => error,
+    )
+    if (refused !== undefined) expect((refused as Error).message).toContain('the weights changed meanwhile')
+    expect(only([norm.runningMean as f.Tensor])).toBe(refused === undefined ? 2.5 : 0)
+  },
   async averageWeights(c, device) {
     const other = counter(device)
     const into = counter(device).model
