@@ -40,13 +40,7 @@ export async function updateBn<B>(
   if (typeof forward !== 'function')
     throw new ValueError(op, `forward is ${kindOf(forward)}, but must be a function that runs the model on a batch`)
   if (!(model instanceof Module)) throw new ValueError(op, `the model is ${kindOf(model)}, but must be a module`)
-  if (
-    !(
-      typeof batches === 'object' &&
-      batches !== null &&
-      (Symbol.asyncIterator in batches || Symbol.iterator in batches)
-    )
-  )
+  if (!isIterable(batches))
     throw new ValueError(op, `the batches are ${kindOf(batches)}, but must be a loader or a list of batches`)
   const norms = [...model.modules()].filter(isNorm).filter(({ runningMean }) => runningMean !== null)
   if (norms.length === 0) return
@@ -88,6 +82,12 @@ export async function updateBn<B>(
       }
     })
   }
+}
+
+/** Whether these may be batches. Numbers in a typed array are none. */
+function isIterable(batches: unknown): boolean {
+  if (typeof batches !== 'object' || batches === null || ArrayBuffer.isView(batches)) return false
+  return Symbol.asyncIterator in batches || Symbol.iterator in batches
 }
 
 /** Lets a batch norm take the plain average of all batches, and returns a function that ends this. */

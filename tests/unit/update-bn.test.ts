@@ -85,6 +85,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
   it.each([
     ['no batches', () => [], 'there are no batches'],
     ['a batch that is no tensor', () => [...batches(), 3], 'a batch is the number 3'],
+    ['numbers for batches', () => new Float32Array(2), 'the batches are'],
     ['batches that are a number', () => 3, 'the batches are the number 3'],
   ])('refuse %s, and are then as before', async (_title, given, message) => {
     const { norm, model } = make()
