@@ -22,7 +22,7 @@ import {
 } from './plan.js'
 import { byPatterns, checkModel } from './select.js'
 import { isPlainLinear, type TargetOptions, targetLayers, targetNames } from './targets.js'
-import { tiedEnds } from './tied.js'
+import { tiedEnds, warnOfHolder } from './tied.js'
 import { planTokens, type TokenIndices } from './tokens.js'
 
 export interface LoraOptions extends TargetOptions {
@@ -147,6 +147,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
   const saved = [...own, ...tied.filter(([, module]) => own.every(([, other]) => other !== module))]
   checkSaved(op, name, saved)
   const named = targetLayers(op, model, saved, options, naming)
+  warnOfHolder(op, model, [...named, ...saved], naming)
   const paths = named.map(([path]) => path)
   if (init !== undefined && init !== 'mica' && named.every(([, { adaptation }]) => adaptation.by === 'embedding'))
     throw new ValueError(op, `init '${init}' is for linear layers, but ${paths[0]} is not one; choose other layers`)

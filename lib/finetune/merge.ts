@@ -149,6 +149,7 @@ export function unmergeLora(model: Module, options: MergeOptions = {}): void {
     layer.bias?.storage.check(op, `the bias of ${path}`)
   }
   noGrad(() => {
-    for (const [, layer, adapter] of merged) write(op, layer, adapter.unfold(layer))
+    // Layers that share a weight go back in turn, because each one's copy holds what was merged before it.
+    for (const [, layer, adapter] of merged.reverse()) write(op, layer, adapter.unfold(layer))
   })
 }

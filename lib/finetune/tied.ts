@@ -1,13 +1,13 @@
 /** An embedding and a head that share a weight, and stay tied with an adapter (PEFT's `ensure_weight_tying`). */
 import { ValueError } from '../core/errors.js'
 import { warn } from '../core/host.js'
-import { isAdaptable } from '../nn/adapter.js'
+import { type Adaptable, isAdaptable } from '../nn/adapter.js'
 import type { Module } from '../nn/module.js'
 import { originalOf } from '../nn/parameter.js'
 import { ownModules } from './adapters.js'
 import type { Naming } from './names.js'
 import { Pattern } from './pattern.js'
-import type { Named } from './select.js'
+import { endsWith, type Named } from './select.js'
 
 /** The names by which PEFT knows embeddings and heads. */
 const ends = ['embed_tokens', 'lm_head'] as const
@@ -35,8 +35,17 @@ export function tiedEnds(op: string, model: Ended, options: Options, naming: Nam
     isAdaptable(embedding) &&
     isAdaptable(head) &&
     originalOf(embedding.adaptation.weight).storage === originalOf(head.adaptation.weight).storage
-  if (isTied && namesEnd(modulesToSave))
-    return ownModules(model, naming).filter(([, module]) => module === embedding || module === head)
+  const readers = isAdaptable(embedding) ? readersOf(model, embedding, naming) : []
+  // PEFT writes such an embedding's own name into its files, whichever layer was named at first.
+  const isHolder =
+    readers.length > 0 &&
+    ownModules(model, naming).some(
+      ([path, module]) => module === embedding && modulesToSave.some((name) => endsWith(path, name)),
+    )
+  if (isTied && (namesEnd(modulesToSave) || isHolder))
+    return ownModules(model, naming).filter(
+      ([, module]) => module === embedding || module === head || readers.some(([, reader]) => reader === module),
+    )
   const isEnd = (): boolean => {
     if (typeof targetModules !== 'string') return Array.isArray(targetModules) && namesEnd(targetModules)
     const pattern = new Pattern(targetModules, op, 'targetModules')
@@ -56,4 +65,34 @@ export function tiedEnds(op: string, model: Ended, options: Options, naming: Nam
     { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' },
   )
   return []
+}
+
+/** Other embeddings with the weight of this one, which then only holds it for them, as T5's `shared` does. */
+function readersOf(model: Module, embedding: Adaptable, naming: Naming): readonly Named[] {
+  const { storage } = originalOf(embedding.adaptation.weight)
+  return ownModules(model, naming).filter(
+    ([, module]) =>
+      module !== embedding &&
+      isAdaptable(module) &&
+      module.adaptation.by === 'embedding' &&
+      originalOf(module.adaptation.weight).storage === storage,
+  )
+}
+
+/**
+ * Warns if an adapter changes an embedding that only holds the weight of others, and none of these, because nothing
+ * reads the change.
+ */
+export function warnOfHolder(op: string, model: Ended, chosen: readonly Named[], naming: Naming): void {
+  const embedding = model.inputEmbedding?.()
+  const found = chosen.find(([, module]) => module === embedding)
+  if (found === undefined || !isAdaptable(embedding)) return
+  const readers = readersOf(model, embedding, naming)
+  if (readers.length === 0 || chosen.some(([, module]) => readers.some(([, reader]) => reader === module))) return
+  const paths = readers.map(([path]) => path).join(' and ')
+  warn(
+    `[${op}] ${found[0]} only holds the weight of ${paths}, so what the adapter learns there changes no result until it is ` +
+      `merged, as in PEFT; name ${paths} instead`,
+    { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' },
+  )
 }

@@ -14,8 +14,8 @@ import { checkRows, rowsOf, TokenRows } from './token-rows.js'
 /** Tokens of the input embedding, or of embeddings by their names: paths or their last parts. */
 export type TokenIndices = readonly number[] | { readonly [module: string]: readonly number[] }
 
-/** A model with an embedding of its tokens, and perhaps a head that may share its weight. */
-type Ended = Module & { inputEmbedding?(): unknown; outputHead?(): unknown }
+/** A model with an embedding of its tokens, whose weight other layers may share. */
+type Ended = Module & { inputEmbedding?(): unknown }
 
 /**
  * The places in a model that get rows of tokens. Throws ValueError for layers that cannot have any, and for invalid
@@ -32,7 +32,6 @@ export function planTokens(
   if (given === undefined) return []
   const all = ownModules(model, naming)
   const input = model.inputEmbedding?.()
-  const head = model.outputHead?.()
   const wanted = new Map<Adaptable, { readonly path: string; readonly indices: readonly number[] }>()
   for (const [[path, layer], indices] of named(op, all, input, given)) {
     if (whole.has(layer))
@@ -47,23 +46,29 @@ export function planTokens(
     wanted.set(layer, { path, indices })
   }
   const first = isAdaptable(input) ? wanted.get(input) : undefined
-  const tied =
-    isAdaptable(input) && isAdaptable(head) && input.adaptation.weight.storage === head.adaptation.weight.storage
-  const ofHead = isAdaptable(head) ? wanted.get(head) : undefined
-  // The head reads the embedding's rows, unless it has some for other tokens.
-  const follows = first !== undefined && tied && (ofHead === undefined || areEqual(first.indices, ofHead.indices))
-  if (!follows) return [...wanted].map(([layer, { path, indices }]) => place(path, layer, name, indices).planned)
-  if (head.bias !== null)
+  const tied = isAdaptable(input)
+    ? all.filter(
+        (named): named is Named<Adaptable> =>
+          named[1] !== input &&
+          isAdaptable(named[1]) &&
+          named[1].adaptation.weight.storage === input.adaptation.weight.storage,
+      )
+    : []
+  // Layers with the embedding's weight, such as the head, read its rows, unless one has some for other tokens.
+  const areSame = ([, layer]: Named<Adaptable>) =>
+    first !== undefined && areEqual(first.indices, (wanted.get(layer) ?? first).indices)
+  if (first === undefined || !tied.every(areSame))
+    return [...wanted].map(([layer, { path, indices }]) => place(path, layer, name, indices).planned)
+  if (tied.some(([, { bias }]) => bias !== null))
     throw new ValueError(
       op,
       'trainableTokenIndices: the head shares the weight of the embedding and has a bias, which PEFT leaves out there',
     )
   const owner = place(first.path, input as Adaptable, name, first.indices)
-  const path = all.find(([, module]) => module === head)?.[0] as string
-  const others = [...wanted].filter(([layer]) => layer !== input && layer !== head)
+  const others = [...wanted].filter(([layer]) => layer !== input && tied.every(([, each]) => each !== layer))
   return [
     owner.planned,
-    place(path, head, name, first.indices, owner.adapter).planned,
+    ...tied.map(([path, layer]) => place(path, layer, name, first.indices, owner.adapter).planned),
     ...others.map(([layer, each]) => place(each.path, layer, name, each.indices).planned),
   ]
 }

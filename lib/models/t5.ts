@@ -212,6 +212,11 @@ class T5DecoderBlock extends Module {
   }
 }
 
+/** An embedding of its own with the weight of another one, which transformers and PEFT count as another module. */
+function twinOf({ weight, embeddingDim, numEmbeddings, paddingIdx }: Embedding): Embedding {
+  return Object.assign(new Embedding(numEmbeddings, embeddingDim, { device: 'meta', paddingIdx }), { weight })
+}
+
 /** Blocks between the embedding and a last norm. */
 abstract class T5Stack<B extends T5EncoderBlock | T5DecoderBlock> extends Module {
   embedTokens: Embedding
@@ -222,7 +227,7 @@ abstract class T5Stack<B extends T5EncoderBlock | T5DecoderBlock> extends Module
 
   constructor(config: T5Config, embedding: Embedding, block: readonly B[], options: LayerOptions) {
     super()
-    this.embedTokens = embedding
+    this.embedTokens = twinOf(embedding)
     this.block = block
     this.finalLayerNorm = new RMSNorm(config.width, { ...options, eps: config.eps })
     this.dropout = new Dropout(config.dropout)
@@ -350,8 +355,8 @@ export class T5 extends Seq2SeqModel<T5Config> {
 
   protected override replaceEmbedding(embedding: Embedding, head: Linear): void {
     this.shared = embedding
-    this.encoder.embedTokens = embedding
-    this.decoder.embedTokens = embedding
+    this.encoder.embedTokens = twinOf(embedding)
+    this.decoder.embedTokens = twinOf(embedding)
     this.lmHead = head
   }
 

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 
 LLAMA = (["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], ["embed_tokens"], ["lm_head", "norm", "embed_tokens"])
 BERT = (["query", "key", "value", "attention.output.dense", "intermediate.dense"], ["word_embeddings"], ["classifier", "pooler", "LayerNorm"])
-# Linear layers, embeddings, and modules that may learn whole. In T5, PEFT never runs an adapter of `shared`.
+# Linear layers, embeddings, and modules that may learn whole. T5's `shared` holds a weight that `embed_tokens` reads.
 PARTS = {
     "gpt2": (["c_attn", "c_fc", "mlp.c_proj", "attn.c_proj"], ["wte", "wpe"], ["lm_head", "ln_f", "wte"]),
     "bert": BERT, "roberta": BERT,
     "distilbert": (["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"], ["word_embeddings"], ["classifier", "pre_classifier"]),
-    "t5": (["q", "v", "wo", "SelfAttention.q", "EncDecAttention.v", "wi"], [], ["layer_norm"]),
+    "t5": (["q", "v", "wo", "SelfAttention.q", "EncDecAttention.v", "wi"], ["embed_tokens", "shared"], ["layer_norm", "lm_head", "embed_tokens"]),
     "resnet": (["convolution", "classifier.1"], [], ["classifier.1", "normalization"]),
     "vit": (["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"], [], ["classifier", "layernorm"]),
 }
@@ -60,7 +60,8 @@ def draw(r, family, model, task):
     c |= {"layers_to_transform": r.choice([0, [0, 1]])} if isinstance(c["target_modules"], list) and chance(0.2) else {}
     c |= {"init_lora_weights": r.choice([False, "gaussian", "pissa", "olora"])} if chance(0.2) else {}
     c |= {"trainable_token_indices": r.choice([[3, 7], {tables[0]: [1, 2, 9]}])} if tables and not saved and chance(0.2) else {}
-    return peft.LoraConfig(**c, ensure_weight_tying=chance(0.2))
+    # PEFT does not tie a T5's embeddings again when it reads a file.
+    return peft.LoraConfig(**c, ensure_weight_tying=chance(0.2) and not (saved and "shared" in tables))
 
 
 def write(folder, root, base, name, r, seed):
