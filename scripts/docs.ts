@@ -4,7 +4,7 @@
  * All exports of a family's file are public, so the families are the files that an index exports whole.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -64,6 +64,7 @@ const app = await Application.bootstrapWithPlugins({
   logLevel: 'Warn',
   ...(options as object),
 })
+let isComplete = false
 // A layer's page has only its own members. Those of every module are on Module's page.
 app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
   for (const reflection of Object.values(project.reflections))
@@ -73,11 +74,10 @@ app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
   const known = new Set(found.map(({ name }) => name))
   const missing = [...known].filter((name) => introductions[name] === undefined)
   const surplus = Object.keys(introductions).filter((name) => !known.has(name))
-  if (missing.length > 0 || surplus.length > 0)
-    throw new Error(
-      `scripts/pages.ts lacks ${missing.join(', ') || 'none'}, and has no page for ${surplus.join(', ') || 'none'}`,
-    )
-  for (const page of found) page.comment = first(introductions[page.name] as string)
+  for (const name of missing) console.error(`scripts/pages.ts has no first sentence for the page ${name}; write one`)
+  for (const name of surplus) console.error(`scripts/pages.ts has a sentence for ${name}, which is no page; remove it`)
+  isComplete = missing.length === 0 && surplus.length === 0
+  for (const page of found) page.comment = first(introductions[page.name] ?? '')
   project.comment = first(firstPage)
 })
 const project = await app.convert()
@@ -88,10 +88,17 @@ const out = checks ? mkdtempSync(join(tmpdir(), 'firesteel-docs-')) : pages
 if (!checks) rmSync(pages, { recursive: true, force: true })
 app.options.setValue('out', out)
 await app.generateOutputs(project)
+// The first page is a list of the others, which says little by their names alone.
+const list = join(out, 'README.md')
+const described = readFileSync(list, 'utf8').replace(
+  /^- \[(.+)\]\(.+\)$/gm,
+  (line, name: string) => `${line}: ${introductions[name] ?? ''}`,
+)
+writeFileSync(list, described)
 if (checks) {
   const { status } = spawnSync('diff', ['-r', '-q', out, pages], { stdio: 'inherit' })
   rmSync(out, { recursive: true })
   if (status !== 0) console.error('docs/api is not what the comments say; run npm run docs')
-  console.log(status === 0 ? '1 passed, 0 failed' : '0 passed, 1 failed')
-  process.exitCode = status === 0 ? 0 : 1
-}
+  console.log(status === 0 && isComplete ? '1 passed, 0 failed' : '0 passed, 1 failed')
+  process.exitCode = status === 0 && isComplete ? 0 : 1
+} else if (!isComplete) process.exitCode = 1

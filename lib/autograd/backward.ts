@@ -130,7 +130,7 @@ function checkGiven(op: string, name: string, gradient: Tensor, tensor: Tensor):
   if (!sameShape(gradient.sizes, tensor.sizes))
     throw new ShapeError(
       op,
-      `${name} is ${formatShape(gradient.sizes)}, but its tensor is ${formatShape(tensor.sizes)}`,
+      `${name} is ${formatShape(gradient.sizes)}, but its tensor is ${formatShape(tensor.sizes)}; give it that shape`,
       [gradient.sizes, tensor.sizes],
     )
   if (!isFloating(gradient.dtype))

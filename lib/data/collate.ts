@@ -120,7 +120,10 @@ function collated(column: Column): unknown {
   if (kind === 'list' && !isNumbers(values[0], depth > 0)) return tuple(column)
   if (kind === 'text') {
     if (dtype !== undefined)
-      throw new ValueError(op, `dtypes name ${shown(dtype)} for ${place(0, path)}, which is text`)
+      throw new ValueError(
+        op,
+        `dtypes name ${shown(dtype)} for ${place(0, path)}, which is text; leave it out of dtypes`,
+      )
     return values
   }
   return namedAs(op, () => numbers(column, kind as Kind, dtypeOf(column)))

@@ -112,8 +112,8 @@ function run<R>(op: string, model: Module, names: readonly string[], fn: () => R
  * Runs a synchronous function with only these adapters active in the model, in this order; `[]` is the base. Their
  * parameters get gradients if they want them. Modules in an adapter's `modulesToSave` have its weights, and others
  * their original ones. Nothing in the model changes, so two requests may use different adapters of one model; await
- * outside. Throws ValueError if no layer has an adapter of a name, if a merged adapter would have to be inactive, if
- * two of the adapters learned the same module whole, or if `fn` returns a promise or a generator.
+ * outside. Throws ValueError if no layer has an adapter of a name, if a merged adapter would have to be inactive, or if
+ * two of the adapters learned the same module whole. Throws it too if `fn` returns a promise or a generator.
  */
 export function withAdapter<R>(model: Module, names: string | readonly string[], fn: () => R): R {
   return run('withAdapter', model, wanted('withAdapter', model, names), fn)

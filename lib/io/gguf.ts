@@ -355,7 +355,7 @@ class Writer {
     if (typeof value !== 'number' || Number.isNaN(value))
       throw new ValueError(
         op,
-        `the metadata ${quoted(key)} is ${kindOf(value)}, but must be a number, text, truth value or list`,
+        `the metadata ${quoted(key)} is ${kindOf(value)}, but must be a number, text, boolean or list`,
       )
     if (!Number.isSafeInteger(value)) return 6
     if (value >= 0) return value < 2 ** 32 ? 4 : 10
@@ -382,7 +382,7 @@ class Writer {
           : 11
         : types[0]
     if (types.length > 1 && type !== 6 && type !== 11)
-      throw new ValueError(op, `the metadata ${quoted(key)} is a list of several kinds, but must be of one`)
+      throw new ValueError(op, `the metadata ${quoted(key)} is a list of several kinds, but must be of one kind`)
     this.u32(type ?? 4)
     this.u64(list.length)
     for (const entry of list) this.value(op, key, type ?? 4, entry)

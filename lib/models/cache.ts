@@ -229,10 +229,7 @@ export class KvCache {
     const most = this.#rows ?? 0
     const rows = listOf('KvCache.reorder', 'rows', given, 'a list of places')
     if (rows.length === 0 || rows.some((row) => !Number.isInteger(row) || row < 0 || row >= most))
-      throw new ValueError(
-        'KvCache.reorder',
-        `rows are ${shown(rows)}, but must be places of the ${most} rows there are`,
-      )
+      throw new ValueError('KvCache.reorder', `rows are ${shown(rows)}, but must be places among the ${most} rows`)
     if (rows.length === most && rows.every((row, i) => row === i)) return
     // The copies of a step are freed at once, because a text has many steps.
     scope(() =>

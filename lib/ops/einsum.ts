@@ -76,7 +76,7 @@ function broadcastProduct(a: Labelled, b: Labelled, labels: Labels): Labelled {
 
 /**
  * The product of both, summed over the labels that are not kept. It is a matrix product [batch.., M, K] [batch.., K,
- * N]. batch has the kept labels of both, K has the summed ones, and M and N have those of only one of them. A factor is
+ * N]. batch has the kept labels of both, and K the summed ones. M and N have those of only one of them. A factor is
  * copied only if labels that are joined do not lie side by side in memory.
  */
 function contract(first: Labelled, second: Labelled, isKept: (label: string) => boolean): Labelled {

@@ -1,7 +1,7 @@
 /**
  * Operators made from records. A record is the mathematics of an operator: shapes of results, gradients, its definition
- * in terms of others. The facts for machines are read from the rows of the kernels that it calls: allowed dtypes, the
- * dtype under autocast, results to allocate, and kernels that a device must have.
+ * in terms of others. The facts for machines are read from the rows of the kernels that it calls. They are allowed
+ * dtypes, the dtype under autocast, results to allocate, and kernels that a device must have.
  */
 
 import { isGradEnabled } from '../autograd/mode.js'

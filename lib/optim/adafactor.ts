@@ -61,7 +61,7 @@ export class Adafactor extends Optimizer<AdafactorOptions, AdafactorState> {
       !(typeof beta2Decay === 'number' && beta2Decay <= 0) &&
         `beta2Decay is ${shown(beta2Decay)}, but must be at most 0`,
       !(Array.isArray(eps) && eps.length === 2 && (eps[0] === null || fits(eps[0])) && fits(eps[1])) &&
-        `eps is ${shown(eps)}, but must be two numbers of at least 0, the first of them or null`,
+        `eps is ${shown(eps)}, but must be two numbers of at least 0, the first of which may be null`,
       !(typeof d === 'number' && d >= 1) && `d is ${shown(d)}, but must be at least 1`,
       notAtLeast('weightDecay', weightDecay, 0),
       notFlag('maximize', maximize),

@@ -51,7 +51,7 @@ export class ReduceLROnPlateau {
   constructor(optimizer: Scheduled, options: PlateauOptions = {}) {
     const op = 'ReduceLROnPlateau'
     if (!Array.isArray(optimizer?.paramGroups))
-      throw new ValueError(op, `the optimizer is ${kindOf(optimizer)}, but must be one such as optim.SGD`)
+      throw new ValueError(op, `the optimizer is ${kindOf(optimizer)}, but must be an optimizer, such as optim.SGD`)
     const usual = {
       mode: 'min',
       factor: 0.1,

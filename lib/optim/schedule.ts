@@ -57,7 +57,7 @@ export class Schedule {
   constructor(optimizer: Scheduled, rate: Rate, options: { readonly end?: number | null } = {}) {
     const op = new.target.name
     if (!Array.isArray(optimizer?.paramGroups))
-      throw new ValueError(op, `the optimizer is ${kindOf(optimizer)}, but must be one such as optim.SGD`)
+      throw new ValueError(op, `the optimizer is ${kindOf(optimizer)}, but must be an optimizer, such as optim.SGD`)
     if (typeof rate !== 'function')
       throw new ValueError(
         op,

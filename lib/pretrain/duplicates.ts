@@ -26,9 +26,9 @@ export interface Look {
 }
 
 /**
- * For each text this keeps the key of its digest. For near duplicates it also keeps 20 bands in tables (about 400
- * bytes), and the text's signature in a file, from which the tables are rebuilt after a kill. Exact duplicates are
- * found by 64 bits of SHA-256.
+ * This keeps the key of each text's digest. For near duplicates it also keeps 20 bands in tables (about 400 bytes), and
+ * the text's signature in a file. The tables are rebuilt from the file after a kill. Exact duplicates are found by 64
+ * bits of SHA-256.
  */
 export class KeptTexts {
   readonly #near: boolean

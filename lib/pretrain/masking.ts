@@ -204,7 +204,7 @@ function datasetOf(
     (row) => ![row?.ids, row?.typeIds, row?.words].every((each) => each instanceof Int32Array),
   )
   if (wrong >= 0)
-    throw new ValueError(op, `row ${wrong} is ${kindOf(rows[wrong])}, but must be what maskableRow gives of a text`)
+    throw new ValueError(op, `row ${wrong} is ${kindOf(rows[wrong])}, but must be what maskableRow gives for a text`)
   return new FunctionDataset(rows.length, (index) => rows[index] as MaskableRow)
 }
 

@@ -54,7 +54,7 @@ class Pairs extends Dataset<MaskableRow> {
     if (cls === null || sep === null)
       throw new ValueError(
         op,
-        `the tokenizer has no ${cls === null ? 'cls' : 'sep'} token, which stands round sentences`,
+        `the tokenizer has no ${cls === null ? 'cls' : 'sep'} token, which stands around sentences`,
       )
     if (maxLength !== null && (!Number.isSafeInteger(maxLength) || maxLength < 5))
       throw new ValueError(

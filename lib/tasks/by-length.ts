@@ -69,7 +69,7 @@ function lengthsOf(op: string, rows: Dataset<unknown, unknown>): Float64Array {
   if (typeof rows?.get !== 'function' || typeof rows.length !== 'number')
     throw new ValueError(
       op,
-      'rows must be a dataset whose rows hold tokens, as textRows and its like give; read a stream first: await paddedRows(rows, tokenizer)',
+      'rows must be a dataset whose rows hold tokens, as textRows and similar functions give it; read a stream first: await paddedRows(rows, tokenizer)',
     )
   return Float64Array.from({ length: rows.length }, (_, i) => {
     const row = rows.get(i)
@@ -81,7 +81,7 @@ function lengthsOf(op: string, rows: Dataset<unknown, unknown>): Float64Array {
       )
     }
     const length = tokensIn(row)
-    if (length === 0) throw new ValueError(op, `row ${i} holds no tokens; give what textRows and its like give`)
+    if (length === 0) throw new ValueError(op, `row ${i} holds no tokens; give rows of textRows or a similar function`)
     return length
   })
 }

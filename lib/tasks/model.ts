@@ -29,7 +29,7 @@ export function checkText(op: string, batch: unknown): asserts batch is TextInpu
     throw new ValueError(
       op,
       `the batch is ${kindOf(batch)}${typeof batch === 'object' ? ' without ids' : ''}, but must hold { ids, attentionMask, ... }, as the ` +
-        'batches of textRows and its like',
+        'batches of textRows and similar functions do',
     )
 }
 

@@ -102,7 +102,10 @@ export async function chooseThreshold<Mod extends Module, B>(
   const { maximise = 'f1', each = true } = ownOptions(op, options, choiceNames)
   if (!(model instanceof Module)) throw new ValueError(op, `the model is ${kindOf(model)}, but must be a module`)
   if (typeof objective?.loss !== 'function')
-    throw new ValueError(op, `the objective is ${kindOf(objective)}, but must be one, such as classification()`)
+    throw new ValueError(
+      op,
+      `the objective is ${kindOf(objective)}, but must be an objective, such as classification()`,
+    )
   if (typeof maximise !== 'string' || !Object.hasOwn(measures, maximise))
     throw new ValueError(op, `maximise is ${shown(maximise)}, but must be one of ${Object.keys(measures).join(', ')}`)
   checkFlag(op, 'each', each)

@@ -278,7 +278,7 @@ export function checkPasses(op: string, name: string, batches: Batches<unknown>,
 export function noBatches(op: string, name: string): ValueError {
   return new ValueError(
     op,
-    `there are no ${name}: an empty list, fewer items than dropLast needs, or a generator that was used up`,
+    `there are no ${name}: the list is empty, has fewer items than dropLast needs, or comes from a generator that was used up`,
   )
 }
 

@@ -13,8 +13,8 @@ using namespace firesteel;
 using namespace firesteel::test;
 namespace isa = FIRESTEEL_ISA;
 
-// For each element of x, in row-major order, the element of the result to which it belongs. Dimensions in `reduced`
-// (bits) count as 1.
+// The element of the result to which each element of x belongs, in row-major order. Dimensions in `reduced` (bits)
+// count as 1.
 std::vector<int64_t> places(const Sizes& sizes, unsigned reduced) {
   int64_t count = 1;
   for (int64_t size : sizes) count *= size;

@@ -88,7 +88,7 @@ export function sequential(): void {
   // A size that only the running program knows fits every layer.
   const hidden: number = 77
   new Sequential(new Linear(784, hidden), new ReLU(), new Linear(128, 10))
-  // So does a list of layers.
+  // A list of layers does so too.
   const layers: nn.Layer[] = [new Linear(3, 4), new ReLU()]
   new Sequential(...layers)
   // @ts-expect-error 128 features into a layer that takes 64

@@ -62,7 +62,7 @@ describe('writing by a function', () => {
   })
 
   it('refuses what does not fit', async () => {
-    await expect(generateBy(next, [[1], [1, 2]])).rejects.toThrow(/1 and 2 tokens, but must be of one length/)
+    await expect(generateBy(next, [[1], [1, 2]])).rejects.toThrow(/1 and 2 tokens, but must have the same length/)
     await expect(generateBy(next, [[]])).rejects.toThrow(/empty/)
     await expect(generateBy(({ ids }) => model.forward(ids), beginnings)).rejects.toThrow(
       /\[3, 2, 30\].*\[3, vocabulary\]/,

@@ -117,7 +117,7 @@ describe('sizes beside a 0 on reference', () => {
     const long = [0, 1, huge, 4] as const
     expect(attend(long, long).shape).toEqual(long)
     expect(() => attend([1, 1, 2, 0], [1, 1, huge, 0])).toThrow(
-      /^\[scaledDotProductAttention\] JavaScript gives no array/,
+      /^\[scaledDotProductAttention\] JavaScript cannot make an array/,
     )
     expect(() => attend([1, 1, 2, 0], [1, 1, huge, 0])).toThrow(f.OutOfMemoryError)
   })

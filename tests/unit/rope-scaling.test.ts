@@ -113,7 +113,7 @@ it.each(transformers)(
     expect(found.radians).toHaveLength(radians.length)
     found.radians.forEach((value, i) => void expect(value / (radians[i] as number), `pair ${i}`).toBeCloseTo(1, 6))
     expect(found.factor).toBeCloseTo(factor, 6)
-    // So does the operator: a pair (1, 0) at position 1 becomes the cosine and the sine, times the factor.
+    // The operator does so too: a pair (1, 0) at position 1 becomes the cosine and the sine, times the factor.
     const x = tensor([Array.from({ length: 16 }, (_, i) => (i < 8 ? 1 : 0))])
     const positions = tensor([1], { dtype: 'int32' })
     const turned = rotaryEmbedding(x, { base, scaling, positions, length }).dataSync()

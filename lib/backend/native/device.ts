@@ -250,7 +250,7 @@ export class QueueDevice implements Device {
     try {
       return new dtypes[dtype].Array(arrayLength(dtype, count))
     } catch {
-      throw new OutOfMemoryError('data', `JavaScript gives no array of ${count} elements (${formatBytes(bytes)})`)
+      throw new OutOfMemoryError('data', `JavaScript cannot make an array of ${count} elements (${formatBytes(bytes)})`)
     }
   }
 

@@ -187,7 +187,7 @@ function compute(body: AnyKernel, host: { readonly [name: string]: unknown }, ke
     if (!isLength || isFiresteelError(error)) throw error
     throw new OutOfMemoryError(
       calledAs(kernel as KernelName),
-      `JavaScript gives no array as long as the sizes of its arguments ask for (${error.message}); use smaller ones`,
+      `JavaScript cannot make an array as long as the sizes of its arguments ask for (${error.message}); use smaller ones`,
     )
   }
 }

@@ -107,7 +107,7 @@ class Search {
       this.#plan.process(own, this.#prompt, tokens)
       return own.map((each) => each + score)
     })
-    // So many that enough texts continue even if every beam's best tokens are stop tokens.
+    // The number of tokens is such that enough texts continue even if every beam's best tokens are stop tokens.
     const kept = Math.max(2, 1 + this.#plan.stopTokens.length) * beams
     const found = bestContinuations(scores, kept).map(({ beam, token, score }): Beam => {
       const tokens = [...(this.running[beam] as Beam).tokens, token]

@@ -104,7 +104,7 @@ export async function generateBy(
     const length = prompts[0]?.length
     const other = prompts.find((tokens) => tokens.length !== length)
     if (other !== undefined)
-      throw new ValueError(op, `beginnings have ${length} and ${other.length} tokens, but must be of one length`)
+      throw new ValueError(op, `beginnings have ${length} and ${other.length} tokens, but must have the same length`)
     return { prompts, open: (copies) => new FunctionRows(next, prompts, device, copies) }
   })
 }

@@ -128,7 +128,7 @@ export function checkScaling(op: string, scaling: RotaryScaling, pairs: number |
       if (!fits)
         throw new ValueError(
           op,
-          `scaling.${name} is ${shown(value)}, but must be ${pairs ?? 'a list of'} positive numbers, one a pair`,
+          `scaling.${name} is ${shown(value)}, but must be ${pairs ?? 'a list of'} positive numbers, one per pair`,
         )
     } else if (
       typeof value !== 'number' ||

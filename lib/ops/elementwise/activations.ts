@@ -170,7 +170,7 @@ export function softplus<S extends Shape, D extends DType>(
 ): Tensor<S, D> {
   checkOptions('softplus', options, { beta: true, threshold: true })
   const beta = checkScalar('softplus', 'beta', options.beta ?? 1)
-  if (beta === 0) throw new ValueError('softplus', 'beta is 0, but must not be')
+  if (beta === 0) throw new ValueError('softplus', 'beta is 0, but must be a number other than 0')
   return softplusOf(x, { beta, threshold: checkScalar('softplus', 'threshold', options.threshold ?? 20) })
 }
 

@@ -133,7 +133,7 @@ const focalNames: OptionNames<SigmoidFocalLossOptions> = { alpha: true, gamma: t
 
 /**
  * alpha_t (1 - p_t)^gamma times binary cross entropy of logits, where p_t is the probability of the target (Lin et al.,
- * 2017; in torchvision's form). input and target have the same shape; targets may be bool or integers.
+ * 2017). The form is torchvision's. input and target have the same shape; targets may be bool or integers.
  */
 export function sigmoidFocalLoss(input: Tensor, target: Tensor, options?: SigmoidFocalLossOptions & ToOne): Tensor<[]>
 export function sigmoidFocalLoss(input: Tensor, target: Tensor, options?: SigmoidFocalLossOptions): Tensor

@@ -86,7 +86,7 @@ export interface Vocabulary {
 export function checkRows(rows: Dataset<unknown, unknown>, model: Vocabulary): void {
   const op = 'checkRows'
   if (typeof rows?.get !== 'function' || typeof rows.length !== 'number')
-    throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be what textRows or its like gave`)
+    throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be the result of textRows or a similar function`)
   const size = model?.config?.vocabSize
   if (!Number.isSafeInteger(size))
     throw new ValueError(op, `the model is ${kindOf(model)}, but must have a config with its vocabSize`)
@@ -116,7 +116,7 @@ export function checkRows(rows: Dataset<unknown, unknown>, model: Vocabulary): v
       row.catch(() => undefined)
       throw new ValueError(
         op,
-        'rows of the dataset come later (get gives promises); give what textRows or its like gave',
+        'rows of the dataset come later (get gives promises); give the result of textRows or a similar function',
       )
     }
     check(row, i, '')

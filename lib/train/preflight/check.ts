@@ -302,7 +302,7 @@ async function readSets(
 function judgeSets({ labels, overlap }: Sets, add: Add): void {
   if (labels !== null) {
     const { outOfRange, ignored, neverSeen, neverSeenCount, classes, count } = labels
-    if (outOfRange > 0) add('fault', 'labels', `${outOfRange} of ${count} labels are none of the ${classes} classes`)
+    if (outOfRange > 0) add('fault', 'labels', `${outOfRange} of ${count} labels are not among the ${classes} classes`)
     if (ignored === 1) add('fault', 'labels', 'all labels are ignored, so nothing is learned')
     if (neverSeenCount > 0 && classes <= fewClasses)
       add(
