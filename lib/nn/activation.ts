@@ -8,7 +8,7 @@ import type { Tensor } from '../core/tensor.js'
 import * as elementwise from '../ops/elementwise/index.js'
 import { flatten } from '../ops/shape/index.js'
 import { logSoftmax, softmax, softmin } from '../ops/softmax.js'
-import { checkDim, checkNumber } from './layer.js'
+import { byNumbers, checkDim, checkNumber } from './layer.js'
 import { Module, settings } from './module.js'
 import { Pointwise } from './pointwise.js'
 
@@ -76,17 +76,18 @@ export class GELU extends Pointwise {
 }
 
 /**
- * log(1 + exp(beta x)) / beta, or x itself if beta x exceeds `threshold`. The defaults are 1 and 20. Throws ValueError
- * if beta is 0, or if a number is not finite.
+ * log(1 + exp(beta x)) / beta, or x itself if beta x exceeds `threshold`. The defaults are 1 and 20. Both may be given as
+ * numbers, as in PyTorch. Throws ValueError if beta is 0, or if a number is not finite.
  */
 export class Softplus extends Pointwise {
   readonly #options: { beta?: number; threshold?: number }
-  constructor(options: { beta?: number; threshold?: number } = {}) {
+  constructor(options: { beta?: number; threshold?: number } | number = {}, threshold?: number) {
     super()
-    this.#options = ownOptions('Softplus', options, { beta: true, threshold: true })
-    const { beta = 1, threshold = 20 } = this.#options
+    const given = byNumbers('Softplus', ['beta', 'threshold'], options, threshold)
+    this.#options = ownOptions('Softplus', given, { beta: true, threshold: true })
+    const { beta = 1, threshold: limit = 20 } = this.#options
     checkNumber('Softplus', 'beta', beta)
-    checkNumber('Softplus', 'threshold', threshold)
+    checkNumber('Softplus', 'threshold', limit)
     if (beta === 0) throw new ValueError('Softplus', 'beta is 0, but x is divided by it')
   }
   override extraRepr(): string {
@@ -97,12 +98,12 @@ export class Softplus extends Pointwise {
   }
 }
 
-/** x if it is positive, else alpha (exp(x) - 1). The default alpha is 1. */
+/** x if it is positive, else alpha (exp(x) - 1). The default alpha is 1; `new ELU(0.5)` sets it too, as in PyTorch. */
 export class ELU extends Pointwise {
   readonly #options: { alpha?: number }
-  constructor(options: { alpha?: number } = {}) {
+  constructor(options: { alpha?: number } | number = {}) {
     super()
-    this.#options = ownOptions('ELU', options, { alpha: true })
+    this.#options = ownOptions('ELU', byNumbers('ELU', ['alpha'], options), { alpha: true })
     const { alpha = 1 } = this.#options
     checkNumber('ELU', 'alpha', alpha)
   }
@@ -114,12 +115,12 @@ export class ELU extends Pointwise {
   }
 }
 
-/** x if it is not negative, else negativeSlope x. The default slope is 0.01. */
+/** x if it is not negative, else negativeSlope x. The slope is 0.01, or the number given: `new LeakyReLU(0.2)`. */
 export class LeakyReLU extends Pointwise {
   readonly #options: { negativeSlope?: number }
-  constructor(options: { negativeSlope?: number } = {}) {
+  constructor(options: { negativeSlope?: number } | number = {}) {
     super()
-    this.#options = ownOptions('LeakyReLU', options, { negativeSlope: true })
+    this.#options = ownOptions('LeakyReLU', byNumbers('LeakyReLU', ['negativeSlope'], options), { negativeSlope: true })
     const { negativeSlope = 0.01 } = this.#options
     checkNumber('LeakyReLU', 'negativeSlope', negativeSlope)
   }

@@ -8,13 +8,22 @@ import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { halves } from '../ops/elementwise/gated.js'
 import * as elementwise from '../ops/elementwise/index.js'
-import { checkDim, checkLayer, checkNumber, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
+import {
+  byNumbers,
+  checkDim,
+  checkLayer,
+  checkNumber,
+  checkSizes,
+  type LayerOptions,
+  layerOptions,
+  parameter,
+} from './layer.js'
 import { Module, type Parameter, settings } from './module.js'
 import { Pointwise } from './pointwise.js'
 
 /**
  * x where positive, else x times a slope. The slope is random for each element in training, and the mean of its limits
- * in evaluation.
+ * in evaluation. The limits may also be given as numbers, as in PyTorch.
  */
 export class RReLU extends Pointwise {
   static override readonly hasModes = true
@@ -22,21 +31,25 @@ export class RReLU extends Pointwise {
   readonly upper: number
   /** The generator of the slopes; null for this thread's default one. */
   readonly generator: Generator | null
-  constructor(options: { readonly lower?: number; readonly upper?: number; readonly generator?: Generator } = {}) {
+  constructor(
+    options: { readonly lower?: number; readonly upper?: number; readonly generator?: Generator } | number = {},
+    upper?: number,
+  ) {
     super()
+    const given = byNumbers('RReLU', ['lower', 'upper'], options, upper)
     const {
-      lower = 1 / 8,
-      upper = 1 / 3,
+      lower: low = 1 / 8,
+      upper: high = 1 / 3,
       generator,
-    } = checkOptions('RReLU', options, {
+    } = checkOptions('RReLU', given, {
       lower: true,
       upper: true,
       generator: true,
     })
     checkGenerator('RReLU', generator)
-    this.lower = checkNumber('RReLU', 'lower', lower)
-    this.upper = checkNumber('RReLU', 'upper', upper)
-    if (lower > upper) throw new ValueError('RReLU', `lower is ${lower}, but must be at most upper, ${upper}`)
+    this.lower = checkNumber('RReLU', 'lower', low)
+    this.upper = checkNumber('RReLU', 'upper', high)
+    if (low > high) throw new ValueError('RReLU', `lower is ${low}, but must be at most upper, ${high}`)
     this.generator = generator ?? null
   }
   override extraRepr(): string {
@@ -55,17 +68,21 @@ export interface PReLUOptions extends LayerOptions {
   readonly init?: number
 }
 
-/** x where positive, else x times a learned slope. */
+/**
+ * x where positive, else x times a learned slope. The number of slopes and the first slope may also be given as numbers,
+ * as in PyTorch.
+ */
 export class PReLU extends Pointwise {
   readonly weight: Parameter<[number]>
-  constructor(options: PReLUOptions = {}) {
+  constructor(options: PReLUOptions | number = {}, init?: number) {
     super()
-    const own = checkLayer('PReLU', options, { ...layerOptions, numParameters: true, init: true })
-    const { numParameters = 1, init = 0.25 } = own
+    const given = byNumbers('PReLU', ['numParameters', 'init'], options, init)
+    const own = checkLayer('PReLU', given, { ...layerOptions, numParameters: true, init: true })
+    const { numParameters = 1, init: slope = 0.25 } = own
     checkSizes('PReLU', { numParameters })
-    checkNumber('PReLU', 'init', init)
+    checkNumber('PReLU', 'init', slope)
     this.weight = parameter('PReLU', [numParameters], own)
-    noGrad(() => this.weight.fill_(init))
+    noGrad(() => this.weight.fill_(slope))
   }
   override extraRepr(): string {
     return settings({ numParameters: this.weight.numel })

@@ -94,6 +94,26 @@ export function checkDropout(layer: string, name: string, value: number): number
   return checkProbability(layer, value, name)
 }
 
+/**
+ * The options of an activation. PyTorch takes them as numbers in the order of `names`, which may also be given here.
+ * Throws ValueError for numbers after an object, because they would be ignored.
+ */
+export function byNumbers<O extends object>(
+  layer: string,
+  names: readonly (keyof O & string)[],
+  options: O | number,
+  ...more: readonly (number | undefined)[]
+): O {
+  const [extra] = more.filter((value) => value !== undefined)
+  if (typeof options === 'number') {
+    const given = [options, ...more].map((value, i) => [names[i] as string, value] as const)
+    return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as O
+  }
+  if (extra !== undefined)
+    throw new ValueError(layer, `${shown(extra)} follows options; give ${names.join(', ')} as numbers or as one object`)
+  return options
+}
+
 /** A size for both dimensions, or [height, width]. */
 export function checkPair(layer: string, name: string, value: Pair, least: number): [number, number] {
   return pair(layer, name, value, least)

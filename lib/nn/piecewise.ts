@@ -5,7 +5,7 @@ import { ownOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import * as elementwise from '../ops/elementwise/index.js'
-import { checkNumber } from './layer.js'
+import { byNumbers, checkNumber } from './layer.js'
 import { settings } from './module.js'
 import { Pointwise } from './pointwise.js'
 
@@ -51,12 +51,15 @@ export class Hardsigmoid extends Pointwise {
   }
 }
 
-/** x if it is positive, else alpha (exp(x / alpha) - 1). The default alpha is 1. Throws ValueError if alpha is 0. */
+/**
+ * x if it is positive, else alpha (exp(x / alpha) - 1). The default alpha is 1; `new CELU(0.5)` sets it too, as in
+ * PyTorch. Throws ValueError if alpha is 0.
+ */
 export class CELU extends Pointwise {
   readonly #options: { alpha?: number }
-  constructor(options: { alpha?: number } = {}) {
+  constructor(options: { alpha?: number } | number = {}) {
     super()
-    this.#options = ownOptions('CELU', options, { alpha: true })
+    this.#options = ownOptions('CELU', byNumbers('CELU', ['alpha'], options), { alpha: true })
     const { alpha = 1 } = this.#options
     if (checkNumber('CELU', 'alpha', alpha) === 0) throw new ValueError('CELU', 'alpha is 0, but x is divided by it')
   }
@@ -100,15 +103,19 @@ export class Hardshrink extends Pointwise {
   }
 }
 
-/** x clamped to [minVal, maxVal], by default [-1, 1]. Throws ValueError unless minVal is below maxVal. */
+/**
+ * x clamped to [minVal, maxVal], by default [-1, 1]. Both may be given as numbers, as in PyTorch. Throws ValueError unless
+ * minVal is below maxVal.
+ */
 export class Hardtanh extends Pointwise {
   readonly #options: elementwise.HardtanhOptions
-  constructor(options: elementwise.HardtanhOptions = {}) {
+  constructor(options: elementwise.HardtanhOptions | number = {}, maxVal?: number) {
     super()
-    this.#options = ownOptions('Hardtanh', options, { minVal: true, maxVal: true })
-    const { minVal = -1, maxVal = 1 } = this.#options
-    if (checkNumber('Hardtanh', 'minVal', minVal) >= checkNumber('Hardtanh', 'maxVal', maxVal))
-      throw new ValueError('Hardtanh', `minVal is ${minVal}, but must be below maxVal, ${maxVal}`)
+    const given = byNumbers('Hardtanh', ['minVal', 'maxVal'], options, maxVal)
+    this.#options = ownOptions('Hardtanh', given, { minVal: true, maxVal: true })
+    const { minVal: low = -1, maxVal: high = 1 } = this.#options
+    if (checkNumber('Hardtanh', 'minVal', low) >= checkNumber('Hardtanh', 'maxVal', high))
+      throw new ValueError('Hardtanh', `minVal is ${low}, but must be below maxVal, ${high}`)
   }
   override extraRepr(): string {
     return settings({ ...this.#options })

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   DTypeError,
   type FiresteelError,
+  linspace,
   nn,
   noGrad,
   ShapeError,
@@ -115,6 +116,11 @@ describe('what a layer is made of', () => {
     ['Softplus', [{ threshold: Number.NaN }], 'threshold is NaN'],
     ['ELU', [{ alpha: '1' }], "alpha is '1', but must be a finite number"],
     ['LeakyReLU', [{ negativeSlope: Number.NaN }], 'negativeSlope is NaN'],
+    ['ELU', [Number.NaN], 'alpha is NaN, but must be a finite number'],
+    ['LeakyReLU', ['0.2'], "options are '0.2', but must be an object"],
+    ['Hardtanh', [1, -1], 'minVal is 1, but must be below maxVal, -1'],
+    ['Hardtanh', [{ minVal: -2 }, 2], '2 follows options; give minVal, maxVal as numbers or as one object'],
+    ['RReLU', [0.5, 0.2], 'lower is 0.5, but must be at most upper, 0.2'],
     ['Softmax', [], 'dim is undefined, but must be an integer'],
     ['LogSoftmax', [1.5], 'dim is 1.5'],
     ['Flatten', ['1'], "startDim is '1', but must be an integer"],
@@ -126,6 +132,25 @@ describe('what a layer is made of', () => {
     } catch (error) {
       expect((error as FiresteelError).op).toBe(name)
     }
+  })
+
+  it.each([
+    [new nn.LeakyReLU(0.2), new nn.LeakyReLU({ negativeSlope: 0.2 })],
+    [new nn.ELU(0.5), new nn.ELU({ alpha: 0.5 })],
+    [new nn.CELU(0.5), new nn.CELU({ alpha: 0.5 })],
+    [new nn.Softplus(2), new nn.Softplus({ beta: 2 })],
+    [new nn.Softplus(2, 1), new nn.Softplus({ beta: 2, threshold: 1 })],
+    [new nn.Hardtanh(-2), new nn.Hardtanh({ minVal: -2 })],
+    [new nn.Hardtanh(-2, 0.5), new nn.Hardtanh({ minVal: -2, maxVal: 0.5 })],
+    [new nn.RReLU(0.1, 0.2).eval(), new nn.RReLU({ lower: 0.1, upper: 0.2 }).eval()],
+    [new nn.PReLU(3, 0.1), new nn.PReLU({ numParameters: 3, init: 0.1 })],
+  ])('%s takes its numbers in PyTorch’s order', (byNumbers, byNames) => {
+    expect(`${byNumbers}`).toBe(`${byNames}`)
+    const x = linspace(-3, 3, 12).reshape([4, 3])
+    expect(byNumbers.forward(x).toArray()).toEqual(byNames.forward(x).toArray())
+    expect(byNumbers.forward(x).toArray()).not.toEqual(
+      new (byNumbers.constructor as typeof nn.ELU)().forward(x).toArray(),
+    )
   })
 
   it('counts a padding row from the end, and keeps it at zero', () => {
