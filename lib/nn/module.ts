@@ -537,7 +537,7 @@ function tree(root: Module): string {
 
 /** Formats settings for `extraRepr()`: `inFeatures=3, bias=true`. */
 export function settings(values: { readonly [name: string]: unknown }): string {
-  const text = (value: unknown) => (Array.isArray(value) ? `[${value.join(', ')}]` : String(value))
+  const text = (value: unknown) => (Array.isArray(value) ? `[${value.map(String).join(', ')}]` : String(value))
   return Object.entries(values)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${name}=${text(value)}`)
