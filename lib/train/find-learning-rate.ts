@@ -127,13 +127,18 @@ function bare<B, Mod extends Module>(model: Mod, options: CommonOptions<never>):
 }
 
 async function* endless<B>(batches: Batches<B>): AsyncGenerator<B> {
-  for (;;) {
+  for (let isFirst = true; ; isFirst = false) {
     let any = false
     for await (const batch of onePass(op, batches)) {
       any = true
       yield batch
     }
-    if (!any) throw noBatches(op, 'batches')
+    if (any) continue
+    if (isFirst) throw noBatches(op, 'batches')
+    throw new ValueError(
+      op,
+      'the batches end before the test does, and can be used only once; give fewer steps, or a function that makes them, a DataLoader or a list',
+    )
   }
 }
 

@@ -194,6 +194,17 @@ describe('findLearningRate', () => {
     expect(optimizer.paramGroups[0]?.lr).toBe(0.1)
   })
 
+  it('says that batches which end too early can be used only once', async () => {
+    const { trainer, loader } = made()
+    async function* once() {
+      yield* loader
+    }
+    await expect(findLearningRate(trainer, once())).rejects.toThrow(
+      '[findLearningRate] the batches end before the test does, and can be used only once; give fewer steps,',
+    )
+    await expect(findLearningRate(trainer, [])).rejects.toThrow('[findLearningRate] there are no batches')
+  })
+
   it('keeps the proportions of groups, and is for a Trainer at rest', async () => {
     const { trainer, loader } = made()
     const seen: number[][] = []
