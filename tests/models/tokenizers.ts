@@ -2,8 +2,9 @@
  * Compares tokenizers with Hugging Face's tokenizers 0.23 (and templates with jinja2): ids, tokens, offsets in UTF-16
  * units, decoded texts, pairs, and batches that are cut and padded.
  *
- * Usage: npm run test:tokenizers. TOKENIZERS_DIR names another folder of the same form, or MODELS_DIR one that has it
- * as `tokenizers`. Prints `N passed, N failed`. The exit code is 1 if a case fails.
+ * Usage: npm run test:tokenizers. TOKENIZERS_DIR names another folder of the same form, such as drawn_tokenizers.py
+ * writes, or MODELS_DIR one that has it as `tokenizers`. Prints `N passed, N failed`. The exit code is 1 if a case
+ * fails.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
