@@ -121,8 +121,8 @@ bool forward(Device& device, const Launchable&, const KernelCall& call) {
   if (v[1].count == 0) return true;
   if (job.lengths)
     job.wrong = device.late.expect(call, ErrorCode::value,
-                                   "lengths holds %value at %position; a row of keys has 0 to " +
-                                       std::to_string(v[3].sizes[2]) + ": give how many of them are real");
+                                   "lengths holds %value at %position, but a row has 0 to " +
+                                       std::to_string(v[3].sizes[2]) + " real keys; give the number of them");
   const int64_t heads = int64_t(job.batches) * job.query_heads;
   if (!suits_tensor_cores(device, v[2].dtype, job))
     return launch(device, "attention_forward_", v[2].dtype, job, heads, job.queries, job.value_size);

@@ -297,7 +297,7 @@ bool launch_division(Device& device, const Launchable& kernel, const KernelCall&
   if (call.views[0].dtype == DType::int32)
     job.wrong =
         device.late.expect(call, ErrorCode::value,
-                           "an int32 is divided by 0; convert the tensors to float32, which have infinities and NaN");
+                           "an int32 is divided by 0; convert the tensors to float32, which has infinities and NaN");
   return launch_with(device, kernel, call, job);
 }
 

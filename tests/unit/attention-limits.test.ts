@@ -69,7 +69,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     const [q, k, v] = inputs()
     const lengths = lengthsOf([1, length, 2])
     const read = async () => f.scaledDotProductAttention(q, k, v, { lengths }).data()
-    await expect(read()).rejects.toThrow(`lengths holds ${length} at 1; a row of keys has 0 to ${Tk}`)
+    await expect(read()).rejects.toThrow(`lengths holds ${length} at 1, but a row has 0 to ${Tk} real keys`)
     await expect(read()).rejects.toMatchObject({ code: 'ERR_VALUE' })
   })
 

@@ -117,7 +117,7 @@ function checkLengths(lengths: HostView | null, rows: number, most: number): voi
     if (length < 0 || length > most)
       throw new ValueError(
         'scaledDotProductAttention',
-        `lengths holds ${length} at ${b}; a row of keys has 0 to ${most}: give how many of them are real`,
+        `lengths holds ${length} at ${b}, but a row has 0 to ${most} real keys; give the number of them`,
       )
   }
 }

@@ -176,10 +176,7 @@ function floorOfQuotient(a: number, b: number): number {
 function division(op: string, f: (a: number, b: number) => number): (args: Binary) => void {
   const whole = (a: number, b: number): number => {
     if (b === 0)
-      throw new ValueError(
-        op,
-        'an int32 is divided by 0; convert the tensors to float32, which have infinities and NaN',
-      )
+      throw new ValueError(op, 'an int32 is divided by 0; convert the tensors to float32, which has infinities and NaN')
     return f(a, b) | 0
   }
   return (args) => binary(args.out.dtype === 'int32' ? whole : f)(args)

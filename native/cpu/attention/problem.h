@@ -73,7 +73,7 @@ static inline bool make_problem(Context& context, Problem& p, const View& out, c
     for (int64_t b = 0; b < p.B; b++)
       if (p.lengths[b] < 0 || p.lengths[b] > p.Tk) {
         record_error(context, ErrorCode::value,
-                     "lengths holds %d at %lld; a row of keys has 0 to %lld: give how many of them are real",
+                     "lengths holds %d at %lld, but a row has 0 to %lld real keys; give the number of them",
                      p.lengths[b], (long long)b, (long long)p.Tk);
         return false;
       }

@@ -130,7 +130,7 @@ void map_division(Context& context, const char* name, const View& out, const Vie
       if (y[i] == 0)
         record_error(context, ErrorCode::value,
                      "%s: an int32 is divided by 0; convert the tensors to float32, "
-                     "which have infinities and NaN",
+                     "which has infinities and NaN",
                      name);
       o[i] = y[i] == 0 ? 0 : op(x[i], y[i]);
     }
