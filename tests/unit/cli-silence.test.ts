@@ -283,3 +283,23 @@ output: runs/p
   expect(Number(left)).toBeGreaterThan(0)
   expect(printed).toContain(`nothing is measured, because the ${held} tokens for validation fill no row of 50; raise`)
 })
+
+it('folders that are no models are refused by what they are', async () => {
+  const generate = (name: string) => fault(generateCommand([join(folder, name), '--prompt', 'x']))
+  mkdirSync(join(folder, 'adapter'))
+  writeFileSync(join(folder, 'adapter', 'adapter_config.json'), '{}')
+  mkdirSync(join(folder, 'run', 'model'), { recursive: true })
+  writeFileSync(join(folder, 'run', 'finetune.json'), '{}')
+  expect(await generate('adapter')).toBe(
+    'adapter is an adapter, which needs its model; give the config of the run that made it',
+  )
+  expect(await generate('run')).toBe('run is the folder of a run; give the folder of its model, run/model')
+  expect(await generate('empty')).toMatch(/^empty has no config\.json; give a Hugging Face folder/)
+  write('one.txt', ['x'])
+  expect(await fault(embedCommand([join(folder, 'no'), join(folder, 'one.txt')]))).toMatch(
+    /^no: there is no such folder; /,
+  )
+  expect(await fault(generateCommand([join(folder, 'model'), '--prompt', 'x', '--top-p', '2']))).toMatch(
+    /^--top-p is 2, but/,
+  )
+})

@@ -4,6 +4,7 @@ import { parseArguments } from '../arguments.js'
 import { columnsOf } from '../data/read.js'
 import { dataFiles, placedRows } from '../data/rows.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import { checkModelFolder } from '../folder.js'
 import { nearest } from '../nearest.js'
 import { countText } from '../words.js'
 
@@ -36,6 +37,7 @@ export async function embedCommand(args: readonly string[]): Promise<ExitCode> {
   // The shortest text is one token between two of the tokenizer's own.
   const maxLength = values['max-length'] === undefined ? undefined : countOf('max-length', values['max-length'], 3)
   const files = await dataFiles(file)
+  await checkModelFolder(folder)
   const [{ AutoModel }, { AutoTokenizer }] = await Promise.all([
     import('../../models/auto.js'),
     import('../../text/tokenizer/folder.js'),

@@ -1,6 +1,7 @@
 /** `firesteel generate`: lets a model write a text. */
 import { stat } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
+import { isFiresteelError } from '../../core/errors.js'
 import type { AutoModel } from '../../models/auto.js'
 import type { CausalModel, ChatOptions } from '../../models/causal.js'
 import type { Seq2SeqModel } from '../../models/seq2seq.js'
@@ -9,6 +10,7 @@ import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { parseArguments } from '../arguments.js'
 import { loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import { checkModelFolder } from '../folder.js'
 import type { FormatName } from '../tasks/formats.js'
 
 const usage = `Usage: firesteel generate CONFIG|FOLDER [--prompt TEXT] [--system TEXT] [--plain] [options]
@@ -80,13 +82,28 @@ export async function generateCommand(args: readonly string[]): Promise<ExitCode
   if (values.system !== undefined && !isChat)
     throw new UsageError('--system is for chats, but this model writes plain texts; leave it out')
   let written = ''
-  for await (const piece of pieces(tuned, prompt, { isChat, system: values.system, options })) {
-    written += piece
-    if (!values.json) process.stdout.write(piece)
+  try {
+    for await (const piece of pieces(tuned, prompt, { isChat, system: values.system, options })) {
+      written += piece
+      if (!values.json) process.stdout.write(piece)
+    }
+  } catch (error) {
+    if (isFiresteelError(error)) error.message = inOptions(error.message.replace(`[${error.op}] `, ''))
+    throw error
   }
   process.stdout.write(values.json ? `${JSON.stringify({ prompt, text: written })}\n` : '\n')
   return exitCodes.done
 }
+
+/** A message of the library that names the options of this command. */
+const inOptions = (message: string): string =>
+  [
+    ['maxNewTokens', '--max-new-tokens'],
+    ['temperature', '--temperature'],
+    ['topP', '--top-p'],
+    ['topK', '--top-k'],
+    ['seed', '--seed'],
+  ].reduce((text, [name, option]) => text.replaceAll(new RegExp(`(?<!-)\\b${name}\\b`, 'g'), option as string), message)
 
 /** A model that writes text. */
 interface Writer {
@@ -132,6 +149,7 @@ async function load(path: string, assignments: readonly string[]): Promise<Write
 
 /** The model of a folder, which writes on or reads one text and writes another. */
 async function writing(path: string, { forCausalLM, forSeq2Seq }: typeof AutoModel) {
+  await checkModelFolder(path)
   const isOther = (error: unknown) => error instanceof Error && error.message.includes('but the known ones are')
   try {
     return await forCausalLM(path)

@@ -61,6 +61,16 @@ export async function initCommand(args: readonly string[]): Promise<ExitCode> {
     )
   })
   const command = `firesteel ${isTable ? 'pretrain' : 'finetune'} ${path}`
+  const isMissing =
+    values.model !== undefined &&
+    (await stat(values.model).then(
+      (found) => !found.isDirectory(),
+      () => true,
+    ))
+  if (isMissing)
+    console.error(
+      `warning: ${values.model} is no folder yet; \`firesteel pull owner/name --to ${values.model}\` fetches one`,
+    )
   console.log(`wrote ${path}; next: firesteel peek ${path}, ${command} --dry, ${command}`)
   return exitCodes.done
 }

@@ -88,6 +88,12 @@ const data = z
         "'class', 'classes' or 'number': the kind of a label (default: the first row decides; 'number' must be given)",
       )
       .optional(),
+    classWeights: z
+      .union([z.literal('balanced'), z.record(z.string(), z.number().min(0))])
+      .describe(
+        "'balanced' (each class counts as much as any other, however few rows it has), or a table of factors of at least 0 by class, such as { spam: 4 } (default: 1 for all)",
+      )
+      .optional(),
     maxLength: z
       .int()
       .min(2)

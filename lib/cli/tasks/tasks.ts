@@ -40,6 +40,8 @@ export interface Labelling {
   /** Names of the classes, with one name for each number. Empty if the task has no labels. */
   readonly labels: readonly string[]
   readonly kind: LabelKind
+  /** A factor for each class in the loss. Default: 1 for all. */
+  readonly weights?: readonly number[]
 }
 
 export interface Task {
@@ -76,10 +78,12 @@ const tasks: { readonly [name in FormatName]: Task } = {
         ...options,
         ...(labelling && { labels: labelling.labels, problemType: problems[labelling.kind] }),
       }),
-    objective: ({ kind }) =>
+    objective: ({ kind, weights }) =>
       kind === 'number'
         ? general<SequenceClassifier, ClassificationBatch>(regression())
-        : general<SequenceClassifier, ClassificationBatch>(classification({ multiLabel: kind === 'classes' })),
+        : general<SequenceClassifier, ClassificationBatch>(
+            classification({ multiLabel: kind === 'classes', ...(weights && { classWeights: weights }) }),
+          ),
   },
   tokens: {
     load: (from, labelling, options = {}) =>

@@ -15,6 +15,7 @@ import { applyMethod, methodText } from './method.js'
 import { isAdapter } from './output.js'
 import type { PlacedBatches } from './plan.js'
 import { saveResult } from './result.js'
+import { withWeights } from './weights.js'
 
 /** A batch of the longest rows of all parts, and one of rows of middle length from the first part. */
 async function sampleBatches(
@@ -73,7 +74,7 @@ const fromBeginning = 6e-4
 /** Reads the data before it loads the model, because faults in the data are more frequent. */
 export async function finetuning(loaded: Loaded): Promise<Job> {
   const { batchSize = 1 } = loaded.config.train ?? {}
-  const data = await readData(loaded)
+  const data = withWeights(loaded, await readData(loaded))
   const model = await makeModel(loaded, data)
   const { parameters, callbacks, lr } = await applyMethod(loaded, model, data.format)
   const [longest, middle] = await sampleBatches([data.train, ...(data.replay === null ? [] : [data.replay])], batchSize)

@@ -212,12 +212,20 @@ export async function guessed(files: readonly string[], columns: RowSettings['co
 /** Throws UsageError for options that the format does not use. */
 function checkFormat({ config, source }: Loaded, format: FormatName): void {
   const uses: {
-    readonly [name in 'learn' | 'template' | 'labels' | 'labelKind' | 'prefix' | 'contrast']: readonly FormatName[]
+    readonly [name in
+      | 'learn'
+      | 'template'
+      | 'labels'
+      | 'labelKind'
+      | 'classWeights'
+      | 'prefix'
+      | 'contrast']: readonly FormatName[]
   } = {
     learn: ['chat'],
     template: ['chat'],
     labels: ['classification', 'tokens'],
     labelKind: ['classification'],
+    classWeights: ['classification'],
     prefix: ['translation'],
     contrast: ['pairs'],
   }

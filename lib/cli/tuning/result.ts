@@ -55,13 +55,13 @@ export async function loadTuned(loaded: Loaded): Promise<Tuned> {
     throw new UsageError(
       `${source.place(['output'])}: ${output} has no ${isLora ? 'adapter' : 'model'} yet; run \`firesteel finetune ${source.path}${manifest === null ? '' : ' --resume'}\` first`,
     )
-  const { format, labels, kind } = manifest.rows
+  const { format, labels, kind, weights } = manifest.rows
   if (format === 'table')
     throw new UsageError(
       `${source.place(['output'])}: ${output} has a run over a table of numbers, which has no texts; name the output of a fine-tuning`,
     )
   const tokenizer = await AutoTokenizer.load(folder)
-  const labelling = { labels, kind }
+  const labelling = { labels, kind, ...(weights && { weights }) }
   const task = taskOf(format)
   const classes = labels.length === 0 ? null : labelling
   if (!isLora) return { model: await task.load(folder, classes), tokenizer, format, labelling }
