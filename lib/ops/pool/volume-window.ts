@@ -10,7 +10,7 @@ import { by, type Each3, type Triple, triple } from '../triple.js'
 import { each, widened } from '../widened.js'
 import { type Window, type WindowOptions, windowsAlong } from './window.js'
 
-export interface VolumeWindow {
+interface VolumeWindow {
   readonly kernel: Each3
   readonly stride: Each3
   readonly padding: Each3

@@ -32,7 +32,7 @@ export const maxPool3dNames = maxPoolNames as OptionNames<MaxPool3dOptions>
 export const avgPool3dNames = avgPool2dNames as OptionNames<AvgPool3dOptions>
 
 /** A pooling of images to the largest element of each window, and to its place in the image. */
-export type Largest = (images: Tensor) => readonly [out: Tensor, places: Tensor]
+type Largest = (images: Tensor) => readonly [out: Tensor, places: Tensor]
 
 /**
  * The largest elements of x [N, C, D, H, W] by windows within planes, then along the depth. Among equal elements the
