@@ -27,7 +27,7 @@ export interface LbfgsOptions {
   readonly lr: number
   /** Directions per step. Default 20. */
   readonly maxIter: number
-  /** Evaluations of the loss per step, after which no other direction begins. Default null: 5 / 4 of `maxIter`. */
+  /** Evaluations of the loss per step, which bound the line search too. Default null: 5 / 4 of `maxIter`. */
   readonly maxEval: number | null
   /** A step ends if no element of the gradient is larger. Default 1e-7. */
   readonly toleranceGrad: number
@@ -239,7 +239,7 @@ export class LBFGS {
           const found = evaluate()
           return { step: there, slope: quietly(() => product(found.gradient, direction)), ...found }
         }
-        const found = strongWolfe(at, start, step, reach, toleranceChange)
+        const found = strongWolfe(at, start, step, reach, toleranceChange, most - known.evaluations)
         quietly(() => restore(params, origin))
         quietly(() => move(params, direction, found.step))
         ;({ loss, gradient, step: known.step } = found)

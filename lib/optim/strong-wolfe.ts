@@ -16,7 +16,6 @@ export interface Place<G> {
 const sufficientFall = 1e-4
 /** The share of the first slope that may remain. */
 const remainingSlope = 0.9
-const mostSteps = 25
 
 /** The minimum of the cubic through two places with their slopes, within bounds; their middle if there is none. */
 function cubicMinimum(a: Place<unknown>, b: Place<unknown>, least: number, most: number): number {
@@ -32,8 +31,8 @@ const sorted = <G>(a: Place<G>, b: Place<G>): [best: Place<G>, other: Place<G>] 
 
 /**
  * Searches from `start`, whose step is 0 and whose slope is negative, and tries `first` at first. `reach` is the largest
- * element of the direction, and `tolerance` the smallest change of a parameter that is worth a try. A loss that is not
- * finite counts as too high. Returns the best place.
+ * element of the direction, and `tolerance` the smallest change of a parameter that is worth a try. After `first` it
+ * tries at most `mostSteps` places. A loss that is not finite counts as too high. Returns the best place.
  */
 export function strongWolfe<G>(
   evaluate: (step: number) => Place<G>,
@@ -41,6 +40,7 @@ export function strongWolfe<G>(
   first: number,
   reach: number,
   tolerance: number,
+  mostSteps: number,
 ): Place<G> {
   const isTooHigh = ({ step, loss }: Place<G>) => !(loss <= start.loss + sufficientFall * step * start.slope)
   const isFlat = ({ slope }: Place<G>) => Math.abs(slope) <= -remainingSlope * start.slope

@@ -77,6 +77,23 @@ describe('LBFGS', () => {
     expect(noGrad(() => run.losses(3)).at(-1)).toBeCloseTo(3.97394, 4)
   })
 
+  it('bounds the line search by maxEval, as PyTorch 2.13 does', () => {
+    const counts = [2, 3, 5].map((maxEval) => {
+      const w = new nn.Parameter(tensor([1, -1]))
+      const optimizer = new optim.LBFGS([w], { lr: 1e-4, maxIter: 1, maxEval, lineSearchFn: 'strongWolfe' })
+      let calls = 0
+      optimizer.step(() => {
+        calls++
+        w.grad = null
+        const loss = w.square().sum()
+        loss.backward()
+        return loss
+      })
+      return calls
+    })
+    expect(counts).toEqual([3, 4, 6])
+  })
+
   it('resumes to the same numbers', () => {
     const run = rosenbrock({ lineSearchFn: 'strongWolfe', maxIter: 3 }, reference)
     run.losses(2)
