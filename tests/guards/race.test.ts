@@ -434,6 +434,7 @@ const without: { readonly [call: string]: string } = {
   'Logger.open': 'the user writes it',
   'Logger.flush': 'the user writes it',
   'Logger.close': 'the user writes it',
+  'Logger.flush': 'the user writes it',
   search: 'the user makes the models of its trials',
   compare: 'the user makes the models that it times',
   'Comparison.save': 'a comparison holds numbers alone',
