@@ -130,7 +130,14 @@ describe('it is told', () => {
     writeFileSync(join(folder, 'few', 'tokenizer_config.json'), '{"pad_token": "cat"}')
     write('u.jsonl', ['{"text": "good cat dog", "label": "a"}', '{"text": "dog", "label": "b"}'])
     config('u.jsonl')
+    vi.mocked(console.error).mockClear()
+    await finetuneCommand([join(folder, 'c.yaml'), '--dry'])
+    expect(console.error).not.toHaveBeenCalled()
+    printed = ''
     await finetuneCommand([join(folder, 'c.yaml'), '--dry', '--set', 'tokenizer=./few'])
+    expect(vi.mocked(console.error).mock.calls.flat().join()).toMatch(
+      /^--set tokenizer: warning: tokenizer is \.\/few, but .*bert has a different tokenizer\.json/,
+    )
     expect(printed).toContain(
       '4 tokens, the longest row has 3; 2 tokens (50%) stand for text that the tokenizer does not know; none cut',
     )

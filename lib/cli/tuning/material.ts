@@ -1,5 +1,5 @@
 /** All inputs of a fine-tuning: the tokenizer, the rows and the model. Each error has its place in the config. */
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { manualSeed } from '../../core/generator.js'
 import type { Dataset } from '../../data/dataset.js'
@@ -62,6 +62,14 @@ export function tokenizerFolder({ config, resolve }: Loaded): string {
   return resolve(config.tokenizer ?? (config.model as string))
 }
 
+/** Whether a model's folder has a tokenizer of its own, and the other folder has another one. */
+async function isOfAnother(model: string, tokenizer: string): Promise<boolean> {
+  const [own, given] = await Promise.all(
+    [model, tokenizer].map((folder) => readFile(join(folder, 'tokenizer.json')).catch(() => null)),
+  )
+  return own !== null && own !== undefined && given !== null && given !== undefined && !own.equals(given)
+}
+
 /** The config.json of a model that begins with random weights. */
 const sizesOf = (given: object, { size }: Tokenizer): ConfigJson => ({ vocab_size: size, ...given })
 
@@ -96,6 +104,10 @@ export async function readData(loaded: Loaded, { labelsAreFixed = false } = {}):
   const tokenizer = await placed(loaded, [config.tokenizer === undefined ? 'model' : 'tokenizer'], () =>
     AutoTokenizer.load(tokenizerFolder(loaded)),
   )
+  if (from !== null && (await isOfAnother(from, tokenizerFolder(loaded))))
+    console.error(
+      `${source.place(['tokenizer'])}: warning: tokenizer is ${config.tokenizer}, but ${from} has a different tokenizer.json, with which its weights were probably trained; leave tokenizer out, unless the numbers of the tokens agree`,
+    )
   // The sizes alone are read, without weights.
   const sizes = await placed(loaded, ['model'], async () => {
     const json =
