@@ -65,7 +65,7 @@ async function pack(
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
   for (const name of ['firesteel.node', 'firesteel_cuda.so'])
     copy(`${root}build/Release/${name}`, join(folder, 'build/Release', name))
-  for (const name of ['basic', 'breadth'])
+  for (const name of ['basic', 'breadth', 'volumes'])
     copy(`${root}tests/goldens/data/${name}`, join(folder, 'tests/goldens/data', name))
   copy(`${root}tests/cases`, join(folder, 'tests/cases'))
   copyFileSync(`${root}bench/peers/torch_cuda.py`, join(folder, 'torch_cuda.py'))

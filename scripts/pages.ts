@@ -21,8 +21,7 @@ export const introductions: { readonly [page: string]: string } = {
   nn: 'Layers and models, of `nn`: the class `Module`, and what belongs to all layers. Each family of layers has a page.',
   functional: 'Layers without state as plain functions, of `nn.functional`, as in PyTorch.',
   init: 'Functions of `nn.init` that fill a tensor with initial weights, in place, as in PyTorch.',
-  'nn/activation':
-    'Activation functions as layers, and other layers without parameters, such as `Flatten`.',
+  'nn/activation': 'Activation functions as layers, and other layers without parameters, such as `Flatten`.',
   'nn/attention': 'The layer of multi-head attention.',
   'nn/bilinear': 'The layer of two inputs, whose outputs are sums over products of both.',
   'nn/containers': 'Modules that hold other modules: `Sequential` and `ModuleList`.',

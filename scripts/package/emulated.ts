@@ -36,7 +36,7 @@ export function installedFor({ work, registry }: Setting, cpu: 'x64' | 'arm64', 
 }
 
 /** The path below tests/goldens/data. */
-export const goldenFolders = ['basic', 'breadth']
+export const goldenFolders = ['basic', 'breadth', 'volumes']
 
 /** Puts PyTorch's golden cases into a project as goldens.mjs: the checkout's own sources, over the installed binary. */
 export function bundleGoldens(project: Project, { root }: Setting): void {

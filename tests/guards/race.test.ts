@@ -432,7 +432,6 @@ const without: { readonly [call: string]: string } = {
   tokenRows: 'reads rows of the user',
   moduleDataset: 'imports a module of the user',
   'Logger.open': 'the user writes it',
-  'Logger.flush': 'the user writes it',
   'Logger.close': 'the user writes it',
   'Logger.flush': 'the user writes it',
   search: 'the user makes the models of its trials',
