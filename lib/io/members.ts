@@ -1,5 +1,6 @@
 import { isIterable, isMap } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
+import { Tensor } from '../core/tensor.js'
 
 /**
  * Parts by name that a program gave to be written: entries of a Map, or members of an object, including getters of its
@@ -18,7 +19,7 @@ export function membersOf(op: string, what: string, given: object): Map<string, 
     }
     return members
   }
-  if (isIterable(given) || ArrayBuffer.isView(given))
+  if (given instanceof Tensor || isIterable(given) || ArrayBuffer.isView(given))
     throw new ValueError(op, `${what} are ${kindOf(given)}, but must be an object, or a Map with names as keys`)
   for (const [name, part] of Object.entries(given)) members.set(name, part)
   let at: object | null = Object.getPrototypeOf(given)
