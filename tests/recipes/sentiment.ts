@@ -390,7 +390,7 @@ async function main(): Promise<void> {
         name,
         String(seed),
         String(outcome.trainable),
-        worst.toExponential(1),
+        off.length === 0 ? 'none stored' : worst.toExponential(1),
         accuracy,
         outcome.cpuSeconds.toFixed(1),
         outcome.peakTensors.toFixed(0),
