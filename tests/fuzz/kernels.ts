@@ -170,7 +170,9 @@ class Fuzz {
     const operand = this.#pick(operands)
     operand.sound = false
     const d = this.#below(operand.shape.length)
-    switch (this.#below(8)) {
+    // A tensor without dimensions has no size or stride: one more number would change the operands after it, too.
+    const way = this.#below(8)
+    switch (operand.shape.length === 0 && (way === 4 || way === 5) ? 6 : way) {
       case 0:
         operand.handle = this.#pick(handles)
         break

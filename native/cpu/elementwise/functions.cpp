@@ -124,14 +124,12 @@ bool rounds_down(Division d, int32_t b) { return d.rest != 0 && (d.rest < 0) != 
 
 // out = op(a, b) of int32. A divisor of 0 is an error of the call, which only the data can show.
 template <class Op>
-void map_division(Context& context, const char* name, const View& out, const View& a, const View& b, const Op& op) {
+void map_division(Context& context, const View& out, const View& a, const View& b, const Op& op) {
   each<int32_t, int32_t, int32_t>(context, out, a, b, [&](int64_t n, int32_t* o, const int32_t* x, const int32_t* y) {
     for (int64_t i = 0; i < n; i++) {
       if (y[i] == 0)
         record_error(context, ErrorCode::value,
-                     "%s: an int32 is divided by 0; convert the tensors to float32, "
-                     "which has infinities and NaN",
-                     name);
+                     "an int32 is divided by 0; convert the tensors to float32, which has infinities and NaN");
       o[i] = y[i] == 0 ? 0 : op(x[i], y[i]);
     }
   });
@@ -141,7 +139,7 @@ void map_division(Context& context, const char* name, const View& out, const Vie
 
 void fmod(Context& context, const View& out, const View& a, const View& b) {
   if (out.dtype == DType::int32)
-    return map_division(context, "fmod", out, a, b, [](int32_t x, int32_t y) { return divide(x, y).rest; });
+    return map_division(context, out, a, b, [](int32_t x, int32_t y) { return divide(x, y).rest; });
   map_binary<float>(context, out, a, b, [](Vec x, Vec y) {
     return simd::by_lanes(x, y, [](float p, float q) { return __builtin_fmodf(p, q); });
   });
@@ -149,7 +147,7 @@ void fmod(Context& context, const View& out, const View& a, const View& b) {
 
 void remainder(Context& context, const View& out, const View& a, const View& b) {
   if (out.dtype == DType::int32)
-    return map_division(context, "remainder", out, a, b, [](int32_t x, int32_t y) {
+    return map_division(context, out, a, b, [](int32_t x, int32_t y) {
       const Division d = divide(x, y);
       return rounds_down(d, y) ? d.rest + y : d.rest;
     });
@@ -158,7 +156,7 @@ void remainder(Context& context, const View& out, const View& a, const View& b) 
 
 void quotient(Context& context, const View& out, const View& a, const View& b, bool floors) {
   if (out.dtype == DType::int32)
-    return map_division(context, "div", out, a, b, [floors](int32_t x, int32_t y) {
+    return map_division(context, out, a, b, [floors](int32_t x, int32_t y) {
       const Division d = divide(x, y);
       return floors && rounds_down(d, y) ? d.quotient - 1 : d.quotient;
     });
