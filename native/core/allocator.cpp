@@ -24,6 +24,25 @@ constexpr size_t unused_floor = size_t(256) << 20;
 constexpr unsigned stretch = 4096;  // number of releases of extents
 constexpr int most_looked_at = 128;
 
+#if defined(__APPLE__)
+// Pages that macOS has compressed or written to disk were touched, too.
+using PageState = char;
+constexpr PageState touched_page = MINCORE_INCORE | MINCORE_PAGED_OUT;
+#else
+using PageState = unsigned char;
+constexpr PageState touched_page = 1;
+#endif
+
+// Gives pages back to the system. They are zeros when they are touched again.
+void return_pages(void* start, size_t bytes) {
+#if defined(__APPLE__)
+  // MADV_DONTNEED keeps the pages there, so fresh ones take their place.
+  mmap(start, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+#else
+  madvise(start, bytes, MADV_DONTNEED);
+#endif
+}
+
 constexpr uintptr_t round_up(uintptr_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
 
 // A small size, rounded up to a multiple of the alignment, and to one of four sizes per doubling.
@@ -329,7 +348,7 @@ size_t Allocator::untouched_bytes() {
   constexpr size_t most = 64;  // pages at a time
   static const size_t small_page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t parts = page / small_page;
-  unsigned char touched[most * page / 4096];
+  PageState touched[most * page / 4096];
   size_t total = 0;
   std::lock_guard<std::mutex> lock(pages_mutex_);
   for (Region& region : regions_) {
@@ -344,8 +363,8 @@ size_t Allocator::untouched_bytes() {
       if (mincore(reinterpret_cast<void*>(region.base + i * page), count * page, touched) != 0)
         std::fill_n(touched, count * parts, 0);
       for (size_t k = 0; k < count; k++) {
-        const size_t without = static_cast<size_t>(std::count_if(touched + k * parts, touched + (k + 1) * parts,
-                                                                 [](unsigned char part) { return !(part & 1); }));
+        const size_t without = static_cast<size_t>(std::count_if(
+            touched + k * parts, touched + (k + 1) * parts, [](PageState part) { return !(part & touched_page); }));
         if (without == 0) region.untouched[i + k] = false;
         total += without * small_page;
       }
@@ -369,7 +388,7 @@ void Allocator::give_pages(uintptr_t start, size_t bytes, size_t most) {
       region.taken[from] = region.untouched[from] = false;
     }
     if (from == end) continue;
-    madvise(reinterpret_cast<void*>(region.base + from * page), (end - from) * page, MADV_DONTNEED);
+    return_pages(reinterpret_cast<void*>(region.base + from * page), (end - from) * page);
     const size_t bytes_given = (end - from) * page;
     add(reserved_, 0 - bytes_given);
     // Other processes may take these pages now, so they must be asked for again.

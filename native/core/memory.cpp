@@ -3,6 +3,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
+#if defined(__APPLE__)
+#include <mach/mach.h>
+#include <sys/sysctl.h>
+#endif
 
 #include <algorithm>
 #include <string_view>
@@ -93,6 +97,25 @@ size_t left_of(size_t limit, size_t used, double share) {
   return limit > used ? limit - used : 0;
 }
 
+#if defined(__APPLE__)
+// The remaining bytes of a Mac, which has neither /proc nor control groups. Free and inactive pages are what Node's
+// os.freemem() counts there.
+size_t mac(double share) {
+  uint64_t total = 0;
+  size_t size = sizeof total;
+  if (sysctlbyname("hw.memsize", &total, &size, nullptr, 0) != 0) return MemoryLimits::unknown;
+  // The port is a reference that must be given back, or each look would leave one behind.
+  const mach_port_t host = mach_host_self();
+  vm_statistics64_data_t pages;
+  mach_msg_type_number_t count = HOST_VM_INFO64_COUNT;
+  const kern_return_t told = host_statistics64(host, HOST_VM_INFO64, reinterpret_cast<host_info64_t>(&pages), &count);
+  mach_port_deallocate(mach_task_self(), host);
+  if (told != KERN_SUCCESS) return MemoryLimits::unknown;
+  const size_t free = (size_t(pages.free_count) + pages.inactive_count) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return left_of(total, total - std::min<size_t>(total, free), share);
+}
+#endif
+
 }  // namespace
 
 MemoryLimits::MemoryLimits(std::string root) : root_(std::move(root)) { read_mounts(); }
@@ -111,6 +134,9 @@ void MemoryLimits::read_mounts() {
 }
 
 size_t MemoryLimits::machine(double share) const {
+#if defined(__APPLE__)
+  if (root_.empty()) return mac(share);
+#endif
   const std::string text = read_file(root_ + "/proc/meminfo");
   size_t total = 0, available = 0;  // in KB
   if (!field(text, "MemTotal:", &total) || !field(text, "MemAvailable:", &available)) return unknown;
