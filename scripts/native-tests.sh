@@ -21,7 +21,8 @@ cd "$(dirname "$0")/.."
 present() { for flag in "$@"; do grep -qw "$flag" /proc/cpuinfo || return 1; done; }
 isas=("$@")
 if [ ${#isas[@]} -eq 0 ] || [ "$1" = --list ]; then
-  if [ "$(uname -m)" = aarch64 ]; then
+  # macOS calls it arm64.
+  if [ "$(uname -m)" = aarch64 ] || [ "$(uname -m)" = arm64 ]; then
     isas=(neon)
   else
     isas=(base)

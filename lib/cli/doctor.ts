@@ -2,7 +2,7 @@
 import { describeDevice } from '../backend/describe.js'
 import { defaultDevice } from '../backend/devices.js'
 import { loadedNative } from '../backend/native/device.js'
-import { packagedPlatforms, platformName } from '../backend/native/platforms.js'
+import { neverRun, packagedPlatforms, platformName } from '../backend/native/platforms.js'
 import { runtimeName } from '../backend/native/refusal.js'
 import { readSettings, settingNames } from '../backend/settings.js'
 import { packageRoot } from '../core/package-root.js'
@@ -14,9 +14,9 @@ export interface Diagnosis {
   readonly healthy: boolean
 }
 
-export function doctor(): Diagnosis {
+/** `platform` is another one than this in tests only. */
+export function doctor(platform = platformName()): Diagnosis {
   const { nativeRequired } = readSettings()
-  const platform = platformName()
   const loaded = loadedNative()
   const expected = nativeRequired || packagedPlatforms.some((name) => name === platform)
   const available = !('unavailable' in loaded)
@@ -34,10 +34,13 @@ export function doctor(): Diagnosis {
     ...(available ? ([['default device', describeDevice(defaultDevice())]] as const) : []),
   ]
   const healthy = available || !expected
+  const untried = neverRun.includes(platform)
+    ? ` The binary for ${platform} was compiled and checked by its tables, but never run: please report what it does.`
+    : ''
   const verdict = available
-    ? 'Native kernels serve.'
+    ? `Native kernels serve.${untried}`
     : expected
-      ? 'Native kernels were expected here, but none serve; what to do is said above.'
+      ? `Native kernels were expected here, but none serve; what to do is said above.${untried}`
       : `There are no native kernels for ${platform}; the reference backend serves, slowly.`
   return { text: [...rows.map(([label, value]) => `${label.padEnd(36)}${value}`), '', verdict].join('\n'), healthy }
 }

@@ -1,10 +1,12 @@
 /**
  * Whether a binary runs where its package says, as read from its ELF tables by readelf, which knows those of every
  * processor. It may need nothing newer than the oldest glibc and no C++ library at run time, and may have no symbols
- * but those that Node asks for.
+ * but those that Node asks for. Binaries for Macs have other tables (mach-o.ts).
  */
 import { spawnSync } from 'node:child_process'
-import { oldestGlibc, type PackagedPlatform } from '../../lib/backend/native/platforms.js'
+import { readFileSync } from 'node:fs'
+import { oldestGlibc, oldestMacos, type PackagedPlatform } from '../../lib/backend/native/platforms.js'
+import { faultsOfMachO } from './mach-o.js'
 import { targets } from './platforms.js'
 
 /** Parts of glibc, and musl's single library. */
@@ -38,6 +40,7 @@ export function faultsOf(
   exported: readonly string[],
 ): { readonly faults: readonly string[]; readonly newest: string | null } {
   const { cpu, libc } = targets[platform]
+  if (libc === null) throw new Error(`binaries for ${platform} have no ELF tables`)
   const faults: string[] = []
   if (!machines[cpu].test(tables.header)) faults.push(`it is not for ${cpu}`)
   const needed = [...tables.dynamic.matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(([, name = '']) => name)
@@ -69,6 +72,11 @@ export function faultsOf(
 
 /** A line about the findings. Throws if anything is wrong. */
 export function checkBinary(path: string, platform: PackagedPlatform, exported: readonly string[]): string {
+  if (targets[platform].os === 'darwin') {
+    const { faults, oldest } = faultsOfMachO(readFileSync(path), exported, oldestMacos)
+    if (faults.length > 0) throw new Error(`${path}: ${faults.join('; ')}`)
+    return `macOS ${oldest} and later, by its tables: it was never run`
+  }
   const { faults, newest } = faultsOf(
     {
       header: readelf(path, '--file-header'),

@@ -6,6 +6,7 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writ
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
+  neverRun,
   type PackagedPlatform,
   packagedPlatforms,
   packageOf,
@@ -52,13 +53,14 @@ export function cudaManifest(): { readonly [field: string]: unknown } {
 function binaryManifest(name: string, what: string, platform: PackagedPlatform, file: string) {
   const { os, cpu, libc } = targets[platform]
   const main = manifest()
+  const system = os === 'darwin' ? 'macOS' : os
   return {
     name,
-    description: `${what} for ${os} on ${cpu} with ${libc}`,
+    description: `${what} for ${system} on ${cpu}${libc === null ? '' : ` with ${libc}`}`,
     ...Object.fromEntries(shared.flatMap((field) => (main[field] === undefined ? [] : [[field, main[field]]]))),
     os: [os],
     cpu: [cpu],
-    libc: [libc],
+    ...(libc === null ? {} : { libc: [libc] }),
     main: file,
     exports: { '.': `./${file}`, './package.json': './package.json' },
     files: [file, 'THIRD-PARTY.md'],
@@ -73,7 +75,10 @@ function writeJson(path: string, value: unknown): void {
 
 /** Makes a platform's package of its binary. */
 export function writePlatformPackage(platform: PackagedPlatform, binary: string): void {
-  const what = 'The native kernels of [firesteel](https://www.npmjs.com/package/firesteel) for this platform.'
+  const untried = neverRun.includes(platform)
+    ? ' No machine has run them yet: they were only compiled and checked.'
+    : ''
+  const what = `The native kernels of [firesteel](https://www.npmjs.com/package/firesteel) for this platform.${untried}`
   writeBinaryPackage(platformManifest(platform), what, binary)
 }
 

@@ -1,12 +1,13 @@
 /** The way to build the binary of each platform. lib/backend/native/platforms.ts lists the platforms. */
-import { oldestGlibc, type PackagedPlatform } from '../../lib/backend/native/platforms.js'
+import { oldestGlibc, oldestMacos, type PackagedPlatform } from '../../lib/backend/native/platforms.js'
 
 export interface Target {
   /** The words by which npm's installer chooses. */
-  readonly os: 'linux'
+  readonly os: 'linux' | 'darwin'
   readonly cpu: 'x64' | 'arm64'
-  readonly libc: 'glibc' | 'musl'
-  /** The cross compiler's name for the platform, with the oldest C library on which the binary must run. */
+  /** The C library where a system may have one of several, and null where it has one. */
+  readonly libc: 'glibc' | 'musl' | null
+  /** The cross compiler's name for the platform, with the oldest C library or system on which the binary must run. */
   readonly triple: string
   readonly isas: readonly string[]
   /**
@@ -33,6 +34,14 @@ export const targets: { readonly [platform in PackagedPlatform]: Target } = {
     cpu: 'arm64',
     libc: 'glibc',
     triple: `aarch64-linux-gnu.${oldestGlibc}`,
+    isas: ['neon'],
+    kernels: 'zig',
+  },
+  'darwin-arm64': {
+    os: 'darwin',
+    cpu: 'arm64',
+    libc: null,
+    triple: `aarch64-macos.${oldestMacos}`,
     isas: ['neon'],
     kernels: 'zig',
   },

@@ -87,6 +87,9 @@ async function gxxKernels(isas: readonly string[]): Promise<readonly string[]> {
   return isas.flatMap((isa) => membersOf('kernels').map((path) => join(objects, isa, path.replace(/\.cpp$/, '.o'))))
 }
 
+/** The flag that strips names of local functions, which `-s` leaves in a binary for Macs. */
+const localNames = ['-Wl,-x']
+
 /** Returns the path of the binary. */
 async function build(platform: PackagedPlatform, zig: string): Promise<string> {
   const { triple, isas, kernels } = targets[platform]
@@ -105,25 +108,38 @@ async function build(platform: PackagedPlatform, zig: string): Promise<string> {
   ]
   await runAll(jobs)
   const objects = [...jobs.map((job) => job.output), ...(kernels === 'g++' ? await gxxKernels(isas) : [])]
-  const link = linker(compiler, own, exported, objects)
+  const link = linker(platform, compiler, own, exported, objects)
   const binary = join(own, 'firesteel.node')
   // They run one after the other, because the first makes the C++ run time.
-  await runAll([link(binary, '-s')])
+  await runAll([link(binary, '-s', ...(isForMacs(platform) ? localNames : []))])
   await runAll([link(join(own, 'firesteel.debug.node'))])
   return binary
 }
 
 /** Jobs that link objects, which then export these names only. */
 function linker(
+  platform: PackagedPlatform,
   compiler: readonly string[],
   folder: string,
   exported: readonly string[],
   objects: readonly string[],
 ): (output: string, ...flags: readonly string[]) => Job {
+  const always = ['-shared', '-pthread', ...(isForMacs(platform) ? forMacs : forLinux(folder, exported))]
+  return (output, ...flags) => ({ output, command: [...compiler, ...always, ...flags, ...objects, '-o', output] })
+}
+
+const isForMacs = (platform: PackagedPlatform) => targets[platform].os === 'darwin'
+
+/**
+ * Functions of Node are looked for in the program that loads the binary. Its names are hidden by the compiler alone,
+ * because this linker takes no list of them.
+ */
+const forMacs = ['-Wl,-undefined,dynamic_lookup', '-Wl,-install_name,@rpath/firesteel.node']
+
+function forLinux(folder: string, exported: readonly string[]): readonly string[] {
   const exports = join(folder, 'exports.map')
   writeFileSync(exports, `{ global: ${exported.map((name) => `${name};`).join(' ')} local: *; };\n`)
-  const always = ['-shared', '-pthread', `-Wl,--version-script=${exports}`, '-Wl,-z,relro,-z,now']
-  return (output, ...flags) => ({ output, command: [...compiler, ...always, ...flags, ...objects, '-o', output] })
+  return [`-Wl,--version-script=${exports}`, '-Wl,-z,relro,-z,now']
 }
 
 const cuda = 'cuda'
@@ -142,7 +158,7 @@ async function buildCudaLibrary(zig: string): Promise<string> {
   await runAll(jobs)
   const objects = jobs.map((job) => job.output)
   const binary = join(own, 'firesteel_cuda.so')
-  await runAll([linker(compiler, own, cudaExported, objects)(binary, '-s')])
+  await runAll([linker(cudaPlatform, compiler, own, cudaExported, objects)(binary, '-s')])
   const compressed = gzipSync(readFileSync(binary)).length
   if (compressed > mostOfCuda)
     throw new Error(`${binary} has ${compressed} bytes where it is compressed, and may have ${mostOfCuda}`)

@@ -122,6 +122,16 @@ describe('a binary that does not load', () => {
     ['x.node: invalid ELF header', /for another system or processor, or was cut off/],
     ['x.node: file too short', /was cut off/],
     ['x.node: wrong ELF class: ELFCLASS32', /for another system or processor/],
+    [
+      "x.node' (mach-o file, but is an incompatible architecture (have 'arm64', need 'x86_64'))",
+      /another system or pro/,
+    ],
+    [
+      "x.node' (built for macOS 11.0 which is newer than running OS)",
+      /this macOS is too old: .* macOS 11\.0 and later/,
+    ],
+    ["x.node' (code signature in <1> not valid for use in process)", /signature does not fit .* install it again/],
+    ["symbol not found in flat namespace '_napi_throw'", /^Node 20\.1 lacks/],
     ['failed to map segment from shared object', /noexec/],
     ["Module did not self-register: 'x'", /^Node 20\.1 lacks functions of Node-API 8/],
     ['undefined symbol: napi_add_async_cleanup_hook', /^Node 20\.1 lacks/],

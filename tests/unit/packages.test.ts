@@ -21,11 +21,18 @@ describe('a manifest', () => {
       license: 'Apache-2.0',
       os: [os],
       cpu: [cpu],
-      libc: [musl ?? 'glibc'],
+      ...(os === 'linux' ? { libc: [musl ?? 'glibc'] } : {}),
       files: ['firesteel.node', 'THIRD-PARTY.md'],
       main: 'firesteel.node',
     })
+    // Other systems have one C library, and npm would pass over a package that names another.
+    if (os !== 'linux') expect(manifest).not.toHaveProperty('libc')
     for (const field of ['scripts', 'dependencies', 'gypfile', 'private']) expect(manifest).not.toHaveProperty(field)
+  })
+
+  it('names the system as its users do', () => {
+    expect(platformManifest('darwin-arm64')['description']).toBe('The native kernels of firesteel for macOS on arm64')
+    expect(platformManifest('linux-arm64')['description']).toMatch(/ for linux on arm64 with glibc$/)
   })
 
   it('of the CUDA library is found by the name that the library looks for', () => {
@@ -132,7 +139,7 @@ describe('a release', () => {
     tags: ['v1.2.0'],
     changelog: '## 1.2.0\n\n- this\n',
     repository: { type: 'git', url: 'git+https://example.org/a/firesteel.git' },
-    packages: { 'linux-x64': null, 'linux-x64-musl': null, 'linux-arm64': null },
+    packages: { 'linux-x64': null, 'linux-x64-musl': null, 'linux-arm64': null, 'darwin-arm64': null },
     cuda: null,
     hasDist: true,
     signs: true,

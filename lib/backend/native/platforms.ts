@@ -3,11 +3,20 @@ import { nodeModule } from '../../core/host.js'
 
 const { closeSync, openSync, readSync } = nodeModule('node:fs')
 
-export const packagedPlatforms = ['linux-x64', 'linux-x64-musl', 'linux-arm64'] as const
+export const packagedPlatforms = ['linux-x64', 'linux-x64-musl', 'linux-arm64', 'darwin-arm64'] as const
 export type PackagedPlatform = (typeof packagedPlatforms)[number]
 
 /** The oldest C library on which their binaries run; Node 20 itself needs it. */
 export const oldestGlibc = '2.28'
+
+/** The oldest macOS on which their binary for Macs runs; no Mac with an arm64 processor had an older one. */
+export const oldestMacos = '11.0'
+
+/**
+ * The platforms whose binary has only been compiled, linked and checked by its tables: no machine has run it yet, so
+ * nobody knows whether its numbers are right.
+ */
+export const neverRun: readonly string[] = ['darwin-arm64' satisfies PackagedPlatform]
 
 export const packageOf = (platform: string) => `@firesteel/${platform}`
 

@@ -1,5 +1,5 @@
 /** Reasons why an existing binary does not load: turns the system loader's message into a fault and a remedy. */
-import { oldestGlibc } from './platforms.js'
+import { oldestGlibc, oldestMacos } from './platforms.js'
 
 /** The name of the program that runs this, if it is not plain Node. */
 export function runtimeName(versions: { readonly [name: string]: string | undefined } = process.versions): string {
@@ -32,6 +32,14 @@ const rules: readonly Rule[] = [
     told: /invalid ELF header|file too short|wrong ELF class|not a mach-o file|incompatible architecture|not a valid Win32|cannot open shared object file: Exec format/,
     advice: () =>
       'it is for another system or processor, or was cut off when it was copied: install it again on this machine',
+  },
+  {
+    told: /built for macOS \S+ which is newer/,
+    advice: () => `this macOS is too old: the binary runs on macOS ${oldestMacos} and later`,
+  },
+  {
+    told: /code signature/,
+    advice: () => 'its signature does not fit its bytes, so they were changed or cut off: install it again',
   },
   {
     told: /noexec|failed to map segment/,
