@@ -211,6 +211,15 @@ describe('the paragraph', () => {
     expect(said({ ...opened, attempts: [absent, serves] })).toBeNull()
   })
 
+  it('tells of a package that its makers could not run, and of no build of this machine', () => {
+    const source = 'the package @firesteel/darwin-arm64'
+    const told = (name: string) => paragraph({ ...opened, attempts: [{ ...serves, source: name }] }, 'darwin-arm64')
+    expect(told(source)).toMatch(
+      /^Native kernels of \/b\.node are used, which were compiled for darwin-arm64 but never run/,
+    )
+    expect(told('the local build')).toBeNull()
+  })
+
   it('names what was passed over, and what serves', () => {
     expect(said({ ...opened, attempts: [broken, serves] })).toBe(
       'Native kernels of /b.node are used. Skipped: the package @firesteel/linux-x64 (/a.node): it is cut off. ' +
