@@ -146,7 +146,7 @@ function hasOwnNames(file: Buffer, table: Buffer): boolean {
     if ((kind & 0xe0) !== 0) return true
     const isLocal = (kind & 1) === 0 && section > 0
     const reader = new Reader(file.subarray(file.readUInt32LE(from + 16 * i) + texts))
-    // What the linker adds for far calls has names of its own.
+    // The linker adds code for far calls, under names of its own, which tell nothing of the sources.
     if (isLocal && /^_+ZN?K?9firesteel/.test(reader.text())) return true
   }
   return false

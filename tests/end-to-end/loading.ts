@@ -48,8 +48,8 @@ async function measured(way: Way, folder: string, stored: Stored): Promise<Measu
 }
 
 /**
- * What a process of its own prints. The model is made in one, too, because a process starts with the peak of memory of
- * its parent.
+ * The output of this program in a process of its own. The model is also made in such a process, because a process
+ * starts with the peak of memory of its parent.
  */
 function inProcess(way: Way | 'make', folder: string, stored: Stored): string {
   const program = bundled(new URL(import.meta.url))

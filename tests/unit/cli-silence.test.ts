@@ -1,6 +1,6 @@
 /**
- * What is lost on the way from files to a result is counted and told, or refused: parts of rows, meanings of fields, and
- * files in the place of the result.
+ * Losses on the way from files to a result: parts of rows, meanings of fields, and files in the place of the result. The
+ * commands count and report each loss, or refuse it.
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -45,7 +45,7 @@ const config = (file: string, more = '') => {
   return join(folder, 'c.yaml')
 }
 
-/** What `--dry` prints. */
+/** The output of `--dry`. */
 async function dry(file: string, more = ''): Promise<string> {
   await finetuneCommand([config(file, more), '--dry'])
   return printed

@@ -1,4 +1,7 @@
-/** Runs that are cut at every step and resumed end with the same bits as one that never was. */
+/**
+ * Runs that are cut at every step and resumed end with the same bits as one that never was. The file is over 600 lines
+ * because all its parts need the same small runs, kills and comparisons of bits.
+ */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
