@@ -71,10 +71,20 @@ export function transposedVolumeOptions(op: string, options: ConvTranspose3dOpti
   return { stride, padding, outputPadding, dilation, groups }
 }
 
-/** The sizes of the result's volumes. */
-function checkTransposed(op: string, x: Tensor, weight: Tensor, bias: Tensor | null, a: TransposedVolume): Each3 {
+/**
+ * The sizes of the result's volumes. Throws a ShapeError that names all misfits. The program gave x [N, C, D, H, W] as
+ * `given`, perhaps without N.
+ */
+function checkTransposed(
+  op: string,
+  x: Tensor,
+  given: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  a: TransposedVolume,
+): Each3 {
   const faults = new Faults()
-  const [xs, ws] = [formatShape(x.sizes), formatShape(weight.sizes)]
+  const [xs, ws] = [formatShape(given.sizes), formatShape(weight.sizes)]
   faults.check(x.ndim === 5, () => `x must be [N, C, D, H, W] or [C, D, H, W], but is ${xs}`)
   faults.check(weight.ndim === 5, () => `weight must be [in, out / groups, D, H, W], but is ${ws}`)
   const [, channels = 0] = x.sizes
@@ -102,7 +112,7 @@ function checkTransposed(op: string, x: Tensor, weight: Tensor, bias: Tensor | n
     sizes.every((size) => size > 0),
     () => `the result would be ${by(sizes)}, which must be positive; the padding cuts off too much`,
   )
-  faults.throwShape(op, [x.sizes, weight.sizes])
+  faults.throwShape(op, [given.sizes, weight.sizes])
   return sizes
 }
 
@@ -125,7 +135,7 @@ export function convTranspose3d(
   const all = transposedVolumeOptions(op, checkOptions(op, options, names))
   const single = x.ndim === 4
   const batch = single ? unsqueeze(x, 0) : x
-  const [depth] = checkTransposed(op, batch, weight, bias, all)
+  const [depth] = checkTransposed(op, batch, x, weight, bias, all)
   const out = namedAs(op, () =>
     widened(op, [batch, weight, bias], ([from, kernel, shift]) => transposed(from, kernel, shift, all, depth)),
   )

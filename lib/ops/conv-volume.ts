@@ -78,9 +78,10 @@ export function sizesOf({ sizes }: Tensor): Each3 {
   return [sizes[2] ?? 1, sizes[3] ?? 1, sizes[4] ?? 1]
 }
 
-function checkConv(op: string, x: Tensor, weight: Tensor, bias: Tensor | null, a: ConvVolume): void {
+/** Throws a ShapeError that names all misfits. The program gave x [N, C, D, H, W] as `given`, perhaps without N. */
+function checkConv(op: string, x: Tensor, given: Tensor, weight: Tensor, bias: Tensor | null, a: ConvVolume): void {
   const faults = new Faults()
-  const [xs, ws] = [formatShape(x.sizes), formatShape(weight.sizes)]
+  const [xs, ws] = [formatShape(given.sizes), formatShape(weight.sizes)]
   faults.check(x.ndim === 5, () => `x must be [N, C, D, H, W] or [C, D, H, W], but is ${xs}`)
   faults.check(weight.ndim === 5, () => `weight must be [out, in / groups, D, H, W], but is ${ws}`)
   const [, channels = 0] = x.sizes
@@ -100,7 +101,7 @@ function checkConv(op: string, x: Tensor, weight: Tensor, bias: Tensor | null, a
     kernel.every((size) => size > 0) && reach.every((size, d) => size <= (padded[d] as number)),
     () => `a kernel that reaches over ${by(reach)} does not fit into the padded volume ${by(padded)}`,
   )
-  faults.throwShape(op, [x.sizes, weight.sizes])
+  faults.throwShape(op, [given.sizes, weight.sizes])
 }
 
 /**
@@ -117,7 +118,7 @@ export function conv3d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
   const all = volumeOptions(op, checkOptions(op, options, names))
   const single = x.ndim === 4
   const batch = single ? unsqueeze(x, 0) : x
-  checkConv(op, batch, weight, bias, all)
+  checkConv(op, batch, x, weight, bias, all)
   const kernel = sizesOf(weight)
   const { before, after } = zerosAround(all, kernel)
   const out = namedAs(op, () => convolved(batch, weight, bias, all, before, after))

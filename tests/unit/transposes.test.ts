@@ -20,6 +20,6 @@ it('t() of a vector or a number is that', () => {
 })
 
 it('T refuses what is no matrix, and says what does it', () => {
-  expect(() => x.T).toThrow('[T] is of a matrix, but this tensor is [2, 3, 4]; use mT')
-  expect(() => f.tensor([1]).mT).toThrow('[mT] is of matrices, but this tensor is [1]; unsqueeze()')
+  expect(() => x.T).toThrow('[T] transposes a matrix, but this tensor is [2, 3, 4]; use mT')
+  expect(() => f.tensor([1]).mT).toThrow('[mT] transposes matrices, but this tensor is [1]; unsqueeze()')
 })

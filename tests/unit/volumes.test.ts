@@ -9,6 +9,12 @@ describe.each(deviceNames)('a volume of one plane on %s', (device) => {
   const make = (...shape: number[]) => f.randn(shape, { device })
   const deep = (x: f.Tensor) => f.unsqueeze(x, -3)
 
+  it('without a batch is named in errors as it was given', () => {
+    const weight = make(3, 5, 1, 1, 1)
+    for (const conv of [f.conv3d, f.convTranspose3d])
+      expect(() => conv(make(2, 4, 4, 4), weight)).toThrow(/gets 2 channels, but takes \d: x is \[2, 4, 4, 4\]/)
+  })
+
   it('is an image', () => {
     const [x, w, b] = [make(2, 4, 6, 5), make(6, 2, 3, 2), make(6)]
     const options = { stride: [2, 1], padding: [1, 0], dilation: [1, 2], groups: 2 } as const

@@ -76,7 +76,7 @@ function turned(x: Tensor): Tensor {
   if (x.ndim !== 2)
     throw new ShapeError(
       'T',
-      `is of a matrix, but this tensor is ${formatShape(x.sizes)}; use mT for the last two dimensions, or permute()`,
+      `transposes a matrix, but this tensor is ${formatShape(x.sizes)}; use mT for the last two dimensions, or permute()`,
       [x.sizes],
     )
   return namedAs('T', () => apply(permuteRecord, [x], [1, 0]))
@@ -87,7 +87,7 @@ function turnedEach(x: Tensor): Tensor {
   if (x.ndim < 2)
     throw new ShapeError(
       'mT',
-      `is of matrices, but this tensor is ${formatShape(x.sizes)}; unsqueeze() gives it the dimensions that it lacks`,
+      `transposes matrices, but this tensor is ${formatShape(x.sizes)}; unsqueeze() gives it the dimensions that it lacks`,
       [x.sizes],
     )
   return namedAs('mT', () => transpose(x, -2, -1))
