@@ -213,7 +213,8 @@ describe('the paragraph', () => {
 
   it('tells of a package that its makers could not run, and of no build of this machine', () => {
     const source = 'the package @firesteel/darwin-arm64'
-    const told = (name: string) => paragraph({ ...opened, attempts: [{ ...serves, source: name }] }, 'darwin-arm64')
+    const told = (name: string) =>
+      paragraph({ ...opened, attempts: [{ ...serves, source: name }] }, () => 'darwin-arm64')
     expect(told(source)).toMatch(
       /^Native kernels of \/b\.node are used, which were compiled for darwin-arm64 but never run/,
     )

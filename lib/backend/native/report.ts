@@ -6,11 +6,12 @@ const passedOver = ({ source, path, failure }: Attempt) => `${source}${path === 
 
 /**
  * The paragraph, or null if there is nothing to tell. That is so if the package of this platform works, or a build in a
- * checkout without packages, or if this is a browser. A package that its makers could not run is told of. `platform` is
- * another one than this in tests only.
+ * checkout without packages, or if this is a browser. A package that its makers could not run is told of. `named` gives
+ * the name of this platform, and is asked only in Node, because a browser has none; tests give another one.
  */
-export function paragraph(loaded: Loaded, platform = platformName()): string | null {
+export function paragraph(loaded: Loaded, named = platformName): string | null {
   if (loaded.attempts.length === 0) return null
+  const platform = named()
   const failed = loaded.attempts.filter(({ failure }) => failure !== null)
   const reasons = failed.map(passedOver).join('; ')
   const more = '`npx firesteel doctor` tells more.'
