@@ -13,12 +13,15 @@ constexpr bool has_bit(uint64_t word, int bit) { return (word >> bit & 1) != 0; 
 // registers of AVX-512 (Intel's manual, volume 1, 13.3).
 constexpr uint64_t avx_registers = 0x6, avx512_registers = 0xe6;
 
+constexpr uint32_t intel = 0x756e6547;  // "Genu", of GenuineIntel
+
 ProcessorAnswers ask_processor() {
   ProcessorAnswers answers;
 #if defined(__x86_64__)
   uint32_t eax, ebx, ecx, edx;
   __cpuid(0, eax, ebx, ecx, edx);
   answers.highest_leaf = eax;
+  answers.leaf0_ebx = ebx;
   __cpuid(1, eax, ebx, ecx, edx);
   answers.leaf1_ecx = ecx;
   if (answers.highest_leaf >= 7) {
@@ -49,7 +52,7 @@ Processor read_processor(const ProcessorAnswers& answers) {
   const uint32_t leaf1 = avx ? answers.leaf1_ecx : 0;
   const uint32_t leaf7 = avx && answers.highest_leaf >= 7 ? answers.leaf7_ebx : 0;
   const uint32_t leaf7_1 = answers.leaf7_highest_subleaf >= 1 ? answers.leaf7_1_eax : 0;
-  const bool avx512f = avx512 && has_bit(leaf7, 16);
+  const bool avx512f = avx512 && has_bit(leaf7, 16), avx512bf16 = avx512f && has_bit(leaf7_1, 5);
   return {
       .avx2 = has_bit(leaf7, 5),
       .fma = has_bit(leaf1, 12),
@@ -58,7 +61,8 @@ Processor read_processor(const ProcessorAnswers& answers) {
       .avx512bw = avx512f && has_bit(leaf7, 30),
       .avx512vl = avx512f && has_bit(leaf7, 31),
       .avx512dq = avx512f && has_bit(leaf7, 17),
-      .avx512bf16 = avx512f && has_bit(leaf7_1, 5),
+      .avx512bf16 = avx512bf16,
+      .fast_bfloat16 = avx512bf16 && answers.leaf0_ebx != intel,
   };
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <fstream>
 #include <sstream>
@@ -108,6 +109,19 @@ void test_bits() {
   CHECK(names_of(read_processor(answers)) == up_to_avx2);
 }
 
+// The instructions for pairs of bfloat16 are as slow on each of Intel's processors.
+void test_bfloat16() {
+  CHECK(read_processor(everything()).fast_bfloat16);
+  ProcessorAnswers answers = everything();
+  answers.leaf7_1_eax = 0;
+  CHECK(!read_processor(answers).fast_bfloat16);
+  answers = everything();
+  memcpy(&answers.leaf0_ebx, "GenuineIntel", sizeof answers.leaf0_ebx);
+  CHECK(!read_processor(answers).fast_bfloat16 && read_processor(answers).avx512bf16);
+  memcpy(&answers.leaf0_ebx, "AuthenticAMD", sizeof answers.leaf0_ebx);
+  CHECK(read_processor(answers).fast_bfloat16);
+}
+
 // The flags of this machine's first processor in Linux' file on processors.
 void test_this_machine() {
   std::ifstream file("/proc/cpuinfo");
@@ -135,6 +149,7 @@ int main() {
   test_registers();
   test_leaves();
   test_bits();
+  test_bfloat16();
   test_this_machine();
   puts("processor: ok");
 }

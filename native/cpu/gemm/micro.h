@@ -85,7 +85,7 @@ static inline bool asks_ahead(const Tile& tile) {
          tile.a_depth == wide_rows && tile.b_depth == wide_columns;
 }
 
-// Whether this processor multiplies pairs of bfloat16, and the kernel for it.
+// Whether this processor multiplies pairs of bfloat16 faster than floats, and the kernel for it.
 #if defined(FIRESTEEL_MICRO_AVX512)
 bool multiplies_pairs();
 MicroKernel find_pairs_kernel(const Tile& tile);
