@@ -121,10 +121,11 @@ struct Multiplication {
 
   // call(context, A, B, C, row stride of C, epilogue)
   template <class F>
-  void check_call(const char* name, Form fa, Form fb, Finish f, int most_threads, const F& call) const {
+  void check_call(const char* name, Form fa, Form fb, Finish f, int most_threads, const F& call,
+                  int64_t gap = 2) const {
     const std::string what = describe(name, fa, fb, f);
     const Operand left = lay_out(a, fa), right = lay_out(b, fb);
-    const int64_t ldc = f.round ? n : n + 2;
+    const int64_t ldc = f.round ? n : n + gap;
     std::vector<float> c, first;
     std::vector<uint16_t> halves, first_halves;
     const int fewest = least_threads < most_threads ? least_threads : most_threads;
@@ -165,6 +166,17 @@ struct Multiplication {
                [&](Context& context, Matrix left, Matrix right, float* c, int64_t ldc, Epilogue epilogue) {
                  multiply(context, m, n, k, left, right, c, ldc, epilogue);
                });
+    const Matrix left = lay_out(a, fa).matrix, right = lay_out(b, fb).matrix;
+    const int64_t room = room_alone(m, n, k, left, right, f.round);
+    if (room < 0) return;
+    check_call(
+        "multiply_alone", fa, fb, f, 1,
+        [&](Context&, Matrix from, Matrix other, float* c, int64_t, Epilogue epilogue) {
+          std::vector<float> memory(size_t(room) + 1, outside);
+          multiply_alone(m, n, k, from, other, c, epilogue, memory.data());
+          check(memory.back() == outside, "multiply_alone: wrote beyond its room");
+        },
+        0);
   }
 
   // Products that run on the calling thread.
@@ -270,6 +282,9 @@ void test_drivers() {
     product(m, 2 * tile_width, 40), here(m, tile_columns + 1, 20);
     product(m, few_columns_of_rows + 1, block_depth + 1);
   }
+  for (const int64_t n : around(tile_columns))
+    for (const int64_t m : {aliasing_steps - 3, aliasing_steps}) product(m, n, 35);
+  for (const int64_t k : close(near_in_place / (whole_height + 1))) product(whole_height + 1, 5, k);
   for (const int64_t n : around(few_columns)) product(4 * few_rows + 1, n, 200), product(whole_height + 1, n, 70);
   for (const int64_t n : close(few_columns_of_rows)) product(few_rows + 3, n, 90), product(2 * few_rows + 1, n, 33);
   // Widths of tiles: the full width, the width of a rounded tile, halves if tiles are few, and a panel each if they are
@@ -467,8 +482,37 @@ void batch(int64_t matrices, int64_t m, int64_t n, int64_t k) {
   check_equal(what + ", accumulated", total, [&](int64_t i) { return exact[size_t(i)] + double(i % 11); });
 }
 
+// A product by one thread alone has the bits of a product by all, at each way in which it may be cut.
+void test_alone() {
+  using namespace multiply_blocks;
+  for (const DType dtype : {float32, bfloat16})
+    for (const int64_t m : {whole_height + tile_rows + 1, 6 * few_rows + 3})
+      for (const int64_t n : {few_columns - 1, least_wide + 5, few_columns_of_rows + 3})
+        for (const int64_t k : {block_depth - 1, 2 * block_depth + 9}) {
+          if (thin && m * n * k > 20000000) continue;
+          Numbered a(m, k, 11), b(k, n, 12), bias(1, n, 13);
+          for (float& x : a.values) x = 1 / (x + 9.5f);
+          for (float& x : b.values) x = 1 / (x - 9.5f);
+          for (const bool by_columns : {false, true}) {
+            const Operand left = lay_out(a, {by_columns, 0, 1, dtype}), right = lay_out(b, {false, 0, 1, dtype});
+            const int64_t room = room_alone(m, n, k, left.matrix, right.matrix, false);
+            check(room >= 0, "multiply_alone refuses " + std::to_string(m) + " x " + std::to_string(n));
+            if (room < 0) continue;
+            std::vector<float> memory(size_t(room) + 1), alone(size_t(m * n)), all(size_t(m * n));
+            multiply_alone(m, n, k, left.matrix, right.matrix, alone.data(), {false, bias.values.data()},
+                           memory.data());
+            Context& context = context_of(2);
+            multiply(context, m, n, k, left.matrix, right.matrix, all.data(), n, {false, bias.values.data()});
+            context.release_scratch();
+            check(alone == all, "multiply_alone: other bits than multiply");
+          }
+        }
+}
+
 void test_batches() {
   using namespace isa::matmul_blocks;
+  for (const int64_t k : close(largest_alone / (512 * 512)))
+    if (!thin) batch(3, 512, 512, k);
   for (const int64_t side : {64, 130})
     for (const int64_t k : close(large_product / (side * side))) batch(3, side, side, k), batch(2, side, side, k);
   for (const int64_t k : around(chunk_work / 1024)) batch(5, 32, 32, k);
@@ -491,6 +535,7 @@ int main() {
   test_vectors();
   test_packing(narrow);
   if (wide_columns != tile_columns) test_packing(wide);
+  test_alone();
   test_batches();
   return finish("gemm_blocks");
 }

@@ -44,6 +44,12 @@ constexpr int64_t few_columns_of_rows = 24 * tile_columns;
 #else
 constexpr int64_t few_columns_of_rows = 8 * tile_columns;
 #endif
+// Steps of depth of A that are a multiple of so many floats apart share a set of the first-level cache, and evict one
+// another before the rows beside use the same lines. Then more than one panel of B pays for packing.
+constexpr int64_t aliasing_steps = 1024;
+// The floats of A, of consecutive columns, that one thread may read in place. More come from the memory, which is slow
+// at lines that are far apart.
+constexpr int64_t near_in_place = int64_t(1) << 18;
 constexpr int64_t tile_width = 16 * tile_columns;    // columns of a tile, whose C is used again by each block of depth
 constexpr int64_t tile_to_round = int64_t(1) << 15;  // floats
 constexpr int64_t narrow_width = 2 * tile_columns;   // with fewer columns, fetching a block of A does not pay

@@ -76,6 +76,12 @@ void multiply_rows(int64_t m, int64_t n, int64_t k, Matrix a, const float* packe
 // It serves parallel chunks, on matrices that are used once.
 void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc, Epilogue epilogue);
 
+// A product that one of several threads makes alone, as multiply would, bit by bit. A batch takes less time so, because
+// nothing passes between the caches of two cores. It needs `room` floats; if that is negative, only multiply gives its
+// bits. C is dense.
+int64_t room_alone(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, bool rounds);
+void multiply_alone(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, Epilogue epilogue, float* room);
+
 // C = A B on all threads, packing included; picks its blocking and its split from the shape. The general driver.
 void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
               Epilogue epilogue);

@@ -203,7 +203,9 @@ Way choose_way(const Product& p) {
   if (p.n == 1 && is_vector(p.a) && p.b.dtype < first_block_dtype) return Way::column;
   if (p.m * p.n * p.k <= chunk_work) return Way::here;
   if (depth_of_parts(p.m, p.n, p.k) < p.k) return Way::parts;
-  const int64_t columns_in_place = p.a.column_stride == 1 ? few_columns_of_rows : few_columns;
+  const int64_t columns_in_place = p.a.column_stride == 1                    ? few_columns_of_rows
+                                   : p.a.column_stride % aliasing_steps == 0 ? tile_columns
+                                                                             : few_columns;
   const bool in_place = p.a.dtype == DType::float32 && (p.m <= few_rows || p.n <= columns_in_place);
   return in_place ? Way::tiles : Way::packing;
 }
@@ -236,6 +238,23 @@ void multiply_by(Context& context, Way way, const Product& p) {
   }
 }
 
+// A product without C, of pairs if the processor multiplies them.
+Product product_of(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b) {
+  Product p{m, n, k, a, b, nullptr, nullptr, nullptr, n, {}};
+  if (m > 1 && n > 1 && a.dtype == DType::bfloat16 && b.dtype == DType::bfloat16 && multiplies_pairs()) {
+    p.a = {a.data, a.row_stride, 2 * a.column_stride, a.dtype, Pairs::of_columns, k};
+    p.b = {b.data, 2 * b.row_stride, b.column_stride, b.dtype, Pairs::of_rows, k};
+    p.k = ceil_div(k, 2);
+  }
+  return p;
+}
+
+// The rows of A that multiply_alone packs at a time, for one block of depth, or 0 if it reads A in place.
+int64_t rows_alone(Way way, const Product& p) {
+  const bool is_far = p.a.column_stride != 1 && p.m * p.k > near_in_place;
+  return way == Way::tiles && !is_far ? 0 : min(p.m, whole_height);
+}
+
 // Whether tiles hold their whole sums, so that they may round them at once.
 bool rounds_tiles(Way way, const Product& p) {
   return way == Way::tiles || (way == Way::packing && packed_depth(p) == p.k);
@@ -255,16 +274,59 @@ void multiply_and_round(Context& context, Way way, Product p) {
 
 }  // namespace
 
+int64_t room_alone(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, bool rounds) {
+  if (m <= 0 || n <= 0) return 0;
+  const Product p = product_of(m, n, k, a, b);
+  const Way way = choose_way(p);
+  if (way != Way::tiles && way != Way::packing) return -1;
+  return round_up(rows_alone(way, p), tile_rows * wide_rows) * min(p.k, block_depth) + (rounds ? m * n : 0);
+}
+
+void multiply_alone(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, Epilogue epilogue, float* room) {
+  if (m <= 0 || n <= 0) return;
+  Product p = product_of(m, n, k, a, b);
+  const Way way = choose_way(p);
+  if (takes_wide_panels(way, p)) p.panels = wide;
+  uint16_t* const rounded = epilogue.rounded;
+  epilogue.rounded = nullptr;
+  p.c = c;
+  if (rounded) {
+    p.c = room;
+    room += m * n;
+  }
+  p.epilogue = epilogue;
+  if (const int64_t most = rows_alone(way, p); most == 0)
+    for (int64_t i = 0; i < m; i += in_place_height)
+      multiply_tile(p, i, min(in_place_height, m - i), 0, n, p.c + i * n, n);
+  else
+    for (int64_t i = 0; i < m; i += most)
+      for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
+        const int64_t rows = min(most, m - i), depth = min(block_depth, p.k - k0);
+        pack_a_block(room, p.a, i, rows, k0, depth, p.panels);
+        const Product part{rows,
+                           n,
+                           depth,
+                           part_of(p.a, i, k0),
+                           part_of(p.b, k0, 0),
+                           room,
+                           nullptr,
+                           p.c + i * n,
+                           n,
+                           block_epilogue(epilogue, k0, p.k),
+                           p.panels};
+        multiply_tile(part, 0, rows, 0, n, part.c, n);
+      }
+  if (rounded) simd::narrow_bfloat16(m * n, rounded, p.c);
+}
+
 void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
               Epilogue epilogue) {
   if (m <= 0 || n <= 0) return;
   const size_t mark = scratch_mark(context);
-  Product p{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
-  if (m > 1 && n > 1 && a.dtype == DType::bfloat16 && b.dtype == DType::bfloat16 && multiplies_pairs()) {
-    p.a = {a.data, a.row_stride, 2 * a.column_stride, a.dtype, Pairs::of_columns, k};
-    p.b = {b.data, 2 * b.row_stride, b.column_stride, b.dtype, Pairs::of_rows, k};
-    p.k = ceil_div(k, 2);
-  }
+  Product p = product_of(m, n, k, a, b);
+  p.c = c;
+  p.ldc = ldc;
+  p.epilogue = epilogue;
   const Way way = choose_way(p);
   if (takes_wide_panels(way, p)) p.panels = wide;
   epilogue.rounded && !rounds_tiles(way, p) ? multiply_and_round(context, way, p) : multiply_by(context, way, p);

@@ -9,9 +9,9 @@
 // loop over matrices: large ones are divided between the threads one after another, and small ones are distributed
 // whole.
 #include "../../generated/kernels.h"
-#include "../chunks.h"
 #include "../elementwise/strided.h"
 #include "../gemm/gemm.h"
+#include "../rooms.h"
 #include "../simd/blocks.h"
 #include "../simd/half.h"
 #include "blocks.h"
@@ -101,9 +101,18 @@ void product(Context& context, const View& out, const View& a, const View& b, co
   uint16_t* const rounded = rounds ? pointer<uint16_t>(out) : nullptr;
   const int64_t work = m * n * (k > 0 ? k : 1), size = m * n;
   if (matrices == 1 || work >= large_product) {
-    for (int64_t i = 0; i < matrices; i++)
-      gemm::multiply(context, m, n, k, left(i), right(i), rounds ? nullptr : c + i * size, n,
-                     {epilogue.accumulate, epilogue.bias, rounds ? rounded + i * size : nullptr});
+    const auto place = [&](int64_t i) {
+      return gemm::Epilogue{epilogue.accumulate, epilogue.bias, rounds ? rounded + i * size : nullptr};
+    };
+    // As many matrices as all threads may share evenly.
+    const int64_t room = work <= largest_alone ? gemm::room_alone(m, n, k, left(0), right(0), rounds) : -1;
+    const int64_t alone = room < 0 ? 0 : matrices - matrices % max(1, int64_t(thread_count(context)));
+    if (alone > 0)
+      for_items(context, {alone, 1}, make_rooms(context, room, alone), [&](int64_t i, float* room_of_one) {
+        gemm::multiply_alone(m, n, k, left(i), right(i), rounds ? nullptr : c + i * size, place(i), room_of_one);
+      });
+    for (int64_t i = alone; i < matrices; i++)
+      gemm::multiply(context, m, n, k, left(i), right(i), rounds ? nullptr : c + i * size, n, place(i));
     return;
   }
   float* const sums = rounds ? static_cast<float*>(scratch(context, size_t(out.count) * sizeof(float))) : c;
