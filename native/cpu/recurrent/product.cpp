@@ -8,6 +8,18 @@ namespace {
 
 using gemm::repeat;
 
+// The steps of depth by which weights are prefetched. They are 8 KB in AVX-512, which is two pages, because the
+// processor itself prefetches only up to a page's end. Weights mostly come from the cache that cores share.
+constexpr int64_t steps_ahead = 64;
+
+FIRESTEEL_UNROLLED inline void add_product(Vec& sum, Vec a, Vec b) {
+#if defined(FIRESTEEL_MICRO_AVX512) || defined(FIRESTEEL_MICRO_AVX2)
+  gemm::add_product(sum.v, a.v, b.v);
+#else
+  sum = simd::fma(a, b, sum);
+#endif
+}
+
 // `Steps` steps of depth: sum[i][v] += A[i] * B[v].
 template <int Steps, int Rows, int Vectors>
 FIRESTEEL_UNROLLED inline void add_steps(Vec (&sum)[Rows][Vectors], const float* a, const float* b) {
@@ -17,9 +29,8 @@ FIRESTEEL_UNROLLED inline void add_steps(Vec (&sum)[Rows][Vectors], const float*
                         FIRESTEEL_UNROLLED { row_of_b[v.value] = simd::load(b + d.value * NR + v.value * lanes); });
     repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
       const Vec element = simd::set(a[i.value * lanes + d.value]);
-      repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
-        sum[i.value][v.value] = simd::fma(element, row_of_b[v.value], sum[i.value][v.value]);
-      });
+      repeat<Vectors>([&](auto v)
+                          FIRESTEEL_UNROLLED { add_product(sum[i.value][v.value], element, row_of_b[v.value]); });
     });
   });
 }
@@ -37,7 +48,11 @@ void kernel(int64_t depth, const float* a, const float* b, int64_t columns, floa
   });
   int64_t d = depth;
   for (; d >= lanes; d -= lanes, a += (Rows - 1) * lanes)
-    for (int step = 0; step < lanes; step += 4, a += 4, b += 4 * NR) add_steps<4>(sum, a, b);
+    for (int step = 0; step < lanes; step += 4, a += 4, b += 4 * NR) {
+      repeat<4 * NR / 16>([&](auto line)
+                              FIRESTEEL_UNROLLED { __builtin_prefetch(b + steps_ahead * NR + 16 * line.value); });
+      add_steps<4>(sum, a, b);
+    }
   for (; d > 0; d--, a++, b += NR) add_steps<1>(sum, a, b);
 
   repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
