@@ -14,6 +14,7 @@ import { to } from '../ops/convert.js'
 import { add, mul } from '../ops/elementwise/index.js'
 import { clone } from '../ops/shape/index.js'
 import { notWithin } from './options.js'
+import { type Settings, settingProblems, settingsOf, withSettings } from './settings.js'
 
 /** The share of the new weights in an average that already holds `count`; 1 for the first. */
 export type Averaging = (count: number) => number
@@ -25,12 +26,12 @@ export type Averaging = (count: number) => number
 export function ema(decay: number): Averaging {
   const fault = notWithin('decay', decay, 0, 1)
   if (fault !== false) throw new ValueError('ema', fault)
-  return () => 1 - decay
+  return withSettings(() => 1 - decay, { averaging: 'ema', decay })
 }
 
 /** The mean of all weights that `update` has seen (Izmailov et al., 2018). */
 export function swa(): Averaging {
-  return (count) => 1 / (count + 1)
+  return withSettings((count) => 1 / (count + 1), { averaging: 'swa' })
 }
 
 function checkModel(op: string, model: Module): void {
@@ -41,6 +42,8 @@ function checkModel(op: string, model: Module): void {
 /** The number of updates and the average of each weight, by name. */
 export interface AverageState {
   readonly counts: ReadonlyMap<string, number>
+  /** The options of the averaging, which must be the same again. Missing in states of earlier versions. */
+  readonly options?: Settings
   readonly tensors: ReadonlyMap<string, Tensor>
 }
 
@@ -172,12 +175,21 @@ export class WeightAverage {
   stateDict(): AverageState {
     const all = [...this.#averages]
     return {
+      options: this.#settings(),
       counts: new Map(all.map(([name, { count }]) => [name, count])),
       tensors: new Map(all.map(([name, { tensor }]) => [name, tensor])),
     }
   }
 
-  /** Copies a state into this average. Throws StateDictError, and changes nothing, if it does not fit the model. */
+  /** The options of the averaging. A function of the program has none, so its shares stand for it. */
+  #settings(): Settings {
+    return settingsOf(this.#averaging, [['the share of new weights', (steps) => this.#averaging(steps + 1)]])
+  }
+
+  /**
+   * Copies a state into this average. Throws StateDictError, and changes nothing, if it does not fit the model or was
+   * taken with another averaging.
+   */
   loadStateDict(state: AverageState): void {
     this[prepareState](state)()
   }
@@ -187,7 +199,8 @@ export class WeightAverage {
     if (!(state && isMap(state.counts) && isMap(state.tensors)))
       throw new StateDictError(['the state must have Maps counts and tensors, as stateDict() gives it'], op)
     const parameters = new Map(this.#model.namedParameters())
-    const problems: string[] = []
+    const advice = 'average in the same way, or begin a new average'
+    const problems = settingProblems(this.#settings(), state.options, advice)
     for (const [name, tensor] of state.tensors) {
       const parameter = parameters.get(name)
       if (parameter === undefined) problems.push(`unexpected: ${name}`)

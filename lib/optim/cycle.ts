@@ -2,7 +2,8 @@
 import { shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
 import { checkCount, checkFactor } from './rates.js'
-import { Schedule, type Scheduled } from './schedule.js'
+import { type Rate, Schedule, type Scheduled } from './schedule.js'
+import { withSettings } from './settings.js'
 
 /** One number for all groups, or one for each. */
 type Each = number | readonly number[]
@@ -54,11 +55,13 @@ class Cycle extends Schedule {
     rate: (group: number, steps: number) => number,
     momentum: Momentum | null,
     end: number | null,
+    settings: object,
   ) {
     const groups = (optimizer?.paramGroups ?? []) as readonly Group[]
     if (momentum !== null && groups.some((group) => group.betas === undefined && group.momentum === undefined))
       throw new ValueError(op, 'the optimizer has neither momentum nor betas to move; give cycleMomentum: false')
-    super(optimizer, (_base, steps, group) => rate(group, steps), { end })
+    const rates: Rate = (_base, steps, group) => rate(group, steps)
+    super(optimizer, withSettings(rates, { ...settings }), { end })
     this.#momentum = momentum
     this.optimizer.paramGroups.forEach((group, i) => {
       this.settled(group, i)
@@ -143,9 +146,10 @@ export class CyclicLR extends Cycle {
     }
     const given = optimizer ?? { paramGroups: [] }
     const [low, high] = [checkEach(op, 'baseLr', options.baseLr, given), checkEach(op, 'maxLr', options.maxLr, given)]
+    const momenta = { baseMomentum: options.baseMomentum ?? 0.8, maxMomentum: options.maxMomentum ?? 0.9 }
     const [least, most] = [
-      checkEach(op, 'baseMomentum', options.baseMomentum ?? 0.8, given),
-      checkEach(op, 'maxMomentum', options.maxMomentum ?? 0.9, given),
+      checkEach(op, 'baseMomentum', momenta.baseMomentum, given),
+      checkEach(op, 'maxMomentum', momenta.maxMomentum, given),
     ]
     super(
       op,
@@ -153,6 +157,11 @@ export class CyclicLR extends Cycle {
       (group, steps) => low(group) + (high(group) - low(group)) * part(steps),
       cycleMomentum ? (group, steps) => most(group) - (most(group) - least(group)) * part(steps) : null,
       null,
+      {
+        ...{ baseLr: options.baseLr, maxLr: options.maxLr, stepSizeUp: up, stepSizeDown: down, cycleMomentum },
+        ...(cycleMomentum && momenta),
+        ...(scaleFn === undefined ? { mode, gamma } : { scaleFn, scaleMode }),
+      },
     )
   }
 }
@@ -210,9 +219,10 @@ export class OneCycleLR extends Cycle {
     checkFlag(op, 'cycleMomentum', cycleMomentum)
     const given = optimizer ?? { paramGroups: [] }
     const high = checkEach(op, 'maxLr', options.maxLr, given)
+    const momenta = { baseMomentum: options.baseMomentum ?? 0.85, maxMomentum: options.maxMomentum ?? 0.95 }
     const [least, most] = [
-      checkEach(op, 'baseMomentum', options.baseMomentum ?? 0.85, given),
-      checkEach(op, 'maxMomentum', options.maxMomentum ?? 0.95, given),
+      checkEach(op, 'baseMomentum', momenta.baseMomentum, given),
+      checkEach(op, 'maxMomentum', momenta.maxMomentum, given),
     ]
     const first = (group: number) => high(group) / divFactor
     const last = (group: number) => first(group) / finalDivFactor
@@ -240,6 +250,10 @@ export class OneCycleLR extends Cycle {
           }
         : null,
       totalSteps,
+      {
+        ...{ maxLr: options.maxLr, totalSteps, pctStart, annealStrategy, divFactor, finalDivFactor, threePhase },
+        ...{ cycleMomentum, ...(cycleMomentum && momenta) },
+      },
     )
   }
 }

@@ -299,8 +299,8 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   }
 
   /**
-   * Copies a state into this optimiser, with the options of each group. Throws a StateDictError that lists every misfit
-   * (names, shapes, dtypes, options), and then changes nothing.
+   * Copies a state into this optimiser, with the options of each group in place of its own, as in PyTorch. Throws a
+   * StateDictError that lists every misfit (names, shapes, dtypes, options), and then changes nothing.
    */
   loadStateDict(saved: OptimizerState): void {
     this[prepareState](saved)()

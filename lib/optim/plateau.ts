@@ -8,6 +8,7 @@ import { prepareState } from '../core/resumable.js'
 import { Tensor } from '../core/tensor.js'
 import { notAtLeast } from './options.js'
 import type { Scheduled } from './schedule.js'
+import { type Settings, scheduleAdvice, settingProblems } from './settings.js'
 
 export interface PlateauOptions {
   /** Whether the metric should fall or grow. Default 'min'. */
@@ -29,6 +30,8 @@ export interface PlateauOptions {
 }
 
 export interface PlateauState {
+  /** The options, which must be the same again. Missing in states of earlier versions. */
+  readonly options?: Settings
   readonly best: number | null
   readonly bad: number
   readonly cooldown: number
@@ -142,16 +145,16 @@ export class ReduceLROnPlateau {
 
   /** The state, without the rates, which the optimiser's state holds. */
   stateDict(): PlateauState {
-    return { best: this.#best, bad: this.#bad, cooldown: this.#cooldown }
+    return { options: { ...this.#options }, best: this.#best, bad: this.#bad, cooldown: this.#cooldown }
   }
 
-  /** Loads a state. Throws StateDictError, and changes nothing, if it does not fit. */
+  /** Loads a state. Throws StateDictError, and changes nothing, if it does not fit or was taken with other options. */
   loadStateDict(state: PlateauState): void {
     this[prepareState](state)()
   }
 
   [prepareState](state: PlateauState): () => void {
-    const problems: string[] = []
+    const problems = settingProblems({ ...this.#options }, state?.options, scheduleAdvice)
     const best: unknown = state?.best
     if (best !== null && typeof best !== 'number') problems.push(`best is ${shown(best)}, but must be a number or null`)
     for (const name of ['bad', 'cooldown'] as const)

@@ -2,6 +2,7 @@
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Rate } from './schedule.js'
+import { settingsOfEach, withSettings } from './settings.js'
 
 export function checkCount(op: string, option: string, value: number): number {
   if (!Number.isFinite(value) || value <= 0)
@@ -30,7 +31,7 @@ export function constant(op: string, options: Constant): Rate {
   checkOptions(op, options, { factor: true, totalIters: true })
   const factor = checkFactor(op, 'factor', options.factor ?? 1 / 3)
   const total = checkCount(op, 'totalIters', options.totalIters ?? 5)
-  return (base, steps) => (steps < total ? base * factor : base)
+  return withSettings((base, steps) => (steps < total ? base * factor : base), { factor, totalIters: total })
 }
 
 export interface Linear {
@@ -47,7 +48,8 @@ export function linear(op: string, options: Linear): Rate {
   const start = checkFactor(op, 'startFactor', options.startFactor ?? 1 / 3)
   const end = checkFactor(op, 'endFactor', options.endFactor ?? 1)
   const total = checkCount(op, 'totalIters', options.totalIters ?? 5)
-  return (base, steps) => base * (start + (end - start) * Math.min(1, steps / total))
+  const rate: Rate = (base, steps) => base * (start + (end - start) * Math.min(1, steps / total))
+  return withSettings(rate, { startFactor: start, endFactor: end, totalIters: total })
 }
 
 export interface Step {
@@ -60,7 +62,7 @@ export function step(op: string, options: Step): Rate {
   const { stepSize, gamma = 0.1 } = checkOptions(op, options, { stepSize: true, gamma: true })
   checkCount(op, 'stepSize', stepSize)
   checkFactor(op, 'gamma', gamma)
-  return (base, steps) => base * gamma ** Math.floor(steps / stepSize)
+  return withSettings((base, steps) => base * gamma ** Math.floor(steps / stepSize), { stepSize, gamma })
 }
 
 export interface MultiStep {
@@ -85,7 +87,8 @@ export function multiStep(op: string, options: MultiStep): Rate {
   const { milestones, gamma = 0.1 } = checkOptions(op, options, { milestones: true, gamma: true })
   const at = checkMilestones(op, milestones)
   checkFactor(op, 'gamma', gamma)
-  return (base, steps) => base * gamma ** at.filter((milestone) => milestone <= steps).length
+  const rate: Rate = (base, steps) => base * gamma ** at.filter((milestone) => milestone <= steps).length
+  return withSettings(rate, { milestones: at, gamma })
 }
 
 export interface Exponential {
@@ -95,7 +98,7 @@ export interface Exponential {
 export function exponential(op: string, options: Exponential): Rate {
   const { gamma } = checkOptions(op, options, { gamma: true })
   checkFactor(op, 'gamma', gamma)
-  return (base, steps) => base * gamma ** steps
+  return withSettings((base, steps) => base * gamma ** steps, { gamma })
 }
 
 export interface Polynomial {
@@ -109,7 +112,7 @@ export function polynomial(op: string, options: Polynomial): Rate {
   const { totalIters = 5, power = 1 } = checkOptions(op, options, { totalIters: true, power: true })
   checkCount(op, 'totalIters', totalIters)
   checkFactor(op, 'power', power)
-  return (base, steps) => base * Math.max(0, 1 - steps / totalIters) ** power
+  return withSettings((base, steps) => base * Math.max(0, 1 - steps / totalIters) ** power, { totalIters, power })
 }
 
 /** Falls from 1 to 0 as `part` goes from 0 to 1. */
@@ -125,7 +128,7 @@ export function cosine(op: string, options: Cosine): Rate {
   const { tMax, etaMin = 0 } = checkOptions(op, options, { tMax: true, etaMin: true })
   checkCount(op, 'tMax', tMax)
   checkFactor(op, 'etaMin', etaMin)
-  return (base, steps) => etaMin + (base - etaMin) * halfCosine(steps / tMax)
+  return withSettings((base, steps) => etaMin + (base - etaMin) * halfCosine(steps / tMax), { tMax, etaMin })
 }
 
 export interface CosineWarmRestarts {
@@ -143,12 +146,13 @@ export function cosineWarmRestarts(op: string, options: CosineWarmRestarts): Rat
   if (!Number.isSafeInteger(tMult) || tMult < 1)
     throw new ValueError(op, `tMult is ${shown(tMult)}, but must be a positive integer`)
   checkFactor(op, 'etaMin', etaMin)
-  return (base, steps) => {
+  const rate: Rate = (base, steps) => {
     let [since, period] = [steps, t0]
     if (tMult === 1) since %= t0
     else for (; since >= period; period *= tMult) since -= period
     return etaMin + (base - etaMin) * halfCosine(since / period)
   }
+  return withSettings(rate, { t0, tMult, etaMin })
 }
 
 export interface Swa {
@@ -171,13 +175,14 @@ export function swa(op: string, options: Swa): Rate {
   if (annealSteps !== 0) checkCount(op, 'annealSteps', annealSteps)
   if (annealStrategy !== 'cos' && annealStrategy !== 'linear')
     throw new ValueError(op, `annealStrategy is ${shown(annealStrategy)}, but must be 'cos' or 'linear'`)
-  return (base, steps, group) => {
+  const rate: Rate = (base, steps, group) => {
     const last = all === null ? (swaLr as number) : all[group]
     if (last === undefined)
       throw new ValueError(op, `swaLr are ${all?.length} numbers, but there is also a group ${group}`)
     const part = annealSteps === 0 ? 1 : Math.min(1, steps / annealSteps)
     return last + (base - last) * (annealStrategy === 'cos' ? halfCosine(part) : 1 - part)
   }
+  return withSettings(rate, { swaLr: all ?? swaLr, annealSteps, annealStrategy })
 }
 
 /** The first rate times a function of the steps; a list of functions has one for each group. */
@@ -223,10 +228,11 @@ export function sequential(op: string, rates: readonly Rate[], milestones: reado
       op,
       `there are ${at.length} milestones for ${all.length} rates, but must be one fewer than rates`,
     )
-  return (base, steps, group) => {
+  const rate: Rate = (base, steps, group) => {
     const past = at.filter((milestone) => milestone <= steps).length
     return (all[past] as Rate)(base, steps - (at[past - 1] ?? 0), group)
   }
+  return withSettings(rate, { milestones: at, ...settingsOfEach('rates', all) })
 }
 
 /** Each rate is the base of the next, so that factors multiply. */
@@ -234,7 +240,10 @@ export function chained(op: string, rates: readonly Rate[]): Rate {
   if (!Array.isArray(rates)) throw new ValueError(op, `rates are ${shown(rates)}, but must be functions in a list`)
   for (const [i, rate] of rates.entries()) checkFunction(op, `rate ${i}`, rate)
   const all = [...(rates as readonly Rate[])]
-  return (base, steps, group) => all.reduce((lr, rate) => rate(lr, steps, group), base)
+  return withSettings(
+    (base, steps, group) => all.reduce((lr, rate) => rate(lr, steps, group), base),
+    settingsOfEach('rates', all),
+  )
 }
 
 export interface Warmup {
@@ -243,9 +252,10 @@ export interface Warmup {
 }
 
 /** A linear warm-up from 0, then `rest`, which counts its steps from there. */
-function warmed(warmupSteps: number, rest: Rate): Rate {
-  return (base, steps, group) =>
+function warmed(warmupSteps: number, rest: Rate, settings: object): Rate {
+  const rate: Rate = (base, steps, group) =>
     steps < warmupSteps ? (base * steps) / warmupSteps : rest(base, steps - warmupSteps, group)
+  return withSettings(rate, { warmupSteps, ...settings })
 }
 
 function checkWarmup(op: string, warmupSteps: number): number {
@@ -263,7 +273,7 @@ function restOf(op: string, warmupSteps: number, totalSteps: number): number {
 
 export function warmupConstant(op: string, options: Warmup): Rate {
   const { warmupSteps } = checkOptions(op, options, { warmupSteps: true })
-  return warmed(checkWarmup(op, warmupSteps), (base) => base)
+  return warmed(checkWarmup(op, warmupSteps), (base) => base, {})
 }
 
 export interface WarmupLinear extends Warmup {
@@ -273,7 +283,7 @@ export interface WarmupLinear extends Warmup {
 export function warmupLinear(op: string, options: WarmupLinear): Rate {
   const { warmupSteps, totalSteps } = checkOptions(op, options, { warmupSteps: true, totalSteps: true })
   const rest = restOf(op, warmupSteps, totalSteps)
-  return warmed(warmupSteps, (base, steps) => base * Math.max(0, 1 - steps / rest))
+  return warmed(warmupSteps, (base, steps) => base * Math.max(0, 1 - steps / rest), { totalSteps })
 }
 
 export interface WarmupCosine extends WarmupLinear {
@@ -293,7 +303,8 @@ export function warmupCosine(op: string, options: WarmupCosine): Rate {
   })
   const rest = restOf(op, warmupSteps, totalSteps)
   checkFactor(op, 'etaMin', etaMin)
-  return warmed(warmupSteps, (base, steps) => etaMin + (base - etaMin) * halfCosine(Math.min(1, steps / rest)))
+  const falls: Rate = (base, steps) => etaMin + (base - etaMin) * halfCosine(Math.min(1, steps / rest))
+  return warmed(warmupSteps, falls, { totalSteps, etaMin })
 }
 
 export interface WarmupInverseSqrt extends Warmup {
@@ -308,7 +319,7 @@ export function warmupInverseSqrt(op: string, options: WarmupInverseSqrt): Rate 
   const { warmupSteps, timescale } = checkOptions(op, options, { warmupSteps: true, timescale: true })
   checkWarmup(op, warmupSteps)
   const scale = checkCount(op, 'timescale', timescale ?? (warmupSteps || 10_000))
-  return warmed(warmupSteps, (base, steps) => base / Math.sqrt((steps + scale) / scale))
+  return warmed(warmupSteps, (base, steps) => base / Math.sqrt((steps + scale) / scale), { timescale: scale })
 }
 
 export interface WarmupStableDecay extends WarmupLinear {
@@ -350,10 +361,11 @@ export function warmupStableDecay(op: string, options: WarmupStableDecay): Rate 
   if (typeof decay !== 'string' || !Object.hasOwn(decays, decay))
     throw new ValueError(op, `decay is ${shown(decay)}, but must be 'linear', 'cosine' or 'oneMinusSqrt'`)
   const falls = decays[decay]
-  return warmed(warmupSteps, (base, steps) => {
+  const rest: Rate = (base, steps) => {
     const part = Math.min(1, Math.max(0, (steps - stable) / decaySteps))
     return base * (minFactor + (1 - minFactor) * falls(part))
-  })
+  }
+  return warmed(warmupSteps, rest, { totalSteps, decaySteps, decay, minFactor })
 }
 
 export interface SlantedTriangular {
@@ -374,11 +386,12 @@ export function slantedTriangular(op: string, options: SlantedTriangular): Rate 
   if (!(Number.isFinite(ratio) && ratio >= 1))
     throw new ValueError(op, `ratio is ${shown(ratio)}, but must be at least 1`)
   const cut = Math.max(1, Math.floor(totalSteps * cutFraction))
-  return (base, steps) => {
+  const rate: Rate = (base, steps) => {
     // The paper's fall ends before the training if the cut was rounded down. The rate stays constant from there.
     const part = steps < cut ? steps / cut : Math.max(0, 1 - (steps - cut) / (cut * (1 / cutFraction - 1)))
     return (base * (1 + part * (ratio - 1))) / ratio
   }
+  return withSettings(rate, { totalSteps, cutFraction, ratio })
 }
 
 /**

@@ -3,6 +3,7 @@ import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { prepareState } from '../core/resumable.js'
 import { checkCount } from './rates.js'
+import { type Settings, scheduleAdvice, settingProblems, settingsOf } from './settings.js'
 
 /** The part of an optimiser that a schedule needs. */
 export interface Scheduled {
@@ -12,6 +13,8 @@ export interface Scheduled {
 export interface ScheduleState {
   /** The class of the schedule. Missing in states of earlier versions. */
   readonly kind?: string
+  /** The options that it was made with, which must be the same again. Missing in states of earlier versions. */
+  readonly options?: Settings
   readonly steps: number
   readonly base: readonly number[]
 }
@@ -108,10 +111,23 @@ export class Schedule {
   /** The steps and the bases. A rate that was changed by hand since the last step is in the bases, so that it resumes. */
   stateDict(): ScheduleState {
     const base = this.lr.map((lr, i) => this.#followed(lr, i) ?? (this.#base[i] as number))
-    return { kind: this.constructor.name, steps: this.#steps, base }
+    return { kind: this.constructor.name, options: this.#settings(), steps: this.#steps, base }
   }
 
-  /** Loads a state and sets the rates. Throws StateDictError, and changes nothing, if it does not fit or is of another class. */
+  /** The options of the rate. A function of the program has none, so its rates from a first rate of 1 stand for it. */
+  #settings(): Settings {
+    const groups = this.optimizer.paramGroups.keys()
+    const probes = Array.from(groups, (group) => {
+      return [`the rate of group ${group}`, (steps: number) => this.#rate(1, steps, group)] as const
+    })
+    return settingsOf(this.#rate, probes)
+  }
+
+  /**
+   * Loads a state and sets the rates. Throws StateDictError, and changes nothing, if it does not fit, is of another class,
+   * or was taken with other options. PyTorch takes the state's options; here a schedule is a function, which no state
+   * holds.
+   */
   loadStateDict(state: ScheduleState): void {
     this[prepareState](state)()
   }
@@ -121,6 +137,7 @@ export class Schedule {
     const own = this.constructor.name
     if (state?.kind !== undefined && state.kind !== own)
       problems.push(`the state is that of ${shown(state.kind)}, but must be that of ${shown(own)}; make that schedule`)
+    else problems.push(...settingProblems(this.#settings(), state?.options, scheduleAdvice))
     if (!Number.isSafeInteger(state?.steps) || state.steps < 0)
       problems.push(`steps is ${shown(state?.steps)}, but must be an integer of at least 0`)
     const groups = this.optimizer.paramGroups.length

@@ -67,6 +67,8 @@ export interface EarlyStoppingOptions {
 
 /** The state of early stopping, with the best weights. */
 export interface EarlyStoppingState {
+  /** The options, which must be the same again. Missing in states of earlier versions. */
+  readonly options?: { readonly [name: string]: unknown }
   readonly best: number | null
   readonly waited: number
   /** Weights of the best epoch, if they will be restored. */
@@ -139,6 +141,7 @@ function watching(
   if (typeof restoreBest !== 'boolean')
     throw new ValueError(op, `restoreBest is ${shown(restoreBest)}, but must be true or false`)
   if (mode !== 'min' && mode !== 'max') throw new ValueError(op, `mode is ${shown(mode)}, but must be 'min' or 'max'`)
+  const own = { monitor, mode, minDelta, patience, restoreBest }
   let best: number | null = null
   let waited = 0
   let weights: Map<string, Tensor> | null = null
@@ -179,7 +182,7 @@ function watching(
     onEpochEnd(epoch, context) {
       if (!monitor.startsWith('validation.')) judge(monitored(epoch, monitor), context)
     },
-    stateDict: () => ({ best, waited, weights }),
+    stateDict: () => ({ options: own, best, waited, weights }),
     loadStateDict(state) {
       const isBest = state?.best === null || typeof state?.best === 'number'
       const areWeights = state?.weights === null || state?.weights instanceof Map
@@ -188,6 +191,14 @@ function watching(
           `${op}.loadStateDict`,
           `the state is ${kindOf(state)}, but must be { best, waited, weights }; give the same callbacks in the same order`,
         )
+      for (const [name, now] of Object.entries(own)) {
+        const before = state.options?.[name] ?? now
+        if (before !== now)
+          throw new ValueError(
+            `${op}.loadStateDict`,
+            `${name} is ${shown(now)}, but was ${shown(before)} in the state; continue with the same options`,
+          )
+      }
       best = state.best
       waited = state.waited
       if (state.weights === null) forget()
