@@ -19,6 +19,7 @@ import { type CausalInputs, type Columns, causalNames, columnsOf } from './colum
 import type { ConfigJson } from './config.js'
 import { type Generated, type GenerateOptions, generate } from './generation/generate.js'
 import { samplingNames } from './generation/options.js'
+import type { Finish } from './generation/stop.js'
 import { type StreamOptions, stream } from './generation/stream.js'
 import { PromptableModel } from './promptable.js'
 import { endTokensOf, ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
@@ -213,26 +214,27 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
 
   /**
    * The tokens that follow one prompt, each as soon as it is generated. With a tokenizer, pieces of text with complete
-   * characters.
+   * characters. The generator's return value is the reason why the text ended, as in `Generated`.
    */
   stream(
     prompt: readonly number[],
     options: StreamOptions & { readonly tokenizer: NonNullable<StreamOptions['tokenizer']> },
-  ): AsyncGenerator<string>
-  stream(prompt: readonly number[], options?: StreamOptions): AsyncGenerator<number>
-  stream(prompt: readonly number[], options: StreamOptions = {}): AsyncGenerator<number | string> {
+  ): AsyncGenerator<string, Finish>
+  stream(prompt: readonly number[], options?: StreamOptions): AsyncGenerator<number, Finish>
+  stream(prompt: readonly number[], options: StreamOptions = {}): AsyncGenerator<number | string, Finish> {
     return stream(this, prompt, options)
   }
 
   /**
    * The answer to a chat, in pieces of complete characters: formatted by the tokenizer's template, up to an end token
-   * of the model or the tokenizer. Throws ValueError if there is no template, or if it refuses the messages.
+   * of the model or the tokenizer. The generator's return value is the reason why the answer ended, as in `Generated`.
+   * Throws ValueError if there is no template, or if it refuses the messages.
    */
   async *chat(
     tokenizer: Tokenizer,
     messages: readonly ChatMessage[],
     options: ChatOptions = {},
-  ): AsyncGenerator<string> {
+  ): AsyncGenerator<string, Finish> {
     const { tools, template, variables, ...writing } = ownOptions(`${this.constructor.name}.chat`, options, chatNames)
     const { applyChatTemplate } = await import('../text/chat/chat.js')
     const rest = {
@@ -244,7 +246,7 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     const { ids } = tokenizer.encode(text, { specialTokens: false })
     const end = tokenizer.special.eos === undefined ? undefined : tokenizer.idOf(tokenizer.special.eos)
     const stopTokens = [...new Set([...this.endTokens, ...(end === undefined ? [] : [end])])]
-    yield* this.stream([...ids], { stopTokens, ...writing, tokenizer })
+    return yield* this.stream([...ids], { stopTokens, ...writing, tokenizer })
   }
 
   override probe(): readonly Tensor[] {

@@ -22,6 +22,7 @@ import type { ConfigJson } from './config.js'
 import { checkShaped } from './encoder.js'
 import { type Generated, type GenerateOptions, generateNames } from './generation/generate.js'
 import { generateFrom, streamFrom } from './generation/source-decoder.js'
+import type { Finish } from './generation/stop.js'
 import type { StreamOptions } from './generation/stream.js'
 import { PromptableModel } from './promptable.js'
 import { Source } from './source.js'
@@ -263,14 +264,14 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
 
   /**
    * The tokens of the text for one source, each as soon as it is generated. With a tokenizer, pieces of text with
-   * complete characters.
+   * complete characters. The generator's return value is the reason why the text ended, as in `Generated`.
    */
   stream(
     source: readonly number[],
     options: StreamOptions & { readonly tokenizer: NonNullable<StreamOptions['tokenizer']> },
-  ): AsyncGenerator<string>
-  stream(source: readonly number[], options?: StreamOptions): AsyncGenerator<number>
-  stream(source: readonly number[], options: StreamOptions = {}): AsyncGenerator<number | string> {
+  ): AsyncGenerator<string, Finish>
+  stream(source: readonly number[], options?: StreamOptions): AsyncGenerator<number, Finish>
+  stream(source: readonly number[], options: StreamOptions = {}): AsyncGenerator<number | string, Finish> {
     return streamFrom(this, source, options)
   }
 

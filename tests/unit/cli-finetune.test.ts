@@ -229,7 +229,13 @@ describe('finetune', () => {
     expect(stderr).toContain('epoch 3  step 24/24')
     stdout = ''
     expect(await generateCommand([config, '--prompt', 'ping 3', '--json', '--max-new-tokens', '4'])).toBe(0)
-    expect((JSON.parse(stdout) as { text: string }).text).toContain('pong')
+    expect(JSON.parse(stdout)).toEqual({ prompt: 'ping 3', text: 'pong', finishReason: 'stop' })
+    stdout = ''
+    expect(await generateCommand([config, '--prompt', 'ping 3', '--json', '--max-new-tokens', '1'])).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ finishReason: 'length' })
+    expect(stderr).toMatch(
+      /the model ended the text\nthe text was cut at --max-new-tokens, 1; raise it for a longer text\n$/,
+    )
     stdout = ''
     expect(await evaluateCommand([config, '--json'])).toBe(0)
     const measured = JSON.parse(stdout) as { rows: number; loss: number; perplexity: number }

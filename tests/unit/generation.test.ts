@@ -204,6 +204,30 @@ describe('writing on', () => {
     expect(cut).toBe(text.slice(0, text.indexOf(stop)))
   })
 
+  it('returns, behind the last token or piece, why the text ended', async () => {
+    const [tokens = []] = await write({})
+    const end = async (options: Pick<GenerateOptions, 'stopTokens'>) => {
+      const reasons = []
+      for (const writing of [
+        model.stream(prompt, { maxNewTokens: 10, ...options }),
+        model.stream(prompt, { maxNewTokens: 10, ...options, tokenizer: letters }),
+      ])
+        for (let next = await writing.next(); ; next = await writing.next())
+          if (next.done) {
+            reasons.push(next.value)
+            break
+          }
+      return reasons
+    }
+    expect(await end({ stopTokens: [] })).toEqual(['length', 'length'])
+    expect(await end({ stopTokens: tokens[4] as number })).toEqual(['token', 'token'])
+    const stopStrings = letters.decode(tokens.slice(3, 5))
+    const writing = model.stream(prompt, { maxNewTokens: 10, tokenizer: letters, stopStrings })
+    let next = await writing.next()
+    while (!next.done) next = await writing.next()
+    expect(next.value).toBe('string')
+  })
+
   it('refuses what does not go together, by name', async () => {
     const wrong: readonly (readonly [GenerateOptions, RegExp])[] = [
       [{ temperature: 0 }, /temperature is 0/],

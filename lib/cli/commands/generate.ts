@@ -4,6 +4,7 @@ import { text as readAll } from 'node:stream/consumers'
 import { isFiresteelError } from '../../core/errors.js'
 import type { AutoModel } from '../../models/auto.js'
 import type { CausalModel, ChatOptions } from '../../models/causal.js'
+import type { Finish } from '../../models/generation/stop.js'
 import type { Seq2SeqModel } from '../../models/seq2seq.js'
 import type { ChatMessage } from '../../text/chat/template.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
@@ -12,6 +13,7 @@ import { loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { checkModelFolder } from '../folder.js'
 import type { FormatName } from '../tasks/formats.js'
+import { countText } from '../words.js'
 
 const usage = `Usage: firesteel generate CONFIG|FOLDER [--prompt TEXT] [--system TEXT] [--plain] [options]
   CONFIG|FOLDER      the config of a finished run, or a Hugging Face folder
@@ -22,7 +24,9 @@ const usage = `Usage: firesteel generate CONFIG|FOLDER [--prompt TEXT] [--system
   --temperature, --top-p, --top-k    draw each token at random; without them, the likeliest is taken
   --seed             the seed of the random draws: the same seed gives the same text
   --set              changes a value of a CONFIG, as in --set output=run2; may be repeated
-  --json             prints the prompt and the complete text as JSON`
+  --json             prints the prompt, the complete text and finishReason as JSON: 'stop' if the model ended the text,
+                     'length' if --max-new-tokens cut it
+Why the text ended is told on stderr, too.`
 
 export async function generateCommand(args: readonly string[]): Promise<ExitCode> {
   const text = { type: 'string' } as const
@@ -82,16 +86,29 @@ export async function generateCommand(args: readonly string[]): Promise<ExitCode
   if (values.system !== undefined && !isChat)
     throw new UsageError('--system is for chats, but this model writes plain texts; leave it out')
   let written = ''
+  let finish: Finish
   try {
-    for await (const piece of pieces(tuned, prompt, { isChat, system: values.system, options })) {
-      written += piece
-      if (!values.json) process.stdout.write(piece)
+    const writing = pieces(tuned, prompt, { isChat, system: values.system, options })
+    for (;;) {
+      const { value, done } = await writing.next()
+      if (done) {
+        finish = value
+        break
+      }
+      written += value
+      if (!values.json) process.stdout.write(value)
     }
   } catch (error) {
     if (isFiresteelError(error)) error.message = inOptions(error.message.replace(`[${error.op}] `, ''))
     throw error
   }
-  process.stdout.write(values.json ? `${JSON.stringify({ prompt, text: written })}\n` : '\n')
+  const finishReason = finish === 'length' ? 'length' : 'stop'
+  process.stdout.write(values.json ? `${JSON.stringify({ prompt, text: written, finishReason })}\n` : '\n')
+  console.error(
+    finishReason === 'stop'
+      ? 'the model ended the text'
+      : `the text was cut at --max-new-tokens, ${countText(options.maxNewTokens as number)}; raise it for a longer text`,
+  )
   return exitCodes.done
 }
 
@@ -177,9 +194,9 @@ function pieces(
   { model, tokenizer, prefix }: Writer,
   prompt: string,
   { isChat, system, options }: Writing,
-): AsyncGenerator<string> {
+): AsyncGenerator<string, Finish> {
   model.eval()
-  if (!('chat' in model)) return translated(model.translate(tokenizer, prompt, { prefix, ...options }))
+  if (!('chat' in model)) return model.stream([...tokenizer.encode(prefix + prompt).ids], { ...options, tokenizer })
   if (isChat) {
     const messages: ChatMessage[] = [
       ...(system === undefined ? [] : [{ role: 'system', content: system }]),
@@ -191,9 +208,4 @@ function pieces(
   const end = tokenizer.idFor('eos')
   const stopTokens = [...new Set([...model.endTokens, ...(end === null ? [] : [end])])]
   return model.stream(ids, { stopTokens, ...options, tokenizer })
-}
-
-/** A translation, which arrives as one piece. */
-async function* translated(text: Promise<string>): AsyncGenerator<string> {
-  yield await text
 }

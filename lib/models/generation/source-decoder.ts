@@ -8,6 +8,7 @@ import type { CausalInputs } from '../columns.js'
 import type { Source } from '../source.js'
 import { Decoder, promptsOf, type Scorer } from './decoder.js'
 import { type Generated, type GenerateOptions, write } from './generate.js'
+import type { Finish } from './stop.js'
 import { type StreamOptions, streamOf } from './stream.js'
 
 /** A model that generates a text for a source. */
@@ -81,7 +82,7 @@ export function streamFrom(
   model: SourceDecodable,
   given: readonly number[],
   options: StreamOptions,
-): AsyncGenerator<number | string> {
+): AsyncGenerator<number | string, Finish> {
   const op = `${model.constructor.name}.stream`
   return streamOf(op, options, model, ({ maxNewTokens }) => {
     const [source = []] = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
