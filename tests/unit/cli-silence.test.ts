@@ -103,7 +103,7 @@ it('64-bit integers of Parquet are numbers, so that they can be classes', async 
   for await (const { row } of placedRows(join(folder, 'p.parquet'))) ids.push(row['id'])
   expect(ids).toEqual([1, 2, 3, 4, 5])
   expect(await refused('p.parquet', ', columns: { label: id }')).toBe(
-    'p.parquet, row 2: text is empty; leave the row out, or mend it\np.parquet, row 4: text is null, but must be a text',
+    'p.parquet, row 3: text is empty; leave the row out, or mend it\np.parquet, row 5: text is null, but must be a text',
   )
   write('p.parquet', Buffer.alloc(0))
   expect(await refused('p.parquet')).toBe('p.parquet: the file is empty, but must be a Parquet file')

@@ -10,7 +10,7 @@ import { UsageError } from '../exit.js'
 
 export type Row = { readonly [column: string]: unknown }
 
-/** The place of a row: its line, or its number in a file without lines. */
+/** The place of a row: its line, or its number in a file without lines. Both count from 1. */
 interface Place {
   readonly path: string
   readonly number: number
@@ -135,11 +135,11 @@ export async function* placedRows(files: Files): AsyncGenerator<PlacedRow> {
   for (const path of await dataFiles(files)) {
     const open = readers[extname(path).toLowerCase()] as (typeof readers)[string]
     const pass = (await open(path)).pass()
-    let index = 0
+    let count = 0
     for await (const row of told(pass)) {
       const line = lineOf(pass.state())
-      const at = { path, number: line ?? index, isLine: line !== null }
-      index++
+      count++
+      const at = { path, number: line ?? count, isLine: line !== null }
       if (typeof row !== 'object' || row === null || Array.isArray(row))
         throw new UsageError(
           `${placeText(at)}: the row is ${kindOf(row)}, but must be an object of columns, such as {"text": "..."}`,
