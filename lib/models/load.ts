@@ -40,21 +40,23 @@ export interface LoadModelOptions {
 export interface FreshParts {
   readonly fresh?: readonly string[]
   /**
-   * Called with a line if the folder has these modules in another size, and they therefore begin anew. Default: that is
-   * an error.
+   * Called with a line for each of these modules that begins anew, because the folder lacks it or has it in another size.
+   * Default: another size is an error.
    */
   readonly replaced?: (line: string) => void
 }
 
 const dtypes = ['auto', 'float32', 'bfloat16'] as const
 
-/** The model's names for those of the folder, and the names that are left out. */
+const isOf = (part: string, name: string): boolean => name === part || name.startsWith(`${part}.`)
+
+/** The model's names for those of the folder, the names that are left out, and the parts that begin anew. */
 function naming(
   model: PretrainedModel,
   source: TensorSource,
   files: FileNames,
   { fresh = [], replaced }: FreshParts,
-): LoadOptions {
+): LoadOptions & { readonly begun: readonly string[] } {
   const own = new Map(model.namedState())
   const { base, ignored, rename = (name) => name } = files
   // A body that was saved alone has names without the beginning that they have within a model with a head.
@@ -64,9 +66,9 @@ function naming(
     return isBody && !own.has(plain) ? `${base}.${plain}` : plain
   }
   const names = source.names.map(called)
-  const isOf = (part: string, name: string): boolean => name === part || name.startsWith(`${part}.`)
   const absent = fresh.filter((part) => !names.some((name) => isOf(part, name)))
-  const exclude: (string | RegExp)[] = [...absent]
+  for (const part of absent) replaced?.(`${part} begins with new weights: ${source.path} has none`)
+  const begun = [...absent]
   for (const part of replaced === undefined ? [] : fresh) {
     const other = names.findIndex((name, i) => {
       const { shape } = source.spec(source.names[i] as string) ?? {}
@@ -79,10 +81,10 @@ function naming(
       `${part} begins with new weights: ${name} is ${formatShape(before)} in ${source.path}, but ` +
         `${now === undefined ? 'the model has none' : `${formatShape(now)} in the model`}`,
     )
-    exclude.push(part)
+    begun.push(part)
   }
-  if (ignored !== undefined && names.some((name) => ignored.test(name))) exclude.push(ignored)
-  return { rename: called, exclude }
+  const unread = ignored !== undefined && names.some((name) => ignored.test(name)) ? [ignored] : []
+  return { rename: called, exclude: [...begun, ...unread], begun }
 }
 
 /** Gives memory and initial weights to parts that the folder does not contain. */
@@ -183,10 +185,13 @@ export async function loadModel<C extends object, M extends PretrainedModel<C>>(
     model.preprocessorConfig = preprocessorConfig
     if (source instanceof Nf4Source) storeInBlocks(model, source.quantised)
     const { device, fresh = [] } = options
-    const names = naming(model, source, architecture.files ?? {}, options)
+    const { begun, ...names } = naming(model, source, architecture.files ?? {}, options)
     await model.load(source, { ...names, ...(device === undefined ? {} : { device }) })
     const filled = [...model.parameters()].find((parameter) => parameter.device.kind !== 'meta')
     begin(model, filled?.device ?? defaultDevice(), fresh)
+    model.newWeights = [...model.namedParameters()].flatMap(([name]) =>
+      begun.some((part) => isOf(part, name)) ? [name] : [],
+    )
   } finally {
     await file.close()
   }

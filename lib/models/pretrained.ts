@@ -34,6 +34,13 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
    */
   preprocessorConfig: ConfigJson | null = null
 
+  /**
+   * Names of weights that the folder lacked, so that they began with initial ones, which are random except for biases:
+   * those of a new head, for example. Empty if all weights came from the folder, and for a model of a configuration, in
+   * which all are new.
+   */
+  newWeights: readonly string[] = []
+
   /** `json` is the object from which `config` was read. */
   constructor(config: C, json: ConfigJson) {
     super()

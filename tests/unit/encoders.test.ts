@@ -66,6 +66,7 @@ describe('a folder with other heads', () => {
     await expect(AutoModel.forSequenceClassification(pretrained)).rejects.toThrow(/missing: classifier\.weight/)
     const model = await AutoModel.forSequenceClassification(pretrained, { labels: ['bad', 'good', 'odd'] })
     expect(model.config.labels).toEqual(['bad', 'good', 'odd'])
+    expect(model.newWeights).toEqual(['classifier.weight', 'classifier.bias'])
     const trained = make(bertArchitectures.preTraining)
     const names = new Map(model.namedParameters())
     for (const name of ['bert.pooler.dense.weight', 'bert.embeddings.word_embeddings.weight'])
@@ -76,6 +77,7 @@ describe('a folder with other heads', () => {
     await model.save(path, { log })
     const again = await AutoModel.forSequenceClassification(path, { labels: ['bad', 'good', 'odd'] })
     expect(numbers(again.forward(ids()))).toEqual(numbers(model.forward(ids())))
+    expect(again.newWeights).toEqual([])
     expect((await AutoModel.forSequenceClassification(path)).config.labels).toEqual(['bad', 'good', 'odd'])
   })
 

@@ -348,6 +348,7 @@ describe('ResNet', () => {
     expect(lines).toEqual([
       `classifier begins with new weights: classifier.1.weight is [3, 32] in ${folder}/model.safetensors, but [4, 32] in the model`,
     ])
+    expect(other.newWeights).toEqual(['classifier.1.weight', 'classifier.1.bias'])
     expect(other.eval().forward(waves([2, 3, 32, 32])).shape).toEqual([2, 4])
     const body = (of: ImageClassifier) => numbers(of.body.embed(waves([1, 3, 32, 32])))
     expect(body(other.eval())).toEqual(body(again.eval()))
@@ -356,6 +357,10 @@ describe('ResNet', () => {
     lines.length = 0
     await AutoModel.forImageClassification(folder, { labels: ['a', 'b', 'c'], log: (line) => lines.push(line) })
     expect(lines).toEqual([])
+    const bodyOnly = join(root, 'resnet-body')
+    await again.body.save(bodyOnly, { log })
+    await AutoModel.forImageClassification(bodyOnly, { labels: ['a', 'b'], log: (line) => lines.push(line) })
+    expect(lines).toEqual([`classifier begins with new weights: ${bodyOnly}/model.safetensors has none`])
     await expect(AutoModel.forImageClassification(folder, { labels: ['a'], newHead: false, log })).rejects.toThrow(
       /classifier\.1\.weight/,
     )

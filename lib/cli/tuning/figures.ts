@@ -5,8 +5,9 @@ import { roles, type Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { type TaskRow, textsOf } from '../tasks/formats.js'
 import { countText } from '../words.js'
 import { type Data, eachOf, type Rows } from './material.js'
+import { type Repeats, repeatsOf, repeatsText } from './repeats.js'
 
-export interface RowFigures {
+export interface RowFigures extends Repeats {
   readonly format: string
   readonly rows: number
   readonly validation: number
@@ -58,7 +59,8 @@ function alikeAmong(labels: readonly string[]): readonly (readonly string[])[] {
   return [...byName.values()].filter(({ length }) => length > 1)
 }
 
-export function rowFigures({ tokenizer, format, train, validation, replay, read, labelling }: Data): RowFigures {
+export function rowFigures(data: Data): RowFigures {
+  const { tokenizer, format, train, validation, replay, read, labelling } = data
   let [tokens, longest, unknown] = [0, 0, 0]
   const names = labelling.kind === 'number' ? [] : labelling.labels
   const unknownId = unknownToken(tokenizer)
@@ -87,6 +89,7 @@ export function rowFigures({ tokenizer, format, train, validation, replay, read,
     alike: alikeAmong(names),
     unknown,
     longest,
+    ...repeatsOf(data),
   }
 }
 
@@ -123,6 +126,7 @@ export function figuresText(figures: RowFigures): string {
           `${countText(unknown)} tokens (${percent(unknown / tokens)}) stand for text that the tokenizer does not know`,
         ]),
     cut === 0 ? 'none cut' : `${countText(cut)} ${cut === 1 ? 'row' : 'rows'} cut`,
+    ...repeatsText(figures),
     ...Object.entries(skipped).map(([reason, count]) => `${countText(count)} ${reason}`),
   ].join('; ')
 }

@@ -5,8 +5,8 @@ import type { PairRow } from '../../tasks/rows/pairs.js'
 import { tokensIn } from '../../tasks/rows/rows.js'
 import { type Loaded, placed } from '../config/config.js'
 import { UsageError } from '../exit.js'
-import type { TaskBatch, TaskRow } from '../tasks/formats.js'
-import { type Contrast, contrastOf, taskOf } from '../tasks/tasks.js'
+import type { FormatName, TaskBatch, TaskRow } from '../tasks/formats.js'
+import { type Contrast, contrastOf, headOf, type TaskModel, taskOf } from '../tasks/tasks.js'
 import { figuresText, rowFigures } from './figures.js'
 import type { Job } from './job.js'
 import { manifestOf } from './manifest.js'
@@ -68,6 +68,20 @@ function checkContrast(place: string, { loss }: Contrast, { negative, score }: P
     fail('each anchor must find its positive among those of its batch, but batches have one row; raise train.batchSize')
 }
 
+/** Names of weights that did not come from a folder, without those that the task does not use. */
+function newWeightsOf({ config }: Loaded, model: TaskModel, format: FormatName): readonly string[] {
+  if (typeof config.model !== 'string') return [...model.namedParameters()].map(([name]) => name)
+  const { unused } = headOf(model, format)
+  return model.newWeights.filter((name) => !unused.some((part) => name.startsWith(`${part}.`)))
+}
+
+function newWeightsText({ config }: Loaded, names: readonly string[]): string {
+  if (typeof config.model !== 'string') return '\nall weights are new and begin at random'
+  return names.length === 0
+    ? ''
+    : `\nnew weights, which are not in ${config.model} and begin at random: ${names.join(', ')}`
+}
+
 /** The learning rate of a model that begins with random weights. */
 const fromBeginning = 6e-4
 
@@ -76,6 +90,7 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
   const { batchSize = 1 } = loaded.config.train ?? {}
   const data = withWeights(loaded, await readData(loaded))
   const model = await makeModel(loaded, data)
+  const newWeights = newWeightsOf(loaded, model, data.format)
   const { parameters, callbacks, lr } = await applyMethod(loaded, model, data.format)
   const [longest, middle] = await sampleBatches([data.train, ...(data.replay === null ? [] : [data.replay])], batchSize)
   const figures = rowFigures(data)
@@ -92,8 +107,8 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
       lr: typeof loaded.config.model === 'string' ? lr : fromBeginning,
     },
     manifest: manifestOf(loaded, data),
-    figures,
-    figuresText: figuresText(figures),
+    figures: { ...figures, newWeights },
+    figuresText: figuresText(figures) + newWeightsText(loaded, newWeights),
     facts: {
       format: data.format,
       held: figures.validation,

@@ -74,7 +74,7 @@ const hasRun = ({ source }: Pick<Loaded, 'source'>, output: string): string =>
 
 async function runBegun(
   loaded: Loaded<TrainingConfig>,
-  { work, manifest, figuresText, facts, save }: Job,
+  { work, manifest, figures, figuresText, facts, save }: Job,
   before: Manifest | null,
   { command, resume, json }: JobOptions,
 ): Promise<ExitCode> {
@@ -107,7 +107,7 @@ async function runBegun(
   }
   const result = await save(await cardOf(output, facts, plan, history))
   const { epochs, stopped } = history
-  if (json) console.log(JSON.stringify({ result, output, epochs, stopped }))
+  if (json) console.log(JSON.stringify({ ...figures, result, output, epochs, stopped }))
   else console.log(`${epochs.length === 0 ? '' : `${history}\n`}the ${basename(result)} is in ${result}`)
   return exitCodes.done
 }

@@ -40,7 +40,10 @@ export interface Data {
   readonly all: TaskRows
   /** The rows of all files, which know how many of them were cut or left out. */
   readonly read: readonly TaskRows[]
+  /** The places of the rows of `data.file`. */
   readonly places: Places
+  /** The places of the rows for validation, or null if these are rows of `data.file`. */
+  readonly heldPlaces: Places | null
 }
 
 export const seedOf = ({ config }: Loaded): number => config.train?.seed ?? 0
@@ -158,19 +161,17 @@ export async function readData(loaded: Loaded, { labelsAreFixed = false } = {}):
     const paths = await filesOf(path, given)
     const both = paths.find((each) => also.includes(each))
     if (both !== undefined) throw new UsageError(bothText(loaded, path, both))
-    return {
-      paths,
-      rows: (await readIn(paths, { ...settings, ...classes }, labelsAreFixed || data.labels === undefined)).rows,
-    }
+    return { paths, ...(await readIn(paths, { ...settings, ...classes }, labelsAreFixed || data.labels === undefined)) }
   }
   const { validation } = data
   const general = config.replay && (await readOther(['replay', 'file'], config.replay.file, files))
   const read = [all, ...(general ? [general.rows] : [])]
-  const shared = { tokenizer, format, labelling, all, read, places, replay: general?.rows ?? null }
+  const shared = { tokenizer, format, labelling, all, read, places, heldPlaces: null, replay: general?.rows ?? null }
   if (validation === undefined) return { ...shared, train: all, validation: null }
   if (typeof validation === 'string') {
     const held = await readOther(['data', 'validation'], validation, [...files, ...(general?.paths ?? [])])
-    return { ...shared, read: [...read, held.rows], train: all, validation: held.rows }
+    const own = { read: [...read, held.rows], heldPlaces: held.places }
+    return { ...shared, ...own, train: all, validation: held.rows }
   }
   const parts = await placed(loaded, ['data', 'validation'], () =>
     splitRows(all, { validation, seed: seedOf(loaded), ...togetherness(all, format, labelling) }),
