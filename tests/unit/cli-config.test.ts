@@ -97,6 +97,27 @@ output: runs/first
     expect(error).not.toContain('method')
   })
 
+  it("stand in keys of the user's own, which begin with x- or a full stop and are no part of the config", async () => {
+    const text = `x-rates: &rates { lr: 1e-3, epochs: 2 }
+.place: &place ./model
+model: *place
+data: { file: chats.jsonl }
+train: { <<: *rates }
+output: runs/first
+`
+    const { config } = await loadFinetune(written('own.yaml', text))
+    expect(config).toEqual({
+      model: './model',
+      data: { file: 'chats.jsonl' },
+      train: { lr: 1e-3, epochs: 2 },
+      output: 'runs/first',
+    })
+    const { config: changed } = await loadFinetune(written('own.yaml', text), ['x-rates.lr=1e-4'])
+    expect(changed.train?.lr).toBe(1e-4)
+    expect(await refused(text.replace('x-rates:', 'xrates:'))).toMatch(/^c\.yaml:1:1: there is no 'xrates'/)
+    expect(await refused(text.replace('<<:', 'x-lr: 1, <<:'))).toMatch(/^c\.yaml:5:10: there is no 'x-lr' in train/)
+  })
+
   it('that no value before bears are refused with their place', async () => {
     expect(await refused(good.replace('./model', '*nobody'))).toBe(
       'c.yaml:1:8: *nobody repeats a value, but no value before it is named &nobody; name one, or write the value out',

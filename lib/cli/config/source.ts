@@ -149,9 +149,12 @@ export class Source {
     this.#set.push(path)
   }
 
-  /** Throws UsageError for a config that is nested too deeply, because no message could be written about it. */
+  /**
+   * The config without the keys that the user keeps for anchors. Throws UsageError for a config that is nested too
+   * deeply, because no message could be written about it.
+   */
   get value(): unknown {
-    const value: unknown = this.#document.toJS({ maxAliasCount: 100 })
+    const value = withoutOwnKeys(this.#document.toJS({ maxAliasCount: 100 }))
     const deep = tooDeepIn(value)
     if (deep !== null) throw new UsageError(`${this.place(deep)}: ${tooDeep}`)
     return value
@@ -206,6 +209,16 @@ export class Source {
 }
 
 const tooDeep = `tables and lists are nested more than ${mostLevels} levels deep, but a config needs no more than 4; take levels away`
+
+/**
+ * Top-level keys that hold tables to be repeated elsewhere by an alias. Docker Compose has `x-`, and GitLab a full stop.
+ */
+export const ownKeys = /^(x-|\.)/
+
+function withoutOwnKeys(config: unknown): unknown {
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) return config
+  return Object.fromEntries(Object.entries(config).filter(([key]) => !ownKeys.test(key)))
+}
 
 /** The first alias whose anchor does not stand before it, or null. */
 function unknownAlias(document: Document): Alias | null {
