@@ -159,7 +159,8 @@ function checkShards(op: string, path: string, { shardOf, total }: Index, shards
     )
 }
 
-function bytesOf(dtype: FileDType, shape: readonly number[]): number {
+/** The bytes of a tensor in a file. */
+export function bytesOf(dtype: FileDType, shape: readonly number[]): number {
   const own = dtypes as { readonly [name: string]: { readonly bytes: number } }
   return shape.reduce((product, size) => product * size, own[dtype]?.bytes ?? fileArrays[dtype].BYTES_PER_ELEMENT)
 }

@@ -135,7 +135,9 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
   /**
    * Writes `config.json` and `model.safetensors`, in transformers' form, into a folder, which is made if missing. Then
    * it loads a model from the written files, compares its outputs with this model's, bit for bit, and reports that in a
-   * line. This takes the memory of the weights once more. `card` adds a README.md in the hub's form. A tied pair that
+   * line. This takes the memory of the weights once more. `card` adds a README.md in the hub's form. More bytes than
+   * `maxShardSize` become shards with an index, and files of weights of an earlier save do not remain. A process that
+   * is killed while shards take the places of others may leave a folder that says it lacks an index. A tied pair that
    * is no longer tied is written as two tensors, and `tie_word_embeddings` becomes false. Throws ValueError if the
    * files cannot be written, if the model has adapters, or if the folder's outputs differ.
    */

@@ -8,7 +8,7 @@ import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { writeTogether } from '../io/atomic.js'
 import { checkPath, refusal } from '../io/refusal.js'
-import { tensorFile } from '../io/tensors.js'
+import { weightFiles } from '../io/save-shards.js'
 import { captureModes } from '../nn/module.js'
 import { readState, withoutAliases } from '../nn/state.js'
 import type { ModelCardOptions } from '../train/report/card.js'
@@ -21,6 +21,12 @@ export interface SaveOptions {
   readonly card?: ModelCardOptions
   /** Receives the line about what was written and verified. Default: `console.log`. */
   readonly log?: (line: string) => void
+  /**
+   * The most bytes of a file of weights: a number, or a text such as '5GB' (10^9 bytes each). Larger models become
+   * several files, model-00001-of-00002.safetensors and so on, and model.safetensors.index.json. A tensor is never
+   * divided, so one that is larger has its own file. Default '50GB', as in transformers.
+   */
+  readonly maxShardSize?: number | string
 }
 
 /** The bits of the outputs in evaluation mode. */
@@ -44,7 +50,11 @@ function outputsOf(model: PretrainedModel): Uint8Array[] {
 /** Implements `PretrainedModel.save`. */
 export async function saveModel(model: PretrainedModel, folder: string, options: SaveOptions): Promise<void> {
   const op = 'save'
-  const { log = console.log, card } = checkOptions(op, options, { log: true, card: true })
+  const {
+    log = console.log,
+    card,
+    maxShardSize = '50GB',
+  } = checkOptions(op, options, { log: true, card: true, maxShardSize: true })
   if (typeof log !== 'function') throw new ValueError(op, `log is ${kindOf(log)}, but must be a function of a line`)
   checkPath(op, 'write', folder)
   const cards = card === undefined ? [] : [(await import('../train/report/card-file.js')).cardFile(op, folder, card)]
@@ -55,7 +65,8 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
   // transformers 5 uses `dtype`. Earlier versions use `torch_dtype`, which version 5 also reads.
   delete config['dtype']
   config['torch_dtype'] = dtype
-  const weights = tensorFile(join(folder, 'model.safetensors'), state, { format: 'pt' }, op)
+  const parameters = [...model.parameters()].reduce((count, { numel }) => count + numel, 0)
+  const { files, outdated } = weightFiles(folder, state, parameters, maxShardSize, op)
   const expected = outputsOf(model)
   try {
     await mkdir(folder, { recursive: true })
@@ -70,7 +81,7 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
     ['preprocessor_config.json', model.preprocessorConfig],
   ] as const
   const others = beside.flatMap(([name, json]) => (json === null ? [] : [settings(name, json)]))
-  await writeTogether([weights, settings('config.json', config), ...others, ...cards], op)
+  await writeTogether([...files, settings('config.json', config), ...others, ...cards], op, await outdated())
   const device = [...state.values()][0]?.device
   const twin = await loadModel(op, folder, model.architecture, null, { dtype: 'auto', ...(device ? { device } : {}) })
   try {
@@ -88,5 +99,6 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
     for (const tensor of twin.stateDict().values()) tensor.dispose()
   }
   const values = expected.reduce((count, bits) => count + bits.byteLength / 4, 0)
-  log(`saved ${folder}: ${state.size} tensors, read again and proved: ${values} outputs are equal bit for bit`)
+  const spread = files.length > 1 ? ` in ${files.length - 1} shards` : ''
+  log(`saved ${folder}: ${state.size} tensors${spread}, read again and proved: ${values} outputs are equal bit for bit`)
 }
