@@ -1,6 +1,6 @@
 /** Cases of sampling at the positions of a grid. */
 import * as f from '../../lib/index.js'
-import { type Case, constant, drawn, type ErrorCase, type Input, label, normal } from './case.js'
+import { type Case, drawn, type ErrorCase, type Input, label, normal } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
 import type { ZeroSizes } from './zero.js'
 
@@ -25,12 +25,12 @@ function places(batch: number, outer: f.Shape, space: f.Shape, alignCorners: boo
 }
 
 function sampleCase(space: f.Shape, outer: f.Shape, options: f.GridSampleOptions): Case {
-  const { mode = 'bilinear', alignCorners = false } = options
+  const { alignCorners = false } = options
   const grid = places(2, outer, space, alignCorners)
   return {
     op: 'gridSample',
     name: `${label(space)} at ${label(outer)} ${JSON.stringify(options)}`,
-    inputs: [normal([2, 3, ...space]), mode === 'nearest' ? constant(grid) : grid],
+    inputs: [normal([2, 3, ...space]), grid],
     call: (x, at) => f.gridSample(x, at, options),
     length: 64,
     roundings: 128,

@@ -57,4 +57,28 @@ describe.each(['cpu', 'reference'] as const)('on %s', (device) => {
     expect(numbers(slope)).toEqual([16, 0, 0])
     expect(numbers(f.grad([f.sum(slope as f.Tensor)], [src])[0])).toEqual([12, 8, 4])
   })
+
+  // PyTorch refuses these second derivatives; those of three factors are its products of two.
+  it.each([
+    { factors: [0, 3, 0], second: [0, 0, 6, 0, 0, 0, 6, 0, 0] },
+    { factors: [0, 0, 0], second: [0, 0, 0, 0, 0, 0, 0, 0, 0] },
+    { factors: [0, 0, 5], second: [0, 10, 0, 10, 0, 0, 0, 0, 0] },
+  ])('scatterReduce has second derivatives where factors are $factors', ({ factors, second }) => {
+    const src = leaf(factors)
+    const index = f.tensor([0, 0, 0], { dtype: 'int32', device })
+    const y = f.scatterReduce(f.tensor([2], { device }), 0, index, src, 'prod')
+    const [slope] = f.grad([f.sum(y)], [src], { createGraph: true })
+    expect(numbers(slope)).toEqual([0, 0, 0])
+    const rows = factors.map((_, i) => f.grad([f.select(slope as f.Tensor, 0, i)], [src], { retainGraph: true })[0])
+    expect(rows.flatMap(numbers)).toEqual(second)
+  })
+
+  it('gridSample of the nearest elements gives the grid a gradient of 0', () => {
+    const [x, grid] = [leaf([1, 2, 3, nan]), leaf([0.1, 0.2, nan, 5])]
+    const y = f.gridSample(f.reshape(x, [1, 1, 2, 2]), f.reshape(grid, [1, 1, 2, 2]), { mode: 'nearest' })
+    expect(numbers(y)).toEqual([nan, 0])
+    const [dx, dgrid] = f.grad([f.sum(y)], [x, grid])
+    expect(numbers(dx)).toEqual([0, 0, 0, 1])
+    expect(numbers(dgrid)).toEqual([0, 0, 0, 0])
+  })
 })

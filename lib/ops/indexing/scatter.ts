@@ -14,11 +14,12 @@ import type { Tensor } from '../../core/tensor.js'
 import { checkScalar, like } from '../common.js'
 import { castTo, summable } from '../convert.js'
 import { full } from '../creation.js'
-import { div, eq, logicalAnd, maximum, mul, where } from '../elementwise/index.js'
+import { div, eq, maximum, mul } from '../elementwise/index.js'
 import { checkNumber } from '../elementwise/numbers.js'
 import { operator } from '../operator.js'
 import { expand, reshape, slice } from '../shape/index.js'
 import { gather } from './gather.js'
+import { productGradient } from './product-gradient.js'
 import { indexSelect } from './rows.js'
 
 type Triple = [x: Tensor, index: Tensor, src: Tensor]
@@ -234,7 +235,14 @@ const reduceRecord: Operator<Triple, { readonly dim: number; readonly way: 'prod
     backward(ctx, [g]) {
       const { dim, way } = ctx.attrs
       const [x, index, src, out] = [ctx.input(0), ctx.input(1), ctx.input(2), ctx.output(0)]
-      if (way === 'prod') return productGradient(g, [x, index, src], out, dim)
+      const by = (way: 'prod' | 'amax' | 'amin') => (self: Tensor, from: Tensor) =>
+        apply(reduceRecord, [self, index, from], { dim, way })
+      if (way === 'prod')
+        return productGradient(g, [x, index, src], out, dim, {
+          product: by('prod'),
+          least: by('amin'),
+          largest: by('amax'),
+        })
       // All elements equal to the extreme share the gradient.
       const mine = castTo(eq(x, out), g.dtype)
       const theirs = castTo(eq(src, gather(out, dim, index)), g.dtype)
@@ -243,30 +251,6 @@ const reduceRecord: Operator<Triple, { readonly dim: number; readonly way: 'prod
     },
   },
 })
-
-/**
- * The gradient of each factor is the product of the others. That is the quotient of the result by the factor, or for a
- * zero the product of the rest. A NaN among the others stays one, even beside a zero.
- */
-function productGradient(
-  g: Tensor,
-  [x, index, src]: readonly [Tensor, Tensor, Tensor],
-  out: Tensor,
-  dim: number,
-): [Tensor, null, Tensor] {
-  const product = (self: Tensor, factors: Tensor) => apply(reduceRecord, [self, index, factors], { dim, way: 'prod' })
-  const isZero = eq(src, 0)
-  const zeros = gather(scatterAdd(constant(g, 0, x), dim, index, castTo(isZero, g.dtype)), dim, index)
-  const single = logicalAnd(isZero, eq(zeros, 1))
-  const self = where(eq(x, 0), 1, x)
-  const mine = div(mul(g, product(self, src)), self)
-  const theirs = where(
-    single,
-    gather(mul(g, product(x, where(single, 1, src))), dim, index),
-    div(gather(mul(g, out), dim, index), where(isZero, 1, src)),
-  )
-  return [mine, null, theirs]
-}
 
 /**
  * A copy of x with src[i][j][k] combined into out[i][j][index[i][j][k]] (for dim 2) by a sum, product, mean or extreme.

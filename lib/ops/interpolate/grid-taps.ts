@@ -5,6 +5,7 @@
 import { noGrad } from '../../autograd/mode.js'
 import type { Tensor } from '../../core/tensor.js'
 import { castTo } from '../convert.js'
+import { full } from '../creation.js'
 import {
   add,
   clamp,
@@ -85,12 +86,20 @@ const a = -0.75
 const near = (x: Tensor): Tensor => add(mul(mul(sub(mul(x, a + 2), a + 3), x), x), 1)
 const far = (x: Tensor): Tensor => sub(mul(add(mul(sub(mul(x, a), 5 * a), x), 8 * a), x), 4 * a)
 
+/** Weights of 1 that give the positions a gradient of 0, as in PyTorch. */
+function withoutSlope(places: Tensor): Tensor {
+  return where(full([], 0, { dtype: 'bool', device: places.device }), places, 1)
+}
+
 /** The taps for places from -1 to 1 along an axis of `length` elements. */
 export function tapsAlong(places: Tensor, length: number, sampling: Sampling): readonly Tap[] {
   const { mode, paddingMode, alignCorners } = sampling
   const from1 = add(places, 1)
   const at = alignCorners ? mul(div(from1, 2), length - 1) : div(sub(mul(from1, length), 1), 2)
-  if (mode === 'nearest') return [tap(round(within(detach(at), length, sampling)), length, paddingMode, null)]
+  if (mode === 'nearest') {
+    const weight = places.requiresGrad ? withoutSlope(places) : null
+    return [tap(round(within(detach(at), length, sampling)), length, paddingMode, weight)]
+  }
   if (mode === 'bilinear') {
     const position = within(at, length, sampling)
     const low = floor(detach(position))

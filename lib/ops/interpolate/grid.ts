@@ -16,7 +16,7 @@ import { edges, type GridMode, type GridPadding, modes, type Tap, tapsAlong } fr
 
 export interface GridSampleOptions {
   /**
-   * The elements around a position that count: the nearest one (which gives the grid no gradient), its neighbours, or
+   * The elements around a position that count: the nearest one (which gives the grid a gradient of 0), its neighbours, or
    * 4 x 4 of an image. Default 'bilinear', which is trilinear for volumes.
    */
   readonly mode?: GridMode | undefined
