@@ -1,4 +1,7 @@
-/** Products of vectors, matrices and tensors under PyTorch's names. Each is matmul or einsum with its own checks. */
+/**
+ * Products of vectors, matrices and tensors under PyTorch's names. Each is matmul or einsum with its own checks. The
+ * file is long because all of them share these checks.
+ */
 import { autocastDType } from '../autograd/autocast.js'
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
@@ -13,6 +16,7 @@ import { einsum } from './einsum.js'
 import { add, mul } from './elementwise/index.js'
 import { matmul as typedMatmul } from './matmul.js'
 import { permute, reshape } from './shape/index.js'
+import { once } from './widened.js'
 
 // matmul without shape types, because sizes here are computed at run time.
 const matmul = typedMatmul as (a: Tensor, b: Tensor) => Tensor
@@ -72,6 +76,12 @@ export function dot(a: Tensor, b: Tensor): Tensor {
   return product('dot', { name: 'a', x: a, form: ['K'] }, { name: 'b', x: b, form: ['K'] })
 }
 
+/** The same as `dot` for real numbers, which are their own conjugates. */
+export function vdot<D extends DType>(a: Tensor<Shape, D>, b: Tensor): Tensor<[], D>
+export function vdot(a: Tensor, b: Tensor): Tensor {
+  return product('vdot', { name: 'a', x: a, form: ['K'] }, { name: 'b', x: b, form: ['K'] })
+}
+
 /**
  * The product a [B, M, K] b [B, K, N] of each of B: [B, M, N]. Throws ShapeError for anything else; nothing broadcasts.
  */
@@ -83,11 +93,12 @@ export function bmm(a: Tensor, b: Tensor): Tensor {
 /** Every element of the vector a [M] times every element of b [N]: [M, N]. Throws ShapeError for anything else. */
 export function outer<D extends DType>(a: Tensor<Shape, D>, b: Tensor): Tensor<[number, number], D>
 export function outer(a: Tensor, b: Tensor): Tensor {
-  checkForms('outer', [
-    { name: 'a', x: a, form: ['M'] },
-    { name: 'b', x: b, form: ['N'] },
-  ])
-  return namedAs('outer', () => mul(reshape(a, [a.numel, 1]), b as never))
+  return allProducts('outer', { name: 'a', x: a, form: ['M'] }, { name: 'b', x: b, form: ['N'] })
+}
+
+function allProducts(op: string, a: Factor, b: Factor): Tensor {
+  checkForms(op, [a, b])
+  return namedAs(op, () => mul(reshape(a.x, [a.x.numel, 1]), b.x as never))
 }
 
 /**
@@ -215,12 +226,19 @@ const addProductNames: OptionNames<AddProductOptions> = { beta: true, alpha: tru
 const addend = (x: Tensor, made: Tensor): Tensor => (autocastDType() === null ? x : castTo(x, made.dtype))
 
 /** beta input + alpha a b. */
-function addedTo(op: string, input: Tensor, a: Factor, b: Factor, options: AddProductOptions): Tensor {
+function addedTo(
+  op: string,
+  input: Tensor,
+  a: Factor,
+  b: Factor,
+  options: AddProductOptions,
+  multiplied: typeof product = product,
+): Tensor {
   const { beta = 1, alpha = 1 } = checkOptions(op, options, addProductNames)
   checkScalar(op, 'beta', beta)
   checkScalar(op, 'alpha', alpha)
   checkTensor(op, 'input', input)
-  const made = product(op, a, b)
+  const made = multiplied(op, a, b)
   const lead = made.ndim - input.ndim
   if (lead < 0 || input.sizes.some((size, d) => size !== 1 && size !== made.sizes[d + lead]))
     throw new ShapeError(
@@ -244,6 +262,16 @@ export function addmm(input: Tensor, a: Tensor, b: Tensor, options: AddProductOp
 /** beta input + alpha a b, with a [M, K], b [K] and an input that broadcasts to [M]. Throws ShapeError. */
 export function addmv(input: Tensor, a: Tensor, b: Tensor, options: AddProductOptions = {}): Tensor {
   return addedTo('addmv', input, { name: 'a', x: a, form: ['M', 'K'] }, { name: 'b', x: b, form: ['K'] }, options)
+}
+
+/**
+ * beta input + alpha a b^T, with vectors a [M], b [N] and an input that broadcasts to [M, N]. Throws ShapeError.
+ */
+export function addr(input: Tensor, a: Tensor, b: Tensor, options: AddProductOptions = {}): Tensor {
+  return once('addr', [input, a, b], (sum, left, right) => {
+    const column: Factor = { name: 'a', x: left, form: ['M'] }
+    return addedTo('addr', sum, column, { name: 'b', x: right, form: ['N'] }, options, allProducts)
+  })
 }
 
 /**
@@ -294,12 +322,14 @@ declare module '../core/tensor.js' {
     mm(b: Tensor): Tensor<[number, number], D>
     mv(b: Tensor): Tensor<[number], D>
     dot(b: Tensor): Tensor<[], D>
+    vdot(b: Tensor): Tensor<[], D>
     bmm(b: Tensor): Tensor<[number, number, number], D>
     outer(b: Tensor): Tensor<[number, number], D>
     inner(b: Tensor): Tensor<Shape, D>
     kron(b: Tensor): Tensor<Shape, D>
     addmm(a: Tensor, b: Tensor, options?: AddProductOptions): Tensor
     addmv(a: Tensor, b: Tensor, options?: AddProductOptions): Tensor
+    addr(a: Tensor, b: Tensor, options?: AddProductOptions): Tensor
     baddbmm(a: Tensor, b: Tensor, options?: AddProductOptions): Tensor
   }
 }
@@ -313,6 +343,9 @@ defineMethods({
   },
   dot(b: Tensor) {
     return dot(this, b)
+  },
+  vdot(b: Tensor) {
+    return vdot(this, b)
   },
   bmm(b: Tensor) {
     return bmm(this, b)
@@ -331,6 +364,9 @@ defineMethods({
   },
   addmv(a: Tensor, b: Tensor, options?: AddProductOptions) {
     return addmv(this, a, b, options)
+  },
+  addr(a: Tensor, b: Tensor, options?: AddProductOptions) {
+    return addr(this, a, b, options)
   },
   baddbmm(a: Tensor, b: Tensor, options?: AddProductOptions) {
     return baddbmm(this, a, b, options)

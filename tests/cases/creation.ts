@@ -37,6 +37,13 @@ export const errors: readonly ErrorCase[] = [
     call: (m) => f.meshgrid([m(normal([2, 3]))]),
   },
   { op: 'zeros', name: 'a size of -1', code: 'ERR_VALUE', mentions: ['-1'], call: () => f.zeros([2, -1]) },
+  {
+    op: 'trilIndices',
+    name: 'half a row',
+    code: 'ERR_VALUE',
+    mentions: ['rows', '1.5'],
+    call: () => f.trilIndices(1.5, 2),
+  },
   { op: 'eye', name: 'half a row', code: 'ERR_VALUE', mentions: ['1.5'], call: () => f.eye(1.5) },
   {
     op: 'arange',
@@ -78,6 +85,7 @@ export const calls: readonly PublicCall[] = [
     ),
     self: 0,
   },
+  ...(['trilIndices', 'triuIndices'] as const).map((name) => sound(name, f[name], () => [2, 3, 1, { dtype: 'int32' }])),
   sound('empty', f.empty, () => [[2, 3], { dtype: 'int32' }]),
   sound('meshgrid', f.meshgrid, () => [[t(2), t(3)], { indexing: 'xy' }]),
 ]
@@ -91,6 +99,8 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   emptyLike: unaryZeros((x) => f.emptyLike(x)),
   meshgrid: unaryZeros((x) => f.meshgrid([f.reshape(x, [-1]), f.ones([2], { device: x.device })])),
   empty: creation(({ m = 0, n = 0 }) => f.empty([m, n])),
+  trilIndices: creation(({ m = 0, n = 0 }) => f.trilIndices(m, n)),
+  triuIndices: creation(({ m = 0, n = 0 }) => f.triuIndices(m, n)),
   zeros: creation(({ m = 0, n = 0 }) => f.zeros([m, n])),
   ones: creation(({ m = 0, n = 0 }) => f.ones([m, n])),
   full: creation(({ m = 0, n = 0 }) => f.full([m, n], 2)),

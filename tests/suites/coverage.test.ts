@@ -50,6 +50,8 @@ const creation = [
   'full',
   'ones',
   'tensor',
+  'trilIndices',
+  'triuIndices',
   'zeros',
 ]
 

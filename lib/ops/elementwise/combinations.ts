@@ -14,7 +14,7 @@ import { once } from '../widened.js'
 import { softplus } from './activations.js'
 import { add, div, mul, sub } from './arithmetic.js'
 import { alike, binary, both, combined } from './binary.js'
-import { eq, gt, le, lt, ne, where } from './compare.js'
+import { eq, ge, gt, le, lt, ne, where } from './compare.js'
 import { abs, log, neg, square } from './functions.js'
 import type { BinaryMethod, Fits, FloatMethod, FloatResult, Operand, Result } from './operand.js'
 
@@ -63,13 +63,27 @@ export function copysign(a: Operand, b: Operand): Tensor {
 /** log(exp(a) + exp(b)) without overflow, with broadcasting. */
 export function logaddexp<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'logaddexp'>): FloatResult<A, B>
 export function logaddexp(a: Operand, b: Operand): Tensor {
-  const [x, y] = alike('logaddexp', a, b, true)
-  return once('logaddexp', [x, y], (v, w) => {
+  return addedExponentials('logaddexp', a, b, 1)
+}
+
+/** log2(2^a + 2^b) without overflow, with broadcasting. */
+export function logaddexp2<A extends Operand, B extends Operand>(
+  a: A,
+  b: B & Fits<A, B, 'logaddexp2'>,
+): FloatResult<A, B>
+export function logaddexp2(a: Operand, b: Operand): Tensor {
+  return addedExponentials('logaddexp2', a, b, Math.LN2)
+}
+
+/** log(exp(beta a) + exp(beta b)) / beta */
+function addedExponentials(op: string, a: Operand, b: Operand, beta: number): Tensor {
+  const [x, y] = alike(op, a, b, true)
+  return once(op, [x, y], (v, w) => {
     const first = gt(v, w)
     const distance = where(first, sub(w, v), sub(v, w))
     // The difference of two equal infinities is NaN.
     const known = where(eq(v, w), where(ne(distance, distance), 0, distance), distance)
-    return add(where(first, v, w), softplus(known))
+    return add(where(first, v, w), softplus(known, { beta }))
   })
 }
 
@@ -82,6 +96,23 @@ export function xlogy(a: Operand, b: Operand): Tensor {
     const known = where(eq(v, 0), where(le(w, 0), 1, where(eq(w, Number.POSITIVE_INFINITY), 1, w)), w)
     return mul(v, log(known))
   })
+}
+
+/** The larger of two elements, with broadcasting; beside NaN the other one. a has the whole gradient of a tie. */
+export function fmax<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'fmax'>): Result<A, B>
+export function fmax(a: Operand, b: Operand): Tensor {
+  return preferred('fmax', a, b, ge)
+}
+
+/** The smaller of two elements, with broadcasting; beside NaN the other one. a has the whole gradient of a tie. */
+export function fmin<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'fmin'>): Result<A, B>
+export function fmin(a: Operand, b: Operand): Tensor {
+  return preferred('fmin', a, b, le)
+}
+
+function preferred(op: string, a: Operand, b: Operand, wins: (a: Tensor, b: Tensor) => Tensor): Tensor {
+  const [x, y] = alike(op, a, b)
+  return namedAs(op, () => where(wins(x, y), x, where(ne(y, y), x, y)))
 }
 
 /** 0 where x is below 0, 1 where it is above, and `values` where it is 0, with broadcasting. The gradient of x is 0. */
@@ -150,6 +181,9 @@ declare module '../../core/tensor.js' {
     hypot: FloatMethod<S, D, 'hypot'>
     copysign: FloatMethod<S, D, 'copysign'>
     logaddexp: FloatMethod<S, D, 'logaddexp'>
+    logaddexp2: FloatMethod<S, D, 'logaddexp2'>
+    fmax: BinaryMethod<S, D, 'fmax'>
+    fmin: BinaryMethod<S, D, 'fmin'>
     xlogy: FloatMethod<S, D, 'xlogy'>
     heaviside: BinaryMethod<S, D, 'heaviside'>
     lerp(end: Tensor, weight: Operand): Tensor
@@ -170,6 +204,15 @@ defineMethods({
   },
   logaddexp(b: Operand) {
     return logaddexp(this, b)
+  },
+  logaddexp2(b: Operand) {
+    return logaddexp2(this, b)
+  },
+  fmax(b: Operand) {
+    return fmax(this, b)
+  },
+  fmin(b: Operand) {
+    return fmin(this, b)
   },
   xlogy(b: Operand) {
     return xlogy(this, b)

@@ -10,7 +10,7 @@ import { full } from '../creation.js'
 import { kernel, operator } from '../operator.js'
 import { sumTo } from '../totals.js'
 import { alike, type Pair, scalarTensor, widen } from './binary.js'
-import { type Comparison, integerComparison } from './numbers.js'
+import { type Comparison, checkNumber, integerComparison } from './numbers.js'
 import type { Compared, CompareMethod, Fits, Operand } from './operand.js'
 
 function comparison(name: Comparison) {
@@ -97,14 +97,20 @@ const whereRecord = operator<[condition: Tensor, a: Tensor, b: Tensor]>({
 })
 
 /**
- * a where the condition (bool) holds, else b. All three broadcast. a and b may be numbers; two numbers give float32.
+ * a where the condition (bool) holds, else b. All three broadcast. a and b may be numbers. Two whole numbers give int32,
+ * and others float32.
  */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   checkTensor('where', 'condition', condition)
   for (const x of [a, b]) if (typeof x !== 'number') checkTensor('where', 'each value', x)
   const { device } = condition
   // Two numbers have no tensor to take a dtype from.
-  const [x, y] = typeof a === 'number' && typeof b === 'number' ? [full([], a, { device }), b] : [a, b]
+  const dtypeOf = (first: number, second: number) =>
+    Number.isInteger(first) && Number.isInteger(second) ? 'int32' : 'float32'
+  const [x, y] =
+    typeof a === 'number' && typeof b === 'number'
+      ? [full([], checkNumber('where', a, dtypeOf(a, b)), { dtype: dtypeOf(a, b), device }), b]
+      : [a, b]
   return apply(whereRecord, [condition, ...alike('where', x, y)], null)
 }
 

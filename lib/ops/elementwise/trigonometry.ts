@@ -1,11 +1,15 @@
 /** Trigonometric and hyperbolic functions, of angles in radians, and their inverses. */
 
+import { checkDType } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { defineMethods } from '../../core/methods.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
+import { anyFloating } from '../common.js'
+import { once } from '../widened.js'
 import { add, div, mul, sub } from './arithmetic.js'
-import { neg, rsqrt, square } from './functions.js'
+import { lt, where } from './compare.js'
+import { abs, neg, rsqrt, square } from './functions.js'
 import { simple } from './unary.js'
 
 /** 1 - x^2, to the last digits near 1 */
@@ -27,6 +31,29 @@ export const acosh = simple('acosh', 'x', (g, x) => mul(g, rsqrt(mul(sub(x, 1), 
 /** Infinite at 1 and -1, NaN beyond. */
 export const atanh = simple('atanh', 'x', (g, x) => div(g, inside(x)))
 
+/**
+ * sin(a) / a for angles up to 1, as its Taylor series to the term a^18 / 19!. The quotient's own derivatives would
+ * lose all digits near 0, and be NaN there.
+ */
+function sineByAngle(a: Tensor): Tensor {
+  const squared = square(a)
+  let sum = add(mul(squared, 0), 1)
+  for (let k = 18; k > 0; k -= 2) sum = sub(1, mul(mul(squared, sum), 1 / (k * (k + 1))))
+  return sum
+}
+
+/** sin(pi x) / (pi x), and 1 at 0. */
+export function sinc<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+export function sinc(x: Tensor): Tensor {
+  checkDType('sinc', 'x', x, anyFloating)
+  return once('sinc', [x], (v) => {
+    const angle = mul(v, Math.PI)
+    const near = lt(abs(angle), 1)
+    const far = where(near, 1, angle)
+    return where(near, sineByAngle(where(near, angle, 0)), div(sin(far), far))
+  })
+}
+
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
     sin(): Tensor<S, D>
@@ -40,6 +67,7 @@ declare module '../../core/tensor.js' {
     asinh(): Tensor<S, D>
     acosh(): Tensor<S, D>
     atanh(): Tensor<S, D>
+    sinc(): Tensor<S, D>
   }
 }
 
@@ -76,5 +104,8 @@ defineMethods({
   },
   atanh() {
     return atanh(this)
+  },
+  sinc() {
+    return sinc(this)
   },
 })

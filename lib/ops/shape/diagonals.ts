@@ -2,13 +2,14 @@
 
 import { apply, checkTensor, type Operator } from '../../autograd/operator.js'
 import { empty, run } from '../../backend/dispatch.js'
-import type { DType } from '../../core/dtype.js'
-import { formatShape, ShapeError, ValueError } from '../../core/errors.js'
+import type { DType, Known } from '../../core/dtype.js'
+import { formatShape, namedAs, ShapeError, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
+import { checkEntries } from '../../core/room.js'
 import { checkSizes, countOf, normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
-import { arange } from '../creation.js'
+import { arange, type CreationOptions, fromTypedArray } from '../creation.js'
 import { ge, le, sub, where } from '../elementwise/index.js'
 import { operator } from '../operator.js'
 import { sum } from '../reduce/index.js'
@@ -167,6 +168,62 @@ export function tril(x: Tensor, offset = 0): Tensor {
 export function triu<S extends Shape, D extends DType>(x: Tensor<S, D>, diagonal?: number): Tensor<S, D>
 export function triu(x: Tensor, offset = 0): Tensor {
   return triangle('triu', x, offset)
+}
+
+/** The [row, column] of each element of a rows x columns matrix for which `belongs` holds, in row-major order. */
+function triangleIndices<D extends DType>(
+  op: 'trilIndices' | 'triuIndices',
+  rows: number,
+  columns: number,
+  offset: number,
+  options: CreationOptions<D>,
+): Tensor<[number, number], Known<NoInfer<D>>> {
+  checkInteger(op, 'rows', rows, 0)
+  checkInteger(op, 'columns', columns, 0)
+  checkInteger(op, 'offset', offset)
+  checkEntries(op, rows, 2 ** 28, 'rows', 'take a smaller matrix')
+  const within = (at: number) => Math.min(Math.max(at, 0), columns)
+  const from = (row: number) => (op === 'trilIndices' ? 0 : within(row + offset))
+  const to = (row: number) => (op === 'trilIndices' ? within(row + offset + 1) : columns)
+  let count = 0
+  for (let row = 0; row < rows; row++) count += to(row) - from(row)
+  checkEntries(op, 2 * count, 2 ** 28, 'indices', 'take a smaller matrix')
+  const places = new Int32Array(2 * count)
+  let at = 0
+  for (let row = 0; row < rows; row++)
+    for (let column = from(row); column < to(row); column++) {
+      places[at] = row
+      places[count + at++] = column
+    }
+  return namedAs(op, () => fromTypedArray(places, [2, count], { dtype: 'int32', ...options })) as never
+}
+
+/**
+ * The indices [2, K] of the elements on and below a diagonal of a matrix with `rows` rows and `columns` columns: first
+ * those of rows, then those of columns. The diagonal 0 is the main one, and 1 the next above. The dtype is int32 unless
+ * named. Throws ValueError for sizes that are not whole numbers.
+ */
+export function trilIndices<D extends DType = 'int32'>(
+  rows: number,
+  columns: number,
+  offset = 0,
+  options: CreationOptions<D> = {},
+): Tensor<[number, number], Known<NoInfer<D>>> {
+  return triangleIndices('trilIndices', rows, columns, offset, options)
+}
+
+/**
+ * The indices [2, K] of the elements on and above a diagonal of a matrix with `rows` rows and `columns` columns: first
+ * those of rows, then those of columns. The diagonal 0 is the main one, and 1 the next above. The dtype is int32 unless
+ * named. Throws ValueError for sizes that are not whole numbers.
+ */
+export function triuIndices<D extends DType = 'int32'>(
+  rows: number,
+  columns: number,
+  offset = 0,
+  options: CreationOptions<D> = {},
+): Tensor<[number, number], Known<NoInfer<D>>> {
+  return triangleIndices('triuIndices', rows, columns, offset, options)
 }
 
 declare module '../../core/tensor.js' {

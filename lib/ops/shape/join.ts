@@ -8,6 +8,7 @@ import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { kernel, operator } from '../operator.js'
 import { checkTensors } from './lists.js'
+import { pad } from './pad.js'
 import { reshape, unsqueeze } from './reshape.js'
 import { narrow } from './slices.js'
 
@@ -129,4 +130,32 @@ export function dstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): T
   const deep = (x: Tensor<Shape, D>) =>
     x.ndim < 2 ? reshape(x, [1, x.numel, 1]) : x.ndim === 2 ? reshape(x, [...x.sizes, 1]) : x
   return joinedFrom('dstack', tensors, deep, () => 2)
+}
+
+/**
+ * A matrix with the given ones along its diagonal, and zeros elsewhere: [A, B] and [C, D] give [A + C, B + D]. Vectors
+ * are rows, and numbers matrices of one element. Throws ShapeError for more than two dimensions, and ValueError for an
+ * empty list.
+ */
+export function blockDiag<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<[number, number], D>
+export function blockDiag(tensors: readonly Tensor[]): Tensor {
+  checkTensors('blockDiag', tensors)
+  for (const { ndim, sizes } of tensors)
+    if (ndim > 2)
+      throw new ShapeError('blockDiag', `one tensor is ${formatShape(sizes)}, but each has at most two dimensions`, [
+        sizes,
+      ])
+  const blocks = tensors.map((x) => (x.ndim < 2 ? reshape(x, [1, x.numel]) : x))
+  const width = blocks.reduce((sum, { sizes }) => sum + (sizes[1] as number), 0)
+  let left = 0
+  return namedAs('blockDiag', () =>
+    cat(
+      blocks.map((x) => {
+        const columns = x.sizes[1] as number
+        const row = pad(x, [left, width - left - columns])
+        left += columns
+        return row
+      }),
+    ),
+  )
 }

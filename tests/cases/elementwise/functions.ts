@@ -48,6 +48,7 @@ const ranges = {
   atanh: between(-0.8, 0.8),
   erfc: between(-2, 2),
   erfinv: between(-0.8, 0.8),
+  sinc: between(-3, 3),
   rad2deg: smooth,
   deg2rad: smooth,
   ceil: offSteps,
@@ -69,12 +70,12 @@ const special = exactly([22], 'float', [
 
 export const cases: readonly Case[] = [
   ...names.flatMap((name) => unary(name, (x) => f[name](x), ranges[name])),
-  // The tangent of large numbers depends on steps that float32 lacks.
+  // The sine and tangent of large numbers depends on steps that float32 lacks.
   ...names.map((op) => ({
     op,
     name: 'NaN, infinities and ends',
     inputs: [
-      op === 'tan' || op === 'deg2rad'
+      op === 'tan' || op === 'deg2rad' || op === 'sinc'
         ? exactly([6], 'float', [Number.NaN, Number.POSITIVE_INFINITY, 0, -0, 1e-30, -1.5])
         : special,
     ],

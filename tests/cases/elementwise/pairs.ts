@@ -28,9 +28,18 @@ const nearOne: Make = (shape) => ({
   ...one(shape),
   values: (random, count) => drawn(count, () => 0.995 + 0.01 * random()),
 })
+/** Whole numbers plus a rest. With two different rests no two numbers are near each other. */
+const beside =
+  (rest: number): Make =>
+  (shape) => ({
+    ...normal(shape),
+    values: (random, count) => drawn(count, () => Math.floor(random() * 7) - 3 + rest),
+  })
+const [farLeft, farRight] = [beside(0.1), beside(0.6)]
 const nonzero: Make = (shape) => awayFrom(shape, [0])
 
-const floats = ['atan2', 'hypot', 'copysign', 'logaddexp', 'xlogy'] as const
+const floats = ['atan2', 'hypot', 'copysign', 'logaddexp', 'logaddexp2', 'xlogy'] as const
+const extremes = ['fmax', 'fmin'] as const
 const rests = ['fmod', 'remainder'] as const
 const modes = ['trunc', 'floor'] as const
 
@@ -76,6 +85,13 @@ export const cases: readonly Case[] = [
   ...binary('hypot', f.hypot, nonzero, positive),
   ...binary('copysign', f.copysign, nonzero, nonzero),
   ...binary('logaddexp', f.logaddexp, smooth, smooth),
+  ...binary('logaddexp2', f.logaddexp2, smooth, smooth),
+  ...extremes.flatMap((op) => [
+    ...binary(op, f[op], farLeft, farRight),
+    { op, name: 'NaN, infinities and zeros', inputs: [column, row], call: f[op] },
+    { op, name: 'int32 and floats', inputs: [integers([67], -3, 3), constant(normal([67]))], call: f[op] },
+    { op, name: 'bytes', inputs: [bytes([67])], call: (x: f.Tensor) => f[op](x, 99) },
+  ]),
   ...binary('xlogy', f.xlogy, nonzero, positive),
   ...binary('heaviside', f.heaviside, (s) => constant(nonzero(s)), smooth),
   ...binary('fmod', f.fmod, dividends, nearOne),
@@ -244,6 +260,10 @@ export const calls: readonly PublicCall[] = [
     sound(name, f[name], () => [t(2, 3), t(3)]),
     sound(name, f[name], () => [t(2, 3), 2]),
   ]),
+  ...extremes.flatMap((name) => [
+    sound(name, f[name], () => [t(2, 3), t(3)], 'where'),
+    sound(name, f[name], () => [t(2, 3), 2], 'where'),
+  ]),
   sound('heaviside', f.heaviside, () => [t(2, 3), t(3)], 'where'),
   sound('heaviside', f.heaviside, () => [t(2, 3), 2], 'where'),
   sound('floorDivide', f.floorDivide, () => [t(2, 3), t(3)], 'div'),
@@ -257,11 +277,14 @@ export const calls: readonly PublicCall[] = [
 ]
 
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
-  ...named([...floats, ...rests, 'heaviside', 'floorDivide'], (fn: (a: f.Tensor, b: f.Tensor) => f.Tensor) => ({
-    sizes: mn,
-    inputs: ({ m = 0, n = 0 }) => [positive([m, n]), positive([n])],
-    call: ([a, b]) => fn(a as f.Tensor, b as f.Tensor),
-  })),
+  ...named(
+    [...floats, ...extremes, ...rests, 'heaviside', 'floorDivide'],
+    (fn: (a: f.Tensor, b: f.Tensor) => f.Tensor) => ({
+      sizes: mn,
+      inputs: ({ m = 0, n = 0 }) => [positive([m, n]), positive([n])],
+      call: ([a, b]) => fn(a as f.Tensor, b as f.Tensor),
+    }),
+  ),
   ...named(['lerp', 'addcmul', 'addcdiv'], (fn: (a: f.Tensor, b: f.Tensor, c: f.Tensor) => f.Tensor) => ({
     sizes: mn,
     inputs: ({ m = 0, n = 0 }) => [positive([m, n]), positive([n]), positive([1, n])],

@@ -107,6 +107,12 @@ export const cases: readonly Case[] = [
     { op, name: 'vectors', inputs: [normal([3]), normal([3])], call: (...t) => f[op](t) },
     { op, name: 'numbers', inputs: [normal([]), normal([])], call: (...t) => f[op](t) },
   ]),
+  {
+    op: 'blockDiag',
+    name: 'matrices, a vector and a number',
+    inputs: [x, normal([2]), normal([]), normal([2, 1])],
+    call: (...t) => f.blockDiag(t),
+  },
 ]
 
 export const errors: readonly ErrorCase[] = [
@@ -210,6 +216,13 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['one number'],
     call: (m) => f.unbind(m(normal([]))),
   },
+  {
+    op: 'blockDiag',
+    name: 'three dimensions',
+    code: 'ERR_SHAPE',
+    mentions: ['[2, 3, 4]', 'two dimensions'],
+    call: (m) => f.blockDiag([m(x), m(normal([2, 3, 4]))]),
+  },
   { op: 'hstack', name: 'nothing', code: 'ERR_VALUE', mentions: ['empty'], call: () => f.hstack([]) },
 ]
 
@@ -229,6 +242,7 @@ export const calls: readonly PublicCall[] = [
   sound('hstack', f.hstack, () => [[t(2, 3), t(2, 3)]]),
   sound('vstack', f.vstack, () => [[t(2, 3), t(2, 3)]]),
   sound('dstack', f.dstack, () => [[t(2, 3), t(2, 3)]]),
+  sound('blockDiag', f.blockDiag, () => [[t(2, 3), t(3)]]),
 ]
 
 const images = (call: (x: f.Tensor) => f.Tensor, c = 2): ZeroSizes => ({
@@ -262,6 +276,7 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   hstack: lists((list) => f.hstack(list)),
   vstack: lists((list) => f.vstack(list)),
   dstack: lists((list) => f.dstack(list)),
+  blockDiag: lists((list) => f.blockDiag(list)),
 }
 
 const pads = [
