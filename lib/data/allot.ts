@@ -1,7 +1,8 @@
 /** The division of rows into parts, so that parts have their sizes, classes their shares, and groups stay whole. */
 import { permutation } from '../core/draws.js'
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
+import { warn } from '../core/host.js'
 
 /** A key that distinguishes classes and groups. */
 export type Key = string | number | boolean
@@ -10,6 +11,33 @@ export type Key = string | number | boolean
 export interface Units {
   readonly classes: readonly Key[] | null
   readonly groups: readonly Key[] | null
+}
+
+/** Throws ValueError for classes of one row, which the part without it would not know. */
+export function checkClasses(op: string, classes: readonly Key[] | null): void {
+  if (classes === null) return
+  const all = gather([...classes.keys()], classes)
+  const single = [...all].filter(([, rows]) => rows.length === 1)
+  if (single.length === 0) return
+  const named = single.slice(0, 4).map(([key, [row]]) => `${shown(key)} (row ${row})`)
+  throw new ValueError(
+    op,
+    `${single.length} of ${all.size} classes to stratify by have one row, which can be in one part only: ${named.join(', ')}` +
+      `${single.length > named.length ? ', ...' : ''}; give each class at least two rows, leave these rows out, or leave stratify out`,
+  )
+}
+
+/** Warns of classes with fewer rows than folds. */
+export function tellRare(op: string, classes: readonly Key[] | null, folds: number): void {
+  if (classes === null) return
+  const all = gather([...classes.keys()], classes)
+  const rare = [...all].filter(([, rows]) => rows.length < folds)
+  if (rare.length === 0) return
+  const named = rare.slice(0, 4).map(([key, rows]) => `${shown(key)} (${rows.length})`)
+  warn(
+    `[${op}] ${rare.length} classes have fewer rows than the ${folds} folds, some of which hold out none of them: ` +
+      `${named.join(', ')}${rare.length > named.length ? ', ...' : ''}; use fewer folds, or give these classes more rows`,
+  )
 }
 
 /** The rows of each part, in order. `sizes` must add up to all rows. Throws ValueError if a part would be empty. */

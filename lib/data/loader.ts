@@ -15,7 +15,7 @@ import { scope } from '../core/scope.js'
 import { type Collated, type CollateOptions, collateFor } from './collate.js'
 import { type BatchSource, checkSource, Dataset, describeDataset, ownBatches } from './dataset.js'
 import { IterableDataset, type PassState } from './iterable.js'
-import { batchGenerator, type SeededPass } from './row-context.js'
+import { batchGenerator, nameRow, type SeededPass } from './row-context.js'
 import { checkSampler, everyRow, type Sampler, type SamplerPass } from './sampler.js'
 import { type Collate, checkedCollate } from './steps.js'
 import type { Workers } from './workers.js'
@@ -382,7 +382,7 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
   async #maker(source: BatchSource<B>, pass: SeededPass) {
     // A promise is made in any case, so that an error of the dataset is thrown where its batch is awaited.
     if (this.#workers === 0)
-      return { batch: async (indices: readonly number[]) => source.batch(indices, pass), end: async () => {} }
+      return { batch: (indices: readonly number[]) => ownBatch(source, indices, pass), end: async () => {} }
     const { length } = source
     const kept = this.#kept
     this.#kept = null
@@ -508,6 +508,16 @@ function checkWorkers(op: string, dataset: unknown, collate: unknown): void {
 /** The beginning of the pass after this one. */
 function afterwards({ epoch, source, before = source }: DataLoaderState): DataLoaderState {
   return { epoch: epoch + 1, batch: 0, ...(before === undefined ? {} : { before }) }
+}
+
+/** A batch made in this thread. The error of a row names it. */
+async function ownBatch<B>(source: BatchSource<B>, indices: readonly number[], pass: SeededPass): Promise<B> {
+  try {
+    return await source.batch(indices, pass)
+  } catch (error) {
+    nameRow('DataLoader', error)
+    throw error
+  }
 }
 
 /** The promise. Its error waits until the promise is awaited. */

@@ -55,3 +55,21 @@ export function rowContext(pass: SeededPass | undefined, index: number): RowCont
     },
   }
 }
+
+/** The text of a row's error, in any thread. */
+export const rowMessage = (row: number, message: string): string => `row ${row} cannot be made: ${message}`
+
+/** Lets an error's message name its row, if `Dataset.rows` has marked it, in the words of a worker's error. */
+export function nameRow(op: string, error: unknown): void {
+  if (!(error instanceof Error) || !Object.hasOwn(error, 'row')) return
+  const { row, message, stack } = error as Error & { readonly row: unknown }
+  if (typeof row !== 'number' || message.startsWith(`[${op}] ${rowMessage(row, '')}`)) return
+  const named = `[${op}] ${rowMessage(row, message)}`
+  if (!Reflect.set(error, 'message', named) || typeof stack !== 'string') return
+  // The stack holds a copy of the message.
+  Reflect.set(
+    error,
+    'stack',
+    stack.replace(message, () => named),
+  )
+}

@@ -3,7 +3,7 @@ import { permutation } from '../core/draws.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, defaultGenerator, Generator } from '../core/generator.js'
 import { checkOptions, listOf, ownOptions } from '../core/options.js'
-import { allot, type Key, type Units } from './allot.js'
+import { allot, checkClasses, type Key, tellRare, type Units } from './allot.js'
 import { checkSource, Dataset, Subset } from './dataset.js'
 import { IterableDataset, type PassState } from './iterable.js'
 
@@ -11,7 +11,10 @@ import { IterableDataset, type PassState } from './iterable.js'
 export type By<R> = (keyof R & string) | ((row: R) => Key) | readonly Key[] | Int32Array | Uint8Array
 
 interface Choice<R> {
-  /** Each part has its share of each class (of this field, for example). Not for streams. */
+  /**
+   * Each part has its share of each class (of this field, for example). A class needs two rows, as in scikit-learn,
+   * because one row can be in one part only. Not for streams.
+   */
   readonly stratify?: By<R>
   /** Rows of one group go to one part, so sizes are met only as well as groups allow. */
   readonly groups?: By<R>
@@ -40,7 +43,7 @@ type Indexed<R, B> = readonly R[] | Dataset<R, B>
  * The rows in disjoint parts: `const { train, validation } = splitRows(rows, { validation: 0.1, seed: 0 })`. Arrays
  * become arrays and datasets `Subset`s, with their rows in order. Shares are rounded to rows. Every part of an iterable
  * dataset reads all rows and keeps its own, chosen row by row (or group by group) with the probability of the share.
- * Throws ValueError if a part would be empty.
+ * Throws ValueError if a part would be empty, or if a class to stratify by has only one row.
  */
 export function splitRows<R, const O extends SplitOptions<NoInfer<R>>>(
   rows: IterableDataset<R>,
@@ -82,7 +85,9 @@ export function splitRows<R>(rows: Indexed<R, unknown> | IterableDataset<R>, opt
       `${empty ?? 'train'} would be empty: ${held.map((name, i) => `${name} is ${shares[i]}`).join(', ')}, and there are ${count} rows`,
     )
   const names = ['train', ...held]
-  const parts = allot(op, names, [rest, ...counts], unitsOf(op, rows, options), generatorOf(op, seed))
+  const units = unitsOf(op, rows, options)
+  checkClasses(op, units.classes)
+  const parts = allot(op, names, [rest, ...counts], units, generatorOf(op, seed))
   return Object.fromEntries(names.map((name, i) => [name, part(rows, parts[i] as number[])]))
 }
 
@@ -93,7 +98,8 @@ export interface Fold<P> {
 
 /**
  * Returns `folds` pairs of parts. Each row is held out in exactly one of them. `stratify` and `groups` are as for
- * `split`. Throws ValueError if there are fewer rows, or groups, than folds.
+ * `splitRows`, but a class may have fewer rows than there are folds, some of which then hold out none of it; a warning
+ * says so, as in scikit-learn. Throws ValueError if there are fewer rows, or groups, than folds.
  */
 export function kFold<R, B>(rows: Dataset<R, B>, options?: FoldOptions<NoInfer<R>>): readonly Fold<Subset<R, B>>[]
 export function kFold<R>(rows: readonly R[], options?: FoldOptions<NoInfer<R>>): readonly Fold<readonly R[]>[]
@@ -114,7 +120,9 @@ export function kFold<R>(rows: Indexed<R, unknown>, options: FoldOptions<R> = {}
     throw new ValueError(op, `folds is ${shown(folds)}, but must be an integer from 2 to the number of rows, ${count}`)
   const names = Array.from({ length: folds }, (_, i) => `fold ${i}`)
   const sizes = names.map((_, i) => Math.floor(count / folds) + (i < count % folds ? 1 : 0))
-  const parts = allot(op, names, sizes, unitsOf(op, rows, by), generatorOf(op, seed))
+  const units = unitsOf(op, rows, by)
+  tellRare(op, units.classes, folds)
+  const parts = allot(op, names, sizes, units, generatorOf(op, seed))
   const foldOf = new Uint32Array(count)
   for (const [i, own] of parts.entries()) for (const row of own) foldOf[row] = i
   return parts.map((own, i) => {

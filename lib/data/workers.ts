@@ -3,7 +3,7 @@ import type { Worker } from 'node:worker_threads'
 import { WorkerError } from '../core/errors.js'
 import type { Answer, Asked, Fault, WorkerTask } from './messages.js'
 import { unpack } from './packed.js'
-import type { SeededPass } from './row-context.js'
+import { rowMessage, type SeededPass } from './row-context.js'
 import { startThread } from './thread.js'
 
 interface Waiting {
@@ -20,8 +20,8 @@ interface Thread {
 
 function errorOf({ name, message, stack, row }: Fault): WorkerError {
   const cause = Object.assign(new Error(message), { name, stack })
-  const where = row === null ? 'a worker failed' : `row ${row} cannot be made`
-  return new WorkerError('DataLoader', `${where}: ${message}`, cause, row)
+  const what = row === null ? `a worker failed: ${message}` : rowMessage(row, message)
+  return new WorkerError('DataLoader', what, cause, row)
 }
 
 const ended = (how: string, cause?: Error) => new WorkerError('DataLoader', `a worker ended ${how}`, cause)

@@ -4,7 +4,7 @@
  */
 import { shown } from '../core/errors.js'
 
-/** What to do if a schedule's options are not those of its state. */
+/** Advice for a schedule whose options are not those of its state. */
 export const scheduleAdvice = 'make the schedule with the options of the state, or load the other parts without it'
 
 export type Setting = number | string | boolean | null | readonly number[]

@@ -91,6 +91,32 @@ describe('a loader with workers', () => {
     expect(row).toBe(5)
     expect(cause.name).toBe('TypeError')
     expect(cause.stack).toContain('loader-rows.mjs')
+    // Without workers it is the program's own error, with the same message.
+    const alone = new DataLoader(await rows(8, { throws: 5 }), { batchSize: 2 })
+    for (let pass = 0; pass < 2; pass++) {
+      const own = await all(alone).catch((thrown: unknown) => thrown as TypeError & { row: number })
+      expect(own).toBeInstanceOf(TypeError)
+      expect(own).toMatchObject({ message, row })
+      expect((own as TypeError).stack).toContain(`TypeError: ${message}\n`)
+    }
+  })
+
+  it('names the row of an error once, and leaves errors alone that have none', async () => {
+    const broken = new RangeError('is broken')
+    const same = new FunctionDataset(4, (i) => {
+      if (i > 1) throw broken
+      return i
+    })
+    const loader = new DataLoader(
+      same.map((i) => i),
+      { batchSize: 2 },
+    )
+    for (let pass = 0; pass < 2; pass++)
+      await expect(all(loader)).rejects.toThrow(/^\[DataLoader\] row 2 cannot be made: is broken$/)
+    const batch = () => {
+      throw new RangeError('is whole')
+    }
+    await expect(all(new DataLoader({ length: 1, batch }))).rejects.toThrow(/^is whole$/)
   })
 
   it.each([

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Dataset, FunctionDataset, Generator, IterableDataset, kFold, randomSplit, splitRows } from '../../lib/index.js'
+import { takeOutput } from '../setup.js'
 
 interface Row {
   readonly id: number
@@ -38,7 +39,8 @@ describe('a split', () => {
   it('of any classes is within one row of each share', () => {
     const classes = fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 12, maxLength: 60 })
     fc.assert(
-      fc.property(classes, fc.double({ min: 0.1, max: 0.6, noNaN: true }), (labels, share) => {
+      fc.property(classes, fc.double({ min: 0.1, max: 0.6, noNaN: true }), (drawn, share) => {
+        const labels = drawn.filter((label) => drawn.filter((each) => each === label).length > 1)
         const { train, validation } = splitRows(labels, { validation: share, stratify: labels, seed: 3 })
         expect(validation.length).toBe(Math.round(share * labels.length))
         expect(train.length + validation.length).toBe(labels.length)
@@ -116,6 +118,19 @@ describe('a split', () => {
       'groups has 1 entries, but there are 100 rows',
     ],
     [
+      'a class of one row',
+      () => splitRows(['a', 'b', 'a', 'c', 'a', 'b'], { validation: 2, stratify: (row) => row }),
+      "[splitRows] 1 of 3 classes to stratify by have one row, which can be in one part only: 'c' (row 3); give each class",
+    ],
+    [
+      'a class of one row, of a dataset in groups',
+      () => {
+        const dataset = new FunctionDataset(8, (i) => ({ id: i >> 1, label: Math.min(i, 1) }))
+        return splitRows(dataset, { validation: 2, stratify: 'label', groups: 'id' })
+      },
+      '1 of 2 classes to stratify by have one row, which can be in one part only: 0 (row 0)',
+    ],
+    [
       'one group',
       () => splitRows(rows, { validation: 9, groups: () => 0 }),
       'no group is left for validation: there are 1 groups',
@@ -153,6 +168,17 @@ describe('folds', () => {
       expect(validation.length).toBe(25)
       expect([2, 3]).toContain(rare(validation))
     }
+  })
+
+  it('with fewer rows of a class than folds are told of', async () => {
+    kFold(rows, { folds: 10, stratify: 'label', seed: 2 })
+    kFold(rows, { folds: 11, stratify: 'label', seed: 2 })
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(takeOutput()).toEqual([
+      expect.stringContaining(
+        "[kFold] 1 classes have fewer rows than the 11 folds, some of which hold out none of them: 'rare' (10)",
+      ),
+    ])
   })
 
   it('keep groups whole', () => {

@@ -206,7 +206,13 @@ function promptColumns({ method }: FinetuneConfig): number {
 function togetherness(all: TaskRows, format: FormatName, { kind }: Labelling): object {
   const rows = () => eachOf(all) as Iterable<{ readonly source?: number; readonly label?: number }>
   if (format === 'answers') return { groups: Array.from(rows(), ({ source }) => source) }
-  return format === 'classification' && kind === 'class' ? { stratify: Array.from(rows(), ({ label }) => label) } : {}
+  if (format !== 'classification' || kind !== 'class') return {}
+  const labels = Array.from(rows(), ({ label = 0 }) => label)
+  const counts = new Map<number, number>()
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1)
+  const [largest = 0] = [...counts].reduce((most, each) => (each[1] > most[1] ? each : most), [0, 0])
+  // A class of one row cannot be in both parts, so its row is drawn with those of the largest class.
+  return { stratify: labels.map((label) => (counts.get(label) === 1 ? largest : label)) }
 }
 
 /** The format that the first row indicates. Throws UsageError if it indicates none. */
