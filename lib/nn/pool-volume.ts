@@ -11,6 +11,7 @@ import {
 } from '../ops/pool/adaptive.js'
 import { adaptiveAvgPool3d, adaptiveMaxPool3d } from '../ops/pool/adaptive-volume.js'
 import { divisorOf } from '../ops/pool/average.js'
+import { checkNorm, type LpPool3dOptions, lpPool3d } from '../ops/pool/lp.js'
 import type { Pooled } from '../ops/pool/max.js'
 import {
   type AvgPool3dOptions,
@@ -26,7 +27,7 @@ import { checkFlags } from './layer.js'
 import { Module, settings } from './module.js'
 
 /** A pooling layer: its windows and options. The constructor throws ValueError for windows that fit no input. */
-abstract class VolumePool<O extends MaxPool3dOptions | AvgPool3dOptions> extends Module {
+abstract class VolumePool<O extends MaxPool3dOptions | AvgPool3dOptions | LpPool3dOptions> extends Module {
   readonly kernelSize: Triple
   /** The layer's own copy of its options. */
   protected readonly options: O
@@ -83,6 +84,29 @@ export class AvgPool3d<
 
   forward(x: Tensor): Tensor {
     return avgPool3d(x, this.kernelSize, this.options)
+  }
+}
+
+/** The power average (sum x^p)^(1/p) over each window of [N, C, D, H, W] or [C, D, H, W]. */
+export class LPPool3d<
+  const K extends Triple = Triple,
+  const S extends Triple = Usual<K, K, Triple>,
+  const C extends boolean = Usual<K, false, boolean>,
+> extends VolumePool<LpPool3dOptions> {
+  readonly p: number
+  declare readonly signature?: Pools<'lpPool3d', 3, K, S, 0, 1, C>
+
+  constructor(p: number, kernelSize: K, options: LpPool3dOptions<S, C> = {}) {
+    super('LPPool3d', kernelSize, options, { stride: true, ceilMode: true })
+    this.p = checkNorm('LPPool3d', p)
+  }
+
+  override extraRepr(): string {
+    return `p=${this.p}, ${super.extraRepr()}`
+  }
+
+  forward(x: Tensor): Tensor {
+    return lpPool3d(x, this.p, this.kernelSize, this.options)
   }
 }
 

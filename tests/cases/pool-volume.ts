@@ -1,7 +1,18 @@
 /** Cases of pooling volumes. */
 import * as f from '../../lib/index.js'
-import { type Case, constant, distinct, type ErrorCase, exactly, label, normal } from './case.js'
-import { layer, type PublicCall, sound, t } from './sound.js'
+import {
+  type Case,
+  constant,
+  distinct,
+  drawn,
+  type ErrorCase,
+  exactly,
+  integers,
+  label,
+  normal,
+  type Random,
+} from './case.js'
+import { ints, layer, type PublicCall, sound, t } from './sound.js'
 import type { Sizes, ZeroSizes } from './zero.js'
 
 const windows: readonly (readonly [f.Shape, f.Triple, f.MaxPool3dOptions])[] = [
@@ -30,6 +41,12 @@ const outputs: readonly (readonly [f.Shape, f.OutputSize3d])[] = [
 ]
 
 const { NaN: nan } = Number
+
+/** Numbers above 0 that are apart from each other, in random order. */
+function aboveZero(random: Random, count: number): Float64Array {
+  const order = distinct([count]).values(random, count)
+  return drawn(count, (k) => (order[k] as number) + count / 32 + 0.5)
+}
 
 export const cases: readonly Case[] = [
   ...windows.flatMap(([shape, kernel, options]): Case[] => [
@@ -86,6 +103,29 @@ export const cases: readonly Case[] = [
       length: 8,
     },
   ]),
+  ...[2, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].map(
+    (p): Case => ({
+      op: 'lpPool3d',
+      name: `of p ${p}`,
+      inputs: [{ ...distinct([1, 2, 4, 5, 4]), values: aboveZero }],
+      call: (x) => f.lpPool3d(x, p, [1, 2, 3], { stride: 2, ceilMode: true }),
+      length: 20,
+      roundings: 64,
+    }),
+  ),
+  {
+    op: 'maxUnpool3d',
+    name: 'windows side by side',
+    inputs: [normal([1, 2, 1, 2]), exactly([1, 2, 1, 2], 'int32', [0, 3, 13, 10])],
+    call: (x, i) => f.maxUnpool3d(x, i, 2),
+  },
+  {
+    op: 'maxUnpool3d',
+    name: 'two windows with one maximum, at another size',
+    inputs: [normal([1, 1, 2, 1, 2]), exactly([1, 1, 2, 1, 2], 'int32', [6, 6, 11, 119])],
+    call: (x, i) => f.maxUnpool3d(x, i, [2, 3, 3], { stride: [3, 2, 2], outputSize: [6, 4, 5] }),
+    length: 2,
+  },
 ]
 
 const x = normal([1, 2, 4, 5, 5])
@@ -133,6 +173,21 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['[1, 2, 0, 5, 5]', 'only N may be 0'],
     call: (make) => f.adaptiveMaxPool3d(make(normal([1, 2, 0, 5, 5])), 2),
   },
+  {
+    op: 'lpPool3d',
+    name: 'p 0',
+    code: 'ERR_VALUE',
+    mentions: ['p is 0'],
+    call: (make) => f.lpPool3d(make(x), 0, 2),
+  },
+  {
+    op: 'maxUnpool3d',
+    name: 'a size that is too large',
+    code: 'ERR_VALUE',
+    mentions: ['[9, 4, 4]', '[4, 4, 4]'],
+    call: (make) =>
+      f.maxUnpool3d(make(normal([1, 2, 2, 2])), make(integers([1, 2, 2, 2], 0, 9)), 2, { outputSize: [9, 4, 4] }),
+  },
 ]
 
 export const calls: readonly PublicCall[] = [
@@ -148,6 +203,13 @@ export const calls: readonly PublicCall[] = [
   ]),
   sound('adaptiveAvgPool3d', f.adaptiveAvgPool3d, () => [t(1, 2, 4, 5, 5), [2, 3, 2]]),
   sound('adaptiveMaxPool3d', f.adaptiveMaxPool3d, () => [t(1, 2, 4, 5, 5), [2, 3, 2], { returnIndices: true }]),
+  sound('lpPool3d', f.lpPool3d, () => [t(1, 2, 4, 5, 5), 2, 2, { stride: 2, ceilMode: true }], 'avgPool3d'),
+  sound('maxUnpool3d', f.maxUnpool3d, () => [
+    t(1, 2, 2, 3, 3),
+    ints([1, 2, 2, 3, 3], 9),
+    2,
+    { stride: 2, padding: 0, outputSize: [4, 6, 7] },
+  ]),
 ]
 
 const volume = () => [t(1, 2, 6, 5, 6)]
@@ -181,6 +243,14 @@ export const layers: readonly PublicCall[] = [
     volume,
     'adaptiveMaxPool3d',
   ),
+  ...layer('LPPool3d', f.nn.LPPool3d, () => [2, 3, { stride: 2, ceilMode: true }], volume, 'lpPool3d'),
+  ...layer(
+    'MaxUnpool3d',
+    f.nn.MaxUnpool3d,
+    () => [2, { stride: 2, padding: 0 }],
+    () => [t(1, 2, 2, 3, 3), ints([1, 2, 2, 3, 3], 9), [4, 6, 7]],
+    'maxUnpool3d',
+  ),
 ]
 
 const sizes = { n: 2, c: 2, d: 3, h: 4, w: 3 }
@@ -199,6 +269,13 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
     sizes,
     inputs,
     call: ([x]) => f.adaptiveMaxPool3d(x as f.Tensor, [2, 3, 2]),
+    refuses: ['c', 'd', 'h', 'w'],
+  },
+  lpPool3d: { sizes, inputs, call: ([x]) => f.lpPool3d(x as f.Tensor, 3, 2), refuses: ['d', 'h', 'w'] },
+  maxUnpool3d: {
+    sizes,
+    inputs: ({ n = 0, c = 0, d = 0, h = 0, w = 0 }) => [normal([n, c, d, h, w]), integers([n, c, d, h, w], 0, 4)],
+    call: ([x, i]) => f.maxUnpool3d(x as f.Tensor, i as f.Tensor, 2),
     refuses: ['c', 'd', 'h', 'w'],
   },
 }

@@ -7,9 +7,11 @@ import type { Tensor } from '../../core/tensor.js'
 import type { Single } from '../conv-options.js'
 import { abs, mul, neg, pow, relu, sign } from '../elementwise/index.js'
 import type { Pair } from '../pair.js'
+import { type Triple, triple } from '../triple.js'
 import { widened } from '../widened.js'
 import { avgPool1d, avgPool2d } from './average.js'
 import { maxPool1d, maxPool2d } from './max.js'
+import { avgPool3d, maxPool3d } from './volume.js'
 import { readPair, readSingle } from './window.js'
 
 interface LpPoolOptions<S, C> {
@@ -21,6 +23,7 @@ interface LpPoolOptions<S, C> {
 
 export interface LpPool1dOptions<S extends Single = Single, C extends boolean = boolean> extends LpPoolOptions<S, C> {}
 export interface LpPool2dOptions<S extends Pair = Pair, C extends boolean = boolean> extends LpPoolOptions<S, C> {}
+export interface LpPool3dOptions<S extends Triple = Triple, C extends boolean = boolean> extends LpPoolOptions<S, C> {}
 
 const lpPoolNames: OptionNames<LpPool2dOptions> = { stride: true, ceilMode: true }
 
@@ -81,5 +84,20 @@ export function lpPool1d(x: Tensor, p: number, kernelSize: Single, options: LpPo
     count,
     (y) => avgPool1d(y, kernelSize, { stride, ceilMode }),
     (y) => maxPool1d(y, kernelSize, { stride, ceilMode }),
+  )
+}
+
+/** (sum x^p)^(1/p) over each window of x [N, C, D, H, W] or [C, D, H, W]; see lpPool2d. */
+export function lpPool3d(x: Tensor, p: number, kernelSize: Triple, options: LpPool3dOptions = {}): Tensor {
+  checkTensor('lpPool3d', 'x', x)
+  const { stride, ceilMode } = checkOptions('lpPool3d', options, lpPoolNames as OptionNames<LpPool3dOptions>)
+  const [d, h, w] = triple('lpPool3d', 'kernelSize', kernelSize, 1)
+  return lpPool(
+    'lpPool3d',
+    x,
+    p,
+    d * h * w,
+    (y) => avgPool3d(y, kernelSize, { stride, ceilMode }),
+    (y) => maxPool3d(y, kernelSize, { stride, ceilMode }),
   )
 }

@@ -3,16 +3,17 @@ import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor } from '../../autograd/operator.js'
 import { Faults, formatShape, namedAs, shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
-import { type Shape, sameShape } from '../../core/shape.js'
+import { countOf, type Shape, sameShape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import type { Single } from '../conv-options.js'
 import { full } from '../creation.js'
 import { div, maximum } from '../elementwise/index.js'
 import type { Pair } from '../pair.js'
 import { expand, reshape } from '../shape/index.js'
+import { type Triple, triple } from '../triple.js'
 import { widened } from '../widened.js'
 import { unpoolRecord } from './max.js'
-import { type Reader, readPair, readSingle } from './window.js'
+import { readPair, readSingle } from './window.js'
 
 interface MaxUnpoolOptions<Size> {
   /** Default: the kernel's size. */
@@ -28,6 +29,10 @@ interface MaxUnpoolOptions<Size> {
 
 export interface MaxUnpool1dOptions extends MaxUnpoolOptions<Single> {}
 export interface MaxUnpool2dOptions extends MaxUnpoolOptions<Pair> {}
+export interface MaxUnpool3dOptions extends MaxUnpoolOptions<Triple> {}
+
+/** Reads an option; it may give more numbers than there are dimensions, of which the last count. */
+type Read<Size> = (op: string, name: string, value: Size, least: number) => readonly number[]
 
 const maxUnpoolNames: OptionNames<MaxUnpool2dOptions> = { stride: true, padding: true, outputSize: true }
 
@@ -35,38 +40,36 @@ const maxUnpoolNames: OptionNames<MaxUnpool2dOptions> = { stride: true, padding:
 function sizesOf<Size>(
   op: string,
   x: Tensor,
-  rank: 1 | 2,
-  read: Reader<Size>,
+  rank: 1 | 2 | 3,
+  read: Read<Size>,
   kernelSize: Size,
   { stride, padding, outputSize = null }: MaxUnpoolOptions<Size>,
 ): Shape {
-  const kernel = read(op, 'kernelSize', kernelSize, 1)
-  const steps = read(op, 'stride', stride ?? kernelSize, 1)
-  const pads = padding === undefined ? [0, 0] : read(op, 'padding', padding, 0)
+  const kernel = read(op, 'kernelSize', kernelSize, 1).slice(-rank)
+  const steps = read(op, 'stride', stride ?? kernelSize, 1).slice(-rank)
+  const pads = padding === undefined ? [0, 0, 0] : read(op, 'padding', padding, 0).slice(-rank)
   const spatial = x.sizes.slice(x.ndim - rank)
-  const usual = spatial.map((n, i) => {
-    const d = i + 2 - rank
-    return (n - 1) * (steps[d] as number) - 2 * (pads[d] as number) + (kernel[d] as number)
-  })
+  const usual = spatial.map((n, d) => (n - 1) * (steps[d] as number) - 2 * (pads[d] as number) + (kernel[d] as number))
   if (outputSize !== null && !Array.isArray(outputSize))
     throw new ValueError(op, `outputSize is ${shown(outputSize)}, but must be an array of sizes`)
   const wanted = outputSize ?? usual
   const sizes = wanted.length === x.ndim && rank < x.ndim ? wanted.slice(-rank) : [...wanted]
   const fits = sizes.every((size, i) => {
-    const reach = outputSize === null ? 1 : (steps[i + 2 - rank] as number)
+    const reach = outputSize === null ? 1 : (steps[i] as number)
     return Number.isInteger(size) && size >= 0 && Math.abs(size - (usual[i] as number)) < reach
   })
   if (sizes.length !== rank || !fits)
     throw new ValueError(
       op,
-      `outputSize is ${shown(wanted)}, but must differ by less than the stride ${shown(steps.slice(2 - rank))} from ${formatShape(usual)}`,
+      `outputSize is ${shown(wanted)}, but must differ by less than the stride ${shown(steps)} from ${formatShape(usual)}`,
     )
   return sizes
 }
 
-function unpooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2, sizes: Shape): Tensor {
+function unpooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2 | 3, sizes: Shape): Tensor {
   const [n, c] = x.ndim === rank + 2 ? [x.sizes[0] as number, x.sizes[1] as number] : [1, x.sizes[0] as number]
-  const planar = (spatial: Shape) => [n, c, ...(rank === 1 ? [1, ...spatial] : spatial)]
+  // A place in row-major order is the same in a plane with all rows of a volume.
+  const planar = (spatial: Shape) => [n, c, countOf(spatial.slice(0, -1)), spatial[rank - 1] as number]
   return namedAs(op, () =>
     widened(op, [x], ([wide]) => {
       const seen = (y: Tensor) => reshape(y, planar(x.sizes.slice(x.ndim - rank)))
@@ -83,11 +86,12 @@ function unpooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2, sizes: Sh
   )
 }
 
-function checkPooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2): void {
+function checkPooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2 | 3): void {
   checkTensor(op, 'x', x)
   checkTensor(op, 'indices', indices)
   const faults = new Faults()
-  const form = rank === 1 ? '[N, C, L] or [C, L]' : '[N, C, H, W] or [C, H, W]'
+  const dims = ['', 'L', 'H, W', 'D, H, W'][rank]
+  const form = `[N, C, ${dims}] or [C, ${dims}]`
   faults.check(x.ndim === rank + 1 || x.ndim === rank + 2, () => `x must be ${form}, but is ${formatShape(x.sizes)}`)
   faults.check(
     sameShape(x.sizes, indices.sizes),
@@ -116,4 +120,11 @@ export function maxUnpool1d(x: Tensor, indices: Tensor, kernelSize: Single, opti
   checkPooled('maxUnpool1d', x, indices, 1)
   checkOptions('maxUnpool1d', options, maxUnpoolNames as OptionNames<MaxUnpool1dOptions>)
   return unpooled('maxUnpool1d', x, indices, 1, sizesOf('maxUnpool1d', x, 1, readSingle, kernelSize, options))
+}
+
+/** Zeros with the elements of x [N, C, D, H, W] or [C, D, H, W] at `indices` (int32); see maxUnpool2d. */
+export function maxUnpool3d(x: Tensor, indices: Tensor, kernelSize: Triple, options: MaxUnpool3dOptions = {}): Tensor {
+  checkPooled('maxUnpool3d', x, indices, 3)
+  checkOptions('maxUnpool3d', options, maxUnpoolNames as OptionNames<MaxUnpool3dOptions>)
+  return unpooled('maxUnpool3d', x, indices, 3, sizesOf('maxUnpool3d', x, 3, triple, kernelSize, options))
 }
