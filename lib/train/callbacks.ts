@@ -27,7 +27,8 @@ export const beginsAnew: unique symbol = Symbol('beginsAnew')
 
 /**
  * M names the metrics in the records that it sees. A callback without M serves any Trainer. One with `stateDict()` and
- * `loadStateDict()` becomes part of checkpoints, and its state is restored after `onStart`.
+ * `loadStateDict()` becomes part of checkpoints, and its state is restored after `onStart`. Fields of others that change
+ * are told of at the first checkpoint; variables in closures and #private fields cannot be seen.
  */
 export interface Callback<M extends string = string> {
   onStart?(context: TrainingContext): void | Promise<void>

@@ -162,9 +162,14 @@ export class Checkpoints {
       }
     }
     if (all.length > 0)
-      throw Object.assign(new ValueError(op, `none of the ${all.length} checkpoints in ${this.#folder} is complete`), {
-        cause: fault,
-      })
+      throw Object.assign(
+        new ValueError(
+          op,
+          `none of the ${all.length} checkpoints in ${this.#folder} is complete; put copies of them back, if there are any, or begin a new ` +
+            'run: name another folder, or remove these files',
+        ),
+        { cause: fault },
+      )
     return null
   }
 }

@@ -136,8 +136,8 @@ export interface FitOptions<B = Batch> {
   /**
    * 'auto': continues from the newest complete checkpoint in the folder of `checkpoints`, if there is one, as if the
    * run had never been interrupted. With the same program and data it ends with the same weights, to the bit. `epochs`,
-   * `steps` and `minutes` count from the run's beginning. Batches that are not a DataLoader must have the same order
-   * again.
+   * `steps` and `minutes` count from the run's beginning; fewer than the checkpoint has already taken are an error.
+   * Batches that are not a DataLoader must have the same order again.
    */
   readonly resume?: 'auto'
   /**

@@ -1,4 +1,5 @@
 /** A training in progress. */
+import { ValueError } from '../core/errors.js'
 import type { HeldOut } from './held-out.js'
 import type { EpochRecord, TrainingHistory, ValidationRecord } from './history.js'
 import type { Batches, FitOptions } from './options.js'
@@ -61,6 +62,25 @@ export function goOn<M extends string>(run: Run<M>, { within, data, validation, 
   run.history.telemetry.push(...(history.telemetry ?? []))
   run.history.nonFinite = history.nonFinite
   run.history.stopped = history.stopped
+}
+
+/**
+ * Throws ValueError if the place of a checkpoint lies beyond the end of the fit that should continue from it: its state
+ * is not the one that the program asks for.
+ */
+export function checkReached(op: string, plan: Plan, { steps, epochs }: Place): void {
+  const { first } = plan
+  const ends = [
+    ['steps', plan.steps - first.steps, steps - first.steps],
+    ['epochs', plan.epochs - first.epochs, epochs - first.epochs],
+  ] as const
+  for (const [name, asked, done] of ends)
+    if (done > asked)
+      throw new ValueError(
+        op,
+        `${name} is ${asked}, but the run's checkpoint is ${name === 'steps' ? `after ${done} steps` : `in epoch ${done} or after it`}, and ${name} count from the ` +
+          `beginning of the run; give at least ${done}, or begin a new run in another folder`,
+      )
 }
 
 /** The number of passes that a fit may make. */

@@ -1,6 +1,7 @@
 /** Saves a run during its training, and finds it again. */
 import { onInterrupt, warn } from '../core/host.js'
 import { visitTensors } from '../core/scope.js'
+import { CallbackFields } from './callback-fields.js'
 import { beginsAnew } from './callbacks.js'
 import { type CheckpointOptions, Checkpoints } from './checkpoints.js'
 import { type Metrics, Pass } from './pass.js'
@@ -19,6 +20,8 @@ export class Saver {
   /** The file and the content of the checkpoint from which the run continues, until callbacks have their states. */
   #found: { readonly path: string; readonly state: unknown } | null
   #unwatch: (() => void) | null = null
+  /** The fields of callbacks since they started; null before. */
+  #fields: CallbackFields | null = null
 
   private constructor(
     parts: Parts,
@@ -57,9 +60,10 @@ export class Saver {
 
   /**
    * Restores the states of callbacks, which have started by now, and frees the loaded tensors: each part has its own
-   * copy.
+   * copy. From here on, fields of callbacks without a state are watched.
    */
   loadCallbacks(): void {
+    this.#fields = new CallbackFields(this.#parts.options.callbacks ?? [])
     if (this.#found === null) return
     const { path, state } = this.#found
     this.#found = null
@@ -84,6 +88,7 @@ export class Saver {
 
   /** Begins to write the current state of the run. `logged` resolves when the events of its steps are written. */
   async save(placeOf: () => Promise<Place>, logged: () => Promise<void>): Promise<void> {
+    this.#fields?.tell('Trainer.fit')
     await this.#checkpoints.write(async () => {
       const place = await placeOf()
       return { step: place.steps, state: captureRun(this.#parts, this.#config, place) }

@@ -40,7 +40,7 @@ import { progressBar } from './progress.js'
 import { Recording } from './record/recording.js'
 import type { Report, ReportOptions } from './report/report.js'
 import { type Config, givenOptions, isResumable, type Parts } from './resume.js'
-import { epochsOf, goOn, planOf, type Run } from './run.js'
+import { checkReached, epochsOf, goOn, planOf, type Run } from './run.js'
 import { interruption, openSaver, type Saver } from './saver.js'
 import { Stepping } from './stepping.js'
 import { endAll, Tellings } from './tell.js'
@@ -138,6 +138,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         saver?.from?.fit ?? { epochs: this.#stepping.epochs, steps: this.#stepping.steps, time: 0 },
       )
       if (saver?.from != null) {
+        checkReached(op, plan, saver.from)
         goOn(run, saver.from)
         this.#stepping.steps = saver.from.steps
         this.#stepping.epochs = saver.from.epochs

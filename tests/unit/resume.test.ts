@@ -410,7 +410,9 @@ describe('checkpoints', () => {
     for (const path of all) if (existsSync(path)) truncateSync(path, 20)
     const third = run(cpu, where, { keep: 6, accumulate: 1 })
     for (const name of readdirSync(join(where, 'checkpoints'))) truncateSync(join(where, 'checkpoints', name), 20)
-    await expect(third.trainer.fit(third.loader, { ...fitting, resume: 'auto' })).rejects.toThrow('is complete')
+    await expect(third.trainer.fit(third.loader, { ...fitting, resume: 'auto' })).rejects.toThrow(
+      /is complete; put copies of them back, if there are any, or begin a new run: name another folder/,
+    )
     await new Promise((resolve) => setImmediate(resolve))
     takeOutput()
   })
