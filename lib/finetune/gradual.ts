@@ -27,6 +27,8 @@ export interface GradualState {
   readonly open: number
   /** The number of epochs or steps since training began. */
   readonly passed: number
+  /** The options and the number of groups, which must be the same again. Missing in states of earlier versions. */
+  readonly options?: { readonly [name: string]: number | null }
 }
 
 /** The groups from the head to the first block and the embeddings. */
@@ -84,6 +86,11 @@ export function unfreezeGradually(model: Module, options: GradualOptions = {}): 
     for (const group of next) setLearning(group, true)
     open = wanted
   }
+  const own = {
+    everyEpochs: everySteps === undefined ? every : null,
+    everySteps: everySteps === undefined ? null : every,
+    groups: count,
+  }
   const begin = (state: GradualState) => {
     freeze(model)
     open = 0
@@ -97,7 +104,7 @@ export function unfreezeGradually(model: Module, options: GradualOptions = {}): 
   return {
     onStart: () => begin({ open: 1, passed: 0 }),
     ...(everySteps === undefined ? { onEpochEnd: pass } : { onStep: pass }),
-    stateDict: () => ({ open, passed }),
+    stateDict: () => ({ open, passed, options: own }),
     loadStateDict(state) {
       const isCount = (value: unknown, least: number) => Number.isSafeInteger(value) && (value as number) >= least
       if (!isCount(state?.open, 1) || state.open > count || !isCount(state.passed, 0))
@@ -105,6 +112,14 @@ export function unfreezeGradually(model: Module, options: GradualOptions = {}): 
           `${op}.loadStateDict`,
           `the state is ${shown(state)}, but must be { open, passed }, with 1 to ${count} groups open`,
         )
+      for (const [name, now] of Object.entries(own)) {
+        const before = state.options === undefined ? now : state.options[name]
+        if (before !== now)
+          throw new ValueError(
+            `${op}.loadStateDict`,
+            `${name} is ${shown(now)}, but was ${shown(before)} in the state; continue with the same options`,
+          )
+      }
       begin(state)
     },
   }

@@ -30,7 +30,10 @@ export function formProblems(saved: unknown, groups: number): string[] {
   if (!Array.isArray(saved.groups)) return ['groups is not a list']
   const problems: string[] = []
   if (saved.groups.length !== groups)
-    problems.push(`the state has ${saved.groups.length} parameter groups, but this optimiser has ${groups}`)
+    problems.push(
+      `the state has ${saved.groups.length} parameter groups, but this optimiser has ${groups}; make it with the groups of the state, or ` +
+        'add them (addParamGroup) before the state is loaded',
+    )
   for (const [i, group] of saved.groups.entries())
     if (!isObject(group)) problems.push(`group ${i} is ${shown(group)}, but must be an object of options`)
   if (!isObject(saved.state) || !isMap(saved.state))

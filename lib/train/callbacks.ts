@@ -2,6 +2,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
+import { warn } from '../core/host.js'
 import { ownOptions } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
@@ -102,7 +103,10 @@ export interface BestWeightsOptions {
   readonly mode?: 'min' | 'max'
 }
 
-/** Restores the weights of the best epoch or validation when the training ends. It does not end the training early. */
+/**
+ * Restores the weights of the best epoch or validation when the training ends, and warns if its number was always NaN.
+ * It does not end the training early.
+ */
 export function bestWeights(options: BestWeightsOptions = {}): Callback & Resumable<EarlyStoppingState> {
   const op = 'bestWeights'
   const given = ownOptions(op, options, { monitor: true, minDelta: true, mode: true })
@@ -208,6 +212,10 @@ function watching(
     onEnd(context) {
       try {
         if (weights !== null) loadStateDict(context.model, weights)
+        else if (restoreBest && waited > 0)
+          warn(
+            `[${op}] ${monitor} was NaN in all ${waited} ${rounds}, so no weights are the best, and the model keeps its last`,
+          )
       } finally {
         forget()
       }

@@ -14,7 +14,9 @@ export interface SnapshotOptions {
 }
 
 /** The weights of a run at the ends of its cycles. */
-export interface Snapshots extends Callback, Resumable<{ readonly states: readonly StateDict[] }> {
+export interface Snapshots
+  extends Callback,
+    Resumable<{ readonly every?: number; readonly states: readonly StateDict[] }> {
   /** A state for each completed cycle, in order, for `loadStateDict` of a model with the same shapes. */
   readonly states: readonly StateDict[]
 }
@@ -45,8 +47,16 @@ export function snapshots(options: SnapshotOptions): Snapshots {
     onEpochEnd({ epoch }, { model }) {
       if ((epoch + 1) % every === 0) states.push(copies(stateDict(model)))
     },
-    stateDict: () => ({ states }),
+    stateDict: () => ({ every, states }),
     loadStateDict(state) {
+      if (!Array.isArray(state?.states))
+        throw new ValueError(`${op}.loadStateDict`, `the state is ${shown(state)}, but must be { every, states }`)
+      // States of earlier versions lack it.
+      if (state.every !== undefined && state.every !== every)
+        throw new ValueError(
+          `${op}.loadStateDict`,
+          `every is ${every}, but was ${shown(state.every)} in the state; continue with the same options`,
+        )
       states = state.states.map(copies)
     },
   }

@@ -12,7 +12,9 @@ import {
   Generator,
   manualSeed,
   metrics,
+  mseLoss,
   nn,
+  ones,
   optim,
   randint,
   randn,
@@ -22,6 +24,7 @@ import {
   type TrainerOptions,
   ValueError,
 } from '../../lib/index.js'
+import { takeOutput } from '../setup.js'
 
 const folders: string[] = []
 afterEach(() => {
@@ -67,6 +70,20 @@ describe('bestWeights', () => {
     expect(epochs).toHaveLength(6)
     expect(bits(model.stateDict().values())).toEqual(seen[best])
     expect((await trainer.evaluate(validation)).loss).toBe(losses[best])
+  })
+
+  it('says that no weights are the best if all losses were NaN', async () => {
+    const model = new nn.Linear(1, 1)
+    const trainer = new Trainer(model, {
+      optimizer: new optim.SGD(model.parameters(), { lr: 0.1 }),
+      loss: (output, target) => mseLoss(output, target).mul(Number.NaN),
+      callbacks: [bestWeights({ monitor: 'loss' })],
+    })
+    await trainer.fit([[ones([1, 1]), ones([1, 1])]], { epochs: 2, progress: false })
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(takeOutput().join('\n')).toContain(
+      '[bestWeights] loss was NaN in all 2 epochs, so no weights are the best, and the model keeps its last',
+    )
   })
 
   it('names what it cannot do', async () => {

@@ -312,7 +312,8 @@ describe('a folder of pictures', () => {
     const [images, labels] = await rows.batch([0, 3])
     expect([images.shape, images.dtype, labels.dtype]).toEqual([[2, 3, 4, 5], 'uint8', 'int32'])
     expect(images.select(1, 0).select(1, 0).select(1, 0).toArray()).toEqual([1, 9])
-    const { train } = splitRows(rows, { validation: 0.25, stratify: rows.labels, seed: 0 })
+    expect(() => splitRows(rows, { validation: 0.25, stratify: rows.labels, seed: 0 })).toThrow('1 (row 3)')
+    const { train } = splitRows(rows, { validation: 0.25, seed: 0 })
     expect(train.length).toBe(3)
   })
 

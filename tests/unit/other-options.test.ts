@@ -3,13 +3,24 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { bestWeights, earlyStopping, loadCheckpoint, nn, optim, saveCheckpoint, tensor } from '../../lib/index.js'
+import { unfreezeGradually } from '../../lib/finetune/index.js'
+import {
+  bestWeights,
+  earlyStopping,
+  loadCheckpoint,
+  nn,
+  optim,
+  saveCheckpoint,
+  snapshots,
+  tensor,
+} from '../../lib/index.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'firesteel-options-'))
 const path = join(folder, 'run.ckpt')
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const model = new nn.Linear(1, 1)
+const deep = new nn.Sequential(new nn.Linear(1, 1), new nn.Linear(1, 1))
 const sgd = (lr = 0.5, groups = 1) =>
   new optim.SGD(
     Array.from({ length: groups }, () => ({ params: [new nn.Parameter(tensor([1]))] })),
@@ -147,6 +158,18 @@ const pairs: readonly Pair[] = [
     'the share of new weights after 10 steps',
     '0.0833333',
     '0.5',
+  ],
+  ['snapshots', (b) => snapshots({ every: b ? 2 : 3 }), 'every', '3', '2'],
+  [
+    'gradual unfreezing',
+    (b) => {
+      const callback = unfreezeGradually(deep, b ? { everySteps: 3 } : { everyEpochs: 3 })
+      callback.onStart?.({} as never)
+      return callback
+    },
+    'everyEpochs',
+    '3',
+    'null',
   ],
   ['early stopping', (b) => earlyStopping({ patience: b ? 5 : 4 }), 'patience', '4', '5'],
   [
