@@ -21,7 +21,10 @@ type Sharp = typeof import('sharp').default
 
 let loaded: Promise<Sharp> | null = null
 
-/** The package. In a loader's thread it uses one thread for each picture, because many rows are read at a time. */
+/**
+ * The package, without its cache. In a loader's thread it uses one thread for each picture, because many rows are read
+ * at a time.
+ */
 export function decoder(op: string): Promise<Sharp> {
   loaded ??= load(op)
   // A failure is not kept, so that a later installation is found.
@@ -44,6 +47,8 @@ async function load(op: string): Promise<Sharp> {
     )
   }
   if (!isMainThread) sharp.concurrency(1)
+  // The cache gives a WebP file's old picture after the file has changed, and a pass decodes each picture only once.
+  sharp.cache(false)
   return sharp
 }
 

@@ -296,6 +296,21 @@ describe('a folder of pictures', () => {
     writeFileSync(place('readme.md'), 'none')
   })
 
+  it('gives the picture that a file has now', async () => {
+    mkdirSync(join(folder, 'changing', 'a'), { recursive: true })
+    const path = join(folder, 'changing', 'a', '1.webp')
+    for (const value of [255, 0]) {
+      writeFileSync(
+        path,
+        await sharp(await png(value, 64))
+          .webp({ lossless: true })
+          .toBuffer(),
+      )
+      const [picture] = await (await imageFolder(join(folder, 'changing'))).get(0)
+      expect(picture.data[0]).toBe(value)
+    }
+  })
+
   it('has its classes sorted, and rows of pictures with labels', async () => {
     const rows = await imageFolder(place())
     expect(rows.classes).toEqual(['a', 'b'])
