@@ -243,7 +243,7 @@ const data: readonly (readonly [what: string, rows: readonly string[], ...says: 
     [`[${chatRow('a')},`, `${chatRow('b')}]`],
     'rows.jsonl:1',
     'not valid JSON',
-    'each line is a row of its own',
+    'the file is one array, so make lines of it',
   ],
   ['no rows', ['', ' '], 'rows.jsonl', 'there are no rows', 'give a file'],
   [

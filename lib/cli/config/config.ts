@@ -1,7 +1,8 @@
 /** A config that has been read and checked, and that still knows the places of its values. */
+import { existsSync } from 'node:fs'
 import { isAbsolute, relative, resolve } from 'node:path'
 import type * as z from 'zod'
-import { isFiresteelError } from '../../core/errors.js'
+import { isFiresteelError, shown } from '../../core/errors.js'
 import { inConfigWords } from '../advice.js'
 import { UsageError } from '../exit.js'
 import { problemsOf } from './problems.js'
@@ -39,7 +40,34 @@ export async function loadConfig<C>(
   const schema = typeof given === 'function' ? given(value) : given
   const parsed = schema.safeParse(value)
   if (!parsed.success) throw new UsageError(problemsOf(source, schema, parsed.error.issues).join('\n'))
-  return { config: parsed.data, source, resolve: (each) => shortened(resolve(source.folder, each)) }
+  const { data: config } = parsed
+  const own = (each: string) => {
+    const path = resolve(source.folder, each)
+    if (ofShell.test(each) && !existsSync(path)) throw new UsageError(shellText(source, config, each))
+    return shortened(path)
+  }
+  return { config, source, resolve: own }
+}
+
+/** What a shell would replace: `~` at the beginning, `$NAME` and `${NAME}`. */
+const ofShell = /^~(\/|$)|\$(\{\w+\}|[A-Za-z_]\w*)/
+
+/** The message about a path that only a shell understands. A folder of that name would be made otherwise. */
+function shellText(source: Source, config: unknown, given: string): string {
+  const path = pathOf(config, given) ?? []
+  const name = path.join('.')
+  return `${source.place(path)}: ${name === '' ? 'a path' : name} is ${shown(given)}, but a config knows no variables of the shell and no ~; write the path out, or let the shell do it, as in --set ${name || 'output'}="$HOME/runs"`
+}
+
+/** The keys that lead to a text in a config, or null if no value is that text. */
+function pathOf(value: unknown, text: string): Path | null {
+  if (value === text) return []
+  if (typeof value !== 'object' || value === null) return null
+  for (const [key, inner] of Object.entries(value)) {
+    const rest = pathOf(inner, text)
+    if (rest !== null) return [key, ...rest]
+  }
+  return null
 }
 
 /** The path relative to the working folder, unless that is longer, so that messages stay short. */

@@ -4,7 +4,6 @@
  */
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import {
   type Alias,
   type Document,
@@ -18,12 +17,13 @@ import {
   visit,
   type YAMLMap,
 } from 'yaml'
+import { isFiresteelError } from '../../core/errors.js'
 import { InputFile } from '../../io/input.js'
 import { refusal } from '../../io/refusal.js'
 import { UsageError } from '../exit.js'
 import { nearest } from '../nearest.js'
 import { mostLevels, tooDeepAt, tooDeepIn } from './depth.js'
-import { notPlain } from './plain.js'
+import { loadModule } from './module.js'
 
 /** Name endings of configs. */
 const texts = ['.yaml', '.yml', '.json']
@@ -53,7 +53,7 @@ export class Source {
     const kind = extname(path).toLowerCase()
     const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
-      throw refusal('firesteel', 'read', path, error)
+      throw withoutName(refusal('firesteel', 'read', path, error))
     })
     if (found === null && path !== '') throw new UsageError(await missing(path))
     if (texts.includes(kind)) return Source.#ofText(path, await textOf(path), kind === '.json')
@@ -91,26 +91,7 @@ export class Source {
   }
 
   static async #ofModule(path: string): Promise<Source> {
-    let config: unknown
-    try {
-      const module = (await import(pathToFileURL(resolve(path)).href)) as { readonly default?: unknown }
-      config = module.default
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException
-      const advice =
-        code === 'ERR_UNKNOWN_FILE_EXTENSION'
-          ? '; this Node runs no TypeScript: take Node 22.18 or later, start with NODE_OPTIONS="--import tsx", or write the config as .mjs or .yaml'
-          : /^ERR_REQUIRE_/.test(code ?? '')
-            ? '; name it .mts or .mjs, so that it is a module wherever it lies'
-            : ''
-      throw new UsageError(`${path} cannot be loaded: ${message}${advice}`)
-    }
-    if (config === undefined)
-      throw new UsageError(`${path} has no default export; write export default { model: ..., data: ... }`)
-    const wrong = notPlain(config)
-    if (wrong !== null) throw new UsageError(`${path}: ${wrong}`)
-    const text = JSON.stringify(config)
-    return new Source(path, parseDocument(text), null)
+    return new Source(path, parseDocument(JSON.stringify(await loadModule(path))), null)
   }
 
   /** The folder to which the config's paths are relative. */
@@ -253,8 +234,14 @@ async function missing(path: string): Promise<string> {
   return `${path}: there is no such config${meant}${near === null ? ';' : ''} ${there}; \`firesteel init ${path}\` writes one`
 }
 
+/** An error of reading without the name of a function, which would mean nothing to the user. */
+const withoutName = (error: unknown): unknown =>
+  isFiresteelError(error) ? new UsageError(error.message.replace(`[${error.op}] `, '')) : error
+
 async function textOf(path: string): Promise<string> {
-  const file = await InputFile.open('firesteel', path)
+  const file = await InputFile.open('firesteel', path).catch((error: unknown) => {
+    throw withoutName(error)
+  })
   try {
     if (file.size > mostBytes)
       throw new UsageError(`${path} has ${file.size} bytes, but a config has at most ${mostBytes}`)

@@ -84,6 +84,8 @@ function checkColumns(row: Row, format: FormatName, columns: Columns): void {
 /** Advice for a table whose header is one name that contains others. */
 export function tableAdvice(row: Row): string {
   const [name = '', ...others] = Object.keys(row)
+  const padded = Object.keys(row).find((each) => each !== each.trim())
+  if (padded !== undefined) return `; the column '${padded}' has blanks around its name: remove them in the header`
   const found = others.length > 0 ? undefined : [';', '\t', '|', ','].find((each) => name.includes(each))
   if (found === undefined) return ''
   return `; the fields seem to be separated by ${found === '\t' ? 'tabs' : `'${found}'`}: write commas in a .csv, and tabs in a .tsv`
@@ -117,9 +119,10 @@ const hasFields = (path: string): boolean => ['.csv', '.tsv'].includes(extname(p
 
 /** Advice for a list or a table that a file of fields cannot hold. */
 function fieldAdvice(place: string, text: string): string {
-  return /\.[ct]sv:\d+$/i.test(place) && /must be (a list|\{)/.test(text)
-    ? '; fields of a table are texts, so give such rows as .jsonl'
-    : ''
+  if (!/\.[ct]sv:\d+$/i.test(place)) return ''
+  if (/ is '[-+]?\d[\d.,'_ ]*[%€$£]?', but must be a finite number/.test(text))
+    return '; write digits and a decimal point alone, as in 1234.5'
+  return /must be (a list|\{)/.test(text) ? '; fields of a table are texts, so give such rows as .jsonl' : ''
 }
 
 function faultsText(faults: readonly Fault[]): string {

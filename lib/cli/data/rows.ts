@@ -1,6 +1,6 @@
 /** Rows of data files with their places, so that an error about a row tells where it is. */
-import { stat } from 'node:fs/promises'
-import { extname } from 'node:path'
+import { lstat, open, readlink, stat } from 'node:fs/promises'
+import { extname, join } from 'node:path'
 import { isFiresteelError, kindOf } from '../../core/errors.js'
 import type { IterableDataset } from '../../data/iterable.js'
 import { csv } from '../../data/text/csv.js'
@@ -101,29 +101,63 @@ function lineOf(state: unknown): number | null {
 export async function dataFiles(files: Files): Promise<readonly string[]> {
   const paths = await pathsOf('data', files)
   for (const path of paths) {
+    const found = await stat(path).catch((error: NodeJS.ErrnoException) => error)
+    if (!(found instanceof Error) && found.isDirectory())
+      throw new UsageError(`${path} is a folder; give its files, as in ${join(path, '*.jsonl')}`)
     if (!Object.hasOwn(readers, extname(path).toLowerCase()))
       throw new UsageError(
         `${path} is not named like a file of rows; the known endings are ${Object.keys(readers).join(', ')}; write each row as JSON on its own line, and name the file .jsonl`,
       )
-    const found = await stat(path).catch(() => null)
-    const advice = /(^|\/)https?:\//.test(path) ? '; fetch it first, and give the path of what was fetched' : ''
-    if (found === null) throw new UsageError(`${path}: there is no such file${advice}`)
-    if (found.isDirectory()) throw new UsageError(`${path} is a folder; give its files, as in ${path}/*.jsonl`)
+    if (found instanceof Error) throw new UsageError(await absent(path, found))
+    // A read of a pipe would empty it, but rows are read more than once.
+    if (!found.isFile())
+      throw new UsageError(`${path} is a pipe or a device; copy its content to a file, and name that`)
   }
   return paths
 }
 
+/** The message about a path that leads to no file. */
+async function absent(path: string, { code }: NodeJS.ErrnoException): Promise<string> {
+  if (code === 'ELOOP') return `${path} is a link that leads back to itself; name the file itself`
+  if (code === 'EACCES')
+    return `${path} cannot be reached, because a folder before it may not be entered; ask for access`
+  const isLink = await lstat(path).then(
+    (found) => found.isSymbolicLink(),
+    () => false,
+  )
+  if (isLink)
+    return `${path} is a link to ${await readlink(path)}, which does not exist; mend the link, or name another file`
+  const advice = /(^|\/)https?:\//.test(path) ? '; fetch it first, and give the path of what was fetched' : ''
+  return `${path}: there is no such file${advice}`
+}
+
+/** Whether a file begins as a JSON array does. */
+async function isArray(path: string): Promise<boolean> {
+  const file = await open(path)
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0)
+    return /^\ufeff?\s*\[/.test(buffer.toString('utf8', 0, bytesRead))
+  } finally {
+    await file.close()
+  }
+}
+
+/** Advice for a file whose rows are in one JSON array. The new file has another name, so that the shell does not empty the old one. */
+const arrayAdvice = (path: string) =>
+  `the file is one array, so make lines of it: jq -c '.[]' '${path}' > '${path.slice(0, -extname(path).length)}-lines.jsonl'`
+
 /** Rows whose errors give advice, without the name of the function that read them. */
-async function* told(rows: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+async function* told(path: string, rows: AsyncIterable<unknown>): AsyncGenerator<unknown> {
   try {
     yield* rows
   } catch (error) {
     if (!isFiresteelError(error)) throw error
     const own = error.message.replace(`[${error.op}] `, '')
-    const advice = /: the line is not valid JSON/.test(own)
-      ? '; mend the line, or remove it: each line is a row of its own, as in {"text": "..."}'
-      : ''
-    throw new UsageError(`${own}${advice}`)
+    if (!/: the line is not valid JSON/.test(own)) throw new UsageError(own)
+    const advice = (await isArray(path))
+      ? arrayAdvice(path)
+      : 'mend the line, or remove it: each line is a row of its own, as in {"text": "..."}'
+    throw new UsageError(`${own}; ${advice}`)
   }
 }
 
@@ -133,16 +167,23 @@ async function* told(rows: AsyncIterable<unknown>): AsyncGenerator<unknown> {
  */
 export async function* placedRows(files: Files): AsyncGenerator<PlacedRow> {
   for (const path of await dataFiles(files)) {
-    const open = readers[extname(path).toLowerCase()] as (typeof readers)[string]
-    const pass = (await open(path)).pass()
+    const kind = extname(path).toLowerCase()
+    const rows = await (readers[kind] as (typeof readers)[string])(path)
+    const pass = rows.pass()
+    const isText = ['.csv', '.tsv', '.txt'].includes(kind)
     let count = 0
-    for await (const row of told(pass)) {
+    for await (const row of told(path, pass)) {
       const line = lineOf(pass.state())
       count++
       const at = { path, number: line ?? count, isLine: line !== null }
       if (typeof row !== 'object' || row === null || Array.isArray(row))
         throw new UsageError(
-          `${placeText(at)}: the row is ${kindOf(row)}, but must be an object of columns, such as {"text": "..."}`,
+          `${placeText(at)}: the row is ${kindOf(row)}, but must be an object of columns, such as {"text": "..."}${Array.isArray(row) && (await isArray(path)) ? `; ${arrayAdvice(path)}` : ''}`,
+        )
+      const damaged = isText ? Object.entries(row).find(([name, text]) => `${name}${text}`.includes('\0')) : undefined
+      if (damaged !== undefined)
+        throw new UsageError(
+          `${placeText(at)}: '${damaged[0].replaceAll('\0', '')}' holds a zero byte, which no text has; the file is damaged, or it is UTF-16: save it as UTF-8`,
         )
       yield new PlacedRow(row as Row, at)
     }
