@@ -58,6 +58,10 @@ describe('a report', () => {
       [2, 2, 0],
       [5, 0, 1],
     ])
+    const named = await trainerOf().report(test(), { worst: 3, classes: ['a', 'b', 'c'] })
+    expect(String(named)).toMatch(
+      /row 2: c, taken for a \(.*\)\n {2}row 5: a, taken for b \(.*\)\n {2}row 3: c, which is right \(/,
+    )
     expect(ignored).toBe(0)
     expect(calibration.reduce((sum, { count }) => sum + count, 0)).toBe(6)
     const [bin] = calibration.slice(8, 9)

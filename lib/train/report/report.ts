@@ -106,10 +106,11 @@ export class Report implements SetReport {
     if (classes !== null) {
       lines.push(`  calibration error ${digits(classes.calibrationError)}`)
       if (classes.ignored > 0) lines.push(`  ${classes.ignored} rows without a label of the classes`)
-      for (const { row, label, predicted, probability } of classes.worst.slice(0, 5))
-        lines.push(
-          `  row ${row}: ${this.nameOf(label)}, taken for ${this.nameOf(predicted)} (probability of its own ${digits(probability)})`,
-        )
+      for (const { row, label, predicted, probability } of classes.worst.slice(0, 5)) {
+        // The worst of few rows may be right.
+        const found = predicted === label ? 'which is right' : `taken for ${this.nameOf(predicted)}`
+        lines.push(`  row ${row}: ${this.nameOf(label)}, ${found} (probability of its own ${digits(probability)})`)
+      }
     }
     if (forgetting !== null) lines.push(...linesOf(forgetting, `of before: ${forgetting.rows} rows`))
     return `Report {\n${lines.join('\n')}\n}`
