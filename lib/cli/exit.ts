@@ -25,12 +25,16 @@ export class Interruption extends Error {
   override readonly name = 'Interruption'
 }
 
+/** The system's names of faults of the machine, which a later call may not meet. */
+const ofMachine = /\b(ENOSPC|EDQUOT|EIO|EMFILE|ENFILE)\b/
+
 /** The exit code for an error that a command threw. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return exitCodes.wrong
   if (error instanceof Interruption) return exitCodes.interrupted
   if (error instanceof PullError)
     return ['missing', 'unauthorized'].includes(error.reason) ? exitCodes.wrong : exitCodes.failed
+  if (isFiresteelError(error) && ofMachine.test(error.message)) return exitCodes.failed
   if (isFiresteelError(error) && ['ERR_VALUE', 'ERR_DTYPE', 'ERR_SHAPE', 'ERR_STATE_DICT'].includes(error.code))
     return exitCodes.wrong
   return exitCodes.failed

@@ -48,6 +48,7 @@ function writeAdvice({ code, path }: NodeJS.ErrnoException): string {
     return path !== undefined && existsSync(dirname(path))
       ? '; its folder takes no new files, so give a path in another folder'
       : '; make its folder first'
+  if (code === 'ENOSPC' || code === 'EDQUOT') return '; make room there, or give a path on another disk'
   if (code === 'EROFS') return '; give a path on a writable file system'
   if (code === 'EACCES' || code === 'EPERM')
     return '; its folder must take new files, because a file is made there first'

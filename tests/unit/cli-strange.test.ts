@@ -10,6 +10,7 @@ import { readRows } from '../../lib/cli/data/read.js'
 import { dataFiles } from '../../lib/cli/data/rows.js'
 import { exitCodeOf } from '../../lib/cli/exit.js'
 import { guessed } from '../../lib/cli/tuning/material.js'
+import { refusal } from '../../lib/io/refusal.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'firesteel-strange-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -111,6 +112,17 @@ it('folders and pipes in place of a config are refused without the name of a fun
   expect(await refused(() => loadFinetune(at('d.yaml')))).toMatch(/^cannot read d\.yaml: it is a directory/)
   execFileSync('mkfifo', [at('p.yaml')])
   expect(await refused(() => loadFinetune(at('p.yaml')))).toMatch(/^cannot read p\.yaml: it is a pipe/)
+})
+
+it('a full disk is a failure of the machine, with what to do', () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC', errno: -28 })
+  const error = refusal('save', 'write', 'x.safetensors', full) as Error
+  expect(error.message).toBe(
+    '[save] cannot write x.safetensors: ENOSPC: no space left on device, write; make room there, or give a path on another disk',
+  )
+  expect(exitCodeOf(error)).toBe(1)
+  const locked = Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES', errno: -13 })
+  expect(exitCodeOf(refusal('save', 'write', 'x', locked))).toBe(2)
 })
 
 it('a module that waits for ever ends the command with 2 and its name', () => {
