@@ -166,6 +166,9 @@ describe('finetune --dry', () => {
     expect(run.learned).toBeLessThan(0.3)
     expect(run.parameters.learning).toBeLessThan(run.parameters.all / 4)
     expect(run.peak).toBeGreaterThan(4 * run.parameters.all)
+    // The test's process has a few hundred megabytes, beside which this model is small.
+    expect((run.process as number) / process.memoryUsage.rss()).toBeGreaterThan(0.5)
+    expect((run.process as number) / process.memoryUsage.rss()).toBeLessThan(2)
     expect(run.seconds).toBeGreaterThan(0)
     expect(existsSync(join(folder, 'runs/dry'))).toBe(false)
   })

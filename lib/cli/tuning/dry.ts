@@ -11,6 +11,8 @@ export interface DryRun {
   readonly steps: number | null
   /** Bytes of tensors at the peak, and the bytes left in the machine. */
   readonly peak: number | null
+  /** Bytes of the whole process at the peak: what it had before the checks, and the tensors that were not there yet. */
+  readonly process: number | null
   readonly available: number
   /** Null if neither epochs nor steps end the training. */
   readonly seconds: number | null
@@ -134,6 +136,7 @@ async function timeOf(plan: TrainingPlan, report: CheckReport): Promise<DryTime 
 /** Checks and predicts. Weights, random numbers and the order of the data stay as they were. */
 export async function dryRun(plan: TrainingPlan): Promise<DryRun> {
   const { trainer, longest, totalSteps, fit } = plan
+  const before = process.memoryUsage.rss()
   const report = await trainer.check(longest, {
     steps: fewest,
     ...(fit.memory !== undefined && { memory: fit.memory }),
@@ -150,6 +153,7 @@ export async function dryRun(plan: TrainingPlan): Promise<DryRun> {
   return {
     steps: totalSteps,
     peak: report.memory?.peak ?? null,
+    process: report.memory === null ? null : before - report.memory.weights + report.memory.peak,
     available: availableMemory() + (report.memory?.weights ?? 0),
     seconds: time && time.steps + time.reading + time.validations,
     time,
@@ -163,11 +167,15 @@ export async function dryRun(plan: TrainingPlan): Promise<DryRun> {
 }
 
 export function dryText(run: DryRun): string {
-  const { steps, peak, available, seconds, time, parameters, findings } = run
+  const { steps, peak, process, available, seconds, time, parameters, findings } = run
   const share = (100 * parameters.learning) / parameters.all
   return [
     `${countText(parameters.learning)} of ${countText(parameters.all)} parameters learn (${share < 1 ? share.toPrecision(2) : share.toFixed(1)}%)${steps === null ? '' : `, in ${countText(steps)} steps`}`,
-    ...(peak === null ? [] : [`${bytesText(peak)} at the peak of ${bytesText(available)}`]),
+    ...(peak === null || process === null
+      ? []
+      : [
+          `${bytesText(peak)} of tensors at the peak, of ${bytesText(available)}; ${bytesText(process)} of the whole process`,
+        ]),
     ...(seconds === null || time === null ? [] : [`about ${durationText(seconds)} here: ${timeText(time)}`]),
     ...findings.map(({ level, about, text }) => `${level} (${about}): ${text}`),
     findings.some(({ level }) => level === 'fault') ? 'the training would be wasted' : 'all checks passed',
