@@ -4,6 +4,7 @@
  */
 
 const words: readonly (readonly [ofLibrary: RegExp, here: string])[] = [
+  [/if that is intended, raise longest/, 'divide it into several rows, or mend the line ends'],
   [/or add it to labels/, 'or add it to data.labels'],
   [/name all classes: labels: \['\.\.\.', '\.\.\.'\]/, "name all classes, as in data.labels: ['...', '...']"],
   [/name the classes: labels: \['\.\.\.', '\.\.\.'\]/, "name the classes, as in data.labels: ['...', '...']"],

@@ -53,6 +53,9 @@ it('files of other forms are refused with what to do', async () => {
   expect(await of('a.jsonl', '[\n  {"text": "a"}\n]\n')).toContain(array)
   expect(await of('a.jsonl', '[{"text": "a"}]\n')).toContain(array)
   expect(await of('a.jsonl', '{"text": \n')).toContain('mend the line, or remove it')
+  expect(await of('a.jsonl', `{"text": "${'a'.repeat(2 ** 24)}"}`)).toBe(
+    'a.jsonl:1: it has more than 16777216 bytes without an end; divide it into several rows, or mend the line ends',
+  )
   const zero = 'holds a zero byte, which no text has; the file is damaged, or it is UTF-16: save it as UTF-8'
   expect(await of('a.csv', Buffer.from('text,label\ngood,a\n', 'utf16le'))).toMatch(`a.csv:2: 'text' ${zero}`)
   expect(await of('a.csv', 'text,label\ngo\0od,a\n')).toBe(`a.csv:2: 'text' ${zero}`)

@@ -6,6 +6,7 @@ import type { IterableDataset } from '../../data/iterable.js'
 import { csv } from '../../data/text/csv.js'
 import { type Files, pathsOf } from '../../data/text/files.js'
 import { jsonl, textFiles } from '../../data/text/lines.js'
+import { inConfigWords } from '../advice.js'
 import { UsageError } from '../exit.js'
 
 export type Row = { readonly [column: string]: unknown }
@@ -153,7 +154,7 @@ async function* told(path: string, rows: AsyncIterable<unknown>): AsyncGenerator
   } catch (error) {
     if (!isFiresteelError(error)) throw error
     const own = error.message.replace(`[${error.op}] `, '')
-    if (!/: the line is not valid JSON/.test(own)) throw new UsageError(own)
+    if (!/: the line is not valid JSON/.test(own)) throw new UsageError(inConfigWords(own))
     const advice = (await isArray(path))
       ? arrayAdvice(path)
       : 'mend the line, or remove it: each line is a row of its own, as in {"text": "..."}'
