@@ -9,7 +9,18 @@
  * Fails if the archive, FOLDER.tar.gz, would be larger than 60 MB.
  */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { isBuiltin } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -24,9 +35,7 @@ function run(command: string, args: readonly string[]): void {
   if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? stderr}`)
 }
 
-/**
- * Programs of the library as files that Node runs without packages, because they contain what they import of packages.
- */
+/** Compiles the library and the programs, file by file. */
 async function compile(folder: string): Promise<void> {
   await build({
     entryPoints: ['lib/**/*.ts', 'tests/cases/**/*.ts', 'tests/goldens/**/*.ts', ...programs],
@@ -38,6 +47,37 @@ async function compile(folder: string): Promise<void> {
     target: 'node20.19',
     logLevel: 'error',
   })
+}
+
+/** The packages that programs of run.py import as they start. What they import later is for work that no check does. */
+async function importedBy(folder: string): Promise<string[]> {
+  const text = readFileSync(`${root}scripts/check-cuda/run.py`, 'utf8')
+  const { metafile } = await build({
+    entryPoints: [...new Set(text.match(/(?:tests|bench)\/[\w/-]+\.js/g))],
+    absWorkingDir: folder,
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: 'esm',
+    platform: 'node',
+    packages: 'external',
+    outdir: '.',
+    logLevel: 'error',
+  })
+  const imports = Object.values(metafile.inputs).flatMap((input) => input.imports)
+  const names = imports
+    .filter(({ kind, external }) => external && kind === 'import-statement')
+    .map(({ path }) => /^(@[^/]+\/)?[^/]+/.exec(path)?.[0] as string)
+  return [...new Set(names)].filter((name) => name !== 'firesteel' && !isBuiltin(name))
+}
+
+/** Copies a package with those that it depends on. */
+function copyPackage(name: string, folder: string): void {
+  const to = join(folder, 'node_modules', name)
+  if (existsSync(to)) return
+  copy(`${root}node_modules/${name}`, to)
+  const { dependencies = {} } = JSON.parse(readFileSync(join(to, 'package.json'), 'utf8'))
+  for (const each of Object.keys(dependencies)) copyPackage(each, folder)
 }
 
 /** Copies existing files, and throws if a required one is missing. */
@@ -60,6 +100,7 @@ async function pack(
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   await compile(folder)
+  for (const name of await importedBy(folder)) copyPackage(name, folder)
   // The library finds its addon beside the manifest with its name, and programs import the library by that name.
   const manifest = { name: 'firesteel', version: '0.0.0', type: 'module', exports: { '.': './lib/index.js' } }
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
