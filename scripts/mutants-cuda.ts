@@ -30,7 +30,7 @@ export interface Mutant {
 const mutations: readonly (readonly [MutantKind, RegExp, string])[] = [
   ['barrier', /\b(__syncthreads|__syncwarp|commit_copies)\(\);/, ';'],
   // An element that is read or written. In a declaration the type comes before the name.
-  ['index', /(?<!(?:float|int|SHARED\b.*|_t|DEVICE\b.*|char|bool) )(\b\w+)\[([^[\]]+)\]/, '$1[$2 + 1]'],
+  ['index', /(?<!(?:\b(?!return\b|else\b)\w+|SHARED\b.*|DEVICE\b.*) )(\b\w+)\[([^[\]]+)\]/, '$1[$2 + 1]'],
   ['bound', /((?:for|if|while) \(.*[^<]) < /, '$1 <= '],
 ]
 

@@ -9,7 +9,9 @@ for (int i = 0; i < size; i++) tile[i] = x[2 * i];
 __syncthreads();
 commit_copies();
 const int y = x << 2;
-out[i] = tile[i] + 1.0f;`
+out[i] = tile[i] + 1.0f;
+Packed held[count][2];
+return out[i];`
 
 test('a kernel is broken at barriers, indices and bounds, one place at a time', () => {
   const mutants = mutantsOf(kernel)
@@ -19,6 +21,7 @@ test('a kernel is broken at barriers, indices and bounds, one place at a time', 
     'barrier 5',
     'barrier 6',
     'index 8',
+    'index 10',
   ])
   const lines = kernel.split('\n')
   for (const { line, text } of mutants) {
