@@ -1,0 +1,21 @@
+/** The families of settings that are drawn. */
+import { promotion } from './dtypes.js'
+import { einsum, gathered, reduction } from './elements.js'
+import { convolution, grid, interpolate, pool } from './images.js'
+import { embedding, norm } from './layers.js'
+import { loss } from './losses.js'
+import type { Choices, Setting } from './setting.js'
+
+export const families: { readonly [name: string]: (draw: Choices) => Setting } = {
+  gathered,
+  reduction,
+  einsum,
+  promotion,
+  interpolate,
+  grid,
+  pool,
+  convolution,
+  norm,
+  embedding,
+  loss,
+}

@@ -1,0 +1,80 @@
+"""Answers the settings of tests/fuzz/settings.ts with PyTorch: results and gradients, or the error.
+
+One JSON line a setting on standard input: {"python", "inputs": [{"shape", "dtype", "values", "wanted"}]}. `python` is an
+expression of the inputs x0, x1, ..., and `values` are doubles in base64. The dtype 'float' is float64. The answer is a JSON line
+{"results", "gradients"}, in which a tensor is {"shape", "dtype", "values"}, or {"error"}. The gradient that comes in at a result is
+the one of `weightOf` in tests/fuzz/settings.ts.
+"""
+import base64
+import json
+import math
+import sys
+import warnings
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+warnings.simplefilter("ignore")
+torch.set_num_threads(1)
+
+dtypes = {"float": torch.float64, "int32": torch.int32, "bool": torch.bool, "uint8": torch.uint8}
+dtypes |= {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+names = {dtype: name for name, dtype in dtypes.items() if name != "float"}
+
+
+def weights(count):
+    return (((np.arange(count) * 37 + 11) % 17) - 8) / 8
+
+
+def tensor(told):
+    values = np.frombuffer(base64.b64decode(told["values"]), dtype=np.float64).copy()
+    x = torch.from_numpy(values).reshape(told["shape"]).to(dtypes[told["dtype"]])
+    return x.requires_grad_(True) if told["wanted"] else x
+
+
+def told(x):
+    values = np.ascontiguousarray(x.detach().to(torch.float64).numpy())
+    return {
+        "shape": list(x.shape),
+        "dtype": names.get(x.dtype, str(x.dtype)),
+        "values": base64.b64encode(values.tobytes()).decode(),
+    }
+
+
+def filled(layer, given):
+    """The layer in float64, its parameters and buffers in their order replaced by tensors that want their gradients."""
+    layer = layer.double()
+    for (name, old), new in zip(list(layer.named_parameters()), given):
+        owner, _, last = name.rpartition(".")
+        module = layer.get_submodule(owner)
+        assert old.shape == new.shape, (name, old.shape, new.shape)
+        del module._parameters[last]
+        setattr(module, last, new)
+    return layer
+
+
+def flat(results):
+    if torch.is_tensor(results):
+        return [results]
+    return [] if results is None else [x for each in results for x in flat(each)]
+
+
+for line in sys.stdin:
+    call = json.loads(line)
+    try:
+        x = [tensor(each) for each in call["inputs"]]
+        names_of = {f"x{i}": each for i, each in enumerate(x)}
+        results = flat(eval(call["python"], {**globals(), **names_of}))
+        roots = [y for y in results if y.requires_grad]
+        wanted = [each for each, t in zip(x, call["inputs"]) if t["wanted"]]
+        gradients = []
+        if roots and wanted:
+            given = [torch.from_numpy(weights(y.numel())).reshape(y.shape).to(y.dtype) for y in roots]
+            found = torch.autograd.grad(roots, wanted, given, allow_unused=True)
+            gradients = [torch.zeros_like(x) if g is None else g for g, x in zip(found, wanted)]
+        answer = {"results": [told(y) for y in results], "gradients": [told(g) for g in gradients]}
+    except Exception as error:
+        answer = {"error": f"{type(error).__name__}: {error}"[:300]}
+    print(json.dumps(answer), flush=True)
