@@ -52,6 +52,7 @@ const fuzzers: { readonly [file: string]: readonly [command: string | null, reas
   'readers.ts': [null, 'mutates files of rows'],
   'mutants.ts': [null, 'is the loop of the fuzzers of files'],
   'poison.ts': [`1 0 '${operators.map(({ name }) => name).join('|')}'`],
+  'settings.ts': [null, 'draws settings of what PyTorch has, from tests/fuzz/settings'],
   'torch.ts': [null, 'draws large calls of what PyTorch has, from tests/cases/large.ts'],
 }
 
