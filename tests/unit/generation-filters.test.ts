@@ -41,6 +41,17 @@ describe('filters', () => {
     expect(kept((each) => typicalP(each, 1))).toEqual([0, 1, 2, 3, 4])
   })
 
+  it('keep the later of equally good tokens at the border, as a stable sort of transformers does', () => {
+    const kept = (shares: readonly number[], mass: number) => {
+      const own = Float64Array.from(shares.map(Math.log))
+      topP(own, mass)
+      return [...own.keys()].filter((i) => own[i] !== never)
+    }
+    expect(kept([0.25, 0.25, 0.25, 0.25], 0.3)).toEqual([2, 3])
+    expect(kept([0.2, 0.4, 0.2, 0.2], 0.5)).toEqual([1, 3])
+    expect(kept([0.2, 0.4, 0.2, 0.2], 0.7)).toEqual([1, 2, 3])
+  })
+
   it('leave the shares of what they keep', () => {
     const counts = [0, 0, 0, 0, 0]
     for (let i = 0; i < 1000; i++)

@@ -89,7 +89,8 @@ function kthLargest(scores: Scores, k: number): number {
 
 /**
  * Keeps the best tokens up to and including the one with which their total probability reaches `mass` (nucleus
- * sampling, Holtzman et al., 2020).
+ * sampling, Holtzman et al., 2020). Among equally good tokens the later ones come first, as where transformers sorts
+ * stably. Its sort on processors with AVX2 or AVX-512 keeps no order of its own there.
  */
 export function topP(scores: Scores, mass: number): void {
   const logs = logProbabilities(scores)
@@ -98,7 +99,7 @@ export function topP(scores: Scores, mass: number): void {
   const floor = Math.log((1 - mass) / scores.length)
   const candidates: number[] = []
   for (let i = 0; i < logs.length; i++) if ((logs[i] as number) >= floor) candidates.push(i)
-  candidates.sort((a, b) => (logs[b] as number) - (logs[a] as number))
+  candidates.sort((a, b) => (logs[b] as number) - (logs[a] as number) || b - a)
   const kept = new Set<number>()
   let sum = 0
   for (const token of candidates) {
