@@ -60,8 +60,9 @@ export async function checkRuns(
     const each = texts.length / prompts.length
     texts.forEach(({ tokens, score }, i) => {
       const expected = run.ids[i]?.slice(columns) as number[]
-      // transformers pads a row that has ended.
-      const got = expected.map((_, column) => tokens[column] ?? (run['num_beams'] ? run['eos_token_id'] : 0))
+      // transformers pads a row that has ended, and those of beams with the first end.
+      const [end] = [run['eos_token_id']].flat()
+      const got = expected.map((_, column) => tokens[column] ?? (run['num_beams'] ? end : 0))
       const row = Math.floor(i / each)
       tally.is(
         `${name} of row ${row}`,

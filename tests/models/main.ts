@@ -3,9 +3,9 @@
  * gradients, texts. Then compares tokenizers' ids. Folders that nothing here can run are counted.
  *
  * Usage: npm run test:models [-- REGEX of folders]. MODELS_DIR names another directory of the same form: models/,
- * tokenizers/ and others; drawn_models.py and drawn_adapters.py write such a directory, with drawn settings. MINILM_DIR
- * names the weights of all-MiniLM-L6-v2, and FIRESTEEL_TEST_DEVICES the devices (default reference,cpu). The exit code
- * is 1 if a case fails.
+ * tokenizers/ and others; drawn_models.py and drawn_adapters.py write such a directory, with drawn settings, and
+ * drawn_generation.py adds drawn texts to its models. MINILM_DIR names the weights of all-MiniLM-L6-v2, and
+ * FIRESTEEL_TEST_DEVICES the devices (default reference,cpu). The exit code is 1 if a case fails.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
