@@ -3,6 +3,7 @@
 // rows allow it, else one element. Entries are named <kernel>_<dtype>, and elementwise.cpp launches them.
 //
 // Contraction to fused multiply-add is off. The options of a kernel are p and q (i and j for int32).
+#include "gamma.h"
 #include "gpu.h"
 #include "index.h"
 #include "job.h"
@@ -398,6 +399,9 @@ UNARIES(acosh, acoshf(x))
 UNARIES(atanh, atanhf(x))
 UNARIES(erfc, erfcf(x))
 UNARIES(erfinv, erf_inverse(x))
+UNARIES(lgamma, gamma_function::log_gamma(x))
+UNARIES(digamma, gamma_function::digamma(x))
+UNARIES(polygamma, gamma_function::polygamma(x, p))
 UNARIES(relu, x < 0.0f ? 0.0f : x)
 UNARY(relu_int32, int32_t, largest(x, 0))
 UNARIES(silu, x / (1.0f + expf(-x)))

@@ -74,6 +74,19 @@ double erf_inverse(double x) {
   }
   return copysign(low, x);
 }
+// The derivative of log gamma of an order from 1 on, from a sum of which only a smooth rest is left out.
+double polygamma_of(double x, int order) {
+  if (!isfinite(x)) return order > 1 && x > 0 ? 0 : x > 0 ? x : NAN;
+  if (order == 1 && x == 0) return copysign(INFINITY, -x);
+  if (x <= 0 && floor(x) == x) return order == 1 ? NAN : order % 2 == 0 ? INFINITY : -INFINITY;
+  double sum = 0, a = x, factorial = 1;
+  for (int k = 2; k < order; k++) factorial *= k;
+  const double sign = order % 2 == 0 ? 1 : -1;
+  for (int k = 0; k < 20000; k++, a++) sum += sign * factorial * pow(a, -order);
+  if (order == 1) return sum + log(a) - 0.5 / a - 1 / (12 * a * a);
+  return sum +
+         sign * factorial * (pow(a, 1 - order) / (order - 1) + pow(a, -order) / 2 + order * pow(a, -order - 1) / 12);
+}
 // The results are as Python defines them.
 double remainder_of(double a, double b) {
   const double r = fmod(a, b);
@@ -152,6 +165,13 @@ const Unary unary[] = {
     {"atanh", isa::atanh, [](double x) { return within(atanh(x), 8); }, -1, 1},
     {"erfc", isa::erfc, [](double x) { return within(erfc(x), 16); }, -6, 9},
     {"erfinv", isa::erfinv, [](double x) { return within(erf_inverse(x), 12); }, -1, 1},
+    {"lgamma", isa::lgamma, [](double x) { return within(lgamma(x), 1, fabs(lgamma(x)) + 1e-6); }, -6, 30},
+    {"digamma", isa::digamma, [](double x) { return within(polygamma_of(x, 1), 1, fabs(polygamma_of(x, 1)) + 1e-5); },
+     -6, 30},
+    {"polygamma 1", [](Context& c, const View& out, const View& x) { isa::polygamma(c, out, x, 1); },
+     [](double x) { return within(polygamma_of(x, 2), 2); }, -6, 30},
+    {"polygamma 4", [](Context& c, const View& out, const View& x) { isa::polygamma(c, out, x, 4); },
+     [](double x) { return within(polygamma_of(x, 5), 2, fabs(polygamma_of(x, 5)) + 1e-3); }, -6, 30},
     {"pow_scalar 2", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 2); },
      [](double x) { return exactly(x * x); }},
     {"pow_scalar 3", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 3); },

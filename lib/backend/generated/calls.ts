@@ -75,6 +75,15 @@ const neg: Writer<'neg'> = {
   },
 }
 
+const polygamma: Writer<'polygamma'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, order }) {
+    to.out(out)
+    to.strided(x)
+    to.number('order', order)
+  },
+}
+
 const quotient: Writer<'quotient'> = {
   first: ({ out }) => out,
   write(to, { out, a, b, floors }) {
@@ -1314,6 +1323,9 @@ export const calls: Calls = {
   atanh: neg,
   erfc: neg,
   erfinv: neg,
+  lgamma: neg,
+  digamma: neg,
+  polygamma,
   atan2: add,
   hypot: add,
   copysign: add,

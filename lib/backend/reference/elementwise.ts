@@ -7,6 +7,7 @@ import type { TypedArray } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'
 import type { families, Kernels } from '../table/index.js'
 import { erf, erfc, erfinv } from './erf.js'
+import { digamma, lgamma, polygamma } from './gamma.js'
 import { widened } from './half.js'
 import type { HostView } from './view.js'
 import { walk } from './walk.js'
@@ -304,6 +305,9 @@ export const elementwise = {
   atanh: unary(Math.atanh),
   erfc: unary(erfc),
   erfinv: unary(erfinv),
+  lgamma: unary(lgamma),
+  digamma: unary(digamma),
+  polygamma: unary((x, { order }) => polygamma(x, order)),
   atan2: binary(Math.atan2),
   hypot: binary(Math.hypot),
   copysign: binary(copySign),

@@ -71,6 +71,10 @@ export const elementwise = {
   atanh: exact,
   erfc: exact,
   erfinv: exact,
+  lgamma: exact,
+  digamma: exact,
+  /** the derivative of digamma of an order of at least 1 */
+  polygamma: { ...exact, args: { ...unary.args, order: 'number' } },
   atan2: { ...binary, T: floats, precision: 'float32' },
   hypot: { ...binary, T: floats },
   /** |a| with the sign of b, that of zeros and NaN too */

@@ -12,6 +12,7 @@ type UnaryName =
   | ('neg' | 'abs' | 'sign' | 'square' | 'sqrt' | 'rsqrt' | 'reciprocal')
   | ('floor' | 'ceil' | 'trunc' | 'round')
   | ('exp' | 'exp2' | 'expm1' | 'log' | 'log2' | 'log10' | 'log1p' | 'erf' | 'erfc' | 'erfinv')
+  | ('lgamma' | 'digamma')
   | ('sin' | 'cos' | 'tan' | 'asin' | 'acos' | 'atan')
   | ('sinh' | 'cosh' | 'asinh' | 'acosh' | 'atanh')
 

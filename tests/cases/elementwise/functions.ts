@@ -32,6 +32,9 @@ const tenths: Make = (shape) => ({
   values: (random, count) => drawn(count, () => 1 + Math.floor(random() * 3) / 10),
 })
 
+/** Without tiny numbers, at which a power of the reciprocal is beyond float32. */
+const ends = exactly([9], 'float', [Number.NaN, Infinity, -Infinity, 0, -0, -1, -2.5, 0.001, 1e6])
+
 const ranges = {
   expm1: between(-2, 2),
   exp2: between(-3, 3),
@@ -48,6 +51,8 @@ const ranges = {
   atanh: between(-0.8, 0.8),
   erfc: between(-2, 2),
   erfinv: between(-0.8, 0.8),
+  lgamma: between(0.4, 5),
+  digamma: between(0.4, 5),
   sinc: between(-3, 3),
   rad2deg: smooth,
   deg2rad: smooth,
@@ -80,6 +85,25 @@ export const cases: readonly Case[] = [
         : special,
     ],
     call: (x: f.Tensor) => f[op](x),
+  })),
+  ...[1, 2, 5].flatMap((n) => [
+    ...unary('polygamma', (x) => f.polygamma(n, x), between(0.7, 3), { roundings: 64 }).map((c) => ({
+      ...c,
+      name: `${n} ${c.name}`,
+    })),
+    {
+      op: 'polygamma',
+      name: `${n} of NaN, infinities and ends`,
+      inputs: [ends],
+      call: (x: f.Tensor) => f.polygamma(n, x),
+    },
+  ]),
+  ...(['lgamma', 'digamma'] as const).map((op) => ({
+    op,
+    name: 'between negative integers',
+    inputs: [offSteps([67])],
+    call: (x: f.Tensor) => f[op](x),
+    roundings: 64,
   })),
   ...rounding.map((op) => ({
     op,
@@ -160,6 +184,13 @@ export const errors: readonly ErrorCase[] = [
     call: (make) => f.round(make(normal([4])), { decimals: 0.5 }),
   },
   {
+    op: 'polygamma',
+    name: 'an order below 0',
+    code: 'ERR_VALUE',
+    mentions: ['n is -1'],
+    call: (make) => f.polygamma(-1, make(normal([4]))),
+  },
+  {
     op: 'logit',
     name: 'NaN',
     code: 'ERR_VALUE',
@@ -197,6 +228,7 @@ export const calls: readonly PublicCall[] = [
   ),
   ...combining.map((name) => sound(name, f[name], () => [t(2, 3), t(3)], 'where', 'ne')),
   sound('round', f.round, () => [t(2, 3), { decimals: 1 }]),
+  sound('polygamma', f.polygamma, () => [1, t(2, 3)]),
   sound('logit', f.logit, () => [t(2, 3), { eps: 0.1 }], 'clamp'),
   sound('nanToNum', f.nanToNum, () => [t(2, 3), { nan: 0, posinf: 1, neginf: -1 }], 'where'),
   sound('clampMin', f.clampMin, () => [t(2, 3), 0], 'clamp'),
@@ -206,6 +238,7 @@ export const calls: readonly PublicCall[] = [
 
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   ...named([...names, ...truths, 'logit', 'nanToNum'], (fn: Unary) => unaryZeros((x) => fn(x))),
+  polygamma: unaryZeros((x) => f.polygamma(2, x)),
   clampMin: unaryZeros((x) => f.clampMin(x, 1)),
   clampMax: unaryZeros((x) => f.clampMax(x, 1)),
   ...named([...combining, 'isclose'], (fn: (a: f.Tensor, b: f.Tensor) => f.Tensor) => ({
