@@ -26,8 +26,8 @@ const faultySource = `${native}emulator/tests/faults.cu`
 const fakeDriver = `${release}libfakecuda.so`
 
 // Code for a target also runs on later GPUs of the same generation, and PTX serves the generations after it. The
-// kernels use nothing newer than 80, so PTX of 80 could become code for all later targets, but this takes more time
-// than compiling for each.
+// kernels use nothing newer than 80, except those of warpgroups, so PTX of 80 could become code for all later targets,
+// but this takes more time than compiling for each.
 const targets = (process.env.FIRESTEEL_CUDA_TARGETS ?? '75,80,90,100,120').split(',')
 // Only targets that differ are listed: 100 has the registers and the instructions of 90 and 120.
 const checkedTargets = (process.env.FIRESTEEL_CUDA_TARGETS ?? '75,80,90,120').split(',')
@@ -141,7 +141,15 @@ async function link(compiler, output, parts) {
     await run(compiler.at(-1), ['-shared', '-o', relative(output), ...parts.map(relative), '-ldl', '-pthread'])
 }
 
-const codeFor = (targets) => targets.map((target) => `-gencode=arch=compute_${virtualTarget(target)},code=sm_${target}`)
+// The instructions of warpgroups are in code for exactly 90a. Its other code only says that it must not be launched.
+const isForWarpgroups = (source) => source.endsWith('_wgmma.cu')
+
+const codeFor = (targets, source) =>
+  targets.map((target) =>
+    target === '90' && isForWarpgroups(source)
+      ? '-gencode=arch=compute_90a,code=sm_90a'
+      : `-gencode=arch=compute_${virtualTarget(target)},code=sm_${target}`,
+  )
 
 /** Binaries for all targets, one for each .cu file; none without nvcc. */
 async function kernelBinaries(withKernels) {
@@ -152,13 +160,13 @@ async function kernelBinaries(withKernels) {
   }))
   const stale = binaries.filter(({ source, binary }) => !isNewer(binary, [source, ...headers()]))
   if (stale.length > 0 && !(withKernels && works('nvcc'))) return []
-  const flags = [...kernelFlags, '-fatbin', '-compress-mode=size', ...codeFor(targets)]
+  const flags = [...kernelFlags, '-fatbin', '-compress-mode=size']
   flags.push(`-gencode=arch=compute_${ptx},code=compute_${ptx}`)
   await runAll(
     stale.map(
       ({ source, binary }) =>
         () =>
-          run('nvcc', [...flags, source, '-o', binary]),
+          run('nvcc', [...flags, ...codeFor(targets, source), source, '-o', binary]),
     ),
   )
   return binaries.map(({ binary }) => binary)
@@ -276,7 +284,7 @@ function faultsOf(name, report) {
   const seen = new Map(checkedTargets.map((target) => [`sm_${target}`, { entries: 0, registers: 0 }]))
   let [target, entry] = ['?', '?']
   for (const line of report.split('\n')) {
-    const compiling = /Compiling entry function '(\w+)' for '(\w+)'/.exec(line)
+    const compiling = /Compiling entry function '(\w+)' for '(\w+?)a?'/.exec(line)
     if (compiling) [, entry, target] = compiling
     const used = /Used (\d+) registers/.exec(line)
     const counts = seen.get(target)
@@ -299,11 +307,20 @@ async function checkKernels() {
   mkdirSync(objects, { recursive: true })
   // The longest tasks come first, so that no core waits for one of them at the end.
   const sources = kernelSources().sort((a, b) => statSync(b).size - statSync(a).size)
-  const flags = [...kernelFlags, '-fatbin', '-Xptxas=-v', ...codeFor(checkedTargets)]
+  const flags = [...kernelFlags, '-fatbin', '-Xptxas=-v']
   const faults = await runAll(
     sources.map((source) => async () => {
       const name = source.slice(native.length)
-      return faultsOf(name, await run('nvcc', [...flags, source, '-o', `${objects}${nameOf(source)}.check`]))
+      return faultsOf(
+        name,
+        await run('nvcc', [
+          ...flags,
+          ...codeFor(checkedTargets, source),
+          source,
+          '-o',
+          `${objects}${nameOf(source)}.check`,
+        ]),
+      )
     }),
   )
   for (const fault of faults.flat()) console.error(fault)

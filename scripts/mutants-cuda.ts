@@ -63,6 +63,7 @@ function checksOf(file: string): readonly (readonly string[])[] {
   if (family === 'recurrent') return [['recurrent.js'], ['cases.js', family]]
   if (family === 'loss') return [['head.js'], ['ctc.js'], ['cases.js', family]]
   if (family === 'blocks') return [['blocks.js']]
+  if (file === 'matmul_wgmma.cu') return [['products.js'], ['cases.js', 'matmul']]
   return family === 'matmul' ? [['products.js'], ['blocks.js'], ['cases.js', 'matmul']] : [['cases.js', family]]
 }
 
@@ -72,9 +73,16 @@ function checksOf(file: string): readonly (readonly string[])[] {
  */
 function isNoticed(driver: string, file: string): boolean {
   const checked = { FIRESTEEL_EMULATOR_CHECK: '1', FIRESTEEL_EMULATOR_ORDER: 'reverse' }
+  // Only Hopper runs the kernels of warpgroups.
+  const capability = file.endsWith('_wgmma.cu') ? '90' : '80'
   return [checked, {}].some((variables) =>
     checksOf(file).some(([program, ...args]) => {
-      const env = { ...process.env, FIRESTEEL_CUDA_DRIVER: driver, ...variables }
+      const env = {
+        ...process.env,
+        FIRESTEEL_CUDA_DRIVER: driver,
+        FIRESTEEL_EMULATOR_CAPABILITY: capability,
+        ...variables,
+      }
       const command = [`${root}build/compiled/tests/cuda/${program}`, ...args]
       return (
         spawnSync(process.execPath, command, { env, stdio: 'ignore', timeout: 300_000, killSignal: 'SIGKILL' })

@@ -157,18 +157,23 @@ bool Device::launch(const std::string& name, Grid grid, const void* parameter) {
                            .grid_x = grid.x,
                            .grid_y = grid.y,
                            .grid_z = 1,
-                           .block_x = threads_per_block,
+                           .block_x = grid.threads,
                            .block_y = 1,
                            .block_z = 1,
-                           .shared_bytes = 0,
+                           .shared_bytes = grid.shared_bytes,
                            .parameters = parameters,
                            .extra = nullptr,
                            .kernel = nullptr,
                            .context = nullptr};
   if (graphs.renewing()) return graphs.renew(name.c_str(), node);
+  // A kernel must be allowed to have more than 48 KiB.
+  if (grid.shared_bytes > 0 &&
+      !check(name.c_str(), driver.cuFuncSetAttribute(function, FunctionAttribute::most_dynamic_shared_bytes,
+                                                     static_cast<int>(grid.shared_bytes))))
+    return false;
   launches++;
-  return check(name.c_str(), driver.cuLaunchKernel(function, grid.x, grid.y, 1, threads_per_block, 1, 1, 0, stream,
-                                                   parameters, nullptr)) &&
+  return check(name.c_str(), driver.cuLaunchKernel(function, grid.x, grid.y, 1, grid.threads, 1, 1, grid.shared_bytes,
+                                                   stream, parameters, nullptr)) &&
          graphs.note_node();
 }
 

@@ -69,9 +69,9 @@ inline int64_t bytes_of(DType dtype, int64_t elements) {
   return elements / dtype_block[static_cast<int>(dtype)] * dtype_bytes[static_cast<int>(dtype)];
 }
 
-// The blocks of a launch.
+// The blocks of a launch, the threads of each, and the dynamic shared memory of each.
 struct Grid {
-  unsigned x, y = 1;
+  unsigned x, y = 1, threads = 256, shared_bytes = 0;
 };
 
 struct Device {

@@ -33,6 +33,10 @@ struct KernelNode {
   void* context;
 };
 
+enum class FunctionAttribute : int {
+  most_dynamic_shared_bytes = 8,
+};
+
 enum class DeviceAttribute : int {
   multiprocessor_count = 16,
   compute_capability_major = 75,

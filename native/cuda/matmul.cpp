@@ -5,7 +5,7 @@
 
 #include "device.h"
 #include "multiply.h"
-#include "product.h"
+#include "wide_product.h"
 
 namespace firesteel::cuda {
 namespace {
@@ -14,6 +14,8 @@ constexpr int64_t most_layers = 65535;  // the limit of a grid's second dimensio
 // The depth is cut until there are this many blocks, but never into parts smaller than the least depth.
 constexpr int64_t wanted_blocks = 256, least_depth = 256, most_splits = 32;
 constexpr int64_t depth_grain = 32;
+// If there are fewer tiles of 128x256 than this, smaller ones keep more multiprocessors busy.
+constexpr int64_t wide_tiles = 128;
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 int64_t pieces(int64_t n, int64_t of) { return (n + of - 1) / of; }
@@ -94,6 +96,26 @@ bool suits_copies(const Factor& factor, int64_t lines, int64_t depth, int dims, 
   return can_group(factor, together, bytes, dims) && (factor.line == 1 ? lines : depth) % together == 0;
 }
 
+// Whether warpgroups can multiply: both factors are single matrices of bfloat16 whose lines the engine of copies takes.
+// Other compute capabilities lack the instructions, later ones too.
+bool suits_warpgroups(const Device& device, const Product& job, const Shape& shape) {
+  const auto is_matrix = [&](const Factor& factor) { return factor.line != 1 && factor.line >= shape.depth; };
+  return device.generation == 90 && job.matrices == 1 && !job.live.count && shape.depth >= wide_deep &&
+         shape.columns > small_tile / 4 && is_matrix(job.a) && is_matrix(job.b);
+}
+
+// Fills in the arguments that warpgroups take instead of a factor: lines of `depth` elements, taken `lines` at a time.
+bool describe_matrix(Device& device, TensorMap* map, const Factor& factor, int64_t lines, int64_t depth, int64_t some) {
+  // The driver's numbers for bfloat16, for a swizzle of 128 bytes, and for 256 bytes that the L2 cache takes at once.
+  constexpr int bfloat16 = 9, no_interleave = 0, swizzle = 3, promotion = 3, zeros = 0;
+  const uint64_t sizes[] = {static_cast<uint64_t>(depth), static_cast<uint64_t>(lines)};
+  const uint64_t line_bytes = 2 * static_cast<uint64_t>(factor.line);
+  const uint32_t box[] = {wide_deep, static_cast<uint32_t>(some)}, steps[] = {1, 1};
+  return device.check("cuTensorMapEncodeTiled", device.driver.cuTensorMapEncodeTiled(
+                                                    map, bfloat16, 2, const_cast<void*>(factor.data), sizes,
+                                                    &line_bytes, box, steps, no_interleave, swizzle, promotion, zeros));
+}
+
 std::string choose(const Device& device, const Product& job, const Shape& shape, DType a, DType b) {
   const std::string dtypes = std::string(dtype_names[static_cast<int>(a)]) + '_' + dtype_names[static_cast<int>(b)];
   const bool blocks = b >= first_block_dtype;
@@ -108,8 +130,13 @@ std::string choose(const Device& device, const Product& job, const Shape& shape,
   if (blocks && tensor_cores && a == DType::bfloat16 && order(job.a) == 'd')
     return std::string("matmul_mma_") + dtype_names[static_cast<int>(b)] + '_' + order(job.b);
   if (blocks) return "matmul_64_" + dtypes;
-  if (tensor_cores && a == b && suits_copies(job.b, shape.columns, shape.depth, job.dims, bytes))
+  if (tensor_cores && a == b && suits_copies(job.b, shape.columns, shape.depth, job.dims, bytes)) {
+    if (a == DType::bfloat16 && suits_warpgroups(device, job, shape)) {
+      const bool wide = pieces(shape.rows, wide_rows) * pieces(shape.columns, 256) >= wide_tiles;
+      return wide ? "matmul_wgmma_256" : "matmul_wgmma_128";
+    }
     return std::string("matmul_mma_") + (a == DType::float32 ? "tf32" : "bfloat16") + '_' + order(job.a) + order(job.b);
+  }
   const int64_t tiles = pieces(shape.rows, large_tile) * pieces(shape.columns, large_tile) * job.matrices;
   const bool large = std::min(shape.rows, shape.columns) > small_tile && tiles >= wanted_blocks / 4;
   return (large ? "matmul_128_" : "matmul_64_") + dtypes;
@@ -138,14 +165,18 @@ bool multiply(Device& device, const View& out, const View& a, const View& b, con
   job.whole_rows = shape.columns % 4 == 0 && address(out.data) % uint64_t(4 * bytes(out)) == 0;
 
   const std::string entry = choose(device, job, shape, a.dtype, b.dtype);
+  const bool warpgroups = entry.starts_with("matmul_wgmma_");
   const int64_t tile = entry.starts_with("matmul_64_") ? small_tile : large_tile;
+  const int64_t across = entry == "matmul_wgmma_256" ? 256 : tile;
   const bool few = entry.starts_with("matmul_few_");
   // In products of few rows, each column takes a warp.
-  const int64_t tiles = few ? pieces(shape.columns, 8) : pieces(shape.rows, tile) * pieces(shape.columns, tile);
+  const int64_t tiles = few ? pieces(shape.columns, 8) : pieces(shape.rows, tile) * pieces(shape.columns, across);
   if (tiles > std::numeric_limits<int32_t>::max()) return device.fail("matmul: more than 2^31 tiles");
   const int64_t wanted = pieces(wanted_blocks, tiles * job.matrices);
   const int64_t splits = std::clamp<int64_t>(std::min(wanted, shape.depth / least_depth), 1, most_splits);
-  job.depth_of_split = static_cast<int32_t>(round_up(pieces(shape.depth, splits), depth_grain));
+  // Warpgroups take whole pieces, because only the matrix's end cuts a copy short.
+  const int64_t grain = warpgroups ? wide_deep : depth_grain;
+  job.depth_of_split = static_cast<int32_t>(round_up(pieces(shape.depth, splits), grain));
   job.splits = static_cast<int32_t>(std::max<int64_t>(pieces(shape.depth, std::max(job.depth_of_split, 1)), 1));
 
   Scratch parts(device);
@@ -155,10 +186,21 @@ bool multiply(Device& device, const View& out, const View& a, const View& b, con
   }
   const int64_t layers = int64_t(job.matrices) * job.splits;
   if (layers > std::numeric_limits<int32_t>::max()) return device.fail("matmul: more than 2^31 matrices");
+  WideProduct wide = {};
+  if (warpgroups && !(describe_matrix(device, &wide.a, job.a, shape.rows, shape.depth, wide_rows) &&
+                      describe_matrix(device, &wide.b, job.b, shape.columns, shape.depth, across)))
+    return false;
+  const size_t shared = across == 256 ? sizeof(WideStages<256>) : sizeof(WideStages<128>);
   for (int64_t first = 0; first < layers; first += most_layers) {
     job.first_layer = static_cast<uint32_t>(first);
     const auto some = static_cast<unsigned>(std::min(layers - first, most_layers));
-    if (!device.launch(entry, Grid{static_cast<unsigned>(tiles), some}, &job)) return false;
+    Grid grid = {static_cast<unsigned>(tiles), some};
+    if (warpgroups) {
+      grid.threads = wide_threads;
+      grid.shared_bytes = static_cast<unsigned>(shared);
+      wide.product = job;
+    }
+    if (!device.launch(entry, grid, warpgroups ? static_cast<const void*>(&wide) : &job)) return false;
   }
   return job.splits == 1 || device.launch("matmul_add_parts", static_cast<uint64_t>(out.count), &job);
 }

@@ -24,16 +24,17 @@ DEVICE int32_t live_rows(const Product& job) {
   return job.live.count && !job.live.of_depth ? *job.live.count - job.live.before : job.rows;
 }
 
-DEVICE Part part_of(const Product& job, int tile) {
+// A tile has `lines` rows and `across` columns.
+DEVICE Part part_of(const Product& job, int lines, int across) {
   const uint32_t layer = job.first_layer + blockIdx.y;
   // Tiles go down 8 rows of tiles before they go right, because blocks that run together then share what they read.
   constexpr uint32_t tall = 8;
-  const uint32_t rows = (job.rows + tile - 1) / tile, columns = (job.columns + tile - 1) / tile;
+  const uint32_t rows = (job.rows + lines - 1) / lines, columns = (job.columns + across - 1) / across;
   const uint32_t band = blockIdx.x / (tall * columns), within = blockIdx.x - band * tall * columns;
   const uint32_t height = rows - band * tall < tall ? rows - band * tall : tall;
   Part part;
-  part.row = static_cast<int32_t>(band * tall + within % height) * tile;
-  part.column = static_cast<int32_t>(within / height) * tile;
+  part.row = static_cast<int32_t>(band * tall + within % height) * lines;
+  part.column = static_cast<int32_t>(within / height) * across;
   const uint32_t split = layer % job.splits, matrix = layer / job.splits;
   part.matrix = matrix;
   part.result = split * job.matrices + matrix;
@@ -46,6 +47,7 @@ DEVICE Part part_of(const Product& job, int tile) {
   part.empty = part.row >= live_rows(job);
   return part;
 }
+DEVICE Part part_of(const Product& job, int tile) { return part_of(job, tile, tile); }
 
 // The place at which the factor's matrix begins, in elements.
 DEVICE int64_t offset_of(const Product& job, const Factor& factor, int64_t matrix) {

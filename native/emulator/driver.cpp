@@ -7,13 +7,13 @@
 //
 // FIRESTEEL_EMULATOR_ORDER=reverse runs threads from the last to the first. FIRESTEEL_EMULATOR_DEVICES is the number of
 // devices, 1 by default. FIRESTEEL_EMULATOR_VERSION is the CUDA version that the driver supports, 13000 (13.0) by
-// default. FIRESTEEL_EMULATOR_MEMORY is the memory of each in bytes; FIRESTEEL_EMULATOR_OTHERS is the part of it that
-// other processes hold. FIRESTEEL_EMULATOR_CHECK=1 checks kernels for races and stray accesses (check.h).
-// FIRESTEEL_EMULATOR_GATE names a file. While the file does not exist, no submitted work runs, as if a kernel that
-// takes hours came first. If it says "fail", the device has failed. FIRESTEEL_EMULATOR_FAIL is read at each call, so a
-// program may set it between two calls. With "allocate" there is no memory, and with "launch" no kernel starts. With
-// "address" the next kernel touches memory that is not its own. Like a GPU's context, the device then does nothing
-// more.
+// default. FIRESTEEL_EMULATOR_CAPABILITY is 10 times their compute capability, 80 by default. FIRESTEEL_EMULATOR_MEMORY
+// is the memory of each in bytes; FIRESTEEL_EMULATOR_OTHERS is the part of it that other processes hold.
+// FIRESTEEL_EMULATOR_CHECK=1 checks kernels for races and stray accesses (check.h). FIRESTEEL_EMULATOR_GATE names a
+// file. While the file does not exist, no submitted work runs, as if a kernel that takes hours came first. If it says
+// "fail", the device has failed. FIRESTEEL_EMULATOR_FAIL is read at each call, so a program may set it between two
+// calls. With "allocate" there is no memory, and with "launch" no kernel starts. With "address" the next kernel touches
+// memory that is not its own. Like a GPU's context, the device then does nothing more.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +26,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 #include "../cuda/driver_types.h"
 #include "check.h"
 #include "emulator.h"
 #include "kernels.h"
+#include "tiles.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -47,10 +49,12 @@ std::map<std::string, Kernel>& kernels() {
 namespace {
 
 using firesteel::cuda::DeviceAttribute;
+using firesteel::cuda::FunctionAttribute;
 using firesteel::cuda::KernelNode;
 using firesteel::cuda::Status;
 
 constexpr int emulated_processors = 2;
+constexpr int most_shared_bytes = 227 << 10;  // of a block
 
 enum class Gate { open, closed, failed };
 
@@ -71,6 +75,12 @@ bool fails(const char* what) {
 
 // Whether a kernel has touched an illegal address.
 std::atomic<bool> lost{false};
+
+// 10 times the compute capability.
+int capability() {
+  const char* wanted = getenv("FIRESTEEL_EMULATOR_CAPABILITY");
+  return wanted ? atoi(wanted) : 80;
+}
 
 int devices() {
   const char* wanted = getenv("FIRESTEEL_EMULATOR_DEVICES");
@@ -182,6 +192,16 @@ bool is_pinned(const void* data, size_t bytes) {
   return false;
 }
 
+// The dynamic shared memory that each function may have.
+std::unordered_map<void*, unsigned>& shared_bytes_of() {
+  static auto* bytes = new std::unordered_map<void*, unsigned>;
+  return *bytes;
+}
+unsigned most_shared_of(void* function) {
+  const auto found = shared_bytes_of().find(function);
+  return found == shared_bytes_of().end() ? 48u << 10 : found->second;
+}
+
 // A launch with its arguments as they are now.
 std::function<void()> bound(void* function, dim3 grid, dim3 block, size_t shared_bytes, void** arguments) {
   emulator::BoundKernel kernel = (*static_cast<emulator::Kernel*>(function))(arguments);
@@ -234,10 +254,10 @@ EXPORT Status cuDeviceGetAttribute(int* value, DeviceAttribute attribute, int) {
       *value = emulated_processors;
       return Status::success;
     case DeviceAttribute::compute_capability_major:
-      *value = 9;
+      *value = capability() / 10;
       return Status::success;
     case DeviceAttribute::compute_capability_minor:
-      *value = 0;
+      *value = capability() % 10;
       return Status::success;
   }
   return Status::invalid_value;
@@ -443,6 +463,32 @@ EXPORT Status cuEventSynchronize(void* event) {
   return wait(*awaited->stream, [=] { return awaited->happened; });
 }
 
+EXPORT Status cuFuncSetAttribute(void* function, FunctionAttribute attribute, int value) {
+  if (attribute != FunctionAttribute::most_dynamic_shared_bytes || value < 0 || value > most_shared_bytes)
+    return Status::invalid_value;
+  Lock lock(mutex());
+  shared_bytes_of()[function] = unsigned(value);
+  return Status::success;
+}
+
+// Takes maps of the kind that matrix products use, and checks what the driver's manual demands of them.
+EXPORT Status cuTensorMapEncodeTiled(TensorMap* map, int dtype, unsigned rank, void* data, const uint64_t* sizes,
+                                     const uint64_t* line_bytes, const uint32_t* box, const uint32_t* steps,
+                                     int interleave, int swizzle, int, int fill) {
+  constexpr int bfloat16 = 9, swizzle_of_128 = 3;
+  if (dtype != bfloat16 || rank != 2 || steps[0] != 1 || steps[1] != 1 || interleave || swizzle != swizzle_of_128 ||
+      fill)
+    return Status::invalid_value;
+  if (reinterpret_cast<uintptr_t>(map) % 64 || reinterpret_cast<uintptr_t>(data) % 16) return Status::invalid_value;
+  if (*line_bytes % 16 || *line_bytes >= uint64_t(1) << 40 || *line_bytes < 2 * sizes[0]) return Status::invalid_value;
+  for (int d = 0; d < 2; d++)
+    if (sizes[d] == 0 || sizes[d] > uint64_t(1) << 32 || box[d] == 0 || box[d] > 256) return Status::invalid_value;
+  if (2 * box[0] != 128) return Status::invalid_value;
+  *map = emulator::map_of(
+      {static_cast<const char*>(data), int64_t(sizes[0]), int64_t(sizes[1]), int64_t(*line_bytes), box[0], box[1]});
+  return Status::success;
+}
+
 EXPORT Status cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                              unsigned block_y, unsigned block_z, unsigned shared_bytes, void* stream, void** arguments,
                              void**) {
@@ -450,6 +496,7 @@ EXPORT Status cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, u
   const dim3 grid = {grid_x, grid_y, grid_z}, block = {block_x, block_y, block_z};
   if (grid.count() == 0 || block.count() == 0 || block.count() > 1024 || grid_y > 65535 || grid_z > 65535)
     return Status::invalid_value;
+  if (shared_bytes > most_shared_of(function)) return Status::invalid_value;
   if (fails("launch")) return Status::launch_out_of_resources;
   if (fails("address")) return submit(stream, [] { lost = true; });
   return submit(stream, bound(function, grid, block, shared_bytes, arguments));

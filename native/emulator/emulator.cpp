@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "check.h"
+#include "tiles.h"
 
 #if !defined(__x86_64__)
 #error "the emulator switches fibers on x86-64 only"
@@ -90,8 +91,8 @@ unsigned next_of(unsigned mask, unsigned index) {
       block.arrived, lanes, operation, block.live);
 }
 
-// Continues with another fiber: one of the same warp if one can run, else one of the next warp, or the scheduler if
-// there is none.
+}  // namespace
+
 void next_fiber() {
   Thread* me = self;
   Block& block = *me->block;
@@ -100,8 +101,11 @@ void next_fiber() {
     self = warp->threads[next_of(warp->ready, me->lane)];
   } else {
     block.ready_warps &= ~(1u << warp->index);
+    while (block.live && !block.ready_warps && end_one_work()) {
+    }
     if (!block.ready_warps) {
       if (block.live) stuck(block);
+      check_block_work();
       return emulator_switch(&me->stack_pointer, block.scheduler);
     }
     warp = &block.warps[next_of(block.ready_warps, warp->index)];
@@ -109,6 +113,8 @@ void next_fiber() {
   }
   if (self != me) emulator_switch(&me->stack_pointer, self->stack_pointer);
 }
+
+namespace {
 
 void release_barrier(Block& block) {
   block.arrived = 0;
@@ -180,6 +186,7 @@ void start_block(Block& block) {
   memset(block.shared, 0xff, static_cast<size_t>(block.shared_end - block.shared));
   memset(block.statics, 0xff, statics_room);
   check_block(block);
+  begin_block_work();
   const Warp& warp = block.warps[first_of(block.ready_warps)];
   self = warp.threads[first_of(warp.ready)];
   emulator_switch(&block.scheduler, self->stack_pointer);

@@ -104,6 +104,9 @@ extern thread_local Thread* self __attribute__((tls_model("initial-exec")));
 void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
 extern bool reverse;
 
+// Continues with another fiber: one of the same warp if one can run, else one of the next warp. If none can run, some
+// asynchronous work ends (tiles.h). Without any, the scheduler continues if no thread lives.
+void next_fiber();
 // Waits until all live threads of the block have come.
 void block_barrier();
 // The same. True if any of the threads brings true.

@@ -36,6 +36,12 @@ describe('on the emulator', () => {
     })
   }, 300_000)
 
+  it('multiplies by warpgroups on Hopper, around tiles, pieces and stages, with copies that land late', () => {
+    const hopper = { FIRESTEEL_EMULATOR_CAPABILITY: '90' }
+    expectClean('products.js', hopper)
+    expectClean('products.js', { ...hopper, FIRESTEEL_EMULATOR_CHECK: '1', FIRESTEEL_EMULATOR_ORDER: 'reverse' })
+  }, 300_000)
+
   it('computes losses of logits that are never there as a whole, around its groups of rows and tiles', () => {
     expectClean('head.js')
     expectClean('head.js', {

@@ -149,4 +149,28 @@ for (const depth of [0, 1, 15, 16, 17])
 // These have so many tiles of 128 that such tiles are chosen.
 const large = orders.map((alongDepth): Product => ({ sizes: [17, 250, 193, 11], dtypes: floats, alongDepth }))
 
-for (const product of checks ? small : [...small, ...large]) check(product)
+// Warpgroups multiply on Hopper, if both factors' neighbours lie along the depth.
+const along = [true, true] as const
+const wide: Product[] = [
+  // One piece; then as many as stages, one more, and so many that every stage is filled three times.
+  ...[64, 256, 264, 504].map((depth): Product => ({ sizes: [1, 17, 24, depth], dtypes: halves, alongDepth: along })),
+  // Ragged tiles with a bias; a single matrix of a batch; a cut depth, whose parts are whole pieces.
+  { sizes: [1, 130, 132, 72], dtypes: ['bfloat16', 'bfloat16', 'bfloat16'], alongDepth: along, bias: 'bfloat16' },
+  { sizes: [1, 193, 131, 80], dtypes: halves, alongDepth: along, bias: 'float32', offset: 8 },
+  { sizes: [1, 24, 19, 648], dtypes: halves, alongDepth: along, accumulates: true },
+  { sizes: [1, 20, 40, 1032], dtypes: ['bfloat16', 'bfloat16', 'bfloat16'], alongDepth: along, bias: 'float32' },
+  // Depths, lines and addresses that they leave to the other kernels.
+  { sizes: [1, 17, 24, 56], dtypes: halves, alongDepth: along },
+  { sizes: [1, 17, 16, 64], dtypes: halves, alongDepth: along },
+  { sizes: [1, 17, 24, 64], dtypes: halves, alongDepth: along, offset: 4 },
+]
+// These have so many tiles of 128x256 that such tiles are chosen.
+const widest: Product[] = [
+  { sizes: [1, 17, 127 * 256 + 8, 64], dtypes: halves, alongDepth: along },
+  { sizes: [1, 127 * 128 + 66, 17, 72], dtypes: halves, alongDepth: along },
+]
+const onHopper = process.env['FIRESTEEL_EMULATOR_CAPABILITY'] === '90'
+
+const chosen = onHopper ? wide : [...small, ...wide]
+for (const product of chosen) check(product)
+if (!checks) for (const product of onHopper ? widest : large) check(product)
