@@ -72,7 +72,8 @@ export const floors: readonly Floor[] = [
   ['native/core', 'native/core/kernel.h', 'native/core/call.h', 'native/generated'],
   ['native/cpu', 'native/core/kernel.h', 'native/generated', 'native/core/peak.h', 'native/core/processor.h'],
   ['native/cuda/driver_types.h'],
-  ['native/emulator', 'native/cuda/driver_types.h'],
+  ['native/cuda/tensor_map.h'],
+  ['native/emulator', 'native/cuda/driver_types.h', 'native/cuda/tensor_map.h'],
   // The CUDA library links with nothing of the addon. Its kernels also compile for the emulator.
   [
     'native/cuda',
@@ -80,7 +81,9 @@ export const floors: readonly Floor[] = [
     'native/core/call.h',
     'native/generated',
     'native/cuda/driver_types.h',
+    'native/cuda/tensor_map.h',
     'native/emulator/gpu.h',
+    'native/emulator/warpgroups.h',
   ],
   ['native/emulator/tests', 'native/cuda/gpu.h'],
   [nodeHeaders],

@@ -262,6 +262,7 @@ const optionSets: { readonly [kernel: string]: readonly { readonly [name: string
     { beta: 1, threshold: 20 },
     { beta: 2, threshold: 1 },
   ],
+  polygamma: [{ order: 1 }, { order: 2 }],
   elu: [{ alpha: 1.5 }],
   elu_backward: [{ alpha: 1.5 }],
   leaky_relu: [{ slope: 0.01 }],
