@@ -1,9 +1,8 @@
 #include "cuda_executor.h"
 
-#include <dlfcn.h>
-
 #include <new>
 
+#include "../core/dynamic_library.h"
 #include "../core/kernel_infos.h"
 
 namespace firesteel {
@@ -12,13 +11,9 @@ using namespace cuda;
 
 std::unique_ptr<CudaExecutor> CudaExecutor::open(const char* path, int index, std::string* why) {
   // The library is never closed, because the driver's threads may run in it.
-  void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!handle) {
-    const char* reason = dlerror();
-    *why = reason ? reason : path;
-    return nullptr;
-  }
-  const auto entry = reinterpret_cast<FiresteelCudaEntry>(dlsym(handle, "firesteel_cuda"));
+  const DynamicLibrary opened(path, why);
+  if (!opened) return nullptr;
+  const auto entry = opened.find<FiresteelCudaEntry>("firesteel_cuda");
   const Library* library = entry ? entry() : nullptr;
   if (!library || library->version != library_version) {
     *why = std::string(path) + " belongs to another version of firesteel";

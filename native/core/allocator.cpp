@@ -1,14 +1,11 @@
 #include "allocator.h"
 
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <new>
 
 #include "memory.h"
+#include "pages.h"
 
 namespace firesteel {
 namespace {
@@ -23,25 +20,6 @@ constexpr size_t growth = size_t(32) << 20;  // bytes opened at a time
 constexpr size_t unused_floor = size_t(256) << 20;
 constexpr unsigned stretch = 4096;  // number of releases of extents
 constexpr int most_looked_at = 128;
-
-#if defined(__APPLE__)
-// Pages that macOS has compressed or written to disk were touched, too.
-using PageState = char;
-constexpr PageState touched_page = MINCORE_INCORE | MINCORE_PAGED_OUT;
-#else
-using PageState = unsigned char;
-constexpr PageState touched_page = 1;
-#endif
-
-// Gives pages back to the system. They are zeros when they are touched again.
-void return_pages(void* start, size_t bytes) {
-#if defined(__APPLE__)
-  // MADV_DONTNEED keeps the pages there, so fresh ones take their place.
-  mmap(start, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-#else
-  madvise(start, bytes, MADV_DONTNEED);
-#endif
-}
 
 constexpr uintptr_t round_up(uintptr_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
 
@@ -79,7 +57,7 @@ Allocator::Allocator() {
 
 Allocator::~Allocator() {
   Commitments::of_process().leave(*this);
-  for (const Region& region : regions_) munmap(reinterpret_cast<void*>(region.base), region.bytes + page);
+  for (const Region& region : regions_) free_addresses({region.base, region.bytes + page});
 }
 
 void* Allocator::allocate(size_t bytes) noexcept {
@@ -255,10 +233,7 @@ uintptr_t Allocator::grow(size_t bytes, size_t align) {
         if (used > region.opened) {
           const size_t opened = std::min(region.bytes, round_up(used, growth));
           void* const from = reinterpret_cast<void*>(region.base + region.opened);
-          if (mprotect(from, opened - region.opened, PROT_READ | PROT_WRITE) != 0) return 0;
-#ifdef MADV_HUGEPAGE
-          madvise(from, opened - region.opened, MADV_HUGEPAGE);
-#endif
+          if (!open_addresses(from, opened - region.opened)) return 0;
           region.opened = opened;
         }
         if (joins) remove(last);
@@ -277,24 +252,19 @@ uintptr_t Allocator::grow(size_t bytes, size_t align) {
 bool Allocator::reserve_region(size_t bytes) {
   const size_t least = round_up(bytes, page) + 2 * page;
   size_t most = largest_region;
-  rlimit limit;
-  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-    while (most > limit.rlim_cur / 4) most /= 2;
+  for (const size_t limit = most_addresses(); most > limit / 4;) most /= 2;
   for (size_t room = std::max(most, least); room >= least; room /= 2) {
-    void* start = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) continue;
-    const uintptr_t from = reinterpret_cast<uintptr_t>(start), base = round_up(from, page);
-    const size_t whole = (from + room - base) / page * page;
+    const Addresses whole = reserve_addresses(room, page);
+    if (whole.bytes == 0) continue;
+    const size_t pages = whole.bytes / page;
     try {
       std::lock_guard<std::mutex> lock(pages_mutex_);
       // The last page is never used, so that extents of two regions never join.
-      regions_.push_back({base, whole - page, 0, 0, std::vector<bool>(whole / page), std::vector<bool>(whole / page)});
+      regions_.push_back({whole.base, whole.bytes - page, 0, 0, std::vector<bool>(pages), std::vector<bool>(pages)});
     } catch (const std::bad_alloc&) {
-      munmap(start, room);
+      free_addresses(whole);
       return false;
     }
-    if (base > from) munmap(start, base - from);
-    if (from + room > base + whole) munmap(reinterpret_cast<void*>(base + whole), from + room - base - whole);
     return true;
   }
   return false;
@@ -314,6 +284,10 @@ bool Allocator::take_pages(uintptr_t start, size_t bytes) {
   for (size_t i = first; i <= last; i++) fresh += region.taken[i] ? 0 : page;
   if (fresh == 0) return true;
   if (!ask(fresh)) return false;
+  if (!take_memory(reinterpret_cast<void*>(region.base + first * page), (last + 1 - first) * page)) {
+    granted_.store(reserved_bytes(), std::memory_order_relaxed);
+    return false;
+  }
   std::lock_guard<std::mutex> lock(pages_mutex_);
   for (size_t i = first; i <= last; i++)
     if (!region.taken[i]) region.taken[i] = region.untouched[i] = true;
@@ -343,12 +317,8 @@ size_t Allocator::granted_bytes() const {
   return granted > reserved ? granted - reserved : 0;
 }
 
-// Small pages are counted one by one, because the system may have no huge ones.
 size_t Allocator::untouched_bytes() {
-  constexpr size_t most = 64;  // pages at a time
-  static const size_t small_page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t parts = page / small_page;
-  PageState touched[most * page / 4096];
+  size_t untouched[most_pieces];
   size_t total = 0;
   std::lock_guard<std::mutex> lock(pages_mutex_);
   for (Region& region : regions_) {
@@ -358,15 +328,11 @@ size_t Allocator::untouched_bytes() {
         continue;
       }
       size_t count = 1;
-      while (count < most && i + count < region.end && region.untouched[i + count]) count++;
-      // If the system does not tell, all pages count as untouched.
-      if (mincore(reinterpret_cast<void*>(region.base + i * page), count * page, touched) != 0)
-        std::fill_n(touched, count * parts, 0);
+      while (count < most_pieces && i + count < region.end && region.untouched[i + count]) count++;
+      count_untouched(reinterpret_cast<void*>(region.base + i * page), page, count, untouched);
       for (size_t k = 0; k < count; k++) {
-        const size_t without = static_cast<size_t>(std::count_if(
-            touched + k * parts, touched + (k + 1) * parts, [](PageState part) { return !(part & touched_page); }));
-        if (without == 0) region.untouched[i + k] = false;
-        total += without * small_page;
+        if (untouched[k] == 0) region.untouched[i + k] = false;
+        total += untouched[k];
       }
       i += count;
     }
@@ -388,7 +354,7 @@ void Allocator::give_pages(uintptr_t start, size_t bytes, size_t most) {
       region.taken[from] = region.untouched[from] = false;
     }
     if (from == end) continue;
-    return_pages(reinterpret_cast<void*>(region.base + from * page), (end - from) * page);
+    return_memory(reinterpret_cast<void*>(region.base + from * page), (end - from) * page);
     const size_t bytes_given = (end - from) * page;
     add(reserved_, 0 - bytes_given);
     // Other processes may take these pages now, so they must be asked for again.

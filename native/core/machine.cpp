@@ -1,9 +1,15 @@
 #include "machine.h"
 
-#include <sched.h>
 #include <stdio.h>
+#if defined(_WIN32)
+#define NOMINMAX
+#include <windows.h>
+#else
+#include <sched.h>
+#endif
 
 #include <algorithm>
+#include <bit>
 #include <thread>
 
 namespace firesteel {
@@ -11,6 +17,9 @@ namespace {
 
 constexpr int max_threads = 256;
 
+#if defined(_WIN32)
+int cgroup_cores() { return 0; }
+#else
 // The number of cores that a quota of `quota` microseconds per `period` amounts to, rounded up; 0 if there is no quota.
 int quota_cores(double quota, double period) {
   if (quota <= 0 || period <= 0) return 0;
@@ -38,12 +47,17 @@ int cgroup_cores() {
   if (!read_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us", &period)) return 0;
   return quota_cores(quota, period);
 }
+#endif
 
 }  // namespace
 
 int usable_cores() {
   int cores = static_cast<int>(std::thread::hardware_concurrency());
-#ifdef __linux__
+#if defined(_WIN32)
+  // The masks are 0 where the process has threads in several groups of 64 cores.
+  DWORD_PTR own = 0, all = 0;
+  if (GetProcessAffinityMask(GetCurrentProcess(), &own, &all) && own != 0) cores = std::popcount(own);
+#elif defined(__linux__)
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);

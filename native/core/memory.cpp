@@ -1,8 +1,13 @@
 #include "memory.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
+#if defined(_WIN32)
+#define NOMINMAX
+#include <windows.h>
+#else
+#include <fcntl.h>
 #include <unistd.h>
+#endif
 #if defined(__APPLE__)
 #include <mach/mach.h>
 #include <sys/sysctl.h>
@@ -24,14 +29,16 @@ constexpr size_t grant_share = 32, most_granted = 64 * megabyte;
 // Announcements up to this size are too small for another look at the system.
 constexpr size_t small_announcement = megabyte;
 
-// The content of a file; empty if there is none.
+// The content of a file of the system; empty if there is none.
 std::string read_file(const std::string& path) {
   std::string text;
+#if !defined(_WIN32)
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return text;
   char buffer[4096];
   for (ssize_t count; (count = read(file, buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(count));
   close(file);
+#endif
   return text;
 }
 
@@ -114,6 +121,15 @@ size_t mac(double share) {
   const size_t free = (size_t(pages.free_count) + pages.inactive_count) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
   return left_of(total, total - std::min<size_t>(total, free), share);
 }
+#elif defined(_WIN32)
+// The remaining bytes of a Windows machine. They are those of its memory, because a file of pages on disk is too slow
+// for tensors. Where the system promises less than that, it refuses memory, and ends no process.
+size_t windows(double share) {
+  MEMORYSTATUSEX status = {};
+  status.dwLength = sizeof status;
+  if (!GlobalMemoryStatusEx(&status)) return MemoryLimits::unknown;
+  return left_of(status.ullTotalPhys, status.ullTotalPhys - status.ullAvailPhys, share);
+}
 #endif
 
 }  // namespace
@@ -136,6 +152,8 @@ void MemoryLimits::read_mounts() {
 size_t MemoryLimits::machine(double share) const {
 #if defined(__APPLE__)
   if (root_.empty()) return mac(share);
+#elif defined(_WIN32)
+  if (root_.empty()) return windows(share);
 #endif
   const std::string text = read_file(root_ + "/proc/meminfo");
   size_t total = 0, available = 0;  // in KB

@@ -1,13 +1,12 @@
 #include "queue.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <new>
 
+#include "file.h"
 #include "machine.h"
 #include "memory.h"
 
@@ -31,15 +30,9 @@ struct LoadJob {
 
 void load_part(void* data, int64_t chunk) {
   LoadJob& job = *static_cast<LoadJob*>(data);
-  size_t at = static_cast<size_t>(chunk) * load_chunk;
-  const size_t end = std::min(job.bytes, at + load_chunk);
-  while (at < end) {
-    const ssize_t count = pread(job.file, job.to + at, end - at, job.position + static_cast<int64_t>(at));
-    if (count > 0)
-      at += static_cast<size_t>(count);
-    else if (count == 0 || errno != EINTR)
-      return job.complete.store(false);
-  }
+  const size_t at = static_cast<size_t>(chunk) * load_chunk;
+  const size_t bytes = std::min(job.bytes - at, load_chunk);
+  if (!read_file(job.file, job.position + static_cast<int64_t>(at), job.to + at, bytes)) job.complete.store(false);
 }
 
 // About 10 microseconds; see pool.cpp.

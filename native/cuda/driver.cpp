@@ -1,13 +1,20 @@
 #include "driver.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
+
+#include "../core/dynamic_library.h"
 
 namespace firesteel::cuda {
 namespace {
 
 // Kernels are compiled by CUDA 13, whose code needs a driver of at least that version (R580).
 constexpr int oldest_version = 13000;
+
+#if defined(_WIN32)
+constexpr const char* driver_library = "nvcuda.dll";
+#else
+constexpr const char* driver_library = "libcuda.so.1";
+#endif
 
 std::string version_text(int version) {
   return std::to_string(version / 1000) + '.' + std::to_string(version % 1000 / 10);
@@ -17,19 +24,18 @@ Driver open() {
   Driver driver;
   const char* named = getenv("FIRESTEEL_CUDA_DRIVER");
   if (named && !*named) named = nullptr;
-  const char* path = named ? named : "libcuda.so.1";
-  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  std::string reason;
+  const DynamicLibrary library(named ? named : driver_library, &reason);
   if (!library) {
-    const char* reason = dlerror();
-    driver.why = named ? std::string("FIRESTEEL_CUDA_DRIVER: ") + (reason ? reason : path)
-                       : "there is no NVIDIA driver (libcuda.so.1 was not found)";
+    driver.why = named ? "FIRESTEEL_CUDA_DRIVER: " + reason
+                       : std::string("there is no NVIDIA driver (") + driver_library + " was not found)";
     return driver;
   }
-#define X(name, ...)                                                              \
-  driver.name = reinterpret_cast<Status (*)(__VA_ARGS__)>(dlsym(library, #name)); \
-  if (!driver.name) {                                                             \
-    driver.why = "the NVIDIA driver is too old: it lacks " #name;                 \
-    return driver;                                                                \
+#define X(name, ...)                                              \
+  driver.name = library.find<Status (*)(__VA_ARGS__)>(#name);     \
+  if (!driver.name) {                                             \
+    driver.why = "the NVIDIA driver is too old: it lacks " #name; \
+    return driver;                                                \
   }
   FIRESTEEL_CUDA_FUNCTIONS(X)
 #undef X
