@@ -3,7 +3,7 @@
  * step.
  */
 import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { ownOptions } from '../core/options.js'
 import { prepareState } from '../core/resumable.js'
 import { Tensor } from '../core/tensor.js'
 import { notAtLeast } from './options.js'
@@ -65,7 +65,7 @@ export class ReduceLROnPlateau {
       minLr: 0,
       eps: 1e-8,
     } as const
-    checkOptions<PlateauOptions>(op, options, {
+    const own = ownOptions<PlateauOptions>(op, options, {
       mode: true,
       factor: true,
       patience: true,
@@ -75,7 +75,7 @@ export class ReduceLROnPlateau {
       minLr: true,
       eps: true,
     })
-    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+    const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined))
     const all: Required<PlateauOptions> = { ...usual, ...given }
     const { mode, factor, patience, threshold, thresholdMode, cooldown, minLr, eps } = all
     const least = Array.isArray(minLr) ? (minLr as readonly number[]) : [minLr as number]

@@ -64,6 +64,7 @@ const listed: Record<string, string> = {
   'conv/product.cpp: lanes': width,
   'conv/product.cpp: panel_vectors': width,
   'conv/product.cpp: steps_ahead': ahead,
+  'recurrent/product.cpp: steps_ahead': ahead,
   'conv/product.cpp: R': width,
   'conv/shape.cpp: limit': 'no size of memory reaches it: refused calls have cases',
   'conv/sweep.cpp: lanes': width,

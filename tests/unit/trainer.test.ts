@@ -400,6 +400,7 @@ describe('earlyStopping', () => {
       epochs: 2,
       stopped: expect.stringContaining('all were NaN'),
     })
+    expect((await warnings()).join()).toContain('validation.loss was NaN in all 2 validations')
     expect(await run([1, nan, nan, nan], best())).toMatchObject({
       epochs: 3,
       restored: 0,

@@ -49,7 +49,7 @@ export async function loadConfig<C>(
   return { config, source, resolve: own }
 }
 
-/** What a shell would replace: `~` at the beginning, `$NAME` and `${NAME}`. */
+/** Parts of a path that a shell would replace: `~` at the beginning, `$NAME` and `${NAME}`. */
 const ofShell = /^~(\/|$)|\$(\{\w+\}|[A-Za-z_]\w*)/
 
 /** The message about a path that only a shell understands. A folder of that name would be made otherwise. */

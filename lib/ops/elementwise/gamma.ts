@@ -16,6 +16,9 @@ export const lgamma = simple('lgamma', 'x', (g, x) => mul(g, digamma(x)))
 /** The derivative of lgamma. Infinite at 0, with the sign opposite to the zero's; NaN at negative integers. */
 export const digamma = simple('digamma', 'x', (g, x) => mul(g, polygamma(1, x)))
 
+/** The largest number up to which float32, in which kernels take numbers, has all integers. */
+const mostOrder = 2 ** 24
+
 const record: Operator<[x: Tensor], number> = operator<[x: Tensor], number>({
   name: 'polygamma',
   infer: (inputs) => like(inputs[0]),
@@ -28,12 +31,12 @@ const record: Operator<[x: Tensor], number> = operator<[x: Tensor], number>({
 
 /**
  * The nth derivative of digamma, with n = 0 for digamma itself. The others are infinite at 0 and at negative integers.
- * Throws ValueError unless n is an integer of at least 0.
+ * Throws ValueError unless n is an integer from 0 to 2^24.
  */
 export function polygamma<S extends Shape, D extends DType>(n: number, x: Tensor<S, D>): Tensor<S, D>
 export function polygamma(n: number, x: Tensor): Tensor {
-  if (!Number.isSafeInteger(n) || n < 0)
-    throw new ValueError('polygamma', `n is ${shown(n)}, but must be an integer of at least 0`)
+  if (!Number.isSafeInteger(n) || n < 0 || n > mostOrder)
+    throw new ValueError('polygamma', `n is ${shown(n)}, but must be an integer from 0 to ${mostOrder}`)
   return n === 0 ? digamma(x) : apply(record, [x], n)
 }
 

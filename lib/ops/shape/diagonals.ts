@@ -195,7 +195,7 @@ function triangleIndices<D extends DType>(
       places[at] = row
       places[count + at++] = column
     }
-  return namedAs(op, () => fromTypedArray(places, [2, count], { dtype: 'int32', ...options })) as never
+  return namedAs(op, () => fromTypedArray(places, [2, count], options)) as never
 }
 
 /**
