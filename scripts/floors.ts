@@ -90,6 +90,8 @@ export const floors: readonly Floor[] = [
   ['native/emulator/tests', 'native/cuda/gpu.h'],
   [nodeHeaders],
   ['native/addon', 'native/core', 'native/cuda/library.h', nodeHeaders],
+  // Node's functions in a binary for Windows.
+  ['native/windows'],
   ['native/tests', 'native/core', 'native/generated', 'native/cpu', 'native/addon/decoder.cpp'],
 ]
 

@@ -1,12 +1,13 @@
 /**
  * Whether a binary runs where its package says, as read from its ELF tables by readelf, which knows those of every
  * processor. It may need nothing newer than the oldest glibc and no C++ library at run time, and may have no symbols
- * but those that Node asks for. Binaries for Macs have other tables (mach-o.ts).
+ * but those that Node asks for. Binaries for Macs and for Windows have other tables (mach-o.ts, pe.ts).
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { oldestGlibc, oldestMacos, type PackagedPlatform } from '../../lib/backend/native/platforms.js'
+import { oldestGlibc, oldestMacos, oldestWindows, type PackagedPlatform } from '../../lib/backend/native/platforms.js'
 import { faultsOfMachO } from './mach-o.js'
+import { faultsOfPe } from './pe.js'
 import { targets } from './platforms.js'
 
 /** Parts of glibc, and musl's single library. */
@@ -76,6 +77,11 @@ export function checkBinary(path: string, platform: PackagedPlatform, exported: 
     const { faults, oldest } = faultsOfMachO(readFileSync(path), exported, oldestMacos)
     if (faults.length > 0) throw new Error(`${path}: ${faults.join('; ')}`)
     return `macOS ${oldest} and later, by its tables: it was never run`
+  }
+  if (targets[platform].os === 'win32') {
+    const { faults } = faultsOfPe(readFileSync(path), exported)
+    if (faults.length > 0) throw new Error(`${path}: ${faults.join('; ')}`)
+    return `Windows ${oldestWindows} and later, by its tables: it was never run`
   }
   const { faults, newest } = faultsOf(
     {

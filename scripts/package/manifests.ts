@@ -53,7 +53,7 @@ export function cudaManifest(): { readonly [field: string]: unknown } {
 function binaryManifest(name: string, what: string, platform: PackagedPlatform, file: string) {
   const { os, cpu, libc } = targets[platform]
   const main = manifest()
-  const system = os === 'darwin' ? 'macOS' : os
+  const system = { linux: 'linux', darwin: 'macOS', win32: 'Windows' }[os]
   return {
     name,
     description: `${what} for ${system} on ${cpu}${libc === null ? '' : ` with ${libc}`}`,

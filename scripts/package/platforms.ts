@@ -3,7 +3,7 @@ import { oldestGlibc, oldestMacos, type PackagedPlatform } from '../../lib/backe
 
 export interface Target {
   /** The words by which npm's installer chooses. */
-  readonly os: 'linux' | 'darwin'
+  readonly os: 'linux' | 'darwin' | 'win32'
   readonly cpu: 'x64' | 'arm64'
   /** The C library where a system may have one of several, and null where it has one. */
   readonly libc: 'glibc' | 'musl' | null
@@ -11,7 +11,7 @@ export interface Target {
   readonly triple: string
   readonly isas: readonly string[]
   /**
-   * The compiler for the kernels; the cross compiler builds everything else. On x64 it is g++, because clang's kernels
+   * The compiler for the kernels; the cross compiler builds everything else. On x64 Linux it is g++, because clang's kernels
    * reached only half its speed in single rows. So the package has exactly the code of the local build.
    */
   readonly kernels: 'g++' | 'zig'
@@ -45,4 +45,6 @@ export const targets: { readonly [platform in PackagedPlatform]: Target } = {
     isas: ['neon'],
     kernels: 'zig',
   },
+  // The objects of g++ call functions as Linux does, and g++ for Windows aligns registers of 32 bytes wrongly.
+  'win32-x64': { os: 'win32', cpu: 'x64', libc: null, triple: 'x86_64-windows-gnu', isas: x64, kernels: 'zig' },
 }

@@ -20,6 +20,7 @@ import { checkBinary } from './check-binary.js'
 import { crossCompiler } from './cross-compiler.js'
 import { cudaExported, cudaPlatform, exported, writeCudaPackage, writePlatformPackage } from './manifests.js'
 import { targets } from './platforms.js'
+import { nodeSource, writeNodeFunctions } from './windows.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const require = createRequire(import.meta.url)
@@ -95,8 +96,11 @@ async function build(platform: PackagedPlatform, zig: string): Promise<string> {
   const { triple, isas, kernels } = targets[platform]
   const compiler = [zig, 'c++', '-target', triple]
   const own = join(folder, platform)
+  const isForWindows = targets[platform].os === 'win32'
+  if (isForWindows) writeNodeFunctions(own)
   const jobs = [
     ...compilations(compiler, [...membersOf('addon'), ...membersOf('core')], own, [...all, ...addonFlags]),
+    ...compilations(compiler, isForWindows ? [nodeSource] : [], own, [...all, `-I${own}`]),
     ...(kernels === 'g++' ? [] : isas).flatMap((isa) =>
       compilations(compiler, membersOf('kernels'), join(own, isa), [
         ...all,
@@ -124,7 +128,7 @@ function linker(
   exported: readonly string[],
   objects: readonly string[],
 ): (output: string, ...flags: readonly string[]) => Job {
-  const always = ['-shared', '-pthread', ...(isForMacs(platform) ? forMacs : forLinux(folder, exported))]
+  const always = ['-shared', '-pthread', ...flagsOf[targets[platform].os](folder, exported)]
   return (output, ...flags) => ({ output, command: [...compiler, ...always, ...flags, ...objects, '-o', output] })
 }
 
@@ -135,6 +139,11 @@ const isForMacs = (platform: PackagedPlatform) => targets[platform].os === 'darw
  * because this linker takes no list of them.
  */
 const forMacs = ['-Wl,-undefined,dynamic_lookup', '-Wl,-install_name,@rpath/firesteel.node']
+
+/** Only names that their sources declare as exported are, and Node's functions are looked for by the binary itself. */
+const forWindows: readonly string[] = []
+
+const flagsOf = { linux: forLinux, darwin: () => forMacs, win32: () => forWindows } as const
 
 function forLinux(folder: string, exported: readonly string[]): readonly string[] {
   const exports = join(folder, 'exports.map')

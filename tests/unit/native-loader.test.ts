@@ -135,6 +135,9 @@ describe('a binary that does not load', () => {
     ['failed to map segment from shared object', /noexec/],
     ["Module did not self-register: 'x'", /^Node 20\.1 lacks functions of Node-API 8/],
     ['undefined symbol: napi_add_async_cleanup_hook', /^Node 20\.1 lacks/],
+    ['A dynamic link library (DLL) initialization routine failed. x.node', /^Node 20\.1 lacks/],
+    ['The specified module could not be found. x.node', /^this Windows lacks its C library .* Windows 10 and later/],
+    ['x.node is not a valid Win32 application.', /for another system or processor/],
   ])('%s', (message, told) => {
     const text = whyRefused(path, message, 'Node 20.1')
     expect(text).toMatch(told)

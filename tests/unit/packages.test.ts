@@ -32,6 +32,7 @@ describe('a manifest', () => {
 
   it('names the system as its users do', () => {
     expect(platformManifest('darwin-arm64')['description']).toBe('The native kernels of firesteel for macOS on arm64')
+    expect(platformManifest('win32-x64')['description']).toBe('The native kernels of firesteel for Windows on x64')
     expect(platformManifest('linux-arm64')['description']).toMatch(/ for linux on arm64 with glibc$/)
   })
 
@@ -139,7 +140,13 @@ describe('a release', () => {
     tags: ['v1.2.0'],
     changelog: '## 1.2.0\n\n- this\n',
     repository: { type: 'git', url: 'git+https://example.org/a/firesteel.git' },
-    packages: { 'linux-x64': null, 'linux-x64-musl': null, 'linux-arm64': null, 'darwin-arm64': null },
+    packages: {
+      'linux-x64': null,
+      'linux-x64-musl': null,
+      'linux-arm64': null,
+      'darwin-arm64': null,
+      'win32-x64': null,
+    },
     cuda: null,
     hasDist: true,
     signs: true,

@@ -3,7 +3,7 @@ import { nodeModule } from '../../core/host.js'
 
 const { closeSync, openSync, readSync } = nodeModule('node:fs')
 
-export const packagedPlatforms = ['linux-x64', 'linux-x64-musl', 'linux-arm64', 'darwin-arm64'] as const
+export const packagedPlatforms = ['linux-x64', 'linux-x64-musl', 'linux-arm64', 'darwin-arm64', 'win32-x64'] as const
 export type PackagedPlatform = (typeof packagedPlatforms)[number]
 
 /** The oldest C library on which their binaries run; Node 20 itself needs it. */
@@ -12,11 +12,14 @@ export const oldestGlibc = '2.28'
 /** The oldest macOS on which their binary for Macs runs; no Mac with an arm64 processor had an older one. */
 export const oldestMacos = '11.0'
 
+/** The oldest Windows on which its binary runs, because it has the C library; Node 22 and later need it as well. */
+export const oldestWindows = '10'
+
 /**
  * The platforms whose binary has only been compiled, linked and checked by its tables: no machine has run it yet, so
  * nobody knows whether its numbers are right.
  */
-export const neverRun: readonly string[] = ['darwin-arm64' satisfies PackagedPlatform]
+export const neverRun: readonly string[] = ['darwin-arm64', 'win32-x64'] satisfies readonly PackagedPlatform[]
 
 export const packageOf = (platform: string) => `@firesteel/${platform}`
 

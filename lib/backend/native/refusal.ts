@@ -1,5 +1,5 @@
 /** Reasons why an existing binary does not load: turns the system loader's message into a fault and a remedy. */
-import { oldestGlibc, oldestMacos } from './platforms.js'
+import { oldestGlibc, oldestMacos, oldestWindows } from './platforms.js'
 
 /** The name of the program that runs this, if it is not plain Node. */
 export function runtimeName(versions: { readonly [name: string]: string | undefined } = process.versions): string {
@@ -38,6 +38,11 @@ const rules: readonly Rule[] = [
     advice: () => `this macOS is too old: the binary runs on macOS ${oldestMacos} and later`,
   },
   {
+    told: /specified module could not be found/,
+    advice: () =>
+      `this Windows lacks its C library (the Universal CRT): the binary runs on Windows ${oldestWindows} and later`,
+  },
+  {
     told: /code signature/,
     advice: () => 'its signature does not fit its bytes, so they were changed or cut off: install it again',
   },
@@ -46,7 +51,7 @@ const rules: readonly Rule[] = [
     advice: () => 'its folder is on a file system that executes nothing (noexec): install it elsewhere',
   },
   {
-    told: /did not self-register|NODE_MODULE_VERSION|napi_|node_api_|undefined symbol/,
+    told: /did not self-register|NODE_MODULE_VERSION|napi_|node_api_|undefined symbol|initialization routine failed/,
     advice: (_, runtime) =>
       `${runtime} lacks functions of Node-API 8 that it uses: use Node 20.19 or later, or a release of ${runtime} that has them`,
   },
