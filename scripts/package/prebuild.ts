@@ -63,6 +63,7 @@ function compilations(compiler: readonly string[], sources: readonly string[], t
 const all = membersOf('flags.all')
 const addonFlags = [
   '-DNAPI_VERSION=8',
+  '-DBUILDING_NODE_EXTENSION', // calls of Node's functions go through pointers on Windows
   '-DNODE_ADDON_API_CPP_EXCEPTIONS',
   '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
   `-I${(require('node-api-headers') as { include_dir: string }).include_dir}`,
