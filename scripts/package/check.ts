@@ -20,6 +20,7 @@ import { onMusl } from './musl.js'
 import { startRegistry } from './registry.js'
 import { LeftOut, type Scenario, type Setting } from './scenario.js'
 import { npmProgram, tool } from './tools.js'
+import { onWine } from './wine.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -95,6 +96,7 @@ async function check(pattern: RegExp, onlyBuilt: boolean): Promise<boolean> {
       .concat(
         built.includes('linux-arm64') ? [emulated(setting)] : [],
         built.includes('linux-x64-musl') ? [onMusl(setting)] : [],
+        built.includes('win32-x64') ? [onWine(setting)] : [],
         [clones(setting)],
       )
       .flat()

@@ -28,10 +28,15 @@ function onArm(project: Project, env: NodeJS.ProcessEnv, ...args: readonly strin
   return stdout.trim()
 }
 
-/** Installs as if this machine had that processor and C library. */
-export function installedFor({ work, registry }: Setting, cpu: 'x64' | 'arm64', libc: 'glibc' | 'musl'): Project {
+/** Installs as if this machine had that processor, and that C library of Linux, or Windows. */
+export function installedFor(
+  { work, registry }: Setting,
+  cpu: 'x64' | 'arm64',
+  system: 'glibc' | 'musl' | 'windows',
+): Project {
   const project = new Project(work, registry)
-  project.npm('install', 'firesteel', `--cpu=${cpu}`, '--os=linux', `--libc=${libc}`)
+  const os = system === 'windows' ? ['--os=win32'] : ['--os=linux', `--libc=${system}`]
+  project.npm('install', 'firesteel', `--cpu=${cpu}`, ...os)
   return project
 }
 

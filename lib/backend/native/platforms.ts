@@ -19,7 +19,7 @@ export const oldestWindows = '10'
  * The platforms whose binary has only been compiled, linked and checked by its tables: no machine has run it yet, so
  * nobody knows whether its numbers are right.
  */
-export const neverRun: readonly string[] = ['darwin-arm64', 'win32-x64'] satisfies readonly PackagedPlatform[]
+export const neverRun: readonly string[] = ['darwin-arm64' satisfies PackagedPlatform]
 
 export const packageOf = (platform: string) => `@firesteel/${platform}`
 
