@@ -81,7 +81,7 @@ export function checkBinary(path: string, platform: PackagedPlatform, exported: 
   if (targets[platform].os === 'win32') {
     const { faults } = faultsOfPe(readFileSync(path), exported)
     if (faults.length > 0) throw new Error(`${path}: ${faults.join('; ')}`)
-    return `Windows ${oldestWindows} and later, by its tables: it was never run`
+    return `Windows ${oldestWindows} and later, by its tables`
   }
   const { faults, newest } = faultsOf(
     {
