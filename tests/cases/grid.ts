@@ -114,6 +114,13 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['size is [2, 1, 0, 4]', 'positive'],
     call: (make) => f.affineGrid(make(normal([2, 2, 3])), [2, 1, 0, 4]),
   },
+  {
+    op: 'affineGrid',
+    name: 'a size beyond what a list holds',
+    code: 'ERR_VALUE',
+    mentions: ['coordinates of places', 'take a smaller size'],
+    call: (make) => f.affineGrid(make(normal([2, 2, 3])), [2, 1, 3, 2 ** 40]),
+  },
 ]
 
 export const calls: readonly PublicCall[] = [

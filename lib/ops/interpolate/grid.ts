@@ -2,6 +2,7 @@
 import { checkDType, checkTensor } from '../../autograd/operator.js'
 import { DTypeError, Faults, formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, listOf, type OptionNames } from '../../core/options.js'
+import { checkEntries } from '../../core/room.js'
 import { checkShape, countOf, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { anyFloating } from '../common.js'
@@ -179,6 +180,7 @@ export function affineGrid(theta: Tensor, size: Shape, options: AffineGridOption
       [theta.sizes],
     )
   checkShape(op, [n, ...space, rank, rank + 1])
+  checkEntries(op, countOf(space) * (rank + 1), 2 ** 28, 'coordinates of places', 'take a smaller size')
   return namedAs(op, () =>
     widened(op, [precise(theta)], ([matrix]) => {
       const numbers = placesOf(space, alignCorners)
