@@ -1,8 +1,9 @@
 /**
- * Softmax in attention and cross entropy is as exact for large logits as for small ones. Scores are integers that
- * float32 and bfloat16 hold, a few apart, on top of an offset. The right values come from the reference in float64.
- * PyTorch's float32 is off by one to three units of the largest term here, at every offset. A maximum and a sum kept as
- * one float32, or scores scaled before their maximum is subtracted, would be off by 2e-4 and more from 1e4 on.
+ * Softmax in attention and cross entropy, and logsumexp, are as exact for large logits as for small ones. Scores are
+ * integers that float32 and bfloat16 hold, a few apart, on top of an offset. The right values come from the reference
+ * in float64. PyTorch's float32 is off by one to three units of the largest term here, at every offset. A maximum and a
+ * sum kept as one float32, or scores scaled before their maximum is subtracted, would be off by 2e-4 and more from 1e4
+ * on. tests/fuzz/logits.ts compares more operators with PyTorch itself.
  */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
@@ -125,6 +126,28 @@ describe.each(cases)('on %s in %s', (_name, dtype, device) => {
               expectNear(run(logits, 'float32'), run(near, 'float32'), 1e-30, sizes)
             }
           }
+  })
+
+  it.each([1, 10, 100, 1000])('logsumexp of numbers about %d', (reach) => {
+    const shape = [6, 40]
+    const values = whole(shape, 7, reach)
+    const run = (on: f.Device, as: Dtype): Result => {
+      const x = tensor(values, shape, on, as)
+      const y = f.logsumexp(x, 1)
+      expect(y.dtype).toBe(as)
+      const [dx] = f.grad([f.sum(y)], [x])
+      return { y: numbers(y), dx: numbers(dx as f.Tensor) }
+    }
+    const rounded = numbers(tensor(values, shape, reference, dtype))
+    expect(rounded.some((x, i) => x !== values[i])).toBe(dtype === 'bfloat16' && reach === 1000)
+    const exact = tensor(rounded, shape, reference, 'float64')
+    const truth = f.logsumexp(exact, 1)
+    const [dx] = f.grad([f.sum(truth)], [exact])
+    // A result is rounded once, and the difference from it is exact to a few units.
+    expectNear(run(device, dtype), { y: numbers(truth), dx: numbers(dx as f.Tensor) }, 2 * units[dtype], {
+      y: Math.max(reach, 4),
+      dx: 1,
+    })
   })
 
   it('gives what PyTorch gives for three scores in a row', () => {

@@ -12,6 +12,7 @@ import { add, exp, log, mul, sub } from '../elementwise/index.js'
 import { operator } from '../operator.js'
 import { detach } from '../shape/index.js'
 import { type Dims, kept, whole } from '../totals.js'
+import { widened } from '../widened.js'
 import { type Dim, finiteOrZero, keepdimOf, type ReduceOptions } from './dims.js'
 import { amax } from './extremes.js'
 import { sum } from './sums.js'
@@ -54,12 +55,13 @@ const logsumexpRecord = operator<[x: Tensor], Dims, [out: Tensor], [peak: Tensor
   },
 })
 
-/** log(sum(exp(x))) over `dim`, without overflow; -Infinity if there are no elements. */
+/** log(sum(exp(x))) over `dim`, without overflow; -Infinity if there are no elements. bfloat16 is computed in float32. */
 export function logsumexp<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
 export function logsumexp(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('logsumexp', options)
   checkTensor('logsumexp', 'x', x)
-  return apply(logsumexpRecord, [x], { dims: normalizeDims('logsumexp', dim, x.ndim), keepdim })
+  const dims = normalizeDims('logsumexp', dim, x.ndim)
+  return widened('logsumexp', [x], ([wide]) => apply(logsumexpRecord, [wide], { dims, keepdim }))
 }
 
 declare module '../../core/tensor.js' {
