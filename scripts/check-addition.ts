@@ -50,6 +50,7 @@ const fuzzers: { readonly [file: string]: readonly [command: string | null, reas
   'files.ts': [null, 'mutates files'],
   'kernels.ts': ['1 1 build/last'],
   'readers.ts': [null, 'mutates files of rows'],
+  'logits.ts': [null, 'takes operators over logits, from tests/fuzz/settings/logits.ts'],
   'mutants.ts': [null, 'is the loop of the fuzzers of files'],
   'poison.ts': [`1 0 '${operators.map(({ name }) => name).join('|')}'`],
   'settings.ts': [null, 'draws settings of what PyTorch has, from tests/fuzz/settings'],

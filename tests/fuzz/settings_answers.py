@@ -1,9 +1,9 @@
-"""Answers the settings of tests/fuzz/settings.ts with PyTorch: results and gradients, or the error.
+"""Answers the settings of tests/fuzz/settings.ts and tests/fuzz/logits.ts with PyTorch: results and gradients, or the error.
 
 One JSON line a setting on standard input: {"python", "inputs": [{"shape", "dtype", "values", "wanted"}]}. `python` is an
 expression of the inputs x0, x1, ..., and `values` are doubles in base64. The dtype 'float' is float64. The answer is a JSON line
 {"results", "gradients"}, in which a tensor is {"shape", "dtype", "values"}, or {"error"}. The gradient that comes in at a result is
-the one of `weightOf` in tests/fuzz/settings.ts.
+the one of `weightOf` in tests/fuzz/settings/peer.ts.
 """
 import base64
 import json
