@@ -156,13 +156,14 @@ const bits = (draw: Choices, shape: f.Shape) => draw.given(shape, 'float', () =>
 const signs = (draw: Choices, shape: f.Shape) => draw.given(shape, 'float', () => (draw.flag() ? 1 : -1), false)
 const labels = (draw: Choices, n: number, c: number) => draw.integers([n], 0, c - 1)
 
+/** Classes are paired as keys are. */
 const head: Logits = (draw, factor) => {
   const [n, d, c] = [draw.integer(3, 40), draw.pick([8, 64]), draw.pick([5, 33, 1025])]
   const reduction = draw.pick(reductions)
   const inputs = [
-    draw.floats([n, d], factor / Math.sqrt(d)),
-    draw.floats([c, d]),
-    draw.floats([c], factor / 4),
+    { ...features(draw, [1, 1, n, d], factor / Math.sqrt(d)), shape: [n, d] },
+    { ...pairedKeys(draw, [1, 1, c, d], 1), shape: [c, d] },
+    draw.floats([c]),
     labels(draw, n, c),
   ]
   return setting(
