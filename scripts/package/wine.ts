@@ -3,21 +3,28 @@
  * packages wine and wine64). Wine has another memory manager than Windows, so only numbers and loading are shown.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bundleGoldens, goldenFolders, installedFor } from './emulated.js'
 import { LeftOut, type Scenario, type Setting } from './scenario.js'
 import { tool } from './tools.js'
 
-/** Runs Wine, whose own messages are off, with a folder of its own as the system's disk. */
+/**
+ * Runs Wine, whose own messages are off, with a folder of its own as the system's disk. The output goes through a file,
+ * because Node in Wine does not know the sockets that a parent process reads from.
+ */
 function wine(work: string, cwd: string, env: NodeJS.ProcessEnv, ...args: readonly string[]): string {
-  const { status, stdout, stderr, error } = spawnSync('wine', args, {
+  const path = join(work, 'wine-output')
+  const file = openSync(path, 'w')
+  const { status, error } = spawnSync('wine', args, {
     cwd,
-    encoding: 'utf8',
+    stdio: ['ignore', file, file],
     env: { ...process.env, ...env, WINEDEBUG: '-all', WINEPREFIX: join(work, 'wine'), FIRESTEEL_REQUIRE: 'native' },
   })
-  if (status !== 0) throw new Error(`${args.join(' ')}: ${error?.message ?? ''}${stdout}${stderr}`.slice(-2000))
-  return stdout.replaceAll('\r', '').trim()
+  closeSync(file)
+  const output = readFileSync(path, 'utf8').replaceAll('\r', '').trim()
+  if (status !== 0) throw new Error(`${args.join(' ')}: ${error?.message ?? ''}${output}`.slice(-2000))
+  return output
 }
 
 export function onWine(setting: Setting): readonly Scenario[] {
