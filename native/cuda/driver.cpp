@@ -11,9 +11,9 @@ namespace {
 constexpr int oldest_version = 13000;
 
 #if defined(_WIN32)
-constexpr const char* driver_library = "nvcuda.dll";
+#define FIRESTEEL_DRIVER "nvcuda.dll"
 #else
-constexpr const char* driver_library = "libcuda.so.1";
+#define FIRESTEEL_DRIVER "libcuda.so.1"
 #endif
 
 std::string version_text(int version) {
@@ -25,10 +25,10 @@ Driver open() {
   const char* named = getenv("FIRESTEEL_CUDA_DRIVER");
   if (named && !*named) named = nullptr;
   std::string reason;
-  const DynamicLibrary library(named ? named : driver_library, &reason);
+  const DynamicLibrary library(named ? named : FIRESTEEL_DRIVER, &reason);
   if (!library) {
-    driver.why = named ? "FIRESTEEL_CUDA_DRIVER: " + reason
-                       : std::string("there is no NVIDIA driver (") + driver_library + " was not found)";
+    driver.why =
+        named ? "FIRESTEEL_CUDA_DRIVER: " + reason : "there is no NVIDIA driver (" FIRESTEEL_DRIVER " was not found)";
     return driver;
   }
 #define X(name, ...)                                              \

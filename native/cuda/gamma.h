@@ -7,6 +7,17 @@ namespace gamma_function {
 
 constexpr double pi = 3.14159265358979324, infinity = __builtin_huge_val();
 constexpr int terms = 8;
+
+// The sine and the cosine of pi times a number from 0 to 1. CUDA's sin and tan keep a table on the stack for large
+// numbers.
+#ifdef __CUDACC__
+DEVICE double sine_of_pi_times(double x) { return sinpi(x); }
+DEVICE double cosine_of_pi_times(double x) { return cospi(x); }
+#else
+DEVICE double sine_of_pi_times(double x) { return sin(pi * x); }
+DEVICE double cosine_of_pi_times(double x) { return cos(pi * x); }
+#endif
+
 // The even Bernoulli number B2, B4, .. B16 of an index from 0.
 DEVICE double bernoulli(int j) {
   constexpr double numbers[] = {1.0 / 6,  -1.0 / 30,     1.0 / 42, -1.0 / 30,
@@ -41,11 +52,20 @@ DEVICE double zeta_from(int64_t s, double q) {
 // numbers.
 DEVICE double zeta(int64_t s, double q) {
   // Adding 0 makes -0 to 0, whose reciprocal is infinity.
-  if (!(q < 0)) return zeta_from(s, q + 0.0);
-  if (q > -0.5) return reciprocal_power(q, s) + zeta_from(s, q + 1);
+  const bool is_near = q < 0 && q > -0.5, is_below = q <= -0.5;
   const double rest = q - floor(q);
-  const double below = zeta_from(s, 1 - rest) - zeta_from(s, 1 - q);
-  return zeta_from(s, rest) + (s % 2 == 0 ? below : -below);
+  const double first = is_below ? rest : is_near ? q + 1 : q + 0.0;
+  double sum = is_near ? reciprocal_power(q, s) : 0, below = 0;
+  // One place of the code for all sums, because three are too many for the registers.
+#pragma unroll 1
+  for (int i = is_below ? 2 : 0; i >= 0; i--) {
+    const double part = zeta_from(s, i == 2 ? 1 - rest : i == 1 ? 1 - q : first);
+    if (i == 0)
+      sum += part;
+    else
+      below += i == 2 ? part : -part;
+  }
+  return sum + (s % 2 == 0 ? below : -below);
 }
 
 DEVICE double digamma_from(double x) {
@@ -64,7 +84,8 @@ DEVICE float digamma(float element) {
   if (x > -0.5) return float(digamma_from(1 + x) - 1 / x);
   const double rest = x - floor(x);
   // At an integer, and at -infinity, there is none.
-  return rest > 0 ? float(digamma_from(1 - x) - pi / tan(pi * rest)) : float_of(0x7fc00000);
+  return rest > 0 ? float(digamma_from(1 - x) - pi * cosine_of_pi_times(rest) / sine_of_pi_times(rest))
+                  : float_of(0x7fc00000);
 }
 
 DEVICE float polygamma(float x, float order) {
@@ -109,7 +130,7 @@ DEVICE float log_gamma(float element) {
   const double rest = x - floor(x);
   if (rest == 0) return float(infinity);
   if (x > -0.5) return float(log_gamma_from(1 + x) - log(-x));
-  return float(log(pi / sin(pi * rest)) - log_gamma_from(1 - x));
+  return float(log(pi / sine_of_pi_times(rest)) - log_gamma_from(1 - x));
 }
 
 }  // namespace gamma_function
