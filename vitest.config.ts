@@ -80,7 +80,7 @@ const compiledFiles: Plugin = {
 const apart = [
   'tests/end-to-end/*.test.ts',
   'tests/guards/*.test.ts',
-  'tests/unit/{browser,cli-pull,files,large-files,large-logits,loading,native-device,room,search,settings}.test.ts',
+  'tests/unit/{browser,cli-pull,files,large-files,large-logits,loading,native-device,room,search,settings,strategies-trace}.test.ts',
 ]
 
 /** The CUDA device on its emulator, which takes a minute and a compiler: `npm run test:cuda`. */
