@@ -1,5 +1,6 @@
 // Elementwise kernels, element by element, against C's library in float64: every kernel and dtype, all layouts of
-// inputs, infinities and NaN, and calls that must be refused.
+// inputs, infinities and NaN, and calls that must be refused. The file is over 600 lines because its tables of
+// kernels share the layouts of inputs and the comparison with float64.
 //
 // A single operation of float32 must be right to the bit. Elementary functions may have the errors that simd.cpp
 // allows. A formula made of them may add its own roundings, relative to the terms that it adds.

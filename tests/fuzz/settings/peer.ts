@@ -68,7 +68,7 @@ export function weightOf(y: f.Tensor): f.Tensor {
   return f.fromTypedArray(values, y.shape, { device: y.device }).to(y.dtype)
 }
 
-/** What the setting gives here: its results, and the gradients of the inputs that want one. */
+/** The results of a setting on a device of ours, and the gradients of the inputs that require one. */
 export function outcomeOf(setting: Setting, device: f.Device, float: f.DType) {
   const inputs = setting.inputs.map((given) => make(given, device, float))
   const all = setting.call(inputs)
