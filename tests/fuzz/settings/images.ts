@@ -32,11 +32,13 @@ export function interpolate(draw: Choices): Setting {
     ...(!bySize && draw.chance(0.4) ? { recomputeScaleFactor: draw.flag() } : {}),
     ...(antialias ? { antialias } : {}),
   } as f.InterpolateOptions
-  // PyTorch copies the first row of images whose width is 1.
-  if (antialias && shape.at(-1) === 1) return interpolate(draw)
-  // PyTorch ignores these factors in its gradient, and in one of two layouts of memory.
-  const { scaleFactor } = options
+  const { size, scaleFactor } = options
   const factors = scaleFactor === undefined || scaleFactor === null ? [] : listed(scaleFactor, rank)
+  const width = shape.at(-1) as number
+  const newWidth = size ? listed(size, rank).at(-1) : Math.floor(width * (factors.at(-1) ?? 1))
+  // PyTorch gives its first row everywhere where the width before or after is 1.
+  if (antialias && (width === 1 || newWidth === 1)) return interpolate(draw)
+  // PyTorch ignores these factors in its gradient, and in one of two layouts of memory.
   const isOpen = factors.some((factor, d) => {
     const size = shape[d + 2] as number
     return [1, 2].some((whole) => factor !== whole && Math.floor(size * factor) === whole * size)
