@@ -94,9 +94,10 @@ const mostIndices = 2 ** 31 - 1
 /** The indices of all combinations of r of n, in lexicographic order, one after the other. */
 function placesOfAll(n: number, r: number, withReplacement: boolean): Int32Array<ArrayBuffer> {
   const from = withReplacement ? n + r - 1 : n
+  if (r > from) return new Int32Array()
   // There are as many choices of the elements left out, which are fewer if r is large.
   const fewer = Math.min(r, from - r)
-  let count = r > from ? 0 : 1
+  let count = 1
   for (let i = 1; i <= fewer && count * r <= mostIndices; i++) count = (count * (from - fewer + i)) / i
   if (count * r > mostIndices)
     throw new ValueError(

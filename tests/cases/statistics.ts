@@ -117,6 +117,13 @@ export const cases: readonly Case[] = [
       length: 210,
     }),
   ),
+  {
+    op: 'combinations',
+    name: 'of far more than there are',
+    inputs: [normal([3])],
+    call: (x) => f.combinations(x, { r: 2 ** 40 }),
+    length: 0,
+  },
   { op: 'cartesianProd', name: 'of one', inputs: [normal([3])], call: (x) => f.mul(f.cartesianProd([x]), 2) },
 ]
 

@@ -4,7 +4,8 @@
  * (If the compiler would have refused an argument other than a tensor, the language's own TypeError is allowed.)
  * Afterwards the device must compute as before.
  *
- * `tsx api.ts SEED SECONDS FILE`: writes each call into FILE beforehand, so that a crash or a hang can be traced.
+ * `tsx api.ts SEED SECONDS FILE [COUNT]`: writes each call into FILE beforehand, so that a crash or a hang can be
+ * traced. It ends after SECONDS, or after COUNT calls.
  */
 import { openSync, writeSync } from 'node:fs'
 import * as f from '../../lib/index.js'
@@ -12,7 +13,7 @@ import { randomOf } from '../cases/case.js'
 import type { PublicCall } from '../cases/sound.js'
 import { publicCalls } from './calls.js'
 
-const [, , seedText = '1', secondsText = '5', path = ''] = process.argv
+const [, , seedText = '1', secondsText = '5', path = '', countText = 'Infinity'] = process.argv
 const seed = Number(seedText)
 const random = randomOf(seed)
 const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T
@@ -159,15 +160,16 @@ function once(entry: PublicCall, wrong: number, file: number): void {
   } catch (error) {
     thrown++
     const found = wrong === 0 ? 'failed with sound arguments' : fault(error, entry)
-    if (found === null) return
-    const { name, message } = error as Error
-    const key = `${entry.names[0]} ${found}`
-    if (!faults.has(key))
-      faults.set(key, `${key}: ${entry.names[0]}(${describe(args).slice(1, -1)}) -> ${name}: ${message}`)
+    if (found !== null) {
+      const { name, message } = error as Error
+      const key = `${entry.names[0]} ${found}`
+      if (!faults.has(key))
+        faults.set(key, `${key}: ${entry.names[0]}(${describe(args).slice(1, -1)}) -> ${name}: ${message}`)
+    }
     try {
       cpu.synchronize()
     } catch {
-      // This is a second late error of the same call.
+      // This is a second, late error of the same call, which has two wrong arguments.
     }
   }
 }
@@ -176,7 +178,7 @@ const file = path === '' ? -1 : openSync(path, 'r+')
 f.manualSeed(seed)
 for (const entry of publicCalls) f.scope(() => once(entry, 0, file))
 const end = performance.now() + 1000 * Number(secondsText)
-while (performance.now() < end) {
+while (performance.now() < end && calls < Number(countText)) {
   f.scope(() => once(pick(publicCalls), pick([1, 1, 2]), file))
   if (calls % 200 === 0) checkAlive()
 }

@@ -4,7 +4,8 @@
  * and arguments may overlap. Whatever the words are, a call must either throw ERR_INTERNAL or run, and touch no memory
  * but its written views.
  *
- * `tsx kernels.ts SEED SECONDS FILE`: writes each call into FILE beforehand, so that a crash can be traced.
+ * `tsx kernels.ts SEED SECONDS FILE [COUNT]`: writes each call into FILE beforehand, so that a crash can be traced. Each
+ * of the two threads ends after SECONDS, or after COUNT calls.
  */
 import { openSync, writeSync } from 'node:fs'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
@@ -19,6 +20,8 @@ import { guardFlags, WordWriter } from './words.js'
 interface Options {
   readonly seed: number
   readonly seconds: number
+  /** Calls of a thread. */
+  readonly count: number
   readonly file: string
 }
 
@@ -361,7 +364,7 @@ function main(options: Options, corpus: readonly SoundCall[], offset: number): v
   const never = kernelNames.filter((name) => !fuzz.ran.has(name))
   if (never.length > 0) throw new Error(`thread ${offset}: sound calls of ${never.join(', ')} did not run`)
   const end = performance.now() + 1000 * options.seconds
-  for (let k = 0; performance.now() < end; k++)
+  for (let k = 0; performance.now() < end && fuzz.counts.calls < options.count; k++)
     run(corpus[k < corpus.length ? k : Math.floor(random() * corpus.length)] as SoundCall, false)
   const { calls, refused, failed, done } = fuzz.counts
   if (done === 0 || refused === 0 || failed === 0) throw new Error(`one-sided: ${JSON.stringify(fuzz.counts)}`)
@@ -371,8 +374,8 @@ function main(options: Options, corpus: readonly SoundCall[], offset: number): v
 }
 
 if (isMainThread) {
-  const [, , seed = '1', seconds = '5', file = ''] = process.argv
-  const options = { seed: Number(seed), seconds: Number(seconds), file }
+  const [, , seed = '1', seconds = '5', file = '', count = 'Infinity'] = process.argv
+  const options = { seed: Number(seed), seconds: Number(seconds), file, count: Number(count) }
   const corpus = recordCorpus()
   const worker = new Worker(new URL('kernels-worker.mjs', import.meta.url), { workerData: { options, corpus } })
   worker.on('error', (error) => {

@@ -20,9 +20,19 @@ function simpleLines(bytes: Buffer): readonly string[] | null {
   }
 }
 
+/** Colons of a text of JSON, other than those in strings. Each key has one. */
+const colons = (json: string) => json.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1
+
+/** A line's value, in which no key may stand twice in one object: JSON.parse would keep only the last. */
+function simpleValue(line: string): unknown {
+  const value: unknown = JSON.parse(line)
+  if (colons(line) !== colons(JSON.stringify(value))) throw new RangeError('a key is lost')
+  return value
+}
+
 function simpleJson(bytes: Buffer): readonly unknown[] | null {
   try {
-    return simpleLines(bytes)?.map((line) => JSON.parse(line) as unknown) ?? null
+    return simpleLines(bytes)?.map(simpleValue) ?? null
   } catch {
     return null
   }
