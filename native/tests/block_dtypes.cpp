@@ -272,7 +272,7 @@ void test_vectors() {
     for (int64_t rows = 1; rows <= most_decoded_rows; rows++)
       for (int64_t blocks : around(scales_at_once)) product(dtype, rows, 5, blocks * block_of(dtype), false);
     for (int64_t rows = 1; rows <= most_decoded_rows; rows++)
-      for (int64_t columns : around(chunk_elements / 192)) product(dtype, rows, columns, 192, false);
+      for (int64_t columns : around(column_chunk_elements / 192)) product(dtype, rows, columns, 192, false);
     for (int64_t length : whole(dtype, widest_rows)) product(dtype, 1, length, 3, true);
     for (int64_t length : whole(dtype, deepest_columns)) product(dtype, 1, 3, length, false);
   }

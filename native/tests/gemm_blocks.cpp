@@ -374,11 +374,11 @@ void test_vectors() {
   for (const int64_t n : around(widest_rows))
     for (const int64_t k : {int64_t(7), 2 * rows_at_once + 1, chunk_elements / widest_rows}) vector(n, k);
   for (const int64_t k : around(deepest_columns))
-    for (const int64_t n : {int64_t(3), chunk_elements / deepest_columns + 1}) vector(n, k);
+    for (const int64_t n : {int64_t(3), column_chunk_elements / deepest_columns + 1}) vector(n, k);
   for (const int64_t n : {int64_t(100), widest_rows})
     for (const int64_t k : around(round_up(chunk_elements / n, rows_at_once))) vector(n, k);
   for (const int64_t k : {int64_t(500), deepest_columns})
-    for (const int64_t n : around(round_up(chunk_elements / k, columns_at_once))) vector(n, k);
+    for (const int64_t n : around(round_up(column_chunk_elements / k, columns_at_once))) vector(n, k);
   // Numbers of columns of the last sum.
   for (const int64_t n : close(chunk_elements / 16)) vector(n, 16 * (chunk_elements / widest_rows));
   for (const int64_t n : close(chunk_elements)) vector(n, 3);

@@ -77,6 +77,9 @@ constexpr int64_t packed_limit = int64_t(1) << 20;
 // Products of a vector and a matrix (vector.cpp).
 namespace vector_blocks {
 constexpr int64_t chunk_elements = int64_t(1) << 17;
+// The same for consecutive columns, whose chunks do not affect the order of a sum. They are small, so that threads end
+// together even if the matrix is one of few hundred columns.
+constexpr int64_t column_chunk_elements = int64_t(1) << 15;
 constexpr int64_t widest_rows = 1024;      // sums of one chunk: 4 KB, so that eight rows also fit the first-level cache
 constexpr int64_t deepest_columns = 4096;  // elements of x in one chunk: 16 KB
 constexpr int64_t rows_at_once = 8;        // rows of B, if its rows are consecutive
@@ -86,6 +89,11 @@ constexpr int64_t decoded_part = 512;      // elements of each of these, if B ha
 // fit the registers.
 constexpr int64_t most_decoded_rows = 4;
 constexpr int64_t scales_at_once = 32;  // blocks of one column whose scales are widened together
+// Hardware does not prefetch beyond the end of a column, where the next columns begin. So the code prefetches the same
+// place of the next columns, unless it is so far away that the first-level cache would lose it again.
+constexpr int64_t bytes_ahead = 1024, most_bytes_ahead = 16384;
+inline int64_t prefetched(int64_t next_columns) { return next_columns < most_bytes_ahead ? next_columns : bytes_ahead; }
+constexpr int64_t line_bytes = 64;  // of a cache
 }  // namespace vector_blocks
 
 // Packing (pack.cpp).

@@ -21,9 +21,6 @@ using simd::vectors_of_32;
 using namespace vector_blocks;
 
 constexpr int64_t block = 32;
-// Hardware does not prefetch beyond the end of a column, where the next columns begin. So the code prefetches the same
-// place of the next columns, unless it is so far away that the first-level cache would lose it again.
-constexpr int64_t bytes_ahead = 1024, most_bytes_ahead = 16384;
 
 struct Q8 {
   static constexpr int64_t bytes = 34;
@@ -60,7 +57,7 @@ void dot(float* sums, const float* x, int64_t x_stride, const uint8_t* columns, 
   repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
     repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED { sum[r.value][c.value] = simd::zero(); });
   });
-  const int64_t ahead = Columns * column_bytes < most_bytes_ahead ? Columns * column_bytes : bytes_ahead;
+  const int64_t ahead = prefetched(Columns * column_bytes);
   while (blocks > 0) {
     const int64_t run = min(blocks, scales_at_once);
     alignas(64) float scales[Columns][scales_at_once];
@@ -150,7 +147,7 @@ bool has_whole_columns(Matrix b, int64_t n, int64_t k) {
 
 void multiply_decoded(Context& context, const Product& p) {
   const float* x = dense_rows(context, p);
-  const int64_t width = round_up(max(chunk_elements / p.k, 1), columns_at_once);
+  const int64_t width = round_up(max(column_chunk_elements / p.k, 1), columns_at_once);
   parallel(context, ceil_div(p.n, width), [&](int64_t chunk) {
     const int64_t j = chunk * width, end = min(p.n, j + width);
     with_rows<int(most_decoded_rows)>(p.m, [&](auto rows) {

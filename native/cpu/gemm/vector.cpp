@@ -31,7 +31,13 @@ Vec load_partial(const uint16_t* from, int count) {
   return simd::load_bfloat16(halves);
 }
 
-// sum[j] += x[0] row0[j] + x[1] row1[j] + ... for `Rows` rows of B, `stride` apart.
+template <int Count, class T>
+FIRESTEEL_INLINE void prefetch(const T* from) {
+  for (int i = 0; i < Count; i += int(line_bytes / sizeof(T))) __builtin_prefetch(from + i);
+}
+
+// sum[j] += x[0] row0[j] + x[1] row1[j] + ... for `Rows` rows of B, `stride` apart. The same place of the next rows is
+// prefetched into the second-level cache, because rows are too short for the hardware to notice them.
 template <int Rows, class T>
 void add_rows(float* sum, const float* x, const T* rows, int64_t stride, int64_t width) {
   Vec scale[Rows];
@@ -40,7 +46,9 @@ void add_rows(float* sum, const float* x, const T* rows, int64_t stride, int64_t
   for (; j + lanes <= width; j += lanes) {
     Vec value = simd::load(sum + j);
     repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
-      value = simd::fma(scale[r.value], load(rows + r.value * stride + j), value);
+      const T* row = rows + r.value * stride + j;
+      __builtin_prefetch(row + Rows * stride, 0, 2);
+      value = simd::fma(scale[r.value], load(row), value);
     });
     simd::store(sum + j, value);
   }
@@ -65,6 +73,7 @@ void sum_rows(float* sum, const float* x, const T* b, int64_t stride, int64_t wi
 // sum[j] = x . column j for `Columns` columns of B, `stride` apart.
 template <int Columns, class T>
 void dot_columns(float* sum, const float* x, const T* columns, int64_t stride, int64_t depth) {
+  const int64_t ahead = prefetched(Columns * stride * int64_t(sizeof(T))) / int64_t(sizeof(T));
   Vec even[Columns], odd[Columns];
   repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED { even[j.value] = odd[j.value] = simd::zero(); });
   int64_t d = 0;
@@ -72,6 +81,7 @@ void dot_columns(float* sum, const float* x, const T* columns, int64_t stride, i
     const Vec x_even = simd::load(x + d), x_odd = simd::load(x + d + lanes);
     repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED {
       const T* column = columns + j.value * stride + d;
+      prefetch<2 * lanes>(column + ahead);
       even[j.value] = simd::fma(x_even, load(column), even[j.value]);
       odd[j.value] = simd::fma(x_odd, load(column + lanes), odd[j.value]);
     });
@@ -155,7 +165,7 @@ void copy_row(float* to, Matrix row, int64_t count) {
 void multiply_vector(Context& context, const VectorProduct& p) {
   const bool by_rows = p.b.column_stride == 1;
   const int64_t width =
-      by_rows ? min(p.n, widest_rows) : min(p.n, round_up(chunk_elements / min(p.k, deepest_columns), columns_at_once));
+      min(p.n, by_rows ? widest_rows : round_up(column_chunk_elements / min(p.k, deepest_columns), columns_at_once));
   const int64_t depth = by_rows ? min(p.k, round_up(chunk_elements / width, rows_at_once)) : min(p.k, deepest_columns);
   const int64_t across = ceil_div(p.n, width), parts = ceil_div(p.k, depth);
 
