@@ -32,14 +32,6 @@ export interface NewFile {
   readonly chunks: Chunks
 }
 
-/** Files of an earlier save that must not remain beside the new ones. Those that do not exist are passed over. */
-export interface Outdated {
-  /** Removed before the first new file takes its place, because it would describe the new ones wrongly. */
-  readonly before?: readonly string[]
-  /** Removed once all new files have their places. */
-  readonly after?: readonly string[]
-}
-
 /** Node ends the process at 2^31 bytes a call, and Linux writes fewer than that. */
 const partBytes = 2 ** 30
 
@@ -76,17 +68,21 @@ export async function writeAtomically(path: string, chunks: Chunks, op = 'save')
  * comes between two renames, or after a kill there, finds files of two saves, and must be able to tell by their
  * contents. Calls of one process do not mix, but two processes must not write one group at the same time. Errors are
  * those of `writeAtomically`. All files are then unchanged, unless the system refuses a rename after the first.
- * `outdated` files go with the old save.
+ * `outdated` files of the old save are removed once all new files have their places. Those that do not exist are passed
+ * over.
  */
-export async function writeTogether(files: readonly NewFile[], op = 'save', outdated: Outdated = {}): Promise<void> {
+export async function writeTogether(
+  files: readonly NewFile[],
+  op = 'save',
+  outdated: readonly string[] = [],
+): Promise<void> {
   for (const { path } of files) checkFilePath(op, path)
   const written: Written[] = []
   try {
     for (const { path, chunks } of files) written.push(await writeBeside(op, path, chunks))
     // There is no turn of the event loop between the renames, so that few readers and kills meet files of two saves.
-    for (const path of outdated.before ?? []) remove(op, path)
     for (const file of written) put(op, file)
-    for (const path of outdated.after ?? []) remove(op, path)
+    for (const path of outdated) remove(op, path)
   } catch (error) {
     await Promise.allSettled(written.map(({ partial }) => rm(partial, { force: true })))
     throw error

@@ -4,7 +4,7 @@
  */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
-import type { NewFile, Outdated } from './atomic.js'
+import type { NewFile } from './atomic.js'
 import { refusal } from './refusal.js'
 import { type ComingTensor, safetensorsChunks } from './safetensors.js'
 import { bytesOf } from './shards.js'
@@ -71,11 +71,29 @@ function splitNames(bytes: ReadonlyMap<string, number>, limit: number): string[]
   return shards
 }
 
+/** Weights of a folder that are ready to be written. */
 export interface WeightFiles {
-  readonly files: readonly NewFile[]
-  /** Looks for files of an earlier save that must not remain beside these. */
-  readonly outdated: () => Promise<Outdated>
+  /** The number of files of tensors. */
+  readonly count: number
+  /** Gives the files names that are free in the folder. */
+  readonly placed: () => Promise<PlacedWeights>
 }
+
+/**
+ * The files of weights, in the order of a save that may be killed at any time: weights, whatever else the folder has,
+ * the index, and then the removal of what is outdated. Shards take no name of an earlier save, so its index names its
+ * own shards until the new index has its place.
+ */
+export interface PlacedWeights {
+  readonly weights: readonly NewFile[]
+  /** Empty if there is one file of weights. */
+  readonly index: readonly NewFile[]
+  /** Files of an earlier save. The first of them is what a loader would prefer to the new index. */
+  readonly outdated: readonly string[]
+}
+
+/** The names of shards, of which all saves but the first over others have a number. */
+const shardPattern = /^model(-\d+)?-\d{5}-of-\d{5}\.safetensors$/
 
 /**
  * The weights of a folder, as they are now (see `tensorFile`): model.safetensors, or several files and their index if
@@ -95,28 +113,32 @@ export function weightFiles(
   const total = [...bytes.values()].reduce((sum, size) => sum + size, 0)
   const shards =
     total <= limit ? [[...bytes.keys()]] : splitNames(new Map([...bytes].sort(([a], [b]) => byParts(a, b))), limit)
-  const digits = (n: number) => String(n).padStart(5, '0')
-  const nameOf = (at: number) =>
-    shards.length === 1 ? whole : `model-${digits(at + 1)}-of-${digits(shards.length)}.safetensors`
   const part = (names: readonly string[]): Map<string, ComingTensor> =>
     new Map(names.map((name) => [name, coming.get(name) as ComingTensor]))
-  const files: NewFile[] = shards.map((names, at) => {
-    return { path: join(folder, nameOf(at)), chunks: safetensorsChunks(part(names), { format: 'pt' }, op) }
-  })
-  const isSplit = files.length > 1
-  if (isSplit) {
-    const shardOf = new Map(shards.flatMap((names, at) => names.map((name) => [name, nameOf(at)])))
-    const text = indexText(parameters, total, shardOf)
-    files.push({ path: join(folder, index), chunks: [new TextEncoder().encode(text)] })
+  const chunks = shards.map((names) => safetensorsChunks(part(names), { format: 'pt' }, op))
+  const placed = async (): Promise<PlacedWeights> => {
+    const there = await namesIn(op, folder)
+    const old = there.filter((name) => shardPattern.test(name))
+    const isSplit = shards.length > 1
+    const names = isSplit ? freeNames(shards.length, new Set(there)) : [whole]
+    const outdated = [isSplit ? whole : index, ...old].map((name) => join(folder, name))
+    const weights = chunks.map((each, at) => ({ path: join(folder, names[at] as string), chunks: each }))
+    if (!isSplit) return { weights, index: [], outdated }
+    const shardOf = new Map(shards.flatMap((held, at) => held.map((name) => [name, names[at] as string])))
+    const text = new TextEncoder().encode(indexText(parameters, total, shardOf))
+    return { weights, index: [{ path: join(folder, index), chunks: [text] }], outdated }
   }
-  const kept = new Set(files.map(({ path }) => path))
-  const outdated = async (): Promise<Outdated> => {
-    const old = (await namesIn(op, folder)).filter((name) => /^model-\d{5}-of-\d{5}\.safetensors$/.test(name))
-    const after = [isSplit ? whole : index, ...old].map((name) => join(folder, name)).filter((path) => !kept.has(path))
-    // An old index must not name new shards. Without one, nobody can mistake them for a whole model.
-    return { before: isSplit ? [join(folder, index)] : [], after }
+  return { count: shards.length, placed }
+}
+
+/** Names of shards, none of which is there: model-00001-of-00002, or model-2-00001-of-00002 and so on. */
+function freeNames(count: number, there: ReadonlySet<string>): readonly string[] {
+  const digits = (n: number) => String(n).padStart(5, '0')
+  for (let save = 1; ; save++) {
+    const begin = save === 1 ? 'model' : `model-${save}`
+    const names = Array.from({ length: count }, (_, at) => `${begin}-${digits(at + 1)}-of-${digits(count)}.safetensors`)
+    if (!names.some((name) => there.has(name))) return names
   }
-  return { files, outdated }
 }
 
 /** The text of an index, as Python writes it with sorted keys. */

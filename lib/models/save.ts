@@ -24,7 +24,8 @@ export interface SaveOptions {
   /**
    * The most bytes of a file of weights: a number, or a text such as '5GB' (10^9 bytes each). Larger models become
    * several files, model-00001-of-00002.safetensors and so on, and model.safetensors.index.json. A tensor is never
-   * divided, so one that is larger has its own file. Default '50GB', as in transformers.
+   * divided, so one that is larger has its own file. Shards take no names of an earlier save's (model-2-00001-of-00002
+   * and so on), so a save that is killed leaves the earlier weights or the new ones. Default '50GB', as in transformers.
    */
   readonly maxShardSize?: number | string
 }
@@ -66,7 +67,7 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
   delete config['dtype']
   config['torch_dtype'] = dtype
   const parameters = [...model.parameters()].reduce((count, { numel }) => count + numel, 0)
-  const { files, outdated } = weightFiles(folder, state, parameters, maxShardSize, op)
+  const { count, placed } = weightFiles(folder, state, parameters, maxShardSize, op)
   const expected = outputsOf(model)
   try {
     await mkdir(folder, { recursive: true })
@@ -81,7 +82,8 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
     ['preprocessor_config.json', model.preprocessorConfig],
   ] as const
   const others = beside.flatMap(([name, json]) => (json === null ? [] : [settings(name, json)]))
-  await writeTogether([...files, settings('config.json', config), ...others, ...cards], op, await outdated())
+  const { weights, index, outdated } = await placed()
+  await writeTogether([...weights, settings('config.json', config), ...others, ...cards, ...index], op, outdated)
   const device = [...state.values()][0]?.device
   const twin = await loadModel(op, folder, model.architecture, null, { dtype: 'auto', ...(device ? { device } : {}) })
   try {
@@ -99,6 +101,6 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
     for (const tensor of twin.stateDict().values()) tensor.dispose()
   }
   const values = expected.reduce((count, bits) => count + bits.byteLength / 4, 0)
-  const spread = files.length > 1 ? ` in ${files.length - 1} shards` : ''
+  const spread = count > 1 ? ` in ${count} shards` : ''
   log(`saved ${folder}: ${state.size} tensors${spread}, read again and proved: ${values} outputs are equal bit for bit`)
 }

@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { noGrad } from '../../lib/autograd/mode.js'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
@@ -8,7 +10,6 @@ import { Generator } from '../../lib/core/generator.js'
 import type { Tensor } from '../../lib/core/tensor.js'
 import { writeTogether } from '../../lib/io/atomic.js'
 import { weightFiles } from '../../lib/io/save-shards.js'
-import { openTensors } from '../../lib/io/shards.js'
 import { loadTensors } from '../../lib/io/tensors.js'
 import { AutoModel, type Gpt2, gpt2 } from '../../lib/models/index.js'
 import { Parameter } from '../../lib/nn/module.js'
@@ -112,21 +113,17 @@ describe('a save in shards', () => {
 })
 
 describe('files of weights', () => {
-  const of = (counts: { readonly [name: string]: number }, limit: number | string) =>
-    weightFiles(
-      root,
-      new Map(Object.entries(counts).map(([name, n]) => [name, zeros([n], { dtype: 'uint8' })])),
-      0,
-      limit,
-      'save',
-    )
+  const write = async (folder: string, counts: { readonly [name: string]: number }, limit: number | string) => {
+    mkdirSync(folder)
+    const tensors = new Map(Object.entries(counts).map(([name, n]) => [name, zeros([n], { dtype: 'uint8' })]))
+    const { weights, index, outdated } = await weightFiles(folder, tensors, 0, limit, 'save').placed()
+    await writeTogether([...weights, ...index], 'save', outdated)
+  }
 
   it('are split as huggingface_hub documents it', async () => {
     const folder = join(root, 'rule')
-    mkdirSync(folder)
     const counts = { a: 6000, b: 6000, c: 2000, d: 6000, e: 2000, f: 2000, g: 11000, h: 1 }
-    const { files } = of(counts, '10kb')
-    await writeTogether(files.map(({ path, chunks }) => ({ path: path.replace(root, folder), chunks })))
+    await write(folder, counts, '10kb')
     // The tensor of 11000 bytes comes before the shard that goes on around it.
     const places = { a: 1, b: 2, c: 2, d: 4, e: 4, f: 4, g: 3, h: 5 }
     for (const [name, place] of Object.entries(places))
@@ -136,10 +133,8 @@ describe('files of weights', () => {
 
   it('are in the order of numbers, not of digits', async () => {
     const folder = join(root, 'order')
-    mkdirSync(folder)
     const names = ['h.10.w', 'h.2.w', 'h.x.w', 'h.x10.w', 'h.x9.w', 'h.2']
-    const { files } = of(Object.fromEntries(names.map((name) => [name, 1])), 1)
-    await writeTogether(files.map(({ path, chunks }) => ({ path: path.replace(root, folder), chunks })))
+    await write(folder, Object.fromEntries(names.map((name) => [name, 1])), 1)
     const { weight_map: map } = indexIn(folder)
     expect(Object.keys(map).sort((a, b) => ((map[a] as string) < (map[b] as string) ? -1 : 1))).toEqual([
       'h.2',
@@ -150,22 +145,49 @@ describe('files of weights', () => {
       'h.x10.w',
     ])
   })
+})
 
-  it('are no model while they take the places of others', async () => {
-    const folder = join(root, 'stopped')
-    const model = make()
-    await model.save(folder, { log, maxShardSize: '5KB' })
-    const { files, outdated } = weightFiles(folder, new Map(model.namedParameters()), 0, '5KB', 'save')
-    const block = join(folder, 'config.json')
-    // The system refuses a rename in the middle, because a folder is in the place by then.
-    async function* blocking() {
-      rmSync(block)
-      mkdirSync(block)
-      yield new Uint8Array(1)
+describe('a save over another', () => {
+  it('leaves the old model or the new one if it is killed, at whatever step', async () => {
+    const limits = { whole: '1TB', shards: '5KB', 'fewer shards': '8KB' } as const
+    const counts = { whole: 1, shards: 8, 'fewer shards': 7 } as const
+    const kinds = Object.keys(limits) as (keyof typeof limits)[]
+    const pairs = kinds.flatMap((before) => kinds.map((after) => [before, after] as const))
+    const script = fileURLToPath(new URL('./save-shards-in-steps.mjs', import.meta.url))
+    const of = (before: string, after: string) => join(root, `${before}, then ${after}`)
+    const runs = pairs.map(([before, after]) => [of(before, after), limits[before], limits[after]])
+    const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', script, JSON.stringify(runs)], {
+      encoding: 'utf8',
+    })
+    expect(stderr).toBe('')
+    const copies = JSON.parse(stdout) as string[]
+    const [old, fresh] = [1, 2].map((seed) => JSON.stringify(outputs(make(seed))))
+    for (const [before, after] of pairs) {
+      const folder = of(before, after)
+      const left = copies.filter((copy) => copy.startsWith(`${folder}-`))
+      const found: string[] = []
+      for (const copy of [...left, folder]) {
+        const read = JSON.stringify(outputs((await AutoModel.forCausalLM(copy)) as Gpt2))
+        expect([old, fresh], copy).toContain(read)
+        found.push(read === old ? 'old' : 'new')
+      }
+      expect(found.join(' '), folder).toMatch(/^(old ?)+(new ?)+$/)
+      expect(weightsIn(folder), folder).toHaveLength(counts[after])
+      // A later save is as whole over what a kill left, and removes it.
+      for (const copy of left) {
+        await make(3).save(copy, { log, maxShardSize: '5KB' })
+        expect(outputs((await AutoModel.forCausalLM(copy)) as Gpt2), copy).toEqual(outputs(make(3)))
+        expect(weightsIn(copy).filter((name) => !name.endsWith('.partial'))).toHaveLength(8)
+      }
     }
-    const [one, ...more] = files
-    const all = [one, { path: block, chunks: blocking() }, ...more] as typeof files
-    await expect(writeTogether(all, 'save', await outdated())).rejects.toThrow('cannot write')
-    await expect(openTensors(folder)).rejects.toThrow('the folder holds none of model.safetensors')
+  })
+
+  it('gives names of its own to shards over others, and the first names to those over these', async () => {
+    const folder = join(root, 'names')
+    const own = shardNames(7).map((name) => name.replace('model-', 'model-2-'))
+    for (const [seed, names] of [shardNames(7), own, shardNames(7)].entries()) {
+      await make(seed).save(folder, { log, maxShardSize: '5KB' })
+      expect(weightsIn(folder)).toEqual([...names, 'model.safetensors.index.json'].sort())
+    }
   })
 })
