@@ -5,8 +5,8 @@ import { inNode, warn } from '../core/host.js'
 import { checkOptions } from '../core/options.js'
 import { writeAtomically } from '../io/atomic.js'
 import { checkpointFile, readCheckpoint } from '../io/checkpoint.js'
-import { noFiles } from '../io/refusal.js'
-import { join, readdir, rm } from '../io/system.js'
+import { noFiles, refusal } from '../io/refusal.js'
+import { join, randomUUID, readdir, rm, tmpdir } from '../io/system.js'
 import { makeFolder } from './record/place.js'
 
 export interface CheckpointOptions {
@@ -14,7 +14,9 @@ export interface CheckpointOptions {
   readonly folder?: string
   /**
    * Steps between checkpoints, or a time: '30 seconds', '10 minutes' (default), '2 hours'. The end of a fit also gets a
-   * checkpoint.
+   * checkpoint. If the folder takes the first of a fit and later refuses one (deleted, unmounted, full), a warning says
+   * so, and the fit goes on. It makes a missing folder anew. The last checkpoint goes to a folder for temporary files
+   * if it must.
    */
   readonly every?: number | string
   /** The number of newest checkpoints to keep. Default 3. */
@@ -69,8 +71,22 @@ async function listed(folder: string): Promise<{ readonly step: number; readonly
     .sort((a, b) => b.step - a.step)
 }
 
-/** Writes one checkpoint at a time. One that is due while another is being written waits for it. */
+/** A checkpoint that the folder did not take. */
+interface Missed {
+  readonly step: number
+  readonly state: unknown
+  readonly error: ValueError
+  /** The number of checkpoints that the folder has not taken since it last took one. */
+  readonly count: number
+}
+
+/**
+ * Writes one checkpoint at a time. One that is due while another is being written waits for it. A folder that took a
+ * checkpoint and then refuses one has vanished or is full. The training goes on, because a stop would lose more, and
+ * the next checkpoint is tried in its time.
+ */
 export class Checkpoints {
+  readonly #run: string
   readonly #folder: string
   readonly #steps: number
   readonly #time: number
@@ -79,8 +95,12 @@ export class Checkpoints {
   #last = performance.now()
   #writing: Promise<void> = Promise.resolve()
   #failed: { readonly error: unknown } | null = null
+  /** Whether the folder has taken a checkpoint. One that never did is a mistake of the program. */
+  #took = false
+  #missed: Missed | null = null
 
   constructor({ folder, every = '10 minutes', keep = 3 }: CheckpointOptions & { readonly folder: string }) {
+    this.#run = folder
     this.#folder = join(folder, 'checkpoints')
     this.#steps = typeof every === 'number' ? every : Number.POSITIVE_INFINITY
     this.#time = typeof every === 'string' ? (milliseconds(every) as number) : Number.POSITIVE_INFINITY
@@ -126,15 +146,63 @@ export class Checkpoints {
         await makeFolder('Trainer.fit', this.#folder)
         await events
         await writeAtomically(path, chunks, 'Trainer.fit')
-        // Checkpoints after this step are ones from which the run could not resume.
-        const all = await listed(this.#folder)
-        const stale = all.filter((each) => each.step > step)
-        const whole = all.filter((each) => each.step <= step)
-        for (const old of [...stale, ...whole.slice(this.#keep)]) await rm(old.path, { force: true })
+        await this.#prune(step)
+        this.#tellTaken(step)
       } catch (error) {
-        this.#failed = { error }
+        if (this.#took && error instanceof ValueError) this.#miss(step, state, error)
+        else this.#failed = { error }
       }
     })()
+  }
+
+  async #prune(step: number): Promise<void> {
+    const all = await listed(this.#folder)
+    // Checkpoints after this step are ones from which the run could not resume.
+    const stale = all.filter((each) => each.step > step)
+    const whole = all.filter((each) => each.step <= step)
+    for (const { path } of [...stale, ...whole.slice(this.#keep)])
+      await rm(path, { force: true }).catch((error) => {
+        throw refusal('Trainer.fit', 'write', path, error)
+      })
+  }
+
+  #tellTaken(step: number): void {
+    if (this.#missed !== null)
+      warn(`[Trainer.fit] ${this.#folder} takes checkpoints again, from step ${step}; it lacks ${this.#missed.count}`)
+    this.#took = true
+    this.#missed = null
+  }
+
+  #miss(step: number, state: unknown, error: ValueError): void {
+    // Only the first is told, because every step may have one.
+    if (this.#missed === null)
+      warn(
+        `${error.message}; the training goes on without the checkpoint of step ${step}, and tries the next one in its time`,
+      )
+    this.#missed = { step, state, error, count: (this.#missed?.count ?? 0) + 1 }
+  }
+
+  /**
+   * Ends a run whose state is still that of its last checkpoint. If the folder did not take that one, it goes to a new
+   * folder for temporary files, and a warning names this. Throws the error of a write that ended the run.
+   */
+  async end(): Promise<void> {
+    await this.finish()
+    if (this.#missed === null) return
+    const { step, state, error } = this.#missed
+    this.#missed = null
+    const run = join(tmpdir(), `firesteel-run-${randomUUID()}`)
+    const told = `${error.message}; ${this.#run} lacks the last checkpoint, of step ${step}`
+    try {
+      const { path, chunks } = checkpointFile(join(run, 'checkpoints', nameOf(step)), state, 'Trainer.fit')
+      await makeFolder('Trainer.fit', join(run, 'checkpoints'))
+      await writeAtomically(path, chunks, 'Trainer.fit')
+    } catch (second) {
+      if (!(second instanceof ValueError)) throw second
+      warn(`${told}, and no other folder took it (${second.message}); save the model before the process ends`)
+      return
+    }
+    warn(`${told}, which is in ${run} instead; copy its checkpoints back, or go on from that folder (resume: 'auto')`)
   }
 
   /** Waits for the checkpoint being written. Throws the error if that failed. */

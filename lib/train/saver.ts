@@ -98,6 +98,11 @@ export class Saver {
   finish(): Promise<void> {
     return this.#checkpoints.finish()
   }
+
+  /** Ends a run that is still in the state that was saved last (see `Checkpoints.end`). */
+  end(): Promise<void> {
+    return this.#checkpoints.end()
+  }
 }
 
 /** The saver of a run, if checkpoints are asked for. It holds the saved state if the fit is to go on from one. */

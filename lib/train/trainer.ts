@@ -158,7 +158,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       })
       const parties = { stepping: this.#stepping, looking: this.#looking, averaged: this.#averaged, tell: this.#tell }
       await new Epochs({ run, plan, saver, callbacks, context, ...parties }).run()
-      await saver?.finish()
+      await saver?.end()
       this.#averaged?.finish()
       failed = false
     } catch (error) {
@@ -167,7 +167,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         throw error
       }
       history.stopped ??= error === interruption ? interruption : `aborted: ${String(error)}`
-      await saver?.finish()
+      await saver?.end()
       this.#averaged?.finish()
       failed = false
     } finally {
