@@ -280,8 +280,8 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   }
 
   /**
-   * Everything needed to stop and resume: the options of the groups, and each parameter's state by its name. The name
-   * is the path in the module, after the group's number if paths of several modules coincide. The tensors are not
+   * Everything needed to stop and resume: the optimiser's class (`kind`), the options of the groups, and each parameter's
+   * state by its name. The name is the path in the module, after the group's number if paths of several modules coincide. The tensors are not
    * copies, as in PyTorch: the next step changes them. `loadStateDict` copies.
    */
   stateDict(): OptimizerState {
@@ -295,12 +295,14 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
       `${this.constructor.name}.stateDict`,
       'JSON keeps no tensors; keep the state in the process, where loadStateDict takes it, or write dataSync() and shape of its tensors',
     )
-    return { groups: this.paramGroups.map((options) => ({ ...options })), state }
+    return { kind: this.constructor.name, groups: this.paramGroups.map((options) => ({ ...options })), state }
   }
 
   /**
    * Copies a state into this optimiser, with the options of each group in place of its own, as in PyTorch. Throws a
-   * StateDictError that lists every misfit (names, shapes, dtypes, options), and then changes nothing.
+   * StateDictError that lists every misfit (class, names, shapes, dtypes, options), and then changes nothing. PyTorch
+   * also takes the state of another class that keeps the same tensors, such as Adam's into AdamW, whose decay it then
+   * means otherwise. Here that is refused, and `loadStateDict({ groups, state })` says that it is meant.
    */
   loadStateDict(saved: OptimizerState): void {
     this[prepareState](saved)()
@@ -309,7 +311,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   [prepareState](saved: OptimizerState): () => void {
     const op = `${this.constructor.name}.loadStateDict`
     const parameters = this.#named('loadStateDict')
-    const problems = formProblems(saved, this.#groups.length)
+    const problems = formProblems(saved, this.constructor.name, this.#groups.length)
     if (problems.length > 0) throw new StateDictError(problems, op)
     const options = this.#groups.map((group, i) => this.#loadedOptions(group, i, saved, problems))
     const groups = new Map<Parameter, number>()

@@ -14,6 +14,8 @@ export interface ParameterState {
 }
 
 export interface OptimizerState {
+  /** The optimiser's class. A state without it, as those of earlier versions, is of any class. */
+  readonly kind?: string
   readonly groups: readonly { readonly [option: string]: unknown }[]
   /** The states by the parameter's name. */
   readonly state: ReadonlyMap<string, { readonly step: number; readonly tensors: { readonly [name: string]: Tensor } }>
@@ -23,10 +25,18 @@ const isObject = (value: unknown): value is object => typeof value === 'object' 
 
 const lost = 'JSON and structuredClone keep no tensors'
 
-/** Faults of the form of a state and of its groups. An empty list means that its entries can be checked. */
-export function formProblems(saved: unknown, groups: number): string[] {
+/**
+ * Faults of the form of a state, of its class and of its groups. An empty list means that its entries can be checked.
+ * Classes are compared, because some, such as Adam and AdamW, keep the same tensors and options for other updates.
+ */
+export function formProblems(saved: unknown, kind: string, groups: number): string[] {
   if (!isObject(saved) || !('groups' in saved) || !('state' in saved))
     return [`the state is ${isObject(saved) ? 'an object without groups and state' : shown(saved)}`]
+  if ('kind' in saved && saved.kind !== undefined && saved.kind !== kind)
+    return [
+      `the state is that of ${shown(saved.kind)}, but must be that of ${shown(kind)}; make that optimiser, or, if this one shall go on ` +
+        'with the tensors and options of the other, give it the groups and the state without the kind',
+    ]
   if (!Array.isArray(saved.groups)) return ['groups is not a list']
   const problems: string[] = []
   if (saved.groups.length !== groups)

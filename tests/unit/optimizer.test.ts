@@ -432,6 +432,21 @@ describe('loadStateDict', () => {
     expect([...adam.stateDict().state].map(([, s]) => values(s.tensors['mean'] as Tensor))).toEqual(before)
   })
 
+  it('refuses the state of another class that keeps the same, unless it comes without the class', () => {
+    const { layer, adam, step } = make()
+    step()
+    const { kind, groups, state } = adam.stateDict()
+    expect(kind).toBe('Adam')
+    const other = new optim.AdamW(layer.parameters(), { lr: 0.2 })
+    const taken = () => other.loadStateDict({ kind: 'Adam', groups, state })
+    expect(taken).toThrow(StateDictError)
+    expect(taken).toThrow(/the state is that of 'Adam', but must be that of 'AdamW'; make that optimiser, or/)
+    expect([other.paramGroups[0]?.lr, other.stateDict().state.size]).toEqual([0.2, 0])
+    other.loadStateDict({ groups, state })
+    expect(other.paramGroups[0]).toMatchObject({ lr: 0.1, weightDecay: 0 })
+    expect(other.stateDict()).toMatchObject({ kind: 'AdamW', state: { size: 2 } })
+  })
+
   it('goes on as if there had been no stop, and copies', () => {
     const [one, other] = [make(true), make(true)]
     noGrad(() => other.layer.loadStateDict(one.layer.stateDict()))
