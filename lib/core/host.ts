@@ -8,6 +8,7 @@ import { ValueError } from './errors.js'
 
 interface NodeModules {
   readonly 'node:buffer': typeof import('node:buffer')
+  readonly 'node:child_process': typeof import('node:child_process')
   readonly 'node:crypto': typeof import('node:crypto')
   readonly 'node:fs': typeof import('node:fs')
   readonly 'node:fs/promises': typeof import('node:fs/promises')

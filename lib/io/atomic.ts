@@ -15,6 +15,7 @@ import {
   lstat,
   open,
   pid,
+  platform,
   readdir,
   readlink,
   realpath,
@@ -43,6 +44,12 @@ const longName = 200
 
 /** Milliseconds. A `.partial` file that nobody has written to for this long belongs to a killed process. */
 const longAgo = 24 * 60 * 60 * 1000
+
+/** Refusals of Windows while another program, such as a search for viruses, has a file open. */
+const heldOpen = ['EPERM', 'EACCES', 'EBUSY']
+
+/** Milliseconds between tries to rename or to remove a file that is held open, 4 seconds together. */
+const pauses = [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1445] as const
 
 /** A file that is complete and on the disk, but not yet in its place. */
 interface Written {
@@ -190,7 +197,7 @@ async function keepRights(file: FileHandle, { mode, uid, gid }: Stats): Promise<
 
 function put(op: string, { path, partial, target }: Written): void {
   try {
-    renameSync(partial, target)
+    untilFree(() => renameSync(partial, target))
   } catch (error) {
     throw refusal(op, 'write', path, error)
   }
@@ -198,10 +205,34 @@ function put(op: string, { path, partial, target }: Written): void {
 
 function remove(op: string, path: string): void {
   try {
-    rmSync(path, { force: true })
+    untilFree(() => rmSync(path, { force: true }))
   } catch (error) {
     throw refusal(op, 'write', path, error)
   }
+}
+
+/**
+ * Changes a folder. On Windows a change is refused while another program has the file open, mostly for milliseconds,
+ * so it is tried again for a while, as the package graceful-fs does. The thread sleeps meanwhile, because a turn of the
+ * event loop could mix saves. On other systems such a refusal is one of rights, and stays.
+ */
+export function untilFree(change: () => void): void {
+  for (let tries = 0; ; tries++) {
+    try {
+      change()
+      return
+    } catch (error) {
+      const pause = pauses[tries]
+      const isHeld = platform() === 'win32' && heldOpen.includes((error as NodeJS.ErrnoException).code ?? '')
+      if (!isHeld || pause === undefined) throw error
+      sleep(pause)
+    }
+  }
+}
+
+/** Stops the thread for some milliseconds. */
+function sleep(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
 }
 
 /** A rename is on the disk only once the folder is. */

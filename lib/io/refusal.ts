@@ -50,6 +50,7 @@ function writeAdvice({ code, path }: NodeJS.ErrnoException): string {
       : '; make its folder first'
   if (code === 'ENOSPC' || code === 'EDQUOT') return '; make room there, or give a path on another disk'
   if (code === 'EROFS') return '; give a path on a writable file system'
+  if (code === 'EBUSY') return '; another program has it open, so end that one or give another path'
   if (code === 'EACCES' || code === 'EPERM')
     return '; its folder must take new files, because a file is made there first'
   return ''

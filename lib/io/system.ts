@@ -18,6 +18,6 @@ export const { lstat, mkdir, open, readdir, readFile, readlink, realpath, rm, st
 export const { basename, dirname, isAbsolute, join, sep } = nodeModule('node:path')
 export const { crc32 } = lateFunctions('node:zlib', 'crc32')
 export const { randomUUID } = lateFunctions('node:crypto', 'randomUUID')
-export const { tmpdir } = lateFunctions('node:os', 'tmpdir')
+export const { platform, tmpdir } = lateFunctions('node:os', 'platform', 'tmpdir')
 export const { deserialize, serialize } = lateFunctions('node:v8', 'deserialize', 'serialize')
 export const { pid } = nodeModule('node:process')

@@ -30,8 +30,10 @@ const faults: {
   pretended: (readonly [from: number, length: number])[] | null
   /** Before a file takes its place. */
   rename: ((to: string) => void) | null
+  remove: ((path: string) => void) | null
+  platform: NodeJS.Platform | null
   calls: string[]
-} = { write: null, pretended: null, rename: null, calls: [] }
+} = { write: null, pretended: null, rename: null, remove: null, platform: null, calls: [] }
 
 vi.mock('../../lib/io/system.js', async (original) => {
   const real = await original<typeof import('../../lib/io/system.js')>()
@@ -56,6 +58,11 @@ vi.mock('../../lib/io/system.js', async (original) => {
       faults.rename?.(to)
       real.renameSync(from, to)
     },
+    rmSync: (path: string, options: object) => {
+      faults.remove?.(path)
+      real.rmSync(path, options)
+    },
+    platform: () => faults.platform ?? real.platform(),
   }
 })
 
@@ -76,7 +83,7 @@ describe('a file that is written atomically', () => {
     folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
   })
   afterEach(async () => {
-    faults.write = faults.pretended = faults.rename = null
+    faults.write = faults.pretended = faults.rename = faults.remove = faults.platform = null
     faults.calls = []
     await rm(folder, { recursive: true, force: true })
   })
@@ -257,6 +264,41 @@ describe('a file that is written atomically', () => {
     }
     expect(await text('x')).toBe('old')
     expect(await readdir(folder)).toEqual(['x'])
+  })
+
+  it.each(['EPERM', 'EACCES', 'EBUSY'])('waits on Windows for who has the old one open (%s)', async (code) => {
+    const waits = vi.spyOn(Atomics, 'wait').mockReturnValue('timed-out')
+    const held = (times: number) => () => {
+      if (times-- > 0) throw Object.assign(new Error(`${code}: refused, rename`), { code, errno: -1 })
+    }
+    const tried = () => waits.mock.calls.splice(0).map(([, , , milliseconds]) => milliseconds)
+    try {
+      await writeFile(at('x'), 'old')
+      faults.rename = held(1)
+      await expect(writeAtomically(at('x'), bytes('new'))).rejects.toThrow(`cannot write ${at('x')}: ${code}: refused`)
+      expect(tried()).toEqual([])
+      faults.platform = 'win32'
+      faults.rename = held(4)
+      faults.remove = held(2)
+      await writeFile(at('stale'), '')
+      await writeTogether([{ path: at('x'), chunks: bytes('new') }], 'save', [at('stale')])
+      expect([await text('x'), await readdir(folder)]).toEqual(['new', ['x']])
+      expect(tried()).toEqual([5, 10, 20, 40, 5, 10])
+      // The wait has an end, and the old one is whole behind it.
+      faults.rename = held(Number.POSITIVE_INFINITY)
+      await expect(writeAtomically(at('x'), bytes('newer'))).rejects.toThrow(
+        `cannot write ${at('x')}: ${code}: refused`,
+      )
+      expect(tried().reduce((sum, each) => (sum ?? 0) + (each ?? 0), 0)).toBe(4000)
+      expect([await text('x'), await readdir(folder)]).toEqual(['new', ['x']])
+      faults.rename = () => {
+        throw Object.assign(new Error('EIO: i/o error, rename'), { code: 'EIO', errno: -5 })
+      }
+      await expect(writeAtomically(at('x'), bytes('newer'))).rejects.toThrow('EIO')
+      expect(tried()).toEqual([])
+    } finally {
+      waits.mockRestore()
+    }
   })
 
   it('is one of those that were written to the path at the same time', async () => {

@@ -286,6 +286,7 @@ describe('a folder', () => {
       // The number of a process is used again, for another process and for this one.
       JSON.stringify({ ...holder, pid: process.ppid, began: 'another start' }),
       JSON.stringify({ ...holder, pid: process.pid, taken: Date.now() - 1000 * process.uptime() - 1000 }),
+      JSON.stringify({ ...holder, pid: process.ppid, taken: 0 }),
       '',
     ]) {
       // Only Linux tells this.

@@ -1,6 +1,8 @@
 /** Allows only one run at a time in a folder, by a file that names the process that holds it. */
 import { ValueError } from '../../core/errors.js'
+import { untilFree } from '../../io/atomic.js'
 import { refusal } from '../../io/refusal.js'
+import { startOf } from './process-start.js'
 import {
   constants,
   copyFile,
@@ -13,7 +15,7 @@ import {
   readdir,
   readFile,
   readFileSync,
-  rename,
+  renameSync,
   rm,
   rmSync,
 } from './system.js'
@@ -22,6 +24,9 @@ const name = 'run.lock'
 
 /** Error codes of file systems that have no links, such as exFAT and some network file systems. */
 const withoutLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+/** Milliseconds by which the clock may have been set back between the start of a process and its lock. */
+const slack = 60_000
 
 /** The process that holds a folder. */
 interface Holder {
@@ -69,7 +74,12 @@ function isStale(holder: Holder | null): boolean {
   if (host !== hostname()) return false
   if (pid === process.pid && taken < Date.now() - 1000 * process.uptime()) return true
   if (!lives(pid)) return true
-  return began !== null && beganOf(pid) !== null && beganOf(pid) !== began
+  const now = beganOf(pid)
+  if (began !== null && now !== null) return now !== began
+  if (pid === process.pid) return false
+  // A process that began after the folder was taken has the number of one that ended.
+  const start = startOf(pid)
+  return start !== null && start > taken + slack
 }
 
 function parsed(text: string): Holder | null {
@@ -118,7 +128,7 @@ export class FolderLock {
   /** Gives the folder back, unless another process has taken it meanwhile. */
   release(): void {
     try {
-      if (readFileSync(this.#path, 'utf8') === this.#text) rmSync(this.#path)
+      if (readFileSync(this.#path, 'utf8') === this.#text) untilFree(() => rmSync(this.#path))
     } catch {
       // The lock or the whole folder was removed.
     }
@@ -187,7 +197,7 @@ async function removeStale(op: string, folder: string, path: string): Promise<vo
   // was read.
   const aside = `${path}.${randomBytes(8).toString('hex')}`
   try {
-    await rename(path, aside)
+    untilFree(() => renameSync(path, aside))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw error

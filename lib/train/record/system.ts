@@ -2,9 +2,11 @@
 import { lateFunctions, nodeModule } from '../../core/host.js'
 
 export const { Buffer } = nodeModule('node:buffer')
+export const { execFileSync } = lateFunctions('node:child_process', 'execFileSync')
 export const { createHash, randomBytes } = lateFunctions('node:crypto', 'createHash', 'randomBytes')
-export const { constants, createReadStream, ftruncateSync, readFileSync, rmSync, writeSync } = nodeModule('node:fs')
-export const { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } = lateFunctions(
+export const { constants, createReadStream, ftruncateSync, readFileSync, renameSync, rmSync, writeSync } =
+  nodeModule('node:fs')
+export const { copyFile, link, mkdir, open, readdir, readFile, rm, stat } = lateFunctions(
   'node:fs/promises',
   'copyFile',
   'link',
@@ -12,7 +14,6 @@ export const { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat 
   'open',
   'readdir',
   'readFile',
-  'rename',
   'rm',
   'stat',
 )
