@@ -56,6 +56,15 @@ describe('tokenizers', () => {
       expect(tokenizer.encode('a'.repeat(count)).tokens.includes('[UNK]')).toBe(unknown)
   })
 
+  it('give no tokens by a template that names neither text nor token, as tokenizers 0.23 does', () => {
+    const wordpiece = json('wordpiece')
+    const single: readonly object[] = []
+    const tokenizer = new Tokenizer({ ...wordpiece, post_processor: { ...wordpiece.post_processor, single } })
+    const { ids, tokens, offsets, attentionMask } = tokenizer.encode('a word')
+    expect([ids, tokens, offsets, attentionMask].map((list) => [...list])).toEqual([[], [], [], []])
+    expect(tokenizer.encode('a', { pair: 'word' }).ids.length).toBeGreaterThan(0)
+  })
+
   // The pieces that pre_tokenizers.UnicodeScripts of tokenizers 0.23 returns.
   it.each([
     ['どこで生れ。Yes', ['どこで生れ', '。', 'Yes']],

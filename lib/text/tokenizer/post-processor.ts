@@ -163,7 +163,7 @@ export function postProcessorOf(fields: Fields): PostProcessor {
   }
 }
 
-/** The texts and the tokens around them as one. */
+/** The texts and the tokens around them as one. A template may name neither, and then there are no tokens. */
 export function together(drafts: readonly Draft[]): Draft {
-  return drafts.reduce((whole, draft) => joined(whole, draft))
+  return drafts.length === 0 ? emptyDraft() : drafts.reduce((whole, draft) => joined(whole, draft))
 }
