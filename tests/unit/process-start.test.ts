@@ -37,7 +37,10 @@ describe('the start of a process', () => {
   })
 
   it('is unknown if the program is missing, or the process', () => {
-    expect(startOf(process.pid, process.platform, () => spawnSync('no-such-program').stdout.toString())).toBeNull()
+    const missing = () => {
+      throw new Error('spawnSync powershell.exe ENOENT')
+    }
+    expect(startOf(41, 'win32', missing)).toBeNull()
     const { pid } = spawnSync(process.execPath, ['-e', ''])
     expect(startOf(pid)).toBeNull()
   })

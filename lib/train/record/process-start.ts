@@ -5,7 +5,7 @@ import { execFileSync, process } from './system.js'
 const longest = 20_000
 
 /** Runs a program, and returns what it writes. Throws if it fails. */
-export type Ask = (program: string, args: readonly string[]) => string
+type Ask = (program: string, args: readonly string[]) => string
 
 const ask: Ask = (program, args) =>
   execFileSync(program, args, {
