@@ -5,10 +5,11 @@ import { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { writeTogether } from '../io/atomic.js'
+import { makeFolder } from '../io/folders.js'
 import { readJson } from '../io/json.js'
-import { checkPath, refusal } from '../io/refusal.js'
+import { checkPath } from '../io/refusal.js'
 import { SafetensorsFile } from '../io/safetensors.js'
-import { join, mkdir } from '../io/system.js'
+import { join } from '../io/system.js'
 import { tensorFile, tensorsIn } from '../io/tensors.js'
 import { type Adapter, isAdaptable } from '../nn/adapter.js'
 import { type Copy, copiesIn } from '../nn/copies.js'
@@ -187,11 +188,7 @@ export async function saveAdapter(model: Module, folder: string, options: SaveAd
   const weights = tensorFile(join(folder, weightsFile), state, { format: 'pt', [hashKey]: hash }, op)
   const kept = snapshot(state)
   const write = async () => {
-    try {
-      await mkdir(folder, { recursive: true })
-    } catch (error) {
-      throw refusal(op, 'write', folder, error)
-    }
+    await makeFolder(op, folder)
     const settings = { path: join(folder, configFile), chunks: [new TextEncoder().encode(config)] }
     await writeTogether([weights, settings, ...cards], op)
     log(await prove(op, model, name, folder, kept))

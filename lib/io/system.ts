@@ -15,7 +15,7 @@ export const { lstat, mkdir, open, readdir, readFile, readlink, realpath, rm, st
   'rm',
   'stat',
 )
-export const { basename, dirname, isAbsolute, join, sep } = nodeModule('node:path')
+export const { basename, dirname, isAbsolute, join, resolve, sep } = nodeModule('node:path')
 export const { crc32 } = lateFunctions('node:zlib', 'crc32')
 export const { randomUUID } = lateFunctions('node:crypto', 'randomUUID')
 export const { platform, tmpdir } = lateFunctions('node:os', 'platform', 'tmpdir')

@@ -1,5 +1,4 @@
 /** Saves a model into a folder that transformers can load, and verifies that the folder holds the model. */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { noGrad } from '../autograd/mode.js'
 import { kindOf, namedAs, ValueError } from '../core/errors.js'
@@ -7,7 +6,8 @@ import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { writeTogether } from '../io/atomic.js'
-import { checkPath, refusal } from '../io/refusal.js'
+import { makeFolder } from '../io/folders.js'
+import { checkPath } from '../io/refusal.js'
 import { weightFiles } from '../io/save-shards.js'
 import { captureModes } from '../nn/module.js'
 import { readState, withoutAliases } from '../nn/state.js'
@@ -69,11 +69,7 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
   const parameters = [...model.parameters()].reduce((count, { numel }) => count + numel, 0)
   const { count, placed } = weightFiles(folder, state, parameters, maxShardSize, op)
   const expected = outputsOf(model)
-  try {
-    await mkdir(folder, { recursive: true })
-  } catch (error) {
-    throw refusal(op, 'write', folder, error)
-  }
+  await makeFolder(op, folder)
   const settings = (name: string, json: ConfigJson) => {
     return { path: join(folder, name), chunks: [Buffer.from(configText(json))] }
   }

@@ -1,6 +1,6 @@
 /** Turns a corpus into shards of tokens, in one pass. Memory grows with the number of texts, not with their length. */
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isIterable } from '../core/engine.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
@@ -8,7 +8,8 @@ import { nextTurn } from '../core/host.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { Dataset } from '../data/dataset.js'
 import { IterableDataset, type PassState, type RowSource } from '../data/iterable.js'
-import { checkPath, refusal } from '../io/refusal.js'
+import { makeFolder } from '../io/folders.js'
+import { checkPath } from '../io/refusal.js'
 import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 import { checkSignal } from '../train/checks.js'
 import { FolderLock } from '../train/record/lock.js'
@@ -101,11 +102,7 @@ export async function prepare(
   const prepared = preparedOptions(tokenizer, options)
   const rows = streamOf(corpus)
   checkPath(op, 'write', folder)
-  try {
-    await mkdir(folder, { recursive: true })
-  } catch (error) {
-    throw refusal(op, 'write', folder, error)
-  }
+  await makeFolder(op, folder)
   const lock = await FolderLock.take(op, folder)
   try {
     const first = await firstOf(rows)

@@ -3,9 +3,10 @@ import { kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { writeTogether } from '../io/atomic.js'
+import { makeFolder } from '../io/folders.js'
 import { readJson } from '../io/json.js'
-import { checkPath, refusal } from '../io/refusal.js'
-import { join, mkdir } from '../io/system.js'
+import { checkPath } from '../io/refusal.js'
+import { join } from '../io/system.js'
 import { tensorFile } from '../io/tensors.js'
 import { ReLU } from '../nn/activation.js'
 import { Sequential } from '../nn/containers.js'
@@ -133,9 +134,7 @@ export class TableAutoEncoder extends Module {
     // The weights are those of this moment, so that nothing is awaited before.
     const weights = tensorFile(join(folder, 'model.safetensors'), readState(op, this), { format: 'pt' }, op)
     const cards = card === undefined ? [] : [(await import('../train/report/card-file.js')).cardFile(op, folder, card)]
-    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-      throw refusal(op, 'write', folder, error)
-    })
+    await makeFolder(op, folder)
     const text = {
       path: join(folder, 'config.json'),
       chunks: [new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`)],

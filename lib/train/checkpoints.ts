@@ -5,9 +5,9 @@ import { inNode, warn } from '../core/host.js'
 import { checkOptions } from '../core/options.js'
 import { writeAtomically } from '../io/atomic.js'
 import { checkpointFile, readCheckpoint } from '../io/checkpoint.js'
+import { makeFolder } from '../io/folders.js'
 import { noFiles, refusal } from '../io/refusal.js'
 import { join, randomUUID, readdir, rm, tmpdir } from '../io/system.js'
-import { makeFolder } from './record/place.js'
 
 export interface CheckpointOptions {
   /** The run's folder, whose checkpoints are in `checkpoints/`. It is made if missing. Default: the Trainer's `run`. */

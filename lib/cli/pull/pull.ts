@@ -1,8 +1,8 @@
 /** Fetches a repository of Hugging Face, or of a server with its API, into a folder. */
 import { rm, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { makeFolder } from '../../io/folders.js'
 import { FolderLock } from '../../train/record/lock.js'
-import { makeFolder } from '../../train/record/place.js'
 import { bytesText } from '../words.js'
 import { download, fetched, isThere, type Patience, persist } from './download.js'
 import { PullError } from './errors.js'

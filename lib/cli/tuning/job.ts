@@ -1,8 +1,8 @@
 /** A training from its config to its result, whatever it trains. */
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { makeFolder } from '../../io/folders.js'
 import type { History } from '../../train/history.js'
-import { makeFolder } from '../../train/record/place.js'
 import type { ModelCardOptions } from '../../train/report/card.js'
 import { type Loaded, placed } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'

@@ -2,8 +2,8 @@
 import { mkdtemp, readdir, realpath, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ValueError } from '../../core/errors.js'
+import { missingFolders } from '../../io/folders.js'
 import { refusal } from '../../io/refusal.js'
-import { missingFolders } from '../../train/record/place.js'
 import { type Loaded, placed } from '../config/config.js'
 import { UsageError } from '../exit.js'
 

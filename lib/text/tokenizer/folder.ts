@@ -1,9 +1,10 @@
 /** Tokenizers of Hugging Face folders: tokenizer.json, with tokenizer_config.json and related files if they exist. */
-import { mkdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { checkOptions } from '../../core/options.js'
 import { type NewFile, writeTogether } from '../../io/atomic.js'
+import { makeFolder } from '../../io/folders.js'
 import { InputFile } from '../../io/input.js'
 import { readJson } from '../../io/json.js'
 import { checkPath, refusal } from '../../io/refusal.js'
@@ -148,11 +149,7 @@ export async function saveTokenizer(tokenizer: Tokenizer, folder: string): Promi
   const op = 'saveTokenizer'
   if (!(tokenizer instanceof Tokenizer)) throw new ValueError(op, `needs a Tokenizer, but got ${kindOf(tokenizer)}`)
   checkPath(op, 'write', folder)
-  try {
-    await mkdir(folder, { recursive: true })
-  } catch (error) {
-    throw refusal(op, 'write', folder, error)
-  }
+  await makeFolder(op, folder)
   const { special, paddingSide, truncationSide, maxLength, chatTemplate } = tokenizer
   const templates =
     chatTemplate === null || typeof chatTemplate === 'string'

@@ -1,11 +1,11 @@
 /** Events of one kind as a table. */
 import { shown, ValueError } from '../../core/errors.js'
 import { checkOptions } from '../../core/options.js'
+import { makeFolder } from '../../io/folders.js'
 import { checkPath } from '../../io/refusal.js'
 import { Appender } from './appender.js'
 import { isReached, type Logger } from './events.js'
 import { reachedBytes } from './lines.js'
-import { makeFolder } from './place.js'
 import { dirname } from './system.js'
 
 export interface CsvLoggerOptions {

@@ -4,10 +4,10 @@
  */
 import { ValueError } from '../../core/errors.js'
 import { writeAtomically } from '../../io/atomic.js'
+import { makeFolder } from '../../io/folders.js'
 import type { Logger } from './events.js'
 import { jsonLines, toldSteps } from './lines.js'
 import { FolderLock } from './lock.js'
-import { makeFolder } from './place.js'
 import { Buffer, join, readFile } from './system.js'
 
 /** The form of `run.json`: the run, and each of its fits. */

@@ -1,8 +1,9 @@
 /** Events as lines of a file: JSON, or a table for a spreadsheet. */
+
+import { makeFolder } from '../../io/folders.js'
 import { checkPath } from '../../io/refusal.js'
 import { Appender } from './appender.js'
 import { isReached, type Logger, type Reached, type TrainingEvent } from './events.js'
-import { makeFolder } from './place.js'
 import { Buffer, createReadStream, dirname, stat } from './system.js'
 
 /** JSON has no form for these numbers, so they become texts. */

@@ -3,11 +3,12 @@
  * in protobuf's wire format (github.com/tensorflow/tensorboard, compat/proto/event.proto and summary.proto). This file
  * encodes the few fields itself.
  */
+
+import { makeFolder } from '../../io/folders.js'
 import { checkPath } from '../../io/refusal.js'
 import { Appender } from './appender.js'
 import { maskedCrc32c } from './crc32c.js'
 import type { Logger, Numbers, TrainingEvent } from './events.js'
-import { makeFolder } from './place.js'
 import { Buffer, hostname, join, process } from './system.js'
 
 /** Kinds of values in protobuf's wire form. */
