@@ -140,7 +140,10 @@ function isNumbers(value: unknown, deep: boolean): boolean {
 
 function dtypeOf({ op, path, dtype }: Column): DType | undefined {
   if (dtype !== undefined && (typeof dtype !== 'string' || !Object.hasOwn(dtypes, dtype)))
-    throw new ValueError(op, `dtypes name ${shown(dtype)} for ${place(0, path)}, which is not a dtype`)
+    throw new ValueError(
+      op,
+      `dtypes name ${shown(dtype)} for ${place(0, path)}, which is not a dtype; give one of ${Object.keys(dtypes).join(', ')}`,
+    )
   return dtype as DType | undefined
 }
 

@@ -115,7 +115,11 @@ function checkObjective({ loss, objective, step }: AnyOptions, fail: (message: s
     fail(
       `needs one of loss: (output, target) => Tensor, objective: { loss(model, batch) }, and step: (batch) => { total, count }, but got ${given.map(([name]) => name).join(' and ') || 'none'}`,
     )
-  if (loss !== undefined && typeof loss !== 'function') fail('needs a loss function: (output, target) => Tensor')
+  if (loss !== undefined && typeof loss !== 'function')
+    fail(
+      `loss is ${kindOf(loss)}, but must be a function (output, target) => Tensor, such as nn.functional.crossEntropy; ` +
+        'of a layer pass (output, target) => layer.forward(output, target)',
+    )
   if (step !== undefined && typeof step !== 'function')
     fail('needs a function for the step: (batch) => { total, count }')
   if (objective === undefined) return

@@ -139,7 +139,10 @@ export class Pass<M extends string> {
     for (const [name, metric] of this.#metrics) {
       const value: unknown = await metric.compute()
       if (typeof value !== 'number')
-        throw new ValueError('Trainer', `metric ${name} computed ${shown(value)}, but must give a promise of a number`)
+        throw new ValueError(
+          'Trainer',
+          `metric ${name} computed ${shown(value)}, but must give a promise of a number; compute others by metrics.measure`,
+        )
       numbers[name] = value
     }
     return { ...numbers, loss: this.#count === 0 ? Number.NaN : this.#total / this.#count } as PassRecord<M>

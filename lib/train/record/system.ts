@@ -6,11 +6,10 @@ export const { execFileSync } = lateFunctions('node:child_process', 'execFileSyn
 export const { createHash, randomBytes } = lateFunctions('node:crypto', 'createHash', 'randomBytes')
 export const { constants, createReadStream, ftruncateSync, readFileSync, renameSync, rmSync, writeSync } =
   nodeModule('node:fs')
-export const { copyFile, link, mkdir, open, readdir, readFile, rm, stat } = lateFunctions(
+export const { copyFile, link, open, readdir, readFile, rm, stat } = lateFunctions(
   'node:fs/promises',
   'copyFile',
   'link',
-  'mkdir',
   'open',
   'readdir',
   'readFile',
