@@ -37,6 +37,10 @@ const commands: { readonly [name: string]: Command } = {
     about: 'trains from a config; --dry only estimates what that takes, --resume continues a run',
     open: async () => (await import('./commands/finetune.js')).finetuneCommand,
   },
+  search: {
+    about: 'tries the settings of a config on its held-out rows; --resume continues a search',
+    open: async () => (await import('./commands/search.js')).searchCommand,
+  },
   prepare: {
     about: 'writes a corpus as shards of tokens, without duplicates',
     open: async () => (await import('./commands/prepare.js')).prepareCommand,

@@ -27,6 +27,7 @@ function schemasAt(schema: z.ZodType, path: Path): z.ZodType[] {
     return inner === undefined ? [] : schemasAt(inner as z.ZodType, rest)
   }
   if (own instanceof z.ZodArray) return schemasAt(own.element as z.ZodType, rest)
+  if (own instanceof z.ZodRecord) return schemasAt(own.valueType as z.ZodType, rest)
   return []
 }
 

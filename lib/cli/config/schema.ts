@@ -5,6 +5,7 @@
 import * as z from 'zod'
 import { column, count, flag, names, oneOrMore, path, positive, share } from './fields.js'
 import { method } from './method.js'
+import { search } from './search.js'
 
 const columns = z
   .strictObject({
@@ -205,6 +206,7 @@ export const finetuneSchema = z
     data,
     replay: replay.optional(),
     train: train.optional(),
+    search: search.optional(),
     output: path('the folder to which the run writes checkpoints and the result'),
   })
   .describe('a table with model, data and output')

@@ -28,11 +28,13 @@ export interface Manifest {
 
 export function manifestOf(loaded: Loaded, data: Data): Manifest {
   const { config, resolve } = loaded
+  // A search may change while the runs of its config go on.
+  const { search: _, ...own } = config
   const { format, labelling, train, validation, replay } = data
   return {
     format: 1,
     firesteel: version(),
-    config,
+    config: own,
     rows: {
       format,
       count: train.length + (validation?.length ?? 0),
@@ -80,9 +82,14 @@ const free = ['train.epochs', 'train.steps', 'train.minutes', '$schema', 'output
 
 /** The parts of a config that determine learning rates, for every command. */
 interface TrainingParts {
-  readonly train?: {
-    readonly schedule?: string | { readonly [kind: string]: { readonly warmup?: number } | undefined }
-  }
+  readonly train?:
+    | {
+        readonly schedule?:
+          | string
+          | { readonly [kind: string]: { readonly warmup?: number | undefined } | undefined }
+          | undefined
+      }
+    | undefined
 }
 
 function flat(value: unknown, path = ''): [string, string][] {
@@ -91,20 +98,29 @@ function flat(value: unknown, path = ''): [string, string][] {
 }
 
 /** Whether the learning rates of a run depend on its length. */
-function followsLength({ train }: TrainingParts): boolean {
+export function followsLength({ train }: TrainingParts): boolean {
   const { schedule = 'constant' } = train ?? {}
   if (typeof schedule === 'string') return schedule !== 'constant'
   const { warmup = 0 } = schedule['constant'] ?? {}
   return !Object.hasOwn(schedule, 'constant') || (warmup > 0 && warmup < 1)
 }
 
-/** Throws UsageError, which names the differences, if the config has changed since the run began. */
-export function checkSame({ source }: Pick<Loaded, 'source'>, before: Manifest, now: Manifest): void {
+/**
+ * Throws UsageError, which names the differences, if the config has changed since the run began. The length may change
+ * unless it is fixed, or learning rates follow it.
+ */
+export function checkSame(
+  { source }: Pick<Loaded, 'source'>,
+  before: Manifest,
+  now: Manifest,
+  { fixedLength = false }: { readonly fixedLength?: boolean } = {},
+): void {
   const [old, own] = [new Map(flat(before.config)), new Map(flat(now.config))]
+  const lengths = ['train.epochs', 'train.steps', ...(fixedLength ? ['train.minutes'] : [])]
   const isFree = (name: string) => free.includes(name) || name.startsWith('train.checkpoints.')
-  const scheduled = [before, now].some(({ config }) => followsLength(config))
+  const scheduled = fixedLength || [before, now].some(({ config }) => followsLength(config))
   const changes = [...new Set([...old.keys(), ...own.keys()])].filter(
-    (name) => (!isFree(name) || (scheduled && /^train\.(epochs|steps)$/.test(name))) && old.get(name) !== own.get(name),
+    (name) => (!isFree(name) || (scheduled && lengths.includes(name))) && old.get(name) !== own.get(name),
   )
   const faults = changes.map(
     (name) =>
