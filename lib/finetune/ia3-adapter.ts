@@ -42,14 +42,15 @@ export class Ia3Adapter extends MergeableAdapter {
     const { adaptation } = layer
     if (adaptation.by === 'embedding' || (adaptation.by === 'linear' && adaptation.along !== undefined))
       throw new ValueError('Ia3Adapter', `IA3 adapts linear layers and convolutions, but not ${layer.constructor.name}`)
-    const isConv = adaptation.by === 'conv2d'
+    const isConv = adaptation.by !== 'linear'
     const [ins, outs] = isConv
       ? [adaptation.inChannels, adaptation.outChannels]
       : [adaptation.inFeatures, adaptation.outFeatures]
     const { device, dtype } = adaptation.weight
+    const kernel = adaptation.weight.sizes.slice(2).map(() => 1)
     const matrix = feedforward ? [1, ins] : [outs, 1]
     this.ia3L = ones_(
-      parameter('Ia3Adapter', isConv ? [1, feedforward ? ins : outs, 1, 1] : matrix, {
+      parameter('Ia3Adapter', isConv ? [1, feedforward ? ins : outs, ...kernel] : matrix, {
         device,
         dtype: dtype === 'float64' ? dtype : 'float32',
       }),
@@ -87,8 +88,16 @@ export class Ia3Adapter extends MergeableAdapter {
     return this.#adapted(layer, x, [this.ia3L.numel])
   }
 
+  override conv1d(layer: BaseLayer, x: Tensor): Tensor {
+    return this.#adapted(layer, x, [this.ia3L.numel, 1])
+  }
+
   override conv2d(layer: BaseLayer, x: Tensor): Tensor {
     return this.#adapted(layer, x, [this.ia3L.numel, 1, 1])
+  }
+
+  override conv3d(layer: BaseLayer, x: Tensor): Tensor {
+    return this.#adapted(layer, x, [this.ia3L.numel, 1, 1, 1])
   }
 
   protected override merging(layer: Stored): Merging {

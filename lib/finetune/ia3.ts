@@ -86,7 +86,8 @@ function planBy(op: string, model: Module, given: Ia3Options, naming: Naming): P
 
 /**
  * Freezes the model, gives every target layer a learned factor for each output or each input, and returns the model.
- * Targets are chosen as with `applyLora`, among Linear and Conv2d. The new adapter is the only active one, until
+ * Targets are chosen as with `applyLora`, among Linear and Conv1d to Conv3d (of which PEFT has
+ * no Conv1d). The new adapter is the only active one, until
  * `setAdapter` or `withAdapter` say otherwise. It is merged, removed and saved like LoRA's. Throws ValueError for
  * unknown targets, and has then changed nothing.
  */

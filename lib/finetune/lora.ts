@@ -175,9 +175,9 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
       )
     if (dora && adaptation.by === 'linear' && adaptation.along !== undefined)
       throw new ValueError(op, `dora is not for attention such as ${path}; choose its linear layers`)
-    if (adaptation.by === 'conv2d' && adaptation.options.groups > 1 && dora)
+    if ('options' in adaptation && adaptation.options.groups > 1 && dora)
       throw new ValueError(op, `dora is not for convolutions with groups such as ${path}; choose other layers`)
-    if (adaptation.by === 'conv2d' && r % adaptation.options.groups !== 0)
+    if ('options' in adaptation && r % adaptation.options.groups !== 0)
       throw new ValueError(
         op,
         `rank ${r} does not divide into the ${adaptation.options.groups} groups of ${path}; choose another rank with rankPattern`,
@@ -216,7 +216,7 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
 /**
  * Freezes the model and gives every target layer a low-rank adapter that learns. Returns the model. Layers keep their
  * identity, so optimizers of `model.parameters()`, made before or after, train only the adapters. Targets are Linear,
- * Embedding, Conv2d and MultiheadAttention. 'all-linear' takes all Linear layers, including those inside other layers,
+ * Embedding, Conv1d to Conv3d and MultiheadAttention. 'all-linear' takes all Linear layers, including those inside other layers,
  * such as the `out_proj` of a MultiheadAttention. To adapt its queries, keys and values as well, name the attention
  * itself (`self_attn`). A model may have several adapters with different names. The new one is then the only active
  * one, until `setAdapter` or `withAdapter` changes that.

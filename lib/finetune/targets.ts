@@ -139,7 +139,7 @@ export function targetLayers(
       whole.has(module) ? `'${path}' is in modulesToSave, which learns whole` : `'${path}' is ${kindOf(module)}`,
     )
     if (there.some(([, module]) => !whole.has(module)))
-      said.push('LoRA adapts Linear, Embedding, Conv2d and MultiheadAttention')
+      said.push('LoRA adapts Linear, Embedding, Conv1d to Conv3d and MultiheadAttention')
     return said.length === 0 ? '' : `${listed(said, 10, '; ')}; `
   }
   const inBlocks = blockFilter(op, options)

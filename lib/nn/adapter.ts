@@ -7,7 +7,7 @@ import { chosenOr } from '../core/choice.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { withinModule } from '../core/module-path.js'
 import type { Tensor } from '../core/tensor.js'
-import type { Conv2dOptions } from '../ops/conv.js'
+import type { Conv1dOptions, Conv2dOptions, Conv3dOptions } from '../ops/conv.js'
 import { add } from '../ops/elementwise/index.js'
 import { Module, type Parameter } from './module.js'
 import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
@@ -20,11 +20,20 @@ export interface BaseLayer {
   product(x: Tensor): Tensor
   /**
    * The layer's own weight as numbers, without any adapter. It is [out, in] for a linear layer, however it is stored,
-   * [count, features] for an embedding, and [out, in / groups, kH, kW] for a convolution.
+   * [count, features] for an embedding, and [out, in / groups, ..kernel] for a convolution.
    */
   dense(): Tensor
   /** The layer's own bias [out]. */
   readonly bias: Tensor | null
+}
+
+/** A convolution that is adapted. Its input is already padded, unless the padding is zeros. */
+interface Convolution<By extends string, Kernel, Options> {
+  readonly by: By
+  readonly inChannels: number
+  readonly outChannels: number
+  readonly kernelSize: Kernel
+  readonly options: Required<Options>
 }
 
 /**
@@ -52,13 +61,9 @@ export type Adaptation = {
       readonly embeddingDim: number
       readonly paddingIdx: number | null
     }
-  | {
-      readonly by: 'conv2d'
-      readonly inChannels: number
-      readonly outChannels: number
-      readonly kernelSize: readonly [number, number]
-      readonly options: Required<Conv2dOptions>
-    }
+  | Convolution<'conv1d', number, Conv1dOptions>
+  | Convolution<'conv2d', readonly [number, number], Conv2dOptions>
+  | Convolution<'conv3d', readonly [number, number, number], Conv3dOptions>
 )
 
 const enter: unique symbol = Symbol('enter')
@@ -77,8 +82,12 @@ export abstract class Adapter extends Module {
   linear?(layer: BaseLayer, x: Tensor): Tensor
   /** ids [..] -> [.., features]. */
   embedding?(layer: BaseLayer, ids: Tensor): Tensor
+  /** x [N, in, L] (or [in, L]) -> [N, out, L']. */
+  conv1d?(layer: BaseLayer, x: Tensor): Tensor
   /** x [N, in, H, W] (or [in, H, W]) -> [N, out, H', W']. */
   conv2d?(layer: BaseLayer, x: Tensor): Tensor
+  /** x [N, in, D, H, W] (or [in, D, H, W]) -> [N, out, D', H', W']. */
+  conv3d?(layer: BaseLayer, x: Tensor): Tensor
 
   /** The name in the slots that hold it; null if none does. */
   get adapterName(): string | null {

@@ -10,6 +10,7 @@ import { leastSize } from '../ops/conv-transpose.js'
 import { type TransposedVolume, transposedVolumeOptions } from '../ops/conv-transpose-volume.js'
 import { type ConvVolume, volumeOptions, zerosAround } from '../ops/conv-volume.js'
 import { type Each3, triple } from '../ops/triple.js'
+import { Adaptable, type Adaptation } from './adapter.js'
 import { begin, checkChannels, checkMode, type Frame, type LayerOwn, names, surrounded } from './conv-plan.js'
 import { checkFlags, checkLayer, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter, settings } from './module.js'
@@ -30,7 +31,7 @@ export class Conv3d<
   const S extends Triple = Usual<K, 1, Triple>,
   const P extends Padding<Triple> = Usual<K, 0, Padding<Triple>>,
   const D extends Triple = Usual<K, 1, Triple>,
-> extends Module {
+> extends Adaptable {
   readonly inChannels: In
   readonly outChannels: Out
   readonly kernelSize: Each3
@@ -68,9 +69,30 @@ export class Conv3d<
     return settings({ inChannels, outChannels, kernelSize, ...this.#options, ...mode, bias: bias !== null })
   }
 
+  /** The options of the convolution that adapters see. Its input is already padded, unless the padding is zeros. */
+  get #inner(): ConvVolume {
+    return this.#frame ? { ...this.#options, padding: [0, 0, 0] } : this.#options
+  }
+
+  override get adaptation(): Adaptation {
+    const { weight, inChannels, outChannels, kernelSize } = this
+    return { by: 'conv3d', weight, inChannels, outChannels, kernelSize, options: this.#inner }
+  }
+
   forward(x: Tensor): Tensor {
-    const options: Conv3dOptions = this.#frame ? { ...this.#options, padding: 0 } : this.#options
-    return conv3d(surrounded('Conv3d', x, 3, this.#frame), this.weight, this.bias, options)
+    return this.adapt(surrounded('Conv3d', x, 3, this.#frame))
+  }
+
+  override product(x: Tensor): Tensor {
+    return conv3d(x, this.weight, null, this.#inner)
+  }
+
+  override dense(): Tensor {
+    return this.weight
+  }
+
+  protected override plain(x: Tensor): Tensor {
+    return conv3d(x, this.weight, this.bias, this.#inner)
   }
 }
 

@@ -20,7 +20,7 @@ import {
 } from './conv-plan.js'
 import { fuses, inherits } from './fusion.js'
 import { checkFlags, checkLayer, parameter } from './layer.js'
-import { Module, type Parameter, settings } from './module.js'
+import { type Module, type Parameter, settings } from './module.js'
 
 export type { PaddingMode } from '../ops/conv-framed.js'
 export type { Conv1dLayerOptions, Conv2dLayerOptions } from './conv-plan.js'
@@ -35,14 +35,15 @@ export class Conv1d<
   const S extends Single = Usual<K, 1, Single>,
   const P extends Padding<Single> = Usual<K, 0, Padding<Single>>,
   const D extends Single = Usual<K, 1, Single>,
-> extends Module {
+> extends Adaptable {
   readonly inChannels: In
   readonly outChannels: Out
   readonly kernelSize: number
   /** [Out, In / groups, k] */
   readonly weight: Parameter
   readonly bias: Parameter<[Out]> | null
-  readonly #options: Conv1dOptions
+  /** As in Conv2d. */
+  readonly #options: Required<Conv1dOptions>
   readonly #plan: Plan
   declare readonly signature?: Convolves<'conv1d', 1, In, Out, K, S, P, D>
 
@@ -68,12 +69,29 @@ export class Conv1d<
     return settings({ inChannels, outChannels, kernelSize, ...this.#plan.settings, bias: bias !== null })
   }
 
+  override get adaptation(): Adaptation {
+    const { weight, inChannels, outChannels, kernelSize } = this
+    return { by: 'conv1d', weight, inChannels, outChannels, kernelSize, options: this.#options }
+  }
+
   forward(x: Tensor): Tensor {
-    return conv1d(surrounded('Conv1d', x, 1, this.#plan.frame), this.weight, this.bias, this.#options)
+    return this.adapt(surrounded('Conv1d', x, 1, this.#plan.frame))
+  }
+
+  override product(x: Tensor): Tensor {
+    return conv1d(x, this.weight, null, this.#options)
+  }
+
+  override dense(): Tensor {
+    return this.weight
+  }
+
+  protected override plain(x: Tensor): Tensor {
+    return conv1d(x, this.weight, this.bias, this.#options)
   }
 
   [fuses](next: Module): ((x: Tensor) => Tensor) | null {
-    if (!inherits(this, Conv1d) || !inherits(next, ReLU)) return null
+    if (!inherits(this, Conv1d) || !inherits(next, ReLU) || this.adapters.adapted !== null) return null
     return (x) =>
       withinModule(this, () =>
         convolve(1, surrounded('Conv1d', x, 1, this.#plan.frame), this.weight, this.bias, this.#options, true),

@@ -61,6 +61,8 @@ make('LoraLinear', finetune.LoraLinear as never, () => [
 ])
 make('Ia3Adapter', finetune.Ia3Adapter as never, () => [new nn.Linear(2, 3), { feedforward: true }])
 make('LoraConv2d', finetune.LoraConv2d as never, () => [new nn.Conv2d(2, 3, 2), { rank: 1, scale: 2 }])
+make('LoraConv1d', finetune.LoraConv1d as never, () => [new nn.Conv1d(2, 3, 2), { rank: 1, scale: 2 }])
+make('LoraConv3d', finetune.LoraConv3d as never, () => [new nn.Conv3d(2, 3, 2), { rank: 1, scale: 2 }])
 make('LoraEmbedding', finetune.LoraEmbedding as never, () => [new nn.Embedding(5, 3), { rank: 1, scale: 2 }])
 add('isAdaptable', nn.isAdaptable as never, () => [new nn.Linear(3, 4)])
 

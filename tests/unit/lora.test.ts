@@ -74,7 +74,7 @@ describe('LoRA’s layers', () => {
     ],
     [
       { targetModules: ['norm'] },
-      "targetModules names ['norm'], but 'norm' is a LayerNorm; LoRA adapts Linear, Embedding, Conv2d and MultiheadAttention; the names to choose from are ['embed",
+      "targetModules names ['norm'], but 'norm' is a LayerNorm; LoRA adapts Linear, Embedding, Conv1d to Conv3d and MultiheadAttention; the names to choose from are ['embed",
     ],
     [
       { targetModules: 'qProj' },
@@ -82,7 +82,7 @@ describe('LoRA’s layers', () => {
     ],
     [
       { targetModules: /norm/ },
-      "no layer matches targetModules /norm/; 'norm' is a LayerNorm; LoRA adapts Linear, Embedding, Conv2d and MultiheadAttention; layers",
+      "no layer matches targetModules /norm/; 'norm' is a LayerNorm; LoRA adapts Linear, Embedding, Conv1d to Conv3d and MultiheadAttention; layers",
     ],
     [{ targetModules: /nothing/ }, 'no layer matches targetModules /nothing/'],
     [{ targetModules: [] }, 'no layer matches targetModules []'],
@@ -136,7 +136,7 @@ describe('LoRA’s layers', () => {
   it('may not be of another kind', () => {
     const model = new nn.Sequential(new nn.BatchNorm1d(4) as nn.Layer, new nn.Linear(4, 2))
     expect(() => applyLora(model, { targetModules: ['0'] })).toThrow(
-      "[applyLora] targetModules names ['0'], but '0' is a BatchNorm1d; LoRA adapts Linear, Embedding, Conv2d and MultiheadAttention; the names to choose from are ['1']",
+      "[applyLora] targetModules names ['0'], but '0' is a BatchNorm1d; LoRA adapts Linear, Embedding, Conv1d to Conv3d and MultiheadAttention; the names to choose from are ['1']",
     )
   })
 
