@@ -216,10 +216,10 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
 /**
  * Freezes the model and gives every target layer a low-rank adapter that learns. Returns the model. Layers keep their
  * identity, so optimizers of `model.parameters()`, made before or after, train only the adapters. Targets are Linear,
- * Embedding, Conv1d to Conv3d and MultiheadAttention. 'all-linear' takes all Linear layers, including those inside other layers,
- * such as the `out_proj` of a MultiheadAttention. To adapt its queries, keys and values as well, name the attention
- * itself (`self_attn`). A model may have several adapters with different names. The new one is then the only active
- * one, until `setAdapter` or `withAdapter` changes that.
+ * Embedding, Conv1d to Conv3d and MultiheadAttention. 'all-linear' takes all Linear layers, including those inside
+ * other layers, such as the `out_proj` of a MultiheadAttention. To adapt its queries, keys and values as well, name the
+ * attention itself (`self_attn`). A model may have several adapters with different names. The new one is then the only
+ * active one, until `setAdapter` or `withAdapter` changes that.
  *
  * Paths are those of `namedModules()`, with properties in snake case (`selfAttn.outProj` is `self_attn.out_proj`).
  * Paths of ViT may instead be transformers 5's (`q_proj`), and its files have the names that were given. Batch norms in

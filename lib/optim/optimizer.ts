@@ -280,9 +280,9 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   }
 
   /**
-   * Everything needed to stop and resume: the optimiser's class (`kind`), the options of the groups, and each parameter's
-   * state by its name. The name is the path in the module, after the group's number if paths of several modules coincide. The tensors are not
-   * copies, as in PyTorch: the next step changes them. `loadStateDict` copies.
+   * Everything needed to stop and resume: the optimiser's class (`kind`), the options of the groups, and each
+   * parameter's state by its name. The name is the path in the module, after the group's number if paths of several
+   * modules coincide. The tensors are not copies, as in PyTorch: the next step changes them. `loadStateDict` copies.
    */
   stateDict(): OptimizerState {
     const state = new Map<string, ParameterState>()

@@ -393,14 +393,24 @@ void test_shapes(Threads& threads) {
     for (int64_t tq : {1, 33, 130})
       for (int64_t tk : {1, 33, 130}) test(threads, {1, 2, 1, tq, tk, 17, 17, causal});
     for (int64_t d : {1, 4, 24, 31, 48, 64, 80}) test(threads, {2, 1, 1, 65, 67, d, d, causal});
-    test(threads, {1, 2, 2, 40, 50, 24, 7, causal});     // Dv smaller
-    test(threads, {1, 2, 2, 40, 50, 5, 40, causal});     // Dv larger
-    test(threads, {1, 1, 1, 9, 11, 300, 290, causal});   // deeper than gemm's blocks
-    test(threads, {2, 6, 2, 70, 70, 16, 16, causal});    // grouped heads
+    test(threads, {1, 2, 2, 40, 50, 24, 7, causal});    // Dv smaller
+    test(threads, {1, 2, 2, 40, 50, 5, 40, causal});    // Dv larger
+    test(threads, {1, 1, 1, 9, 11, 300, 290, causal});  // deeper than gemm's blocks
+    test(threads, {2, 6, 2, 70, 70, 16, 16, causal});   // grouped heads
+    for (MaskKind mask : {MaskKind::none, MaskKind::boolean, MaskKind::by_key, MaskKind::additive, MaskKind::both})
+      for (double dropout : {0.0, 0.2}) test(threads, {2, 6, 2, 1, 70, 16, 12, causal, mask, dropout});
     test(threads, {1, 4, 1, 33, 600, 8, 8, causal});     // keys in pieces, fewer queries
     test(threads, {1, 1, 1, 700, 650, 16, 16, causal});  // keys in pieces
   }
   test(threads, {1, 1, 1, 20, 30, 16, 16, false, MaskKind::none, 0, Layout::dense, -0.3});
+  // One query of each head of a group, as many heads as make one panel, and more.
+  for (int64_t group : {int64_t(2), isa::attention::NR - 1, isa::attention::NR, isa::attention::NR + 1,
+                        isa::attention::most_panels * isa::attention::NR + 1})
+    test(threads, limited({2, 2 * group, 2, 1, 130, 5, 7}, 0, 0, {130, 77}));
+  for (int64_t offset : {128, 129, 200})
+    for (int64_t window : {0, 100, 130}) test(threads, limited({1, 6, 2, 1, 130, 5, 7, true}, offset, window));
+  for (Layout layout : {Layout::time_major, Layout::features_outside, Layout::sparse})
+    test(threads, {2, 6, 2, 1, 45, 12, 20, false, MaskKind::both, 0, layout});
   for (Layout layout : {Layout::time_major, Layout::features_outside, Layout::sparse})
     for (int64_t tq : {3, 37}) test(threads, {2, 4, 2, tq, 45, 12, 20, true, MaskKind::both, 0.2, layout});
 }

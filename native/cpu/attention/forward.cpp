@@ -88,11 +88,21 @@ void exponentiate(const Problem& p, const Part& part, const Panel& panel, float*
   }
 }
 
+// Each query's maximum and, `to_sum` further, its sum. Those of a head are one after another, at `data` the first
+// head's.
+struct Statistics {
+  float* data;
+  int64_t query_step, to_sum;
+};
+
 // Divides by the sums and writes `queries` rows, from row i on. `begun` says whether any tile has been multiplied with
 // them.
-void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, bool begun, Rows out, float* statistics) {
-  memcpy(statistics + i, panel.max, size_t(queries) * sizeof(float));
-  memcpy(statistics + p.Tq + i, panel.sum, size_t(queries) * sizeof(float));
+void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, bool begun, Rows out,
+            const Statistics& statistics) {
+  for (int64_t c = 0; c < queries; c++) {
+    float* const at = statistics.data + (i + c) * statistics.query_step;
+    at[0] = panel.max[c], at[statistics.to_sum] = panel.sum[c];
+  }
   const int64_t width = row_size(p.Dv);
   if (!begun) memset(panel.out, 0, size_t(queries * width) * sizeof(float));
   for (int64_t c = 0; c < queries; c++)
@@ -146,7 +156,7 @@ void attend_tile(const Problem& p, const Part& part, const Panel& panel, Floats 
                    singly);
 }
 
-void attend(const Problem& p, const Unit& unit, const Room& room, const View& out, float* statistics) {
+void attend(const Problem& p, const Unit& unit, const Room& room, const View& out, const Statistics& statistics) {
   const bool by_key = mask_is_by_key(p);
   const bool q_ready = lies_ready(*p.q, false), k_ready = lies_ready(*p.k, false), v_ready = lies_ready(*p.v, true);
   const int64_t panels = (unit.queries + NR - 1) / NR;
@@ -196,9 +206,39 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
   for (int64_t index = 0; index < unit.heads * panels; index++) {
     const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
     finish(p, panel_at(p, room.panels, index), first, min(NR, unit.i + unit.queries - first), begun[index],
-           rows_of(out, unit.batch, head), statistics + (unit.batch * p.Hq + head) * 2 * p.Tq);
+           rows_of(out, unit.batch, head),
+           {statistics.data + (unit.batch * p.Hq + head) * 2 * p.Tq, statistics.query_step, statistics.to_sum});
   }
 }
+
+// [B, Hq, 1, n] as [B, Hk, Hq / Hk, n].
+View grouped(const View& heads, int64_t key_heads) {
+  View queries = heads;
+  queries.sizes[1] = key_heads;
+  queries.sizes[2] = heads.sizes[1] / key_heads;
+  queries.strides[1] = heads.strides[1] * queries.sizes[2];
+  queries.strides[2] = heads.strides[1];
+  return queries;
+}
+
+// One query of each head, as in text generation. The heads of a group see the same keys, so they become the queries of
+// one head, because the time of a tile hardly depends on how many of its NR columns are queries. Limits and dropout
+// count queries, so calls with them remain as they are.
+struct Grouped {
+  View q, out, mask_bool, mask_add;
+  bool applies;
+
+  Grouped(Problem& p, const View& given)
+      : applies(p.Tq == 1 && p.Hq > p.Hk && !p.causal && !p.window && !p.drop_below) {
+    if (!applies) return;
+    q = grouped(*p.q, p.Hk), out = grouped(given, p.Hk);
+    p.q = &q;
+    if (p.mask_bool) mask_bool = grouped(*p.mask_bool, p.Hk), p.mask_bool = &mask_bool;
+    if (p.mask_add) mask_add = grouped(*p.mask_add, p.Hk), p.mask_add = &mask_add;
+    p.Tq = p.Hq / p.Hk;
+    p.Hq = p.Hk;
+  }
+};
 
 }  // namespace
 
@@ -221,6 +261,11 @@ void attention_forward(Context& context, const View& out, const View& statistics
       }
     return;
   }
+
+  const Grouped heads(p, out);
+  const View& rows = heads.applies ? heads.out : out;
+  float* const data = pointer<float>(statistics);
+  const Statistics all = heads.applies ? Statistics{data, 2, 1} : Statistics{data, 1, p.Tq};
 
   constexpr int64_t unit_queries = most_panels * NR;
   const int64_t query_tiles = (p.Tq + unit_queries - 1) / unit_queries;
@@ -247,7 +292,7 @@ void attention_forward(Context& context, const View& out, const View& statistics
     int64_t number;
     Room room;
     lay_out(p, unit_heads * head_panels, enter_room(rooms, number), room);
-    attend(p, unit, room, out, pointer<float>(statistics));
+    attend(p, unit, room, rows, all);
     leave_room(rooms, number);
   });
 }
