@@ -404,9 +404,9 @@ void test_shapes(Threads& threads) {
   }
   test(threads, {1, 1, 1, 20, 30, 16, 16, false, MaskKind::none, 0, Layout::dense, -0.3});
   // One query of each head of a group, as many heads as make one panel, and more.
-  for (int64_t group : {int64_t(2), isa::attention::NR - 1, isa::attention::NR, isa::attention::NR + 1,
+  for (int64_t heads : {int64_t(2), isa::attention::NR - 1, isa::attention::NR, isa::attention::NR + 1,
                         isa::attention::most_panels * isa::attention::NR + 1})
-    test(threads, limited({2, 2 * group, 2, 1, 130, 5, 7}, 0, 0, {130, 77}));
+    test(threads, limited({2, 2 * heads, 2, 1, 130, 5, 7}, 0, 0, {130, 77}));
   for (int64_t offset : {128, 129, 200})
     for (int64_t window : {0, 100, 130}) test(threads, limited({1, 6, 2, 1, 130, 5, 7, true}, offset, window));
   for (Layout layout : {Layout::time_major, Layout::features_outside, Layout::sparse})
