@@ -32,3 +32,11 @@ export function parseArguments<const O extends Options>(
     throw new UsageError(`${(error as Error).message}\n${usage}`)
   }
 }
+
+/** The only positional argument. Throws UsageError, which says what the command takes, if there is none or several. */
+export function onlyArgument(takes: string, positionals: readonly string[], usage: string): string {
+  const [argument, ...others] = positionals
+  if (argument === undefined || others.length > 0)
+    throw new UsageError(`${takes}, but got ${positionals.length}\n${usage}`)
+  return argument
+}

@@ -95,28 +95,39 @@ describe('search', () => {
     expect(epochs.map(({ validation }) => validation.loss)).toEqual(best.curve.map(([, value]) => value))
   })
 
-  it('goes on after a kill to the same trials, and takes more of them', async () => {
+  // The trials are so many that the search cannot end before the signal comes.
+  it.each([
+    ['SIGKILL', null],
+    ['SIGINT', 130],
+  ] as const)('goes on after %s to the same trials, and takes more of them', async (signal, status) => {
+    const output = `output=runs/${signal}`
     const program = bundled(new URL('../../lib/cli/main.ts', import.meta.url))
-    const args = ['search', config, ...set('output=runs/killed')]
-    const child = spawn(process.execPath, [program, ...args], { stdio: 'ignore' })
-    const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)))
-    const table = join(folder, 'runs/killed/search/trials.jsonl')
-    while (!existsSync(table) || readFileSync(table, 'utf8').split('\n').length < 3) await sleep(2)
-    child.kill('SIGKILL')
-    expect(await ended).toBe('SIGKILL')
-    const before = trials('runs/killed').length
-    expect(before).toBeLessThan(4)
-    await expect(searchCommand([config, ...set('output=runs/killed')])).rejects.toThrow(
+    const args = ['search', config, ...set(output, 'search.trials=400')]
+    const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
+    let told = ''
+    child.stderr.on('data', (text) => {
+      told += text
+    })
+    const ended = new Promise((resolve) => child.once('close', (...how) => resolve(how)))
+    const table = join(folder, `runs/${signal}/search/trials.jsonl`)
+    while (child.exitCode === null && (!existsSync(table) || readFileSync(table, 'utf8').split('\n').length < 3))
+      await sleep(2)
+    child.kill(signal)
+    expect(await ended).toEqual(status === null ? [null, signal] : [status, null])
+    const before = trials(`runs/${signal}`).length
+    if (signal === 'SIGINT') expect(told).toMatch(/stopped; `firesteel search \S+ --resume` goes on after \d+ trials/)
+    await expect(searchCommand([config, ...set(output)])).rejects.toThrow(
       /already has a search; continue it with --resume/,
     )
-    expect(await searchCommand([config, '--resume', ...set('output=runs/killed', 'search.trials=5')])).toBe(0)
-    expect(await searchCommand([config, ...set('output=runs/whole', 'search.trials=5')])).toBe(0)
-    expect(trials('runs/killed')).toEqual(trials('runs/whole'))
-    expect(trials('runs/whole')).toHaveLength(5)
+    const more = `search.trials=${before + 1}`
+    expect(await searchCommand([config, '--resume', ...set(output, more)])).toBe(0)
+    expect(await searchCommand([config, ...set(`output=runs/whole-${signal}`, more)])).toBe(0)
+    expect(trials(`runs/${signal}`)).toEqual(trials(`runs/whole-${signal}`))
+    expect(trials(`runs/whole-${signal}`)).toHaveLength(before + 1)
     for (const change of ['train.epochs=3', 'train.precision=bfloat16'])
-      await expect(
-        searchCommand([config, '--resume', ...set('output=runs/killed', 'search.trials=5', change)]),
-      ).rejects.toThrow(`${change.split('=')[0]} is`)
+      await expect(searchCommand([config, '--resume', ...set(output, more, change)])).rejects.toThrow(
+        `${change.split('=')[0]} is`,
+      )
   })
 
   it.each(['constant', 'linear'])(

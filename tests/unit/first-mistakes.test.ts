@@ -1,4 +1,4 @@
-/** What a person types first who comes from PyTorch or Keras. The errors say what to type instead. */
+/** Mistakes of a user who comes from PyTorch or Keras. Each error says what to write instead. */
 import { DataLoader, metrics, nn, optim, randint, randn, Trainer } from 'firesteel'
 import { expect, it } from 'vitest'
 

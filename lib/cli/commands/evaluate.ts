@@ -1,7 +1,7 @@
 /** `firesteel evaluate`: measures the result of a run. */
 import { resolve } from 'node:path'
 import { isFiresteelError } from '../../core/errors.js'
-import { parseArguments } from '../arguments.js'
+import { onlyArgument, parseArguments } from '../arguments.js'
 import { type Loaded, loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { countText } from '../words.js'
@@ -23,9 +23,7 @@ export async function evaluateCommand(args: readonly string[]): Promise<ExitCode
     console.log(usage)
     return exitCodes.done
   }
-  const [path, ...others] = positionals
-  if (path === undefined || others.length > 0)
-    throw new UsageError(`evaluate takes one config, but got ${positionals.length}\n${usage}`)
+  const path = onlyArgument('evaluate takes one config', positionals, usage)
   const loaded = await loadFinetune(path, values.set)
   const [{ loadTuned }, { readData }, { evaluationOf }] = await Promise.all([
     import('../tuning/result.js'),

@@ -8,7 +8,7 @@ import type { Finish } from '../../models/generation/stop.js'
 import type { Seq2SeqModel } from '../../models/seq2seq.js'
 import type { ChatMessage } from '../../text/chat/template.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
-import { parseArguments } from '../arguments.js'
+import { onlyArgument, parseArguments } from '../arguments.js'
 import { loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { checkModelFolder } from '../folder.js'
@@ -52,9 +52,7 @@ export async function generateCommand(args: readonly string[]): Promise<ExitCode
     console.log(usage)
     return exitCodes.done
   }
-  const [path, ...others] = positionals
-  if (path === undefined || others.length > 0)
-    throw new UsageError(`generate takes one config or folder, but got ${positionals.length}\n${usage}`)
+  const path = onlyArgument('generate takes one config or folder', positionals, usage)
   const numberOf = (name: 'max-new-tokens' | 'temperature' | 'top-p' | 'top-k' | 'seed') => {
     const given = values[name]
     if (given === undefined) return undefined

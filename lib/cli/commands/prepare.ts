@@ -1,7 +1,7 @@
 /** `firesteel prepare`: turns a corpus into shards of tokens. */
-import { parseArguments } from '../arguments.js'
+import { onlyArgument, parseArguments } from '../arguments.js'
 import { loadConfig } from '../config/config.js'
-import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import { type ExitCode, exitCodes } from '../exit.js'
 
 const usage = `Usage: firesteel prepare CONFIG [--set NAME=VALUE] [--json]
   CONFIG  a config of \`firesteel pretrain\`; only its tokenizer and corpus are used
@@ -20,9 +20,7 @@ export async function prepareCommand(args: readonly string[]): Promise<ExitCode>
     console.log(usage)
     return exitCodes.done
   }
-  const [path, ...others] = positionals
-  if (path === undefined || others.length > 0)
-    throw new UsageError(`prepare takes one config, but got ${positionals.length}\n${usage}`)
+  const path = onlyArgument('prepare takes one config', positionals, usage)
   const { pretrainSchema } = await import('../config/schema.js')
   const loaded = await loadConfig(path, values.set ?? [], pretrainSchema)
   const { openCorpus, shardsText } = await import('../tuning/corpus.js')

@@ -1,7 +1,7 @@
 /** `firesteel pull`: fetches a repository of Hugging Face into a folder. */
 import { onInterrupt } from '../../core/host.js'
-import { parseArguments } from '../arguments.js'
-import { type ExitCode, exitCodes, Interruption, UsageError } from '../exit.js'
+import { onlyArgument, parseArguments } from '../arguments.js'
+import { type ExitCode, exitCodes, Interruption } from '../exit.js'
 import type { Pulled, PullProgress } from '../pull/pull.js'
 import { bytesText, durationText } from '../words.js'
 
@@ -27,9 +27,7 @@ export async function pullCommand(args: readonly string[]): Promise<ExitCode> {
     console.log(usage)
     return exitCodes.done
   }
-  const [repository, ...others] = positionals
-  if (repository === undefined || others.length > 0)
-    throw new UsageError(`pull takes one repository, but got ${positionals.length}\n${usage}`)
+  const repository = onlyArgument('pull takes one repository', positionals, usage)
   const { pull } = await import('../pull/pull.js')
   const controller = new AbortController()
   const unwatch = onInterrupt(() => controller.abort(new Interruption('stopped; the same command continues from here')))

@@ -1,5 +1,5 @@
 /** `firesteel search`: tries the settings of a config, and tells which are best. */
-import { parseArguments } from '../arguments.js'
+import { onlyArgument, parseArguments } from '../arguments.js'
 import { loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 
@@ -29,9 +29,7 @@ export async function searchCommand(args: readonly string[]): Promise<ExitCode> 
     console.log(usage)
     return exitCodes.done
   }
-  const [path, ...others] = positionals
-  if (path === undefined || others.length > 0)
-    throw new UsageError(`search takes one config, but got ${positionals.length}\n${usage}`)
+  const path = onlyArgument('search takes one config', positionals, usage)
   const { set = [], resume = false, json = false, page } = values
   if (page !== undefined && !page.endsWith('.html'))
     throw new UsageError(`--page is '${page}', but must end in .html\n${usage}`)

@@ -1,6 +1,6 @@
 /** Commands that train from a config. */
 import type * as z from 'zod'
-import { parseArguments } from '../arguments.js'
+import { onlyArgument, parseArguments } from '../arguments.js'
 import { type Loaded, loadConfig } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import type { Job } from '../tuning/job.js'
@@ -30,9 +30,7 @@ export async function train<C extends TrainingConfig & OutputConfig>(
     console.log(usage)
     return exitCodes.done
   }
-  const [path, ...others] = positionals
-  if (path === undefined || others.length > 0)
-    throw new UsageError(`${command} takes one config, but got ${positionals.length}\n${usage}`)
+  const path = onlyArgument(`${command} takes one config`, positionals, usage)
   const { set = [], dry = false, resume = false, json = false } = values
   if (dry && resume)
     throw new UsageError('--dry describes a run from its beginning, so --resume has no meaning; leave one of them out')
