@@ -88,8 +88,8 @@ void exponentiate(const Problem& p, const Part& part, const Panel& panel, float*
   }
 }
 
-// The place of the statistics of a head, at first of the first one. The maximum of query i is at i * query_step, and its
-// sum `to_sum` further.
+// The place of the statistics of a head, at first of the first one. The maximum of query i is at i * query_step, and
+// its sum `to_sum` further.
 struct Statistics {
   float* data;
   int64_t query_step, to_sum;
