@@ -11,7 +11,12 @@ import { build } from 'esbuild'
 /**
  * Entries that promise to load in a browser. The command line does not, nor does lib/data/text, which only reads files.
  */
-export const browserEntries = ['lib/index.ts', 'lib/finetune/index.ts', 'lib/data/datasets/index.ts']
+export const browserEntries = [
+  'lib/index.ts',
+  'lib/finetune/index.ts',
+  'lib/data/datasets/index.ts',
+  'lib/distributions/index.ts',
+]
 
 /** Files that may use names of Node: the seam itself, and code behind it that runs only in Node. */
 const ofNode = ['lib/core/host.ts', 'lib/backend/native/']

@@ -16,6 +16,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 // A name that several files export is on the page of the first.
 const indices = [
   'ops',
+  'distributions',
   'nn',
   'optim',
   'data',

@@ -24,6 +24,7 @@ export const floors: readonly Floor[] = [
   ['lib/backend', 'lib/core'],
   ['lib/autograd', 'lib/core'],
   ['lib/ops', 'lib/core', 'lib/autograd', 'lib/backend'],
+  ['lib/distributions', 'lib/core', 'lib/autograd', 'lib/ops'],
   ['lib/io', 'lib/core', 'lib/autograd', 'lib/ops'],
   ['lib/nn', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/io'],
   ['lib/optim', 'lib/core', 'lib/autograd', 'lib/backend', 'lib/ops', 'lib/nn'],

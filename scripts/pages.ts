@@ -13,6 +13,8 @@ export const introductions: { readonly [page: string]: string } = {
   data: 'Data sets and loaders, of `firesteel`: rows in, shuffled batches of tensors out.',
   'data/datasets': 'Ready-made data sets of images, of `firesteel/datasets`: MNIST, and folders of IDX files.',
   'data/text': 'Readers of files of rows, of `firesteel/text`: CSV, JSON lines, texts, Parquet and NumPy.',
+  distributions:
+    'Distributions, of `firesteel/distributions`, as in `torch.distributions`: samples, logarithms of densities, entropies, divergences.',
   finetune:
     'Fine-tuning, of `firesteel/finetune`: freezing, gradual unfreezing, adapters such as LoRA, and weights in 8 or 4 bits.',
   images: 'Folders of pictures and augmentations, of `firesteel/images`. Decoding needs the package sharp.',

@@ -1,20 +1,22 @@
 /**
- * Calls every function, constructor and method of `firesteel/models`, `/text` and `/images` with hostile arguments, and
+ * Calls every function, constructor and method of `firesteel/models`, `/text`, `/images` and `/distributions` with hostile arguments, and
  * checks that no subpath is left out.
  */
 import './memory.js'
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
+import * as distributions from '../../lib/distributions/index.js'
 import * as images from '../../lib/images/index.js'
 import * as models from '../../lib/models/index.js'
 import * as text from '../../lib/text/index.js'
 import { exported, functionsOf } from './calls.js'
+import { distributionCalls } from './distributions.js'
 import { guardCalls } from './guard.js'
 import { imageCalls } from './images.js'
 import { modelCalls } from './models.js'
 import { textCalls } from './text.js'
 
-const calls = [...modelCalls, ...textCalls, ...imageCalls]
+const calls = [...modelCalls, ...textCalls, ...imageCalls, ...distributionCalls]
 
 const madeByAuto = 'made by a function of its name or by AutoModel, which check the settings; its methods are called'
 const abstract = 'abstract; methods of its kinds are called'
@@ -32,6 +34,7 @@ const excused: { readonly [name: string]: string } = {
       ...['PretrainedModel', 'Seq2SeqModel', 'SequenceClassifier'],
     ].map((name) => [name, abstract]),
   ),
+  Distribution: abstract,
   ChatTemplate: 'ChatTemplate.compile makes it',
   folderOf: 'threads make what imageFolder made',
   picturesOf: 'threads make what pictures made',
@@ -41,7 +44,7 @@ const excused: { readonly [name: string]: string } = {
 it('every export is called', () => {
   const called = new Set(calls.flatMap(({ names }) => names))
   const before = new Set(exported())
-  const all = functionsOf([models, text, images])
+  const all = functionsOf([models, text, images, distributions])
   const left = all.filter((name) => !called.has(name) && !before.has(name))
   expect(left.filter((name) => !excused[name])).toEqual([])
   expect(Object.keys(excused).filter((name) => !all.includes(name))).toEqual([])
@@ -51,7 +54,7 @@ it('every subpath of the package is guarded', () => {
   const { exports } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     exports: { [subpath: string]: unknown }
   }
-  const here = ['./models', './text', './images']
+  const here = ['./models', './text', './images', './distributions']
   const others = ['.', './datasets', './pretrain', './finetune']
   expect(Object.keys(exports).sort()).toEqual([...here, ...others, './package.json'].sort())
 })

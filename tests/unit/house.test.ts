@@ -138,6 +138,7 @@ describe('in lib/ops', () => {
 const nounsFirst = [
   'core',
   'ops',
+  'distributions',
   'backend',
   'autograd',
   'io',

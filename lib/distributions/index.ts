@@ -1,0 +1,12 @@
+/** Distributions, as in PyTorch's `torch.distributions`. */
+export { Bernoulli } from './bernoulli.js'
+export { Categorical } from './categorical.js'
+export type { ChanceOptions } from './chances.js'
+export { Distribution, type DistributionOptions, type SampleOptions } from './distribution.js'
+export { klDivergence } from './divergence.js'
+export { Exponential } from './exponential.js'
+export { Beta, Dirichlet, Gamma } from './gamma.js'
+export { Independent } from './independent.js'
+export { Laplace } from './laplace.js'
+export { LogNormal, Normal } from './normal.js'
+export { Uniform } from './uniform.js'
