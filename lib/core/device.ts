@@ -25,6 +25,8 @@ export interface FilePart {
   readonly file: number
   readonly position: number
   readonly bytes: number
+  /** The dtype of its elements, if they become float32. By default the bytes become the storage's, unchanged. */
+  readonly widened?: 'bfloat16' | 'float16'
 }
 
 export interface DeviceMemory {
@@ -103,7 +105,7 @@ export interface Device {
    */
   uploadPart(storage: Storage, data: TypedArray, from: number): void
   /**
-   * Does the same as `uploadPart`, but reads the bytes straight from an open file, without a further copy. Returns
+   * Does the same as `uploadPart`, but reads the elements straight from an open file, without a further copy. Returns
    * false if the file has fewer bytes or cannot be read. A device leaves it out if the system cannot read into its
    * memory.
    */

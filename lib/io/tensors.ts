@@ -282,6 +282,12 @@ export class PieceReader {
     return isWhole(to) && ownDTypes.get(this.#spec(name).dtype as FileDType) === to.dtype
   }
 
+  /** The dtype from which a device that reads files widens elements itself. */
+  #widened(name: string, to: Tensor): 'bfloat16' | 'float16' | undefined {
+    const own = ownDTypes.get(this.#spec(name).dtype as FileDType)
+    return (own === 'bfloat16' || own === 'float16') && isWhole(to) && to.dtype === 'float32' ? own : undefined
+  }
+
   /**
    * Lets the device read a piece by itself, without a copy, or into memory for one piece from which it is converted.
    * Returns false if that is impossible or fails; `read` then tells why.
@@ -292,20 +298,23 @@ export class PieceReader {
     if (device.loadPart === undefined || own === undefined || !device.supports(own)) return false
     storage.check(this.#op)
     const from = this.#from(name, piece)
-    const copies = this.#copies(name, to)
-    const read = copies ? to : outsideFrames(() => keep(unwritten(this.#op, device, own, piece.count)))
-    const load = (part: FilePart) => device.loadPart?.(read.storage, copies ? from : 0, part) ?? Promise.resolve(false)
+    const widened = this.#widened(name, to)
+    const direct = widened !== undefined || this.#copies(name, to)
+    const read = direct ? to : outsideFrames(() => keep(unwritten(this.#op, device, own, piece.count)))
+    const load = (part: FilePart) =>
+      device.loadPart?.(read.storage, direct ? from : 0, widened ? { ...part, widened } : part) ??
+      Promise.resolve(false)
     try {
       const loaded = await this.#source.lend?.(name, from, this.#entries(name, piece.count), load)
       if (loaded !== true) return false
-      if (copies) storage.markWritten(this.#op)
+      if (direct) storage.markWritten(this.#op)
       else
         noGrad(() =>
           copyInto(partOf(to, piece), new Tensor(read.storage, piece.shape, denseStrides(piece.shape), 0), this.#op),
         )
       return true
     } finally {
-      if (!copies) read.dispose()
+      if (!direct) read.dispose()
     }
   }
 

@@ -1,9 +1,12 @@
 #include "environment.h"
 
+#include <cmath>
 #include <memory>
 #include <new>
 #include <system_error>
 #include <utility>
+
+#include "../core/widen.h"
 
 namespace firesteel {
 namespace {
@@ -222,7 +225,8 @@ Napi::Value Environment::read(int32_t handle, double byte_offset, Napi::Value ar
   return promise;
 }
 
-Napi::Value Environment::load(int32_t handle, double byte_offset, int32_t file, double position, double bytes) {
+Napi::Value Environment::load(int32_t handle, double byte_offset, int32_t file, double position, double bytes,
+                              int32_t dtype) {
   if (!handles_.valid(handle)) fail("load: not a valid handle");
   const bool fresh = !handles_[handle].live;
   const int64_t size = fresh ? handles_.announced_bytes(handle) : handles_[handle].bytes;
@@ -232,12 +236,18 @@ Napi::Value Environment::load(int32_t handle, double byte_offset, int32_t file, 
     fail("load: the part extends beyond the storage");
   if (file < 0 || !is_count(position))
     fail("load: expected the number of an open file and a position of at least 0 in it");
+  const bool widened = dtype >= 0;
+  if (widened && !(dtype < dtype_count && is_widened(static_cast<DType>(dtype))))
+    fail("load: only bfloat16 and float16 are widened");
+  if (widened && (std::fmod(bytes, sizeof(float)) != 0 || std::fmod(byte_offset, sizeof(float)) != 0))
+    fail("load: the part is not whole elements of float32");
   Read load = {};
   load.handle = handle;
   load.byte_offset = static_cast<size_t>(byte_offset);
   load.bytes = static_cast<size_t>(bytes);
   load.file = file;
   load.position = static_cast<int64_t>(position);
+  if (widened) load.dtype = static_cast<DType>(dtype);
   auto pending = std::make_unique<PendingRead>(load, env_);
   const Napi::Promise promise = promised(*pending);
   if (fresh) handles_[handle] = {.bytes = size, .live = true};

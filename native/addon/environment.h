@@ -66,9 +66,10 @@ class Environment {
   int32_t poll(bool major);
   // Writes the part of a storage that begins at byte_offset. The first part allocates the whole storage.
   void upload(int32_t handle, double byte_offset, Napi::Value array, bool may_wait);
-  // Reads an open file into the part of a storage that begins at byte_offset, as `upload` would write it. The promise
-  // resolves to whether the file had all bytes.
-  Napi::Value load(int32_t handle, double byte_offset, int32_t file, double position, double bytes);
+  // Reads an open file into the part of a storage that begins at byte_offset and has so many bytes, as `upload` would
+  // write it. If the code of a 16-bit dtype is given and not -1, the file has elements of that, which become float32.
+  // The promise resolves to whether the file had all bytes.
+  Napi::Value load(int32_t handle, double byte_offset, int32_t file, double position, double bytes, int32_t dtype);
   Napi::Value read(int32_t handle, double byte_offset, Napi::Value array);
   // Returns false if the queue is busy and `wait` is not set.
   bool read_now(int32_t handle, double byte_offset, Napi::Value array, bool wait);

@@ -9,6 +9,7 @@
 #include "file.h"
 #include "machine.h"
 #include "memory.h"
+#include "widen.h"
 
 namespace firesteel {
 namespace {
@@ -16,15 +17,16 @@ namespace {
 // Bytes of copied uploads that may wait before the remaining memory is checked: half of the least reserve.
 constexpr size_t small_staged = size_t(8) << 20;
 
-// The bytes of a file that a thread reads at a time, which are a huge page. The system fills a page with zeros when it
-// is first touched, and the file's bytes then meet it in the cache.
+// The bytes of memory that a thread fills from a file at a time, which are a huge page. The system fills a page with
+// zeros when it is first touched, and the file's bytes then meet it in the cache.
 constexpr size_t load_chunk = size_t(2) << 20;
 
 struct LoadJob {
   int file;
   int64_t position;
   char* to;
-  size_t bytes;
+  size_t bytes;  // of memory
+  DType dtype;   // float32 if the file's bytes are those of the memory
   std::atomic<bool> complete{true};
 };
 
@@ -32,7 +34,12 @@ void load_part(void* data, int64_t chunk) {
   LoadJob& job = *static_cast<LoadJob*>(data);
   const size_t at = static_cast<size_t>(chunk) * load_chunk;
   const size_t bytes = std::min(job.bytes - at, load_chunk);
-  if (!read_file(job.file, job.position + static_cast<int64_t>(at), job.to + at, bytes)) job.complete.store(false);
+  char* const to = job.to + at;
+  const bool complete = is_widened(job.dtype)
+                            ? read_widened(job.file, job.position + static_cast<int64_t>(at / 2),
+                                           reinterpret_cast<float*>(to), bytes / sizeof(float), job.dtype)
+                            : read_file(job.file, job.position + static_cast<int64_t>(at), to, bytes);
+  if (!complete) job.complete.store(false);
 }
 
 // About 10 microseconds; see pool.cpp.
@@ -442,7 +449,7 @@ void Queue::run_load(Read& read, int64_t fresh_bytes) {
     read.failed = ErrorCode::memory;
     return;
   }
-  LoadJob job = {read.file, read.position, static_cast<char*>(data) + read.byte_offset, read.bytes};
+  LoadJob job = {read.file, read.position, static_cast<char*>(data) + read.byte_offset, read.bytes, read.dtype};
   const size_t chunks = (read.bytes + load_chunk - 1) / load_chunk;
   context_.pool.run(static_cast<int64_t>(chunks), load_part, &job, context_.stop);
   read.complete = job.complete.load() && !context_.stop.load();

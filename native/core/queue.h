@@ -35,8 +35,9 @@ struct Read {
   ErrorCode failed = ErrorCode::none;
   // A load goes the other way, from a file into the storage.
   int file = -1;
-  int64_t position = 0;   // in the file
-  bool complete = false;  // whether the file had all bytes
+  int64_t position = 0;          // in the file
+  DType dtype = DType::float32;  // bfloat16 or float16: the elements of the file, which become float32
+  bool complete = false;         // whether the file had all bytes
 };
 
 struct Entry {

@@ -210,6 +210,40 @@ void test_loads(int threads) {
   fclose(file);
 }
 
+// Halves of several chunks, widened by all threads; a file that ends before.
+void test_widening_loads(int threads) {
+  FILE* file = tmpfile();
+  constexpr size_t numbers = (size_t(5) << 20) / 4 + 3, all = numbers * 4;
+  std::vector<uint16_t> source(numbers);
+  for (size_t i = 0; i < numbers; i++) source[i] = static_cast<uint16_t>(0x3f80 + (i & 0xff));
+  CHECK(file && fwrite(source.data(), 2, numbers, file) == numbers && fflush(file) == 0);
+  Producer producer(threads);
+  std::vector<float> target(numbers);
+  for (const DType dtype : {DType::bfloat16, DType::float16}) {
+    Read read = {4, 0, all, nullptr}, cut = {5, 0, all, nullptr};
+    read.file = cut.file = fileno(file);
+    read.dtype = cut.dtype = dtype;
+    cut.position = 1;
+    producer.queue.load(&read, all);
+    producer.queue.load(&cut, all);
+    producer.queue.finish();
+    CHECK(read.complete && !cut.complete);
+    producer.queue.read_now({4, 0, all, target.data()});
+    size_t wrong = 0;
+    for (size_t i = 0; i < numbers; i++) {
+      // 0x3f80 is 1 in bfloat16, with 7 bits behind the point, and 1.875 in float16, with 10.
+      const size_t low = i & 0xff;
+      const float wide = low < 128 ? 1 + static_cast<float>(low) / 128 : 2 + static_cast<float>(low - 128) / 64;
+      const float half = low < 128 ? 1.875f + static_cast<float>(low) / 1024 : 2 + static_cast<float>(low - 128) / 512;
+      wrong += target[i] != (dtype == DType::bfloat16 ? wide : half);
+    }
+    CHECK(wrong == 0);
+    producer.release(4);
+    producer.release(5);
+  }
+  fclose(file);
+}
+
 void test_errors() {
   Producer producer(4);
   int32_t status = 0;
@@ -655,6 +689,7 @@ int main() {
   for (const int threads : {1, 2, 4}) test_order(threads);
   test_reads_and_uploads();
   for (const int threads : {1, 3}) test_loads(threads);
+  for (const int threads : {1, 3}) test_widening_loads(threads);
   test_errors();
   test_memory_returns();
   test_threads_change();

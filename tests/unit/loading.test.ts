@@ -350,6 +350,20 @@ describe('a file that is read into memory of a device', () => {
     await source.close()
   })
 
+  it('is told as cut off where its 16-bit floats are widened, too', async () => {
+    for (const dtype of ['bfloat16', 'float16'] as const) {
+      await saveTensors(at('halves'), new Map([['weight', f.ones([64, 64], { dtype })]]))
+      const source = await openTensors(at('halves'))
+      await truncate(at('halves'), 64 * 64)
+      for (const device of deviceNames) {
+        const model = new nn.Linear(64, 64, { bias: false, device: 'meta' })
+        await expect(model.load(source, { device })).rejects.toThrow('halves was cut off while it was read')
+        expect(model.weight.device.name).toBe('meta')
+      }
+      await source.close()
+    }
+  })
+
   it('stays open until that is done, because its number would be given to another', async () => {
     await saveTensors(at('lent'), new Map([['weight', f.ones([2])]]))
     const source = await openTensors(at('lent'))

@@ -274,6 +274,43 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     }
   })
 
+  it('widens 16-bit floats of files to the bits that its kernel gives, wherever they lie', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
+    // Every pattern of 16 bits lies in the file again and again, from an odd place on.
+    const most = 2 ** 20 + 5
+    const halves = Uint16Array.from({ length: most }, (_, i) => i)
+    await writeFile(join(folder, 'x'), Buffer.concat([Buffer.of(1), new Uint8Array(halves.buffer)]))
+    const handle = await open(join(folder, 'x'))
+    try {
+      for (const widened of ['bfloat16', 'float16'] as const) {
+        const out = make(device, most)
+        device.run(kernelOf('copy'), { out, x: upload(device, halves, widened) })
+        const expected = new Int32Array((device.readSync(out) as Float32Array).buffer)
+        const part = (count: number) => ({ file: handle.fd, position: 1, bytes: 2 * count, widened })
+        // Sizes around those that a thread widens, reads and is given at a time.
+        for (const count of [0, 1, 31, 32, 33, 2 ** 16 - 1, 2 ** 16, 2 ** 16 + 1, 2 ** 19, 2 ** 19 + 1, most]) {
+          const { storage } = make(device, count + 3)
+          device.uploadPart(storage, Float32Array.of(7, 8, 9), 0)
+          expect(await device.loadPart(storage, 3, part(count))).toBe(true)
+          const bits = new Int32Array((device.readSync(view(storage, [count + 3])) as Float32Array).buffer)
+          expect([...new Float32Array(bits.buffer, 0, 3)]).toEqual([7, 8, 9])
+          expect(Buffer.from(bits.buffer, 12).equals(Buffer.from(expected.buffer, 0, 4 * count))).toBe(true)
+        }
+        const { storage } = make(device, most)
+        expect(await device.loadPart(storage, 0, { ...part(2), position: 2 * most })).toBe(false)
+        expect(await device.loadPart(storage, 0, { ...part(most), position: 2 })).toBe(false)
+        await expect(device.loadPart(storage, 0, { ...part(2), bytes: 3 })).rejects.toThrow('not whole elements')
+        await expect(device.loadPart(storage, most - 1, part(2))).rejects.toThrow('the part extends beyond the storage')
+        await expect(device.loadPart(upload(device, halves, 'float16').storage, 0, part(2))).rejects.toThrow(
+          `${widened} is widened to float32 alone, and the storage is float16`,
+        )
+      }
+    } finally {
+      await handle.close()
+      await rm(folder, { recursive: true })
+    }
+  })
+
   it('refuses an array whose buffer is gone', () => {
     const data = new Float32Array(4)
     structuredClone(data.buffer, { transfer: [data.buffer] })
@@ -456,8 +493,13 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
       () => addon.releaseAll(65),
       // Handle 0, which lives, twice.
       () => addon.releaseAll(2),
-      () => addon.load(4, 0, -1, 0, 4),
-      () => addon.load(0, 0, 0, 0, 1e300),
+      () => addon.load(4, 0, -1, 0, 4, -1),
+      () => addon.load(0, 0, 0, 0, 1e300, -1),
+      // Other dtypes than those of 16 bits, and parts of an element.
+      () => addon.load(0, 0, 0, 0, 4, 0),
+      () => addon.load(0, 0, 0, 0, 4, 256),
+      () => addon.load(0, 0, 0, 0, 6, 1),
+      () => addon.load(0, 2, 0, 0, 4, 2),
       () => Reflect.apply(addon.load, addon, []),
       () => addon.poll(0 as never),
       () => addon.track(0, 1 as never),

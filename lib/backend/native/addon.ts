@@ -28,10 +28,18 @@ export interface Addon {
   /** Copies the elements in. If the queue is busy and memory allows, a copy of them waits in the queue. */
   upload(handle: number, byteOffset: number, data: TypedArray, mayWait: boolean): void
   /**
-   * Reads bytes of an open file into a storage of the CPU, on the queue's threads. Gives false if the file had fewer
-   * bytes or could not be read; the promise is rejected if there is no memory.
+   * Fills this many bytes of a storage of the CPU from an open file, on the queue's threads. With the code of a 16-bit
+   * dtype, the file has half of the bytes, and its elements become float32; otherwise -1. Gives false if the file had
+   * fewer bytes or could not be read; the promise is rejected if there is no memory.
    */
-  load(handle: number, byteOffset: number, file: number, position: number, bytes: number): Promise<boolean>
+  load(
+    handle: number,
+    byteOffset: number,
+    file: number,
+    position: number,
+    bytes: number,
+    dtype: number,
+  ): Promise<boolean>
   /**
    * Reads elements. The promise is rejected if they could not be read; the reason is the first such error in
    * `takeError`.

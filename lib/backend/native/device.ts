@@ -13,7 +13,7 @@ import {
   type StridedView,
   uncloneable,
 } from '../../core/device.js'
-import { arrayLength, type DType, dtypes, type TypedArray } from '../../core/dtype.js'
+import { arrayLength, type DType, dtypeCodes, dtypes, type TypedArray } from '../../core/dtype.js'
 import {
   asLate,
   DeviceError,
@@ -178,13 +178,18 @@ export class QueueDevice implements Device {
   }
 
   /** Does the same as `loadPart`, for memory that is the system's. */
-  protected async loadFile(storage: Storage, from: number, { file, position, bytes }: FilePart): Promise<boolean> {
+  protected async loadFile(storage: Storage, from: number, part: FilePart): Promise<boolean> {
     storage.check('load')
+    const { file, position, widened } = part
+    if (widened !== undefined && storage.dtype !== 'float32')
+      throw new InternalError('load', `${widened} is widened to float32 alone, and the storage is ${storage.dtype}`)
+    const ratio = widened === undefined ? 1 : dtypes.float32.bytes / dtypes[widened].bytes
     const pending = this.#memory.pending
     const { handle } = storage
     try {
       const byteOffset = from * dtypes[storage.dtype].Array.BYTES_PER_ELEMENT
-      const loaded = this.#addon.load(handle, byteOffset, file, position, bytes)
+      const code = widened === undefined ? -1 : dtypeCodes[widened]
+      const loaded = this.#addon.load(handle, byteOffset, file, position, part.bytes * ratio, code)
       if (pending[handle] === pendingTracked) this.#addon.track(handle, storage)
       pending[handle] = 0
       const complete = await loaded
