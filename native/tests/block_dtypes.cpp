@@ -267,12 +267,18 @@ void test_vectors() {
       product(dtype, 1, 1, length, false), product(dtype, 5, 1, length, false);
     }
     for (int64_t rows : around(most_decoded_rows))
-      for (int64_t columns : {int64_t(1), columns_at_once - 1, columns_at_once, columns_at_once + 1, int64_t(11)})
-        product(dtype, rows, columns, 2 * block_of(dtype), false);
-    for (int64_t rows = 1; rows <= most_decoded_rows; rows++)
+      for (int64_t columns : {1, 2, 11}) product(dtype, rows, columns, 2 * block_of(dtype), false);
+    // Runs of scales of equal and unequal lengths, within one column and from one to the next.
+    for (int64_t rows = 1; rows <= most_decoded_rows; rows++) {
       for (int64_t blocks : around(scales_at_once)) product(dtype, rows, 5, blocks * block_of(dtype), false);
+      for (int64_t blocks : around(2 * scales_at_once)) product(dtype, rows, 3, blocks * block_of(dtype), false);
+    }
     for (int64_t rows = 1; rows <= most_decoded_rows; rows++)
-      for (int64_t columns : around(column_chunk_elements / 192)) product(dtype, rows, columns, 192, false);
+      for (int64_t threads : {1, 2, 3})
+        for (int64_t columns : around(column_chunks * threads * least_column_elements / 192))
+          product(dtype, rows, columns, 192, false);
+    for (int64_t k : around(most_column_elements / block_of(dtype)))
+      product(dtype, 1, column_chunks + 1, k * block_of(dtype), false);
     for (int64_t length : whole(dtype, widest_rows)) product(dtype, 1, length, 3, true);
     for (int64_t length : whole(dtype, deepest_columns)) product(dtype, 1, 3, length, false);
   }

@@ -374,11 +374,16 @@ void test_vectors() {
   for (const int64_t n : around(widest_rows))
     for (const int64_t k : {int64_t(7), 2 * rows_at_once + 1, chunk_elements / widest_rows}) vector(n, k);
   for (const int64_t k : around(deepest_columns))
-    for (const int64_t n : {int64_t(3), column_chunk_elements / deepest_columns + 1}) vector(n, k);
+    for (const int64_t n : {int64_t(3), column_chunks + 1}) vector(n, k);
   for (const int64_t n : {int64_t(100), widest_rows})
     for (const int64_t k : around(round_up(chunk_elements / n, rows_at_once))) vector(n, k);
+  // Chunks of columns of the least size, and those that threads share evenly, up to the most.
   for (const int64_t k : {int64_t(500), deepest_columns})
-    for (const int64_t n : around(round_up(column_chunk_elements / k, columns_at_once))) vector(n, k);
+    for (const int64_t threads : {1, 2, 3}) {
+      const int64_t chunks = column_chunks * threads;
+      for (const int64_t n : around(round_up(least_column_elements / k, columns_at_once) * chunks)) vector(n, k);
+    }
+  for (const int64_t n : close(most_column_elements / deepest_columns * column_chunks)) vector(n, deepest_columns);
   // Numbers of columns of the last sum.
   for (const int64_t n : close(chunk_elements / 16)) vector(n, 16 * (chunk_elements / widest_rows));
   for (const int64_t n : close(chunk_elements)) vector(n, 3);

@@ -37,6 +37,27 @@ FIRESTEEL_UNROLLED inline void store_sums(const Sums<rows, vectors>& sums, const
   });
 }
 
+// Few queries, as in text generation, meet each key and value once. Those come from memory then, and a block of sums
+// takes no longer than their way. So blocks for few queries prefetch the rows that come next. Others find them in a
+// cache.
+constexpr bool few_queries(Left left, int rows, int vectors) { return left == Left::rows ? vectors == 1 : rows <= 4; }
+constexpr int64_t line = 16;        // floats of a cache's line
+constexpr int64_t rows_ahead = 16;  // of values
+
+// Walks over the lines of the next block of keys, as many lines as the steps of depth need.
+struct NextKeys {
+  const float* row;
+  int64_t stride, features, feature = 0;
+
+  void prefetch() {
+    for (int64_t l = 0; l < 4; l++) __builtin_prefetch(row + feature + l * line);
+    feature += 4 * line;
+    if (feature < features) return;
+    feature = 0;
+    row += stride;
+  }
+};
+
 // The functions must not be inlined, because the sums fill the registers, and gcc would keep some of them in memory.
 #define FIRESTEEL_APART __attribute__((noinline))
 
@@ -55,6 +76,7 @@ FIRESTEEL_APART void multiply_blocks(int64_t blocks, Product& p) {
     if constexpr (left == Left::rows) {
       const float* a[(rows + group - 1) / group];
       for (int g = 0; g * group < rows; g++) a[g] = p.a + g * group * a_stride;
+      [[maybe_unused]] NextKeys next{p.a + rows * a_stride, a_stride, d};
       const auto steps = [&](auto count) FIRESTEEL_UNROLLED {
         gemm::repeat<count.value>([&](auto u) FIRESTEEL_UNROLLED {
           step(
@@ -64,13 +86,19 @@ FIRESTEEL_APART void multiply_blocks(int64_t blocks, Product& p) {
         for (int g = 0; g * group < rows; g++) a[g] += count.value;
         b += count.value * b_stride;
       };
-      for (; d >= 4; d -= 4) steps(gemm::Index<4>());
+      for (; d >= 4; d -= 4) {
+        if constexpr (few_queries(left, rows, vectors)) next.prefetch();
+        steps(gemm::Index<4>());
+      }
       for (; d > 0; d--) steps(gemm::Index<1>());
       p.a += rows * a_stride;
     } else {
       const float* a = p.a;
       const auto steps = [&](auto count) FIRESTEEL_UNROLLED {
         gemm::repeat<count.value>([&](auto u) FIRESTEEL_UNROLLED {
+          if constexpr (few_queries(left, rows, vectors))
+            for (int v = 0; v < vectors; v++)
+              __builtin_prefetch(b + (u.value + rows_ahead) * b_stride + v * simd::lanes);
           step(
               sums, [&](auto i) FIRESTEEL_UNROLLED { return a[u.value * a_stride + i.value]; }, b + u.value * b_stride);
         });

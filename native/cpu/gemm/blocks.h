@@ -77,9 +77,14 @@ constexpr int64_t packed_limit = int64_t(1) << 20;
 // Products of a vector and a matrix (vector.cpp).
 namespace vector_blocks {
 constexpr int64_t chunk_elements = int64_t(1) << 17;
-// The same for consecutive columns, whose chunks do not affect the order of a sum. They are small, so that threads end
-// together even if the matrix is one of few hundred columns.
-constexpr int64_t column_chunk_elements = int64_t(1) << 15;
+// The same for consecutive columns, whose chunks do not affect the order of a sum. Each thread takes a few of them, so
+// that all end together. A chunk is as long as that allows, because memory arrives slowly where one begins.
+constexpr int64_t column_chunks = 4;  // of each thread
+constexpr int64_t least_column_elements = int64_t(1) << 13, most_column_elements = int64_t(1) << 19;
+inline int64_t chunk_columns(Context& context, int64_t n, int64_t k) {
+  const int64_t share = ceil_div(n, column_chunks * thread_count(context));
+  return max(min(max(share, least_column_elements / k), most_column_elements / k), 1);
+}
 constexpr int64_t widest_rows = 1024;      // sums of one chunk: 4 KB, so that eight rows also fit the first-level cache
 constexpr int64_t deepest_columns = 4096;  // elements of x in one chunk: 16 KB
 constexpr int64_t rows_at_once = 8;        // rows of B, if its rows are consecutive
@@ -88,7 +93,8 @@ constexpr int64_t decoded_part = 512;      // elements of each of these, if B ha
 // With at most this many rows, whole columns of blocks are multiplied as soon as they are decoded. More sums would not
 // fit the registers.
 constexpr int64_t most_decoded_rows = 4;
-constexpr int64_t scales_at_once = 32;  // blocks of one column whose scales are widened together
+constexpr int64_t scales_at_once = 128;  // blocks of one column whose scales are widened together
+constexpr int64_t decoded_bytes_ahead = 4096;
 // Hardware does not prefetch beyond the end of a column, where the next columns begin. So the code prefetches the same
 // place of the next columns, unless it is so far away that the first-level cache would lose it again.
 constexpr int64_t bytes_ahead = 1024, most_bytes_ahead = 16384;

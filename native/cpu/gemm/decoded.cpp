@@ -2,10 +2,11 @@
 // weight [N, K] of a linear layer. Each block is read once, becomes floats in registers, and is multiplied there with
 // all rows. A multiply-add of a row takes one byte or half a byte, so memory is the limit if the processor keeps up.
 //
-// Legend: B is K x N. A chunk is some columns over the whole depth. Several columns are taken together, so that no sum
-// waits for its last addition. Converting numbers is most of the work. So the scale of a block multiplies its sum, once
-// for each row, unless there are so many rows that scaling the numbers takes fewer multiplications. The order of a sum
-// follows from K, the number of rows and the instruction set.
+// Legend: B is K x N. A chunk is some columns over the whole depth. Converting numbers is most of the work. So the
+// scale of a block multiplies its sum, once for each row, unless there are so many rows that scaling the numbers takes
+// fewer multiplications. Columns are taken one after the other, so that memory is read in one stream, which hardware
+// and the prefetching ahead of it keep up with. The order of a sum follows from K, the number of rows and the
+// instruction set.
 #include "../simd/blocks.h"
 #include "../simd/half.h"
 #include "../simd/vector.h"
@@ -31,96 +32,95 @@ struct Q4 {
   FIRESTEEL_INLINE void numbers(Vec (&to)[vectors_of_32], const uint8_t* from) { simd::numbers_of_q4_0(to, from); }
 };
 
-// Columns that are taken together. Together with the rows they make at most eight sums.
-constexpr int columns_together(int rows) { return int(rows == 1 ? columns_at_once : columns_at_once / 2); }
-
 // Whether the scale of a block multiplies each row's sum or the block's numbers, whichever is fewer.
 template <int Rows>
 constexpr bool scales_sums = Rows <= vectors_of_32;
 
-// The scales of a run of blocks of each column. They are widened many at a time, because one conversion takes as long
-// as many. A block then loads its scale as a broadcast, which costs no more than a load.
-template <class Format, int Columns>
-FIRESTEEL_INLINE void read_scales(float (&to)[Columns][scales_at_once], const uint8_t* columns, int64_t column_bytes,
-                                  int64_t blocks) {
-  alignas(64) uint16_t halves[Columns][scales_at_once] = {};
-  for (int64_t b = 0; b < blocks; b++)
-    for (int c = 0; c < Columns; c++)
-      memcpy(&halves[c][b], columns + c * column_bytes + b * Format::bytes, sizeof(uint16_t));
-  simd::widen_float16(Columns * scales_at_once, to[0], halves[0]);
-}
-
-// sums[row * Columns + column] over `blocks` blocks of each column.
-template <class Format, int Rows, int Columns>
-void dot(float* sums, const float* x, int64_t x_stride, const uint8_t* columns, int64_t column_bytes, int64_t blocks) {
-  Vec sum[Rows][Columns];
-  repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
-    repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED { sum[r.value][c.value] = simd::zero(); });
-  });
-  const int64_t ahead = prefetched(Columns * column_bytes);
-  while (blocks > 0) {
-    const int64_t run = min(blocks, scales_at_once);
-    alignas(64) float scales[Columns][scales_at_once];
-    if constexpr (scales_sums<Rows>) read_scales<Format, Columns>(scales, columns, column_bytes, run);
-    for (int64_t b = 0; b < run; b++, x += block, columns += Format::bytes) {
-      repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED {
-        Vec numbers[vectors_of_32];
-        const uint8_t* from = columns + c.value * column_bytes;
-        __builtin_prefetch(from + ahead);
-        Format::numbers(numbers, from);
-        if constexpr (scales_sums<Rows>) {
-          const Vec scale = simd::set(scales[c.value][b]);
-          repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
-            const float* row = x + r.value * x_stride;
-            Vec part = simd::load(row) * numbers[0];
-            repeat<vectors_of_32 - 1>([&](auto v) FIRESTEEL_UNROLLED {
-              part = simd::fma(simd::load(row + (v.value + 1) * simd::lanes), numbers[v.value + 1], part);
-            });
-            sum[r.value][c.value] = simd::fma(part, scale, sum[r.value][c.value]);
-          });
-        } else {
-          const Vec scale = simd::float16_at(from);
-          repeat<vectors_of_32>([&](auto v) FIRESTEEL_UNROLLED { numbers[v.value] = numbers[v.value] * scale; });
-          repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
-            const float* row = x + r.value * x_stride;
-            repeat<vectors_of_32>([&](auto v) FIRESTEEL_UNROLLED {
-              sum[r.value][c.value] =
-                  simd::fma(simd::load(row + v.value * simd::lanes), numbers[v.value], sum[r.value][c.value]);
-            });
-          });
-        }
-      });
-    }
-    blocks -= run;
+// The scales of the blocks of a column, a run of them at a time. They are widened together, because one conversion
+// takes as long as many. A block then loads its scale as a broadcast, which costs no more than a load. The halves of
+// the next run are gathered while this one is multiplied, because their loads and stores are free beside arithmetic,
+// unless it has another length, as the last run of a long column.
+class Scales {
+ public:
+  void gather(int64_t b, const uint8_t* block) {
+    uint16_t half;
+    memcpy(&half, block, sizeof half);
+    // Without this, g++ would gather halves by shuffles of vectors, which the conversions of numbers already saturate.
+    __asm__("" : "+r"(half));
+    halves[b] = half;
   }
-  repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
-    repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED {
-      sums[r.value * Columns + c.value] = simd::reduce_add(sum[r.value][c.value]);
-    });
-  });
-}
+  void gather(const uint8_t* column, int64_t block_bytes, int64_t blocks) {
+    for (int64_t b = 0; b < blocks; b++) gather(b, column + b * block_bytes);
+  }
+  // Begins with a run, whose halves were gathered.
+  void widen(int64_t run) { simd::widen_float16(round_up(run, 16), scales, halves); }
+  Vec operator[](int64_t b) const { return simd::set(scales[b]); }
 
-// Multiplies columns [j, end), beginning with the one at `data`.
+ private:
+  alignas(64) uint16_t halves[scales_at_once] = {};
+  alignas(64) float scales[scales_at_once];
+};
+
+// sums[row] = row . column, over `blocks` blocks. The first scales of `column` were gathered, and those of `next` are.
 template <class Format, int Rows>
-void multiply_columns(const Product& p, const float* x, const uint8_t* data, int64_t column_bytes, int64_t j,
-                      int64_t end) {
-  constexpr int together = columns_together(Rows);
-  float sums[Rows * together];
-  const auto write = [&](int columns) {
-    for (int r = 0; r < Rows; r++)
-      for (int c = 0; c < columns; c++) {
-        float* to = p.c + r * p.ldc + j + c;
-        const float sum = p.epilogue.accumulate ? *to + sums[r * columns + c] : sums[r * columns + c];
-        *to = p.epilogue.bias ? sum + p.epilogue.bias[j + c] : sum;
+FIRESTEEL_INLINE void dot(float* sums, const float* x, int64_t x_stride, const uint8_t* column, const uint8_t* next,
+                          int64_t blocks, Scales& scales) {
+  Vec sum[Rows];
+  repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED { sum[r.value] = simd::zero(); });
+  const int64_t first = min(blocks, scales_at_once);
+  while (blocks > 0) {
+    const int64_t run = min(blocks, scales_at_once), rest = blocks - run;
+    const int64_t coming = rest > 0 ? min(rest, scales_at_once) : first;
+    const uint8_t* from = rest > 0 ? column + run * Format::bytes : next;
+    const int64_t step = coming == run ? Format::bytes : 0;
+    if constexpr (scales_sums<Rows>) scales.widen(run);
+    for (int64_t b = 0; b < run; b++, x += block, column += Format::bytes) {
+      __builtin_prefetch(column + decoded_bytes_ahead);
+      Vec numbers[vectors_of_32];
+      Format::numbers(numbers, column);
+      if constexpr (scales_sums<Rows>) {
+        scales.gather(b, from + b * step);
+        const Vec scale = scales[b];
+        repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
+          const float* row = x + r.value * x_stride;
+          Vec part = simd::load(row) * numbers[0];
+          repeat<vectors_of_32 - 1>([&](auto v) FIRESTEEL_UNROLLED {
+            part = simd::fma(simd::load(row + (v.value + 1) * simd::lanes), numbers[v.value + 1], part);
+          });
+          sum[r.value] = simd::fma(part, scale, sum[r.value]);
+        });
+      } else {
+        const Vec scale = simd::float16_at(column);
+        repeat<vectors_of_32>([&](auto v) FIRESTEEL_UNROLLED { numbers[v.value] = numbers[v.value] * scale; });
+        repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
+          const float* row = x + r.value * x_stride;
+          repeat<vectors_of_32>([&](auto v) FIRESTEEL_UNROLLED {
+            sum[r.value] = simd::fma(simd::load(row + v.value * simd::lanes), numbers[v.value], sum[r.value]);
+          });
+        });
       }
-  };
-  for (; j + together <= end; j += together, data += together * column_bytes) {
-    dot<Format, Rows, together>(sums, x, p.k, data, column_bytes, p.k / block);
-    write(together);
+    }
+    if (scales_sums<Rows> && coming != run) scales.gather(from, Format::bytes, coming);
+    blocks = rest;
   }
-  for (; j < end; j++, data += column_bytes) {
-    dot<Format, Rows, 1>(sums, x, p.k, data, column_bytes, p.k / block);
-    write(1);
+  repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED { sums[r.value] = simd::reduce_add(sum[r.value]); });
+}
+
+// Multiplies columns [j, end), beginning with the one at `column`.
+template <class Format, int Rows>
+void multiply_columns(const Product& p, const float* x, const uint8_t* column, int64_t column_bytes, int64_t j,
+                      int64_t end) {
+  const int64_t blocks = p.k / block;
+  Scales scales;
+  scales.gather(column, Format::bytes, min(blocks, scales_at_once));
+  for (; j < end; j++, column += column_bytes) {
+    float sums[Rows];
+    dot<Format, Rows>(sums, x, p.k, column, j + 1 < end ? column + column_bytes : column, blocks, scales);
+    for (int r = 0; r < Rows; r++) {
+      float* to = p.c + r * p.ldc + j;
+      const float sum = p.epilogue.accumulate ? *to + sums[r] : sums[r];
+      *to = p.epilogue.bias ? sum + p.epilogue.bias[j] : sum;
+    }
   }
 }
 
@@ -147,7 +147,7 @@ bool has_whole_columns(Matrix b, int64_t n, int64_t k) {
 
 void multiply_decoded(Context& context, const Product& p) {
   const float* x = dense_rows(context, p);
-  const int64_t width = round_up(max(column_chunk_elements / p.k, 1), columns_at_once);
+  const int64_t width = chunk_columns(context, p.n, p.k);
   parallel(context, ceil_div(p.n, width), [&](int64_t chunk) {
     const int64_t j = chunk * width, end = min(p.n, j + width);
     with_rows<int(most_decoded_rows)>(p.m, [&](auto rows) {

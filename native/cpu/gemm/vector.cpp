@@ -164,8 +164,8 @@ void copy_row(float* to, Matrix row, int64_t count) {
 
 void multiply_vector(Context& context, const VectorProduct& p) {
   const bool by_rows = p.b.column_stride == 1;
-  const int64_t width =
-      min(p.n, by_rows ? widest_rows : round_up(column_chunk_elements / min(p.k, deepest_columns), columns_at_once));
+  const int64_t width = min(
+      p.n, by_rows ? widest_rows : round_up(chunk_columns(context, p.n, min(p.k, deepest_columns)), columns_at_once));
   const int64_t depth = by_rows ? min(p.k, round_up(chunk_elements / width, rows_at_once)) : min(p.k, deepest_columns);
   const int64_t across = ceil_div(p.n, width), parts = ceil_div(p.k, depth);
 
