@@ -1,6 +1,6 @@
 /** Chooses models by the `config.json` of a folder. */
 import { join } from 'node:path'
-import { DTypeError, shown, ValueError } from '../core/errors.js'
+import { DTypeError, kindOf, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import { checkPath } from '../io/refusal.js'
@@ -96,6 +96,17 @@ export interface LoadHeadOptions extends AutoModelOptions {
 export interface LoadClassifierOptions extends LoadHeadOptions {
   /** Names of the classes, in order. If they are given, `newHead` defaults to true. Default: those of `config.json`. */
   readonly labels?: readonly string[]
+  /**
+   * Whether layers of the head begin with initial weights if the folder has them in another size, because it was trained
+   * on another number of classes. `newWeights` of the model names them. The body must fit. Default false, and for images
+   * that of `newHead`: another size is an error.
+   */
+  readonly ignoreMismatchedSizes?: boolean
+  /**
+   * Receives a line for each layer that begins anew because of its size, and for images if the folder lacks the head.
+   * Default: `console.log`.
+   */
+  readonly log?: (line: string) => void
 }
 
 export interface LoadSequenceClassifierOptions extends LoadClassifierOptions {
@@ -103,13 +114,8 @@ export interface LoadSequenceClassifierOptions extends LoadClassifierOptions {
   readonly problemType?: ProblemType
 }
 
-export interface LoadImageClassifierOptions extends LoadSequenceClassifierOptions {
-  /**
-   * Receives a line if the folder's head does not match the number of labels, so that a new head begins. Default:
-   * `console.log`.
-   */
-  readonly log?: (line: string) => void
-}
+/** Options of classifiers of images. */
+export type LoadImageClassifierOptions = LoadSequenceClassifierOptions
 
 const autoNames: OptionNames<AutoModelOptions> = { device: true, dtype: true, generator: true }
 
@@ -125,14 +131,19 @@ function entryFor<T extends keyof Tasks>(op: string, path: string, json: ConfigJ
 }
 
 const headNames: OptionNames<LoadHeadOptions> = { ...autoNames, newHead: true }
-const classifierNames: OptionNames<LoadClassifierOptions> = { ...headNames, labels: true }
+const classifierNames: OptionNames<LoadClassifierOptions> = {
+  ...headNames,
+  labels: true,
+  ignoreMismatchedSizes: true,
+  log: true,
+}
 const sequenceNames: OptionNames<LoadSequenceClassifierOptions> = { ...classifierNames, problemType: true }
-const imageNames: OptionNames<LoadImageClassifierOptions> = { ...sequenceNames, log: true }
 
-/** Changes of a folder's configuration, and whether a head may begin anew. */
-interface Renewed extends Pick<FreshParts, 'replaced'> {
+/** Changes of a folder's configuration, whether its head may lack or have another size, and who is told of it. */
+interface Renewed extends Pick<FreshParts, 'absent' | 'replaced'> {
   readonly changes?: ConfigJson
   readonly newHead?: boolean
+  readonly resized?: boolean
 }
 
 /** A model from a folder, or from a configuration with initial weights for training. */
@@ -141,7 +152,7 @@ async function load<T extends keyof Tasks>(
   op: string,
   from: string | ConfigJson,
   { generator, ...loading }: AutoModelOptions,
-  { changes = {}, newHead = false, replaced }: Renewed = {},
+  { changes = {}, newHead = false, resized = false, ...told }: Renewed = {},
 ): Promise<Tasks[T]> {
   checkGenerator(op, generator)
   if (typeof from !== 'object' || from === null) {
@@ -157,7 +168,8 @@ async function load<T extends keyof Tasks>(
     return loadModel(op, from, architecture, json, {
       ...loading,
       ...(newHead && architecture.head ? { fresh: architecture.head } : {}),
-      ...(newHead && replaced ? { replaced } : {}),
+      ...(resized && architecture.head ? { resizable: architecture.head } : {}),
+      ...told,
     })
   }
   const what = 'the configuration'
@@ -179,10 +191,13 @@ function loadHead<T extends keyof Tasks>(
   op: string,
   from: string | ConfigJson,
   options: LoadSequenceClassifierOptions,
-  replaced?: (line: string) => void,
+  { isImage = false } = {},
 ): Promise<Tasks[T]> {
-  const { labels, newHead = labels !== undefined, problemType, ...rest } = options
+  const { labels, newHead = labels !== undefined, problemType, log = console.log, ...others } = options
+  const { ignoreMismatchedSizes: resized = isImage && newHead, ...rest } = others
   checkFlag(op, 'newHead', newHead)
+  checkFlag(op, 'ignoreMismatchedSizes', resized)
+  if (typeof log !== 'function') throw new ValueError(op, `log is ${kindOf(log)}, but must be a function of a line`)
   if (problemType !== undefined && !problemTypes.includes(problemType))
     throw new ValueError(op, `problemType is ${shown(problemType)}, but must be one of ${problemTypes.join(', ')}`)
   const isList = Array.isArray(labels) && labels.length > 0 && labels.every((label) => typeof label === 'string')
@@ -195,7 +210,8 @@ function loadHead<T extends keyof Tasks>(
     }),
     ...(problemType && { problem_type: problemType }),
   }
-  return load(task, op, from, rest, { changes, newHead, ...(replaced ? { replaced } : {}) })
+  const told = { replaced: log, ...(isImage && { absent: log }) }
+  return load(task, op, from, rest, { changes, newHead, resized, ...told })
 }
 
 /**
@@ -247,7 +263,7 @@ export const AutoModel = {
 
   /**
    * A classifier of texts and pairs, with one class each, several classes, or a regression. Other heads in the folder
-   * are left out.
+   * are left out. A head of another number of classes is refused, unless `ignoreMismatchedSizes` renews it.
    */
   forSequenceClassification(
     from: string | ConfigJson,
@@ -257,7 +273,10 @@ export const AutoModel = {
     return loadHead('sequenceClassification', op, from, ownOptions(op, options, sequenceNames))
   },
 
-  /** A classifier of tokens. Other heads in the folder are left out. */
+  /**
+   * A classifier of tokens. Other heads in the folder are left out. A head of another number of classes is refused,
+   * unless `ignoreMismatchedSizes` renews it.
+   */
   forTokenClassification(from: string | ConfigJson, options: LoadClassifierOptions = {}): Promise<TokenClassifier> {
     const op = 'AutoModel.forTokenClassification'
     return loadHead('tokenClassification', op, from, ownOptions(op, options, classifierNames))
@@ -293,7 +312,6 @@ export const AutoModel = {
     options: LoadImageClassifierOptions = {},
   ): Promise<ImageClassifier> {
     const op = 'AutoModel.forImageClassification'
-    const { log = console.log, ...rest } = ownOptions(op, options, imageNames)
-    return loadHead('imageClassification', op, from, rest, log)
+    return loadHead('imageClassification', op, from, ownOptions(op, options, sequenceNames), { isImage: true })
   },
 } as const

@@ -34,15 +34,15 @@ export interface LoadModelOptions {
   readonly dtype?: 'auto' | 'float32' | 'bfloat16'
 }
 
-/**
- * Names of modules that the folder may lack. They begin with initial weights, such as a new head on an existing body.
- */
+/** Names of modules, such as a new head on an existing body, that need not be as they are in the folder. */
 export interface FreshParts {
+  /** Those that the folder may lack. They begin with initial weights. */
   readonly fresh?: readonly string[]
-  /**
-   * Called with a line for each of these modules that begins anew, because the folder lacks it or has it in another size.
-   * Default: another size is an error.
-   */
+  /** Called with a line for each of these that the folder lacks. */
+  readonly absent?: (line: string) => void
+  /** Those that the folder may have in another size. Their layers of other sizes begin with initial weights. */
+  readonly resizable?: readonly string[]
+  /** Called with a line for each layer, or part, that begins anew because of its size. */
   readonly replaced?: (line: string) => void
 }
 
@@ -55,7 +55,7 @@ function naming(
   model: PretrainedModel,
   source: TensorSource,
   files: FileNames,
-  { fresh = [], replaced }: FreshParts,
+  { fresh = [], resizable = [], absent, replaced }: FreshParts,
 ): LoadOptions & { readonly begun: readonly string[] } {
   const own = new Map(model.namedState())
   const { base, ignored, rename = (name) => name } = files
@@ -66,28 +66,27 @@ function naming(
     return isBody && !own.has(plain) ? `${base}.${plain}` : plain
   }
   const names = source.names.map(called)
-  const absent = fresh.filter((part) => !names.some((name) => isOf(part, name)))
-  for (const part of absent) replaced?.(`${part} begins with new weights: ${source.path} has none`)
-  const begun = [...absent]
-  for (const part of replaced === undefined ? [] : fresh) {
-    const other = names.findIndex((name, i) => {
-      const { shape } = source.spec(source.names[i] as string) ?? {}
-      return isOf(part, name) && shape !== undefined && formatShape(shape) !== formatShape(own.get(name)?.sizes ?? [])
-    })
-    if (other < 0) continue
-    const name = names[other] as string
-    const [before, now] = [source.spec(source.names[other] as string)?.shape ?? [], own.get(name)?.sizes]
+  const begun = fresh.filter((part) => !names.some((name) => isOf(part, name)))
+  for (const part of begun) absent?.(`${part} begins with new weights: ${source.path} has none`)
+  for (const [i, name] of names.entries()) {
+    const part = resizable.find((each) => isOf(each, name))
+    const before = source.spec(source.names[i] as string)?.shape
+    const now = own.get(name)?.sizes
+    if (part === undefined || before === undefined || (now !== undefined && sameShape(before, now))) continue
+    // A part of another structure has no layer to compare.
+    const lost = now === undefined ? part : name.slice(0, name.lastIndexOf('.'))
+    if (begun.some((each) => isOf(each, lost))) continue
     replaced?.(
-      `${part} begins with new weights: ${name} is ${formatShape(before)} in ${source.path}, but ` +
+      `${lost} begins with new weights: ${name} is ${formatShape(before)} in ${source.path}, but ` +
         `${now === undefined ? 'the model has none' : `${formatShape(now)} in the model`}`,
     )
-    begun.push(part)
+    begun.push(lost)
   }
   const unread = ignored !== undefined && names.some((name) => ignored.test(name)) ? [ignored] : []
   return { rename: called, exclude: [...begun, ...unread], begun }
 }
 
-/** Gives memory and initial weights to parts that the folder does not contain. */
+/** Gives memory and initial weights to parts that do not come from the folder. */
 function begin(model: PretrainedModel, device: Device, names: readonly string[]): void {
   const isLeft = (part: Module) => [...part.parameters()].some((parameter) => parameter.device.kind === 'meta')
   const left = model.namedModules().filter(([path, part]) => names.includes(path) && isLeft(part))
@@ -184,11 +183,11 @@ export async function loadModel<C extends object, M extends PretrainedModel<C>>(
     model.generationConfig = generationConfig
     model.preprocessorConfig = preprocessorConfig
     if (source instanceof Nf4Source) storeInBlocks(model, source.quantised)
-    const { device, fresh = [] } = options
+    const { device } = options
     const { begun, ...names } = naming(model, source, architecture.files ?? {}, options)
     await model.load(source, { ...names, ...(device === undefined ? {} : { device }) })
     const filled = [...model.parameters()].find((parameter) => parameter.device.kind !== 'meta')
-    begin(model, filled?.device ?? defaultDevice(), fresh)
+    begin(model, filled?.device ?? defaultDevice(), begun)
     model.newWeights = [...model.namedParameters()].flatMap(([name]) =>
       begun.some((part) => isOf(part, name)) ? [name] : [],
     )

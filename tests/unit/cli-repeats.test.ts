@@ -1,11 +1,13 @@
 /** Rows that repeat or contradict one another, weights that begin at random, and figures: what the commands say of them. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest'
+import { evaluateCommand } from '../../lib/cli/commands/evaluate.js'
 import { finetuneCommand } from '../../lib/cli/commands/finetune.js'
 import { loadFinetune } from '../../lib/cli/config/config.js'
 import type { RowFigures } from '../../lib/cli/tuning/figures.js'
 import { finetuning } from '../../lib/cli/tuning/finetuning.js'
+import { AutoModel } from '../../lib/models/index.js'
 import { encoderModel, workplace } from './cli-finetune.js'
 
 let folder: string
@@ -143,13 +145,39 @@ it('weights that the folder lacks are named where they begin at random, and only
   const { text, json } = await figures()
   const names = ['bert.pooler.dense.weight', 'bert.pooler.dense.bias', 'classifier.weight', 'classifier.bias']
   expect(json).toMatchObject({ newWeights: names })
-  expect(text).toContain(`\nnew weights, which are not in ./bert and begin at random: ${names.join(', ')}`)
+  expect(text).toContain(`\nnew weights, which do not come from ./bert and begin at random: ${names.join(', ')}`)
   write('rows.jsonl', [{ anchor: 'good', positive: 'cat' }])
   const pairs = await figures()
   expect([pairs.json, pairs.text]).toEqual([
     expect.objectContaining({ newWeights: [] }),
     expect.not.stringContaining('new weights'),
   ])
+})
+
+it('a head of another number of classes begins anew, and the base still serves the adapter that learned beside it', async () => {
+  const path = join(folder, 'three')
+  const three = await AutoModel.forSequenceClassification(join(folder, 'bert'), { labels: ['x', 'y', 'z'] })
+  await three.save(path, { log: () => undefined })
+  for (const name of ['tokenizer.json', 'tokenizer_config.json']) cpSync(join(folder, 'bert', name), join(path, name))
+  write('rows.jsonl', [row('good cat', 'a'), row('bad cat', 'b')])
+  const told = vi.mocked(console.error).mockClear()
+  const { text, json } = await figures('', './three')
+  const line =
+    'classifier begins with new weights: classifier.weight is [3, 16] in three/model.safetensors, but [2, 16] in the model'
+  expect(told.mock.calls.flat().map((each) => String(each).replaceAll(`${folder}/`, ''))).toEqual([
+    `c.yaml:1:8: ${line}`,
+  ])
+  expect(json).toMatchObject({ newWeights: ['classifier.weight', 'classifier.bias'] })
+  expect(text).toContain(
+    '\nnew weights, which do not come from ./three and begin at random: classifier.weight, classifier.bias',
+  )
+  for (const method of ['full', '{ lora: { rank: 2 } }']) {
+    const args = [config('', './three'), '--set', `method=${method}`, '--set', `output=runs/${method.length}`]
+    expect(await finetuneCommand(args)).toBe(0)
+    stdout = ''
+    expect(await evaluateCommand([...args, '--data', join(folder, 'rows.jsonl')])).toBe(0)
+    expect(stdout).toMatch(/^2 rows: .*loss /)
+  }
 })
 
 it('--json of a training holds every figure that stands on stderr', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -79,6 +79,53 @@ describe('a folder with other heads', () => {
     expect(numbers(again.forward(ids()))).toEqual(numbers(model.forward(ids())))
     expect(again.newWeights).toEqual([])
     expect((await AutoModel.forSequenceClassification(path)).config.labels).toEqual(['bad', 'good', 'odd'])
+  })
+
+  it('keeps all but the layers of other sizes, if the classes are others', async () => {
+    const path = join(root, 'three')
+    const labels = ['a', 'b', 'c']
+    const made = make(robertaArchitectures.sequenceClassification, { id2label: { 0: 'a', 1: 'b', 2: 'c' } })
+    await made.save(path, { log })
+    const load = AutoModel.forSequenceClassification
+    await expect(load(path, { labels: ['x', 'y'] })).rejects.toThrow(/classifier\.out_proj\.weight/)
+    const lines: string[] = []
+    const settings = { ignoreMismatchedSizes: true, log: (line: string) => lines.push(line) }
+    const other = await load(path, { labels: ['x', 'y'], ...settings })
+    expect(lines).toEqual([
+      `classifier.out_proj begins with new weights: classifier.out_proj.weight is [3, 8] in ${path}/model.safetensors, but [2, 8] in the model`,
+    ])
+    expect(other.newWeights).toEqual(['classifier.out_proj.weight', 'classifier.out_proj.bias'])
+    expect(other.config.labels).toEqual(['x', 'y'])
+    const state = other.stateDict()
+    // As in transformers, the layer before the last one has its size, so it stays.
+    for (const [name, own] of made.stateDict())
+      if (!name.startsWith('classifier.out_proj'))
+        expect(numbers(state.get(name) as Tensor), name).toEqual(numbers(own))
+    expect(new Set(numbers(state.get('classifier.out_proj.weight') as Tensor)).size).toBeGreaterThan(10)
+    expect(other.forward(ids()).shape).toEqual([2, 2])
+    lines.length = 0
+    expect((await load(path, { labels, ...settings })).newWeights).toEqual([])
+    const tagger = await AutoModel.forTokenClassification(path, { labels, newHead: true, ...settings })
+    expect(lines).toEqual([
+      `classifier begins with new weights: classifier.dense.weight is [8, 8] in ${path}/model.safetensors, but the model has none`,
+    ])
+    expect(tagger.newWeights).toEqual(['classifier.weight', 'classifier.bias'])
+  })
+
+  it('refuses a body of another size, and a missing head that nobody asked for', async () => {
+    const path = join(root, 'three')
+    const json = { ...JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')), intermediate_size: 16 } as object
+    const other = join(root, 'wider')
+    mkdirSync(other)
+    writeFileSync(join(other, 'config.json'), JSON.stringify(json))
+    cpSync(join(path, 'model.safetensors'), join(other, 'model.safetensors'))
+    const settings = { ignoreMismatchedSizes: true, log }
+    await expect(AutoModel.forSequenceClassification(other, settings)).rejects.toThrow(/intermediate\.dense\.weight/)
+    await expect(AutoModel.forSequenceClassification(pretrained, settings)).rejects.toThrow(/missing: classifier/)
+    for (const wrong of [{ ignoreMismatchedSizes: 1 }, { log: 'stdout' }])
+      await expect((async () => AutoModel.forTokenClassification(path, wrong as object))()).rejects.toThrow(
+        new RegExp(`${Object.keys(wrong)[0]} is`),
+      )
   })
 
   it('is a body alone too, and takes its names without a prefix and of old files', async () => {

@@ -346,7 +346,7 @@ describe('ResNet', () => {
       log: (line) => lines.push(line),
     })
     expect(lines).toEqual([
-      `classifier begins with new weights: classifier.1.weight is [3, 32] in ${folder}/model.safetensors, but [4, 32] in the model`,
+      `classifier.1 begins with new weights: classifier.1.weight is [3, 32] in ${folder}/model.safetensors, but [4, 32] in the model`,
     ])
     expect(other.newWeights).toEqual(['classifier.1.weight', 'classifier.1.bias'])
     expect(other.eval().forward(waves([2, 3, 32, 32])).shape).toEqual([2, 4])

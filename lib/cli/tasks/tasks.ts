@@ -47,7 +47,16 @@ export interface Labelling {
 export interface Task {
   /** Whether the loss reads the input of the model's own head, which then learns nothing. */
   readonly isHeadless?: boolean
-  load(from: string | ConfigJson, labelling: Labelling | null, options?: AutoModelOptions): Promise<TaskModel>
+  /**
+   * `onNewSize` receives a line for each layer of the head that begins anew, because the folder has it for another number
+   * of classes. Without it another number is an error.
+   */
+  load(
+    from: string | ConfigJson,
+    labelling: Labelling | null,
+    options?: AutoModelOptions,
+    onNewSize?: (line: string) => void,
+  ): Promise<TaskModel>
   /** `contrast` is the config's. Only pairs have it. */
   objective(labelling: Labelling, contrast?: Contrast): Objective<TaskModel, TaskBatch, string>
 }
@@ -63,6 +72,8 @@ function general<M extends TaskModel, B>(objective: Objective<M, B, string>): Ob
   return objective as unknown as Objective<TaskModel, TaskBatch, string>
 }
 
+const renewing = (log?: (line: string) => void) => (log === undefined ? {} : { ignoreMismatchedSizes: true, log })
+
 const causal: Task = {
   load: (from, _, options = {}) => AutoModel.forCausalLM(from, options),
   objective: () => general<CausalModel, CausalBatch>(causalLM()),
@@ -73,9 +84,10 @@ const tasks: { readonly [name in FormatName]: Task } = {
   completion: causal,
   text: causal,
   classification: {
-    load: (from, labelling, options = {}) =>
+    load: (from, labelling, options = {}, onNewSize) =>
       AutoModel.forSequenceClassification(from, {
         ...options,
+        ...renewing(onNewSize),
         ...(labelling && { labels: labelling.labels, problemType: problems[labelling.kind] }),
       }),
     objective: ({ kind, weights }) =>
@@ -86,8 +98,12 @@ const tasks: { readonly [name in FormatName]: Task } = {
           ),
   },
   tokens: {
-    load: (from, labelling, options = {}) =>
-      AutoModel.forTokenClassification(from, { ...options, ...(labelling && { labels: labelling.labels }) }),
+    load: (from, labelling, options = {}, onNewSize) =>
+      AutoModel.forTokenClassification(from, {
+        ...options,
+        ...renewing(onNewSize),
+        ...(labelling && { labels: labelling.labels }),
+      }),
     objective: () => general<TokenClassifier, TokenBatch>(tokenClassification()),
   },
   pairs: {

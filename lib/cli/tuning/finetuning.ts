@@ -79,7 +79,7 @@ function newWeightsText({ config }: Loaded, names: readonly string[]): string {
   if (typeof config.model !== 'string') return '\nall weights are new and begin at random'
   return names.length === 0
     ? ''
-    : `\nnew weights, which are not in ${config.model} and begin at random: ${names.join(', ')}`
+    : `\nnew weights, which do not come from ${config.model} and begin at random: ${names.join(', ')}`
 }
 
 /** The learning rate of a model that begins with random weights. */

@@ -264,10 +264,11 @@ function checkFormat({ config, source }: Loaded, format: FormatName): void {
 
 /** The model is made after the seed is set, so the same config makes the same weights. */
 export async function makeModel(loaded: Loaded, { format, labelling, tokenizer }: Data): Promise<TaskModel> {
-  const { config, resolve } = loaded
+  const { config, resolve, source } = loaded
   const { model } = config
   manualSeed(seedOf(loaded))
   const classes = labelling.labels.length === 0 ? null : labelling
   const from = typeof model === 'string' ? resolve(model) : sizesOf(model, tokenizer)
-  return placed(loaded, ['model'], () => taskOf(format).load(from, classes))
+  const onNewSize = (line: string) => console.error(`${source.place(['model'])}: ${line}`)
+  return placed(loaded, ['model'], () => taskOf(format).load(from, classes, {}, onNewSize))
 }

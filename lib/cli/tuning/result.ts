@@ -66,7 +66,8 @@ export async function loadTuned(loaded: Loaded): Promise<Tuned> {
   const classes = labels.length === 0 ? null : labelling
   if (!isLora) return { model: await task.load(folder, classes), tokenizer, format, labelling }
   const from = typeof config.model === 'string' ? resolve(config.model) : config.model
-  const model = await placed(loaded, ['model'], () => task.load(from, classes))
+  // The adapter holds the head, so one of another size in the base is not used.
+  const model = await placed(loaded, ['model'], () => task.load(from, classes, {}, () => undefined))
   await placed(loaded, ['method'], () => quantizeAs(config.method, model, format))
   const { loadAdapter } = await import('../../finetune/peft.js')
   await loadAdapter(model, folder)
