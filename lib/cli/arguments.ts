@@ -1,7 +1,7 @@
 /** Arguments of commands. */
 import { type ParseArgsConfig, parseArgs } from 'node:util'
+import { nearest } from '../core/nearest.js'
 import { UsageError } from './exit.js'
-import { nearest } from './nearest.js'
 
 type Options = NonNullable<ParseArgsConfig['options']>
 

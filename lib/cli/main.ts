@@ -1,7 +1,7 @@
 #!/usr/bin/env node
+import { nearest } from '../core/nearest.js'
 /** The command `firesteel`. */
 import { type ExitCode, exitCodeOf, exitCodes, UsageError } from './exit.js'
-import { nearest } from './nearest.js'
 
 interface Command {
   readonly about: string

@@ -4,6 +4,7 @@
  */
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { warn } from '../core/host.js'
+import { nearby } from '../core/nearest.js'
 import { Module } from '../nn/module.js'
 import { newBudget, Pattern } from './pattern.js'
 
@@ -24,6 +25,27 @@ export function listed(names: readonly string[], most = 40, separator = ', '): s
 /** Names in an error as a list, so that a path such as 0 is not read as a number. */
 export function quoted(names: readonly string[]): string {
   return names.length === 0 ? 'none' : `[${listed(names.map((name) => `'${name}'`))}]`
+}
+
+/** A model of more layers than these has too many to list in an error. */
+const few = 12
+
+/** The last parts of a path, as many as the name has. A number alone names no kind of layer, so such a path stays whole. */
+function endOf(path: string, name: string): string {
+  const parts = path.split('.').slice(-name.split('.').length)
+  return parts.every((part) => /^\d+$/.test(part)) ? path : parts.join('.')
+}
+
+/**
+ * Paths to choose from, in an error about names that are none of them: all of a small model, and otherwise the distinct
+ * ends, which name layers too. Names that resemble the wrong ones come after them.
+ */
+export function choices(paths: readonly string[], wrong: readonly string[] = []): string {
+  const near = wrong.flatMap((name) => nearby(name, [...new Set(paths.map((path) => endOf(path, name)))]))
+  const meant = near.length === 0 ? '' : `; did you mean ${listed([...new Set(near)].map(shown), few, ' or ')}?`
+  if (paths.length <= few) return quoted(paths) + meant
+  const ends = [...new Set(paths.map((path) => endOf(path, '')))]
+  return `${quoted(ends)}, the ends of ${paths.length} names such as ${shown(paths[paths.length >> 1])}${meant}`
 }
 
 /** Throws unless it is a list of names. */
@@ -52,7 +74,10 @@ export function byNames<M>(
   if (lost.length > 0)
     throw new ValueError(
       op,
-      `${option} names ${quoted(lost)}, but ${why((path) => lost.some((name) => endsWith(path, name)))}the names to choose from are ${quoted(among.map(([path]) => path))}`,
+      `${option} names ${quoted(lost)}, but ${why((path) => lost.some((name) => endsWith(path, name)))}the names to choose from are ${choices(
+        among.map(([path]) => path),
+        lost,
+      )}`,
     )
   return among.filter(([path]) => names.some((name) => endsWith(path, name)))
 }
@@ -89,7 +114,7 @@ export function byPatterns(
   // PEFT ignores them, so a file may have some, for example for layers that its author has removed.
   if (lost.length > 0)
     warn(
-      `[${op}] ${option} has ${quoted(lost)}, which match${lost.length === 1 ? 'es' : ''} no adapted layer; these are ${quoted(paths)}`,
+      `[${op}] ${option} has ${quoted(lost)}, which match${lost.length === 1 ? 'es' : ''} no adapted layer; these are ${choices(paths, lost)}`,
       { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' },
     )
   return found

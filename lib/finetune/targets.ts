@@ -9,7 +9,7 @@ import { stateless } from '../nn/naming.js'
 import { ownModules } from './adapters.js'
 import type { Naming } from './names.js'
 import { newBudget, Pattern } from './pattern.js'
-import { byNames, checkNames, listed, type Named, quoted } from './select.js'
+import { byNames, checkNames, choices, endsWith, listed, type Named } from './select.js'
 
 export interface TargetOptions {
   /**
@@ -162,16 +162,21 @@ export function targetLayers(
       `targetModules is ${shown(targetModules)}, but must be a list of names, a regular expression, or 'all-linear'`,
     )
   if (!Array.isArray(targetModules)) found = adaptable.filter(([path, layer]) => wanted(path, layer))
+  const paths = adaptable.map(([path]) => path)
+  const wrong = typeof targetModules === 'string' && /^[\w.]+$/.test(targetModules) ? [targetModules] : []
+  const isEnd = wrong.some((name) => paths.some((path) => endsWith(path, name)))
   if (found.length === 0)
     throw new ValueError(
       op,
-      `no layer matches targetModules ${shown(targetModules)}; ${why(wanted)}layers that can be adapted are ${quoted(adaptable.map(([path]) => path))}`,
+      `no layer matches targetModules ${shown(targetModules)}; ${why(wanted)}layers that can be adapted are ${choices(paths, isEnd ? [] : wrong)}${
+        isEnd ? `; a string must match whole paths, so give the list ['${targetModules}']` : ''
+      }`,
     )
   const chosen = found.filter(([path]) => !isExcluded(path) && (inBlocks === null || inBlocks(path)))
   if (chosen.length === 0)
     throw new ValueError(
       op,
-      `none of the layers ${quoted(found.map(([path]) => path))} is left by ${
+      `none of the layers ${choices(found.map(([path]) => path))} is left by ${
         inBlocks === null ? 'excludeModules' : 'excludeModules, layersToTransform and layersPattern'
       }; choose others`,
     )

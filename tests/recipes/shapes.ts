@@ -21,6 +21,8 @@ export interface ShapeSizes {
   readonly width: number
   readonly rows: number
   readonly columns: number
+  /** Positions beside those of the columns, for a prompt. Default: 0. */
+  readonly spare?: number
 }
 
 const vocabSize = 97
@@ -38,7 +40,8 @@ function perCount({ total, count }: { readonly total: Tensor; readonly count: Te
 /** Makes each of the shapes, anew and with the same weights at each call. */
 export const shapes: { readonly [name: string]: (sizes: ShapeSizes, device?: Device) => Shape } = {
   'GPT-2': (sizes, device) => {
-    const { layers, width, columns: context } = sizes
+    const { layers, width, columns, spare = 0 } = sizes
+    const context = columns + spare
     const options = { vocabSize, layers, width, heads: 2, context, dropout: 0, generator: new Generator(1) }
     const model = gpt2({ ...options, ...(device === undefined ? {} : { device }) })
     const ids = idsOf(sizes, device)
@@ -48,7 +51,7 @@ export const shapes: { readonly [name: string]: (sizes: ShapeSizes, device?: Dev
   BERT: (sizes, device) => {
     const json = {
       ...{ vocab_size: vocabSize, hidden_size: sizes.width, num_hidden_layers: sizes.layers, num_attention_heads: 2 },
-      ...{ intermediate_size: 4 * sizes.width, max_position_embeddings: sizes.columns },
+      ...{ intermediate_size: 4 * sizes.width, max_position_embeddings: sizes.columns + (sizes.spare ?? 0) },
       ...{ hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 },
     }
     const model = fromConfig('BERT', bertArchitectures.sequenceClassification, json, {
@@ -62,8 +65,16 @@ export const shapes: { readonly [name: string]: (sizes: ShapeSizes, device?: Dev
     return { name: 'BERT', model, head: 'classifier', adapted: ['query', 'value'], loss }
   },
   Llama: (sizes, device) => {
-    const { layers, width } = sizes
-    const options = { vocabSize, layers, width, heads: 2, inner: 2 * width, context: 64, generator: new Generator(1) }
+    const { layers, width, spare = 0 } = sizes
+    const options = {
+      vocabSize,
+      layers,
+      width,
+      heads: 2,
+      inner: 2 * width,
+      context: 64 + spare,
+      generator: new Generator(1),
+    }
     const model = llama({ ...options, tieWordEmbeddings: false, ...(device === undefined ? {} : { device }) })
     const ids = idsOf(sizes, device)
     return {

@@ -9,7 +9,7 @@ import { jsonSchemas } from '../../lib/cli/config/json-schema.js'
 import { pretrainSchema } from '../../lib/cli/config/schema.js'
 import { Places } from '../../lib/cli/data/rows.js'
 import { UsageError } from '../../lib/cli/exit.js'
-import { distance, nearest } from '../../lib/cli/nearest.js'
+import { distance, nearest } from '../../lib/core/nearest.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'firesteel-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -12,6 +12,7 @@ import {
   unmergeLora,
 } from '../../lib/finetune/index.js'
 import { manualSeed, nn, noGrad, optim, sum, type Tensor, tensor, ValueError } from '../../lib/index.js'
+import { llama } from '../../lib/models/index.js'
 
 /** A block with paths like those in a transformer. */
 class Net extends nn.Module {
@@ -78,7 +79,7 @@ describe('LoRA’s layers', () => {
     ],
     [
       { targetModules: 'qProj' },
-      "no layer matches targetModules 'qProj'; layers that can be adapted are ['embed', 'layers.0.qProj'",
+      "no layer matches targetModules 'qProj'; layers that can be adapted are ['embed', 'layers.0.qProj', 'layers.0.v', 'layers.1.qProj', 'layers.1.v', 'head']; a string",
     ],
     [
       { targetModules: /norm/ },
@@ -131,6 +132,37 @@ describe('LoRA’s layers', () => {
     expect(warned.mock.calls.map(([text]) => text)).toEqual([expect.stringContaining(`[applyLora] ${message}`)])
     expect(adapted(model).length).toBeGreaterThan(0)
     warned.mockRestore()
+  })
+
+  it('are named by their ends in a large model, with those that resemble the wrong name', () => {
+    const model = llama({ vocabSize: 8, width: 4, layers: 12, heads: 2, inner: 4, context: 4 })
+    const ends =
+      "['embed_tokens', 'q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj', 'lm_head']"
+    const such = `${ends}, the ends of 86 names such as 'model.layers.6.self_attn.q_proj'`
+    for (const [targetModules, message] of [
+      [
+        ['q_prj', 'v_proj'],
+        `targetModules names ['q_prj'], but the names to choose from are ${such}; did you mean 'q_proj'?`,
+      ],
+      [['query'], `targetModules names ['query'], but the names to choose from are ${such}`],
+      [['proj', 'lmhead'], `did you mean 'q_proj' or 'k_proj' or 'v_proj' or 'lm_head'?`],
+      [['self_atn.q_proj'], `did you mean 'self_attn.q_proj' or 'self_attn.k_proj' or 'self_attn.v_proj'?`],
+      [
+        'q_proj',
+        `layers that can be adapted are ${such}; a string must match whole paths, so give the list ['q_proj']`,
+      ],
+      [/[xyz]_proj$/, `no layer matches targetModules /[xyz]_proj$/; layers that can be adapted are ${such}`],
+    ] as const) {
+      const error = (() => {
+        try {
+          return applyLora(model, { targetModules })
+        } catch (thrown) {
+          return thrown
+        }
+      })() as Error
+      expect(error.message).toContain(message)
+      expect(error.message.length).toBeLessThan(420)
+    }
   })
 
   it('may not be of another kind', () => {

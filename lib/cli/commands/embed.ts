@@ -1,11 +1,11 @@
 /** `firesteel embed`: turns texts into vectors. */
 import { kindOf } from '../../core/errors.js'
+import { nearest } from '../../core/nearest.js'
 import { parseArguments } from '../arguments.js'
 import { columnsOf } from '../data/read.js'
 import { dataFiles, placedRows } from '../data/rows.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { checkModelFolder } from '../folder.js'
-import { nearest } from '../nearest.js'
 import { countText } from '../words.js'
 
 const usage = `Usage: firesteel embed FOLDER FILE [--column NAME] [--out FILE] [--batch-size COUNT] [--max-length COUNT]

@@ -1,7 +1,7 @@
 /** Faults of a config in words: the place, the given value, the expected value, and the likely intention. */
 import * as z from 'zod'
 import { shown } from '../../core/errors.js'
-import { nearest } from '../nearest.js'
+import { nearest } from '../../core/nearest.js'
 import type { Path, Source } from './source.js'
 
 type Issue = z.core.$ZodIssue

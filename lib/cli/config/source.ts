@@ -18,10 +18,10 @@ import {
   type YAMLMap,
 } from 'yaml'
 import { isFiresteelError } from '../../core/errors.js'
+import { nearest } from '../../core/nearest.js'
 import { InputFile } from '../../io/input.js'
 import { refusal } from '../../io/refusal.js'
 import { UsageError } from '../exit.js'
-import { nearest } from '../nearest.js'
 import { mostLevels, tooDeepAt, tooDeepIn } from './depth.js'
 import { loadModule } from './module.js'
 

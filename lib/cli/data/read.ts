@@ -1,10 +1,10 @@
 /** Rows of files as tokens, or all faults found, each with its place. */
 import { extname } from 'node:path'
 import { isFiresteelError } from '../../core/errors.js'
+import { nearest } from '../../core/nearest.js'
 import type { LabelKind } from '../../tasks/rows/labels.js'
 import { inConfigWords } from '../advice.js'
 import { UsageError } from '../exit.js'
-import { nearest } from '../nearest.js'
 import { type Columns, type FormatName, formats, RowFault, type TaskRows } from '../tasks/formats.js'
 import { fieldsWithNumbers } from './fields.js'
 import { Places, placedRows, type Row } from './rows.js'

@@ -1,8 +1,8 @@
 /** Tables of numbers from files, with the place of every wrong field. */
 import { shown } from '../../core/errors.js'
+import { nearest } from '../../core/nearest.js'
 import { isEmptyField, numberOf } from '../../pretrain/table.js'
 import { UsageError } from '../exit.js'
-import { nearest } from '../nearest.js'
 import { columnsOf, tableAdvice } from './read.js'
 import { type PlacedRow, placedRows } from './rows.js'
 

@@ -1,9 +1,9 @@
 /** Factors of classes in the loss, from the config. */
 import { kindOf } from '../../core/errors.js'
+import { nearest } from '../../core/nearest.js'
 import { listed } from '../../tasks/rows/labels.js'
 import type { Loaded } from '../config/config.js'
 import { UsageError } from '../exit.js'
-import { nearest } from '../nearest.js'
 import { type Data, eachOf } from './material.js'
 
 /** Weights that are inverse to the classes' numbers of rows. Over all rows their mean is 1, as in scikit-learn. */

@@ -33,3 +33,22 @@ export function nearest(name: string, names: readonly string[]): string | null {
   }
   return found
 }
+
+/**
+ * The names that resemble one, the nearest first, at most `most`. A name that begins or ends with it, or the other way
+ * round, counts as one edit.
+ */
+export function nearby(name: string, names: readonly string[], most = 3): string[] {
+  const wanted = plain(name)
+  const limit = Math.max(1, Math.floor(name.length / 3))
+  const editsTo = (other: string) => {
+    const isPart = [other.startsWith(wanted), other.endsWith(wanted), wanted.startsWith(other), wanted.endsWith(other)]
+    return other !== '' && wanted !== '' && isPart.includes(true) ? 1 : distance(wanted, other)
+  }
+  return names
+    .map((each) => ({ each, edits: editsTo(plain(each)) }))
+    .filter(({ edits }) => edits <= limit)
+    .sort((a, b) => a.edits - b.edits)
+    .slice(0, most)
+    .map(({ each }) => each)
+}
