@@ -62,6 +62,13 @@ describe('a report', () => {
     expect(String(named)).toMatch(
       /row 2: c, taken for a \(.*\)\n {2}row 5: a, taken for b \(.*\)\n {2}row 3: c, which is right \(/,
     )
+    const placed = await trainerOf().report(test(), { worst: 1, rowName: (row) => `rows.csv:${row + 1}` })
+    expect(placed.classes?.worst[0]).toMatchObject({ row: 2, name: 'rows.csv:3' })
+    expect(named.classes?.worst[0]?.name).toBe(null)
+    expect(String(placed)).toContain('\n  rows.csv:3: 2, taken for 0 (')
+    await expect(trainerOf().report(test(), { rowName: 'line' as never })).rejects.toThrow(
+      /rowName is 'line'|rowName is a string/,
+    )
     expect(ignored).toBe(0)
     expect(calibration.reduce((sum, { count }) => sum + count, 0)).toBe(6)
     const [bin] = calibration.slice(8, 9)

@@ -1,22 +1,27 @@
 /** `firesteel evaluate`: measures the result of a run. */
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { isFiresteelError } from '../../core/errors.js'
 import { onlyArgument, parseArguments } from '../arguments.js'
 import { type Loaded, loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { countText } from '../words.js'
 
-const usage = `Usage: firesteel evaluate CONFIG [--data FILE] [--set NAME=VALUE] [--json]
-  CONFIG  the config of a finished run
-  --data  a file of rows to measure on, relative to the working folder; default: the rows that data.validation held back
-  --set   changes a value of the config, as in --set data.file=test.jsonl; may be repeated
-  --json  prints the numbers as JSON`
+const usage = `Usage: firesteel evaluate CONFIG [--data FILE] [--against BASE] [--set NAME=VALUE] [--json]
+  CONFIG     the config of a finished run
+  --data     a file of rows to measure on, relative to the working folder; default: the rows that data.validation held back
+  --against  another model to measure on the same rows: its folder, such as that before the training, or the config of
+             another finished run; writes evaluation.html and evaluation.json into the folder of CONFIG's run
+  --set      changes a value of CONFIG, as in --set data.file=test.jsonl; may be repeated
+  --json     prints the numbers as JSON`
 
 export async function evaluateCommand(args: readonly string[]): Promise<ExitCode> {
   const flag = { type: 'boolean' } as const
   const { values, positionals } = parseArguments(
     args,
-    { data: { type: 'string' }, set: { type: 'string', multiple: true }, json: flag, help: flag },
+    {
+      ...{ data: { type: 'string' }, against: { type: 'string' }, set: { type: 'string', multiple: true } },
+      ...{ json: flag, help: flag },
+    },
     usage,
   )
   if (values.help) {
@@ -40,6 +45,16 @@ export async function evaluateCommand(args: readonly string[]): Promise<ExitCode
     throw new UsageError(
       `${loaded.source.place(['data'], 'key')}: no rows were held out by data.validation; name rows with --data FILE`,
     )
+  if (values.against !== undefined) {
+    const { comparisonOf, loadAgainst } = await import('../tuning/against.js')
+    const base = await loadAgainst(loaded, tuned, values.against, rows)
+    const report = await comparisonOf(loaded, tuned, base, rows, data)
+    const files = ['html', 'json'].map((ending) => join(loaded.resolve(loaded.config.output), `evaluation.${ending}`))
+    for (const file of files) await report.save(file)
+    console.log(values.json ? JSON.stringify(report) : String(report))
+    console.error(`wrote ${files.join(' and ')}`)
+    return exitCodes.done
+  }
   const numbers = await evaluationOf(loaded, tuned, rows)
   const lines = Object.entries(numbers).map(([name, value]) => `${name} ${Number(value.toPrecision(5))}`)
   console.log(

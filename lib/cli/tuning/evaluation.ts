@@ -16,20 +16,25 @@ export function perplexed<N extends { readonly loss: number }>(numbers: N, forma
   return { ...numbers, ...(format !== 'table' && written.includes(format) && { perplexity: Math.exp(numbers.loss) }) }
 }
 
-/** Numbers by name: the loss, the metrics of the task, and the perplexity if the model writes text. */
-export async function evaluationOf(
-  { config }: Loaded,
-  { model, format, labelling }: Tuned,
-  rows: Rows,
-): Promise<{ readonly [name: string]: number }> {
-  const { batchSize = 1, precision = 'float32' } = config.train ?? {}
-  const trainer = new Trainer<string, TaskBatch, TaskModel>(model, {
+/** A Trainer that only measures. */
+export function measuring({ config }: Loaded, { model, format, labelling }: Tuned, rows: Rows) {
+  const { precision = 'float32' } = config.train ?? {}
+  return new Trainer<string, TaskBatch, TaskModel>(model, {
     // A Trainer needs an optimizer, but this one never steps.
     optimizer: new SGD(floatsOf(model), { lr: 0 }),
     objective: taskOf(format).objective(labelling, contrastOf(rows.get(0) as TaskRow, config.data.contrast)),
     precision,
   })
-  const measured = await trainer.evaluate(byLength(rows, { batchSize, shuffle: false }))
-  const numbers = Object.entries(perplexed(measured, format)).filter(([, value]) => typeof value === 'number')
+}
+
+/** Numbers by name: the loss, the metrics of the task, and the perplexity if the model writes text. */
+export async function evaluationOf(
+  loaded: Loaded,
+  tuned: Tuned,
+  rows: Rows,
+): Promise<{ readonly [name: string]: number }> {
+  const { batchSize = 1 } = loaded.config.train ?? {}
+  const measured = await measuring(loaded, tuned, rows).evaluate(byLength(rows, { batchSize, shuffle: false }))
+  const numbers = Object.entries(perplexed(measured, tuned.format)).filter(([, value]) => typeof value === 'number')
   return Object.fromEntries(numbers)
 }

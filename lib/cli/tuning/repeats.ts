@@ -86,7 +86,7 @@ function* wholeRows(rows: Rows): Generator<{ readonly index: number; readonly wi
 }
 
 /** The place of a row of a part. Parts that were split off know the numbers of their rows among all. */
-function placeOf(rows: Rows, places: Places, index: number, { source }: Labelled): string {
+export function placeOf(rows: Rows, places: Places, index: number, { source }: { readonly source?: number }): string {
   const among = rows instanceof Subset ? (rows.indices[index] as number) : index
   return places.at(source ?? among) ?? ''
 }

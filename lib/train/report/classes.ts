@@ -9,6 +9,8 @@ import type { Collected } from './collect.js'
 export interface WorstExample {
   /** The row's place in the set, from 0. */
   readonly row: number
+  /** Its name from `rowName`, or null without that option. */
+  readonly name: string | null
   readonly label: number
   readonly predicted: number
   /** The probability that the model gave to its label. */
@@ -40,7 +42,11 @@ export interface ClassesReport {
 const bins = 10
 
 /** Null unless the model is a classifier: scores [rows, classes] with two or more classes, and whole labels [rows]. */
-export async function classesOf({ output, target, rows }: Collected, most: number): Promise<ClassesReport | null> {
+export async function classesOf(
+  { output, target, rows }: Collected,
+  most: number,
+  rowName: (row: number) => string | null,
+): Promise<ClassesReport | null> {
   const classes = output.sizes[1] ?? 0
   if (output.sizes.length !== 2 || classes < 2 || target.sizes.length !== 1) return null
   if (!isFloating(output.dtype) || target.dtype !== 'int32') return null
@@ -48,7 +54,7 @@ export async function classesOf({ output, target, rows }: Collected, most: numbe
   const [logs, labels] = await Promise.all(reads)
   const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0))
   const sums = Array.from({ length: bins }, () => ({ count: 0, confidence: 0, right: 0 }))
-  const examples: WorstExample[] = []
+  const examples: Omit<WorstExample, 'name'>[] = []
   let ignored = 0
   for (let row = 0; row < rows; row++) {
     const label = Number(labels[row])
@@ -79,7 +85,10 @@ export async function classesOf({ output, target, rows }: Collected, most: numbe
       accuracy: count === 0 ? null : right / count,
     })),
     calibrationError: seen === 0 ? Number.NaN : error / seen,
-    worst: examples.sort((a, b) => a.probability - b.probability || a.row - b.row).slice(0, most),
+    worst: examples
+      .sort((a, b) => a.probability - b.probability || a.row - b.row)
+      .slice(0, most)
+      .map(({ row, ...rest }) => ({ row, name: rowName(row), ...rest })),
     ignored,
   }
 }

@@ -26,7 +26,7 @@ export function reportPage(report: Report): string {
       tableOf(
         ['row', 'label', 'answer', "the label's probability"],
         classes.worst.map((each) => [
-          ...[each.row, report.nameOf(each.label), report.nameOf(each.predicted), each.probability],
+          ...[each.name ?? each.row, report.nameOf(each.label), report.nameOf(each.predicted), each.probability],
         ]),
       ),
     )

@@ -1,5 +1,5 @@
 /** The model's quality on rows that it has not learned. */
-import { shown, ValueError } from '../../core/errors.js'
+import { kindOf, shown, ValueError } from '../../core/errors.js'
 import { printed } from '../../core/host.js'
 import { checkOptions } from '../../core/options.js'
 import { writeAtomically } from '../../io/atomic.js'
@@ -32,6 +32,8 @@ export interface ReportOptions<B = unknown> {
   readonly seed?: number
   /** The number of worst rows to show. Default 10. */
   readonly worst?: number
+  /** The name of a row in the report, by its place in the set from 0, such as its line in a file. Default: its place. */
+  readonly rowName?: (row: number) => string
   readonly signal?: AbortSignal
 }
 
@@ -106,10 +108,12 @@ export class Report implements SetReport {
     if (classes !== null) {
       lines.push(`  calibration error ${digits(classes.calibrationError)}`)
       if (classes.ignored > 0) lines.push(`  ${classes.ignored} rows without a label of the classes`)
-      for (const { row, label, predicted, probability } of classes.worst.slice(0, 5)) {
+      for (const { row, name, label, predicted, probability } of classes.worst.slice(0, 5)) {
         // The worst of few rows may be right.
         const found = predicted === label ? 'which is right' : `taken for ${this.nameOf(predicted)}`
-        lines.push(`  row ${row}: ${this.nameOf(label)}, ${found} (probability of its own ${digits(probability)})`)
+        lines.push(
+          `  ${name ?? `row ${row}`}: ${this.nameOf(label)}, ${found} (probability of its own ${digits(probability)})`,
+        )
       }
     }
     if (forgetting !== null) lines.push(...linesOf(forgetting, `of before: ${forgetting.rows} rows`))
@@ -148,7 +152,7 @@ export async function report(
   test: Batches<unknown>,
   options: ReportOptions<unknown>,
 ): Promise<Report> {
-  const { against, forgetting, classes, resamples, confidence, seed, worst, signal } = checked(op, options)
+  const { against, forgetting, classes, resamples, confidence, seed, worst, rowName, signal } = checked(op, options)
   checkBatches(op, test)
   const models = [looking(undefined), ...(against === undefined ? [] : [looking(against)])]
   const set = async <R>(batches: Batches<unknown>, more: (own: Collected) => Promise<R>) => {
@@ -171,7 +175,7 @@ export async function report(
       }
     }
   }
-  const { more, ...numbers } = await set(test, (own) => classesOf(own, worst))
+  const { more, ...numbers } = await set(test, (own) => classesOf(own, worst, rowName))
   if (classes !== null && more !== null && classes.length !== more.confusion.length)
     throw new ValueError(op, `classes has ${classes.length} names, but the model has ${more.confusion.length} classes`)
   const before = forgetting === undefined ? null : await set(forgetting, async () => null)
@@ -181,8 +185,11 @@ export async function report(
 
 function checked(op: string, options: ReportOptions<unknown>) {
   const known = { against: true, forgetting: true, classes: true, resamples: true } as const
-  checkOptions(op, options, { ...known, confidence: true, seed: true, worst: true, signal: true })
-  const { against, forgetting, classes, resamples = 500, confidence = 0.95, seed = 0, worst = 10, signal } = options
+  checkOptions(op, options, { ...known, confidence: true, seed: true, worst: true, rowName: true, signal: true })
+  const { against, forgetting, classes, resamples = 500, confidence = 0.95, seed = 0, worst = 10 } = options
+  const { rowName = () => null, signal } = options
+  if (typeof rowName !== 'function')
+    throw new ValueError(op, `rowName is ${kindOf(rowName)}, but must be a function of a row's place`)
   const whole = (name: string, value: number, most: number) => {
     if (!Number.isSafeInteger(value) || value < 0 || value > most)
       throw new ValueError(op, `${name} is ${shown(value)}, but must be a whole number from 0 to ${most}`)
@@ -198,5 +205,5 @@ function checked(op: string, options: ReportOptions<unknown>) {
   if (forgetting !== undefined) checkBatches(op, forgetting)
   checkSignal(op, signal)
   const names = classes === undefined ? null : [...classes]
-  return { against, forgetting, classes: names, resamples, confidence, seed, worst, signal }
+  return { against, forgetting, classes: names, resamples, confidence, seed, worst, rowName, signal }
 }
