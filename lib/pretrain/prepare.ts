@@ -1,4 +1,7 @@
-/** Turns a corpus into shards of tokens, in one pass. Memory grows with the number of texts, not with their length. */
+/**
+ * Turns a corpus into shards of tokens, in one pass. Memory grows with the number of texts, and with the characters and
+ * tokens of the longest one.
+ */
 import { createHash } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -16,6 +19,7 @@ import { FolderLock } from '../train/record/lock.js'
 import { AppendedFile } from './append.js'
 import { type Deduplication, KeptTexts, type Look } from './duplicates.js'
 import { digestOf, normalised } from './likeness.js'
+import { idsOfLong } from './long-text.js'
 import {
   type CorpusCounts,
   documentsOf,
@@ -348,7 +352,7 @@ class Preparation {
       counts[look.duplicate === 'exact' ? 'exactDuplicates' : 'nearDuplicates']++
       return
     }
-    const { ids } = this.#tokenizer.encode(text, { specialTokens: false })
+    const ids = await idsOfLong((part) => this.#tokenizer.encode(part, { specialTokens: false }), text)
     if (ids.length === 0) {
       counts.empty++
       return
@@ -362,7 +366,8 @@ class Preparation {
     if (look !== null) kept?.add(look)
     const chance = ((digest[2] as number) * 2 ** 21 + ((digest[3] as number) >>> 11)) / 2 ** 53
     const part = chance < validation ? parts.validation : parts.train
-    await part.add(endToken === null ? ids : [...ids, endToken], Buffer.byteLength(text))
+    if (endToken !== null) ids.push(endToken)
+    await part.add(ids, Buffer.byteLength(text))
     counts.kept++
   }
 
