@@ -1,6 +1,4 @@
 /** `firesteel pretrain`: trains a language model on a corpus, or an auto-encoder on a table of numbers. */
-import type { Loaded } from '../config/config.js'
-import type { PretrainConfig, TableConfig } from '../config/schema.js'
 import type { ExitCode } from '../exit.js'
 import { train } from './training.js'
 
@@ -19,15 +17,8 @@ export function pretrainCommand(args: readonly string[]): Promise<ExitCode> {
       command: 'pretrain',
       usage,
       schema: async () => (await import('../config/schema.js')).pretrainingSchema,
-      begin: async (loaded) =>
-        isTable(loaded)
-          ? (await import('../tuning/table.js')).tablePretraining(loaded)
-          : (await import('../tuning/corpus.js')).pretraining(loaded as Loaded<PretrainConfig>),
+      begin: async (loaded) => (await import('../tuning/begin.js')).beginJob(loaded),
     },
     args,
   )
-}
-
-function isTable(loaded: Loaded<PretrainConfig | TableConfig>): loaded is Loaded<TableConfig> {
-  return 'table' in loaded.config
 }

@@ -6,7 +6,7 @@ import { isFiresteelError, shown } from '../../core/errors.js'
 import { inConfigWords } from '../advice.js'
 import { UsageError } from '../exit.js'
 import { problemsOf } from './problems.js'
-import type { FinetuneConfig } from './schema.js'
+import type { FinetuneConfig, PretrainConfig, TableConfig } from './schema.js'
 import { type Path, Source } from './source.js'
 
 export interface Loaded<C = FinetuneConfig> {
@@ -98,4 +98,13 @@ export async function placed<T>({ source }: Pick<Loaded, 'source'>, path: Path, 
 export async function loadFinetune(path: string, assignments: readonly string[] = []): Promise<Loaded> {
   const { finetuneSchema } = await import('./schema.js')
   return loadConfig(path, assignments, finetuneSchema)
+}
+
+/** The config of any training, for a search over its values. */
+export async function loadSearched(
+  path: string,
+  assignments: readonly string[] = [],
+): Promise<Loaded<FinetuneConfig | PretrainConfig | TableConfig>> {
+  const { searchedSchema } = await import('./schema.js')
+  return loadConfig(path, assignments, searchedSchema)
 }

@@ -298,6 +298,7 @@ export const pretrainSchema = z
       .optional(),
     documents: flag('whether attention stops at the end of a document (default false)').optional(),
     train: train.optional(),
+    search: search.optional(),
     output: path('the folder to which the run writes checkpoints and the model'),
   })
   .describe('a table with tokenizer, model, corpus and output')
@@ -363,6 +364,7 @@ export const tableSchema = z
       })
       .describe('a table of options, such as { epochs: 20, lr: 1e-3 }')
       .optional(),
+    search: search.optional(),
     output: path('the folder of the run, with checkpoints and the model'),
   })
   .describe('a table with table, model and output')
@@ -370,7 +372,10 @@ export const tableSchema = z
 /** The config of a pre-training on a table of numbers, in the form of a file. */
 export type TableConfig = z.infer<typeof tableSchema>
 
-const isTable = (value: unknown) => typeof value === 'object' && value !== null && Object.hasOwn(value, 'table')
+const holds = (value: unknown, name: string) =>
+  typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+
+const isTable = (value: unknown) => holds(value, 'table')
 
 /** The schema that a config of `firesteel pretrain` is meant to follow. */
 export const pretrainingSchema = (value: unknown): z.ZodType<PretrainConfig | TableConfig> =>
@@ -379,3 +384,7 @@ export const pretrainingSchema = (value: unknown): z.ZodType<PretrainConfig | Ta
 /** The schema that a config of `firesteel peek` is meant to follow. */
 export const peekedSchema = (value: unknown): z.ZodType<FinetuneConfig | TableConfig> =>
   isTable(value) ? tableSchema : finetuneSchema
+
+/** The schema that a config of `firesteel search` is meant to follow. */
+export const searchedSchema = (value: unknown): z.ZodType<FinetuneConfig | PretrainConfig | TableConfig> =>
+  isTable(value) ? tableSchema : holds(value, 'corpus') ? pretrainSchema : finetuneSchema

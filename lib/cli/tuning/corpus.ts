@@ -18,6 +18,7 @@ import { positionsOf, type TaskModel } from '../tasks/tasks.js'
 import { version } from '../version.js'
 import { countText } from '../words.js'
 import type { Job } from './job.js'
+import { withoutSearch } from './manifest.js'
 import { type Pretraining, pretrainingOf, sameEachPass } from './objectives.js'
 import { resultFolder } from './output.js'
 import type { PlacedBatches, WorkBatch } from './plan.js'
@@ -208,7 +209,7 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
     manifest: {
       format: 1,
       firesteel: version(),
-      config,
+      config: withoutSearch(config),
       rows: { format: 'text', count: shards.counts.kept, digest, labels: [], kind: 'class' },
       model: folder,
       tokenizer: resolve(config.tokenizer),

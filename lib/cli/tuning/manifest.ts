@@ -26,15 +26,18 @@ export interface Manifest {
   readonly tokenizer?: string
 }
 
+/** The config of a run. A search may change while the runs of its config go on. */
+export function withoutSearch<C extends { readonly search?: unknown }>({ search: _, ...config }: C): Omit<C, 'search'> {
+  return config
+}
+
 export function manifestOf(loaded: Loaded, data: Data): Manifest {
   const { config, resolve } = loaded
-  // A search may change while the runs of its config go on.
-  const { search: _, ...own } = config
   const { format, labelling, train, validation, replay } = data
   return {
     format: 1,
     firesteel: version(),
-    config: own,
+    config: withoutSearch(config),
     rows: {
       format,
       count: train.length + (validation?.length ?? 0),

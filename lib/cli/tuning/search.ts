@@ -15,11 +15,11 @@ import {
   uniform,
 } from '../../train/search/index.js'
 import type { SearchOptions, TrialResult } from '../../train/search/search.js'
-import { type Loaded, loadFinetune, placed } from '../config/config.js'
+import { type Loaded, loadSearched, placed } from '../config/config.js'
 import type { SearchConfig } from '../config/search.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { countText, durationText } from '../words.js'
-import { finetuning } from './finetuning.js'
+import { type AnyConfig, beginJob, commandOf, type Kind, kindOfConfig } from './begin.js'
 import { checkSame, followsLength, type Manifest, readManifest, writeManifest } from './manifest.js'
 import { checkOutput } from './output.js'
 import { planOf } from './plan.js'
@@ -32,25 +32,48 @@ interface SearchCall {
   readonly page: string | undefined
 }
 
-/** Values that a trial must not have: each trial has its own output, and all are measured on the same rows. */
-const refused: { readonly [name: string]: string | undefined } = {
-  __proto__: null as never,
-  output: 'each trial writes into a folder of its own',
-  search: 'a search cannot search itself',
-  data: 'trials on different rows cannot be compared; name one of its values, such as data.maxLength',
-  'data.validation': 'trials on different rows cannot be compared',
-  'train.seed': 'it draws the held-out rows too, and trials on different rows cannot be compared',
+const otherRows = 'trials on different rows cannot be compared'
+
+/** Values that a trial must not have: each trial has its own output, and all are measured in one way on the same rows. */
+const refused: { readonly [kind in Kind]: { readonly [name: string]: string | undefined } } = {
+  data: {
+    __proto__: null as never,
+    data: `${otherRows}; name one of its values, such as data.maxLength`,
+    'data.validation': otherRows,
+    'train.seed': `it draws the held-out rows too, and ${otherRows}`,
+  },
+  corpus: {
+    __proto__: null as never,
+    corpus: otherRows,
+    tokenizer: 'losses of other tokens cannot be compared',
+    length: `it cuts the rows, and ${otherRows}`,
+    objective: 'trials that predict other things cannot be compared',
+  },
+  table: {
+    __proto__: null as never,
+    table: otherRows,
+    objective: 'trials that predict other things cannot be compared',
+    'train.seed': `it draws the held-out rows too, and ${otherRows}`,
+  },
+}
+
+/** The reason why trials must not differ in a value, or undefined if they may. */
+function whyNot(kind: Kind, name: string): string | undefined {
+  const [part] = name.split('.') as [string]
+  if (part === 'output') return 'each trial writes into a folder of its own'
+  if (part === 'search') return 'a search cannot search itself'
+  return refused[kind][name] ?? (['corpus', 'table', 'objective'].includes(part) ? refused[kind][part] : undefined)
 }
 
 const assigned = (name: string, text: string): string => `${name}=${text}`
 
 /** The space of a config. Tables in it are JSON, because a setting is a number, a text or a flag. */
-function spaceOf(loaded: Loaded, table: SearchConfig): Space {
+function spaceOf(loaded: Loaded<AnyConfig>, table: SearchConfig): Space {
   const { source } = loaded
   const space: { [name: string]: Space[string] } = {}
   for (const [name, given] of Object.entries(table.space)) {
     const path = ['search', 'space', name]
-    const why = refused[name.startsWith('search.') ? 'search' : name]
+    const why = whyNot(kindOfConfig(loaded.config), name)
     if (why !== undefined)
       throw new UsageError(`${source.place(path, 'key')}: search.space has ${name}, but ${why}; leave it out`)
     try {
@@ -83,10 +106,10 @@ const changesOf = (settings: { readonly [name: string]: Setting }): string[] =>
   Object.entries(settings).map(([name, value]) => assigned(name, String(value)))
 
 /** Throws UsageError if the config may not have a value of the space. */
-async function checkValues(loaded: Loaded, { path, set }: SearchCall, space: Space): Promise<void> {
+async function checkValues(loaded: Loaded<AnyConfig>, { path, set }: SearchCall, space: Space): Promise<void> {
   for (const [name, { given }] of Object.entries(space))
     for (const value of given)
-      await loadFinetune(path, [...set, ...changesOf({ [name]: value })]).catch((error: unknown) => {
+      await loadSearched(path, [...set, ...changesOf({ [name]: value })]).catch((error: unknown) => {
         if (!(error instanceof UsageError)) throw error
         const place = loaded.source.place(['search', 'space', name])
         throw new UsageError(
@@ -96,7 +119,7 @@ async function checkValues(loaded: Loaded, { path, set }: SearchCall, space: Spa
 }
 
 /** Throws UsageError for options of the search that the config's training cannot serve. */
-function checkLength({ source, config }: Loaded, { halving, prune, space }: SearchConfig): void {
+function checkLength({ source, config }: Loaded<AnyConfig>, { halving, prune, space }: SearchConfig): void {
   const { epochs, steps, minutes } = config.train ?? {}
   const fail = (name: string, why: string) => {
     throw new UsageError(`${source.place(['search', name], 'key')}: search.${name} ${why}`)
@@ -112,15 +135,24 @@ function checkLength({ source, config }: Loaded, { halving, prune, space }: Sear
 }
 
 /** The training of a trial. It goes on from the checkpoint that an interrupted one left. */
-async function run(loaded: Loaded, settings: { readonly [name: string]: Setting }, trial: Trial, call: SearchCall) {
+async function run(
+  loaded: Loaded<AnyConfig>,
+  settings: { readonly [name: string]: Setting },
+  trial: Trial,
+  call: SearchCall,
+) {
   const halving = loaded.config.search?.halving !== undefined
   const changes = [...changesOf(settings), ...(halving ? [assigned('train.epochs', String(trial.epochs))] : [])]
-  const told = await loadFinetune(call.path, [...call.set, ...changes])
+  const told = await loadSearched(call.path, [...call.set, ...changes])
   // A training whose rates follow its length, or which went back to its best weights, is not the beginning of a longer one.
   const isBeginning = !followsLength(told.config) && told.config.train?.earlyStopping === undefined
   const folder = isBeginning ? trial.folder : join(trial.folder, String(trial.rung))
-  const own: Loaded = { ...told, config: { ...told.config, output: folder }, resolve: resolveIn(told, folder) }
-  const job = await finetuning(own)
+  const own: Loaded<AnyConfig> = {
+    ...told,
+    config: { ...told.config, output: folder },
+    resolve: resolveIn(told, folder),
+  }
+  const job = await beginJob(own)
   try {
     const work = { ...job.work, callbacks: [...job.work.callbacks, trial] }
     const { trainer, loader, fit } = planOf(own, work, { resume: true, loggers: [], onStart: async () => undefined })
@@ -132,12 +164,12 @@ async function run(loaded: Loaded, settings: { readonly [name: string]: Setting 
 
 /** The folder of a trial is relative to the working folder, and other paths to the config's. */
 const resolveIn =
-  ({ resolve }: Loaded, folder: string) =>
+  ({ resolve }: Loaded<AnyConfig>, folder: string) =>
   (path: string): string =>
     path === folder ? folder : resolve(path)
 
 /** Throws UsageError unless the folder is new, or has this search and is to be resumed. */
-async function checkFolder(loaded: Loaded, folder: string, now: Manifest, resume: boolean): Promise<void> {
+async function checkFolder(loaded: Loaded<AnyConfig>, folder: string, now: Manifest, resume: boolean): Promise<void> {
   const place = loaded.source.place(['output'])
   const has = (await stat(join(folder, 'search.json')).catch(() => null)) !== null
   if (!resume && has)
@@ -149,7 +181,7 @@ async function checkFolder(loaded: Loaded, folder: string, now: Manifest, resume
 }
 
 /** Runs the trials of a config that are not in its table yet, and prints the best. */
-export async function searchSettings(loaded: Loaded, call: SearchCall): Promise<ExitCode> {
+export async function searchSettings(loaded: Loaded<AnyConfig>, call: SearchCall): Promise<ExitCode> {
   const { config, source, resolve } = loaded
   const table = config.search
   if (table === undefined)
@@ -164,14 +196,14 @@ export async function searchSettings(loaded: Loaded, call: SearchCall): Promise<
   await checkOutput(loaded)
   const folder = join(resolve(config.output), 'search')
   // The config itself is tried first, because its faults would be those of every trial.
-  const base = await finetuning(loaded)
+  const base = await beginJob(loaded)
   const { validation } = planOf(loaded, base.work, { resume: false, loggers: [], onStart: async () => undefined })
   await base.close()
   const known = monitorsOf(Object.keys(base.work.objective.metrics ?? {}), validation !== null)
   const monitor = maximise ?? (minimise as string)
   if (!known.includes(monitor))
     throw new UsageError(
-      `${source.place(['search', maximise === undefined ? 'minimise' : 'maximise'])}: there is no ${shown(monitor)} to search for, but only ${known.join(', ')}${validation === null ? '; hold rows out with data.validation for others' : ''}`,
+      `${source.place(['search', maximise === undefined ? 'minimise' : 'maximise'])}: there is no ${shown(monitor)} to search for, but only ${known.join(', ')}${validation === null ? `; hold rows out with ${kindOfConfig(config)}.validation for others` : ''}`,
     )
   await checkFolder(loaded, folder, base.manifest, call.resume)
   const controller = new AbortController()
@@ -209,7 +241,7 @@ export async function searchSettings(loaded: Loaded, call: SearchCall): Promise<
     console.log(`${countText(study.trials.length)} trials took ${durationText((performance.now() - began) / 1000)}`)
     if (best !== null)
       console.log(
-        `the best is \`firesteel finetune ${source.path}${changesOf(best.values)
+        `the best is \`firesteel ${commandOf[kindOfConfig(config)]} ${source.path}${changesOf(best.values)
           .map((change) => ` --set '${change}'`)
           .join('')}\``,
       )

@@ -18,6 +18,7 @@ import { UsageError } from '../exit.js'
 import { version } from '../version.js'
 import { countText } from '../words.js'
 import type { Job } from './job.js'
+import { withoutSearch } from './manifest.js'
 import { resultFolder } from './output.js'
 import type { WorkBatch } from './plan.js'
 
@@ -159,7 +160,7 @@ export async function tablePretraining(loaded: Loaded<TableConfig>): Promise<Job
     manifest: {
       format: 1,
       firesteel: version(),
-      config,
+      config: withoutSearch(config),
       rows: { format: 'table', count: table.rows, digest: digest.digest('hex'), labels: [], kind: 'class' },
       model: folder,
     },
