@@ -22,14 +22,14 @@ import { Node } from './node.js'
 import type { BackwardContext, Gradient, Inputs, Outputs } from './operator.js'
 import { findWithin, mapLeaves } from './values.js'
 
-/** The result of a forward: one tensor or several, and the values that backward will read. */
+/** The result of a forward: one tensor or several, and the values that backward will read, if it reads any. */
 export interface CustomForward<Out extends Tensor | readonly Tensor[], Saved> {
   readonly output: Out
   /**
    * Tensors, numbers or any other values, alone or in arrays, plain objects, Maps and Sets. Save only what the
-   * gradients in `needs` require.
+   * gradients in `needs` require. Default: undefined.
    */
-  readonly saved: Saved
+  readonly saved?: Saved
 }
 
 export interface CustomContext<Saved> {
@@ -250,7 +250,7 @@ function tooLarge(name: string, what: string, value: unknown): AutogradError {
 function checkForward<F extends CustomForward<Tensor | readonly Tensor[], unknown>>(name: string, given: F): F {
   checkFinished(name, given)
   if (typeof given !== 'object' || given === null || !('output' in given))
-    throw new ValueError(name, `forward gave ${kindOf(given)}, but must give { output, saved }`)
+    throw new ValueError(name, `forward gave ${kindOf(given)}, but must give { output }, or { output, saved }`)
   const { output } = given
   const list: readonly unknown[] = Array.isArray(output) ? output : [output]
   if (list.length === 0)

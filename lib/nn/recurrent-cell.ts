@@ -15,11 +15,11 @@ import {
   type RecurrentWeights,
   recurrent,
   rnnCell,
-  type SequenceLengths,
 } from '../ops/recurrent/index.js'
 import { uniform_ } from './init.js'
 import { checkFlags, checkLayer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter, settings } from './module.js'
+import { callOptions, type SequenceOptions } from './recurrent.js'
 
 export interface CellOptions extends LayerOptions {
   readonly bias?: boolean
@@ -177,14 +177,15 @@ export class Recurrent<S extends CellState = CellState> extends Module {
 
   /**
    * Takes x [T, B, ...] (or [B, T, ...]) and the state before the first step; the cell makes one if it is left out.
-   * `lengths` is the number of steps that count in each sequence. Returns the outputs of all steps and the last state.
+   * `lengths` is the number of steps that count in each sequence, and may stand alone: `forward(x, { lengths })`. Returns the outputs of all steps and the last state.
    */
   forward(
     x: Tensor,
-    initial?: S,
-    options: { readonly lengths?: SequenceLengths | undefined } = {},
+    state?: S | SequenceOptions,
+    options?: SequenceOptions,
   ): { readonly output: Tensor; readonly state: S } {
-    const { lengths } = checkOptions('Recurrent', options, { lengths: true })
+    const [initial, own] = callOptions('Recurrent', state, options)
+    const { lengths } = checkOptions('Recurrent', own, { lengths: true })
     const { cell, batchFirst, reverse, truncate } = this
     const step = (part: Tensor, state: S | undefined): CellResult<S> => cell.forward(part, state)
     return recurrent<S>(step, x, { initial, lengths, batchFirst, reverse, truncate })

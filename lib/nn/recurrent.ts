@@ -1,11 +1,11 @@
 /** Recurrent layers. */
 
 import { checkTensor } from '../autograd/operator.js'
-import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import type { Recurs, Usual } from '../core/flow-types.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
-import type { Tensor } from '../core/tensor.js'
+import { Tensor } from '../core/tensor.js'
 import { gru, type LstmWeights, lstm, type Nonlinearity, rnn, type SequenceLengths } from '../ops/recurrent/index.js'
 import { uniform_ } from './init.js'
 import {
@@ -49,6 +49,25 @@ export interface SequenceOptions {
 }
 
 const sequenceNames: OptionNames<SequenceOptions> = { lengths: true }
+
+/**
+ * The state and the options of a call, whose options may stand in the state's place. A state is a tensor or a list, so
+ * any other object is options.
+ */
+export function callOptions<S>(
+  name: string,
+  initial: S | SequenceOptions | undefined,
+  options: SequenceOptions | undefined,
+): readonly [initial: S | undefined, options: SequenceOptions] {
+  const isState = typeof initial !== 'object' || initial === null || initial instanceof Tensor || Array.isArray(initial)
+  if (isState) return [initial as S | undefined, options ?? {}]
+  if (options !== undefined)
+    throw new ValueError(
+      name,
+      `the initial state is ${kindOf(initial)}, but must be a tensor or a list of tensors; give options once, after it or in its place`,
+    )
+  return [undefined, initial as SequenceOptions]
+}
 
 /** The result of a GRU or an RNN: the states of its last layer, and the last h of every layer and direction. */
 export interface RecurrentResult {
@@ -213,11 +232,13 @@ export class LSTM<
 
   /**
    * Takes x [T, B, I] (or [B, T, I], or [T, I]) and initial [h0, c0], each [layers * directions, B, H]; zeros if left
-   * out. `lengths` is the number of steps that count in each sequence. Returns the output [T, B, directions * H] and
+   * out. `lengths` is the number of steps that count in each sequence, and may stand alone: `lstm.forward(x, { lengths
+   * })`. Returns the output [T, B, directions * H] and
    * the last [h, c].
    */
-  forward(x: Tensor, initial?: readonly [Tensor, Tensor], options: SequenceOptions = {}): LstmResult {
-    const call = this.callOf('LSTM', x, options)
+  forward(x: Tensor, state?: readonly [Tensor, Tensor] | SequenceOptions, options?: SequenceOptions): LstmResult {
+    const [initial, own] = callOptions('LSTM', state, options)
+    const call = this.callOf('LSTM', x, own)
     if (initial !== undefined && !(Array.isArray(initial) && initial.length === 2))
       throw new ValueError('LSTM', 'the initial state must be [h0, c0]')
     for (const [i, part] of (initial ?? []).entries()) checkTensor('LSTM', i === 0 ? 'h0' : 'c0', part)
@@ -242,11 +263,12 @@ export class GRU<
 
   /**
    * Takes x [T, B, I] (or [B, T, I], or [T, I]) and initial h0 [layers * directions, B, H]; zeros if left out.
-   * `lengths` is the number of steps that count in each sequence. Returns the output [T, B, directions * H] and the
+   * `lengths` is the number of steps that count in each sequence, and may stand alone: `forward(x, { lengths })`. Returns the output [T, B, directions * H] and the
    * last h.
    */
-  forward(x: Tensor, initial?: Tensor, options: SequenceOptions = {}): RecurrentResult {
-    const call = this.callOf('GRU', x, options)
+  forward(x: Tensor, state?: Tensor | SequenceOptions, options?: SequenceOptions): RecurrentResult {
+    const [initial, own] = callOptions('GRU', state, options)
+    const call = this.callOf('GRU', x, own)
     if (initial !== undefined) checkTensor('GRU', 'h0', initial)
     return gru(x, this.weights(), { ...call, initial })
   }
@@ -284,11 +306,12 @@ export class RNN<
 
   /**
    * Takes x [T, B, I] (or [B, T, I], or [T, I]) and initial h0 [layers * directions, B, H]; zeros if left out.
-   * `lengths` is the number of steps that count in each sequence. Returns the output [T, B, directions * H] and the
+   * `lengths` is the number of steps that count in each sequence, and may stand alone: `forward(x, { lengths })`. Returns the output [T, B, directions * H] and the
    * last h.
    */
-  forward(x: Tensor, initial?: Tensor, options: SequenceOptions = {}): RecurrentResult {
-    const call = this.callOf('RNN', x, options)
+  forward(x: Tensor, state?: Tensor | SequenceOptions, options?: SequenceOptions): RecurrentResult {
+    const [initial, own] = callOptions('RNN', state, options)
+    const call = this.callOf('RNN', x, own)
     if (initial !== undefined) checkTensor('RNN', 'h0', initial)
     return rnn(x, this.weights(), { ...call, initial, nonlinearity: this.nonlinearity })
   }

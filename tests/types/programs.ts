@@ -557,3 +557,35 @@ export function operatorsOfSeveralOutputs(): void {
     backward: (_, _sum, _product, third) => [third],
   })
 }
+
+export function operatorsThatSaveNothing(): void {
+  const doubled = customOperator({
+    name: 'doubled',
+    forward: (_, a: Tensor) => ({ output: a.mul(2) }),
+    backward: ({ saved }, gradient) => {
+      same<typeof saved, unknown>(true)
+      return [gradient.mul(2)]
+    },
+  })
+  void doubled(unknown).relu()
+  const clamped = customOperator({
+    name: 'clamped',
+    forward: ({ needs }, a: Tensor, floor: number) =>
+      needs[0] === true ? { output: a.clamp(floor), saved: { a, floor } } : { output: a.clamp(floor) },
+    backward: ({ saved: { a, floor } }, gradient) => [where(a.gt(floor), gradient, 0), null],
+  })
+  void clamped(unknown, 0).relu()
+}
+
+export function lengthsOfSequences(): void {
+  const lengths = [3, 2]
+  void new nn.LSTM(4, 2).forward(unknown, { lengths }).state[0].relu()
+  void new nn.GRU(4, 2).forward(unknown, { lengths: unknown }).state.relu()
+  void new nn.RNN(4, 2).forward(unknown, unknown, { lengths }).output.relu()
+  void new nn.Recurrent(new nn.GRUCell(4, 2)).forward(unknown, { lengths }).state.relu()
+  void new nn.Recurrent(new nn.LSTMCell(4, 2)).forward(unknown, [unknown, unknown], { lengths }).state[1].relu()
+  // @ts-expect-error an LSTM has two states
+  void new nn.LSTM(4, 2).forward(unknown, unknown)
+  // @ts-expect-error there is no such option
+  void new nn.GRU(4, 2).forward(unknown, { length: lengths })
+}

@@ -41,8 +41,19 @@ const grow = f.customOperator({
   backward: ({ saved }, g) => [g.mul(saved)],
 })
 
+/** -x, whose gradient needs nothing of x. */
+const negated = f.customOperator({
+  name: 'negated',
+  forward: (_, x: f.Tensor) => ({ output: x.neg() }),
+  backward: ({ saved }, g) => {
+    expect(saved).toBe(undefined)
+    return [g.neg()]
+  },
+})
+
 describe('a custom operator passes the check of gradients', () => {
   const cases = [
+    { name: 'negated', inputs: [normal([4])], call: (x: f.Tensor) => negated(x).square() },
     { name: 'power', inputs: [positive([3, 4])], call: (x: f.Tensor) => power(x, 2.5) },
     { name: 'both', inputs: [normal([3, 4]), normal([4])], call: (a: f.Tensor, b: f.Tensor) => both(a, b) },
     { name: 'grow', inputs: [normal([5])], call: (x: f.Tensor) => grow(x) },

@@ -187,6 +187,25 @@ describe.each(['cpu', 'reference'])('recurrent layers on %s', (device) => {
     close(walked.state, [...state.dataSync()], 'state')
   })
 
+  it('take lengths in the place of a state, and refuse what is neither', () => {
+    const recurrents = {
+      LSTM: new nn.LSTM(I, H, { device }),
+      GRU: new nn.GRU(I, H, { device }),
+      RNN: new nn.RNN(I, H, { device }),
+      Recurrent: new nn.Recurrent(new nn.GRUCell(I, H, { device })),
+    }
+    for (const [name, layer] of Object.entries(recurrents)) {
+      const call = (...args: readonly unknown[]) =>
+        (layer.forward as (x: Tensor, ...rest: readonly unknown[]) => nn.RecurrentResult)(sequence(), ...args)
+      const [own, other] = [call({ lengths }), call(undefined, { lengths })]
+      expect([...own.output.dataSync()]).toEqual([...other.output.dataSync()])
+      expect([...own.output.dataSync()]).not.toEqual([...call().output.dataSync()])
+      expect([...call({}).output.dataSync()]).toEqual([...call().output.dataSync()])
+      expect(() => call({ length: lengths })).toThrow(`[${name}] there is no option length; there are lengths`)
+      expect(() => call({ lengths }, { lengths })).toThrow(`[${name}] the initial state is an object, but must be`)
+    }
+  })
+
   it('truncate gradients where they are told to', () => {
     const w = () => tensor([0.9], { requiresGrad: true, device })
     const x = make([5, 1], (i) => 1 + i)
