@@ -14,6 +14,7 @@ import { byPath } from './names.js'
 import { adaptersOf, attach, checkSaved, copiesOf, type Plan, savedModules } from './plan.js'
 import { type PromptEncoderOptions, promptEncoder } from './prompt-encoder.js'
 import { checkModel } from './select.js'
+import { warnOfHolder } from './tied.js'
 
 export interface PromptOptions {
   /** The adapter's name, by which it is switched, saved and removed. Default 'default'. */
@@ -88,6 +89,7 @@ export function planPrompt(op: string, model: Module, given: PromptSettings): Pl
   const stacks = stacksOf(op, model, own)
   const saved = savedModules(op, model, own.modulesToSave, byPath)
   checkSaved(op, name, saved)
+  warnOfHolder(op, model, saved, byPath)
   const make = () => {
     const there = model.adapters.get(name)
     if (

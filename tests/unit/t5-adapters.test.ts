@@ -6,7 +6,7 @@ import { expect, it } from 'vitest'
 import { noGrad } from '../../lib/autograd/mode.js'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
 import type { Tensor } from '../../lib/core/tensor.js'
-import { applyLora, loadAdapter, mergeLora, saveAdapter, unmergeLora } from '../../lib/finetune/index.js'
+import { applyLora, applyPrompt, loadAdapter, mergeLora, saveAdapter, unmergeLora } from '../../lib/finetune/index.js'
 import { t5 } from '../../lib/models/index.js'
 import type { Module } from '../../lib/nn/module.js'
 import { tensor } from '../../lib/ops/creation.js'
@@ -128,4 +128,80 @@ it('go out of a shared weight in turn, so that each leaves what was there before
   expect(model.shared.weight.dataSync()).not.toEqual(before)
   unmergeLora(model)
   expect(model.shared.weight.dataSync()).toEqual(before)
+})
+
+/** The scores beside a prompt of two columns, by the modules that learn whole. */
+const withPrompts = {
+  prompt: {
+    lm_head: [
+      0.395685, -0.196841, 0.002424, -0.029304, -0.163576, 0.0197, 0.051037, -0.072076, -0.297627, 0.349744, 0.156617,
+      0.094734,
+    ],
+    shared: [
+      0.526182, -0.222243, -0.056857, 0.055346, -0.193942, -0.040719, 0.140499, -0.059727, -0.384294, 0.417941,
+      0.178847, 0.180115,
+    ],
+  },
+  prefix: {
+    lm_head: [
+      0.372897, -0.060719, 0.135628, 0.088983, 0.059956, 0.170275, 0.112265, 0.018931, -0.36545, 0.189062, -0.085551,
+      -0.009513,
+    ],
+    shared: [
+      0.463028, -0.104413, 0.070374, 0.168565, 0.046144, 0.108179, 0.180174, 0.001139, -0.505601, 0.216286, -0.10915,
+      0.095464,
+    ],
+    'encoder.embed_tokens': [
+      0.423179, -0.143813, 0.08992, 0.110796, -0.073058, 0.123356, 0.141711, -0.012145, -0.453674, 0.235805, 0.048443,
+      0.069971,
+    ],
+    embed_tokens: [
+      -0.447459, -0.46876, 0.526781, -0.03519, -0.874634, 0.391091, -0.018415, -0.60725, 0.820991, -0.474553, 0.80867,
+      -0.37491,
+    ],
+  },
+}
+
+it.each(
+  Object.entries(withPrompts).flatMap(([kind, by]) =>
+    Object.entries(by).map(([module, numbers]) => [kind as 'prompt' | 'prefix', module, numbers] as const),
+  ),
+)('learn whole beside a %s: a copy of %s', async (kind, module, numbers) => {
+  const model = make()
+  const base = model.shared.weight.dataSync()
+  applyPrompt(model, { kind, tokens: 2, modulesToSave: [module] })
+  await new Promise((resolve) => setImmediate(resolve))
+  // Nothing reads the weight under that name.
+  expect(takeOutput().join().includes('shared only holds the weight of')).toBe(module === 'shared')
+  learn(model, /prompt_encoder|modules_to_save/)
+  check(model, numbers)
+  const path = await mkdtemp(join(tmpdir(), 'firesteel-'))
+  try {
+    await saveAdapter(model, path, { log: () => undefined })
+    const other = make()
+    await loadAdapter(other, path)
+    takeOutput()
+    check(other, numbers)
+  } finally {
+    await rm(path, { recursive: true })
+  }
+  await new Promise((resolve) => setImmediate(resolve))
+  takeOutput()
+  // An active copy stands in for its module's weight, and no other module learns.
+  if (module !== 'shared') expect(model.shared.weight.dataSync()).toEqual(base)
+})
+
+it('learn where the prompt stands: in PEFT nothing reads the copy of the encoder’s embedding beside a prompt', () => {
+  const model = make()
+  applyPrompt(model, { kind: 'prompt', tokens: 2, modulesToSave: ['embed_tokens'] })
+  const ids = tensor([[3, 7, 1, 9, 2]], { dtype: 'int32' })
+  const { total } = model.loss(ids, { labels: tensor([[4, 3]], { dtype: 'int32' }) })
+  total.backward()
+  const learned = model.namedParameters().filter(([, { grad }]) => grad !== null && grad !== undefined)
+  expect(learned.map(([name]) => name)).toEqual([
+    'encoder.embed_tokens.modules_to_save.default.weight',
+    'decoder.embed_tokens.modules_to_save.default.weight',
+    'prompt_encoder.default.embedding.weight',
+  ])
+  for (const [, { grad }] of learned) expect(Math.max(...(grad?.dataSync() ?? []))).toBeGreaterThan(0)
 })
