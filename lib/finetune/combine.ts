@@ -102,7 +102,7 @@ function svdOf(parts: readonly Part[], rank: number, isEmbedding: boolean): Fact
  * Adds a LoRA adapter made from others of the model, and returns the model. The others stay unchanged, and the new one
  * becomes the only active one. It can be saved, merged and removed like any other, and its alpha is its rank. A layer
  * that only some of them have uses only those. Throws ValueError if a name does not exist or is taken, if an adapter is
- * not a sum (`dora`), began as singular values (`init`), or has biases or its own modules, or if the ranks do not fit
+ * not a sum (`dora`), began as singular values (`init`), has invocation tokens, biases or its own modules, or if the ranks do not fit
  * together.
  */
 export function addWeightedAdapter<M extends Module>(model: M, given: CombineOptions): M {
@@ -135,6 +135,7 @@ export function addWeightedAdapter<M extends Module>(model: M, given: CombineOpt
       own.dora ||
       (own.init !== undefined && own.init !== 'mica') ||
       own.loraBias ||
+      own.invocationTokens !== undefined ||
       (own.bias ?? 'none') !== 'none' ||
       own.modulesToSave?.length ||
       own.trainableTokenIndices !== undefined

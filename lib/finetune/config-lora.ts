@@ -1,6 +1,7 @@
 /** PEFT's adapter_config.json for LoRA: its allowed content, and the meaning here. */
 import { warn } from '../core/host.js'
 import {
+  areTokens,
   asJson,
   type FieldReader,
   type Fields,
@@ -25,7 +26,6 @@ const off: { readonly [field: string]: unknown } = {
   use_qalora: false,
   use_bdlora: null,
   layer_replication: null,
-  alora_invocation_tokens: null,
   arrow_config: null,
   megatron_config: null,
 }
@@ -96,6 +96,7 @@ export function loraFrom(reader: FieldReader): LoraOptions {
     'a list of tokens, an object of such lists by module, or null',
     null,
   )
+  const invocation = reader.take('alora_invocation_tokens', isNothingOr(areTokens), 'a list of tokens, or null', null)
   const bias = reader.take('bias', isBias, "'none', 'all' or 'lora_only'", 'none')
   const dora = reader.take('use_dora', isFlag, 'true or false', false)
   const loraBias = reader.take('lora_bias', isFlag, 'true or false', false)
@@ -120,6 +121,7 @@ export function loraFrom(reader: FieldReader): LoraOptions {
     ...(isGiven(excluded) ? { excludeModules: excluded } : {}),
     ...(bias === 'none' ? {} : { bias }),
     ...(isGiven(tokens) ? { trainableTokenIndices: tokens } : {}),
+    ...(isGiven(invocation) ? { invocationTokens: invocation } : {}),
     ...init,
     ...(dora ? { dora } : {}),
     ...(loraBias ? { loraBias } : {}),
@@ -134,6 +136,7 @@ const ofLayersAlone = [
   'excludeModules',
   'layersToTransform',
   'trainableTokenIndices',
+  'invocationTokens',
   'init',
   'dora',
   'loraBias',
@@ -181,6 +184,7 @@ export function loraConfig(options: LoraOptions, targets: readonly string[] | st
     exclude_modules: options.excludeModules ?? null,
     layers_to_transform: options.layersToTransform ?? null,
     layers_pattern: options.layersPattern ?? null,
+    alora_invocation_tokens: options.invocationTokens ?? null,
     target_parameters: null,
   }
 }

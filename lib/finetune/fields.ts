@@ -25,7 +25,7 @@ export const isNothingOr =
 export const isBlock = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
 export const isBlocks = (value: unknown): value is number | readonly number[] =>
   isBlock(value) || (Array.isArray(value) && value.length > 0 && value.every(isBlock))
-const areTokens = (value: unknown): value is readonly number[] =>
+export const areTokens = (value: unknown): value is readonly number[] =>
   Array.isArray(value) && value.length > 0 && value.every(isBlock)
 export const isTokens = (
   value: unknown,

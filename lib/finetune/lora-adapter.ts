@@ -11,13 +11,15 @@ import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import type { BaseLayer } from '../nn/adapter.js'
 import { Dropout } from '../nn/dropout.js'
+import { reachOf } from '../nn/invocation.js'
 import { checkDropout, checkFlags, checkNumber, checkSizes } from '../nn/layer.js'
-import { Buffer, Module, Parameter, settings } from '../nn/module.js'
+import { Buffer, type Parameter, settings } from '../nn/module.js'
 import { castTo } from '../ops/convert.js'
 import { add, div, mul, sqrt, sub } from '../ops/elementwise/index.js'
 import { copyInto } from '../ops/inplace.js'
 import { sum } from '../ops/reduce/index.js'
 import { reshape } from '../ops/shape/index.js'
+import { DoraMagnitude, type NormLayout } from './dora.js'
 import { leadingFactors } from './leading.js'
 import { type LayerValues, MergeableAdapter, type Merging, noted, restoring, type Stored } from './mergeable.js'
 import { bestFactors } from './singular.js'
@@ -39,6 +41,8 @@ export interface LoraAdapterOptions {
    * training. 'mica': factors that come from a file, of which only A learns (MiCA).
    */
   readonly init?: LoraInit
+  /** The tokens from whose last occurrence on the product is added (aLoRA). Default: it is added everywhere. */
+  readonly invocationTokens?: readonly number[]
   /** The generator of the initial weights. */
   readonly generator?: Generator
 }
@@ -52,32 +56,6 @@ export type LoraInit = (typeof loraInits)[number] | 'mica'
 export function checkInit(op: string, init: unknown): void {
   if (init !== undefined && init !== 'mica' && !loraInits.some((each) => each === init))
     throw new ValueError(op, `init is ${shown(init)}, but must be one of ${loraInits.join(', ')}, or left out`)
-}
-
-/**
- * The norms that DoRA learns. It is a module because the names in PEFT's models have `weight` after the adapter's name.
- */
-export class DoraMagnitude extends Module {
-  weight: Parameter
-
-  constructor(norms: Tensor) {
-    super()
-    this.weight = new Parameter(norms)
-  }
-
-  forward(): never {
-    throw new ValueError('DoraMagnitude', 'the norms have no forward; their adapter reads the weight itself')
-  }
-}
-
-/**
- * The layout of norms, by their number: the dimensions of the weight over which they are taken, and their sizes in
- * files and beside results.
- */
-export interface NormLayout {
-  readonly over: readonly number[]
-  norms(count: number): readonly number[]
-  results(count: number): readonly number[]
 }
 
 /** a + b in the wider dtype of the two, rounded to a's. */
@@ -102,6 +80,8 @@ export abstract class LoraAdapter extends MergeableAdapter {
   readonly rank: number
   /** The initialisation that took a part of the layer's weight, or null. */
   readonly init: LoraInit | null
+  /** The tokens from whose last occurrence on the product is added, or null if it is added everywhere. */
+  readonly invocationTokens: readonly number[] | null
   dropout: Dropout
   /** The norms of DoRA, or null for plain LoRA. */
   loraMagnitudeVector: DoraMagnitude | null = null
@@ -122,6 +102,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
       bias: true,
       dora: true,
       init: true,
+      invocationTokens: true,
       generator: true,
     })
     const { rank, scale = 1, dropout = 0, bias = false, dora = false, generator } = own
@@ -135,6 +116,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
     this.rank = rank
     this.#scale = scale
     this.init = own.init ?? null
+    this.invocationTokens = own.invocationTokens ?? null
     this.dropout = new Dropout(dropout, generator ? { generator } : {})
   }
 
@@ -226,6 +208,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
   }
 
   override unmergeable({ bias }: Stored): string | null {
+    if (this.invocationTokens !== null) return 'the adapter acts only after its invocationTokens'
     return this.factorBias === null || bias !== null ? null : 'the adapter has a bias, and the layer none to add it to'
   }
 
@@ -281,7 +264,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
     if (this.merged) return layer.forward(x)
     const { loraMagnitudeVector: magnitude } = this
     const dropped = this.isDropping ? this.dropout.forward(this.input(x)) : this.input(x)
-    const own = this.own(dropped)
+    const own = this.#reaching(this.own(dropped))
     if (magnitude === null) return plus(layer.forward(x), own)
     const share = this.#share(layer, magnitude)
     const base = layer.product(this.isDropping ? castTo(dropped, x.dtype) : x)
@@ -291,6 +274,13 @@ export abstract class LoraAdapter extends MergeableAdapter {
     const { bias } = layer
     const summed = bias === null ? whole : add(whole, reshape(bias, this.layout.results(bias.numel)))
     return castTo(summed, base.dtype)
+  }
+
+  /** The factors' part [B, T, out] in the columns that the invocation reaches, and 0 in others. */
+  #reaching(own: Tensor): Tensor {
+    if (this.invocationTokens === null) return own
+    const reach = reachOf(this.invocationTokens)
+    return mul(own, reach === null ? 0 : castTo(reach, own.dtype))
   }
 
   /** An input in the factors' dtype. Under autocast that decides the dtype. */

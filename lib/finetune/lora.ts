@@ -1,9 +1,10 @@
 /** LoRA (Hu et al., 2021) for a model: low-rank products beside frozen weights, in the slots of adaptable layers. */
-import { shown, ValueError } from '../core/errors.js'
+import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { ownOptions } from '../core/options.js'
 import { checkAlive } from '../core/tensor.js'
 import { type Adaptable, type Adapter, checkAdapterName } from '../nn/adapter.js'
+import { isInvoked } from '../nn/invocation.js'
 import { checkDropout, checkFlags } from '../nn/layer.js'
 import type { Module } from '../nn/module.js'
 import { checkFree, checkSwitch } from './adapters.js'
@@ -21,7 +22,7 @@ import {
   savedModules,
 } from './plan.js'
 import { byPatterns, checkModel } from './select.js'
-import { isPlainLinear, type TargetOptions, targetLayers, targetNames } from './targets.js'
+import { headOf, isPlainLinear, type TargetOptions, targetLayers, targetNames } from './targets.js'
 import { tiedEnds, warnOfHolder } from './tied.js'
 import { planTokens, type TokenIndices } from './tokens.js'
 
@@ -87,6 +88,14 @@ export interface LoraOptions extends TargetOptions {
    * loaded file of MiCA has, and applyLora refuses it. Default: one factor begins as zeros.
    */
   readonly init?: LoraInit
+  /**
+   * Adds the products only from the last occurrence of these tokens in each row on, so that keys and values of the text
+   * before are those of the base, and a cache of them serves several adapters (aLoRA, Greenewald et al., 2025). A row
+   * without them has the base's results, and what is generated after a row with them the adapter's. The embedding and
+   * the head cannot be among the targets, nor can such an adapter be merged. Only for models of `AutoModel.forCausalLM`.
+   * Default: the products are added everywhere.
+   */
+  readonly invocationTokens?: readonly number[]
   /** Draws the initial weights. */
   readonly generator?: Generator
 }
@@ -94,14 +103,36 @@ export interface LoraOptions extends TargetOptions {
 const biasKinds = ['none', 'all', 'lora_only'] as const
 
 /** The existing adapter if it has these sizes. Null if its sizes differ, or if there is none. */
-function fitting(adapter: Adapter | undefined, { rank, dora, bias, init }: LoraAdapterOptions): LoraAdapter | null {
+function fitting(
+  adapter: Adapter | undefined,
+  { rank, dora, bias, init, invocationTokens }: LoraAdapterOptions,
+): LoraAdapter | null {
   const fits =
     adapter instanceof LoraAdapter &&
     adapter.rank === rank &&
     adapter.isSum === !dora &&
     adapter.init === (init ?? null) &&
+    String(adapter.invocationTokens) === String(invocationTokens ?? null) &&
     (adapter.factorBias !== null) === bias
   return fits ? adapter : null
+}
+
+/** Throws unless an invocation is a list of tokens, for a model that looks for them, without options that forbid it. */
+function checkInvocation(op: string, model: Module, { invocationTokens, dora, init }: LoraOptions): void {
+  if (invocationTokens === undefined) return
+  const isTokens =
+    Array.isArray(invocationTokens) &&
+    invocationTokens.length > 0 &&
+    invocationTokens.every((token) => Number.isSafeInteger(token) && token >= 0)
+  if (!isTokens)
+    throw new ValueError(op, `invocationTokens are ${shown(invocationTokens)}, but must be a list of tokens`)
+  if (!isInvoked(model))
+    throw new ValueError(
+      op,
+      `invocationTokens are for models of AutoModel.forCausalLM, but the model is ${kindOf(model)}; leave them out`,
+    )
+  if (dora || init !== undefined)
+    throw new ValueError(op, `invocationTokens do not go with ${dora ? 'dora' : 'init'}; leave one of them out`)
 }
 
 /**
@@ -130,10 +161,13 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     bias: true,
     trainableTokenIndices: true,
     init: true,
+    invocationTokens: true,
     generator: true,
   })
   const { name = 'default', rank = 8, alpha = rank, dropout = 0, rankStabilized = false, generator } = options
   const { dora = false, loraBias = false, bias = 'none', init, ensureWeightTying = false } = options
+  const { invocationTokens } = options
+  checkInvocation(op, model, options)
   checkAdapterName(op, name)
   checkDropout(op, 'dropout', dropout)
   checkFlags(op, { rankStabilized, dora, loraBias, ensureWeightTying })
@@ -165,6 +199,11 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     const { adaptation } = layer
     if (adaptation.by === 'embedding' && loraBias)
       throw new ValueError(op, `loraBias is not for embeddings such as ${path}; choose other layers`)
+    if (invocationTokens !== undefined && (!isPlainLinear(layer) || layer === headOf(model)))
+      throw new ValueError(
+        op,
+        `invocationTokens are for linear layers within the model, but ${path} is not one; choose other layers`,
+      )
     if (init !== undefined && adaptation.by !== 'embedding' && !isPlainLinear(layer))
       throw new ValueError(op, `init '${init}' is for linear layers, but ${path} is not one; choose other layers`)
     const most = adaptation.by === 'linear' ? Math.min(adaptation.inFeatures, adaptation.outFeatures) : r
@@ -186,7 +225,11 @@ function planBy(op: string, model: Module, given: LoraOptions, naming: Naming): 
     const place = (fileName: string, at: Adaptable): void => {
       // An embedding begins as without the option, as in PEFT.
       const taking = at.adaptation.by === 'embedding' && init !== 'mica' ? undefined : init
-      const begin = { ...(taking ? { init: taking } : {}), ...(generator ? { generator } : {}) }
+      const begin = {
+        ...(taking ? { init: taking } : {}),
+        ...(invocationTokens ? { invocationTokens } : {}),
+        ...(generator ? { generator } : {}),
+      }
       // A weight has only so many singular values and directions. As in PEFT the scale stays that of the whole rank.
       const own = { rank: taking === undefined ? r : Math.min(r, most), scale, dropout, bias: loraBias, dora, ...begin }
       layers.set(at, {

@@ -4,6 +4,7 @@ import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { type Adaptable, type Adapter, Adapters, type Slotted } from '../nn/adapter.js'
 import { Copies, type Copy, copiesAround, copiesAt, copiesIn, copyOf } from '../nn/copies.js'
+import { isInvoked } from '../nn/invocation.js'
 import type { Module, Parameter } from '../nn/module.js'
 import { originalOf } from '../nn/parameter.js'
 import { activate, adaptableLayers, ownModules, slotsIn } from './adapters.js'
@@ -153,6 +154,8 @@ export function attach(
     layer.adapters.put(name, adapter.train(layer.training) as Adapter)
   }
   activate(model, [name])
+  const { invocationTokens } = applied.kind === 'lora' ? applied.options : {}
+  if (invocationTokens !== undefined && isInvoked(model)) model.invocations.add(invocationTokens)
   // A further adapter notes no new base, because changes since the first adapter are not part of it.
   if (appliedNames(model).length === 0) noteBase(model)
   noteApplied(model, name, applied, naming)

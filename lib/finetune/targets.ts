@@ -50,7 +50,7 @@ export function isPlainLinear({ adaptation }: Adaptable): boolean {
 }
 
 /** The layer that gives a language model's scores, or null if the model names none. */
-function headOf(model: Module): unknown {
+export function headOf(model: Module): unknown {
   const { outputHead } = model as Module & { readonly outputHead?: unknown }
   return typeof outputHead === 'function' ? outputHead.call(model) : null
 }

@@ -145,6 +145,8 @@ class LayerCache {
 export class KvCache {
   readonly capacity: number
   readonly #layers: (LayerCache | undefined)[] = []
+  /** Rows that invocations of adapters have reached, [B, 1], by the invocation's name. */
+  readonly #reached = new Map<string, Tensor>()
   readonly #tables = new Map<object, { readonly from: number; readonly tables: readonly Tensor[] }>()
   #length = 0
   #rows: number | null = null
@@ -216,6 +218,19 @@ export class KvCache {
     return found.tables.map((table) => narrow(table, 0, column - from, 1))
   }
 
+  reachedBy(name: string): Tensor | null {
+    return this.#length === 0 ? null : (this.#reached.get(name) ?? null)
+  }
+
+  noteReached(name: string, reached: Tensor): void {
+    const before = this.#reached.get(name)
+    this.#reached.set(
+      name,
+      noGrad(() => outsideFrames(() => keep(clone(reached)))),
+    )
+    before?.dispose()
+  }
+
   /** Records that all layers now have these columns. */
   advance(columns: number): void {
     this.#length += columns
@@ -235,6 +250,10 @@ export class KvCache {
     scope(() =>
       noGrad(() => {
         for (const layer of this.#layers) layer?.reorder(rows)
+        for (const [name, reached] of this.#reached) {
+          const index = fromTypedArray(Int32Array.from(rows), [rows.length], { device: reached.device })
+          this.noteReached(name, indexSelect(reached, 0, index))
+        }
       }),
     )
     this.#rows = rows.length
@@ -243,6 +262,8 @@ export class KvCache {
   dispose(): void {
     for (const layer of this.#layers) layer?.dispose()
     this.#layers.length = 0
+    for (const reached of this.#reached.values()) reached.dispose()
+    this.#reached.clear()
     for (const { tables } of this.#tables.values()) for (const table of tables) table.dispose()
     this.#tables.clear()
   }

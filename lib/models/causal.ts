@@ -4,6 +4,7 @@ import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Embedding } from '../nn/embedding.js'
+import { Invocations } from '../nn/invocation.js'
 import type { Linear } from '../nn/linear.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray, full } from '../ops/creation.js'
@@ -63,6 +64,8 @@ function nextLabels(labels: Tensor, hidden: Tensor): Tensor {
 
 /** A model that predicts the next token. */
 export abstract class CausalModel<out C extends CausalConfig = CausalConfig> extends PromptableModel<C> {
+  readonly #invocations = new Invocations()
+
   /** Output of the last block after the final norm: ids [B, T] -> [B, T, width]. */
   protected abstract body(ids: Tensor, columns: Columns): Tensor
   /** The embedding of tokens. */
@@ -83,7 +86,16 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
         this.constructor.name,
         `there are ${last} columns, but the model has ${this.positionLimit} positions; give it shorter texts`,
       )
-    const states = this.body(ids, columns)
+    const states = this.#invocations.within(
+      this.constructor.name,
+      {
+        ids,
+        documents: inputs.documents ?? null,
+        before: columns.count - (ids.sizes[1] as number),
+        cache: columns.cache,
+      },
+      () => this.body(ids, columns),
+    )
     columns.cache?.advance(ids.sizes[1] as number)
     return states
   }
@@ -94,6 +106,11 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
    */
   get endTokens(): readonly number[] {
     return endTokensOf(this, this.toConfig()['eos_token_id'])
+  }
+
+  /** The tokens that switch on adapters: see `invocationTokens` of `applyLora`. */
+  get invocations(): Invocations {
+    return this.#invocations
   }
 
   /** The number of positions. Rotary positions have no limit. */
