@@ -10,9 +10,10 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Device, describeDevice, device as findDevice, matmul, randn, scope, setDefaultDevice } from 'firesteel'
 import { quantize } from 'firesteel/finetune'
-import { type Gpt2, gpt2, type Llama, llama } from 'firesteel/models'
+import type { Gpt2, Llama } from 'firesteel/models'
 import { NativeDevice } from '../lib/backend/native/device.js'
 import { kernelSum } from './kernel-times.js'
+import { type ShapeName, shapes } from './language-models.js'
 import { Machine } from './machine.js'
 import { secondsOf } from './measure.js'
 import { currentCommit, writeJson } from './results.js'
@@ -35,26 +36,8 @@ its multiply-adds, at the speed of a plain product of 1024 x 1024 matrices in th
 If others use the machine, a sample says little, but kernels say more: the sum of the least times of a token's kernels. Each
 kernel runs on its own, in as many tokens as there are repeats.`
 
-const shapes = {
-  gpt2: { vocab: 50257, make: () => gpt2({}) },
-  llama360m: {
-    vocab: 49152,
-    make: () =>
-      llama({
-        vocabSize: 49152,
-        layers: 32,
-        width: 960,
-        heads: 15,
-        keyHeads: 5,
-        inner: 2560,
-        context: 2048,
-        tieWordEmbeddings: true,
-      }),
-  },
-} as const satisfies { readonly [name: string]: { readonly vocab: number; make(): Gpt2 | Llama } }
 const dtypes = ['float32', 'bfloat16', 'q8_0', 'q4_0'] as const
 
-type ShapeName = keyof typeof shapes
 type WeightDType = (typeof dtypes)[number]
 
 interface Settings {
