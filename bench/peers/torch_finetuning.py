@@ -8,9 +8,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
-# Without dropout, as the library's models begin.
+# With the dropout of the configuration, as the library has it.
 configs = {
-    "gpt2": lambda: GPT2Config(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0),
+    "gpt2": lambda: GPT2Config(),
     "llama360m": lambda: LlamaConfig(
         vocab_size=49152, num_hidden_layers=32, hidden_size=960, num_attention_heads=15, num_key_value_heads=5,
         intermediate_size=2560, max_position_embeddings=2048, tie_word_embeddings=True),
