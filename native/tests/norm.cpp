@@ -342,7 +342,8 @@ int main() {
   for (int64_t rows : {1, 63, 64, 65, 300, 3000})
     for (int form = 0; form < 4; form++) test_layer_norm(rows, 33, form % 2, form / 2, 0);
   using namespace FIRESTEEL_ISA::simd;
-  for (int64_t block : {int64_t(lanes), int64_t(4 * lanes), FIRESTEEL_ISA::norm::layer::part_columns, row_block})
+  for (int64_t block :
+       {int64_t(lanes), int64_t(4 * lanes), FIRESTEEL_ISA::norm::layer::part_columns, least_aligned, row_block})
     for (int64_t columns : around(block)) test_layer_norm(5, columns, true, true, 100);
   for (int64_t rows : around(FIRESTEEL_ISA::norm::layer::block_rows)) test_layer_norm(rows, 9, true, true, 0);
   for (int64_t rows : around(rows_together(1))) test_layer_norm(rows, short_row, true, true, 0);

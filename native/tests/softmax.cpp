@@ -105,7 +105,7 @@ int main() {
   }
   using namespace FIRESTEEL_ISA::simd;
   using FIRESTEEL_ISA::softmax::chunk_elements;
-  for (int64_t block : {int64_t(lanes), int64_t(4 * lanes), row_block})
+  for (int64_t block : {int64_t(lanes), int64_t(4 * lanes), least_aligned, row_block})
     for (int64_t size : around(block)) {
       test_shape({5, size}, 1, 4, 1e4f);
       test_shape({5, size}, 0, 4, 0);

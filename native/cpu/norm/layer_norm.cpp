@@ -6,10 +6,12 @@
 //
 // RMS norm is the same with a mean of 0: neither the mean nor mean(g) is computed (`centred`), and there is no b.
 //
-// Rows stay in the first-level cache for all their passes. Forward takes the means of a few rows, then the variances
-// about them, then the results. Backward takes the two means of a few rows, then dx and their part of dw and db. Those
-// parts are summed in float32 over blocks of 64 rows, which are cut by the shape alone, and in float64 over the blocks
-// in order. Reads 4 and writes 4 bytes an element forward, 8 and 4 backward.
+// Rows stay in the first-level cache for all their passes. Each pass prefetches a part of what comes next: the results'
+// own lines, or the next rows. A core awaits only so many lines at a time, so that one pass could not ask for all.
+// Forward takes the means of a few rows, then the variances about them, then the results. Backward takes the two means
+// of a few rows, then dx and their part of dw and db. Those parts are summed in float32 over blocks of 64 rows, which
+// are cut by the shape alone, and in float64 over the blocks in order. Reads 4 and writes 4 bytes an element forward, 8
+// and 4 backward.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -51,6 +53,7 @@ void rows_forward(int64_t columns, float* to, float* mean, float* rstd, const fl
   }
   sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
     for (int r = 0; r < Count; r++) {
+      if (!stream) __builtin_prefetch(to + r * columns + i, 1);
       const Vec value = load_some(from + r * columns + i, n);
       const Vec distance = centred ? first_of(value - center[r], n, zero()) : value;
       s[r] = fma(distance, distance, s[r]);
@@ -60,7 +63,7 @@ void rows_forward(int64_t columns, float* to, float* mean, float* rstd, const fl
   for (int r = 0; r < Count; r++, from += columns, to += columns) {
     const Vec middle = centred ? center[r] : zero(), scale = set(rstd[r]);
     write_row(to, columns, stream, [&](int64_t i, int64_t n) {
-      __builtin_prefetch(from + Count * columns + i);  // the next rows, while these are computed
+      __builtin_prefetch(from + Count * columns + i);
       const Vec value = load_some(from + i, n);
       Vec y = (centred ? value - middle : value) * scale;
       if (weight) y = y * load_some(weight + i, n);
@@ -87,6 +90,8 @@ void rows_backward(int64_t columns, const float* dy, const float* x, const float
     sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
       const Vec weight = w ? load_some(w + i, n) : set(1.0f);
       for (int r = 0; r < Count; r++) {
+        __builtin_prefetch(x + (r + Count) * columns + i);
+        if (!stream) __builtin_prefetch(dx + r * columns + i, 1);
         const Vec h = normalised(load_some(x + r * columns + i, n), r);
         const Vec g = load_some(dy + r * columns + i, n) * weight;
         s[each * r] = fma(g, h, s[each * r]);
@@ -104,7 +109,6 @@ void rows_backward(int64_t columns, const float* dy, const float* x, const float
     Vec sum_w = dw ? load_some(dw + i, n) : zero(), sum_b = db ? load_some(db + i, n) : zero(), last;
     for (int r = 0; r < Count; r++) {
       const float *from_x = x + r * columns + i, *from_dy = dy + r * columns + i;
-      __builtin_prefetch(from_x + Count * columns);  // the next rows, while these are computed
       __builtin_prefetch(from_dy + Count * columns);
       const Vec gradient = load_some(from_dy, n), h = normalised(load_some(from_x, n), r);
       sum_w = fma(gradient, h, sum_w);

@@ -44,20 +44,24 @@ FIRESTEEL_INLINE int64_t to_alignment(const T* p) {
 }
 
 // to[0, n) = body(i, count), where body returns registers of the results of elements [i, i + count), and count is
-// `lanes` except at the ends. If it streams, the first register is cut so that the others are aligned in `to`.
+// `lanes` except at the ends. If it streams, or the row is long, the first register is cut so that the others are
+// aligned in `to`. Inputs of the same width are aligned then too. Otherwise each register of a row whose width is odd
+// would lie in two cache lines.
+constexpr int64_t least_aligned = 256;
 template <class F>
 FIRESTEEL_INLINE void write_row(float* to, int64_t n, bool stream, const F& body) {
   int64_t i = 0;
-  if (stream) {
+  if (stream || n >= least_aligned) {
     const int64_t head = to_alignment(to);
     if (head > 0 && head <= n) {
       store_partial(to, body(int64_t(0), head), head);
       i = head;
     }
-    for (; i + lanes <= n; i += lanes) store_past_caches(to + i, body(i, int64_t(lanes)));
-  } else {
-    for (; i + lanes <= n; i += lanes) store(to + i, body(i, int64_t(lanes)));
   }
+  if (stream)
+    for (; i + lanes <= n; i += lanes) store_past_caches(to + i, body(i, int64_t(lanes)));
+  else
+    for (; i + lanes <= n; i += lanes) store(to + i, body(i, int64_t(lanes)));
   if (i < n) store_partial(to + i, body(i, n - i), n - i);
 }
 
