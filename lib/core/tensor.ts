@@ -201,14 +201,16 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   }
 
   /**
-   * Returns text where JavaScript wants text. Throws for JavaScript's arithmetic and comparison operators, which would
-   * otherwise give NaN or false.
+   * Returns text where JavaScript wants text, as in `${x}` and String(x). Throws for JavaScript's operators, which would
+   * otherwise join texts or give NaN or false. A tensor of one element is no number either, because a sum would lose its
+   * gradient.
    */
   [Symbol.toPrimitive](hint: string): string {
-    if (hint !== 'number') return this.toString()
+    if (hint === 'string') return this.toString()
     throw new ValueError(
       'Tensor',
-      "JavaScript's operators (x * 2, x < 1) do not work on tensors; use mul(), lt() and the like, or the number item()",
+      "JavaScript's operators (x + y, x * 2, x < 1, x == 1) do not work on tensors; use add(), mul(), lt(), eq() and " +
+        `the like, or the number item(), and write text as \`\${x}\` (${this.describe()})`,
     )
   }
 }

@@ -47,8 +47,24 @@ describe.each(deviceNames)('a tensor on %s', (device) => {
 
   it('refuses the operators of numbers, and is text where text is wanted', () => {
     const x = f.tensor(3) as unknown as number
-    for (const use of [() => x * 2, () => x < 4, () => +x, () => Math.max(x, 1), () => -x])
-      expect(use).toThrow(/^\[Tensor\] JavaScript's operators .* item\(\)/)
+    const y = f.tensor(4) as unknown as number
+    const numeric = [() => x * 2, () => x < 4, () => +x, () => Math.max(x, 1), () => -x]
+    // These would join texts, or compare with one.
+    const joining = [
+      () => x + y,
+      () => x + 1,
+      () => [x, ' is the loss'].reduce((a, b) => (a as number) + (b as number)),
+      // biome-ignore lint/suspicious/noDoubleEquals: it is what programs may write.
+      () => x == 3,
+    ]
+    for (const use of [...numeric, ...joining]) {
+      expect(use).toThrow(f.ValueError)
+      expect(use).toThrow(/^\[Tensor\] JavaScript's operators .* use add\(\).* item\(\)/)
+    }
+    expect([x == null, [x].includes(y)]).toEqual([false, false])
+    expect(() => expect(x).toBe(y)).toThrow(/Object\.is/)
+    expect([x, y].join()).toContain('3.')
+    expect(String(x)).toContain('3.')
     expect(`${x}`).toBe(`3.\nTensor [] float32 on ${device}`)
     expect(`is ${x}`).toContain('is 3.')
     expect(inspect([x])).toContain('Tensor []')
