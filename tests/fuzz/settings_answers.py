@@ -44,15 +44,25 @@ def told(x):
 
 
 def filled(layer, given):
-    """The layer in float64, its parameters and buffers in their order replaced by tensors that want their gradients."""
+    """The layer in float64, its parameters replaced by the tensors of these names, which want their gradients."""
     layer = layer.double()
-    for (name, old), new in zip(list(layer.named_parameters()), given):
+    old = dict(layer.named_parameters())
+    assert old.keys() == given.keys(), (sorted(old), sorted(given))
+    for name, new in given.items():
         owner, _, last = name.rpartition(".")
         module = layer.get_submodule(owner)
-        assert old.shape == new.shape, (name, old.shape, new.shape)
+        assert old[name].shape == new.shape, (name, old[name].shape, new.shape)
         del module._parameters[last]
         setattr(module, last, new)
     return layer
+
+
+def packed(layer, x, lengths, state=None):
+    """The results of a recurrent layer over sequences of these lengths, padded to the steps of x."""
+    rows = nn.utils.rnn.pack_padded_sequence(x, lengths, layer.batch_first, enforce_sorted=False)
+    out, last = layer(rows, state)
+    steps = x.shape[1 if layer.batch_first else 0]
+    return nn.utils.rnn.pad_packed_sequence(out, layer.batch_first, total_length=steps)[0], last
 
 
 def flat(results):

@@ -4,6 +4,7 @@ import { einsum, gathered, reduction } from './elements.js'
 import { convolution, grid, interpolate, pool } from './images.js'
 import { embedding, norm } from './layers.js'
 import { loss } from './losses.js'
+import { recurrence } from './recurrent.js'
 import type { Choices, Setting } from './setting.js'
 
 export const families: { readonly [name: string]: (draw: Choices) => Setting } = {
@@ -18,4 +19,5 @@ export const families: { readonly [name: string]: (draw: Choices) => Setting } =
   norm,
   embedding,
   loss,
+  recurrence,
 }

@@ -44,6 +44,12 @@ export function interpolate(draw: Choices): Setting {
     return [1, 2].some((whole) => factor !== whole && Math.floor(size * factor) === whole * size)
   })
   if (mode === 'nearest' && isOpen) return interpolate(draw)
+  // PyTorch's forward skips a dimension whose size stays, though its factor is not 1, and its own gradient does not.
+  const isKept = factors.some((factor, d) => {
+    const size = shape[d + 2] as number
+    return factor !== 1 && Math.floor(size * factor) === size
+  })
+  if (antialias && isKept && options.recomputeScaleFactor !== true) return interpolate(draw)
   return {
     python: `F.interpolate(x0${keywords(options)})`,
     inputs: [draw.floats(shape)],

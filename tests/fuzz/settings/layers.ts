@@ -1,23 +1,9 @@
 /** Settings of layers and of functions that look rows up and normalise. */
 import * as f from '../../../lib/index.js'
 import { type Choices, keywords, literal, type Setting } from './setting.js'
+import { filled, like } from './weights.js'
 
 const { nn } = f
-
-/** The layer with tensors in place of its parameters, in the order in which a walk finds them. */
-function filled<M extends f.nn.Module>(layer: M, given: readonly f.Tensor[]): M {
-  const names = [...layer.namedParameters()].map(([name]) => name)
-  if (names.length !== given.length) throw new Error(`${names.length} parameters, but ${given.length} tensors`)
-  for (const [i, name] of names.entries()) {
-    const path = name.split('.')
-    const last = path.pop() as string
-    const owner = path.reduce<unknown>((at, part) => Reflect.get(at as object, part), layer)
-    Reflect.set(owner as object, last, given[i])
-  }
-  return layer
-}
-
-const like = (x: f.Tensor) => ({ device: x.device, dtype: x.dtype as 'float32' })
 
 /** Normalisations in training and evaluation, with their running statistics as results. */
 export function norm(draw: Choices): Setting {
@@ -44,12 +30,12 @@ export function norm(draw: Choices): Setting {
     }[kind][rank - 1] as typeof nn.BatchNorm1d
     const options = { ...eps, momentum, affine, trackRunningStats: track }
     const name = `nn.${kind === 'batch' ? 'Batch' : 'Instance'}Norm${rank}d`
-    const weights = scale.map((_, i) => `x${i + 1}`).join(', ')
+    const weights = affine ? "'weight': x1, 'bias': x2" : ''
     const run = `[m(x0 * (k + 1)) for k in range(${steps})]${training ? '' : ' + [m.eval()(x0)]'}`
     const stats = track ? ' + [m.running_mean, m.running_var, m.num_batches_tracked.int()]' : ''
     const input = isBatch1 ? draw.floats([n + 1, c], 2) : x
     return {
-      python: `(lambda m: ${run}${stats})(filled(${name}(${c}${keywords(options)}), [${weights}]))`,
+      python: `(lambda m: ${run}${stats})(filled(${name}(${c}${keywords(options)}), {${weights}}))`,
       inputs: [input, ...scale],
       call: ([x, ...given]) => {
         const layer = filled(new Layer(c, { ...options, ...like(x as f.Tensor) } as never), given)
