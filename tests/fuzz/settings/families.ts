@@ -1,4 +1,5 @@
 /** The families of settings that are drawn. */
+import { attention } from './attention.js'
 import { promotion } from './dtypes.js'
 import { einsum, gathered, reduction } from './elements.js'
 import { convolution, grid, interpolate, pool } from './images.js'
@@ -20,4 +21,5 @@ export const families: { readonly [name: string]: (draw: Choices) => Setting } =
   embedding,
   loss,
   recurrence,
+  attention,
 }
