@@ -65,6 +65,38 @@ def packed(layer, x, lengths, state=None):
     return nn.utils.rnn.pad_packed_sequence(out, layer.batch_first, total_length=steps)[0], last
 
 
+def stepped(make, starts, gradients, has):
+    """The parameters after each step of an optimiser. `has` says for each step which parameters have a gradient."""
+    parameters = [nn.Parameter(x.detach().clone()) for x in starts]
+    after = []
+    # Rates and products of NAdam and ASGD have the default dtype.
+    torch.set_default_dtype(torch.float64)
+    try:
+        optimizer = make(parameters)
+        for step, row in enumerate(has):
+            for p, g, given in zip(parameters, gradients, row):
+                p.grad = g[step].clone() if given else None
+            optimizer.step()
+            after += [p.detach().clone() for p in parameters]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return after
+
+
+def rates(make, lrs, steps, metrics):
+    """[steps + 1, groups * 2]: the rate and the momentum of each group before the first step of a schedule and after each."""
+    groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": lr} for lr in lrs.tolist()]
+    optimizer = torch.optim.SGD(groups, lr=1, momentum=0.9)
+    schedule = make(optimizer)
+    row = lambda: [x for group in optimizer.param_groups for x in (group["lr"], group["momentum"])]
+    rows = [row()]
+    for step in range(steps):
+        optimizer.step()
+        schedule.step(*([] if metrics is None else [metrics[step]]))
+        rows.append(row())
+    return torch.tensor(rows, dtype=torch.float64)
+
+
 def flat(results):
     if torch.is_tensor(results):
         return [results]

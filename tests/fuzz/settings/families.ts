@@ -5,7 +5,9 @@ import { einsum, gathered, reduction } from './elements.js'
 import { convolution, grid, interpolate, pool } from './images.js'
 import { embedding, norm } from './layers.js'
 import { loss } from './losses.js'
+import { optimizer } from './optimizers.js'
 import { recurrence } from './recurrent.js'
+import { schedule } from './schedules.js'
 import type { Choices, Setting } from './setting.js'
 
 export const families: { readonly [name: string]: (draw: Choices) => Setting } = {
@@ -22,4 +24,6 @@ export const families: { readonly [name: string]: (draw: Choices) => Setting } =
   loss,
   recurrence,
   attention,
+  optimizer,
+  schedule,
 }
