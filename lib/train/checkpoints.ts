@@ -91,6 +91,7 @@ export class Checkpoints {
   readonly #steps: number
   readonly #time: number
   readonly #keep: number
+  readonly #renew: () => Promise<void>
   #written = -1
   #last = performance.now()
   #writing: Promise<void> = Promise.resolve()
@@ -99,12 +100,17 @@ export class Checkpoints {
   #took = false
   #missed: Missed | null = null
 
-  constructor({ folder, every = '10 minutes', keep = 3 }: CheckpointOptions & { readonly folder: string }) {
+  /** `renew` takes the run's folder again, which may have been made anew. It throws if another run has it. */
+  constructor(
+    { folder, every = '10 minutes', keep = 3 }: CheckpointOptions & { readonly folder: string },
+    renew: () => Promise<void>,
+  ) {
     this.#run = folder
     this.#folder = join(folder, 'checkpoints')
     this.#steps = typeof every === 'number' ? every : Number.POSITIVE_INFINITY
     this.#time = typeof every === 'string' ? (milliseconds(every) as number) : Number.POSITIVE_INFINITY
     this.#keep = keep
+    this.#renew = renew
   }
 
   /** Whether a checkpoint is due after a step. Throws the error of the last write that failed. */
@@ -144,6 +150,7 @@ export class Checkpoints {
     this.#writing = (async () => {
       try {
         await makeFolder('Trainer.fit', this.#folder)
+        await this.#renew()
         await events
         await writeAtomically(path, chunks, 'Trainer.fit')
         await this.#prune(step)

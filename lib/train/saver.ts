@@ -46,8 +46,9 @@ export class Saver {
     parts: Parts,
     options: CheckpointOptions & { readonly folder: string },
     resume: boolean,
+    renew: () => Promise<void>,
   ): Promise<Saver> {
-    const checkpoints = new Checkpoints(options)
+    const checkpoints = new Checkpoints(options, renew)
     const config = configOf(parts)
     if (!resume) {
       await checkpoints.checkOwn(op, parts.steps)
@@ -105,12 +106,16 @@ export class Saver {
   }
 }
 
-/** The saver of a run, if checkpoints are asked for. It holds the saved state if the fit is to go on from one. */
+/**
+ * The saver of a run, if checkpoints are asked for. It holds the saved state if the fit is to go on from one. `renew`
+ * takes the run's folder again.
+ */
 export async function openSaver(
   op: string,
   parts: Parts,
   metrics: Metrics<string, never>,
   resume: 'auto' | undefined,
+  renew: () => Promise<void>,
 ): Promise<Saver | null> {
   const { run, checkpoints, loggers = [], callbacks = [] } = parts.options
   if (checkpoints === undefined) return null
@@ -121,7 +126,7 @@ export async function openSaver(
     pass.end()
   }
   const folder = folderOf(run, checkpoints.folder) as string
-  const saver = await Saver.open(op, parts, { ...checkpoints, folder }, resume === 'auto')
+  const saver = await Saver.open(op, parts, { ...checkpoints, folder }, resume === 'auto', renew)
   // Loggers learn this from the start event, and a caller that made the folder for this training already knows.
   const knows = loggers.length > 0 || callbacks.some((callback) => beginsAnew in callback)
   if (resume === 'auto' && saver.from === null && !knows)

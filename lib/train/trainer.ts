@@ -129,10 +129,11 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     let saver: Saver | null = null
     let recording: Recording | null = null
     try {
-      recording = await Recording.open(op, this.#options, batches, history)
-      run.journal = recording.journal
-      const parts = this.#partsOf(run, recording)
-      saver = await openSaver(op, parts, this.#metrics, resume)
+      const record = await Recording.open(op, this.#options, batches, history)
+      recording = record
+      run.journal = record.journal
+      const parts = this.#partsOf(run, record)
+      saver = await openSaver(op, parts, this.#metrics, resume, () => record.renew())
       const plan = planOf(
         options,
         saver?.from?.fit ?? { epochs: this.#stepping.epochs, steps: this.#stepping.steps, time: 0 },
@@ -145,13 +146,13 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       }
       this.#tell.neverValidates(op, plan, context.stepsPerEpoch)
       context.epochs = plan.epochs
-      await recording.begin(parts, options, saver?.from ?? null, this.#stepping.epochs, context)
+      await record.begin(parts, options, saver?.from ?? null, this.#stepping.epochs, context)
       const callbacks: Callback<M>[] = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
       for (const callback of callbacks) {
         await callback.onStart?.(context)
         started.push(callback)
       }
-      callbacks.push(recording.journal)
+      callbacks.push(record.journal)
       saver?.loadCallbacks()
       saver?.watch((interrupted) => {
         run.signal = signal === undefined ? interrupted : AbortSignal.any([signal, interrupted])

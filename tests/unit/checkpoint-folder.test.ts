@@ -1,6 +1,6 @@
 /** A folder of checkpoints that vanishes, or refuses files, in the middle of a fit. */
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { manualSeed, nn, optim, randn, Trainer, ValueError } from '../../lib/index.js'
@@ -61,6 +61,41 @@ describe('a folder of checkpoints', () => {
     await again.train(8, 'auto')
     expect(again.weights()).toEqual(await whole(8))
     takeOutput()
+  })
+
+  it('that is made anew during a fit is held again, so that no other fit begins in it', async () => {
+    const folder = fresh()
+    const locks: (string | null)[] = []
+    const lock = join(folder, 'run.lock')
+    const { train } = made(folder, (step) => {
+      locks.push(existsSync(lock) ? readFileSync(lock, 'utf8') : null)
+      if (step === 3) rmSync(folder, { recursive: true })
+    })
+    await train(6)
+    expect(locks[0]).not.toBeNull()
+    expect(locks.slice(4)).toEqual([locks[0], locks[0]])
+    expect(readdirSync(folder)).toEqual(['checkpoints'])
+    takeOutput()
+  })
+
+  it('that another run has taken since it was made anew gets no more checkpoints, and this is told', async () => {
+    const folder = fresh()
+    const other = JSON.stringify({ pid: process.ppid, host: hostname(), began: null, taken: Date.now(), id: 'other' })
+    const { train } = made(folder, (step) => {
+      if (step !== 3) return
+      rmSync(folder, { recursive: true })
+      mkdirSync(folder)
+      writeFileSync(join(folder, 'run.lock'), other)
+    })
+    expect((await train(5)).stopped).toBeNull()
+    const [told, last] = takeOutput()
+    expect(told).toContain(`another run has ${folder}: process ${process.ppid}, since `)
+    expect(told).toContain('the training goes on without the checkpoint of step ')
+    const [, elsewhere = ''] = /lacks the last checkpoint, of step 5, which is in (\S+) instead/.exec(last ?? '') ?? []
+    folders.push(elsewhere)
+    expect(names(elsewhere)).toEqual([5])
+    expect(names(folder)).toEqual([])
+    expect(readFileSync(join(folder, 'run.lock'), 'utf8')).toBe(other)
   })
 
   it('that refuses files for a while does not end the fit, and this is told once', async () => {

@@ -55,6 +55,11 @@ export class RunFolder {
     await writeAtomically(path, [Buffer.from(`${JSON.stringify(file, null, 2)}\n`)], this.#op)
   }
 
+  /** Takes the folder again if it was made anew. Throws ValueError if another fit has it by now. */
+  renew(): Promise<void> {
+    return this.#lock.renew(this.#op)
+  }
+
   release(): void {
     this.#lock.release()
   }

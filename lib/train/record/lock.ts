@@ -93,45 +93,61 @@ function parsed(text: string): Holder | null {
 
 /** Holds the folder for this process until `release`, or until the process ends, however it ends. */
 export class FolderLock {
-  readonly #path: string
-  readonly #text: string
+  readonly #folder: string
+  readonly #holder: Holder
 
-  private constructor(path: string, text: string) {
-    this.#path = path
-    this.#text = text
+  private constructor(folder: string, holder: Holder) {
+    this.#folder = folder
+    this.#holder = holder
   }
 
   /** Throws ValueError if another live run has the folder. */
   static async take(op: string, folder: string): Promise<FolderLock> {
-    const path = join(folder, name)
     const id = randomBytes(8).toString('hex')
     const holder: Holder = { pid: process.pid, host: hostname(), began: beganOf(process.pid), taken: Date.now(), id }
-    const text = JSON.stringify(holder)
-    const own = `${path}.${id}`
-    try {
-      await writeWhole(own, text)
-      for (;;) {
-        const found = await linked(own, path)
-        if (found === 'made') break
-        if (found === 'taken') await removeStale(op, folder, path)
-        else await writeWhole(own, text)
-      }
-    } catch (error) {
-      throw refusal(op, 'write', path, error)
-    } finally {
-      await rm(own, { force: true })
-    }
+    await writeLock(op, folder, holder)
     await sweep(folder)
-    return new FolderLock(path, text)
+    return new FolderLock(folder, holder)
+  }
+
+  /**
+   * Takes the folder again if its lock is gone, as after the folder was deleted and made anew. Throws ValueError if
+   * another live run has the folder by now.
+   */
+  async renew(op: string): Promise<void> {
+    const text = await readFile(join(this.#folder, name), 'utf8').catch(() => null)
+    if (text !== JSON.stringify(this.#holder)) await writeLock(op, this.#folder, this.#holder)
   }
 
   /** Gives the folder back, unless another process has taken it meanwhile. */
   release(): void {
+    const path = join(this.#folder, name)
     try {
-      if (readFileSync(this.#path, 'utf8') === this.#text) untilFree(() => rmSync(this.#path))
+      if (readFileSync(path, 'utf8') === JSON.stringify(this.#holder)) untilFree(() => rmSync(path))
     } catch {
       // The lock or the whole folder was removed.
     }
+  }
+}
+
+/** Writes the lock of a holder, in the place of one whose process has ended. */
+async function writeLock(op: string, folder: string, holder: Holder): Promise<void> {
+  const path = join(folder, name)
+  const text = JSON.stringify(holder)
+  const own = `${path}.${holder.id}`
+  try {
+    await writeWhole(own, text)
+    for (;;) {
+      const found = await linked(own, path)
+      if (found === 'made') return
+      if (found === 'taken') await removeStale(op, folder, path)
+      else await writeWhole(own, text)
+    }
+  } catch (error) {
+    throw refusal(op, 'write', path, error)
+  } finally {
+    // A folder that vanished meanwhile refuses this too, and the error of the writing says more.
+    await rm(own, { force: true }).catch(() => undefined)
   }
 }
 

@@ -103,6 +103,11 @@ export class Recording {
     })
   }
 
+  /** Takes the run's folder again if it was made anew. Throws ValueError if another fit has it by now. */
+  async renew(): Promise<void> {
+    await this.#folder?.renew()
+  }
+
   /** Called however the fit ends. Throws nothing. */
   async end(): Promise<void> {
     await this.journal.end()
