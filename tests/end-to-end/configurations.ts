@@ -1,6 +1,6 @@
 /**
- * Trainings whose peak memory is predicted and measured: three models with batch sizes, adapters, checkpointing and
- * mixed precision.
+ * Trainings whose peak memory is predicted and measured: models with batch sizes, adapters, checkpointing and mixed
+ * precision.
  */
 import { cnn, Gpt, type GptSizes, Tagger } from '../../bench/models.js'
 import { applyLora } from '../../lib/finetune/index.js'
@@ -19,6 +19,7 @@ import {
   Trainer,
   zeros,
 } from '../../lib/index.js'
+import { type T5, t5, vit } from '../../lib/models/index.js'
 
 export interface Configuration {
   readonly name: string
@@ -65,6 +66,38 @@ class Flat extends nn.Module {
 
   forward(x: Tensor): Tensor {
     return this.inner.forward(x).flatten(0, 1)
+  }
+}
+
+/** Gated recurrent units over a sequence [T, B], and classes of its last place. */
+class Reader extends nn.Module {
+  readonly embedding: nn.Embedding
+  readonly gru: nn.GRU
+  readonly head: nn.Linear
+
+  constructor(vocab: number, embed: number, hidden: number, classes: number) {
+    super()
+    this.embedding = new nn.Embedding(vocab, embed)
+    this.gru = new nn.GRU(embed, hidden, { numLayers: 2 })
+    this.head = new nn.Linear(hidden, classes)
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.head.forward(this.gru.forward(this.embedding.forward(x)).output.select(0, -1))
+  }
+}
+
+/** Logits [B * T, vocabulary] of a model that reads the same ids as it is to write. */
+class Copier extends nn.Module {
+  readonly inner: T5
+
+  constructor(inner: T5) {
+    super()
+    this.inner = inner
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.inner.forward(x, { decoderIds: x }).flatten(0, 1)
   }
 }
 
@@ -142,6 +175,28 @@ export function configurations(scale = 1): readonly Configuration[] {
         trainer: trained(applyLora(gpt(), { rank: 8, targetModules: 'all-linear' }), { precision: 'bfloat16' }),
         batch: text(8),
       }),
+    },
+    {
+      name: 'GRU of two layers, 32 rows',
+      make: () => ({ trainer: trained(new Reader(part(2000), part(64), part(256), 5)), batch: sequences(part(32)) }),
+    },
+    {
+      name: 'ViT, 8 rows',
+      make: () => {
+        const body = { classes: 10, imageSize: part(112), patchSize: part(16), width: part(256) }
+        return {
+          trainer: trained(vit({ ...body, layers: scale > 1 ? 2 : 6, heads: 4, dropout: 0.1 })),
+          batch: [randn([8, 3, part(112), part(112)]), ids([8], 10)],
+        }
+      },
+    },
+    {
+      name: 'T5, 8 rows, clipped',
+      make: () => {
+        const blocks = { layers: scale > 1 ? 1 : 3, heads: 4, width: part(256), headDim: part(64), inner: part(1024) }
+        const model = new Copier(t5({ ...blocks, vocabSize: part(2000) }))
+        return { trainer: trained(model, { clipGradNorm: 1 }), batch: text(8) }
+      },
     },
   ]
 }

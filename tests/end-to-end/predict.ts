@@ -1,5 +1,5 @@
 /**
- * Compares the predicted with the measured peak memory of training steps, on twelve configurations: `npx tsx
+ * Compares the predicted with the measured peak memory of training steps, on fifteen configurations: `npx tsx
  * tests/end-to-end/predict.ts`. Prints a table and ends with 'N passed, N failed'. A difference of more than a tenth is
  * a failure, of the tensors or of the process.
  *
