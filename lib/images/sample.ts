@@ -25,29 +25,70 @@ export function crop(picture: Picture, { top, left, height, width }: Box, fill =
   return new Picture(cut, height, width, channels)
 }
 
-/** The weights of each place of the result, and where they begin in the source. */
+/** The weights of each place of the result that are not 0: where they begin in the source, their number and values. */
 function weightsOf(
   source: number,
   result: number,
-): { readonly starts: Int32Array; readonly taps: number; readonly weights: Float64Array } {
+): {
+  readonly starts: Int32Array
+  readonly counts: Int32Array
+  readonly taps: number
+  readonly weights: Float64Array
+} {
   const scale = source / result
   const support = Math.max(1, scale)
   const taps = Math.min(source, Math.ceil(support) * 2 + 1)
-  const starts = new Int32Array(result)
+  const [starts, counts] = [new Int32Array(result), new Int32Array(result)]
   const weights = new Float64Array(result * taps)
   for (let i = 0; i < result; i++) {
     const center = (i + 0.5) * scale
-    const start = Math.min(Math.max(0, Math.floor(center - support + 0.5)), source - taps)
-    let total = 0
+    const first = Math.min(Math.max(0, Math.floor(center - support + 0.5)), source - taps)
+    const weightAt = (k: number) => Math.max(0, 1 - Math.abs((first + k + 0.5 - center) / support))
+    let [total, from, to] = [0, taps, 0]
     for (let k = 0; k < taps; k++) {
-      const weight = Math.max(0, 1 - Math.abs((start + k + 0.5 - center) / support))
-      weights[i * taps + k] = weight
+      const weight = weightAt(k)
       total += weight
+      if (weight > 0) [from, to] = [Math.min(from, k), k + 1]
     }
-    for (let k = 0; k < taps; k++) weights[i * taps + k] = (weights[i * taps + k] as number) / total
-    starts[i] = start
+    for (let k = from; k < to; k++) weights[i * taps + k - from] = weightAt(k) / total
+    starts[i] = first + from
+    counts[i] = to - from
   }
-  return { starts, taps, weights }
+  return { starts, counts, taps, weights }
+}
+
+/** The rows of a part of the picture, resized to `width`. */
+function across({ data, width: whole, channels }: Picture, box: Box, width: number): Float32Array {
+  const { starts, counts, taps, weights } = weightsOf(box.width, width)
+  const rows = new Float32Array(box.height * width * channels)
+  for (let y = 0, to = 0; y < box.height; y++) {
+    const base = ((box.top + y) * whole + box.left) * channels
+    for (let x = 0; x < width; x++) {
+      const start = base + (starts[x] as number) * channels
+      const own = x * taps
+      const count = counts[x] as number
+      if (channels === 3) {
+        // Pictures with colours are most of all, and three sums read each weight once.
+        let [red, green, blue] = [0, 0, 0]
+        for (let k = 0, at = start; k < count; k++, at += 3) {
+          const weight = weights[own + k] as number
+          red += weight * (data[at] as number)
+          green += weight * (data[at + 1] as number)
+          blue += weight * (data[at + 2] as number)
+        }
+        rows[to++] = red
+        rows[to++] = green
+        rows[to++] = blue
+      } else
+        for (let c = 0; c < channels; c++) {
+          let sum = 0
+          for (let k = 0, at = start + c; k < count; k++, at += channels)
+            sum += (weights[own + k] as number) * (data[at] as number)
+          rows[to++] = sum
+        }
+    }
+  }
+  return rows
 }
 
 /**
@@ -56,34 +97,23 @@ function weightsOf(
  * Pillow's, which rounds twice.
  */
 export function resizeBox(picture: Picture, box: Box, height: number, width: number): Picture {
-  const { data, channels } = picture
+  const { channels } = picture
   if (box.height === height && box.width === width) return crop(picture, box)
-  const across = weightsOf(box.width, width)
+  const rows = across(picture, box, width)
   const down = weightsOf(box.height, height)
   const stride = width * channels
-  const rows = new Float32Array(box.height * stride)
-  for (let y = 0; y < box.height; y++) {
-    const base = ((box.top + y) * picture.width + box.left) * channels
-    for (let x = 0; x < width; x++) {
-      const start = base + (across.starts[x] as number) * channels
-      for (let c = 0; c < channels; c++) {
-        let sum = 0
-        for (let k = 0, at = start + c; k < across.taps; k++, at += channels)
-          sum += (across.weights[x * across.taps + k] as number) * (data[at] as number)
-        rows[y * stride + x * channels + c] = sum
-      }
-    }
-  }
   const result = like(picture, height * stride)
   const half = result instanceof Uint8Array ? 0.5 : 0
+  // Sums of a whole row at a time, because memory is then read in its order.
+  const sums = new Float64Array(stride)
   for (let y = 0; y < height; y++) {
-    const start = (down.starts[y] as number) * stride
-    for (let i = 0; i < stride; i++) {
-      let sum = half
-      for (let k = 0, at = start + i; k < down.taps; k++, at += stride)
-        sum += (down.weights[y * down.taps + k] as number) * (rows[at] as number)
-      result[y * stride + i] = sum
+    sums.fill(half)
+    for (let k = 0; k < (down.counts[y] as number); k++) {
+      const weight = down.weights[y * down.taps + k] as number
+      const from = ((down.starts[y] as number) + k) * stride
+      for (let i = 0; i < stride; i++) sums[i] = (sums[i] as number) + weight * (rows[from + i] as number)
     }
+    result.set(sums, y * stride)
   }
   return new Picture(result, height, width, channels)
 }
