@@ -1,13 +1,14 @@
 /**
- * Every reader of files, on mutants of its own kind of file, each in its own process. A crash, a hang, an error that is
- * not Firesteel's, and a wrong result are failures. The file that was read last is kept.
+ * Every reader of files, on mutants of its own kind of file, each in its own process, and as many at a time as there
+ * are processors. A crash, a hang, an error that is not Firesteel's, and a wrong result are failures. The file that was
+ * read last is kept.
  *
  * Usage: npm run fuzz:readers -- [--count 100000 | --seconds 60] [--seed 1] [KIND ...]. Count or seconds apply to each
  * kind. Prints a line for each and ends with `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -83,8 +84,14 @@ function run(program: string, kind: string, last: string): Promise<Ended> {
 }
 
 let [passed, failed] = [0, 0]
-for (const { program, kind } of all) {
-  if (positionals.length > 0 && !positionals.includes(kind)) continue
+const waiting = all.filter(({ kind }) => positionals.length === 0 || positionals.includes(kind))
+
+/** Runs one kind after another, until none waits. */
+async function runThose(): Promise<void> {
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await runOne(next)
+}
+
+async function runOne({ program, kind }: { readonly program: string; readonly kind: string }): Promise<void> {
   const last = join(tmpdir(), `firesteel-fuzz-last-${process.pid}-${kind}`)
   const { fault, said } = await run(program, kind, last)
   if (fault === null) {
@@ -97,5 +104,7 @@ for (const { program, kind } of all) {
     process.stdout.write(`${kind}: seed ${seed}, ${fault}\n${bytes}\n`)
   }
 }
+// A reader keeps one processor busy.
+await Promise.all(Array.from({ length: availableParallelism() }, runThose))
 process.stdout.write(`${passed} passed, ${failed} failed\n`)
 process.exitCode = failed === 0 ? 0 : 1
