@@ -16,6 +16,7 @@ export const browserEntries = [
   'lib/finetune/index.ts',
   'lib/data/datasets/index.ts',
   'lib/distributions/index.ts',
+  'lib/linalg/index.ts',
 ]
 
 /** Files that may use names of Node: the seam itself, and code behind it that runs only in Node. */

@@ -43,7 +43,7 @@ function users(names, moduleInfo) {
 }
 
 /** Entries whose programs need most of what the main entry loads. */
-const heavy = ['models/index', 'pretrain/index', 'finetune/index', 'distributions/index']
+const heavy = ['models/index', 'pretrain/index', 'finetune/index', 'distributions/index', 'linalg/index']
 
 /**
  * The file for a module, by the module's users. Modules that the main entry loads are in few files, which tell apart

@@ -17,6 +17,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const indices = [
   'ops',
   'distributions',
+  'linalg',
   'nn',
   'optim',
   'data',

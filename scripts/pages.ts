@@ -18,6 +18,7 @@ export const introductions: { readonly [page: string]: string } = {
   finetune:
     'Fine-tuning, of `firesteel/finetune`: freezing, gradual unfreezing, adapters such as LoRA, and weights in 8 or 4 bits.',
   images: 'Folders of pictures and augmentations, of `firesteel/images`. Decoding needs the package sharp.',
+  linalg: 'Linear algebra, of `firesteel/linalg`, as in `torch.linalg`: factorisations, systems, inverses, norms.',
   models:
     'Models that are loaded from Hugging Face folders, or made with random weights, of `firesteel/models`, and the ways in which they generate.',
   nn: 'Layers and models, of `nn`: the class `Module`, and what belongs to all layers. Each family of layers has a page.',

@@ -10,6 +10,7 @@ import { type AnyOperator, operators } from '../lib/autograd/operator.js'
 import { referenceKernels } from '../lib/backend/reference/kernels.js'
 import { families, familyOf, type KernelName } from '../lib/backend/table/index.js'
 import '../lib/index.js'
+import '../lib/linalg/index.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const cudaFolder = join(root, 'native/cuda')

@@ -120,6 +120,12 @@ struct KernelTable {
   void (*matmul)(Context& context, const View& out, const View& a, const View& b, const View* bias);
   void (*matmul_each)(Context& context, const View& out, const View& a, ViewList b, ViewList biases);
   void (*matmul_accumulate)(Context& context, const View& sum, const View& a, const View& b);
+  void (*cholesky)(Context& context, const View& out, const View& x);
+  void (*solve_triangular)(Context& context, const View& out, const View& a, const View& b, bool upper, bool unit);
+  void (*lu_factor)(Context& context, const View& lu, const View& pivots, const View& permutation, const View& x, bool checks);
+  void (*qr)(Context& context, const View& q, const View& r, const View& x);
+  void (*eigh)(Context& context, const View& values, const View& vectors, const View& x, bool upper);
+  void (*svd)(Context& context, const View& u, const View& s, const View& vh, const View& x);
   void (*conv2d_forward)(Context& context, const View& out, const View& x, const View& weight, const View* bias, Integers stride, Integers padding, Integers dilation, int64_t groups, bool relu);
   void (*conv2d_input_gradient)(Context& context, const View& dx, const View& dy, const View& weight, Integers stride, Integers padding, Integers dilation, int64_t groups);
   void (*conv2d_weight_gradient)(Context& context, const View& dweight, const View& dy, const View& x, Integers stride, Integers padding, Integers dilation, int64_t groups);
@@ -294,6 +300,12 @@ void scatter_accumulate(Context& context, const View& value, const View& src, co
 void matmul(Context& context, const View& out, const View& a, const View& b, const View* bias);
 void matmul_each(Context& context, const View& out, const View& a, ViewList b, ViewList biases);
 void matmul_accumulate(Context& context, const View& sum, const View& a, const View& b);
+void cholesky(Context& context, const View& out, const View& x);
+void solve_triangular(Context& context, const View& out, const View& a, const View& b, bool upper, bool unit);
+void lu_factor(Context& context, const View& lu, const View& pivots, const View& permutation, const View& x, bool checks);
+void qr(Context& context, const View& q, const View& r, const View& x);
+void eigh(Context& context, const View& values, const View& vectors, const View& x, bool upper);
+void svd(Context& context, const View& u, const View& s, const View& vh, const View& x);
 void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias, Integers stride, Integers padding, Integers dilation, int64_t groups, bool relu);
 void conv2d_input_gradient(Context& context, const View& dx, const View& dy, const View& weight, Integers stride, Integers padding, Integers dilation, int64_t groups);
 void conv2d_weight_gradient(Context& context, const View& dweight, const View& dy, const View& x, Integers stride, Integers padding, Integers dilation, int64_t groups);

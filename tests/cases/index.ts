@@ -8,6 +8,7 @@ import * as elementwise from './elementwise.js'
 import * as gated from './gated.js'
 import * as indexing from './indexing/index.js'
 import * as interpolate from './interpolate.js'
+import * as linalg from './linalg.js'
 import * as loss from './loss/index.js'
 import * as matmul from './matmul.js'
 import * as norm from './norm.js'
@@ -45,6 +46,7 @@ export const families: { readonly [name: string]: Family } = {
   shape,
   indexing,
   matmul,
+  linalg,
   conv,
   pool,
   interpolate,

@@ -1,12 +1,13 @@
 /**
- * Calls every function, constructor and method of `firesteel/models`, `/text`, `/images` and `/distributions` with hostile arguments, and
- * checks that no subpath is left out.
+ * Calls every function, constructor and method of `firesteel/models`, `/text`, `/images`, `/distributions` and `/linalg` with hostile
+ * arguments, and checks that no subpath is left out.
  */
 import './memory.js'
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import * as distributions from '../../lib/distributions/index.js'
 import * as images from '../../lib/images/index.js'
+import * as linalg from '../../lib/linalg/index.js'
 import * as models from '../../lib/models/index.js'
 import * as text from '../../lib/text/index.js'
 import { exported, functionsOf } from './calls.js'
@@ -44,7 +45,7 @@ const excused: { readonly [name: string]: string } = {
 it('every export is called', () => {
   const called = new Set(calls.flatMap(({ names }) => names))
   const before = new Set(exported())
-  const all = functionsOf([models, text, images, distributions])
+  const all = functionsOf([models, text, images, distributions, linalg])
   const left = all.filter((name) => !called.has(name) && !before.has(name))
   expect(left.filter((name) => !excused[name])).toEqual([])
   expect(Object.keys(excused).filter((name) => !all.includes(name))).toEqual([])
@@ -54,7 +55,7 @@ it('every subpath of the package is guarded', () => {
   const { exports } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     exports: { [subpath: string]: unknown }
   }
-  const here = ['./models', './text', './images', './distributions']
+  const here = ['./models', './text', './images', './distributions', './linalg']
   const others = ['.', './datasets', './pretrain', './finetune']
   expect(Object.keys(exports).sort()).toEqual([...here, ...others, './package.json'].sort())
 })

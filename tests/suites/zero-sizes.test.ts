@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
+import * as linalg from '../../lib/linalg/index.js'
 import * as ops from '../../lib/ops/index.js'
 import type { Case } from '../cases/case.js'
 import { families } from '../cases/index.js'
@@ -16,7 +17,7 @@ const entries = Object.assign({}, ...Object.values(families).map(({ zeroSizes })
 
 it('covers every public operator', () => {
   const tried = new Set(Object.keys(entries).map((name) => name.split(' ')[0]))
-  expect(Object.keys(ops).filter((name) => !tried.has(name))).toEqual([])
+  expect(Object.keys({ ...ops, ...linalg }).filter((name) => !tried.has(name))).toEqual([])
 })
 
 /** Each size 0 in turn, none, and all. */

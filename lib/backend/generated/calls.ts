@@ -406,6 +406,65 @@ const matmul_accumulate: Writer<'matmul_accumulate'> = {
   },
 }
 
+const cholesky: Writer<'cholesky'> = {
+  first: ({ out }) => out,
+  write(to, { out, x }) {
+    to.out(out)
+    to.dense(x)
+  },
+}
+
+const solve_triangular: Writer<'solve_triangular'> = {
+  first: ({ out }) => out,
+  write(to, { out, a, b, upper, unit }) {
+    to.out(out)
+    to.strided(a)
+    to.dense(b)
+    to.number('upper', upper)
+    to.number('unit', unit)
+  },
+}
+
+const lu_factor: Writer<'lu_factor'> = {
+  first: ({ lu }) => lu,
+  write(to, { lu, pivots, permutation, x, checks }) {
+    to.out(lu)
+    to.out(pivots)
+    to.out(permutation)
+    to.dense(x)
+    to.number('checks', checks)
+  },
+}
+
+const qr: Writer<'qr'> = {
+  first: ({ q }) => q,
+  write(to, { q, r, x }) {
+    to.out(q)
+    to.out(r)
+    to.dense(x)
+  },
+}
+
+const eigh: Writer<'eigh'> = {
+  first: ({ values }) => values,
+  write(to, { values, vectors, x, upper }) {
+    to.out(values)
+    to.out(vectors)
+    to.dense(x)
+    to.number('upper', upper)
+  },
+}
+
+const svd: Writer<'svd'> = {
+  first: ({ u }) => u,
+  write(to, { u, s, vh, x }) {
+    to.out(u)
+    to.out(s)
+    to.out(vh)
+    to.dense(x)
+  },
+}
+
 const conv2d_forward: Writer<'conv2d_forward'> = {
   first: ({ out }) => out,
   write(to, { out, x, weight, bias, stride, padding, dilation, groups, relu }) {
@@ -1386,6 +1445,12 @@ export const calls: Calls = {
   matmul,
   matmul_each,
   matmul_accumulate,
+  cholesky,
+  solve_triangular,
+  lu_factor,
+  qr,
+  eigh,
+  svd,
   conv2d_forward,
   conv2d_input_gradient,
   conv2d_weight_gradient,

@@ -10,6 +10,7 @@ import { elementwise } from './elementwise.js'
 import { throughFloat32 } from './half.js'
 import { indexing } from './indexing.js'
 import { interpolate } from './interpolate.js'
+import { linalg } from './linalg.js'
 import { matmul } from './matmul.js'
 import { optimizer } from './optimizer.js'
 import { pool } from './pool.js'
@@ -28,6 +29,7 @@ const written: Kernels<HostView> = {
   ...sort,
   ...indexing,
   ...matmul,
+  ...linalg,
   ...conv,
   ...pool,
   ...interpolate,

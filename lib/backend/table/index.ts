@@ -12,6 +12,7 @@ import { gated } from './gated.js'
 import type { ArgumentsOf, KernelRows } from './grammar.js'
 import { indexing } from './indexing.js'
 import { interpolate } from './interpolate.js'
+import { linalg } from './linalg.js'
 import { loss } from './loss.js'
 import { matmul } from './matmul.js'
 import { norm } from './norm.js'
@@ -42,6 +43,7 @@ export const families = {
   sort,
   indexing,
   matmul,
+  linalg,
   conv,
   pool,
   interpolate,
@@ -64,6 +66,7 @@ export const kernels = {
   ...sort,
   ...indexing,
   ...matmul,
+  ...linalg,
   ...conv,
   ...pool,
   ...interpolate,
