@@ -180,6 +180,20 @@ it('a head of another number of classes begins anew, and the base still serves t
   }
 })
 
+it('an adapter that would not save weights which begin at random is refused', async () => {
+  write('rows.jsonl', [row('good cat', 'a'), row('bad cat', 'b')])
+  const run = (method: string) => finetuneCommand([config(), '--dry', '--set', `method=${method}`])
+  const error = (await run('{ lora: { modulesToSave: [classifier] } }').catch((thrown: unknown) => thrown)) as Error
+  expect(error.message).toBe(
+    '--set method: method.lora.modulesToSave leaves out bert.pooler.dense.weight, bert.pooler.dense.bias, which begin at random, so that the adapter would be loaded beside other ones; add their modules, or leave it out',
+  )
+  await expect(run('{ ia3: { modulesToSave: [pooler] } }')).rejects.toThrow(
+    /ia3\.modulesToSave leaves out .*classifier\.weight/,
+  )
+  expect(await run('{ lora: { modulesToSave: [classifier, pooler] } }')).toBe(0)
+  expect(await run('{ lora: { rank: 2 } }')).toBe(0)
+})
+
 it('--json of a training holds every figure that stands on stderr', async () => {
   write('rows.jsonl', [row('good cat', 'a'), row('bad cat', 'b'), row('good cat', 'b')])
   const { json } = await figures()

@@ -82,6 +82,25 @@ function newWeightsText({ config }: Loaded, names: readonly string[]): string {
     : `\nnew weights, which do not come from ${config.model} and begin at random: ${names.join(', ')}`
 }
 
+/**
+ * Throws UsageError if an adapter's files would leave out weights that begin at random, because whoever loads them would
+ * begin with others.
+ */
+function checkSaved({ config: { method }, source }: Loaded, names: readonly string[]): void {
+  if (typeof method !== 'object') return
+  const [kind, saved] =
+    'lora' in method
+      ? ['lora', method.lora.modulesToSave]
+      : 'ia3' in method
+        ? ['ia3', method.ia3.modulesToSave]
+        : ['', undefined]
+  const lost = names.filter((name) => saved?.every((module) => !`.${name}`.includes(`.${module}.`)))
+  if (lost.length > 0)
+    throw new UsageError(
+      `${source.place(['method', kind, 'modulesToSave'])}: method.${kind}.modulesToSave leaves out ${lost.join(', ')}, which begin at random, so that the adapter would be loaded beside other ones; add their modules, or leave it out`,
+    )
+}
+
 /** The learning rate of a model that begins with random weights. */
 const fromBeginning = 6e-4
 
@@ -91,6 +110,7 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
   const data = withWeights(loaded, await readData(loaded))
   const model = await makeModel(loaded, data)
   const newWeights = newWeightsOf(loaded, model, data.format)
+  checkSaved(loaded, newWeights)
   const { parameters, callbacks, lr } = await applyMethod(loaded, model, data.format)
   const [longest, middle] = await sampleBatches([data.train, ...(data.replay === null ? [] : [data.replay])], batchSize)
   const figures = rowFigures(data)
