@@ -350,12 +350,13 @@ WHERE(where_word, uint32_t)
 WHERE(where_half, uint16_t)
 WHERE(where_byte, uint8_t)
 
-// Adding 0 would turn -0 into 0.
-UNARIES(affine, q != 0.0f ? x * p + q : x * p)
+// A product has the shift -0, because adding 0 would turn -0 into 0.
+UNARIES(affine, x* p + q)
 UNARY(affine_int32, int32_t, sum(product(x, i), j))
-UNARIES(pow_scalar, powf(x, p))
+// Roots of -0 and of -infinity are those of sqrt, as in PyTorch.
+UNARIES(pow_scalar, p == 0.5f ? sqrtf(x) : p == -0.5f ? 1.0f / sqrtf(x) : powf(x, p))
 UNARY(pow_scalar_int32, int32_t, whole_power(x, i))
-UNARIES(clamp, smallest(largest(x, p), q))
+UNARIES(clamp, smallest(q, largest(p, x)))
 UNARY(clamp_int32, int32_t, smallest(largest(x, i), j))
 UNARIES(neg, -x)
 UNARY(neg_int32, int32_t, difference(0, x))

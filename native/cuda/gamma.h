@@ -53,6 +53,8 @@ DEVICE double zeta_from(int64_t s, double q) {
 DEVICE double zeta(int64_t s, double q) {
   // Adding 0 makes -0 to 0, whose reciprocal is infinity.
   const bool is_near = q < 0 && q > -0.5, is_below = q <= -0.5;
+  // PyTorch takes -infinity for a negative integer, but not in the derivative of digamma.
+  if (q == -infinity && s > 2) return infinity;
   const double rest = q - floor(q);
   const double first = is_below ? rest : is_near ? q + 1 : q + 0.0;
   double sum = is_near ? reciprocal_power(q, s) : 0, below = 0;

@@ -44,7 +44,7 @@ DEVICE float16 narrow<float16>(float x) {
   return {uint16_t(sign | ((rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13))};
 }
 
-// Comparisons in which NaN wins, as in PyTorch.
+// Comparisons in which NaN wins, and of two zeros the second one, as in PyTorch.
 DEVICE float largest(float a, float b) { return a > b || a != a ? a : b; }
 DEVICE float smallest(float a, float b) { return a < b || a != a ? a : b; }
 DEVICE int32_t largest(int32_t a, int32_t b) { return a > b ? a : b; }

@@ -77,6 +77,7 @@ double erf_inverse(double x) {
 }
 // The derivative of log gamma of an order from 1 on, from a sum of which only a smooth rest is left out.
 double polygamma_of(double x, int order) {
+  if (x == -INFINITY && order > 2) return order % 2 == 0 ? INFINITY : -INFINITY;
   if (!isfinite(x)) return order > 1 && x > 0 ? 0 : x > 0 ? x : NAN;
   if (order == 1 && x == 0) return copysign(INFINITY, -x);
   if (x <= 0 && floor(x) == x) return order == 1 ? NAN : order % 2 == 0 ? INFINITY : -INFINITY;
@@ -140,7 +141,9 @@ const Unary unary[] = {
      [](double x) { return exactly(x > 0 ? x : x * slope); }},
     {"affine", [](Context& c, const View& out, const View& x) { isa::affine(c, out, x, scale, shift); },
      [](double x) { return within(x * scale + shift, 3, fabs(x * scale) + fabs(shift)); }},
-    {"affine without shift", [](Context& c, const View& out, const View& x) { isa::affine(c, out, x, scale, 0); },
+    {"affine with shift 0", [](Context& c, const View& out, const View& x) { isa::affine(c, out, x, scale, 0); },
+     [](double x) { return exactly(x * scale + 0.0); }},
+    {"affine without shift", [](Context& c, const View& out, const View& x) { isa::affine(c, out, x, scale, -0.0); },
      [](double x) { return exactly(x * scale); }},
     {"clamp", [](Context& c, const View& out, const View& x) { isa::clamp(c, out, x, low, high); },
      [](double x) {
@@ -180,7 +183,9 @@ const Unary unary[] = {
     {"pow_scalar -1", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, -1); },
      [](double x) { return exactly(1 / x); }},
     {"pow_scalar 0.5", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 0.5); },
-     [](double x) { return within(pow(x, 0.5), 3); }},
+     [](double x) { return exactly(sqrt(x)); }},
+    {"pow_scalar -0.5", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, -0.5); },
+     [](double x) { return within(1 / sqrt(x), 2); }},
     {"pow_scalar 0", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 0); },
      [](double x) { return exactly(pow(x, 0)); }},
     {"pow_scalar -2.5", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, -2.5); },

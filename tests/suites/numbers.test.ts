@@ -77,6 +77,8 @@ function rounded(number: number, dtype: f.DType): number {
 const floats: readonly f.DType[] = ['float32', 'float64', 'bfloat16']
 const arithmetic: readonly f.DType[] = [...floats, 'int32']
 const computing: readonly f.DType[] = [...arithmetic, 'uint8', 'bool']
+/** A power whose exponent is a number: 0.5 and -0.5 are sqrt and rsqrt. */
+const root = (x: number, y: number) => (x === Number.NEGATIVE_INFINITY && Math.abs(y) === 0.5 ? Number.NaN : pow(x, y))
 const pow = (x: number, y: number) => (x === 1 || (x === -1 && Math.abs(y) === Number.POSITIVE_INFINITY) ? 1 : x ** y)
 
 interface Entry {
@@ -153,13 +155,14 @@ const entries: { readonly [name: string]: Entry } = {
       const fn = ops[name as 'add'] as unknown as Both
       const { real, int32 = real, wide = false } = entry
       const { refuses: _, ...rest } = entry
+      const beside = name === 'pow' ? { ...entry, real: root } : entry
       return [
-        [name, { ...entry, call: fn, wide: wide || name === 'pow', int32 }],
+        [name, { ...beside, call: fn, wide: wide || name === 'pow', int32 }],
         [
           `${name} with the number first`,
           { ...rest, call: (x, n) => fn(n, x), real: (x, n) => real(n, x), wide, int32: (x, n) => int32(n, x) },
         ],
-        [`${name} as a method`, { ...entry, call: (x, n) => method(x, name, n), wide: wide || name === 'pow', int32 }],
+        [`${name} as a method`, { ...beside, call: (x, n) => method(x, name, n), wide: wide || name === 'pow', int32 }],
       ]
     }),
   ),

@@ -144,6 +144,10 @@ function siluDerivative(x: number): number {
   return s * (1 + x * (1 - s))
 }
 
+/** Comparisons in which NaN wins, and of two zeros the second one, as in PyTorch. */
+const largest = (a: number, b: number) => (a > b || Number.isNaN(a) ? a : b)
+const smallest = (a: number, b: number) => (a < b || Number.isNaN(a) ? a : b)
+
 /** Rounds to the nearest whole number, ties to the even one. */
 function toEven(x: number): number {
   const whole = Math.round(x)
@@ -230,8 +234,8 @@ export const elementwise = {
   div: binaryRows((n, out, o, x, i, di, y, j, dj) => {
     for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) / (y[j + k * dj] as number)
   }),
-  maximum: binary(Math.max),
-  minimum: binary(Math.min),
+  maximum: binary(largest),
+  minimum: binary(smallest),
   pow: (args) => binary(args.out.dtype === 'int32' ? wholePow : pow)(args),
   eq: comparison((a, b) => a === b),
   ne: comparison((a, b) => a !== b),
@@ -242,8 +246,7 @@ export const elementwise = {
   affine: unaryRows(
     (n, out, o, x, i, di, args) => {
       const scale = held(out, args.scale)
-      // Adding 0 would turn -0 into 0, and adding -0 changes nothing.
-      const shift = args.shift === 0 ? -0 : held(out, args.shift)
+      const shift = held(out, args.shift)
       for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) * scale + shift
     },
     (n, out, o, x, i, di, { scale, shift }) => {
@@ -253,14 +256,16 @@ export const elementwise = {
   pow_scalar: unaryRows(
     (n, out, o, x, i, di, args) => {
       const exponent = held(out, args.exponent)
-      for (let k = 0; k < n; k++) out[o + k] = pow(x[i + k * di] as number, exponent)
+      // Roots of -0 and of -infinity are those of sqrt, as in PyTorch.
+      const f = exponent === 0.5 ? Math.sqrt : exponent === -0.5 ? (x: number) => 1 / Math.sqrt(x) : pow
+      for (let k = 0; k < n; k++) out[o + k] = f(x[i + k * di] as number, exponent)
     },
     (n, out, o, x, i, di, { exponent }) => {
       for (let k = 0; k < n; k++) out[o + k] = wholePow(x[i + k * di] as number, exponent)
     },
   ),
   clamp: (args) =>
-    unary<Unary & Limits>((x, { min, max }) => Math.min(Math.max(x, min), max))(heldLimits(args.out, args)),
+    unary<Unary & Limits>((x, { min, max }) => smallest(max, largest(min, x)))(heldLimits(args.out, args)),
   clamp_backward: (args) =>
     backward<Backward & Limits>((dy, x, { min, max }) => (x >= min && x <= max ? dy : 0))(heldLimits(args.dx, args)),
   where,
@@ -320,7 +325,7 @@ export const elementwise = {
   bitwise_left_shift: binary((a, b) => (b >= 0 && b < 32 ? a << b : 0)),
   bitwise_right_shift: binary((a, b) => a >> (b >= 0 && b < 32 ? b : 31)),
   relu: unaryRows((n, out, o, x, i, di) => {
-    for (let k = 0; k < n; k++) out[o + k] = Math.max(x[i + k * di] as number, 0)
+    for (let k = 0; k < n; k++) out[o + k] = largest(0, x[i + k * di] as number)
   }),
   relu_backward,
   silu: unary((x) => x * sigmoid(x)),

@@ -77,9 +77,11 @@ export function erfinv(y: number): number {
           Math.sqrt(w) - 3,
         )
   x *= size
-  for (let step = 0; step < 3; step++) {
-    const excess = size < 0.5 ? erf(x) - size : 1 - size - erfc(x)
-    x -= (excess * Math.sqrt(Math.PI)) / 2 / expOfMinusSquare(x)
+  const halfRoot = Math.sqrt(Math.PI) / 2
+  for (let step = 0; step < 4; step++) {
+    if (size < 0.5) x -= ((erf(x) - size) * halfRoot) / expOfMinusSquare(x)
+    // Near 1, the logarithm of erfc is almost a parabola, so that the steps are good from afar as well.
+    else x += (Math.log(erfc(x) / (1 - size)) * erfc(x) * halfRoot) / expOfMinusSquare(x)
   }
   return y < 0 ? -x : x
 }

@@ -45,6 +45,8 @@ function zetaFrom(s: number, q: number): number {
 function zeta(s: number, q: number): number {
   // Adding 0 makes -0 to 0, whose reciprocal is infinity.
   if (!(q < 0)) return zetaFrom(s, q + 0)
+  // PyTorch takes -infinity for a negative integer, but not in the derivative of digamma.
+  if (q === Number.NEGATIVE_INFINITY) return s > 2 ? Number.POSITIVE_INFINITY : Number.NaN
   // The distance of a tiny number from the integer below it would round.
   if (q > -0.5) return q ** -s + zetaFrom(s, q + 1)
   const rest = q - Math.floor(q)

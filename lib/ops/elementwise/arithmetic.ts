@@ -96,7 +96,7 @@ function scalarRecord(op: 'add' | 'sub' | 'mul'): Operator<[x: Tensor], Affine> 
     gradient: {
       saves: () => ({}),
       backward: ({ attrs }, [g]) => [
-        attrs.scale === 1 ? g : apply(scalarRecords.mul, [g], { scale: attrs.scale, shift: 0 }),
+        attrs.scale === 1 ? g : apply(scalarRecords.mul, [g], { scale: attrs.scale, shift: -0 }),
       ],
     },
   })
@@ -108,7 +108,10 @@ const scalarRecords = {
   mul: scalarRecord('mul'),
 }
 
-/** x * scale + shift, which stands for x `op` value or value `op` x. */
+/**
+ * x * scale + shift, which stands for x `op` value or value `op` x. A product has the shift -0, because adding 0 turns
+ * -0 into 0.
+ */
 function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift: number, value: number): Tensor {
   // A value that is not a tensor, such as null, has no dtype. The operator's own checks refuse it.
   const dtype = x?.dtype
@@ -141,8 +144,8 @@ export function sub(a: Operand, b: Operand): Tensor {
 /** a * b, element by element, with broadcasting. */
 export function mul<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'mul'>): Result<A, B>
 export function mul(a: Operand, b: Operand): Tensor {
-  if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, 0, b)
-  if (typeof a === 'number' && typeof b !== 'number') return scaled('mul', b, a, 0, a)
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, -0, b)
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('mul', b, a, -0, a)
   return combined(records.mul, null, a, b)
 }
 
@@ -215,7 +218,7 @@ function powOfNumber(x: Tensor, exponent: number): Tensor {
 
 /**
  * a to the power of b, with broadcasting. Integers wrap around. A negative exponent of two integer tensors gives the
- * truncated 1 / a^-b.
+ * truncated 1 / a^-b. The exponents 0.5 and -0.5, as numbers, are sqrt and rsqrt, so that -infinity gives NaN.
  */
 export function pow<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'pow'>): Result<A, B>
 export function pow(a: Operand, b: Operand): Tensor {

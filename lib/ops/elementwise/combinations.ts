@@ -94,7 +94,9 @@ export function xlogy(a: Operand, b: Operand): Tensor {
   return once('xlogy', [x, y], (v, w) => {
     // The 1 keeps the gradient of the branch that is not taken finite.
     const known = where(eq(v, 0), where(le(w, 0), 1, where(eq(w, Number.POSITIVE_INFINITY), 1, w)), w)
-    return mul(v, log(known))
+    const product = mul(v, log(known))
+    // -0 becomes 0.
+    return where(eq(v, 0), add(product, 0), product)
   })
 }
 

@@ -55,8 +55,8 @@ export function softsign(x: Tensor): Tensor {
 export function logSigmoid<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
 export function logSigmoid(x: Tensor): Tensor {
   checkDType('logSigmoid', 'x', x, anyFloating)
-  // Above 40, softplus equals its argument to the last digit of a float64.
-  return once('logSigmoid', [x], (v) => neg(softplus(neg(v), { threshold: 40 })))
+  // Above 40, softplus equals its argument to the last digit of a float64. The difference from 0 is never -0.
+  return once('logSigmoid', [x], (v) => sub(0, softplus(neg(v), { threshold: 40 })))
 }
 
 /** x - tanh(x) */

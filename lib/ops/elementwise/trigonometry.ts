@@ -14,6 +14,8 @@ import { simple } from './unary.js'
 
 /** 1 - x^2, to the last digits near 1 */
 const inside = (x: Tensor): Tensor => mul(sub(1, x), add(x, 1))
+/** x^2 - 1 of a number that is not negative. At x = -1 itself the factors would give -0. */
+const outside = (x: Tensor): Tensor => mul(sub(x, 1), add(x, 1))
 
 export const sin = simple('sin', 'x', (g, x) => mul(g, cos(x)))
 export const cos = simple('cos', 'x', (g, x) => neg(mul(g, sin(x))))
@@ -27,7 +29,7 @@ export const sinh = simple('sinh', 'x', (g, x) => mul(g, cosh(x)))
 export const cosh = simple('cosh', 'x', (g, x) => mul(g, sinh(x)))
 export const asinh = simple('asinh', 'x', (g, x) => mul(g, rsqrt(add(square(x), 1))))
 /** NaN below 1. */
-export const acosh = simple('acosh', 'x', (g, x) => mul(g, rsqrt(mul(sub(x, 1), add(x, 1)))))
+export const acosh = simple('acosh', 'x', (g, x) => mul(g, rsqrt(outside(abs(x)))))
 /** Infinite at 1 and -1, NaN beyond. */
 export const atanh = simple('atanh', 'x', (g, x) => div(g, inside(x)))
 

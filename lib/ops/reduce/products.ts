@@ -36,7 +36,8 @@ function slope(x: Tensor, y: Tensor, g: Tensor, dim: number): Tensor {
   // A product that is not wanted counts 0, even if it is infinite.
   const wanted = where(eq(g, 0), 0, mul(g, y))
   const others = div(runningSum(wanted, dim, true), where(isZero, 1, x))
-  return where(isZero, where(first, beside, 0), others)
+  // Behind a zero, even NaN gets none.
+  return where(eq(zeros, 0), others, where(first, beside, 0))
 }
 
 /**

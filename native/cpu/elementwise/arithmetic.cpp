@@ -76,7 +76,9 @@ void pow_scalar(Context& context, const View& out, const View& x, double exponen
   if (exponent == 2) return square(context, out, x);
   if (exponent == 3) return map_unary<float>(context, out, x, [](Vec v) { return v * v * v; });
   if (exponent == -1) return reciprocal(context, out, x);
-  // The exponent 0.5 is not computed by sqrt, because pow(-0, 0.5) is 0 and pow(-infinity, 0.5) is infinity.
+  // Roots of -0 and of -infinity are those of sqrt, as in PyTorch.
+  if (exponent == 0.5) return sqrt(context, out, x);
+  if (exponent == -0.5) return rsqrt(context, out, x);
   const Vec e = set(static_cast<float>(exponent));
   map_unary<float>(context, out, x, [e](Vec v) { return simd::pow(v, e); });
 }
@@ -87,9 +89,7 @@ void affine(Context& context, const View& out, const View& x, double scale, doub
     return map_unary<int32_t>(context, out, x, [=](VecI v) { return v * a + b; });
   }
   const Vec a = set(static_cast<float>(scale)), b = set(static_cast<float>(shift));
-  // A shift of 0 is skipped, because adding 0 would turn -0 into 0. Multiplying by 1 costs nothing beside the memory
-  // traffic.
-  if (shift == 0) return map_unary<float>(context, out, x, [=](Vec v) { return v * a; });
+  // A product has the shift -0. Neither adding it nor multiplying by 1 costs anything beside the memory traffic.
   map_unary<float>(context, out, x, [=](Vec v) { return v * a + b; });
 }
 
@@ -99,7 +99,8 @@ void clamp(Context& context, const View& out, const View& x, double min, double 
     return map_unary<int32_t>(context, out, x, [=](VecI v) { return simd::min(simd::max(v, low), high); });
   }
   const Vec low = set(static_cast<float>(min)), high = set(static_cast<float>(max));
-  map_unary<float>(context, out, x, [=](Vec v) { return simd::min(simd::max(v, low), high); });
+  // Of two zeros, the second one is taken, which is the element.
+  map_unary<float>(context, out, x, [=](Vec v) { return simd::min(high, simd::max(low, v)); });
 }
 void clamp_backward(Context& context, const View& dx, const View& dy, const View& x, double min, double max) {
   const Vec low = set(static_cast<float>(min)), high = set(static_cast<float>(max));

@@ -51,6 +51,8 @@ double zeta_from(int64_t s, double q) {
 double zeta(int64_t s, double q) {
   // Adding 0 makes -0 to 0, whose reciprocal is infinity.
   if (!(q < 0)) return zeta_from(s, q + 0.0);
+  // PyTorch takes -infinity for a negative integer, but not in the derivative of digamma.
+  if (q == -INFINITY) return s > 2 ? INFINITY : NAN;
   if (q > -0.5) return reciprocal_power(q, s) + zeta_from(s, q + 1);
   const double rest = q - __builtin_floor(q);
   const double below = zeta_from(s, 1 - rest) - zeta_from(s, 1 - q);
