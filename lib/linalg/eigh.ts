@@ -28,7 +28,8 @@ const eighRecord = operator<[x: Tensor], Eigh, [values: Tensor, vectors: Tensor]
       const v = ctx.output(1)
       const own = gl === null ? null : mul(v, unsqueeze(gl, -2))
       if (gv === null) return [own && matmul(own, turned(v))]
-      const turning = matmul(v, shares(ctx.output(0), matmul(turned(v), gv)))
+      const inner = shares(ctx.output(0), matmul(turned(v), gv))
+      const turning = matmul(v, mul(add(inner, turned(inner)), 0.5))
       return [matmul(own === null ? turning : add(own, turning), turned(v))]
     },
   },
@@ -58,7 +59,7 @@ function decomposed(op: string, x: Tensor, options: EighOptions): readonly [Tens
 /**
  * PyTorch's linalg.eigh: eigenvalues [.., n], rising, and orthonormal eigenvectors [.., n, n] in columns, of symmetric
  * matrices x [.., n, n], of which only one triangle is read. The sign of a vector is free; here its largest element is
- * positive. The gradient through vectors is not finite where two values are equal, and has a meaning only for functions
+ * positive. The gradient is symmetric. Through vectors it is not finite where two values are equal, and has a meaning only for functions
  * that do not depend on signs. Throws ValueError, which names the matrix of the batch, if one holds NaN or infinity; with
  * the next read, as all errors of elements. Throws DTypeError for other dtypes than float32 and float64.
  */

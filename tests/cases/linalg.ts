@@ -1,4 +1,6 @@
-/** Factorisations of `firesteel/linalg`, and what follows from them. */
+/**
+ * Factorisations of `firesteel/linalg`, and what follows from them. The file is long, because all prepare matrices alike.
+ */
 import * as f from '../../lib/index.js'
 import * as l from '../../lib/linalg/index.js'
 import { type Case, constant, type ErrorCase, exactly, integers, normal } from './case.js'
@@ -225,10 +227,91 @@ const vectors: readonly Case[] = [
   { op: 'svdvals', name: 'a batch', inputs: [normal([2, 4, 3])], call: (x) => l.svdvals(x), ...loose },
 ]
 
-export const cases: readonly Case[] = [...triangular, ...factors, ...vectors]
+const composed: readonly Case[] = [
+  ...(
+    [
+      ['tall', [2, 4, 3]],
+      ['wide', [3, 5]],
+    ] as const
+  ).flatMap(([name, shape]): Case[] => [
+    { op: 'pinv', name, inputs: [normal(shape)], call: (x) => l.pinv(apart(x)), ...loose },
+    {
+      op: 'lstsq',
+      name,
+      inputs: [normal(shape), normal([shape.at(-2) as number, 2])],
+      call: (a, b) => {
+        const { solution, residuals, rank, singularValues } = l.lstsq(apart(a as Tensor), b as Tensor)
+        return [solution, ...(name === 'tall' ? [residuals] : []), rank, singularValues]
+      },
+      ...loose,
+    },
+  ]),
+  {
+    op: 'pinv',
+    name: 'of a lower rank',
+    inputs: [constant(normal([4, 2])), constant(normal([2, 3]))],
+    call: (a, b) => {
+      const x = product(a as Tensor, b as Tensor)
+      return [l.pinv(x), l.matrixRank(x), l.matrixRank(x, { atol: 1e3 }), l.matrixRank(x, { rtol: 0.99 })]
+    },
+    ...large,
+  },
+  {
+    op: 'matrixNorm',
+    name: 'by singular values',
+    inputs: [normal([3, 2, 4])],
+    call: (x) => [
+      l.matrixNorm(x, 2),
+      l.matrixNorm(x, -2, [0, 2], { keepdim: true }),
+      l.matrixNorm(x, 'nuc'),
+      l.norm(x, 'nuc', [1, 0]),
+      l.norm(x, 1, -1),
+      l.norm(x),
+    ],
+    ...loose,
+  },
+  {
+    op: 'cond',
+    name: 'orders',
+    inputs: [normal([2, 3, 3])],
+    call: (x) => [l.cond(apart(x)), l.cond(apart(x), -2), l.cond(apart(x), 1), l.cond(apart(x), 'fro')],
+    ...loose,
+  },
+  {
+    op: 'matrixPower',
+    name: 'powers',
+    inputs: [normal([2, 3, 3], 0.5)],
+    call: (x) => [-2, 0, 1, 5].map((n) => l.matrixPower(regular(x), n)),
+    ...large,
+  },
+  {
+    op: 'matrixExp',
+    name: 'small and large',
+    inputs: [normal([2, 3, 3], 0.3)],
+    call: (x) => [l.matrixExp(x), l.matrixExp(f.mul(x, 9))],
+    without: { meta: 'its elements say how often to square' },
+    ...large,
+  },
+  {
+    op: 'multiDot',
+    name: 'row to column',
+    inputs: [normal([4]), normal([4, 2]), normal([2, 5]), normal([5])],
+    call: (...all) => [l.multiDot(all), l.multiDot(all.slice(1, 3)), l.multiDot(all.slice(0, 3))],
+    ...loose,
+  },
+  {
+    op: 'vander',
+    name: 'powers',
+    inputs: [normal([2, 3])],
+    call: (x) => [l.vander(x), l.vander(x, { n: 5 })],
+    ...loose,
+  },
+]
+
+export const cases: readonly Case[] = [...triangular, ...factors, ...vectors, ...composed]
 
 /** The number of cases that are excused, by check. */
-export const excused = { 'second derivative': 1 }
+export const excused = { 'second derivative': 1, meta: 1 }
 
 const square = normal([3, 3])
 const singular = exactly([2, 2, 2], 'float', [2, 0, 0, 1, 1, 2, 2, 4])
@@ -271,6 +354,20 @@ export const errors: readonly ErrorCase[] = [
   error('svd', 'infinity', 'ERR_VALUE', ['matrix 0', 'infinity'], (make) =>
     l.svd(make(exactly([1, 1, 2], 'float', [1, Number.POSITIVE_INFINITY]))),
   ),
+  error('pinv', 'a negative tolerance', 'ERR_VALUE', ['-1'], (make) => l.pinv(make(square), { rtol: -1 })),
+  error(
+    'lstsq',
+    'rows that do not fit',
+    'ERR_SHAPE',
+    ['[3, 4]', '[4, 2]'],
+    (make) => l.lstsq(make(normal([3, 4])), make(normal([4, 2]))).solution,
+  ),
+  error('matrixPower', 'half a power', 'ERR_VALUE', ['0.5'], (make) => l.matrixPower(make(square), 0.5)),
+  error('matrixExp', 'NaN', 'ERR_VALUE', ['matrix 0', 'NaN'], (make) =>
+    l.matrixExp(make(exactly([1, 1], 'float', [Number.NaN]))),
+  ),
+  error('multiDot', 'one matrix', 'ERR_VALUE', ['1 tensors'], (make) => l.multiDot([make(square)])),
+  error('vander', 'no power', 'ERR_VALUE', ['0'], (make) => l.vander(make(normal([3])), { n: 0 })),
 ]
 
 const full = (...shape: number[]) => f.add(t(...shape), f.mul(f.eye(shape.at(-1) as number), 4)) as Tensor
@@ -294,6 +391,16 @@ export const calls: readonly PublicCall[] = [
   sound('eigvalsh', l.eigvalsh, () => [t(3, 3), { uplo: 'U' }]),
   sound('svd', l.svd, () => [t(4, 3), { fullMatrices: false }]),
   sound('svdvals', l.svdvals, () => [t(4, 3)]),
+  sound('pinv', l.pinv, () => [t(4, 3), { atol: 0.1, rtol: 0.1 }]),
+  sound('matrixRank', l.matrixRank, () => [t(4, 3), { atol: 0.1, rtol: 0.1 }]),
+  sound('lstsq', l.lstsq, () => [t(4, 3), t(4, 2), { atol: 0.1, rtol: 0.1 }], 'matrixRank'),
+  sound('matrixNorm', l.matrixNorm, () => [t(2, 3), 2, [0, 1], { keepdim: true }]),
+  sound('norm', l.norm, () => [t(2, 3), 'nuc', [0, 1], { keepdim: true }]),
+  sound('cond', l.cond, () => [full(3, 3), 2]),
+  sound('matrixPower', l.matrixPower, () => [full(3, 3), 2]),
+  sound('matrixExp', l.matrixExp, () => [t(3, 3)]),
+  sound('multiDot', l.multiDot, () => [[t(3, 3), t(3, 2)]]),
+  sound('vander', l.vander, () => [t(3), { n: 2 }]),
 ]
 
 /** Calls with square matrices [b, n, n]. */
@@ -329,4 +436,21 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   eigvalsh: squares((x) => l.eigvalsh(symmetric(x))),
   svd: anyMatrices((x) => l.svd(apart(x), { fullMatrices: false })),
   svdvals: anyMatrices((x) => l.svdvals(x)),
+  pinv: anyMatrices((x) => l.pinv(apart(x))),
+  matrixRank: anyMatrices((x) => l.matrixRank(x)),
+  lstsq: {
+    sizes: { m: 4, n: 3, k: 2 },
+    inputs: ({ m = 0, n = 0, k = 0 }) => [normal([m, n]), normal([m, k])],
+    call: ([a, b]) => l.lstsq(apart(a as Tensor), b as Tensor).solution,
+  },
+  cond: squares((x) => l.cond(regular(x)), { refuses: ['n'] }),
+  matrixPower: squares((x) => l.matrixPower(x, 2)),
+  matrixExp: squares((x) => l.matrixExp(x)),
+  multiDot: {
+    sizes: { m: 4, n: 3, k: 2 },
+    inputs: ({ m = 0, n = 0, k = 0 }) => [normal([m, n]), normal([n, k]), normal([k, m])],
+    call: (all) => l.multiDot(all),
+    fills: { n: 0, k: 0 },
+  },
+  vander: { sizes: { m: 3 }, inputs: ({ m = 0 }) => [normal([m])], call: ([x]) => l.vander(x as Tensor, { n: 4 }) },
 }
