@@ -1,4 +1,5 @@
 /** The families of settings that are drawn. */
+import { arranged } from './arranged.js'
 import { attention } from './attention.js'
 import { promotion } from './dtypes.js'
 import { einsum, gathered, reduction } from './elements.js'
@@ -9,6 +10,7 @@ import { optimizer } from './optimizers.js'
 import { recurrence } from './recurrent.js'
 import { schedule } from './schedules.js'
 import type { Choices, Setting } from './setting.js'
+import { sorted } from './sorted.js'
 
 export const families: { readonly [name: string]: (draw: Choices) => Setting } = {
   gathered,
@@ -26,4 +28,6 @@ export const families: { readonly [name: string]: (draw: Choices) => Setting } =
   attention,
   optimizer,
   schedule,
+  sorted,
+  arranged,
 }
