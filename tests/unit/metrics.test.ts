@@ -113,6 +113,31 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     expect(await mean.compute()).toBe(1.5)
   })
 
+  it('takes the class with the largest share where targets are shares, as mixup makes them', async () => {
+    const scores = tensor([
+      [3, 1, 2],
+      [0, 1, 4],
+    ])
+    const shares = tensor([
+      [0.2, 0.1, 0.7],
+      [0.4, 0, 0.6],
+    ])
+    expect(await measured(metrics.accuracy(), [scores, shares])).toBe(0.5)
+    expect(await measured(metrics.accuracy({ classDim: -1 }), [scores, shares])).toBe(0.5)
+    expect(await measured(metrics.topK(2), [scores, shares])).toBe(1)
+    // Labels of several classes are not shares.
+    expect(
+      await measured(metrics.accuracy({ multilabel: true }), [
+        scores,
+        tensor([
+          [1, 1, 0],
+          [0, 1, 1],
+        ]),
+      ]),
+    ).toBeCloseTo(5 / 6, 6)
+    expect(() => metrics.f1().update(scores, shares)).toThrow('target is float32')
+  })
+
   it('the Trainer gives the accuracy of a pass under mixed precision', async () => {
     const model = new nn.Linear(1, 2)
     const trainer = new Trainer(model, {

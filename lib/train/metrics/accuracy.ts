@@ -14,6 +14,7 @@ import {
   checkWhole,
   type Given,
   given,
+  labelsOfShares,
   predictedOf,
   rowsOf,
   type ShapeOptions,
@@ -106,8 +107,9 @@ class Accuracy extends Share<AccuracyOptions> {
     return new Accuracy('accuracy', this.options)
   }
 
-  protected judge(output: Tensor, target: Tensor, sampleWeight: Tensor | undefined) {
+  protected judge(output: Tensor, truth: Tensor, sampleWeight: Tensor | undefined) {
     const { ignoreIndex = -100, multilabel = false, subset = false } = this.options
+    const target = labelsOfShares('accuracy', output, truth, this.options)
     const seen = given('accuracy', output, target, sampleWeight, this.options)
     const right = this.#right(seen)
     if (!multilabel) return [right, ne(target, ignoreIndex), seen.weight] as const
@@ -123,7 +125,8 @@ class Accuracy extends Share<AccuracyOptions> {
 /**
  * The share of int32 targets that are the largest class of the outputs, or the first of equally large ones. Targets are
  * [N, ...] for outputs [N, C, ...], as for crossEntropy, or for [N, ..., C]. Targets that are `ignoreIndex` do not
- * count. NaN if none counts. Outputs may also be one logit for each item in the shape of the targets ([N] or [N, 1]),
+ * count. NaN if none counts. Targets may also be shares of classes (float32, of the outputs' shape), as mixup makes them,
+ * of which the largest counts. Outputs may also be one logit for each item in the shape of the targets ([N] or [N, 1]),
  * which are then 0 or 1; labels (int32, of the targets' shape); or, with `multilabel`, [N, L]. scikit-learn's
  * accuracy_score. Throws ValueError for `subset` without `multilabel`.
  */
@@ -150,7 +153,8 @@ class TopK extends Share<ShapeOptions> {
     return new TopK(this.#k, this.options)
   }
 
-  protected judge(output: Tensor, target: Tensor, sampleWeight: Tensor | undefined) {
+  protected judge(output: Tensor, truth: Tensor, sampleWeight: Tensor | undefined) {
+    const target = labelsOfShares('topK', output, truth, this.options)
     const seen = given('topK', output, target, sampleWeight, this.options)
     const { kind, classes, weight } = seen
     if (kind !== 'classes')

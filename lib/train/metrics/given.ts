@@ -20,6 +20,8 @@ export interface ShapeOptions {
   readonly classDim?: number
 }
 
+type SharesOptions = { readonly classDim?: number | undefined; readonly multilabel?: boolean | undefined }
+
 export interface ThresholdOptions {
   /** The probability above which a score means yes. Default 0.5. */
   readonly threshold?: number
@@ -77,6 +79,23 @@ function classDimOf(op: string, output: Tensor, target: Tensor, classDim: number
 }
 
 const single = ({ ndim, sizes }: Tensor) => ndim <= 1 || sizes[1] === 1
+
+/**
+ * Labels of targets that are shares of classes, in the outputs' shape, as mixup makes them for crossEntropy: the class
+ * with the largest share. Other targets stay as they are.
+ */
+export function labelsOfShares(
+  op: string,
+  output: Tensor,
+  target: Tensor,
+  { classDim, multilabel = false }: SharesOptions,
+): Tensor {
+  checkTensor(op, 'output', output)
+  checkTensor(op, 'target', target)
+  const isShares = target.dtype === 'float32' && output.dtype !== 'int32' && output.ndim > 1
+  if (multilabel || !isShares || single(output) || !sameShape(output.sizes, target.sizes)) return target
+  return argmax(target, classDim ?? 1)
+}
 
 /** 16-bit floats become float32, so that metrics need not know them. */
 function asNumbers(x: Tensor): Tensor {
