@@ -125,9 +125,9 @@ class Accuracy extends Share<AccuracyOptions> {
 /**
  * The share of int32 targets that are the largest class of the outputs, or the first of equally large ones. Targets are
  * [N, ...] for outputs [N, C, ...], as for crossEntropy, or for [N, ..., C]. Targets that are `ignoreIndex` do not
- * count. NaN if none counts. Targets may also be shares of classes (float32, of the outputs' shape), as mixup makes them,
- * of which the largest counts. Outputs may also be one logit for each item in the shape of the targets ([N] or [N, 1]),
- * which are then 0 or 1; labels (int32, of the targets' shape); or, with `multilabel`, [N, L]. scikit-learn's
+ * count. NaN if none counts. Targets may also be shares of classes (float32, of the outputs' shape), as mixup makes
+ * them, of which the largest counts. Outputs may also be one logit for each item in the shape of the targets ([N] or
+ * [N, 1]), which are then 0 or 1; labels (int32, of the targets' shape); or, with `multilabel`, [N, L]. scikit-learn's
  * accuracy_score. Throws ValueError for `subset` without `multilabel`.
  */
 export function accuracy(options: AccuracyOptions = {}): ResumableMetric {
