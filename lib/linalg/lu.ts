@@ -1,12 +1,12 @@
 /** LU with exchanges of rows, and what follows from it: systems, inverses and determinants. */
 import { noGrad } from '../autograd/mode.js'
-import { apply, type Operator } from '../autograd/operator.js'
+import { apply, checkDType, type Operator } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { namedAs } from '../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { like } from '../ops/common.js'
+import { floating, like } from '../ops/common.js'
 import { castTo } from '../ops/convert.js'
 import { arange } from '../ops/creation.js'
 import { abs, add, eq, log, mul, neg, sign, sub, where } from '../ops/elementwise/index.js'
@@ -192,16 +192,19 @@ export function solve(a: Tensor, b: Tensor, options: SolveOptions = {}): Tensor 
   const { left = true } = checkOptions(op, options, solveNames)
   checkFlag(op, 'left', left)
   checkSquare(op, 'a', a)
+  checkDType(op, 'b', b, floating)
   if (b.ndim === 1 || (b.ndim > 0 && sameShape(b.sizes, a.sizes.slice(0, -1)))) {
-    const column = unsqueeze(b, -1)
     checkAlike(op, ['a', 'b'], a, b)
-    checkSides(op, a, column, true)
-    return squeeze(solved(op, left ? a : turned(a), column), -1)
+    return namedAs(op, () => {
+      const column = unsqueeze(b, -1)
+      checkSides(op, a, column, true)
+      return squeeze(solved(op, left ? a : turned(a), column), -1)
+    })
   }
   checkMatrices(op, 'b', b)
   checkAlike(op, ['a', 'b'], a, b)
   checkSides(op, a, b, left)
-  return left ? solved(op, a, b) : turned(solved(op, turned(a), turned(b)))
+  return left ? solved(op, a, b) : namedAs(op, () => turned(solved(op, turned(a), turned(b))))
 }
 
 /**

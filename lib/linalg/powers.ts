@@ -1,5 +1,4 @@
 /** Powers and exponentials of matrices, products of many, and Vandermonde's matrices. */
-
 import { noGrad } from '../autograd/mode.js'
 import { checkDType } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
@@ -12,8 +11,8 @@ import { fromTypedArray } from '../ops/creation.js'
 import { add, div, gt, mul, pow, sub, where } from '../ops/elementwise/index.js'
 import { onesLike } from '../ops/like.js'
 import { dataSync } from '../ops/read.js'
-import { matrixNorm } from '../ops/reduce/index.js'
-import { expand, squeeze, stack, unsqueeze } from '../ops/shape/index.js'
+import { cumprod, matrixNorm } from '../ops/reduce/index.js'
+import { cat, expand, squeeze, unsqueeze } from '../ops/shape/index.js'
 import { inv, solve } from './lu.js'
 import { batchOf, checkSquare, identity, matmul, precisely, rowsOf } from './shared.js'
 
@@ -198,8 +197,7 @@ export function vander(x: Tensor, options: VanderOptions = {}): Tensor {
   const { n = x.sizes.at(-1) as number } = checkOptions(op, options, vanderNames)
   if (!Number.isSafeInteger(n) || n < 1) throw new ValueError(op, `n is ${shown(n)}, but must be 1 or more`)
   return namedAs(op, () => {
-    const powers: Tensor[] = [onesLike(x)]
-    for (let k = 1; k < n; k++) powers.push(mul(powers[k - 1] as Tensor, x))
-    return stack(powers, -1)
+    const columns = unsqueeze(x, -1)
+    return cumprod(cat([onesLike(columns), expand(columns, [...x.sizes, n - 1])], -1), -1)
   })
 }

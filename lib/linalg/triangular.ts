@@ -80,9 +80,11 @@ export function solveTriangular(a: Tensor, b: Tensor, options: SolveTriangularOp
   checkMatrices(op, 'b', b)
   checkAlike(op, ['a', 'b'], a, b)
   checkSides(op, a, b, left)
-  const [square, right] = together(op, a, b)
-  if (left) return solveTriangle(square, right, upper, unitriangular)
-  return turned(solveTriangle(turned(square), turned(right), !upper, unitriangular))
+  return namedAs(op, () => {
+    const [square, right] = together(op, a, b)
+    if (left) return solveTriangle(square, right, upper, unitriangular)
+    return turned(solveTriangle(turned(square), turned(right), !upper, unitriangular))
+  })
 }
 
 /** Throws unless b has the rows of the square a, or without `left` its columns. */
@@ -153,7 +155,9 @@ export function choleskySolve(b: Tensor, factor: Tensor, options: CholeskyOption
   checkSquare(op, 'factor', factor)
   checkAlike(op, ['b', 'factor'], b, factor)
   checkSides(op, factor, b, true)
-  const [square, right] = together(op, factor, b)
-  const l = upper ? turned(square) : square
-  return namedAs(op, () => solveTriangle(turned(l), solveTriangle(l, right, false), true))
+  return namedAs(op, () => {
+    const [square, right] = together(op, factor, b)
+    const l = upper ? turned(square) : square
+    return solveTriangle(turned(l), solveTriangle(l, right, false), true)
+  })
 }

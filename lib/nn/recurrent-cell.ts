@@ -19,7 +19,8 @@ import {
 import { uniform_ } from './init.js'
 import { checkFlags, checkLayer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter, settings } from './module.js'
-import { callOptions, type SequenceOptions } from './recurrent.js'
+import type { SequenceOptions } from './recurrent.js'
+import { callOptions } from './recurrent-call.js'
 
 export interface CellOptions extends LayerOptions {
   readonly bias?: boolean

@@ -1,11 +1,11 @@
 /** Recurrent layers. */
 
 import { checkTensor } from '../autograd/operator.js'
-import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
+import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import type { Recurs, Usual } from '../core/flow-types.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
-import { Tensor } from '../core/tensor.js'
+import type { Tensor } from '../core/tensor.js'
 import { gru, type LstmWeights, lstm, type Nonlinearity, rnn, type SequenceLengths } from '../ops/recurrent/index.js'
 import { uniform_ } from './init.js'
 import {
@@ -18,6 +18,7 @@ import {
   parameter,
 } from './layer.js'
 import { Module, type Parameter, settings } from './module.js'
+import { callOptions } from './recurrent-call.js'
 
 export interface RecurrentLayerOptions extends LayerOptions {
   /** Default 1. */
@@ -49,25 +50,6 @@ export interface SequenceOptions {
 }
 
 const sequenceNames: OptionNames<SequenceOptions> = { lengths: true }
-
-/**
- * The state and the options of a call, whose options may stand in the state's place. A state is a tensor or a list, so
- * any other object is options.
- */
-export function callOptions<S>(
-  name: string,
-  initial: S | SequenceOptions | undefined,
-  options: SequenceOptions | undefined,
-): readonly [initial: S | undefined, options: SequenceOptions] {
-  const isState = typeof initial !== 'object' || initial === null || initial instanceof Tensor || Array.isArray(initial)
-  if (isState) return [initial as S | undefined, options ?? {}]
-  if (options !== undefined)
-    throw new ValueError(
-      name,
-      `the initial state is ${kindOf(initial)}, but must be a tensor or a list of tensors; give options once, after it or in its place`,
-    )
-  return [undefined, initial as SequenceOptions]
-}
 
 /** The result of a GRU or an RNN: the states of its last layer, and the last h of every layer and direction. */
 export interface RecurrentResult {

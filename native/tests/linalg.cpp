@@ -105,8 +105,8 @@ void test_any(int64_t m, int64_t n) {
 int main() {
   using namespace FIRESTEEL_ISA::linalg;
   for (int64_t n : {0, 1, 2, 5, 33}) test_square(n);
-  for (int64_t n : about({cholesky_block})) test_square(n);
-  test_square(shared_size);
+  for (int64_t n : about({cholesky_block, triangular_block, lu_block, turned_columns})) test_square(n);
+  for (int64_t n : {shared_size - 1, shared_size, shared_size + 1}) test_square(n);
   for (int64_t n : about({qr_block})) test_any(n, 40), test_any(40, n);
   test_any(0, 3), test_any(3, 0), test_any(1, 1), test_any(shared_size, 70);
   Floats x({3, 1, 1}), l({3, 1, 1});

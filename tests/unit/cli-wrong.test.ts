@@ -130,7 +130,7 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'targetModules: [nobody]',
     'config.yaml:2:17: method.lora',
     "'nobody'",
-    'model.layers.0.self_attn.q_proj',
+    "'q_proj'",
   ],
   [
     'a warm-up longer than the training',

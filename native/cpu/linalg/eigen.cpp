@@ -11,8 +11,7 @@ namespace {
 
 using namespace linalg;
 
-constexpr int64_t turned_columns = 64;  // columns of vectors in a chunk
-constexpr int most_steps = 60;          // for one value; two are usual
+constexpr int most_steps = 60;  // for one value; two are usual
 
 // Makes a tridiagonal: `diagonal`, and `beside` it. Row k of a keeps the reflection that frees column k.
 void reduce(Context& context, bool shared, double* a, int64_t n, double* diagonal, double* beside, double* taus,

@@ -9,15 +9,9 @@
 #include "../chunks.h"
 #include "../gemm/gemm.h"
 #include "../rooms.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA::linalg {
-
-constexpr int64_t shared_size = 256;      // rows or columns from which all threads share a matrix
-constexpr int64_t chunk_work = 1 << 15;   // multiply-adds of a chunk, at least
-constexpr int64_t cholesky_block = 64;    // columns that are factorised between two products
-constexpr int64_t triangular_block = 64;  // rows that are solved between two products
-constexpr int64_t lu_block = 32;
-constexpr int64_t qr_block = 32;
 
 // The matrices of a tensor of at least two dimensions.
 struct Matrices {
