@@ -45,7 +45,7 @@ export function choices(paths: readonly string[], wrong: readonly string[] = [])
   const meant = near.length === 0 ? '' : `; did you mean ${listed([...new Set(near)].map(shown), few, ' or ')}?`
   if (paths.length <= few) return quoted(paths) + meant
   const ends = [...new Set(paths.map((path) => endOf(path, '')))]
-  return `${quoted(ends)}, the ends of ${paths.length} names such as ${shown(paths[paths.length >> 1])}${meant}`
+  return `${quoted(ends)}, the ends of ${paths.length} names such as '${paths[paths.length >> 1]}'${meant}`
 }
 
 /** Throws unless it is a list of names. */

@@ -1,7 +1,8 @@
 /** Norms of vectors and matrices, and condition numbers. */
+import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
-import { normalizeDim, type Shape } from '../core/shape.js'
+import { normalizeDim, normalizeDims, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { div, mul } from '../ops/elementwise/index.js'
 import { keepdimOf } from '../ops/reduce/dims.js'
@@ -89,7 +90,8 @@ export function norm(
   const op = 'norm'
   return namedAs(op, () => {
     if (order === null) return vectorNorm(x, 2, dim, options)
-    const dims = dim === null ? null : typeof dim === 'number' ? [dim] : dim
+    checkTensor(op, 'x', x)
+    const dims = dim === null ? null : normalizeDims(op, dim, x.ndim)
     if ((dims?.length ?? x.ndim) === 1) {
       if (typeof order !== 'number')
         throw new ValueError(op, `order is ${shown(order)}, but must be a number for vectors`)

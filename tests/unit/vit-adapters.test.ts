@@ -141,6 +141,6 @@ describe("a ViT's adapter", () => {
 
   it('names what it does not find by the paths of the model', () => {
     expect(() => applyLora(make(), { targetModules: ['q_prj'] })).toThrow(ValueError)
-    expect(() => applyLora(make(), { targetModules: ['q_prj'] })).toThrow(/encoder.layer.0.attention.attention.query/)
+    expect(() => applyLora(make(), { targetModules: ['q_prj'] })).toThrow(/'query'.*encoder\.layer/)
   })
 })
