@@ -285,6 +285,12 @@ const composed: readonly Case[] = [
     ...large,
   },
   {
+    op: 'matrixRank',
+    name: 'of full and less',
+    inputs: [constant(exactly([3, 2, 2], 'float', [1, 2, 2, 4, 1, 0, 0, 1, 0, 0, 0, 0]))],
+    call: (x) => l.matrixRank(x),
+  },
+  {
     op: 'matrixExp',
     name: 'small and large',
     inputs: [normal([2, 3, 3], 0.3)],
