@@ -351,7 +351,7 @@ WHERE(where_half, uint16_t)
 WHERE(where_byte, uint8_t)
 
 // A product has the shift -0, because adding 0 would turn -0 into 0.
-UNARIES(affine, x* p + q)
+UNARIES(affine, (x * p + q))
 UNARY(affine_int32, int32_t, sum(product(x, i), j))
 // Roots of -0 and of -infinity are those of sqrt, as in PyTorch.
 UNARIES(pow_scalar, p == 0.5f ? sqrtf(x) : p == -0.5f ? 1.0f / sqrtf(x) : powf(x, p))

@@ -53,8 +53,6 @@ DEVICE double zeta_from(int64_t s, double q) {
 DEVICE double zeta(int64_t s, double q) {
   // Adding 0 makes -0 to 0, whose reciprocal is infinity.
   const bool is_near = q < 0 && q > -0.5, is_below = q <= -0.5;
-  // PyTorch takes -infinity for a negative integer, but not in the derivative of digamma.
-  if (q == -infinity && s > 2) return infinity;
   const double rest = q - floor(q);
   const double first = is_below ? rest : is_near ? q + 1 : q + 0.0;
   double sum = is_near ? reciprocal_power(q, s) : 0, below = 0;
@@ -94,7 +92,8 @@ DEVICE float polygamma(float x, float order) {
   const int64_t n = int64_t(order);
   double factor = n % 2 == 0 ? -1 : 1;
   for (int64_t k = 2; k <= n && k <= 200; k++) factor *= double(k);
-  return float(factor * zeta(n + 1, x));
+  // PyTorch takes -infinity for a negative integer, but not in the derivative of digamma.
+  return float(factor * zeta(n + 1, n > 1 && x == float(-infinity) ? -1 : x));
 }
 
 // The result for 2 + z, |z| <= 1/2, which is exact near z = 0. The numbers are (zeta(k) - 1) / k with alternating

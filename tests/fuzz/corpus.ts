@@ -11,7 +11,19 @@ import {
 import type { KernelCall, KernelKey, StridedView } from '../../lib/core/device.js'
 import { type DType, dtypes } from '../../lib/core/dtype.js'
 import { isDense } from '../../lib/core/shape.js'
-import { arange, type Device, device, manualSeed, nn, noGrad, optim, randn, type Tensor } from '../../lib/index.js'
+import {
+  arange,
+  type Device,
+  device,
+  manualSeed,
+  nn,
+  noGrad,
+  ones,
+  optim,
+  randn,
+  type Tensor,
+} from '../../lib/index.js'
+import { cholesky } from '../../lib/linalg/index.js'
 import { forwardEach } from '../../lib/nn/linear-each.js'
 import { turnedInto } from '../../lib/ops/attention/turn.js'
 import { allCases, runCase } from '../suites/support.js'
@@ -102,6 +114,8 @@ function decode(cpu: Device): void {
 function callByHand(cpu: Device): void {
   arange(0, 9, 2, { device: cpu })
   noGrad(() => decode(cpu))
+  // Few random matrices are positive definite, but all of no rows are.
+  for (const rows of [0, 1]) cholesky(ones([1, rows, rows], { device: cpu }))
   manualSeed(1)
   for (const amsgrad of [false, true]) {
     const model = new nn.Sequential(new nn.Linear(3, 5, { device: cpu }), new nn.Linear(5, 2, { device: cpu }))
