@@ -3,6 +3,7 @@
 // changes. The tile of the micro-kernel and the depth of a block stand in micro.h. All are fixed constants, so that
 // bits do not depend on the machine. Sizes count floats, and work counts multiply-adds.
 #pragma once
+#include "../integers.h"
 #include "micro.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
