@@ -4,7 +4,7 @@
  * and sixty if the bundler divided the code by itself.
  */
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -126,12 +126,15 @@ export async function buildDist() {
   })
   if (status !== 0) return false
   await bundle(bundler.rolldown)
-  removeUnreached()
+  packDeclarations()
   return true
 }
 
-/** Removes the declarations that no entry of the package reaches, because nobody can import them: a third of all. */
-function removeUnreached() {
+/**
+ * Removes the declarations that no entry of the package reaches, because nobody can import them: a third of all. Those
+ * that stay are indented by tabs, which takes less of the package.
+ */
+function packDeclarations() {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const waiting = Object.values(exports).flatMap(({ types }) => (types === undefined ? [] : [join(root, types)]))
   const reached = new Set()
@@ -143,7 +146,13 @@ function removeUnreached() {
   }
   for (const name of readdirSync(join(root, 'dist'), { recursive: true })) {
     const file = join(root, 'dist', name)
-    if (file.endsWith('.d.ts') && !reached.has(file)) rmSync(file)
+    if (!file.endsWith('.d.ts')) continue
+    if (!reached.has(file)) rmSync(file)
+    else
+      writeFileSync(
+        file,
+        readFileSync(file, 'utf8').replace(/^(?: {4})+/gm, (by) => '\t'.repeat(by.length / 4)),
+      )
   }
 }
 

@@ -2,7 +2,8 @@ import type { Tensor } from '../core/tensor.js'
 import { add, div, maximum, mul, neg, sqrt, sub } from '../ops/elementwise/index.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notBetas, notFlag } from './options.js'
-import { type At, type Row, rowOf } from './round.js'
+import type { At, Row } from './round.js'
+import { rowOf } from './row.js'
 import type { Slots } from './slots.js'
 
 export interface AdamOptions {

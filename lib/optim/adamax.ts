@@ -3,7 +3,8 @@ import { abs, add, div, maximum, mul, sub } from '../ops/elementwise/index.js'
 import { average, direction } from './direction.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notBetas, notFlag } from './options.js'
-import { type At, type Row, rowOf } from './round.js'
+import type { At, Row } from './round.js'
+import { rowOf } from './row.js'
 import type { Slots } from './slots.js'
 
 export interface AdamaxOptions {

@@ -3,7 +3,8 @@ import { add, mul, neg, sign, sub } from '../ops/elementwise/index.js'
 import { average } from './direction.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notBetas, notFlag } from './options.js'
-import { type Row, rowOf } from './round.js'
+import type { Row } from './round.js'
+import { rowOf } from './row.js'
 import type { Slots } from './slots.js'
 
 export interface LionOptions {

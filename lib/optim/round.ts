@@ -1,5 +1,4 @@
 /** Rounds, the parts of a step: parameters that one kernel call can update together. */
-import type { KernelArguments, KernelName, KernelTable } from '../backend/table/index.js'
 import type { Device } from '../core/device.js'
 import type { DType } from '../core/dtype.js'
 import type { Storage } from '../core/storage.js'
@@ -83,14 +82,6 @@ function joins({ parameter: { storage }, known }: Ready, fresh: readonly string[
   )
 }
 
-/** The arguments of a row that the base class fills in. */
-type Given = 'params' | 'grads' | 'shadows'
-
-/** The rows that update many parameters in one call. */
-type RowName = {
-  [K in KernelName]: Given extends keyof KernelTable[K]['args'] ? K : never
-}[KernelName]
-
 /**
  * A call of a row that does the work of `update` for many parameters, without the arguments that the base class fills
  * in. `rowOf` makes it.
@@ -98,12 +89,4 @@ type RowName = {
 export interface Row {
   readonly kernel: string
   readonly args: object
-}
-
-/**
- * Makes the call of a row from its own arguments. The compiler checks them against the table of kernels here, so that
- * programs with an optimiser need not load the types of all kernels.
- */
-export function rowOf<K extends RowName>(kernel: K, args: Omit<KernelArguments<K, Tensor>, Given>): Row {
-  return { kernel, args }
 }

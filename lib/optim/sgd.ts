@@ -4,7 +4,8 @@ import { add, mul, neg, sub } from '../ops/elementwise/index.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notFlag } from './options.js'
 import type { ParameterGroup, Parameters } from './parameters.js'
-import { type At, type Row, rowOf } from './round.js'
+import type { At, Row } from './round.js'
+import { rowOf } from './row.js'
 import type { Slots } from './slots.js'
 
 export interface SgdOptions {

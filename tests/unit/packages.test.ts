@@ -57,7 +57,7 @@ describe('a manifest', () => {
     )
     expect(mainManifest(['linux-x64'], false)['optionalDependencies']).toEqual({ '@firesteel/linux-x64': version })
     for (const field of ['scripts', 'devDependencies', 'private', 'gypfile']) expect(manifest).not.toHaveProperty(field)
-    expect(manifest['files']).toEqual([...['dist', 'schema', 'README.md', 'README.zh.md', 'LICENSE', 'THIRD-PARTY.md']])
+    expect(manifest['files']).toEqual([...['dist', 'schema', 'README.md', 'LICENSE', 'THIRD-PARTY.md']])
     // An installation in a checkout must not look for them in a registry.
     expect(readFileSync('package.json', 'utf8')).not.toContain('@firesteel/')
   })
