@@ -18,6 +18,8 @@ using namespace firesteel::FIRESTEEL_ISA::conv;
 using gemm::block_depth;
 using gemm::tile_columns;
 using gemm::tile_rows;
+using gemm::wide_columns;
+using gemm::wide_rows;
 using simd::lanes;
 
 // Sizes one below, at and one above, and one large enough that a second block has a rest.
@@ -99,10 +101,29 @@ void test_few() {
   }
 }
 
+// Panels of both widths, and rows of positions that end inside their vectors: one row in one or several vectors, two or
+// more rows in one vector. Numbers of positions that waste little of a wide panel, and much.
+void test_widths() {
+  using namespace product_blocks;
+  for (const int64_t M : around(wide_rows)) test(plain(2, 5, 5, 2 * wide_columns / 5, M, 3, 2));
+  for (const int64_t M : around(whole_rows)) test(plain(1, 3, 5, wide_columns, M, 2, 2));
+  for (const int64_t Q : {wide_columns, 2 * wide_columns, tile_columns + wide_columns, 5 * tile_columns,
+                          (wide_share + 1) * wide_columns, (wide_share + 2) * wide_columns})
+    for (int64_t more = -1; more <= 1; more++) {
+      test(plain(1, 3, 1, Q + more, 9, 1, 1));
+      test(plain(1, 3, 2, Q + more + 2, 9, 2, 3));
+      test(strided(plain(1, 3, 3, 2 * (Q + more), 9, 3, 3, 1), 2, 2));
+    }
+  for (const int64_t Q : {lanes / 4, lanes / 2, lanes - 1, lanes, lanes + 1, 2 * lanes - 1, 2 * lanes, 3 * lanes + 1})
+    for (const int64_t P : {2, 3, 5, 9}) test(plain(2, 7, P + 1, Q + 1, 2 * wide_rows + 3, 2, 2));
+}
+
 // Blocks of positions, parts of M, rows kept in the second-level cache, phases that share tiles.
 void test_products() {
   using namespace product_blocks;
-  for (const int64_t positions : around(block_positions)) {
+  std::vector<int64_t> blocks = around(block_positions);
+  for (const int64_t positions : around(wide_block_positions)) blocks.push_back(positions);
+  for (const int64_t positions : blocks) {
     test(plain(1, 2, 2, positions, 9, 1, 1));
     test(plain(1, 2, 2, positions + 2, 9, 2, 3));
     test(plain(1, 2, ceil_div(positions, 16) + 1, 17, 9, 2, 2));
@@ -287,6 +308,7 @@ void test_winograd_weight() {
 int main() {
   test_panels();
   test_few();
+  test_widths();
   test_products();
   test_kernels();
   test_weight_gradient();

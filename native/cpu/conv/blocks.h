@@ -1,6 +1,8 @@
 // The block sizes of the family's kernels, and the shapes at which they change their method. They stand in one place
 // because native/tests/conv.cpp tests cases below, at and above each of them; the cases follow when a number changes.
 #pragma once
+#include <numeric>
+
 #include "../gemm/micro.h"
 #include "shape.h"
 #include "winograd_tile.h"
@@ -14,6 +16,8 @@ constexpr int64_t pack_chunk = int64_t(1) << 14;
 constexpr int64_t multiply_chunk = int64_t(1) << 18;
 // The number of chunks that keeps many threads busy to the end.
 constexpr int64_t enough_chunks = 32;
+// Rows in parts are a multiple of this, so that they are whole panels, usual or wide.
+constexpr int64_t whole_rows = std::lcm(gemm::tile_rows, gemm::wide_rows);
 // The least number of rows in a part of the result. Each part packs the patches anew.
 constexpr int64_t least_part_rows = 4 * gemm::tile_rows;
 // Floats of packed rows that stay in the second-level cache. The larger number is for processors with AVX-512, which
@@ -31,7 +35,10 @@ constexpr int64_t few_rows = 4;
 // From this many rows on, multiplying a panel takes as long as fetching the elements of the next.
 constexpr int64_t many_rows = 16 * gemm::tile_rows;
 // Positions of a block. A packed block of patches of depth block_depth takes half the second-level cache.
-constexpr int64_t block_positions = 256;
+constexpr int64_t block_positions = 256, wide_block_positions = 6 * gemm::wide_columns;
+// Panels are wide unless that adds more than this share to the positions that are computed, full panels or not. The
+// kernel of wide panels saves up to a tenth where loads are slow.
+constexpr int64_t wide_share = 24;
 // The unpacked product reads its tile from the first-level cache once for each tap. A smaller depth makes room for more
 // rows of positions, which share more of the rows they read.
 constexpr int64_t few_depth = 64, few_floats = 6144;

@@ -2,39 +2,50 @@
 // lays down.
 #include "product.h"
 
-#include "../gemm/micro.h"
+#include "../gemm/pack.h"
 #include "../rooms.h"
-#include "../simd/vector.h"
+#include "../simd/row.h"
 #include "sweep.h"
 #include "work.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
 using gemm::block_depth;
-using gemm::tile_columns;
-using gemm::tile_rows;
+using gemm::Panels;
 using simd::Vec;
 using namespace product_blocks;
 
 namespace {
 
 constexpr int lanes = simd::lanes;
-constexpr int panel_vectors = int(tile_columns) / lanes;
-static_assert(panel_vectors * lanes == tile_columns, "a panel is whole vectors");
+static_assert(gemm::tile_columns % lanes == 0 && gemm::wide_columns % lanes == 0, "a panel is whole vectors");
 
-// Rows of positions in a block. It is the number near the wanted area that wastes least on panels that are not full.
-int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
-  const int64_t most = min(P, max(1, positions / Q));
-  int64_t best = most, least = -1;
+// How P x Q positions are cut: the rows and columns of a block, and all positions of panels, full or not.
+struct Cut {
+  int64_t rows, columns, computed;
+};
+
+// Cuts positions into blocks of about the wanted number. Blocks have whole rows, of which those numbers are tried that
+// waste least on panels that are not full, or parts of one row.
+Cut cut_positions(int64_t P, int64_t Q, int64_t wanted, int64_t panel) {
+  if (Q > wanted) return {1, round_up(ceil_div(Q, ceil_div(Q, wanted)), panel), P * round_up(Q, panel)};
+  const int64_t most = min(P, max(1, wanted / Q));
+  Cut best = {most, Q, -1};
   for (int64_t rows = most; rows >= 1 && 2 * rows >= most; rows--) {
-    const int64_t full = P / rows, rest = P % rows;
-    const int64_t computed = full * round_up(rows * Q, tile_columns) + round_up(rest * Q, tile_columns);
-    if (least < 0 || computed < least) {
-      least = computed;
-      best = rows;
-    }
+    const int64_t computed = P / rows * round_up(rows * Q, panel) + round_up(P % rows * Q, panel);
+    if (best.computed < 0 || computed < best.computed) best = {rows, Q, computed};
   }
   return best;
+}
+
+// Chooses panels, and the blocks that fit them. Wide panels take fewer loads, and leave more positions of a last panel
+// unused.
+Cut choose_panels(Panels& panels, int64_t P, int64_t Q) {
+  const Cut usual = cut_positions(P, Q, block_positions, gemm::tile_columns);
+  const Cut wide = cut_positions(P, Q, wide_block_positions, gemm::wide_columns);
+  const bool takes_wide = wide.computed <= usual.computed + usual.computed / wide_share;
+  panels = takes_wide ? gemm::wide : gemm::narrow;
+  return takes_wide ? wide : usual;
 }
 
 void reach_of(const Product* products, int64_t count, Axis Product::*axis, int64_t& least, int64_t& greatest) {
@@ -68,25 +79,27 @@ bool reads_itself(const Product& p) {
          p.columns.offsets[0] == 0 && p.rows.length == p.P && p.columns.length == p.Q;
 }
 
-// Packs one panel: `count` positions from `first` on, in pieces of rows. A piece is copied in whole vectors, which
-// spill into the lanes of the next piece, or the next row of the panel, before those are written.
+// Packs one panel: `count` positions from `first` on, in pieces of rows. Short pieces are copied in whole vectors,
+// which spill into the lanes of the next piece, or the next row of the panel, before those are written.
+template <int64_t Width>
 void pack_panel(float* to, const float* tile, const Product& p, const Block& block, const int64_t* offsets,
                 int64_t depth, int64_t first, int64_t count) {
+  constexpr int vectors = int(Width) / lanes;
   int64_t q = first % block.columns, lane = 0, pieces = 0;
   const float* row = tile + first / block.columns * p.row_advance;
   if (block.columns - q >= count) {
     const float* from = row + q;
-    if (count == tile_columns)
+    if (count == Width)
       for (int64_t k = 0; k < depth; k++)
-        for (int v = 0; v < panel_vectors; v++)
-          simd::store(to + k * tile_columns + v * lanes, simd::load(from + offsets[k] + v * lanes));
+        for (int v = 0; v < vectors; v++)
+          simd::store(to + k * Width + v * lanes, simd::load(from + offsets[k] + v * lanes));
     else
       for (int64_t k = 0; k < depth; k++)
-        for (int64_t i = 0; i < count; i++) to[k * tile_columns + i] = from[offsets[k] + i];
+        for (int64_t i = 0; i < count; i++) to[k * Width + i] = from[offsets[k] + i];
     return;
   }
-  const float* from[tile_columns];
-  int64_t lane_of[tile_columns], end_of[tile_columns];
+  const float* from[Width];
+  int64_t lane_of[Width], end_of[Width];
   for (; lane < count; q = 0, row += p.row_advance, pieces++) {
     const int64_t length = min(block.columns - q, count - lane);
     from[pieces] = row + q;
@@ -94,16 +107,30 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
     lane += length;
     end_of[pieces] = lane;
   }
-  if (pieces == 2) {
-    for (int64_t k = 0; k < depth; k++, to += tile_columns) {
-      const float *first_piece = from[0] + offsets[k], *second_piece = from[1] + offsets[k];
-      for (int v = 0; v < panel_vectors; v++) simd::store(to + v * lanes, simd::load(first_piece + v * lanes));
-      for (int v = 0; v < panel_vectors; v++)
-        simd::store(to + lane_of[1] + v * lanes, simd::load(second_piece + v * lanes));
-    }
+  // The lanes of a vector usually come from one piece, or from two: those before a lane from one, the rest from the
+  // next.
+  const float *before[vectors], *after[vectors];
+  simd::Mask is_before[vectors];
+  int64_t piece = 0;
+  bool from_two = true;
+  for (int v = 0; v < vectors; v++) {
+    const int64_t start = v * lanes, end = min(start + lanes, count);
+    while (piece + 1 < pieces && end_of[piece] <= start) piece++;
+    const bool ends = end_of[piece] < end;
+    const int64_t next = ends ? piece + 1 : piece;
+    from_two = from_two && end_of[next] >= end;
+    before[v] = from[piece] + start - lane_of[piece];
+    after[v] = from[next] + start - lane_of[next];
+    is_before[v] = simd::lanes_below(ends ? end_of[piece] - start : lanes);
+  }
+  if (from_two) {
+    for (int64_t k = 0; k < depth; k++, to += Width)
+      for (int v = 0; v < vectors; v++)
+        simd::store(to + v * lanes,
+                    simd::select(is_before[v], simd::load(before[v] + offsets[k]), simd::load(after[v] + offsets[k])));
     return;
   }
-  for (int64_t k = 0; k < depth; k++, to += tile_columns)
+  for (int64_t k = 0; k < depth; k++, to += Width)
     for (int64_t piece = 0; piece < pieces; piece++) {
       const float* source = from[piece] + offsets[k];
       for (int64_t i = lane_of[piece]; i < end_of[piece]; i += lanes, source += lanes)
@@ -113,17 +140,19 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
 
 // All panels whose positions share one row. They are read along the row, because memory is read in order if the source
 // is its own tile.
+template <int64_t Width>
 void pack_straight(float* to, int64_t panel_floats, const float* tile, const int64_t* offsets, int64_t depth,
                    int64_t positions) {
+  constexpr int vectors = int(Width) / lanes;
   constexpr int64_t steps_ahead = 4;
-  for (int64_t k = 0; k < depth; k++, to += tile_columns) {
+  for (int64_t k = 0; k < depth; k++, to += Width) {
     const float* from = tile + offsets[k];
     if (k + steps_ahead < depth)
       for (int64_t j = 0; j < positions; j += 16) __builtin_prefetch(tile + offsets[k + steps_ahead] + j);
     float* panel = to;
     int64_t j = 0;
-    for (; j + tile_columns <= positions; j += tile_columns, panel += panel_floats)
-      for (int v = 0; v < panel_vectors; v++) simd::store(panel + v * lanes, simd::load(from + j + v * lanes));
+    for (; j + Width <= positions; j += Width, panel += panel_floats)
+      for (int v = 0; v < vectors; v++) simd::store(panel + v * lanes, simd::load(from + j + v * lanes));
     for (int64_t i = 0; j + i < positions; i++) panel[i] = from[j + i];
   }
 }
@@ -150,7 +179,7 @@ void few_step(const Few& few, int64_t row, int64_t column, int last) {
       for (int v = 0; v < V; v++) sum[m][r][v] = simd::zero();
   const float* from = few.tile + row * few.row_advance + column;
   const float* weights = few.weights;
-  for (int64_t k = 0; k < few.depth; k++, weights += tile_rows) {
+  for (int64_t k = 0; k < few.depth; k++, weights += gemm::tile_rows) {
     Vec weight[M];
     for (int m = 0; m < M; m++) weight[m] = simd::set(weights[m]);
     for (int r = 0; r < R; r++)
@@ -223,6 +252,7 @@ void fill_tile(float* tile, const Product& p, const float* source, int64_t chann
 void multiply_step(const Product& p, const Block& block, const float* tile, const float* weights, int64_t m0,
                    int64_t m1, int64_t k0, int64_t depth, float* c, int64_t ldc, float* room) {
   const int64_t positions = block.rows * block.columns;
+  const auto [tile_rows, tile_columns] = p.panels;
   const bool below = p.bias && k0 + depth == p.depth;
   const float* packed = weights + round_up(p.M, tile_rows) * k0 + m0 * (depth + below);
   if (p.sweep) {
@@ -245,13 +275,18 @@ void multiply_step(const Product& p, const Block& block, const float* tile, cons
   const int64_t panel_floats = p.keeps_panels ? steps * tile_columns : 0;  // from panel to panel
   float* const panels = room + p.tile_floats;
   const bool straight = p.keeps_panels && block.rows == 1;
-  if (straight) pack_straight(panels, panel_floats, tile, p.offsets + k0, depth, positions);
+  const bool wide = tile_columns > gemm::tile_columns;
+  if (straight)
+    (wide ? pack_straight<gemm::wide_columns> : pack_straight<gemm::tile_columns>)(panels, panel_floats, tile,
+                                                                                   p.offsets + k0, depth, positions);
   for (int64_t first_row = 0; first_row < rows; first_row += p.kept_rows) {
     float* panel = panels;
     for (int64_t j = 0; j < positions; j += tile_columns, panel += panel_floats) {
       const int64_t columns = min(tile_columns, positions - j);
       if (first_row == 0) {
-        if (!straight) pack_panel(panel, tile, p, block, p.offsets + k0, depth, j, columns);
+        if (!straight)
+          (wide ? pack_panel<gemm::wide_columns> : pack_panel<gemm::tile_columns>)(panel, tile, p, block,
+                                                                                   p.offsets + k0, depth, j, columns);
         if (below)
           for (int64_t i = 0; i < tile_columns; i++) panel[depth * tile_columns + i] = 1;
       }
@@ -269,8 +304,10 @@ void multiply_step(const Product& p, const Block& block, const float* tile, cons
         if (ahead)
           for (const int64_t end = min(depth, asked + planes_a_tile); asked < end; asked++, ahead += p.plane)
             for (int64_t lane = 0; lane < tile_columns; lane += 16) __builtin_prefetch(ahead + lane, 0, 2);
-        gemm::micro_kernel({packed + i * steps, 1, tile_rows, panel, tile_columns, c + i * ldc + j, ldc,
-                            min(tile_rows, rows - i), columns, steps, k0 > 0, nullptr});
+        gemm::Tile product = {packed + i * steps,       1,       tile_rows, panel,  tile_columns, c + i * ldc + j, ldc,
+                              min(tile_rows, rows - i), columns, steps,     k0 > 0, nullptr};
+        product.ahead = reinterpret_cast<const char*>(product.a);  // the panels are near, so nothing is prefetched
+        gemm::micro_kernel(product);
       }
     }
   }
@@ -319,12 +356,10 @@ void plan_products(Context& context, Product* products, int64_t count) {
   const int64_t most_channels = max(1, most_depth / taps);
   const int64_t channels = ceil_div(first.channels, ceil_div(first.channels, most_channels));
   const int64_t tile_channels = taps <= most_depth ? channels : 2;
-  const int64_t positions = few ? max(block_positions, few_floats / tile_channels) : block_positions;
-  int64_t block_rows = 1, block_columns = Q;
-  if (Q > positions)
-    block_columns = round_up(ceil_div(Q, ceil_div(Q, positions)), tile_columns);
-  else
-    block_rows = choose_rows(P, Q, positions);
+  Panels panels = gemm::narrow;
+  const Cut cut = few ? cut_positions(P, Q, max(block_positions, few_floats / tile_channels), gemm::tile_columns)
+                      : choose_panels(panels, P, Q);
+  const int64_t block_rows = cut.rows, block_columns = cut.columns;
 
   int64_t* tables = scratch_of<int64_t>(context, span_room(rows) + span_room(columns));
   const Span row_span = make_span(rows, block_rows, false, tables);
@@ -333,6 +368,7 @@ void plan_products(Context& context, Product* products, int64_t count) {
     Product& p = products[i];
     const int64_t own_taps = p.rows.taps * p.columns.taps;
     p.few = few;
+    p.panels = panels;
     p.depth = p.channels * own_taps;
     p.depth_block = taps <= most_depth ? channels * own_taps : most_depth;
     p.tile_channels = tile_channels;
@@ -360,16 +396,17 @@ void plan_products(Context& context, Product* products, int64_t count) {
     }
     p.kept_rows = kept_rows(p.M, p.depth_block);
     p.keeps_panels = p.kept_rows < p.M || (p.in_place && p.M < many_rows);
-    const int64_t kept = p.keeps_panels ? ceil_div(block_rows * block_columns, tile_columns) : 1;
+    const int64_t kept = p.keeps_panels ? ceil_div(block_rows * block_columns, panels.columns) : 1;
     p.tile_floats = p.in_place ? 0 : round_up(tile_channels * p.plane + slack, 16);
-    p.room_floats = p.tile_floats + (few ? 0 : kept * tile_columns * (p.depth_block + 1)) + slack;
+    p.room_floats = p.tile_floats + (few ? 0 : kept * panels.columns * (p.depth_block + 1)) + slack;
   }
 }
 
-int64_t packed_weights(const Product& p) { return round_up(p.M, tile_rows) * (p.depth + p.bias); }
+int64_t packed_weights(const Product& p) { return round_up(p.M, p.panels.rows) * (p.depth + p.bias); }
 
 void pack_weights(const Product& p, float* to, const float* weights, int64_t row_stride, const int64_t* index,
                   const float* bias, int64_t m0, int64_t m1) {
+  const int64_t tile_rows = p.panels.rows;
   for (int64_t k0 = 0; k0 < p.depth; k0 += p.depth_block) {
     const int64_t depth = min(p.depth_block, p.depth - k0);
     const bool below = p.bias && k0 + depth == p.depth;
@@ -378,7 +415,7 @@ void pack_weights(const Product& p, float* to, const float* weights, int64_t row
       const int64_t rows = min(tile_rows, m1 - m);
       float* panel = block + m * (depth + below);
       if (!index) {
-        gemm::pack_a(panel, {weights + m * row_stride + k0, row_stride, 1}, rows, depth);
+        gemm::pack_a_block(panel, {weights + m * row_stride + k0, row_stride, 1}, 0, rows, 0, depth, p.panels);
       } else {
         for (int64_t k = 0; k < depth; k++)
           for (int64_t i = 0; i < tile_rows; i++)

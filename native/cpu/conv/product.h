@@ -9,6 +9,7 @@
 // Packing does not pay for up to four rows of results, or for a single channel. These are computed from the tile
 // itself, in registers over the depth.
 #pragma once
+#include "../gemm/micro.h"
 #include "tile.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
@@ -24,6 +25,7 @@ struct Product {
   bool in_place;  // one tap, and each position reads its own element: the source is its own tile
   bool sweep;     // one channel, and taps that sweep.h can take
   bool few;       // few rows of results, or a sweep: no packing
+  gemm::Panels panels;
   Span row_span, column_span;
   int64_t depth, depth_block;  // K and the part of it that is summed in registers
   int64_t tile_channels;       // of the source, in a tile
@@ -49,8 +51,8 @@ static inline int64_t blocks_of(const Product& product) { return product.blocks_
 // of floats of all of them.
 int64_t packed_weights(const Product& product);
 
-// Packs rows [m0, m1) (m0 a multiple of MR) of weights [M, K], whose element (m, k) is at weights[m * row_stride +
-// index[k]]. A null index means index[k] = k. bias may be null if the product has none.
+// Packs rows [m0, m1) (m0 a multiple of whole_rows) of weights [M, K], whose element (m, k) is at weights[m *
+// row_stride + index[k]]. A null index means index[k] = k. bias may be null if the product has none.
 void pack_weights(const Product& product, float* to, const float* weights, int64_t row_stride, const int64_t* index,
                   const float* bias, int64_t m0, int64_t m1);
 
@@ -62,8 +64,8 @@ struct Block {
 // A block may be empty, with rows or columns below 1, if products share tiles.
 Block block_at(const Product& product, int64_t number);
 
-// Overwrites rows [m0, m1) (m0 a multiple of MR) of a block. c is the block's first position in row m0, and ldc the
-// distance between rows. room holds product.room_floats.
+// Overwrites rows [m0, m1) (m0 a multiple of whole_rows) of a block. c is the block's first position in row m0, and ldc
+// the distance between rows. room holds product.room_floats.
 void multiply_block(const Product& product, const Block& block, const float* source, const float* weights, int64_t m0,
                     int64_t m1, float* c, int64_t ldc, float* room);
 

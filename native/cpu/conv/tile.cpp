@@ -123,8 +123,9 @@ void fill_plane(float* to, const float* source, const Axis& rows, const Axis& co
         continue;
       }
       const float* line = source + row * columns.length;
-      for (int64_t ahead = 0; ahead < columns.length; ahead += 16)
-        __builtin_prefetch(line + rows_ahead * columns.length + ahead);
+      const float* const ahead = line + rows_ahead * columns.length;
+      const int64_t ahead_end = dense ? first + high : columns.length;
+      for (int64_t i = dense ? first + low : 0; i < ahead_end; i += 16) __builtin_prefetch(ahead + i);
       if (dense) {
         for (int64_t q = 0; q < low; q++) to[q] = 0;
         copy_floats(to + low, line + first + low, high - low);

@@ -11,7 +11,7 @@ struct Parts {
 };
 
 static inline Parts cut_rows(int64_t rows, int64_t size) {
-  const int64_t whole = round_up(min(size, rows), gemm::tile_rows);
+  const int64_t whole = round_up(min(size, rows), whole_rows);
   return {whole, ceil_div(rows, whole)};
 }
 
@@ -25,7 +25,7 @@ static inline int64_t rows_of_part(int64_t rows, int64_t items) {
 // are all rows, or parts of about equal size.
 static inline int64_t kept_rows(int64_t rows, int64_t depth) {
   if (rows * depth <= most_kept) return rows;
-  return round_up(ceil_div(rows, ceil_div(rows * depth, kept_part)), gemm::tile_rows);
+  return round_up(ceil_div(rows, ceil_div(rows * depth, kept_part)), whole_rows);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv
