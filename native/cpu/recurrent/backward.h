@@ -155,15 +155,21 @@ static void run_backward(Context& context, const Backward& b, const Cell& cell) 
   if (dw_ih) copy_or_clear(output(dw_ih), nullptr, G * H * I);
   if (dw_hh) copy_or_clear(output(dw_hh), nullptr, G * H * H);
 
+  // The weights of a tile, those of the state first.
+  const auto weights_of = [&](int64_t index) {
+    return index < plan.unit_blocks ? weights.memory + index * weights.size
+                                    : input_weights.memory + (index - plan.unit_blocks) * input_weights.size;
+  };
+
   // Writes the gradient that reaches the state after `step` from later steps, into rows as wide as the tile.
-  const auto dhidden_after = [&](int64_t step, const Tile& tile, float* to) {
+  const auto dhidden_after = [&](int64_t step, const Tile& tile, const float* next, float* to) {
     if (step + 1 == T) {
       for (int64_t row = 0; row < tile.rows; row++)
         copy_or_clear(to + row * tile.width, dhn ? dhn + (tile.row + row) * H + tile.unit : nullptr, tile.units);
       return;
     }
     multiply(tile.rows, tile.units, G * H, state_of(states, step + 1, tile.row_block),
-             weights.memory + tile.unit_block * weights.size, to, tile.width, false, nullptr);
+             weights.memory + tile.unit_block * weights.size, to, tile.width, false, nullptr, next);
     for (int64_t row = 0; carry && row < tile.rows; row++) {
       const float* more = carry + (tile.row + row) * H + tile.unit;
       float* sum = to + row * tile.width;
@@ -197,22 +203,22 @@ static void run_backward(Context& context, const Backward& b, const Cell& cell) 
     const size_t mark = scratch_mark(context);
     // There is one phase more than there are steps, because the gradient of x is one step late.
     const int64_t phases = count + dx_beside, tiles = plan.unit_blocks + input_weights.tiles;
-    walk(context, plan, phases, tiles, [&](int64_t phase, int64_t block, int64_t index) {
+    walk(context, plan, phases, tiles, [&](const Place& place) {
+      const auto [phase, block, index, following] = place;
       const int64_t step = end - 1 - phase, time = time_of(plan, step);
       const Tile tile = make_tile(plan, block, index);
+      const float* const next = plan.far ? weights_of(following) : nullptr;
       if (index >= plan.unit_blocks) {
-        index -= plan.unit_blocks;
-        const Share share = columns_of(plan, input_weights, index);
+        const Share share = columns_of(plan, input_weights, index - plan.unit_blocks);
         if (phase > 0)
-          multiply(tile.rows, share.count, G * H, state_of(states, step + 1, block),
-                   input_weights.memory + index * input_weights.size,
-                   output(dx) + (time_of(plan, step + 1) * B + tile.row) * I + share.first, I, false, nullptr);
+          multiply(tile.rows, share.count, G * H, state_of(states, step + 1, block), weights_of(index),
+                   output(dx) + (time_of(plan, step + 1) * B + tile.row) * I + share.first, I, false, nullptr, next);
         return;
       }
       if (phase == count) return;
       float* dhidden = room_of(tile);
       float* sums = dhidden + tile.rows * tile.width;
-      dhidden_after(step, tile, dhidden);
+      dhidden_after(step, tile, next, dhidden);
       memset(sums, 0, bytes(columns * tile.width));
       float* tile_dgates = dgates + ((time - start) * B + tile.row) * K + tile.unit;
       for (int64_t i = 0; i < tile.rows; i++) {
@@ -248,10 +254,10 @@ static void run_backward(Context& context, const Backward& b, const Cell& cell) 
   if (firsts) add_state_gradient<Cell>(context, H, B, firsts, h0, output(dw_hh));
 
   if (b.dh0)
-    walk(context, plan, 1, plan.unit_blocks, [&](int64_t, int64_t block, int64_t index) {
-      const Tile tile = make_tile(plan, block, index);
+    walk(context, plan, 1, plan.unit_blocks, [&](const Place& place) {
+      const Tile tile = make_tile(plan, place.row_block, place.index);
       float* dhidden = room_of(tile);
-      dhidden_after(-1, tile, dhidden);
+      dhidden_after(-1, tile, nullptr, dhidden);
       for (int64_t row = 0; row < tile.rows; row++)
         copy_or_clear(output(b.dh0) + (tile.row + row) * H + tile.unit, dhidden + row * tile.width, tile.units);
     });

@@ -112,20 +112,31 @@ static void run_forward(Context& context, const Forward& f, const Cell& cell) {
     pack_state(state_of(states, 0, block), tile.rows, H, {0, tile.rows, 0, H}, h0 + tile.row * H, H);
   }
 
+  const auto weights_of = [](const GateWeights& weights, int64_t block, int64_t gate) {
+    return weights.memory + (block * G + gate) * weights.size;
+  };
+  // The weights that follow a gate's, in its tile or in the next one; null if they are near.
+  const auto weights_after = [&](const GateWeights& weights, int64_t block, int64_t gate,
+                                 int64_t next) -> const float* {
+    if (!plan.far) return nullptr;
+    return gate + 1 < G ? weights_of(weights, block, gate + 1) : weights_of(weights, next, 0);
+  };
   // All gates of a tile: a, [rows, columns width], = input weights + bias.
-  const auto multiply_input = [&](const Tile& tile, int64_t rows, const float* input, float* a) {
+  const auto multiply_input = [&](const Tile& tile, int64_t next, int64_t rows, const float* input, float* a) {
     const float* first = bias ? bias + tile.unit_block * columns * plan.width : nullptr;
     for (int64_t gate = 0; gate < G; gate++)
-      multiply(rows, tile.units, I, input, of_input.memory + (tile.unit_block * G + gate) * of_input.size,
-               a + gate * tile.width, columns * tile.width, false, first ? first + gate * tile.width : nullptr);
+      multiply(rows, tile.units, I, input, weights_of(of_input, tile.unit_block, gate), a + gate * tile.width,
+               columns * tile.width, false, first ? first + gate * tile.width : nullptr,
+               weights_after(of_input, tile.unit_block, gate, next));
   };
   // a += state weights. If the last gate's parts stay apart, its state column is state weights + bias.
-  const auto multiply_state = [&](const Tile& tile, const float* state, float* a) {
+  const auto multiply_state = [&](const Tile& tile, int64_t next, const float* state, float* a) {
     const float* apart = bias ? bias + (tile.unit_block * columns) * plan.width + G * tile.width : nullptr;
     for (int64_t gate = 0; gate < G; gate++) {
       const bool own = Cell::separate && gate == G - 1;
-      multiply(tile.rows, tile.units, H, state, of_state.memory + (tile.unit_block * G + gate) * of_state.size,
-               a + (gate + own) * tile.width, columns * tile.width, !own, own ? apart : nullptr);
+      multiply(tile.rows, tile.units, H, state, weights_of(of_state, tile.unit_block, gate),
+               a + (gate + own) * tile.width, columns * tile.width, !own, own ? apart : nullptr,
+               weights_after(of_state, tile.unit_block, gate, next));
     }
   };
   // The same for a state of 0.
@@ -142,24 +153,24 @@ static void run_forward(Context& context, const Forward& f, const Cell& cell) {
                 part_size = together * plan.rows * columns * plan.width;
   float* inputs = floats(context, plan.row_blocks * input_size);
   float* parts = floats(context, plan.row_blocks * plan.unit_blocks * part_size);
-  walk(context, plan, blocks(T, together) * phases, plan.unit_blocks, [&](int64_t phase, int64_t block, int64_t index) {
+  walk(context, plan, blocks(T, together) * phases, plan.unit_blocks, [&](const Place& place) {
+    const int64_t block = place.row_block, index = place.index, phase = place.phase % phases;
     const Tile tile = make_tile(plan, block, index);
-    const int64_t first = phase / phases * together, count = min(together, T - first);
+    const int64_t first = place.phase / phases * together, count = min(together, T - first);
     float* input = inputs + block * input_size;
     float* part = parts + (block * plan.unit_blocks + index) * part_size;
-    phase %= phases;
     if (phase == 0) {
       for (int64_t i = index; i < count; i += plan.unit_blocks)
         pack_state(input, count * tile.rows, I, {i * tile.rows, tile.rows, 0, I},
                    data(f.x) + (time_of(plan, first + i) * B + tile.row) * I, I);
       return;
     }
-    if (phase == 1) return multiply_input(tile, count * tile.rows, input, part);
+    if (phase == 1) return multiply_input(tile, place.next, count * tile.rows, input, part);
     const int64_t step = first + phase - 2;
     if (step >= T) return;
     float* a = part + (step - first) * tile.rows * columns * tile.width;
     if (step > 0 || h0)
-      multiply_state(tile, state_of(states, step, block), a);
+      multiply_state(tile, place.next, state_of(states, step, block), a);
     else
       without_state(tile, a);
     const int64_t time = time_of(plan, step);

@@ -31,15 +31,17 @@ struct Plan {
   int64_t rows, row_blocks;  // of the largest block
   int64_t units, unit_blocks;
   int64_t width;  // of the widest tile
+  bool far;       // whether the weights do not stay in a core's own cache
 };
 
 static inline Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, int64_t G, bool reverse) {
-  Plan plan = {T, B, I, H, G, reverse, 0, 0, 0, 0, 0};
+  Plan plan = {T, B, I, H, G, reverse, 0, 0, 0, 0, 0, false};
   // The farther away the weights are, the more rows should use them at a time.
   const int64_t bytes = 4 * G * H * H;
   const int64_t most_rows = bytes <= core_cache_bytes     ? MR
                             : bytes <= shared_cache_bytes ? 2 * MR
                                                           : max(2 * MR, far_rows);
+  plan.far = bytes > core_cache_bytes;
   plan.row_blocks = blocks(B, most_rows);
   plan.rows = blocks(B, max(1, plan.row_blocks));
   plan.units = min(H, NR * max(1, blocks(tile_work, max(1, G * plan.rows * NR * H))));
@@ -75,8 +77,15 @@ struct Progress {
   alignas(64) int64_t done;
 };
 
-// Runs body(phase, row_block, index) for all blocks of rows, all indices below `tiles` and phases [0, phases). A phase
-// of some rows begins when their phase before it is done.
+// A tile of a phase of a block of rows, and the tile that the same thread probably takes next.
+struct Place {
+  int64_t phase, row_block, index, next;
+};
+
+// Runs body(place) for all blocks of rows, all indices below `tiles` and phases [0, phases). A phase of some rows
+// begins when their phase before it is done. Every other phase takes the indices backwards, because the weights of the
+// last tiles are still in a core's own cache then. In the same order, weights larger than that cache would find nothing
+// of themselves there.
 template <class F>
 static inline void walk(Context& context, const Plan& plan, int64_t phases, int64_t tiles, const F& body) {
   const size_t bytes = size_t(plan.row_blocks) * sizeof(Progress);
@@ -85,9 +94,12 @@ static inline void walk(Context& context, const Plan& plan, int64_t phases, int6
   const auto share = [&](int64_t row_block) {
     Progress& of = progress[row_block];
     for (int64_t ticket; (ticket = __atomic_fetch_add(&of.taken, 1, __ATOMIC_RELAXED)) < phases * tiles;) {
-      const int64_t phase = ticket / tiles;
+      const int64_t phase = ticket / tiles, index = ticket - phase * tiles, next = min(index + 1, tiles - 1);
       wait_until(of.done, phase * tiles);
-      body(phase, row_block, ticket - phase * tiles);
+      if (phase % 2 == 0)
+        body({phase, row_block, index, next});
+      else
+        body({phase, row_block, tiles - 1 - index, tiles - 1 - next});
       __atomic_fetch_add(&of.done, 1, __ATOMIC_RELEASE);
     }
   };

@@ -8,9 +8,9 @@ namespace {
 
 using gemm::repeat;
 
-// The steps of depth by which weights are prefetched. They are 8 KB in AVX-512, which is two pages, because the
-// processor itself prefetches only up to a page's end. Weights mostly come from the cache that cores share.
-constexpr int64_t steps_ahead = 64;
+// The steps of depth by which a panel of weights is prefetched into the first-level cache.
+constexpr int64_t steps_ahead = 48;
+constexpr int64_t line_floats = 16;
 
 FIRESTEEL_UNROLLED inline void add_product(Vec& sum, Vec a, Vec b) {
 #if defined(FIRESTEEL_MICRO_AVX512) || defined(FIRESTEEL_MICRO_AVX2)
@@ -35,13 +35,20 @@ FIRESTEEL_UNROLLED inline void add_steps(Vec (&sum)[Rows][Vectors], const float*
   });
 }
 
+// Weights that are needed next. They mostly come from the cache that cores share, which is slower than one product
+// reads them. So they are prefetched during all products with the weights before them: `lines` in four steps of depth.
+struct Ahead {
+  const float* data;
+  int64_t lines;
+};
+
 using Kernel = void (*)(int64_t depth, const float* a, const float* b, int64_t columns, float* c, int64_t ldc,
-                        bool accumulate, const float* bias);
+                        bool accumulate, const float* bias, Ahead& ahead);
 
 // One panel of rows times the first `columns` columns of one panel of weights, in `Vectors` registers.
 template <int Rows, int Vectors>
 void kernel(int64_t depth, const float* a, const float* b, int64_t columns, float* c, int64_t ldc, bool accumulate,
-            const float* bias) {
+            const float* bias, Ahead& ahead) {
   Vec sum[Rows][Vectors];
   repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
     repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { sum[i.value][v.value] = simd::zero(); });
@@ -49,8 +56,10 @@ void kernel(int64_t depth, const float* a, const float* b, int64_t columns, floa
   int64_t d = depth;
   for (; d >= lanes; d -= lanes, a += (Rows - 1) * lanes)
     for (int step = 0; step < lanes; step += 4, a += 4, b += 4 * NR) {
-      repeat<4 * NR / 16>([&](auto line)
-                              FIRESTEEL_UNROLLED { __builtin_prefetch(b + steps_ahead * NR + 16 * line.value); });
+      repeat<4 * NR / line_floats>(
+          [&](auto line) FIRESTEEL_UNROLLED { __builtin_prefetch(b + steps_ahead * NR + line_floats * line.value); });
+      for (int64_t line = 0; line < ahead.lines; line++, ahead.data += line_floats)
+        __builtin_prefetch(ahead.data, 0, 2);
       add_steps<4>(sum, a, b);
     }
   for (; d > 0; d--, a++, b += NR) add_steps<1>(sum, a, b);
@@ -113,10 +122,11 @@ void pack_weights(float* to, gemm::Matrix weights, int64_t depth, int64_t column
 }
 
 void multiply(int64_t rows, int64_t columns, int64_t depth, const float* state, const float* weights, float* c,
-              int64_t ldc, bool accumulate, const float* bias) {
+              int64_t ldc, bool accumulate, const float* bias, const float* next) {
   const int64_t panels = blocks(rows, MR), padded = round_up(depth, lanes);
   for (int64_t j = 0; j < columns; j += NR, weights += depth * NR) {
     const int64_t width = min(NR, columns - j);
+    Ahead ahead = {j + NR < columns ? weights + depth * NR : next, next ? blocks(4 * NR / line_floats, panels) : 0};
     Kernel kernel = nullptr;
     for (int64_t index = 0, last = 0; index < panels; index++) {
       const Share panel = share_of(rows, panels, index);
@@ -128,7 +138,7 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, const float* state, 
       do {
         const int64_t count = min(gemm::KC, depth - k);
         kernel(count, a + k * panel.count, weights + k * NR, width, to, ldc, accumulate || k > 0,
-               bias && k + count == depth ? bias + j : nullptr);
+               bias && k + count == depth ? bias + j : nullptr, ahead);
         k += count;
       } while (k < depth);
     }

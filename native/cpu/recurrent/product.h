@@ -50,9 +50,10 @@ static inline int64_t weights_size(int64_t depth, int64_t columns) { return dept
 
 void pack_weights(float* to, gemm::Matrix weights, int64_t depth, int64_t columns);
 
-// C [rows, columns] (row stride ldc) = or += state weights + bias[column] (bias may be null).
+// C [rows, columns] (row stride ldc) = or += state weights + bias[column] (bias may be null). The weights at `next` are
+// prefetched, because they are multiplied next; null if they are near.
 void multiply(int64_t rows, int64_t columns, int64_t depth, const float* state, const float* weights, float* c,
-              int64_t ldc, bool accumulate, const float* bias);
+              int64_t ldc, bool accumulate, const float* bias, const float* next);
 
 // Up to a register of floats.
 static inline Vec load(const float* from, int64_t count) {
