@@ -94,9 +94,12 @@ bool make_head(Context& context, Head& head, const View& statistics, const Gradi
   return true;
 }
 
-// Rows of a group, which are whole blocks of depth of the product that sums over them.
+// Rows of a group. They are whole blocks of depth of the product that sums over them, unless that number is one that
+// suits the product with the weight badly.
 int64_t group_rows(int64_t classes) {
-  return max(min(logits_at_once / max(classes, 1), most_rows_at_once) / gemm::KC, 1) * gemm::KC;
+  const int64_t rows = min(logits_at_once / max(classes, 1), most_rows_at_once);
+  if (rows >= rows_of_thread && rows < 2 * rows_of_thread) return rows_of_thread;
+  return max(rows / gemm::KC, 1) * gemm::KC;
 }
 
 int64_t size_of(DType dtype) { return dtype == DType::bfloat16 ? 2 : 4; }
